@@ -1,0 +1,1 @@
+//! What was called: the audit log (spec 02 §7).

@@ -1,0 +1,1 @@
+//! Who may call what: action policies (spec 02 §6).

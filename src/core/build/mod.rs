@@ -1,0 +1,1 @@
+//! Compile-time settings: version, git revision, provisioning profile (build.rs and features).

@@ -1,0 +1,1 @@
+//! How targets are found: broadcast, files, saved results (spec 03 §4).

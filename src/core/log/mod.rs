@@ -1,0 +1,1 @@
+//! Logging: levels, destinations, reopening, redaction.

@@ -1,0 +1,1 @@
+//! One registry of counters, rendered as Prometheus text.

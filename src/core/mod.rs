@@ -1,0 +1,32 @@
+//! The product: everything `choria` does, with no knowledge of terminals.
+//!
+//! Rooms are stacked; a room uses only rooms below it. From the top:
+//! [`broker`], [`server`] and [`client`] are what a process is; [`agents`],
+//! [`authz`], [`audit`] and [`discovery`] serve them; [`connection`],
+//! [`admission`], [`security`] and [`pki`] know keys and sockets;
+//! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
+//! [`registration`] are pure formats; [`config`], [`files`], [`log`],
+//! [`metrics`] and [`build`] carry them all.
+
+pub mod admission;
+pub mod agents;
+pub mod audit;
+pub mod authz;
+pub mod broker;
+pub mod build;
+pub mod client;
+pub mod config;
+pub mod connection;
+pub mod ddl;
+pub mod discovery;
+pub mod files;
+pub mod lifecycle;
+pub mod log;
+pub mod metrics;
+pub mod nats;
+pub mod pki;
+pub mod protocol;
+pub mod registration;
+pub mod rpc;
+pub mod security;
+pub mod server;

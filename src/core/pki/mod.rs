@@ -1,0 +1,1 @@
+//! Making certificates: the own CA of demos, first networks, tests and provisioning.

@@ -1,0 +1,1 @@
+//! Registration data formats (spec 02 §9).

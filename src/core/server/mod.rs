@@ -1,0 +1,1 @@
+//! The node daemon: pipeline, registration, lifecycle, status (spec 02).
