@@ -1,1 +1,66 @@
-fn main() {}
+//! Compile-time values: git revision, build date, provisioning profile.
+//!
+//! The date is reproducible: SOURCE_DATE_EPOCH wins, then the commit's own
+//! date, then "unknown"; the clock is never asked.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+/// Features in the order that decides when several are on (`--all-features`):
+/// the safest default first.
+const PROFILES: [&str; 2] = ["stock", "seed"];
+
+fn main() {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let profile = PROFILES
+        .into_iter()
+        .find(|name| env::var_os(format!("CARGO_FEATURE_PROVISIONING_{}", name.to_uppercase())).is_some())
+        .unwrap_or("stock");
+    let path = root.join("packaging/profiles").join(format!("{profile}.toml"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("profile {}: {e}", path.display()));
+    // A broken profile must fail the build, not the first node that starts.
+    let parsed: toml::Table = text.parse().unwrap_or_else(|e| panic!("profile {}: {e}", path.display()));
+    for table in ["defaults", "provisioning"] {
+        assert!(parsed.contains_key(table), "profile {} has no [{table}]", path.display());
+    }
+
+    set("CHORIA_PROFILE_NAME", profile);
+    set("CHORIA_PROFILE_FILE", &path.to_string_lossy());
+    set("CHORIA_GIT_SHA", &git(&["rev-parse", "--short=8", "HEAD"]).unwrap_or_else(|| "unknown".into()));
+    let epoch = env::var("SOURCE_DATE_EPOCH").ok().or_else(|| git(&["log", "-1", "--format=%ct"]));
+    set("CHORIA_BUILD_EPOCH", epoch.as_deref().unwrap_or(""));
+    set("CHORIA_FEATURES", &features());
+    set("CHORIA_BUILD_PROFILE", &env::var("PROFILE").unwrap_or_default());
+    set("CHORIA_TARGET", &env::var("TARGET").unwrap_or_default());
+    set("CHORIA_RUSTC", &rustc_version());
+
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=packaging/profiles");
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/refs/heads");
+}
+
+fn set(name: &str, value: &str) {
+    println!("cargo:rustc-env={name}={value}");
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+fn rustc_version() -> String {
+    let rustc = env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    let output = Command::new(rustc).arg("--version").output().ok();
+    output.and_then(|o| String::from_utf8(o.stdout).ok()).unwrap_or_default().trim().to_owned()
+}
+
+fn features() -> String {
+    let mut names: Vec<String> = env::vars()
+        .filter_map(|(key, _)| key.strip_prefix("CARGO_FEATURE_").map(str::to_lowercase))
+        .filter(|name| name != "default")
+        .map(|name| name.replace('_', "-"))
+        .collect();
+    names.sort();
+    names.join(",")
+}

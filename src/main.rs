@@ -1,4 +1,11 @@
 //! The `choria` executable: argv[0] or the first word picks the personality.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod cmd;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let argv: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    cmd::run(&argv)
+}

@@ -1,0 +1,241 @@
+//! The words a person typed, rewritten into the one form argh takes.
+//!
+//! argh wants every flag spelled out and separated from its value, globals
+//! before the command and takes the word `help` anywhere for a cry for help.
+//! People's scripts write `-Fcountry=mt`, `--limit=5`, `-vj`, put `--config`
+//! wherever they like and may well own a node called `help`. This pass knows
+//! each command's flags from argh's own metadata and turns
+//! `rpc rpcutil ping -vFcountry=mt --debug` into
+//! `--debug rpc -v -F country=mt -- rpcutil ping`. It validates nothing that
+//! argh validates.
+
+mod personality;
+
+pub use personality::{Personality, personality};
+
+use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+
+/// Other words for commands. Everything else is a command's own name.
+const ALIASES: [(&str, &str); 5] =
+    [("req", "rpc"), ("request", "rpc"), ("discover", "find"), ("t", "tool"), ("b", "broker")];
+
+/// Commands that mean a sub command when none is named.
+const DEFAULTS: [(&str, &str); 1] = [("server", "run")];
+
+/// A word that fits no command or flag; the text is complete for the person.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgvError {
+    /// A flag the command does not have.
+    #[error("unknown flag '{flag}' for '{command}', see '{command} --help'")]
+    UnknownFlag {
+        /// As typed.
+        flag: String,
+        /// Words that led to the command.
+        command: String,
+    },
+    /// A switch was given a value.
+    #[error("flag '{flag}' is a switch and takes no value")]
+    SwitchWithValue {
+        /// As typed, without the value.
+        flag: String,
+    },
+    /// The first word names nothing.
+    #[error("unknown command '{word}', see '{command} --help'")]
+    UnknownCommand {
+        /// As typed.
+        word: String,
+        /// Words before it.
+        command: String,
+    },
+}
+
+/// Rewrites `args` (without argv[0]) for argh. `top` describes the whole
+/// program.
+pub fn rewrite(top: &CommandInfoWithArgs, args: &[String]) -> Result<Vec<String>, ArgvError> {
+    let mut walk =
+        Walk { path: vec![top], words: vec![], globals: vec![], flags: vec![], positionals: vec![] };
+    let mut help = false;
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            walk.positionals.extend(args.by_ref().cloned());
+        } else if arg == "--help" || arg == "-h" && walk.find_short('h').is_none() {
+            help = true;
+        } else if let Some(long) = arg.strip_prefix("--") {
+            walk.long(long, &mut args)?;
+        } else if arg.len() > 1 && arg.starts_with('-') {
+            walk.bundle(arg, &mut args)?;
+        } else if arg == "help" && walk.path.len() == 1 && walk.positionals.is_empty() {
+            help = true;
+        } else {
+            walk.word(arg)?;
+        }
+    }
+    Ok(walk.finish(help))
+}
+
+struct Walk<'a> {
+    /// From the program down to the command found so far.
+    path: Vec<&'a CommandInfoWithArgs>,
+    words: Vec<String>,
+    globals: Vec<Vec<String>>,
+    flags: Vec<Vec<String>>,
+    positionals: Vec<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn command(&self) -> &'a CommandInfoWithArgs {
+        self.path[self.path.len() - 1]
+    }
+
+    fn typed(&self) -> String {
+        let mut text = String::from("choria");
+        for word in &self.words {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), ArgvError> {
+        let command = self.command();
+        if command.commands.is_empty() || !self.positionals.is_empty() {
+            self.positionals.push(word.to_owned());
+            return Ok(());
+        }
+        let name = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, name)| name);
+        match command.commands.iter().find(|c| c.name == name) {
+            Some(found) => {
+                self.path.push(&found.command);
+                self.words.push(found.name.to_owned());
+                Ok(())
+            }
+            None => Err(ArgvError::UnknownCommand { word: word.to_owned(), command: self.typed() }),
+        }
+    }
+
+    /// A flag of the command, of its default sub command, or of the program.
+    fn find(&self, wanted: impl Fn(&FlagInfo<'_>) -> bool) -> Option<(bool, &'a FlagInfo<'a>)> {
+        let command = self.command();
+        let inherited = default_of(self.words.last().map(String::as_str), command);
+        let local = command.flags.iter().chain(inherited.into_iter().flat_map(|c| c.flags));
+        let global = self.path[0].flags.iter();
+        local.map(|f| (self.path.len() == 1, f)).chain(global.map(|f| (true, f))).find(|(_, f)| wanted(f))
+    }
+
+    fn find_long(&self, name: &str) -> Option<(bool, &'a FlagInfo<'a>)> {
+        self.find(|f| f.long.trim_start_matches('-') == name)
+    }
+
+    fn find_short(&self, short: char) -> Option<(bool, &'a FlagInfo<'a>)> {
+        self.find(|f| f.short == Some(short))
+    }
+
+    fn unknown(&self, flag: &str) -> ArgvError {
+        ArgvError::UnknownFlag { flag: flag.to_owned(), command: self.typed() }
+    }
+
+    fn push(&mut self, global: bool, flag: Vec<String>) {
+        if global { self.globals.push(flag) } else { self.flags.push(flag) }
+    }
+
+    fn long<'b>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'b String>) -> Result<(), ArgvError> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let Some((global, flag)) = self.find_long(name) else {
+            return self.negated(name, value.is_some());
+        };
+        match (&flag.kind, value) {
+            (FlagInfoKind::Switch, Some(_)) => Err(ArgvError::SwitchWithValue { flag: format!("--{name}") }),
+            (FlagInfoKind::Switch, None) => {
+                self.push(global, vec![format!("--{name}")]);
+                Ok(())
+            }
+            (FlagInfoKind::Option { .. }, value) => {
+                let mut words = vec![format!("--{name}")];
+                words.extend(value.or_else(|| rest.next().cloned()));
+                self.push(global, words);
+                Ok(())
+            }
+        }
+    }
+
+    /// `--no-x` takes an earlier `--x` back, `--x` an earlier `--no-x`: the
+    /// last word wins, as scripts that append flags expect.
+    fn negated(&mut self, name: &str, has_value: bool) -> Result<(), ArgvError> {
+        let opposite = match name.strip_prefix("no-") {
+            Some(positive) => positive.to_owned(),
+            None => format!("no-{name}"),
+        };
+        match self.find_long(&opposite) {
+            Some((global, flag)) if matches!(flag.kind, FlagInfoKind::Switch) && !has_value => {
+                let long = format!("--{opposite}");
+                let short = flag.short.map(|c| format!("-{c}"));
+                let list = if global { &mut self.globals } else { &mut self.flags };
+                list.retain(|words| words[0] != long && Some(&words[0]) != short.as_ref());
+                Ok(())
+            }
+            _ => Err(self.unknown(&format!("--{name}"))),
+        }
+    }
+
+    fn bundle<'b>(
+        &mut self,
+        arg: &str,
+        rest: &mut impl Iterator<Item = &'b String>,
+    ) -> Result<(), ArgvError> {
+        let mut letters = arg[1..].char_indices();
+        while let Some((at, letter)) = letters.next() {
+            let Some((global, flag)) = self.find_short(letter) else {
+                return Err(self.unknown(&format!("-{letter}")));
+            };
+            let mut words = vec![format!("-{letter}")];
+            if matches!(flag.kind, FlagInfoKind::Switch) {
+                self.push(global, words);
+                continue;
+            }
+            let value = &arg[1 + at + letter.len_utf8()..];
+            // `-F=k=v` is not a form anybody types for short flags: the value
+            // is what follows, as `-Fvalue` says.
+            if value.is_empty() {
+                words.extend(rest.next().cloned());
+            } else {
+                words.push(value.to_owned());
+            }
+            self.push(global, words);
+            break;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, help: bool) -> Vec<String> {
+        if !help
+            && let Some(name) =
+                default_of(self.words.last().map(String::as_str), self.command()).map(|c| c.name)
+        {
+            self.words.push(name.to_owned());
+        }
+        let mut out: Vec<String> = self.globals.into_iter().flatten().collect();
+        out.append(&mut self.words);
+        if help {
+            out.push("--help".to_owned());
+            return out;
+        }
+        out.extend(self.flags.into_iter().flatten());
+        if !self.positionals.is_empty() {
+            out.push("--".to_owned());
+            out.append(&mut self.positionals);
+        }
+        out
+    }
+}
+
+fn default_of<'a>(word: Option<&str>, command: &'a CommandInfoWithArgs) -> Option<&'a CommandInfoWithArgs> {
+    let (_, default) = DEFAULTS.iter().find(|(name, _)| Some(*name) == word)?;
+    command.commands.iter().find(|c| c.name == *default).map(|c| &c.command)
+}
+
+#[cfg(test)]
+mod tests;
