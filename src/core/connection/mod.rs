@@ -1,1 +1,22 @@
-//! NATS client connections: server choice, SRV, TLS, back-off, inboxes (spec 01 §§16, 17).
+//! NATS client connections: server choice, SRV, TLS, back-off, inboxes
+//! (spec 01 §§16, 17).
+//!
+//! A [`Session`] is what the rest of the house holds: it stays when the
+//! connection below it dies. async-nats carries one life of one connection;
+//! which server comes next, after how long, and under which addresses DNS knows
+//! it by then is decided here, because a fleet must follow DNS and async-nats
+//! keeps the list it was given.
+
+mod backoff;
+mod hosts;
+mod servers;
+mod session;
+mod srv;
+
+pub use backoff::Backoff;
+pub use hosts::{HostError, ServerUrl, parse_hosts};
+pub use servers::{Purpose, ServerList};
+pub use session::{ConnectError, Session, SessionOptions, SessionStats, SubscriptionId};
+pub use srv::{SrvError, SrvResolver};
+
+pub use async_nats::Message;
