@@ -1,0 +1,144 @@
+//! Telling a mistyped key from one we do not read on purpose.
+
+use super::table::KEYS;
+
+/// Top level keys only Ruby reads (spec 03 appendix C).
+const RUBY: &[&str] = &[
+    "activate_agents",
+    "connection_timeout",
+    "connector",
+    "daemonize",
+    "default_batch_size",
+    "default_batch_sleep_time",
+    "direct_addressing",
+    "direct_addressing_threshold",
+    "fact_cache_time",
+    "factsource",
+    "keeplogs",
+    "logfacility",
+    "logger_type",
+    "max_log_size",
+    "publish_timeout",
+    "rpcauditprovider",
+    "securityprovider",
+    "soft_shutdown",
+    "ssl_cipher",
+    "threaded",
+    "plugin.choria.discovery_host",
+    "plugin.choria.discovery_port",
+    "plugin.choria.discovery_proxy",
+    "plugin.choria.randomize_middleware_hosts",
+    "plugin.choria.security.request_signer.plugin",
+    "plugin.choria.security.request_signer.token_environment",
+    "plugin.choria.tasks.own_status_only",
+    "plugin.choria.tasks.wrapper_path",
+    "plugin.choria.tasks_cache",
+    "plugin.choria.use_srv_records",
+    "plugin.nats.ngs",
+    "plugin.process.fields",
+];
+
+/// Keys of older releases that no longer exist (spec 01 §9).
+const RETIRED: &[&str] = &["plugin.security.always_overwrite_cache", "plugin.security.file.cache"];
+
+/// Raw options (spec 03 appendix B); `*` stands for one name.
+const RAW: &[&str] = &[
+    "plugin.*.activate_agent",
+    "plugin.*.activate_client",
+    "plugin.actionpolicy.allow_unconfigured",
+    "plugin.actionpolicy.default_name",
+    "plugin.actionpolicy.enable_default",
+    "plugin.choria.adapter.*.ingest.protocol",
+    "plugin.choria.adapter.*.ingest.topic",
+    "plugin.choria.adapter.*.ingest.workers",
+    "plugin.choria.adapter.*.queue_len",
+    "plugin.choria.adapter.*.stream.servers",
+    "plugin.choria.adapter.*.stream.topic",
+    "plugin.choria.adapter.*.stream.workers",
+    "plugin.choria.adapter.*.type",
+    "plugin.choria.network.gateway_remote.*.tls.*",
+    "plugin.choria.network.gateway_remote.*.urls",
+    "plugin.choria.network.leafnode_remote.*.account",
+    "plugin.choria.network.leafnode_remote.*.credentials",
+    "plugin.choria.network.leafnode_remote.*.tls.*",
+    "plugin.choria.network.leafnode_remote.*.url",
+    "plugin.choria.network.mapping.*.destination",
+    "plugin.choria.network.mapping.*.source",
+    "plugin.regopolicy.tracing",
+    "plugin.security.issuer.*.public",
+];
+
+/// Namespaces whose keys are all ours: anything unknown in them is a mistake.
+/// Every other `plugin.NAME.` belongs to whoever wrote the agent NAME.
+const OURS: &[&str] = &[
+    "plugin.actionpolicy.",
+    "plugin.choria.",
+    "plugin.login.",
+    "plugin.machines.",
+    "plugin.nats.",
+    "plugin.regopolicy.",
+    "plugin.rpcaudit.",
+    "plugin.security.",
+];
+
+/// What to say about a key that is no row of the table; `None` = nothing.
+pub fn complaint(key: &str) -> Option<String> {
+    if RUBY.contains(&key) || RETIRED.contains(&key) || RAW.iter().any(|raw| matches(raw, key)) {
+        return None;
+    }
+    let nearest = nearest(key);
+    let theirs = key.starts_with("plugin.") && !OURS.iter().any(|ours| key.starts_with(ours));
+    match nearest {
+        Some(name) => Some(format!("unknown key {key}, did you mean {name}?")),
+        None if theirs => None,
+        None => Some(format!("unknown key {key}")),
+    }
+}
+
+fn matches(pattern: &str, key: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('.'), key.split('.'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some("*"), Some(name)) if !name.is_empty() => {}
+            (Some(wanted), Some(given)) if wanted == given => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The known key a typing error away from `key`.
+fn nearest(key: &str) -> Option<&'static str> {
+    // Long keys share long prefixes; what counts is how much of the key is wrong.
+    let limit = (key.chars().count() / 5).clamp(1, 3);
+    let names = KEYS.iter().map(|key| key.name).chain(RUBY.iter().copied());
+    let best = names.map(|name| (distance(key, name, limit), name)).min_by_key(|(d, _)| *d)?;
+    (best.0 <= limit).then_some(best.1)
+}
+
+/// Edit distance with neighbouring letters exchanged counting once; more than
+/// `limit` is not worked out exactly.
+fn distance(a: &str, b: &str, limit: usize) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(128).collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > limit {
+        return limit + 1;
+    }
+    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[a.len()][b.len()]
+}
