@@ -4,7 +4,6 @@
 //! more bytes, or the error the connection ends with. It keeps no state: the
 //! caller keeps the unread bytes, so that an idle link owns nothing.
 
-
 /// Bounds that the broker sets on what a client may send.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -273,11 +272,9 @@ fn size(text: &[u8]) -> Option<usize> {
     if text.is_empty() || text.len() > 9 {
         return None;
     }
-    text.iter().try_fold(0_usize, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + usize::from(byte - b'0'))
-    })
+    text.iter()
+        .try_fold(0_usize, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + usize::from(byte - b'0')))
 }
-
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]

@@ -8,15 +8,16 @@ fn one(bytes: &[u8]) -> Result<Step<'_>, ProtocolError> {
 
 #[test]
 fn events() {
-    let publish = |subject: &'static str, reply: Option<&'static str>, size: &'static str, body: &'static str| {
-        Event::Publish(Publish {
-            subject: subject.as_bytes(),
-            reply: reply.map(str::as_bytes),
-            headers: None,
-            size_text: size.as_bytes(),
-            body: body.as_bytes(),
-        })
-    };
+    let publish =
+        |subject: &'static str, reply: Option<&'static str>, size: &'static str, body: &'static str| {
+            Event::Publish(Publish {
+                subject: subject.as_bytes(),
+                reply: reply.map(str::as_bytes),
+                headers: None,
+                size_text: size.as_bytes(),
+                body: body.as_bytes(),
+            })
+        };
     for (bytes, expected) in [
         ("PING\r\n", Event::Ping),
         ("ping\n", Event::Ping),

@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        let options = ConnectOptions::decode(br#"{"pass":"hunter2","auth_token":"tok.en","sig":"zzzz"}"#).unwrap();
+        let options =
+            ConnectOptions::decode(br#"{"pass":"hunter2","auth_token":"tok.en","sig":"zzzz"}"#).unwrap();
         let text = format!("{options:?}");
         assert!(!text.contains("hunter2") && !text.contains("tok.en") && !text.contains("zzzz"), "{text}");
         assert_eq!(options.pass.expose(), "hunter2");

@@ -75,7 +75,8 @@ mod tests {
 
     #[test]
     fn absent_fields_are_left_out() {
-        let info = ServerInfo { server_id: "N1", version: "2.10.0", proto: 1, headers: true, ..Default::default() };
+        let info =
+            ServerInfo { server_id: "N1", version: "2.10.0", proto: 1, headers: true, ..Default::default() };
         let line = String::from_utf8(info.line()).unwrap();
         assert!(line.starts_with("INFO {\"server_id\":\"N1\"") && line.ends_with("} \r\n"), "{line}");
         assert!(!line.contains("nonce") && !line.contains("ldm") && !line.contains("connect_info"));
