@@ -1,1 +1,23 @@
 //! `ConnectionFacts` to `Grant`: who may connect to a broker and what it may say (spec 01 §13, 04 §3).
+//!
+//! One pure function set, used by the embedded broker on CONNECT and by the
+//! auth callout service of a stock nats-server, so that the permission tables
+//! exist once. [`facts`] is what is known about a connection, [`grant`] what
+//! it gets, [`permissions`] the tables, [`x509`] the rules for networks whose
+//! members hold certificates.
+
+pub mod certificate;
+pub mod facts;
+pub mod grant;
+pub mod hosts;
+pub mod permissions;
+pub mod x509;
+
+pub use certificate::PeerCertificate;
+pub use facts::{ConnectionFacts, LinkKind, Transport};
+pub use grant::{Account, Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, SubjectList};
+pub use hosts::HostList;
+pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};
+
+#[cfg(test)]
+mod vector_tests;

@@ -1,1 +1,12 @@
 //! The NATS wire: codec, subjects, wildcards (spec 04 §6). Pure.
+//!
+//! Nothing here knows a socket, a clock or an account. [`subject`] is the
+//! algebra of names and patterns, [`codec`] turns bytes of a client into
+//! events, [`connect`] is the body of CONNECT, [`info`] the body of INFO, and
+//! [`frame`] the bytes a broker sends.
+
+pub mod codec;
+pub mod connect;
+pub mod frame;
+pub mod info;
+pub mod subject;

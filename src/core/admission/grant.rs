@@ -1,0 +1,271 @@
+//! What a connection gets: an account, a name, and what it may publish and subscribe.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::facts::ConnectionFacts;
+use crate::core::nats::subject;
+
+/// The isolated subject spaces of a Choria broker (spec 04 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Account {
+    /// Fleet, clients, events.
+    Choria,
+    /// Unprovisioned servers and provisioners.
+    Provisioning,
+    /// `$SYS` traffic.
+    System,
+}
+
+impl Account {
+    /// All accounts, in the order of [`index`](Account::index).
+    pub const ALL: [Account; 3] = [Account::Choria, Account::Provisioning, Account::System];
+
+    /// Name on the wire and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Choria => "choria",
+            Self::Provisioning => "provisioning",
+            Self::System => "system",
+        }
+    }
+
+    /// Place in tables that hold one value an account.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Subject patterns in one piece of memory: 50,000 links hold one each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubjectList(Box<str>);
+
+impl SubjectList {
+    /// Collects patterns; empty ones are dropped. An entry may carry a queue: `subject queue`.
+    pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
+        let mut text = String::new();
+        for pattern in patterns {
+            let pattern = pattern.as_ref().trim();
+            // a line end would smuggle in a second entry
+            if pattern.is_empty() || pattern.contains(['\n', '\r']) {
+                continue;
+            }
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(pattern);
+        }
+        Self(text.into_boxed_str())
+    }
+
+    /// The patterns in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split('\n').filter(|pattern| !pattern.is_empty())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Allow and deny lists of one direction. An absent allow list allows everything,
+/// a present one nothing else, and deny always wins (spec 04 §3.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permission {
+    /// What is allowed, everything when absent.
+    pub allow: Option<SubjectList>,
+    /// What is refused.
+    pub deny: SubjectList,
+}
+
+impl Permission {
+    /// Everything is allowed.
+    pub fn unrestricted() -> Self {
+        Self::default()
+    }
+
+    /// Nothing is allowed.
+    pub fn nothing() -> Self {
+        Self { allow: None, deny: SubjectList::new([">"]) }
+    }
+
+    /// These and nothing else.
+    pub fn only<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
+        let allow = SubjectList::new(patterns);
+        // an empty list must not read as "no list"
+        if allow.is_empty() {
+            Self::nothing()
+        } else {
+            Self { allow: Some(allow), deny: SubjectList::default() }
+        }
+    }
+
+    /// Whether no check is needed.
+    pub fn is_unrestricted(&self) -> bool {
+        self.allow.is_none() && self.deny.is_empty()
+    }
+
+    /// Whether a message with this literal subject may be published.
+    pub fn may_publish(&self, literal: &[u8]) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.iter().any(|pattern| subject::matches(pattern, literal)))
+            && !self.denies(literal)
+    }
+
+    /// Whether this pattern may be subscribed, with this queue if one is used.
+    pub fn may_subscribe(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        let allowed = self.allow.as_ref().is_none_or(|allow| {
+            allow.iter().any(|entry| match (entry.split_once(' '), queue) {
+                (None, _) => subject::covers(entry, pattern),
+                (Some((entry, wanted)), Some(queue)) => {
+                    subject::covers(entry, pattern) && subject::matches(wanted.trim(), queue)
+                }
+                (Some(_), None) => false,
+            })
+        });
+        allowed && !self.deny.iter().any(|entry| subject::covers(entry, pattern))
+    }
+
+    /// Whether an allowed subscription still needs its messages filtered one by one.
+    pub fn must_filter(&self, pattern: &[u8]) -> bool {
+        self.deny.iter().any(|entry| subject::overlaps(entry, pattern))
+    }
+
+    /// Whether the deny list names this literal subject.
+    pub fn denies(&self, literal: &[u8]) -> bool {
+        self.deny.iter().any(|entry| subject::matches(entry, literal))
+    }
+}
+
+/// Limits of one connection, where they differ from the broker's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GrantLimits {
+    /// Most subscriptions; the broker's limit when absent.
+    pub max_subscriptions: Option<usize>,
+}
+
+/// The answer to an accepted connection.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Where its subjects live.
+    pub account: Account,
+    /// User name in reports; may be empty.
+    pub user: String,
+    /// What it may publish. Shared: most nodes have the same.
+    pub publish: Arc<Permission>,
+    /// What it may subscribe.
+    pub subscribe: Arc<Permission>,
+    /// Its limits.
+    pub limits: GrantLimits,
+}
+
+impl Grant {
+    /// No restriction within an account.
+    pub fn unrestricted(account: Account, user: impl Into<String>) -> Self {
+        Self {
+            account,
+            user: user.into(),
+            publish: Arc::new(Permission::unrestricted()),
+            subscribe: Arc::new(Permission::unrestricted()),
+            limits: GrantLimits::default(),
+        }
+    }
+}
+
+/// Classes of refusal, for counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// The connection is not TLS and must be.
+    TlsRequired,
+    /// No verified certificate and nothing in its place.
+    NoCertificate,
+    /// A certificate without a usable name.
+    BadCertificate,
+    /// Wrong or missing password of a reserved user.
+    Password,
+    /// The reserved user or account is not configured here.
+    NotConfigured,
+    /// A token that is not accepted.
+    Token,
+    /// Asked for something no connection gets.
+    Request,
+}
+
+/// Why a connection is refused. The wire says `Authorization Violation`, the log says this.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    /// For counters.
+    pub kind: RefusalKind,
+    /// The one true reason, without secrets.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal with its reason.
+    pub fn new(kind: RefusalKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
+/// Decides about connections. Pure: the same facts get the same answer.
+pub trait Authenticator: Send + Sync {
+    /// Lets a connection in or says why not.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with the one true reason.
+    fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal>;
+
+    /// Whether INFO must carry a nonce for signatures.
+    fn wants_nonce(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_present_and_deny() {
+        let deny_replies = Permission { allow: None, deny: SubjectList::new(["*.reply.>"]) };
+        for (permission, subject, publish, subscribe, filter) in [
+            (Permission::unrestricted(), "a.b", true, true, false),
+            (Permission::nothing(), "a.b", false, false, true),
+            (Permission::only(["a.*"]), "a.b", true, true, false),
+            (Permission::only(["a.*"]), "a.>", true, false, false),
+            (Permission::only(["a.*"]), "b", false, false, false),
+            (Permission::only([""; 0]), "b", false, false, true),
+            (deny_replies.clone(), ">", true, true, true),
+            (deny_replies.clone(), "c.reply.x.>", false, false, true),
+            (deny_replies, "c.node.x", true, true, false),
+        ] {
+            assert_eq!(permission.may_publish(subject.as_bytes()), publish, "{permission:?} {subject}");
+            assert_eq!(
+                permission.may_subscribe(subject.as_bytes(), None),
+                subscribe,
+                "{permission:?} {subject}"
+            );
+            assert_eq!(permission.must_filter(subject.as_bytes()), filter, "{permission:?} {subject}");
+        }
+    }
+
+    #[test]
+    fn queue_entries() {
+        let permission = Permission::only(["a.> q1"]);
+        assert!(permission.may_subscribe(b"a.b", Some(b"q1")));
+        assert!(!permission.may_subscribe(b"a.b", Some(b"q2")));
+        assert!(!permission.may_subscribe(b"a.b", None));
+    }
+
+    #[test]
+    fn a_line_end_adds_no_entry() {
+        assert_eq!(SubjectList::new(["a\n>", "b"]).iter().collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -1,0 +1,213 @@
+//! The permission tables (spec 04 §3.5), each written once.
+
+use md5::{Digest, Md5};
+
+use super::grant::{Permission, SubjectList};
+
+/// Publish and subscribe permissions of one kind of peer.
+pub type Pair = (Permission, Permission);
+
+/// P: an unprovisioned server in account `provisioning`.
+pub fn unprovisioned() -> Pair {
+    (
+        Permission::only(["choria.lifecycle.>", "provisioning.reply.>", "provisioning.registration.>"]),
+        Permission::only([
+            "provisioning.node.>",
+            "provisioning.broadcast.agent.discovery",
+            "provisioning.broadcast.agent.rpcutil",
+            "provisioning.broadcast.agent.choria_util",
+            "provisioning.broadcast.agent.choria_provision",
+        ]),
+    )
+}
+
+/// D: a server about which nothing but a certificate is known.
+pub fn default_server() -> Pair {
+    (
+        Permission {
+            allow: Some(SubjectList::new([">"])),
+            deny: SubjectList::new([
+                "*.broadcast.agent.>",
+                "*.broadcast.service.>",
+                "*.node.>",
+                "choria.federation.*.federation",
+            ]),
+        },
+        Permission {
+            allow: None,
+            deny: SubjectList::new(["*.reply.>", "choria.federation.>", "choria.lifecycle.>"]),
+        },
+    )
+}
+
+/// X: a server that may say and hear nothing.
+pub fn denied_server() -> Pair {
+    (Permission::nothing(), Permission::nothing())
+}
+
+/// M: a certificate holder in an organization that uses tokens: its own subjects only.
+pub fn certificate_among_tokens() -> Pair {
+    let permission = Permission {
+        allow: Some(SubjectList::new([">"])),
+        deny: SubjectList::new([
+            "*.broadcast.>",
+            "*.node.>",
+            "*.reply.>",
+            "choria.federation.>",
+            "choria.lifecycle.>",
+            "choria.machine.>",
+        ]),
+    };
+    (permission.clone(), permission)
+}
+
+/// What a server is known to be, by token or by the name of its certificate.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Server<'a> {
+    /// Identity, which node and reply subjects are bound to.
+    pub identity: &'a str,
+    /// Collectives it is a member of.
+    pub collectives: &'a [String],
+    /// Further subjects it may publish: claims, or registration targets.
+    pub publish: &'a [String],
+    /// May submit messages.
+    pub submission: bool,
+    /// May answer service requests.
+    pub service_host: bool,
+}
+
+/// S, publish side: depends on the network alone, so that all nodes can share it.
+pub fn server_publish(server: &Server<'_>) -> Permission {
+    if server.collectives.is_empty() {
+        return Permission::nothing();
+    }
+    let mut allow: Vec<String> =
+        ["choria.lifecycle.>", "choria.machine.transition", "choria.machine.watcher.>"]
+            .map(str::to_owned)
+            .into();
+    allow.extend(server.publish.iter().cloned());
+    for collective in server.collectives {
+        allow.push(format!("{collective}.reply.>"));
+        allow.push(format!("{collective}.broadcast.agent.registration"));
+        allow.push(format!("choria.federation.{collective}.collective"));
+        if server.submission {
+            allow.push(format!("{collective}.submission.in.>"));
+        }
+    }
+    Permission::only(allow)
+}
+
+/// S, subscribe side: bound to the identity.
+pub fn server_subscribe(server: &Server<'_>) -> Permission {
+    let mut allow = Vec::new();
+    for collective in server.collectives {
+        allow.push(format!("{collective}.broadcast.agent.>"));
+        allow.push(format!("{collective}.node.{}", server.identity));
+        allow.push(format!("{collective}.reply.{}.>", md5_hex(server.identity)));
+        allow.push(format!("{collective}.reply.{}.>", sha256_hex(server.identity)));
+        if server.service_host {
+            allow.push(format!("{collective}.broadcast.service.>"));
+        }
+    }
+    Permission::only(allow)
+}
+
+/// A fleet client: what `fleet_management` and `events_viewer` give a token, bound to a caller id.
+pub fn client_publish() -> Permission {
+    Permission::only([
+        "$SYS.REQ.USER.INFO",
+        "*.broadcast.agent.>",
+        "*.broadcast.service.>",
+        "*.node.>",
+        "choria.federation.*.federation",
+    ])
+}
+
+/// Own replies and the event streams.
+pub fn client_subscribe(caller_id: &str) -> Permission {
+    Permission::only([
+        format!("*.reply.{}.>", md5_hex(caller_id)),
+        format!("*.reply.{}.>", sha256_hex(caller_id)),
+        "choria.lifecycle.event.>".to_owned(),
+        "choria.machine.watcher.>".to_owned(),
+        "choria.machine.transition".to_owned(),
+    ])
+}
+
+/// Lower-case hex MD5: names reply subjects, protects nothing.
+pub fn md5_hex(text: &str) -> String {
+    hex(&Md5::digest(text.as_bytes()))
+}
+
+/// Lower-case hex SHA-256, the FIPS form of the same.
+pub fn sha256_hex(text: &str) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_of_the_original() {
+        assert_eq!(md5_hex("up=ginkgo"), "e33bf0376d4accbb4a8fd24b2f840b2e");
+        assert_eq!(
+            sha256_hex("up=ginkgo"),
+            "f76b6d2a7755caf66ca1908e16dd59f01a466a1615e5273df535df56f471386d"
+        );
+    }
+
+    #[test]
+    fn a_node_is_bound_to_its_name() {
+        let collectives = ["c1".to_owned()];
+        let node = Server {
+            identity: "ginkgo.example.net",
+            collectives: &collectives,
+            submission: true,
+            ..Default::default()
+        };
+        let (publish, subscribe) = (server_publish(&node), server_subscribe(&node));
+        for (subject, may) in [
+            ("c1.node.ginkgo.example.net", true),
+            ("c1.node.other.node", false),
+            ("other.node.ginkgo.example.net", false),
+            ("c1.node.ginkgo.example.net.x", false),
+            ("c1.node.>", false),
+            ("*.reply.>", false),
+            (">", false),
+            ("c1.broadcast.agent.rpcutil", true),
+            ("c1.broadcast.agent.*", true),
+            ("c1.broadcast.service.acme", false),
+            ("*.broadcast.agent.rpcutil", false),
+        ] {
+            assert_eq!(subscribe.may_subscribe(subject.as_bytes(), None), may, "{subject}");
+        }
+        for (subject, may) in [
+            ("c1.reply.whoever.1", true),
+            ("c1.broadcast.agent.registration", true),
+            ("c1.broadcast.agent.rpcutil", false),
+            ("c1.node.other", false),
+            ("c1.submission.in.x", true),
+            ("choria.lifecycle.event.startup.server", true),
+            ("choria.machine.watcher.exec.state", true),
+            ("$SYS.REQ.USER.INFO", false),
+        ] {
+            assert_eq!(publish.may_publish(subject.as_bytes()), may, "{subject}");
+        }
+    }
+
+    #[test]
+    fn no_collective_no_right() {
+        let node = Server { identity: "x", ..Default::default() };
+        assert_eq!(server_publish(&node), Permission::nothing());
+        assert_eq!(server_subscribe(&node), Permission::nothing());
+    }
+}

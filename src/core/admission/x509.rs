@@ -1,0 +1,302 @@
+//! Networks whose members hold certificates: the rules of x509 mode (spec 01 §13, 04 §3.2–3.3).
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::facts::{ConnectionFacts, LinkKind, Transport};
+use super::grant::{Account, Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind};
+use super::hosts::HostList;
+use super::permissions::{self, Server};
+use crate::core::nats::connect::Secret;
+use crate::core::nats::subject;
+
+/// The user name that always means the provisioner.
+const PROVISIONER: &str = "provisioner";
+
+/// A test on a certificate name, such as one of the regex lists of spec 01 §9.
+#[derive(Clone)]
+pub struct NameTest(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl NameTest {
+    /// Wraps a predicate.
+    pub fn new(test: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(test))
+    }
+
+    /// Matches no name.
+    pub fn none() -> Self {
+        Self::new(|_| false)
+    }
+
+    /// Whether a name passes.
+    pub fn matches(&self, name: &str) -> bool {
+        (self.0)(name)
+    }
+}
+
+impl fmt::Debug for NameTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameTest")
+    }
+}
+
+/// `plugin.choria.network.x509_permissions` with what each choice needs.
+#[derive(Debug, Clone)]
+pub enum X509Mode {
+    /// The original's: every certificate of the CA may do everything, unless
+    /// `client_hosts` is set: then listed addresses may, all others are
+    /// servers with permissions D. (The original of today gives D to listed
+    /// ones too; the manual's meaning is kept here, spec 04 §3.3.)
+    Open {
+        /// `plugin.choria.network.client_hosts`.
+        client_hosts: HostList,
+    },
+    /// Names decide: clients are clients, everybody else is a node bound to its name.
+    ByName(ByName),
+}
+
+/// The network a by-name broker serves.
+#[derive(Debug, Clone)]
+pub struct ByName {
+    /// Names of clients: `client_certnames`, by default the certname whitelist.
+    pub clients: NameTest,
+    /// Names of privileged clients.
+    pub privileged: NameTest,
+    /// Names of nodes that may answer service requests; none by default.
+    pub service_hosts: NameTest,
+    /// Collectives of the network.
+    pub collectives: Vec<String>,
+    /// Subjects that nodes publish their registration data on.
+    pub registration_targets: Vec<String>,
+}
+
+impl Default for ByName {
+    fn default() -> Self {
+        Self {
+            clients: NameTest::none(),
+            privileged: NameTest::none(),
+            service_hosts: NameTest::none(),
+            collectives: Vec::new(),
+            registration_targets: Vec::new(),
+        }
+    }
+}
+
+/// `plugin.choria.network.system.user` and `.password`.
+#[derive(Debug, Clone)]
+pub struct SystemUser {
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Configuration of an [`X509Authenticator`].
+#[derive(Debug, Clone)]
+pub struct X509Options {
+    /// Who may say what.
+    pub mode: X509Mode,
+    /// `deny_server_connections`: servers may connect and say nothing.
+    pub deny_servers: bool,
+    /// `provisioning.client_password`; without it there is no provisioning account.
+    pub provisioning_password: Option<Secret>,
+    /// System account user; without it the account is unreachable.
+    pub system: Option<SystemUser>,
+    /// Explicit test mode: clear text clients of a loopback listener are let
+    /// in without restriction. Off, they are refused as by the original.
+    pub allow_plaintext: bool,
+}
+
+impl Default for X509Options {
+    fn default() -> Self {
+        Self {
+            mode: X509Mode::Open { client_hosts: HostList::default() },
+            deny_servers: false,
+            provisioning_password: None,
+            system: None,
+            allow_plaintext: false,
+        }
+    }
+}
+
+/// Lets certificate holders in.
+#[derive(Debug)]
+pub struct X509Authenticator {
+    options: X509Options,
+    everything: Arc<Permission>,
+    nothing: Arc<Permission>,
+    server_default: (Arc<Permission>, Arc<Permission>),
+    /// Publish permissions that do not depend on the name: shared by all links.
+    node_publish: Arc<Permission>,
+    client_publish: Arc<Permission>,
+}
+
+impl X509Authenticator {
+    /// Prepares what all connections share.
+    pub fn new(options: X509Options) -> Self {
+        let node_publish = match &options.mode {
+            X509Mode::ByName(network) => permissions::server_publish(&Server {
+                identity: "",
+                collectives: &network.collectives,
+                publish: &network.registration_targets,
+                submission: true,
+                service_host: false,
+            }),
+            X509Mode::Open { .. } => Permission::nothing(),
+        };
+        let (publish, subscribe) = permissions::default_server();
+        Self {
+            options,
+            everything: Arc::new(Permission::unrestricted()),
+            nothing: Arc::new(Permission::nothing()),
+            server_default: (Arc::new(publish), Arc::new(subscribe)),
+            node_publish: Arc::new(node_publish),
+            client_publish: Arc::new(permissions::client_publish()),
+        }
+    }
+
+    fn unrestricted(&self, account: Account, user: &str) -> Grant {
+        self.grant(account, user, &self.everything, &self.everything)
+    }
+
+    fn grant(
+        &self,
+        account: Account,
+        user: &str,
+        publish: &Arc<Permission>,
+        subscribe: &Arc<Permission>,
+    ) -> Grant {
+        Grant {
+            account,
+            user: user.to_owned(),
+            publish: publish.clone(),
+            subscribe: subscribe.clone(),
+            limits: GrantLimits::default(),
+        }
+    }
+
+    fn provisioner(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let refuse = |kind, text: &str| Err(Refusal::new(kind, format!("provisioner refused: {text}")));
+        let Some(password) =
+            self.options.provisioning_password.as_ref().filter(|password| !password.is_empty())
+        else {
+            return refuse(RefusalKind::NotConfigured, "no provisioning password is configured");
+        };
+        if !password.matches(&facts.options.pass) {
+            return refuse(RefusalKind::Password, "wrong password");
+        }
+        if facts.certificate.is_none() {
+            return refuse(RefusalKind::NoCertificate, "a verified certificate is required");
+        }
+        Ok(self.unrestricted(Account::Provisioning, PROVISIONER))
+    }
+
+    fn system(&self, system: &SystemUser, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let refuse = |kind, text: &str| Err(Refusal::new(kind, format!("system user refused: {text}")));
+        if facts.certificate.is_none() && facts.transport != Transport::InProcess {
+            return refuse(RefusalKind::NoCertificate, "a verified certificate is required");
+        }
+        if system.password.is_empty() || !system.password.matches(&facts.options.pass) {
+            return refuse(RefusalKind::Password, "wrong password");
+        }
+        Ok(self.unrestricted(Account::System, &system.user))
+    }
+
+    fn member(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let user = facts.options.user.as_str();
+        let plain = facts.transport == Transport::Plaintext && self.options.allow_plaintext;
+        if facts.certificate.is_none() && facts.transport != Transport::InProcess && !plain {
+            return Err(Refusal::new(RefusalKind::NoCertificate, "no client certificate was presented"));
+        }
+        if facts.transport == Transport::Tls && !facts.options.auth_token.is_empty() {
+            return Err(Refusal::new(
+                RefusalKind::Token,
+                "a token was presented, which this broker has no signer for",
+            ));
+        }
+        if plain {
+            return Ok(self.unrestricted(Account::Choria, user));
+        }
+        match &self.options.mode {
+            X509Mode::Open { client_hosts } if client_hosts.is_empty() => {
+                Ok(self.unrestricted(Account::Choria, user))
+            }
+            X509Mode::Open { client_hosts } => {
+                if facts.remote.is_some_and(|remote| client_hosts.contains(remote.ip())) {
+                    Ok(self.unrestricted(Account::Choria, user))
+                } else {
+                    let (publish, subscribe) = self.server_permissions();
+                    Ok(self.grant(Account::Choria, user, publish, subscribe))
+                }
+            }
+            X509Mode::ByName(_) if facts.transport == Transport::InProcess => {
+                Ok(self.unrestricted(Account::Choria, user))
+            }
+            X509Mode::ByName(network) => self.by_name(network, facts),
+        }
+    }
+
+    fn server_permissions(&self) -> (&Arc<Permission>, &Arc<Permission>) {
+        if self.options.deny_servers {
+            (&self.nothing, &self.nothing)
+        } else {
+            (&self.server_default.0, &self.server_default.1)
+        }
+    }
+
+    fn by_name(&self, network: &ByName, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let Some(name) = facts.certname() else {
+            return Err(Refusal::new(
+                RefusalKind::BadCertificate,
+                "the certificate has neither a common nor a DNS name",
+            ));
+        };
+        // the name becomes part of subjects: a wildcard in it would be one there
+        if !subject::valid_pattern(name) || !subject::is_literal(name) {
+            return Err(Refusal::new(
+                RefusalKind::BadCertificate,
+                "the certificate name cannot be part of a subject",
+            ));
+        }
+        if facts.kind == LinkKind::Client
+            && (network.privileged.matches(name) || network.clients.matches(name))
+        {
+            let caller = format!("choria={name}");
+            let subscribe = Arc::new(permissions::client_subscribe(&caller));
+            return Ok(self.grant(Account::Choria, &caller, &self.client_publish, &subscribe));
+        }
+        if self.options.deny_servers {
+            return Ok(self.grant(Account::Choria, name, &self.nothing, &self.nothing));
+        }
+        let subscribe = Arc::new(permissions::server_subscribe(&Server {
+            identity: name,
+            collectives: &network.collectives,
+            publish: &[],
+            submission: false,
+            service_host: network.service_hosts.matches(name),
+        }));
+        Ok(self.grant(Account::Choria, name, &self.node_publish, &subscribe))
+    }
+}
+
+impl Authenticator for X509Authenticator {
+    fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        if facts.options.wants_account {
+            return Err(Refusal::new(RefusalKind::Request, "the client asked for an account of its own"));
+        }
+        if facts.transport == Transport::Plaintext && !self.options.allow_plaintext {
+            return Err(Refusal::new(RefusalKind::TlsRequired, "the connection is not encrypted"));
+        }
+        if facts.options.user == PROVISIONER {
+            return self.provisioner(facts);
+        }
+        match &self.options.system {
+            Some(system) if facts.options.user == system.user => self.system(system, facts),
+            _ => self.member(facts),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "x509_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! What a broker is started with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::admission::{Authenticator, X509Authenticator, X509Options};
+use crate::core::nats::codec::Bounds;
+
+/// One address to listen on.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Address; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// TLS after INFO. Without it the listener is clear text and must be bound to loopback.
+    pub tls: bool,
+}
+
+impl Listener {
+    /// A TLS listener, as every real one is.
+    pub fn tls(address: SocketAddr) -> Self {
+        Self { address, tls: true }
+    }
+
+    /// A clear text listener for tests and local tools; only loopback addresses are taken.
+    pub fn plaintext(address: SocketAddr) -> Self {
+        Self { address, tls: false }
+    }
+}
+
+/// Bounds of the broker. The defaults are NATS's where it has one (spec 04 §6.11).
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at a time; default 50,000.
+    pub max_connections: usize,
+    /// Payload in bytes, headers included; default 1 MiB.
+    pub max_payload: usize,
+    /// Unsent bytes of one connection before it is cut; default 64 MiB.
+    pub max_pending: usize,
+    /// Memory for unsent messages of all connections together; default 512 MiB.
+    /// Above it the connections furthest behind are cut.
+    pub max_pending_total: usize,
+    /// Control line arguments in bytes; default 4096.
+    pub max_control_line: usize,
+    /// Body of CONNECT in bytes; default 64 KiB.
+    pub max_connect: usize,
+    /// Subscriptions of one connection; unlimited by default.
+    pub max_subscriptions: Option<usize>,
+    /// Time between pings; default 2 minutes.
+    pub ping_interval: Duration,
+    /// Unanswered pings before a connection is stale; default 2.
+    pub ping_max: u32,
+    /// From INFO to the end of the TLS handshake; default 2 s.
+    pub tls_timeout: Duration,
+    /// From there to CONNECT; default 2 s.
+    pub auth_timeout: Duration,
+    /// Longest time a write may be blocked; default 10 s.
+    pub write_deadline: Duration,
+    /// Connections in TLS or CONNECT at a time; more wait unaccepted. Default 512.
+    pub max_handshakes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 50_000,
+            max_payload: 1024 * 1024,
+            max_pending: 64 * 1024 * 1024,
+            max_pending_total: 512 * 1024 * 1024,
+            max_control_line: 4096,
+            max_connect: 64 * 1024,
+            max_subscriptions: None,
+            ping_interval: Duration::from_secs(120),
+            ping_max: 2,
+            tls_timeout: Duration::from_secs(2),
+            auth_timeout: Duration::from_secs(2),
+            write_deadline: Duration::from_secs(10),
+            max_handshakes: 512,
+        }
+    }
+}
+
+impl Limits {
+    /// The part the codec needs.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { control_line: self.max_control_line, connect: self.max_connect, payload: self.max_payload }
+    }
+}
+
+/// Everything a broker needs to start.
+#[derive(Clone)]
+pub struct Options {
+    /// Where to listen; at least one.
+    pub listeners: Vec<Listener>,
+    /// TLS configuration from `security`; needed by TLS listeners.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who may connect.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Name in INFO, usually the identity.
+    pub server_name: String,
+    /// Cluster name in INFO; default `CHORIA`.
+    pub cluster_name: String,
+    /// Version in INFO, `N.N.N`; clients gate features by it. Default 2.10.0:
+    /// later ones promise stream features this broker does not serve.
+    pub version: String,
+    /// `host:port` told to clients; default is the listening address.
+    pub advertise: Option<String>,
+    /// Threads that own connections; default the processors, at most 4.
+    pub shards: usize,
+    /// Threads that do handshakes; default half the processors, at least 1.
+    pub handshake_threads: usize,
+    /// Use rustls's buffered connections instead of the unbuffered ones:
+    /// twice the memory, kept as the way back should the unbuffered API go.
+    pub buffered_tls: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            listeners: Vec::new(),
+            tls: None,
+            authenticator: Arc::new(X509Authenticator::new(X509Options::default())),
+            limits: Limits::default(),
+            server_name: "choria".to_owned(),
+            cluster_name: "CHORIA".to_owned(),
+            version: "2.10.0".to_owned(),
+            advertise: None,
+            shards: processors.min(4),
+            handshake_threads: (processors / 2).max(1),
+            buffered_tls: false,
+        }
+    }
+}
+
+/// Why a broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// No listener was configured.
+    #[error("starting the broker: no listener is configured, set at least one address to listen on")]
+    NoListener,
+    /// A TLS listener without TLS configuration.
+    #[error("starting the broker: listener {0} uses TLS but no certificate is configured")]
+    NoTls(SocketAddr),
+    /// A clear text listener that others could reach.
+    #[error("starting the broker: clear text listener {0} must be bound to a loopback address, or use TLS")]
+    PlaintextNotLoopback(SocketAddr),
+    /// The version clients would stumble over.
+    #[error("starting the broker: version {0:?} is not of the form N.N.N, which clients demand")]
+    Version(String),
+    /// An address could not be bound.
+    #[error("listening on {address} failed: {source}; is another broker running there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Threads or event queues could not be made.
+    #[error("starting the broker's threads failed: {0}")]
+    Threads(#[from] std::io::Error),
+}

@@ -1,0 +1,186 @@
+//! The body of CONNECT: what a client says about itself (spec 04 §6.4).
+
+use std::fmt;
+
+use serde::Deserialize;
+use zeroize::Zeroize;
+
+/// Text that must not reach a log: no `Debug`, no `Display`, wiped when dropped.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that compares or verifies it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing was sent.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Compares in time that depends on the length alone.
+    pub fn matches(&self, other: &Secret) -> bool {
+        use subtle::ConstantTimeEq;
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(none)" } else { "(redacted)" })
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Decoded CONNECT options; absent and `null` mean the default.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// Answer `+OK` to each line; default true.
+    pub verbose: bool,
+    /// Complain about subjects that cannot be published; default true.
+    pub pedantic: bool,
+    /// Deliver own publishes to own subscriptions; default true.
+    pub echo: bool,
+    /// The client understands HMSG.
+    pub headers: bool,
+    /// The client wants status 503 when nobody receives its request.
+    pub no_responders: bool,
+    /// Client protocol, 0 or 1.
+    pub protocol: i64,
+    /// User name.
+    pub user: String,
+    /// Password.
+    pub pass: Secret,
+    /// Bearer token; Choria's JWT.
+    pub auth_token: Secret,
+    /// NATS JWT; Choria clients repeat their token here.
+    pub jwt: Secret,
+    /// Signature over the nonce of INFO.
+    pub sig: Secret,
+    /// NATS public nkey.
+    pub nkey: String,
+    /// Connection name, for reports.
+    pub name: String,
+    /// Client library language, for reports.
+    pub lang: String,
+    /// Client library version, for reports.
+    pub version: String,
+    /// `account` or `new_account` was given: never granted here.
+    pub wants_account: bool,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            headers: false,
+            no_responders: false,
+            protocol: 0,
+            user: String::new(),
+            pass: Secret::default(),
+            auth_token: Secret::default(),
+            jwt: Secret::default(),
+            sig: Secret::default(),
+            nkey: String::new(),
+            name: String::new(),
+            lang: String::new(),
+            version: String::new(),
+            wants_account: false,
+        }
+    }
+}
+
+/// Why a CONNECT body cannot be taken; the wire says nothing, the log says this.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the CONNECT options failed: {0}")]
+pub struct ConnectError(#[from] serde_json::Error);
+
+#[derive(Deserialize)]
+struct Wire {
+    verbose: Option<bool>,
+    pedantic: Option<bool>,
+    echo: Option<bool>,
+    headers: Option<bool>,
+    no_responders: Option<bool>,
+    protocol: Option<i64>,
+    user: Option<String>,
+    pass: Option<String>,
+    auth_token: Option<String>,
+    jwt: Option<String>,
+    sig: Option<String>,
+    nkey: Option<String>,
+    name: Option<String>,
+    lang: Option<String>,
+    version: Option<String>,
+    account: Option<String>,
+    new_account: Option<bool>,
+}
+
+impl ConnectOptions {
+    /// Reads the JSON body; unknown fields are ignored, a wrong type is an error.
+    pub fn decode(json: &[u8]) -> Result<Self, ConnectError> {
+        let wire: Wire = serde_json::from_slice(json)?;
+        let secret = |text: Option<String>| Secret::new(text.unwrap_or_default());
+        Ok(Self {
+            verbose: wire.verbose.unwrap_or(true),
+            pedantic: wire.pedantic.unwrap_or(true),
+            echo: wire.echo.unwrap_or(true),
+            headers: wire.headers.unwrap_or(false),
+            no_responders: wire.no_responders.unwrap_or(false),
+            protocol: wire.protocol.unwrap_or(0),
+            user: wire.user.unwrap_or_default(),
+            pass: secret(wire.pass),
+            auth_token: secret(wire.auth_token),
+            jwt: secret(wire.jwt),
+            sig: secret(wire.sig),
+            nkey: wire.nkey.unwrap_or_default(),
+            name: wire.name.unwrap_or_default(),
+            lang: wire.lang.unwrap_or_default(),
+            version: wire.version.unwrap_or_default(),
+            wants_account: wire.account.is_some_and(|account| !account.is_empty())
+                || wire.new_account.unwrap_or(false),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_and_nulls() {
+        let options = ConnectOptions::decode(br#"{"user":null,"verbose":null,"zzz":{"a":[1]}}"#).unwrap();
+        assert!(options.verbose && options.pedantic && options.echo);
+        assert!(!options.headers && options.user.is_empty());
+    }
+
+    #[test]
+    fn wrong_types_and_no_json_are_errors() {
+        for body in ["", "{x", r#"{"verbose":"yes"}"#, "[]x", r#"{"user":1}"#] {
+            assert!(ConnectOptions::decode(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let options =
+            ConnectOptions::decode(br#"{"pass":"hunter2","auth_token":"tok.en","sig":"zzzz"}"#).unwrap();
+        let text = format!("{options:?}");
+        assert!(!text.contains("hunter2") && !text.contains("tok.en") && !text.contains("zzzz"), "{text}");
+        assert_eq!(options.pass.expose(), "hunter2");
+    }
+}
