@@ -61,7 +61,11 @@ impl ServerUrl {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ServerUrl { scheme, host, port } = self;
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
     }
 }
 
@@ -86,7 +90,9 @@ mod tests {
         ] {
             assert_eq!(ServerUrl::parse(text).unwrap().to_string(), url);
         }
-        for bad in ["broker1", "broker1:", "broker1:x", "broker1:0", ":4222", "http://a:1", "::1:4222", "a b:1"] {
+        for bad in
+            ["broker1", "broker1:", "broker1:x", "broker1:0", ":4222", "http://a:1", "::1:4222", "a b:1"]
+        {
             let error = ServerUrl::parse(bad).unwrap_err().to_string();
             assert!(error.contains(bad) && error.contains("host:port"), "{error}");
         }

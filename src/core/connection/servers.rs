@@ -34,7 +34,11 @@ impl ServerList {
     /// What the configuration says. Configured brokers win; else SRV when
     /// `plugin.choria.use_srv` allows it and `domain` is known; else
     /// `puppet:4222` for the fleet and nothing for a federation.
-    pub fn from_config(config: &Config, purpose: Purpose, domain: Option<&str>) -> Result<ServerList, HostError> {
+    pub fn from_config(
+        config: &Config,
+        purpose: Purpose,
+        domain: Option<&str>,
+    ) -> Result<ServerList, HostError> {
         let (configured, names, fallback) = match purpose {
             Purpose::Fleet => (
                 &config.choria_middleware_hosts,

@@ -53,7 +53,11 @@ pub struct SessionOptions {
 
 impl SessionOptions {
     /// Options with the documented defaults.
-    pub fn new(name: impl Into<String>, servers: ServerList, inbox_prefix: impl Into<String>) -> SessionOptions {
+    pub fn new(
+        name: impl Into<String>,
+        servers: ServerList,
+        inbox_prefix: impl Into<String>,
+    ) -> SessionOptions {
         SessionOptions {
             name: name.into(),
             servers,
@@ -140,7 +144,7 @@ impl Session {
         let shared = Arc::new(Shared::default());
         let give_up = options.give_up_after;
         let supervisor = Supervisor {
-            options,
+            options: Arc::new(options),
             inbox,
             current: current_tx,
             shared: shared.clone(),
@@ -271,7 +275,7 @@ pub enum PublishError {
 // === impl Supervisor ===
 
 struct Supervisor {
-    options: SessionOptions,
+    options: Arc<SessionOptions>,
     inbox: mpsc::UnboundedReceiver<Command>,
     current: watch::Sender<Option<Connected>>,
     shared: Arc<Shared>,
@@ -387,7 +391,7 @@ impl Supervisor {
 
     async fn attempt(&mut self, url: &ServerUrl) -> Option<Result<(Connected, mpsc::Receiver<()>), String>> {
         let (ended_tx, ended) = mpsc::channel(1);
-        let attempt = one_life(&self.options, url.clone(), self.shared.clone(), ended_tx);
+        let attempt = one_life(self.options.clone(), url.clone(), self.shared.clone(), ended_tx);
         let outcome = self.or_closed(attempt).await?;
         Some(outcome.map(|client| (Connected { client, url: url.clone() }, ended)))
     }
@@ -421,15 +425,14 @@ impl Supervisor {
 /// pool entry is a port nobody can listen on, the callback sends every
 /// reconnect there, and one failed try is the limit.
 async fn one_life(
-    options: &SessionOptions,
+    options: Arc<SessionOptions>,
     url: ServerUrl,
     shared: Arc<Shared>,
     ended: mpsc::Sender<()>,
 ) -> Result<Client, String> {
     let started = Instant::now();
     let address: async_nats::ServerAddr = url.to_string().parse().map_err(|e| format!("{e}"))?;
-    let nowhere: async_nats::ServerAddr =
-        "nats://127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
+    let nowhere: async_nats::ServerAddr = "nats://127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
     let first = Arc::new(AtomicU64::new(0));
     let pool = vec![address.clone(), nowhere.clone()];
     let mut connect = ConnectOptions::new()
@@ -482,7 +485,9 @@ fn note(shared: &Shared, event: &Event) {
         Event::ServerError(error) => error.to_string(),
         Event::ClientError(async_nats::ClientError::MaxReconnects) => return,
         Event::ClientError(error) => error.to_string(),
-        Event::SlowConsumer(_) => "messages were dropped, they arrived faster than they were taken".to_owned(),
+        Event::SlowConsumer(_) => {
+            "messages were dropped, they arrived faster than they were taken".to_owned()
+        }
         _ => return,
     };
     shared.stats.errors.fetch_add(1, Ordering::Relaxed);
