@@ -1,0 +1,119 @@
+//! A node's facts: read from its fact files, looked up by path (spec 02 §8.1).
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::gjson;
+use crate::core::files::read_bounded;
+use crate::core::protocol::json::{go_json, read_value};
+
+mod yaml;
+
+/// Largest fact or classes file that is read, in bytes.
+const FILE_LIMIT: u64 = 16 * 1024 * 1024;
+
+/// The merged facts of a node, as one JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    json: String,
+}
+
+/// Why a node has no facts, or not all of them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FactsError {
+    /// A file that is there and cannot be used.
+    #[error("fact file {file} is skipped: {reason}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Not one fact in any file.
+    #[error("no facts were found in {files}; name a JSON or YAML file in plugin.yaml")]
+    None {
+        /// The list as configured.
+        files: String,
+    },
+}
+
+impl Default for Facts {
+    fn default() -> Facts {
+        Facts { json: "{}".into() }
+    }
+}
+
+impl Facts {
+    /// Facts that are one JSON object already.
+    pub fn from_json(json: String) -> Facts {
+        Facts { json }
+    }
+
+    /// Reads the files of `plugin.yaml`, a list as in `$PATH`. Later files win,
+    /// key by key at the top level. Names ending in `yaml` are YAML, all
+    /// others, also `.yml`, are JSON.
+    ///
+    /// Files that are missing or broken are skipped and named in the list that
+    /// comes with the facts; no fact at all leaves `{}` and says so.
+    pub fn load(files: &str) -> (Facts, Vec<FactsError>) {
+        let mut merged = Map::new();
+        let mut problems = Vec::new();
+        for file in std::env::split_paths(files).filter(|f| !f.as_os_str().is_empty()) {
+            match load_file(&file) {
+                Ok(facts) => merged.extend(facts),
+                Err(reason) => problems.push(FactsError::File { file, reason }),
+            }
+        }
+        if merged.is_empty() {
+            problems.push(FactsError::None { files: files.into() });
+            return (Facts::default(), problems);
+        }
+        let mut merged = Value::Object(merged);
+        merged.sort_all_objects();
+        (Facts { json: go_json(&merged) }, problems)
+    }
+
+    /// The fact at a gjson path, or nothing if there is none. Numbers are
+    /// doubles.
+    pub fn get(&self, path: &str) -> Option<Value> {
+        gjson::lookup(&self.json, path)
+    }
+
+    /// The JSON text.
+    pub fn as_json(&self) -> &str {
+        &self.json
+    }
+
+    /// All facts as a value; an empty object if the text is not JSON.
+    pub fn to_value(&self) -> Value {
+        match read_value(self.json.as_bytes()) {
+            Ok(value @ Value::Object(_)) => value,
+            _ => Value::Object(Map::new()),
+        }
+    }
+}
+
+fn load_file(file: &Path) -> Result<Map<String, Value>, String> {
+    let content = read_bounded(file, FILE_LIMIT).map_err(|e| e.to_string())?;
+    let value = if file.as_os_str().as_encoded_bytes().ends_with(b"yaml") {
+        yaml::read(&content)?
+    } else {
+        read_value(&content).map_err(|e| e.to_string())?
+    };
+    match value {
+        Value::Object(facts) => Ok(facts),
+        Value::Null => Ok(Map::new()),
+        _ => Err("it holds no object".into()),
+    }
+}
+
+/// Reads a classes file: one class a line, exactly as it stands there, sorted.
+/// A file that cannot be read holds no classes.
+pub fn load_classes(path: impl AsRef<Path>) -> Vec<String> {
+    let Ok(content) = read_bounded(path.as_ref(), FILE_LIMIT) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&content);
+    let mut classes: Vec<String> = text.lines().map(str::to_owned).collect();
+    classes.sort();
+    classes
+}

@@ -1,0 +1,197 @@
+//! Which nodes a request is for (spec 01 §8, 03 §3).
+//!
+//! A [`Filter`] has five lists: facts, classes, agents, identities and compound
+//! expressions. An operator writes one from command line words, every node
+//! evaluates it against a [`NodeView`] of itself, and stays silent if it does
+//! not match. One request is judged by every node of a mixed fleet, so the
+//! evaluation copies the original's accidents too; each is named where it is
+//! copied.
+//!
+//! `fact` compares one fact, `facts` holds a node's facts, `gjson` looks values
+//! up in them, `expr` is the compound language, `wire` the JSON form.
+
+mod compound;
+mod expr;
+mod fact;
+mod facts;
+mod gjson;
+mod node;
+mod pattern;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use serde::{Deserialize, Serialize};
+
+pub use compound::CompoundEntry;
+pub use expr::{ExprError, Expression, Value as ExprValue, semver_matches};
+pub use fact::{FactFilter, FactOperator};
+pub use facts::{Facts, FactsError, load_classes};
+pub use gjson::lookup;
+pub use node::{DataFunction, DataFunctions, NoData, NodeView};
+pub use pattern::{case_insensitive, search};
+pub(crate) use wire::read_filter;
+
+/// The nodes a request is for. An empty filter is for all of them.
+///
+/// Field order is the order on the wire, where all five are always arrays.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filter {
+    /// Facts, all of which must match.
+    pub fact: Vec<FactFilter>,
+    /// Classes, all of which must be there: exact, or `/regular expression/`.
+    pub cf_class: Vec<String>,
+    /// Agents, all of which must be there: exact, or `/regular expression/`.
+    pub agent: Vec<String>,
+    /// Identities, one of which must match: exact, or `/regular expression/`.
+    pub identity: Vec<String>,
+    /// Compound expressions, which vote; tools send at most one.
+    pub compound: Vec<Vec<CompoundEntry>>,
+}
+
+/// Why words do not make a filter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// Nothing between the quotes, say from an unset shell variable: taken as
+    /// "no filter" it would act on the whole fleet.
+    #[error("an empty {0} filter would match every node; leave the option away to mean that")]
+    Empty(&'static str),
+    /// No operator, or nothing on one side of it.
+    #[error(
+        "could not parse fact {0} it does not appear to be in a valid format; write NAME=VALUE, with one of = != < <= > >= =~"
+    )]
+    Fact(String),
+    /// An expression that nodes would refuse.
+    #[error("the expression {text} is not valid: {reason}")]
+    Expression {
+        /// The expression as given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A second expression; nodes would let them vote, which nobody means.
+    #[error("only one expression can be given; join them with 'and' or 'or'")]
+    SecondExpression,
+}
+
+/// Why a filter could not be evaluated. The node does not match.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MatchError {
+    /// A fact filter that makes no sense for the fact's type.
+    #[error("fact filter {filter} cannot be applied: {reason}")]
+    Fact {
+        /// The filter, as text.
+        filter: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A compound filter that does not compile or fails when run.
+    #[error("compound filter {expression} failed: {reason}")]
+    Compound {
+        /// The expression.
+        expression: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Filter {
+    /// Whether all five lists are empty.
+    pub fn is_empty(&self) -> bool {
+        self.fact.is_empty()
+            && self.cf_class.is_empty()
+            && self.agent.is_empty()
+            && self.identity.is_empty()
+            && self.compound.is_empty()
+    }
+
+    /// `-F`: one fact, such as `os.family=RedHat`. Duplicates are kept.
+    pub fn add_fact(&mut self, text: &str) -> Result<(), FilterError> {
+        filled("fact", text)?;
+        self.fact.push(FactFilter::parse(text)?);
+        Ok(())
+    }
+
+    /// `-C`: one class.
+    pub fn add_class(&mut self, class: &str) -> Result<(), FilterError> {
+        filled("class", class)?;
+        add_once(&mut self.cf_class, class);
+        Ok(())
+    }
+
+    /// `-A`: one agent.
+    pub fn add_agent(&mut self, agent: &str) -> Result<(), FilterError> {
+        filled("agent", agent)?;
+        add_once(&mut self.agent, agent);
+        Ok(())
+    }
+
+    /// `-I`: one identity.
+    pub fn add_identity(&mut self, identity: &str) -> Result<(), FilterError> {
+        filled("identity", identity)?;
+        add_once(&mut self.identity, identity);
+        Ok(())
+    }
+
+    /// `-W`: words between single spaces, each a fact if it reads as one, or
+    /// else a class.
+    pub fn add_combined(&mut self, words: &str) -> Result<(), FilterError> {
+        if words.trim().is_empty() {
+            return Err(FilterError::Empty("combined"));
+        }
+        for word in words.split(' ').filter(|w| !w.is_empty()) {
+            match FactFilter::parse(word) {
+                Ok(fact) => self.fact.push(fact),
+                Err(_) => add_once(&mut self.cf_class, word),
+            }
+        }
+        Ok(())
+    }
+
+    /// `-S`: the one boolean expression, compiled here so that a mistake costs
+    /// an error message instead of a silent fleet.
+    ///
+    /// Data functions are only known on nodes; any name passes as one.
+    pub fn set_expression(&mut self, text: &str) -> Result<(), FilterError> {
+        if text.trim().is_empty() {
+            return Err(FilterError::Empty("expression"));
+        }
+        if !self.compound.is_empty() {
+            return Err(FilterError::SecondExpression);
+        }
+        if let Err(e) = compound::compile(text, &NoData) {
+            return Err(FilterError::Expression { text: text.into(), reason: e.to_string() });
+        }
+        self.compound.push(vec![CompoundEntry::new(text)]);
+        Ok(())
+    }
+
+    /// Whether a node is meant. All lists must agree; they are asked in the
+    /// order identity, agent, class, fact, compound, and the first that does
+    /// not ends the matter, errors in later ones included.
+    pub fn matches(&self, node: &NodeView<'_>) -> Result<bool, MatchError> {
+        if !self.identity.is_empty() && !self.identity.iter().any(|i| pattern::names(i, node.identity)) {
+            return Ok(false);
+        }
+        if !self.agent.iter().all(|a| node.has_agent(a)) || !self.cf_class.iter().all(|c| node.has_class(c)) {
+            return Ok(false);
+        }
+        for fact in &self.fact {
+            if !fact.matches(node.facts)? {
+                return Ok(false);
+            }
+        }
+        compound::matches(&self.compound, node)
+    }
+}
+
+fn filled(kind: &'static str, text: &str) -> Result<(), FilterError> {
+    if text.is_empty() { Err(FilterError::Empty(kind)) } else { Ok(()) }
+}
+
+fn add_once(list: &mut Vec<String>, item: &str) {
+    if !list.iter().any(|i| i == item) {
+        list.push(item.into());
+    }
+}

@@ -1,0 +1,262 @@
+//! The outermost layer: what travels, who sent it, where the answer goes.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use memchr::memchr2;
+
+use super::MAX_TRANSPORT;
+use super::fields::{Field, lenient_text, whole};
+use crate::core::protocol::json::{JsonError, Problem, Reader, push_string, same_key};
+use crate::core::protocol::{DecodeError, Layer};
+
+const PROTOCOL: &str = "choria:transport:1";
+
+/// Standard base64 with padding; unused bits at the end may be set, since the
+/// original does not look at them.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// Base64 as every peer reads it: CR and LF anywhere are skipped, because Ruby
+/// wraps its lines; nothing else is (spec 01 §2.1).
+pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, base64::DecodeError> {
+    let text = match memchr2(b'\r', b'\n', text) {
+        None => Cow::Borrowed(text),
+        Some(_) => Cow::Owned(text.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()),
+    };
+    LENIENT.decode(text)
+}
+
+/// `choria:transport:1`: a secure message and its route (spec 01 §2.1).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transport {
+    /// The JSON text of a secure request or secure reply, base64 removed.
+    pub data: Vec<u8>,
+    /// Where it came from and where the answer goes.
+    pub headers: Headers,
+}
+
+/// The route of a transport. Nothing here is authenticated.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Headers {
+    /// Subject for replies; absent in replies.
+    pub reply_to: Option<String>,
+    /// Identity of the sending process (`mc_sender`); may be empty.
+    pub sender: String,
+    /// Hops so far: `[server in, processor, server out]`.
+    pub seen_by: Vec<[String; 3]>,
+    /// Set while a message crosses federation brokers.
+    pub federation: Option<Federation>,
+}
+
+/// What a federation broker needs to carry a message on (spec 01 §7).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Federation {
+    /// Id of the request.
+    pub request: String,
+    /// Where the client waits, while `reply-to` names the federation broker.
+    pub reply_to: String,
+    /// Subjects to publish to on the far side. On the wire the key is `target`.
+    pub targets: Vec<String>,
+}
+
+impl Transport {
+    /// Reads a message off the wire.
+    ///
+    /// Missing `headers` are empty headers. `"headers":null`, which ends the
+    /// original's process, is refused.
+    pub fn decode(message: &[u8]) -> Result<Transport, DecodeError> {
+        let layer = Layer::Transport;
+        let mut protocol = Field::new("protocol");
+        let mut data = Field::new("data");
+        let mut headers = Field::new("headers");
+        whole(layer, message, MAX_TRANSPORT, |reader| {
+            reader.object(|key, reader| {
+                if protocol.is(key) {
+                    protocol.set(lenient_text(reader)?)
+                } else if data.is(key) {
+                    data.set(read_data(reader)?)
+                } else if headers.is(key) {
+                    headers.set(read_headers(reader)?)
+                } else {
+                    reader.skip()
+                }
+            })
+        })?;
+        if protocol.optional().as_deref() != Some(PROTOCOL) {
+            return Err(DecodeError::Protocol { layer, expected: PROTOCOL });
+        }
+        Ok(Transport {
+            data: data.optional().unwrap_or_default(),
+            headers: headers.optional().unwrap_or_default(),
+        })
+    }
+
+    /// The JSON text to publish.
+    pub fn encode(&self) -> String {
+        let mut out = String::with_capacity(self.data.len() / 3 * 4 + 512);
+        out.push_str("{\"protocol\":\"choria:transport:1\",\"data\":\"");
+        STANDARD.encode_string(&self.data, &mut out);
+        out.push_str("\",\"headers\":");
+        self.headers.push(&mut out);
+        out.push('}');
+        out
+    }
+}
+
+impl Headers {
+    fn push(&self, out: &mut String) {
+        let mut object = Members::start(out);
+        if let Some(reply_to) = self.reply_to.as_deref().filter(|r| !r.is_empty()) {
+            push_string(object.key("reply-to"), reply_to);
+        }
+        if !self.sender.is_empty() {
+            push_string(object.key("mc_sender"), &self.sender);
+        }
+        if !self.seen_by.is_empty() {
+            let out = object.key("seen-by");
+            for (i, hop) in self.seen_by.iter().enumerate() {
+                out.push(if i == 0 { '[' } else { ',' });
+                push_list(out, hop);
+            }
+            out.push(']');
+        }
+        if let Some(federation) = &self.federation {
+            federation.push(object.key("federation"));
+        }
+        out.push('}');
+    }
+}
+
+impl Federation {
+    fn push(&self, out: &mut String) {
+        let mut object = Members::start(out);
+        if !self.request.is_empty() {
+            push_string(object.key("req"), &self.request);
+        }
+        if !self.reply_to.is_empty() {
+            push_string(object.key("reply-to"), &self.reply_to);
+        }
+        if !self.targets.is_empty() {
+            push_list(object.key("target"), &self.targets);
+        }
+        out.push('}');
+    }
+}
+
+/// An object whose members come and go: puts the commas where they belong.
+struct Members<'a> {
+    out: &'a mut String,
+    first: bool,
+}
+
+impl<'a> Members<'a> {
+    fn start(out: &'a mut String) -> Members<'a> {
+        out.push('{');
+        Members { out, first: true }
+    }
+
+    fn key(&mut self, key: &str) -> &mut String {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(',');
+        }
+        self.out.push('"');
+        self.out.push_str(key);
+        self.out.push_str("\":");
+        self.out
+    }
+}
+
+/// Appends a list of strings.
+pub(super) fn push_list(out: &mut String, items: &[String]) {
+    out.push('[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_string(out, item);
+    }
+    out.push(']');
+}
+
+fn read_data(reader: &mut Reader<'_>) -> Result<Vec<u8>, JsonError> {
+    if reader.null()? {
+        return Ok(Vec::new());
+    }
+    let at = reader.offset();
+    decode_base64(reader.string()?.as_bytes()).map_err(|_| JsonError { at, problem: Problem::Base64 })
+}
+
+fn read_headers(reader: &mut Reader<'_>) -> Result<Headers, JsonError> {
+    let mut headers = Headers::default();
+    reader.object(|key, reader| {
+        if same_key(key, "reply-to") {
+            headers.reply_to = Some(lenient_text(reader)?).filter(|r| !r.is_empty());
+        } else if same_key(key, "mc_sender") {
+            headers.sender = lenient_text(reader)?;
+        } else if same_key(key, "seen-by") {
+            headers.seen_by = read_hops(reader)?;
+        } else if same_key(key, "federation") {
+            headers.federation = if reader.null()? { None } else { Some(read_federation(reader)?) };
+        } else {
+            reader.skip()?;
+        }
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(headers)
+}
+
+fn read_hops(reader: &mut Reader<'_>) -> Result<Vec<[String; 3]>, JsonError> {
+    let mut hops = Vec::new();
+    if reader.null()? {
+        return Ok(hops);
+    }
+    reader.array(|reader| {
+        hops.push(read_hop(reader)?);
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(hops)
+}
+
+/// One hop, of any length: Ruby's have two elements.
+fn read_hop(reader: &mut Reader<'_>) -> Result<[String; 3], JsonError> {
+    let mut hop = <[String; 3]>::default();
+    if reader.null()? {
+        return Ok(hop);
+    }
+    let mut places = hop.iter_mut();
+    reader.array(|reader| {
+        match places.next() {
+            Some(place) => *place = lenient_text(reader)?,
+            None => reader.skip()?,
+        }
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(hop)
+}
+
+fn read_federation(reader: &mut Reader<'_>) -> Result<Federation, JsonError> {
+    let mut federation = Federation::default();
+    reader.object(|key, reader| {
+        if same_key(key, "req") {
+            federation.request = lenient_text(reader)?;
+        } else if same_key(key, "reply-to") {
+            federation.reply_to = lenient_text(reader)?;
+        } else if same_key(key, "target") {
+            federation.targets.clear();
+            if !reader.null()? {
+                reader.array(|reader| {
+                    federation.targets.push(lenient_text(reader)?);
+                    Ok::<(), JsonError>(())
+                })?;
+            }
+        } else {
+            reader.skip()?;
+        }
+        Ok::<(), JsonError>(())
+    })?;
+    Ok(federation)
+}
