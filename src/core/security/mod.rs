@@ -1,1 +1,41 @@
-//! Identities, signing, verifying, certificates, revocation, TLS configurations (spec 01 §§9, 15).
+//! Identities, signing, verifying, certificates, revocation and TLS for
+//! networks that trust certificates (spec 01 §§9, 15).
+//!
+//! A [`Provider`] is made once from the configuration: it knows the name of
+//! this process, its certificate and key, and whom it trusts. From it come a
+//! [`Signer`] for requests that leave, a [`RequestVerifier`] for requests that
+//! arrive, and the two TLS configurations. All of them share one [`Trust`]
+//! (CA certificates and revocation lists) and one set of credentials, which
+//! [`Provider::reload`] replaces in one step.
+//!
+//! There is no "do not verify": a [`Verified`] can only be made by
+//! [`RequestVerifier::verify`], and a CA file without certificates, an empty
+//! revocation list or a provider that is not supported end the start.
+
+mod caller;
+mod certificate;
+mod credentials;
+pub mod crl;
+mod error;
+mod name_list;
+mod paths;
+pub mod pem;
+mod provider;
+mod signer;
+pub mod tls;
+mod trust;
+mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+pub use caller::CallerId;
+pub use certificate::{Certificate, expiry_warning};
+pub use credentials::Credentials;
+pub use error::{Refusal, SecurityError};
+pub use name_list::NameList;
+pub use paths::Files;
+pub use provider::Provider;
+pub use signer::Signer;
+pub use trust::{ChainError, SharedTrust, Trust, Usage, Validity};
+pub use verifier::{RequestVerifier, Verified};

@@ -1,0 +1,83 @@
+//! What we read out of one certificate: names, times, key.
+
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+
+/// Most names taken from one certificate.
+const MAX_NAMES: usize = 1_000;
+
+/// Facts of a certificate, copied out of its DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// First common name of the subject; empty without one.
+    pub common_name: String,
+    /// DNS names of the subject alternative names.
+    pub dns_names: Vec<String>,
+    /// Whether there is a subject alternative name extension at all.
+    pub has_alt_names: bool,
+    /// First second it is valid, unix time.
+    pub not_before: i64,
+    /// Last second it is valid, unix time.
+    pub not_after: i64,
+    /// Serial number, big-endian bytes.
+    pub serial: Vec<u8>,
+    /// Public key for request signatures (PKCS#1 `RSAPublicKey`); `None` when
+    /// the key is not RSA.
+    pub rsa_key: Option<Vec<u8>>,
+}
+
+impl Certificate {
+    /// Reads `der`; `None` when it is not a certificate.
+    pub fn parse(der: &[u8]) -> Option<Certificate> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        if !rest.is_empty() {
+            return None;
+        }
+        let alt_names = certificate.extensions().iter().find_map(|e| match e.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        });
+        let has_alt_names = certificate
+            .extensions()
+            .iter()
+            .any(|e| e.oid == x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME);
+        let dns_names = alt_names.into_iter().flatten().filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_string()),
+            _ => None,
+        });
+        let spki = certificate.public_key();
+        let is_rsa = spki.algorithm.algorithm == x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
+        let common_name = certificate.subject().iter_common_name().last();
+        Some(Certificate {
+            common_name: common_name.and_then(|n| n.as_str().ok()).unwrap_or_default().to_string(),
+            dns_names: dns_names.take(MAX_NAMES).collect(),
+            has_alt_names,
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+            serial: certificate.raw_serial().to_vec(),
+            rsa_key: is_rsa.then(|| spki.subject_public_key.data.to_vec()),
+        })
+    }
+
+    /// Common name and DNS names: any of them may be a caller's name. An alt
+    /// name does not replace the common name; wildcards are literal text.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let common = Some(self.common_name.as_str()).filter(|name| !name.is_empty());
+        common.into_iter().chain(self.dns_names.iter().map(String::as_str))
+    }
+}
+
+/// What to say about a certificate that ends at `not_after` (unix seconds):
+/// nothing with more than 30 days left, then ever more urgently at 30, 7 and 1
+/// day and once it has expired.
+pub fn expiry_warning(not_after: i64, now: i64) -> Option<String> {
+    const DAY: i64 = 86_400;
+    let left = not_after.saturating_sub(now);
+    let when = jiff::Timestamp::from_second(not_after).map(|t| t.to_string()).unwrap_or_default();
+    match left {
+        ..0 => Some(format!("expired on {when}: it no longer works, replace it")),
+        0..DAY => Some(format!("expires on {when}, in less than a day: replace it now")),
+        DAY.. if left < 7 * DAY => Some(format!("expires on {when}, in {} days: replace it this week", left / DAY)),
+        _ if left < 30 * DAY => Some(format!("expires on {when}, in {} days", left / DAY)),
+        _ => None,
+    }
+}

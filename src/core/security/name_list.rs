@@ -1,0 +1,59 @@
+//! Lists of regular expressions that name certificates (spec 01 §9).
+
+use regex::{Regex, RegexBuilder};
+
+/// Most entries of one list; more are left out with a warning.
+const MAX_ENTRIES: usize = 1_000;
+/// Memory one compiled expression may take, in bytes.
+const MAX_COMPILED: usize = 1 << 20;
+
+/// Which certificate names belong to a group, such as the callers a server
+/// accepts.
+///
+/// Entries are regular expressions, unanchored, case-sensitive. Slashes around
+/// one are taken off, any number of them. An empty entry matches everything;
+/// an entry that does not compile matches nothing and is told by
+/// [`NameList::problems`].
+#[derive(Debug, Clone, Default)]
+pub struct NameList {
+    entries: Vec<Regex>,
+    problems: Vec<String>,
+}
+
+impl NameList {
+    /// Compiles `entries`.
+    pub fn new<S: AsRef<str>>(entries: impl IntoIterator<Item = S>) -> NameList {
+        let mut list = NameList::default();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let entry = entry.as_ref();
+            if index == MAX_ENTRIES {
+                list.problems.push(format!("more than {MAX_ENTRIES} entries, the rest is ignored"));
+                break;
+            }
+            match RegexBuilder::new(without_slashes(entry)).size_limit(MAX_COMPILED).build() {
+                Ok(regex) => list.entries.push(regex),
+                Err(_) => list.problems.push(format!("{entry:?} is not a regular expression, ignored")),
+            }
+        }
+        list
+    }
+
+    /// Whether any entry matches `name`.
+    pub fn matches(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.is_match(name))
+    }
+
+    /// What was ignored and why.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+/// `/x/` and `//x//` are `x`; `/`, `//`, `/x` and `x/` are themselves.
+fn without_slashes(entry: &str) -> &str {
+    if entry.len() >= 3 && entry.starts_with('/') && entry.ends_with('/') {
+        entry.trim_matches('/')
+    } else {
+        entry
+    }
+}

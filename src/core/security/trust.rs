@@ -1,0 +1,392 @@
+//! Whom we believe: CA certificates and revocation lists, and the one place
+//! that follows a chain, for requests and both sides of TLS alike.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use thiserror::Error;
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, RevocationOptions, RevocationOptionsBuilder,
+    UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::crl::RevocationLists;
+use super::{Certificate, SecurityError, pem};
+use crate::core::files::read_bounded;
+
+/// Largest CA file, in bytes.
+const MAX_CA_BYTES: u64 = 4 << 20;
+/// Most certificates one peer may send; longer chains do not occur.
+pub const MAX_CHAIN: usize = 16;
+
+/// Why a chain is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChainError {
+    /// Not a certificate.
+    #[error("it cannot be read")]
+    Unreadable,
+    /// No path to a CA certificate of ours.
+    #[error("it is not issued by a certificate of the CA file")]
+    UnknownIssuer,
+    /// Some certificate of the path is past its time.
+    #[error("{0} has expired")]
+    Expired(&'static str),
+    /// Some certificate of the path is before its time.
+    #[error("{0} is not valid yet")]
+    NotYetValid(&'static str),
+    /// The issuer has revoked it, or an intermediate.
+    #[error("it has been revoked")]
+    Revoked,
+    /// Extended key usage says something else.
+    #[error("its extended key usage does not allow {0}")]
+    Purpose(&'static str),
+    /// More certificates than any chain has.
+    #[error("it comes with more than {MAX_CHAIN} certificates")]
+    TooLong,
+    /// Everything else the path builder refuses.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What a certificate is to be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// Calling and connecting: `clientAuth`.
+    Client,
+    /// Being connected to: `serverAuth`.
+    Server,
+}
+
+impl Usage {
+    fn name(self) -> &'static str {
+        match self {
+            Usage::Client => "client authentication",
+            Usage::Server => "server authentication",
+        }
+    }
+}
+
+const ANY: &[usize] = &[2, 5, 29, 37, 0];
+const SERVER_AUTH: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
+const CLIENT_AUTH: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
+
+impl ExtendedKeyUsageValidator for Usage {
+    /// No extension, the wanted purpose, or the "any" purpose, which the path
+    /// builder's own rule does not know but Go does.
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let wanted = if *self == Usage::Client { CLIENT_AUTH } else { SERVER_AUTH };
+        let mut none = true;
+        for purpose in purposes {
+            none = false;
+            let purpose = purpose?.to_decoded_oid();
+            if purpose == wanted || purpose == ANY {
+                return Ok(());
+            }
+        }
+        // The context variant of this error cannot be made outside the crate.
+        #[allow(deprecated)]
+        if none { Ok(()) } else { Err(webpki::Error::RequiredEkuNotFound) }
+    }
+}
+
+/// How long a chain that was believed stays believable: the overlap of its
+/// certificates, unix seconds, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// First second.
+    pub not_before: i64,
+    /// Last second.
+    pub not_after: i64,
+}
+
+impl Validity {
+    fn of(certificate: &Certificate) -> Validity {
+        Validity { not_before: certificate.not_before, not_after: certificate.not_after }
+    }
+
+    fn and(self, other: Validity) -> Validity {
+        Validity {
+            not_before: self.not_before.max(other.not_before),
+            not_after: self.not_after.min(other.not_after),
+        }
+    }
+
+    /// Whether `now` lies in it.
+    pub fn includes(&self, now: i64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    fn check(&self, now: i64, what: &'static str) -> Result<(), ChainError> {
+        if now < self.not_before {
+            Err(ChainError::NotYetValid(what))
+        } else if now > self.not_after {
+            Err(ChainError::Expired(what))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Authority {
+    der: CertificateDer<'static>,
+    anchor: TrustAnchor<'static>,
+    validity: Validity,
+}
+
+/// CA certificates and revocation lists as they were read at one moment.
+#[derive(Debug)]
+pub struct Trust {
+    authorities: Vec<Authority>,
+    anchors: Vec<TrustAnchor<'static>>,
+    revocation: Option<RevocationLists>,
+    generation: u64,
+}
+
+/// Numbers every [`Trust`] of the process, so that caches notice a new one.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+impl Trust {
+    /// Reads the CA file and, if given, the revocation lists.
+    ///
+    /// # Errors
+    /// A file that is missing, malformed or empty: with a CA file that holds no
+    /// certificate the original believes everybody.
+    pub fn read(ca: &Path, crl: Option<&Path>) -> Result<Trust, SecurityError> {
+        let failed = |reason| SecurityError::File { what: "CA file", path: ca.into(), reason };
+        let text = read_bounded(ca, MAX_CA_BYTES).map_err(|e| failed(e.to_string()))?;
+        let revocation = crl.map(RevocationLists::read).transpose()?;
+        Trust::from_pem(&text, revocation).map_err(failed)
+    }
+
+    /// Trust in every certificate of a PEM text; an intermediate listed there
+    /// is trusted by itself.
+    ///
+    /// # Errors
+    /// What is wrong with the text, "holds no certificate" included.
+    pub fn from_pem(ca: &[u8], revocation: Option<RevocationLists>) -> Result<Trust, String> {
+        let mut authorities = Vec::new();
+        for der in pem::certificates(ca)? {
+            let parsed = Certificate::parse(&der).ok_or("holds a malformed certificate")?;
+            let anchor = anchor_from_trusted_cert(&der)
+                .map_err(|e| format!("holds a certificate that cannot be trusted: {e}"))?
+                .to_owned();
+            authorities.push(Authority { anchor, validity: Validity::of(&parsed), der });
+        }
+        if authorities.is_empty() {
+            return Err("holds no certificate, so nobody could be believed".into());
+        }
+        let anchors = authorities.iter().map(|authority| authority.anchor.clone()).collect();
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        Ok(Trust { authorities, anchors, revocation, generation })
+    }
+
+    /// Different for every [`Trust`] of the process.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The revocation lists in force.
+    pub fn revocation(&self) -> Option<&RevocationLists> {
+        self.revocation.as_ref()
+    }
+
+    /// When the first CA certificate expires, unix seconds.
+    pub fn expiry(&self) -> Option<i64> {
+        self.authorities.iter().map(|authority| authority.validity.not_after).min()
+    }
+
+    /// Follows the chain from `leaf` over `others` to a CA certificate at
+    /// `now` (unix seconds) and says how long it will hold.
+    ///
+    /// # Errors
+    /// [`ChainError`], the most telling one.
+    pub fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: i64,
+        usage: Usage,
+    ) -> Result<Validity, ChainError> {
+        if others.len() > MAX_CHAIN {
+            return Err(ChainError::TooLong);
+        }
+        let parsed = Certificate::parse(leaf).ok_or(ChainError::Unreadable)?;
+        let validity = Validity::of(&parsed);
+        if self.authorities.iter().any(|authority| authority.der == *leaf) {
+            // A certificate that is itself in the CA file needs no issuer.
+            return self.verify_alone(leaf, validity, now, usage);
+        }
+        let end_entity = EndEntityCert::try_from(leaf).map_err(|e| chain_error(e, usage))?;
+        let judge = |revocation: Option<RevocationOptions<'_>>| {
+            let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
+            let current = |path: &VerifiedPath<'_>| match self.anchor_validity(path.anchor(), now) {
+                Some(_) => Ok(()),
+                // The path builder does not look at the dates of CA certificates.
+                None => Err(webpki::Error::InvalidCertValidity),
+            };
+            let path = end_entity.verify_for_usage(
+                webpki::ALL_VERIFICATION_ALGS,
+                &self.anchors,
+                others,
+                time,
+                usage,
+                revocation,
+                Some(&current),
+            )?;
+            let between = path.intermediate_certificates().filter_map(|c| Certificate::parse(&c.der()));
+            let path_validity = between.fold(validity, |all, c| all.and(Validity::of(&c)));
+            Ok(path_validity.and(self.anchor_validity(path.anchor(), now).unwrap_or(path_validity)))
+        };
+        let layers = self.revocation.as_ref().map(RevocationLists::layers).unwrap_or_default();
+        let mut result = if layers.is_empty() { judge(None) } else { Ok(validity) };
+        for layer in layers {
+            let lists: Vec<_> = layer.iter().collect();
+            let Ok(builder) = RevocationOptionsBuilder::new(&lists) else { continue };
+            // Chains of CAs without a list stay acceptable; expired lists still
+            // apply (the default of the builder).
+            let options = builder.with_status_policy(UnknownStatusPolicy::Allow).build();
+            result = judge(Some(options));
+            if result.is_err() {
+                break;
+            }
+        }
+        match result {
+            Err(webpki::Error::CaUsedAsEndEntity) => self.verify_ca_as_leaf(leaf, validity, now, usage),
+            Err(e) => Err(chain_error(e, usage)),
+            Ok(validity) => Ok(validity),
+        }
+    }
+
+    /// The validity of a trusted certificate with the key of `anchor`, at
+    /// `now`. A renewed CA certificate shares name and key with the old one.
+    fn anchor_validity(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<Validity> {
+        let same = |authority: &&Authority| {
+            authority.anchor.subject == anchor.subject
+                && authority.anchor.subject_public_key_info == anchor.subject_public_key_info
+        };
+        self.authorities.iter().filter(same).map(|a| a.validity).find(|validity| validity.includes(now))
+    }
+
+    fn verify_alone(
+        &self,
+        leaf: &CertificateDer<'_>,
+        validity: Validity,
+        now: i64,
+        usage: Usage,
+    ) -> Result<Validity, ChainError> {
+        let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| ChainError::Unreadable)?;
+        validity.check(now, "it")?;
+        check_purpose(&certificate, usage)?;
+        self.check_revocation(&certificate)?;
+        Ok(validity)
+    }
+
+    /// A certificate with the CA flag, which the path builder never takes as a
+    /// leaf but the original does. Only one issued directly by a certificate
+    /// of the CA file, with every other rule applied.
+    fn verify_ca_as_leaf(
+        &self,
+        leaf: &CertificateDer<'_>,
+        validity: Validity,
+        now: i64,
+        usage: Usage,
+    ) -> Result<Validity, ChainError> {
+        let (_, certificate) = X509Certificate::from_der(leaf).map_err(|_| ChainError::Unreadable)?;
+        let issuer = self.authorities.iter().find(|authority| {
+            authority.anchor.name_constraints.is_none() && issued(&authority.der, &certificate)
+        });
+        let issuer = issuer.ok_or(ChainError::UnknownIssuer)?;
+        validity.check(now, "it")?;
+        let issuer = self.anchor_validity(&issuer.anchor, now).ok_or(ChainError::Expired(ITS_ISSUER))?;
+        check_purpose(&certificate, usage)?;
+        self.check_revocation(&certificate)?;
+        Ok(validity.and(issuer))
+    }
+
+    fn check_revocation(&self, certificate: &X509Certificate<'_>) -> Result<(), ChainError> {
+        let Some(lists) = &self.revocation else { return Ok(()) };
+        let issuer = sequence_content(certificate.issuer().as_raw());
+        if lists.revokes(issuer, certificate.raw_serial()) { Err(ChainError::Revoked) } else { Ok(()) }
+    }
+}
+
+const ITS_ISSUER: &str = "its issuer";
+
+/// Whether `issuer` signed `certificate` and is named as its issuer.
+fn issued(issuer: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(issuer) else { return false };
+    let Ok(key) = EndEntityCert::try_from(issuer) else { return false };
+    parsed.is_ca()
+        && parsed.subject().as_raw() == certificate.issuer().as_raw()
+        && webpki::ALL_VERIFICATION_ALGS.iter().any(|algorithm| {
+            let signature = &certificate.signature_value.data;
+            key.verify_signature(*algorithm, certificate.tbs_certificate.as_ref(), signature).is_ok()
+        })
+}
+
+fn check_purpose(certificate: &X509Certificate<'_>, usage: Usage) -> Result<(), ChainError> {
+    let refused = ChainError::Purpose(usage.name());
+    match certificate.extended_key_usage() {
+        Err(_) => Err(refused),
+        Ok(None) => Ok(()),
+        Ok(Some(extension)) => {
+            let purposes = extension.value;
+            let wanted = if usage == Usage::Client { purposes.client_auth } else { purposes.server_auth };
+            if wanted || purposes.any { Ok(()) } else { Err(refused) }
+        }
+    }
+}
+
+/// The content of a DER sequence with a definite length; all of `der` when it
+/// is not one. Revocation lists hold the issuer name without its outer header.
+fn sequence_content(der: &[u8]) -> &[u8] {
+    let header = match der.get(1) {
+        Some(length) if *length < 0x80 => 2,
+        Some(length) => 2 + usize::from(length & 0x7f),
+        None => 0,
+    };
+    der.get(header..).unwrap_or(der)
+}
+
+fn chain_error(error: webpki::Error, usage: Usage) -> ChainError {
+    use webpki::Error;
+    match error {
+        Error::UnknownIssuer => ChainError::UnknownIssuer,
+        Error::CertExpired { .. } => ChainError::Expired("it or a certificate of its chain"),
+        Error::InvalidCertValidity => ChainError::Expired(ITS_ISSUER),
+        Error::CertNotValidYet { .. } => ChainError::NotYetValid("it or a certificate of its chain"),
+        Error::CertRevoked => ChainError::Revoked,
+        #[allow(deprecated)]
+        Error::RequiredEkuNotFound => ChainError::Purpose(usage.name()),
+        Error::RequiredEkuNotFoundContext(_) => ChainError::Purpose(usage.name()),
+        Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => ChainError::Unreadable,
+        other => ChainError::Other(format!("its chain is refused: {other}")),
+    }
+}
+
+/// The [`Trust`] in force, replaced in one step when files change. Requests
+/// and TLS handshakes in flight finish with the one they started with.
+#[derive(Debug)]
+pub struct SharedTrust(RwLock<Arc<Trust>>);
+
+impl SharedTrust {
+    /// Starts with `trust`.
+    pub fn new(trust: Trust) -> SharedTrust {
+        SharedTrust(RwLock::new(Arc::new(trust)))
+    }
+
+    /// The one in force.
+    pub fn get(&self) -> Arc<Trust> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts `trust` in force.
+    pub fn replace(&self, trust: Trust) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+}
