@@ -1,1 +1,101 @@
-//! The `Agent` trait and the built-in agents (spec 02 §§2, 3).
+//! The [`Agent`] trait and the built-in agents (spec 02 §§2, 3).
+//!
+//! An agent is a DDL and a function from an authorized [`Call`] to an
+//! [`Outcome`]. It sees its node through the [`Node`] trait and nothing of the
+//! wire: whoever hands it a call has verified, authorized and audited it.
+
+mod choria_util;
+pub mod data;
+pub mod discovery;
+mod node;
+mod rpcutil;
+
+use std::pin::Pin;
+
+use serde_json::{Map, Value};
+
+pub use choria_util::ChoriaUtil;
+pub use node::{Counts, Node};
+pub use rpcutil::RpcUtil;
+
+use crate::core::ddl::AgentDdl;
+use crate::core::rpc::StatusCode;
+
+/// What an agent's work is.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// One action on one node. Everything but `data` comes from the verified
+/// request, never from the body.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Agent asked for.
+    pub agent: String,
+    /// Action asked for; it is one of the agent's DDL.
+    pub action: String,
+    /// Inputs as the caller sent them.
+    pub data: Map<String, Value>,
+    /// Request id, 32 hex digits in protocol v1.
+    pub request_id: String,
+    /// Identity of the machine the caller used; not authenticated.
+    pub sender: String,
+    /// Verified caller id, `choria=bob.mcollective`.
+    pub caller: String,
+    /// Collective the request was addressed to.
+    pub collective: String,
+    /// Seconds the request is valid.
+    pub ttl: i64,
+    /// Unix seconds the request was made.
+    pub time: i64,
+}
+
+impl Call {
+    /// A text input; empty when absent or not a text.
+    pub fn text(&self, name: &str) -> &str {
+        self.data.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// What an action came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Status code of the reply.
+    pub code: StatusCode,
+    /// Status text of the reply.
+    pub message: String,
+    /// Outputs.
+    pub data: Map<String, Value>,
+}
+
+impl Outcome {
+    /// Success with these outputs; anything but an object counts as none.
+    pub fn ok(data: Value) -> Outcome {
+        let data = match data {
+            Value::Object(data) => data,
+            _ => Map::new(),
+        };
+        Outcome { code: StatusCode::Ok, message: "OK".to_owned(), data }
+    }
+
+    /// Failure without outputs.
+    pub fn failed(code: StatusCode, message: impl Into<String>) -> Outcome {
+        Outcome { code, message: message.into(), data: Map::new() }
+    }
+}
+
+/// Something a node can do for a caller.
+pub trait Agent: Send + Sync {
+    /// Its interface; the node enforces it.
+    fn ddl(&self) -> &AgentDdl;
+
+    /// Runs one action that is in the DDL. Calls run at the same time.
+    fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a>;
+}
+
+/// The RPC agents every node has; `discovery` is no RPC agent and comes with
+/// the pipeline.
+pub fn built_in() -> Vec<std::sync::Arc<dyn Agent>> {
+    vec![std::sync::Arc::new(RpcUtil), std::sync::Arc::new(ChoriaUtil)]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The `choria_util` agent (spec 02 §3.3): how a node is connected. The
+//! `machine_*` actions answer for a node that runs no autonomous agents.
+
+use serde_json::{Value, json};
+
+use super::{Agent, Call, Node, Outcome, Running};
+use crate::core::build;
+use crate::core::ddl::{self, AgentDdl};
+use crate::core::rpc::StatusCode;
+
+/// The agent.
+pub struct ChoriaUtil;
+
+impl Agent for ChoriaUtil {
+    fn ddl(&self) -> &AgentDdl {
+        // Compiled in; a test loads every built-in DDL.
+        ddl::builtin("choria_util").expect("compiled in")
+    }
+
+    fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
+        Box::pin(async move {
+            match call.action.as_str() {
+                "info" => info(node),
+                "machine_states" => {
+                    Outcome::ok(json!({"machine_ids": [], "machine_names": [], "states": {}}))
+                }
+                "machine_state" => machine_state(call),
+                "machine_transition" => machine_transition(call),
+                other => Outcome::failed(
+                    StatusCode::UnknownAction,
+                    format!("Unknown action {other} for agent choria_util"),
+                ),
+            }
+        })
+    }
+}
+
+fn info(node: &dyn Node) -> Outcome {
+    let config = node.config();
+    let secure = true;
+    let brokers = &config.choria_middleware_hosts;
+    let bare = |host: &String| host.rsplit_once("://").map_or(host.as_str(), |(_, h)| h).to_owned();
+    let url = |host: &String| if host.contains("://") { host.clone() } else { format!("nats://{host}") };
+    Outcome::ok(json!({
+        "security": "choria",
+        "connector": "choria",
+        "client_version": build::VERSION,
+        "client_flavour": "async-nats",
+        "client_options": {
+            "servers": brokers.iter().map(url).collect::<Vec<_>>(),
+            "dont_randomize_servers": false,
+            "name": node.identity(),
+            "pedantic": false,
+            "secure": secure,
+            "allow_reconnect": true,
+            "max_reconnect_attempts": -1,
+            "reconnect_time_wait": 2.0,
+            "connect_timeout": config.choria_network_connect_timeout.as_secs_f64(),
+            "ping_interval": 120.0,
+            "max_outstanding_pings": 2,
+        },
+        "client_stats": node.traffic(),
+        "connected_server": node.connected_server().unwrap_or_default(),
+        "facter_domain": "",
+        "facter_command": "",
+        "srv_domain": config.choria_srv_domain,
+        "using_srv": config.choria_use_srv,
+        "middleware_servers": brokers.iter().map(bare).collect::<Vec<_>>(),
+        "path": std::env::var("PATH").unwrap_or_default(),
+        "choria_version": format!("choria {}", build::VERSION),
+        "secure_protocol": secure,
+        "connector_tls": secure,
+    }))
+}
+
+fn machine_state(call: &Call) -> Outcome {
+    let asked = ["name", "instance", "path"].iter().any(|key| !call.text(key).is_empty());
+    let message = if asked { "Could not find a matching machine" } else { "No search criteria given" };
+    let mut outcome = Outcome::failed(StatusCode::Aborted, message);
+    // Clients of the original expect every output to be there, also on failure.
+    if let Value::Object(placeholders) = json!({
+        "name": "unknown machine", "version": "unknown machine", "state": "unknown machine",
+        "path": "", "id": "", "start_time": 0, "available_transitions": null, "scout": false,
+    }) {
+        outcome.data = placeholders;
+    }
+    outcome
+}
+
+fn machine_transition(call: &Call) -> Outcome {
+    let [transition, name, version, path, id] =
+        ["transition", "name", "version", "path", "instance"].map(|key| call.text(key));
+    let mut outcome = Outcome::failed(
+        StatusCode::Aborted,
+        format!(
+            "Could not perform {transition} transition: could not find machine matching criteria \
+             name='{name}', version='{version}', path='{path}', id='{id}'"
+        ),
+    );
+    outcome.data.insert("success".into(), json!(false));
+    outcome
+}

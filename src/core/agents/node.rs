@@ -1,0 +1,80 @@
+//! What an agent may know of the node it runs on.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::core::config::Config;
+use crate::core::ddl::Metadata;
+use crate::core::protocol::filter::Facts;
+
+/// The node as agents and data plugins see it.
+pub trait Node: Send + Sync {
+    /// Name on the wire.
+    fn identity(&self) -> &str;
+    /// Effective configuration.
+    fn config(&self) -> &Config;
+    /// Facts as of now.
+    fn facts(&self) -> Arc<Facts>;
+    /// Classes as of now, sorted.
+    fn classes(&self) -> Arc<Vec<String>>;
+    /// Metadata of the running agents, sorted by name.
+    fn agents(&self) -> Vec<Metadata>;
+    /// Counters as of now.
+    fn counts(&self) -> Counts;
+    /// Unix seconds this process started.
+    fn started(&self) -> i64;
+    /// Unix seconds as of now.
+    fn now(&self) -> i64;
+    /// URL of the broker connected to.
+    fn connected_server(&self) -> Option<String>;
+    /// Messages and bytes of the current connection.
+    fn traffic(&self) -> Traffic;
+    /// Whether the node waits for its configuration.
+    fn provisioning(&self) -> bool;
+}
+
+/// Messages and bytes of a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Messages received.
+    pub in_msgs: u64,
+    /// Messages sent.
+    pub out_msgs: u64,
+    /// Bytes received.
+    pub in_bytes: u64,
+    /// Bytes sent.
+    pub out_bytes: u64,
+    /// Connections after the first.
+    pub reconnects: u64,
+}
+
+/// What became of the requests a node received (spec 02 §1.6). The first eight
+/// have the original's names and meanings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Messages received.
+    pub total: u64,
+    /// Verified, for this node, matching its filter and in time.
+    pub validated: u64,
+    /// Unreadable, unverified or for another collective.
+    pub unvalidated: u64,
+    /// Matched the filter.
+    pub passed: u64,
+    /// Did not match the filter.
+    pub filtered: u64,
+    /// Replies sent.
+    pub replies: u64,
+    /// Too old or from the future.
+    pub ttlexpired: u64,
+    /// Lifecycle events published.
+    pub events: u64,
+    /// Ours: seen before, not run again.
+    pub replayed: u64,
+    /// Ours: no room to queue them.
+    pub dropped: u64,
+    /// Ours: not authorized.
+    pub denied: u64,
+    /// Ours: the agent took longer than its timeout.
+    pub timedout: u64,
+}

@@ -1,0 +1,153 @@
+//! The `rpcutil` agent (spec 02 §3.2): what every node answers about itself.
+
+use serde_json::{Map, Value, json};
+
+use super::data::{self, DataPlugins, config_file, config_item, cpus};
+use super::{Agent, Call, Node, Outcome, Running};
+use crate::core::build;
+use crate::core::ddl::{self, AgentDdl, Metadata};
+use crate::core::protocol::filter::DataFunctions;
+use crate::core::rpc::StatusCode;
+
+/// The agent.
+pub struct RpcUtil;
+
+impl Agent for RpcUtil {
+    fn ddl(&self) -> &AgentDdl {
+        // Compiled in; a test loads every built-in DDL.
+        ddl::builtin("rpcutil").expect("compiled in")
+    }
+
+    fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
+        Box::pin(async move {
+            match call.action.as_str() {
+                "ping" => Outcome::ok(json!({"pong": node.now()})),
+                "get_fact" => get_fact(call, node),
+                "get_facts" => get_facts(call, node),
+                "collective_info" => Outcome::ok(json!({
+                    "main_collective": node.config().main_collective,
+                    "collectives": node.config().collectives,
+                })),
+                "agent_inventory" => agent_inventory(node),
+                "inventory" => inventory(node),
+                "daemon_stats" => daemon_stats(node),
+                "get_data" => get_data(call, node),
+                "get_config_item" => get_config_item(call, node),
+                other => Outcome::failed(
+                    StatusCode::UnknownAction,
+                    format!("Unknown action {other} for agent rpcutil"),
+                ),
+            }
+        })
+    }
+}
+
+fn get_fact(call: &Call, node: &dyn Node) -> Outcome {
+    let fact = call.text("fact");
+    Outcome::ok(json!({"fact": fact, "value": node.facts().get(fact)}))
+}
+
+fn get_facts(call: &Call, node: &dyn Node) -> Outcome {
+    let facts = node.facts();
+    let names = call.text("facts").split(',').map(str::trim).filter(|n| !n.is_empty());
+    let values: Map<String, Value> =
+        names.map(|name| (name.to_owned(), facts.get(name).unwrap_or_default())).collect();
+    Outcome::ok(json!({"values": values}))
+}
+
+/// Metadata of an agent as inventories and registration show it.
+pub(crate) fn describe(agent: &Metadata) -> Map<String, Value> {
+    let mut members = Map::new();
+    members.insert("license".into(), json!(agent.license));
+    members.insert("author".into(), json!(agent.author));
+    members.insert("timeout".into(), json!(agent.timeout));
+    members.insert("name".into(), json!(agent.name));
+    members.insert("version".into(), json!(agent.version));
+    members.insert("url".into(), json!(agent.url));
+    members.insert("description".into(), json!(agent.description));
+    if let Some(provider) = agent.provider.as_ref().filter(|p| !p.is_empty()) {
+        members.insert("provider".into(), json!(provider));
+    }
+    if agent.service {
+        members.insert("service".into(), json!(true));
+    }
+    members
+}
+
+fn agent_inventory(node: &dyn Node) -> Outcome {
+    let agents: Vec<Value> = node
+        .agents()
+        .iter()
+        .map(|agent| {
+            let mut members = Map::from_iter([("agent".to_owned(), json!(agent.name))]);
+            members.extend(describe(agent));
+            Value::Object(members)
+        })
+        .collect();
+    Outcome::ok(json!({"agents": agents}))
+}
+
+fn inventory(node: &dyn Node) -> Outcome {
+    let agents: Vec<String> = node.agents().into_iter().map(|a| a.name).collect();
+    let plugins = if node.provisioning() { vec![] } else { data::names() };
+    Outcome::ok(json!({
+        "agents": agents,
+        "classes": *node.classes(),
+        "collectives": node.config().collectives,
+        "data_plugins": plugins,
+        "facts": node.facts().to_value(),
+        "machines": [],
+        "main_collective": node.config().main_collective,
+        "version": build::VERSION,
+        "upgradable": false,
+    }))
+}
+
+fn daemon_stats(node: &dyn Node) -> Outcome {
+    let agents: Vec<String> = node.agents().into_iter().map(|a| a.name).collect();
+    let counts = node.counts();
+    Outcome::ok(json!({
+        "agents": agents,
+        "configfile": config_file(node),
+        "filtered": counts.filtered,
+        "pid": std::process::id(),
+        "passed": counts.passed,
+        "threads": [format!("{} on {} cores", build::COMPILER, cpus())],
+        "replies": counts.replies,
+        "starttime": node.started(),
+        "ttlexpired": counts.ttlexpired,
+        "events": counts.events,
+        "times": {"cstime": 0, "cutime": 0, "stime": 0, "utime": 0},
+        "total": counts.total,
+        "unvalidated": counts.unvalidated,
+        "validated": counts.validated,
+        "version": build::VERSION,
+    }))
+}
+
+fn get_data(call: &Call, node: &dyn Node) -> Outcome {
+    let source = call.text("source");
+    if node.provisioning() {
+        return Outcome::failed(StatusCode::Aborted, "Could not load data sources");
+    }
+    if !data::names().contains(&source) {
+        return Outcome::failed(StatusCode::Aborted, "Unknown data plugin");
+    }
+    match DataPlugins(node).call(source, call.data.get("query").and_then(Value::as_str)) {
+        Ok(data) => Outcome::ok(Value::Object(data)),
+        Err(reason) => {
+            // The original answers OK with null data; an empty object says the
+            // same to every client and keeps `data` an object.
+            tracing::warn!(source, "data plugin failed: {reason}");
+            Outcome::ok(json!({}))
+        }
+    }
+}
+
+fn get_config_item(call: &Call, node: &dyn Node) -> Outcome {
+    let item = call.text("item");
+    match config_item(node.config(), item) {
+        Some(value) => Outcome::ok(json!({"item": item, "value": value})),
+        None => Outcome::failed(StatusCode::Aborted, "Unknown key"),
+    }
+}
