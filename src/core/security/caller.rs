@@ -23,7 +23,8 @@ impl CallerId {
     pub fn parse(text: &str) -> Option<CallerId> {
         let (kind, name) = text.split_once('=')?;
         let kind_ok = !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase());
-        let name_ok = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let name_ok =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         (kind_ok && name_ok && text.len() <= Self::MAX_LEN)
             .then(|| CallerId { text: text.to_string(), kind_len: kind.len() })
     }

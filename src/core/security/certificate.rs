@@ -76,7 +76,9 @@ pub fn expiry_warning(not_after: i64, now: i64) -> Option<String> {
     match left {
         ..0 => Some(format!("expired on {when}: it no longer works, replace it")),
         0..DAY => Some(format!("expires on {when}, in less than a day: replace it now")),
-        DAY.. if left < 7 * DAY => Some(format!("expires on {when}, in {} days: replace it this week", left / DAY)),
+        DAY.. if left < 7 * DAY => {
+            Some(format!("expires on {when}, in {} days: replace it this week", left / DAY))
+        }
         _ if left < 30 * DAY => Some(format!("expires on {when}, in {} days", left / DAY)),
         _ => None,
     }

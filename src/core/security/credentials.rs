@@ -1,0 +1,98 @@
+//! The certificate and key of this process.
+
+use std::fmt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aws_lc_rs::rsa::KeyPair;
+use rustls::crypto::CryptoProvider;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::PrivateKeyDer;
+use zeroize::Zeroizing;
+
+use super::{Certificate, Files, SecurityError, pem};
+use crate::core::files::read_bounded;
+
+/// Largest certificate or key file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A certificate with its private key, read and checked to belong together.
+pub struct Credentials {
+    /// The file of the certificate as text: requests carry it.
+    pub(super) certificate_text: String,
+    /// What the certificate says.
+    pub(super) certificate: Certificate,
+    /// For TLS.
+    pub(super) tls: Arc<CertifiedKey>,
+    /// For requests; `None` when the key is not RSA.
+    pub(super) rsa: Option<Arc<KeyPair>>,
+}
+
+impl Credentials {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// A missing or malformed file, or a key that does not fit the certificate.
+    pub fn read(files: &Files, provider: &CryptoProvider) -> Result<Credentials, SecurityError> {
+        let of_certificate = |reason| failed("certificate", &files.certificate, reason);
+        let of_key = |reason| failed("private key", &files.key, reason);
+
+        let text = read_bounded(&files.certificate, MAX_BYTES).map_err(|e| of_certificate(e.to_string()))?;
+        let chain = pem::certificates(&text).map_err(of_certificate)?;
+        let leaf = chain.first().ok_or_else(|| of_certificate("holds no certificate".into()))?;
+        let certificate = Certificate::parse(leaf).ok_or_else(|| of_certificate("is malformed".into()))?;
+        let certificate_text =
+            String::from_utf8(text).map_err(|_| of_certificate("holds text that is not UTF-8".into()))?;
+
+        let text = read_bounded(&files.key, MAX_BYTES).map_err(|e| of_key(e.to_string()))?;
+        let text = Zeroizing::new(text);
+        let key = pem::private_key(&text).map_err(of_key)?;
+        let rsa = match &key {
+            PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()).ok(),
+            PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok(),
+            _ => None,
+        };
+        let tls = CertifiedKey::from_der(chain, key, provider).map_err(|e| {
+            of_key(format!("does not go with the certificate {}: {e}", files.certificate.display()))
+        })?;
+        Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new) })
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
+}
+
+fn failed(what: &'static str, path: &Path, reason: String) -> SecurityError {
+    SecurityError::File { what, path: path.to_path_buf(), reason }
+}
+
+/// What to say about a private key everybody on the machine can read. Group
+/// access is how Puppet shares keys on purpose.
+pub(super) fn permission_warning(key: &Path) -> Option<String> {
+    let mode = std::fs::metadata(key).ok()?.permissions().mode() & 0o777;
+    (mode & 0o007 != 0).then(|| {
+        format!("private key {} may be read by every user (mode {mode:04o}): chmod 0600", key.display())
+    })
+}
+
+/// The [`Credentials`] in use, replaced in one step when files change.
+#[derive(Debug)]
+pub(super) struct SharedCredentials(RwLock<Arc<Credentials>>);
+
+impl SharedCredentials {
+    pub(super) fn new(credentials: Credentials) -> SharedCredentials {
+        SharedCredentials(RwLock::new(Arc::new(credentials)))
+    }
+
+    pub(super) fn get(&self) -> Arc<Credentials> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn replace(&self, credentials: Credentials) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+    }
+}

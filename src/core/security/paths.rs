@@ -1,0 +1,120 @@
+//! Which name this process has and where its files are (spec 01 §9).
+
+use std::path::{Path, PathBuf};
+
+use super::SecurityError;
+use crate::core::config::{Config, Environment, Role};
+
+/// The files of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// Certificate, intermediates may follow it.
+    pub certificate: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// CA certificates.
+    pub ca: PathBuf,
+    /// Revocation lists; `None` when nobody configured any and none is there.
+    pub crl: Option<PathBuf>,
+}
+
+/// Suffix of client names, a build setting of the original.
+const CLIENT_SUFFIX: &str = "mcollective";
+
+/// The name of this process.
+///
+/// Servers and brokers are their `identity`, whoever runs them: the original's
+/// file provider takes `$USER.mcollective` for a server that does not run as
+/// root. `MCOLLECTIVE_CERTNAME` and a name given on the command line
+/// (`chosen`) come first; for the file provider the variable wins over the
+/// command line, for puppet it is the other way round, as in the original.
+pub(super) fn certname(
+    config: &Config,
+    role: Role,
+    env: &dyn Environment,
+    chosen: Option<&str>,
+) -> Result<String, SecurityError> {
+    let from_env = env.var("MCOLLECTIVE_CERTNAME");
+    let chosen = chosen.map(str::to_string);
+    let file = config.security_provider == "file";
+    let given = if file { from_env.or(chosen) } else { chosen.or(from_env) };
+    if let Some(name) = given {
+        return Ok(name);
+    }
+    if role != Role::Client {
+        return Ok(config.identity.clone());
+    }
+    match env.var("USER") {
+        Some(user) if !file || env.euid() != 0 => Ok(format!("{user}.{CLIENT_SUFFIX}")),
+        _ if file => Ok(config.identity.clone()),
+        _ => Err(SecurityError::Setting {
+            provider: "puppet",
+            setting: "USER",
+            reason: "without it this client has no name; set it or MCOLLECTIVE_CERTNAME".into(),
+        }),
+    }
+}
+
+/// The files of `certname` for the configured provider.
+pub(super) fn files(config: &Config, env: &dyn Environment, certname: &str) -> Result<Files, SecurityError> {
+    match config.security_provider.as_str() {
+        "puppet" => puppet_files(config, env, certname),
+        "file" => file_files(config),
+        other => Err(SecurityError::Provider(other.to_string())),
+    }
+}
+
+fn puppet_files(config: &Config, env: &dyn Environment, certname: &str) -> Result<Files, SecurityError> {
+    let ssldir = ssldir(config, env)?;
+    let file = format!("{certname}.pem");
+    let ca = ssldir.join("certs").join("ca.pem");
+    Ok(Files {
+        certificate: ssldir.join("certs").join(&file),
+        key: ssldir.join("private_keys").join(&file),
+        // Puppet keeps its list one directory above the CA certificate.
+        crl: crl(config, &[&ca.with_file_name("crl.pem"), &ssldir.join("crl.pem")]),
+        ca,
+    })
+}
+
+fn ssldir(config: &Config, env: &dyn Environment) -> Result<PathBuf, SecurityError> {
+    if !config.choria_ssldir.is_empty() {
+        return Ok(PathBuf::from(&config.choria_ssldir));
+    }
+    let missing = |reason: &str| SecurityError::Setting {
+        provider: "puppet",
+        setting: "plugin.choria.ssldir",
+        reason: reason.into(),
+    };
+    if env.euid() == 0 {
+        let printed = env.puppet_setting("ssldir");
+        return printed
+            .map(PathBuf::from)
+            .ok_or_else(|| missing("it is not set and `puppet apply --configprint ssldir` gave no answer"));
+    }
+    let home = env.home().ok_or_else(|| missing("neither it nor HOME is set"))?;
+    Ok(home.join(".puppetlabs/etc/puppet/ssl"))
+}
+
+fn file_files(config: &Config) -> Result<Files, SecurityError> {
+    let need = |setting: &'static str, value: &str| match value {
+        "" => Err(SecurityError::Setting { provider: "file", setting, reason: "it is not set".into() }),
+        path => Ok(PathBuf::from(path)),
+    };
+    let ca = need("plugin.security.file.ca", &config.security_file_ca)?;
+    Ok(Files {
+        certificate: need("plugin.security.file.certificate", &config.security_file_certificate)?,
+        key: need("plugin.security.file.key", &config.security_file_key)?,
+        crl: crl(config, &[&ca.with_file_name("crl.pem")]),
+        ca,
+    })
+}
+
+/// The configured list, which must then exist, or the first usual one that does.
+fn crl(config: &Config, usual: &[&Path]) -> Option<PathBuf> {
+    if !config.security_crl.is_empty() {
+        return Some(PathBuf::from(&config.security_crl));
+    }
+    // "Cannot be looked at" counts as there: reading it then fails and says so.
+    usual.iter().find(|path| path.try_exists().unwrap_or(true)).map(|path| path.to_path_buf())
+}

@@ -1,0 +1,213 @@
+//! The security of one process, made once from its configuration.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::credentials::{SharedCredentials, permission_warning};
+use super::{
+    CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
+    expiry_warning, paths, tls,
+};
+use crate::core::config::{Config, Environment, Role};
+
+/// Name, certificate, key and trust of this process: the `puppet` and `file`
+/// security providers, which differ in where files are and in how strictly
+/// server names are taken.
+///
+/// Everything made from a provider follows [`reload`](Provider::reload).
+#[derive(Debug)]
+pub struct Provider {
+    role: Role,
+    identity: String,
+    certname: String,
+    caller_id: CallerId,
+    files: Files,
+    allowed: NameList,
+    privileged: NameList,
+    /// Whether a server certificate without alt names may be known by its
+    /// common name, as Puppet's old certificates are.
+    names_by_common_name: bool,
+    crypto: Arc<CryptoProvider>,
+    credentials: Arc<SharedCredentials>,
+    trust: Arc<SharedTrust>,
+    warnings: Vec<String>,
+}
+
+impl Provider {
+    /// Reads certificate, key, CA and revocation lists of `role`.
+    ///
+    /// # Errors
+    /// [`SecurityError`]: an unsupported provider, a missing setting, or any
+    /// file that is missing, malformed or empty.
+    pub fn new(config: &Config, role: Role, env: &dyn Environment) -> Result<Provider, SecurityError> {
+        Provider::named(config, role, env, None)
+    }
+
+    /// [`Provider::new`] with the certificate name given on the command line.
+    ///
+    /// # Errors
+    /// As [`Provider::new`].
+    pub fn named(
+        config: &Config,
+        role: Role,
+        env: &dyn Environment,
+        certname: Option<&str>,
+    ) -> Result<Provider, SecurityError> {
+        let certname = paths::certname(config, role, env, certname)?;
+        // Checked before it becomes part of a path.
+        let caller_id =
+            CallerId::of_certname(&certname).ok_or_else(|| SecurityError::Certname(certname.clone()))?;
+        let files = paths::files(config, env, &certname)?;
+        let mut warnings = Vec::new();
+        let crypto = tls::crypto(&config.security_cipher_suites, &config.security_ecc_curves, &mut warnings)?;
+        let credentials = Credentials::read(&files, &crypto)?;
+        let trust = Trust::read(&files.ca, files.crl.as_deref())?;
+        let allowed = NameList::new(&config.choria_security_certname_whitelist);
+        let privileged = NameList::new(&config.choria_security_privileged_users);
+        let mut provider = Provider {
+            role,
+            identity: config.identity.clone(),
+            certname,
+            caller_id,
+            allowed,
+            privileged,
+            names_by_common_name: config.security_provider == "puppet"
+                || config.security_support_legacy_certificates,
+            crypto: Arc::new(crypto),
+            credentials: Arc::new(SharedCredentials::new(credentials)),
+            trust: Arc::new(SharedTrust::new(trust)),
+            files,
+            warnings,
+        };
+        provider.look_for_trouble();
+        Ok(provider)
+    }
+
+    fn look_for_trouble(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        let mut warnings = Vec::new();
+        warnings.extend(permission_warning(&self.files.key));
+        let certificate = &self.credentials.get().certificate;
+        if !certificate.names().any(|name| name == self.certname) {
+            let names: Vec<_> = certificate.names().take(5).collect();
+            warnings.push(format!(
+                "certificate {} names {}, not {}: requests of {} will be refused",
+                self.files.certificate.display(),
+                names.join(", "),
+                self.certname,
+                self.caller_id,
+            ));
+        }
+        if let Some(text) = expiry_warning(certificate.not_after, now) {
+            warnings.push(format!("certificate {} {text}", self.files.certificate.display()));
+        }
+        let trust = self.trust.get();
+        if let Some(text) = trust.expiry().and_then(|not_after| expiry_warning(not_after, now)) {
+            warnings.push(format!("a certificate of {} {text}", self.files.ca.display()));
+        }
+        warnings.extend(trust.revocation().and_then(|lists| lists.warning(now)));
+        for (key, list) in [("certname_whitelist", &self.allowed), ("privileged_users", &self.privileged)] {
+            let told = list.problems().iter().map(|text| format!("plugin.choria.security.{key}: {text}"));
+            warnings.extend(told);
+        }
+        self.warnings.extend(warnings);
+    }
+
+    /// As what this process runs.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Name in the certificate.
+    pub fn certname(&self) -> &str {
+        &self.certname
+    }
+
+    /// Who this process is as a caller, `choria=<certname>`.
+    pub fn caller_id(&self) -> &CallerId {
+        &self.caller_id
+    }
+
+    /// Name of this node, sender of its messages.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Where the files are.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// When the certificate expires, unix seconds.
+    pub fn certificate_expiry(&self) -> Option<i64> {
+        Some(self.credentials.get().certificate.not_after)
+    }
+
+    /// What an administrator should know at start.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Signs requests as this process.
+    ///
+    /// # Errors
+    /// [`SecurityError::NotRsa`]: brokers run with other keys, callers do not.
+    pub fn signer(&self) -> Result<Signer, SecurityError> {
+        match self.credentials.get().rsa {
+            Some(_) => Ok(Signer::new(self.credentials.clone(), self.files.key.clone())),
+            None => Err(SecurityError::NotRsa(self.files.key.clone())),
+        }
+    }
+
+    /// Verifies requests that arrive.
+    ///
+    /// # Errors
+    /// None today; reserved for providers that cannot verify.
+    pub fn verifier(&self) -> Result<RequestVerifier, SecurityError> {
+        Ok(RequestVerifier::new(self.trust.clone(), self.allowed.clone(), self.privileged.clone()))
+    }
+
+    /// TLS for outgoing connections: CA file as the only roots, own certificate
+    /// presented, TLS 1.2 and 1.3.
+    ///
+    /// # Errors
+    /// What the TLS library refuses.
+    pub fn client_tls(&self) -> Result<Arc<ClientConfig>, SecurityError> {
+        tls::client(
+            self.crypto.clone(),
+            self.trust.clone(),
+            self.credentials.clone(),
+            self.names_by_common_name,
+        )
+    }
+
+    /// TLS for listeners: client certificates are asked for, and verified when
+    /// given.
+    ///
+    /// # Errors
+    /// What the TLS library refuses.
+    pub fn server_tls(&self) -> Result<Arc<ServerConfig>, SecurityError> {
+        tls::server(self.crypto.clone(), self.trust.clone(), self.credentials.clone())
+    }
+
+    /// Trust in force, for others who judge certificates.
+    pub fn trust(&self) -> Arc<SharedTrust> {
+        self.trust.clone()
+    }
+
+    /// Reads all files again. Signers, verifiers and TLS configurations made
+    /// earlier use the new ones from their next message or handshake on.
+    ///
+    /// # Errors
+    /// As [`Provider::new`]; nothing changes then.
+    pub fn reload(&self) -> Result<(), SecurityError> {
+        let credentials = Credentials::read(&self.files, &self.crypto)?;
+        let trust = Trust::read(&self.files.ca, self.files.crl.as_deref())?;
+        self.credentials.replace(credentials);
+        self.trust.replace(trust);
+        Ok(())
+    }
+}

@@ -1,0 +1,298 @@
+//! The two TLS configurations (spec 01 §15).
+//!
+//! TLS 1.2 and 1.3, aws-lc as the provider passed explicitly: a library never
+//! sets the process default. Both sides verify through [`Trust`], so requests
+//! and connections believe the same chains, and a reload reaches the next
+//! handshake.
+//!
+//! [`Trust`]: super::Trust
+
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+    verify_tls13_signature,
+};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
+    ServerConfig, SignatureScheme, SupportedProtocolVersion, version,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::credentials::SharedCredentials;
+use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage};
+
+static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+
+/// The crypto provider with the configured TLS 1.2 suites and curves, by their
+/// Go/IANA names. TLS 1.3 suites cannot be chosen. Names we do not have are
+/// told in `warnings`.
+///
+/// # Errors
+/// [`SecurityError::Tls`] when a list is given and none of it is supported:
+/// falling back to all would undo what was asked for.
+pub fn crypto(
+    suites: &[String],
+    curves: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<CryptoProvider, SecurityError> {
+    let mut crypto = aws_lc_rs::default_provider();
+    if !suites.is_empty() {
+        // The debug text of a suite is its IANA name; for 1.2 Go uses the same.
+        let named = |name: &str| {
+            let same = |suite: &&rustls::SupportedCipherSuite| {
+                suite.tls13().is_none() && format!("{:?}", suite.suite()) == name
+            };
+            aws_lc_rs::ALL_CIPHER_SUITES.iter().find(same).copied()
+        };
+        let chosen = choose("cipher_suites", suites, named, warnings)?;
+        crypto.cipher_suites.retain(|suite| suite.tls13().is_some());
+        crypto.cipher_suites.extend(chosen);
+    }
+    if curves.is_empty() {
+        // The order of the original. Hybrid post-quantum groups stay out: they
+        // add a kilobyte and CPU to each of fifty thousand handshakes.
+        crypto.kx_groups = aws_lc_rs::DEFAULT_KX_GROUPS
+            .iter()
+            .copied()
+            .filter(|group| curve(group.name()).is_some())
+            .collect();
+    } else {
+        crypto.kx_groups = choose("ecc_curves", curves, go_curve, warnings)?;
+    }
+    Ok(crypto)
+}
+
+fn choose<T>(
+    setting: &'static str,
+    names: &[String],
+    find: impl Fn(&str) -> Option<T>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<T>, SecurityError> {
+    let mut chosen = Vec::new();
+    for name in names {
+        match find(name) {
+            Some(found) => chosen.push(found),
+            None => warnings.push(format!("plugin.security.{setting}: {name} is not supported, ignored")),
+        }
+    }
+    if chosen.is_empty() { Err(SecurityError::Tls { setting }) } else { Ok(chosen) }
+}
+
+fn curve(group: rustls::NamedGroup) -> Option<&'static dyn SupportedKxGroup> {
+    use rustls::NamedGroup::{X25519, secp256r1, secp384r1};
+    let wanted = matches!(group, X25519 | secp256r1 | secp384r1);
+    aws_lc_rs::ALL_KX_GROUPS.iter().copied().find(|known| wanted && known.name() == group)
+}
+
+fn go_curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
+    match name {
+        "X25519" => curve(rustls::NamedGroup::X25519),
+        "CurveP256" => curve(rustls::NamedGroup::secp256r1),
+        "CurveP384" => curve(rustls::NamedGroup::secp384r1),
+        // CurveP521 is not in the provider.
+        _ => None,
+    }
+}
+
+fn library(error: Error) -> SecurityError {
+    SecurityError::TlsLibrary(error.to_string())
+}
+
+pub(super) fn client(
+    crypto: Arc<CryptoProvider>,
+    trust: Arc<SharedTrust>,
+    credentials: Arc<SharedCredentials>,
+    names_by_common_name: bool,
+) -> Result<Arc<ClientConfig>, SecurityError> {
+    let algorithms = crypto.signature_verification_algorithms;
+    let verifier = PeerVerifier { trust, algorithms, names_by_common_name };
+    let config = ClientConfig::builder_with_provider(crypto)
+        .with_protocol_versions(VERSIONS)
+        .map_err(library)?
+        // "dangerous" is what the library calls every verifier of one's own;
+        // this one follows chains with the same code as its default.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(OwnCertificate(credentials)));
+    Ok(Arc::new(config))
+}
+
+pub(super) fn server(
+    crypto: Arc<CryptoProvider>,
+    trust: Arc<SharedTrust>,
+    credentials: Arc<SharedCredentials>,
+) -> Result<Arc<ServerConfig>, SecurityError> {
+    let algorithms = crypto.signature_verification_algorithms;
+    let verifier = PeerVerifier { trust, algorithms, names_by_common_name: false };
+    let mut config = ServerConfig::builder_with_provider(crypto)
+        .with_protocol_versions(VERSIONS)
+        .map_err(library)?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(OwnCertificate(credentials)));
+    // No resumption yet: a resumed session skips the certificate, so a peer
+    // revoked meanwhile would come back. Rotating tickets that re-check the
+    // chain are a change of their own.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// The certificate of this process, whichever is in use at the handshake.
+#[derive(Debug)]
+struct OwnCertificate(Arc<SharedCredentials>);
+
+impl ResolvesClientCert for OwnCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get().tls.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for OwnCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get().tls.clone())
+    }
+}
+
+/// Judges the peer of a handshake, on either side.
+#[derive(Debug)]
+struct PeerVerifier {
+    trust: Arc<SharedTrust>,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// Puppet's rule: a server certificate without any alt name is known by
+    /// its common name, ignoring case.
+    names_by_common_name: bool,
+}
+
+impl PeerVerifier {
+    fn check_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: Usage,
+    ) -> Result<(), Error> {
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        match self.trust.get().verify(leaf, others, now, usage) {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(Error::InvalidCertificate(tls_error(reason))),
+        }
+    }
+}
+
+/// The error whose alert tells the peer the same.
+fn tls_error(reason: ChainError) -> CertificateError {
+    match reason {
+        ChainError::Unreadable => CertificateError::BadEncoding,
+        ChainError::UnknownIssuer => CertificateError::UnknownIssuer,
+        ChainError::Expired(_) => CertificateError::Expired,
+        ChainError::NotYetValid(_) => CertificateError::NotValidYet,
+        ChainError::Revoked => CertificateError::Revoked,
+        ChainError::Purpose(_) => CertificateError::InvalidPurpose,
+        other => CertificateError::Other(OtherError(Arc::new(other))),
+    }
+}
+
+impl ServerCertVerifier for PeerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.check_chain(end_entity, intermediates, now, Usage::Server)?;
+        let bad = |reason| Error::InvalidCertificate(reason);
+        let certificate = Certificate::parse(end_entity).ok_or(bad(CertificateError::BadEncoding))?;
+        let by_common_name = self.names_by_common_name
+            && !certificate.has_alt_names
+            && !certificate.common_name.is_empty()
+            && certificate.common_name.eq_ignore_ascii_case(&server_name.to_str());
+        if !by_common_name {
+            let parsed =
+                EndEntityCert::try_from(end_entity).map_err(|_| bad(CertificateError::BadEncoding))?;
+            parsed
+                .verify_is_valid_for_subject_name(server_name)
+                .map_err(|_| bad(CertificateError::NotValidForName))?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    /// Whether a peer without certificate may stay is decided by admission.
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: clients then send the certificate they have. With hints Go sends
+    /// none when it cannot match them, and intermediates in the CA file do not.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.check_chain(end_entity, intermediates, now, Usage::Client)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
