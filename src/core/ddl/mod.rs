@@ -1,1 +1,26 @@
-//! Interface descriptions of agents and data plugins: lookup, validation, coercion, aggregation (spec 02 §2.3, 03 §5).
+//! Interface descriptions of agents (spec 02 §2.3, 03 §5). Pure but for [`Resolver`].
+//!
+//! A DDL says which actions an agent has, what they take and give, and how to
+//! show it. Tools build their command line from it, nodes hold inputs of
+//! external agents to it, clients fill defaults and aggregate replies by it.
+//!
+//! `agent` are the types, `input` judges and converts inputs, `validation` are
+//! the named checks, `aggregate` sums replies up, `printf` and `chart` draw
+//! them, `resolver` finds DDLs in files, `builtin` holds our own.
+
+mod agent;
+mod aggregate;
+mod builtin;
+mod chart;
+mod input;
+mod printf;
+mod resolver;
+#[cfg(test)]
+mod tests;
+mod validation;
+
+pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output};
+pub use aggregate::Aggregator;
+pub use builtin::{builtin, builtin_names};
+pub use input::{InputError, Warning};
+pub use resolver::{ResolveError, Resolver};

@@ -13,6 +13,7 @@
 mod error;
 pub mod filter;
 pub mod json;
+pub(crate) mod number;
 pub mod subjects;
 pub mod v1;
 

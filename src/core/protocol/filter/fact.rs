@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Facts, FilterError, MatchError, pattern};
+use crate::core::protocol::number::{parse_bool, parse_float};
 
 /// `fact operator value`, such as `os.family == RedHat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +184,7 @@ impl FactFilter {
             let wanted: i64 = self.value.parse().map_err(|_| self.error("the value is not an integer"))?;
             return Ok(self.operator.allows(whole.cmp(&wanted)));
         }
-        let wanted = go_float(&self.value).ok_or_else(|| self.error("the value is not a number"))?;
+        let wanted = parse_float(&self.value).ok_or_else(|| self.error("the value is not a number"))?;
         Ok(match self.operator {
             FactOperator::Equal => fact == wanted,
             FactOperator::NotEqual => fact != wanted,
@@ -227,7 +228,7 @@ fn last_operator(text: &str) -> Option<(usize, &'static str)> {
 }
 
 fn truthy(text: &str) -> bool {
-    matches!(text, "1" | "t" | "T" | "TRUE" | "true" | "True")
+    parse_bool(text) == Some(true)
 }
 
 /// Equal without regard to case, by simple folding.
@@ -242,12 +243,4 @@ fn go_int(float: f64) -> i64 {
         return i64::MIN;
     }
     float as i64
-}
-
-/// Text as Go reads a double: underscores only in prefixed numbers, words in
-/// any case, overflow is an error.
-fn go_float(text: &str) -> Option<f64> {
-    let float: f64 = text.parse().ok()?;
-    let named = text.trim_start_matches(['+', '-']).starts_with(|c: char| c.is_ascii_alphabetic());
-    (float.is_finite() || named).then_some(float)
 }

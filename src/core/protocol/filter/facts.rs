@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gjson;
 use crate::core::files::read_bounded;
-use crate::core::protocol::json::{go_json, read_value};
+use crate::core::protocol::json::{Numbers, go_json, read_value};
 
 mod yaml;
 
@@ -87,7 +87,7 @@ impl Facts {
 
     /// All facts as a value; an empty object if the text is not JSON.
     pub fn to_value(&self) -> Value {
-        match read_value(self.json.as_bytes()) {
+        match read_value(self.json.as_bytes(), Numbers::Exact) {
             Ok(value @ Value::Object(_)) => value,
             _ => Value::Object(Map::new()),
         }
@@ -99,7 +99,7 @@ fn load_file(file: &Path) -> Result<Map<String, Value>, String> {
     let value = if file.as_os_str().as_encoded_bytes().ends_with(b"yaml") {
         yaml::read(&content)?
     } else {
-        read_value(&content).map_err(|e| e.to_string())?
+        read_value(&content, Numbers::Doubles).map_err(|e| e.to_string())?
     };
     match value {
         Value::Object(facts) => Ok(facts),

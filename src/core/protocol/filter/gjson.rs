@@ -14,6 +14,10 @@ pub fn lookup(json: &str, path: &str) -> Option<Value> {
         ::gjson::Kind::True => Value::Bool(true),
         ::gjson::Kind::False => Value::Bool(false),
         ::gjson::Kind::Null => Value::Null,
-        _ => crate::core::protocol::json::read_value(result.json().as_bytes()).ok()?,
+        _ => crate::core::protocol::json::read_value(
+            result.json().as_bytes(),
+            crate::core::protocol::json::Numbers::Doubles,
+        )
+        .ok()?,
     })
 }

@@ -12,5 +12,6 @@ mod value;
 mod writer;
 
 pub use reader::{JsonError, Kind, MAX_DEPTH, Problem, Reader, same_key};
-pub use value::read_value;
+pub use value::{Numbers, read_value};
+pub(crate) use writer::float_text;
 pub use writer::{go_json, push_integer, push_string, push_value};

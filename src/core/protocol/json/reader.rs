@@ -229,13 +229,17 @@ impl<'a> Reader<'a> {
         Ok(truth)
     }
 
-    /// Reads a number as a double, which is infinite when it is too large.
-    pub fn double(&mut self) -> Result<f64> {
+    /// Reads a number as a double, which is infinite when it is too large, and
+    /// as an integer if it is written as one and fits.
+    pub(super) fn number_value(&mut self) -> Result<(f64, Option<i64>)> {
         self.expect(Kind::Number, "a number")?;
         let start = self.at;
-        self.number()?;
+        let plain = self.number()?;
         let text = self.text.get(start..self.at).and_then(|digits| std::str::from_utf8(digits).ok());
-        text.and_then(|text| text.parse().ok()).ok_or(JsonError { at: start, problem: Problem::Syntax })
+        let double = text.and_then(|text| text.parse().ok());
+        let integer = text.filter(|_| plain).and_then(|text| text.parse().ok());
+        let double = double.ok_or(JsonError { at: start, problem: Problem::Syntax })?;
+        Ok((double, integer))
     }
 
     /// Consumes a number; true when it has neither fraction nor exponent.

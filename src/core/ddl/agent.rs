@@ -1,0 +1,237 @@
+//! The types of a DDL, as its JSON file has them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+/// Most bytes a DDL file may have.
+pub(super) const MAX_DDL: usize = 1024 * 1024;
+/// Seconds a client allows an agent whose DDL names no timeout.
+const DEFAULT_TIMEOUT: u64 = 10;
+
+/// The interface of an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentDdl {
+    /// Who it is.
+    pub metadata: Metadata,
+    /// What it can do.
+    #[serde(default)]
+    pub actions: Vec<Action>,
+}
+
+/// Who an agent is. The field order is that of inventories.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    /// License of its code.
+    pub license: String,
+    /// Who wrote it.
+    pub author: String,
+    /// Seconds an action may take. 0 means "not said".
+    pub timeout: u64,
+    /// Its name, by which it is called.
+    pub name: String,
+    /// Version of its code.
+    pub version: String,
+    /// Where to read more.
+    pub url: String,
+    /// What it is for.
+    pub description: String,
+    /// What runs it when it is not compiled in: `external`, `ruby`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Whether one instance answers for all (service agents).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
+}
+
+impl Metadata {
+    /// Seconds a client waits for an action: 10 where the DDL says nothing.
+    pub fn client_timeout(&self) -> u64 {
+        if self.timeout == 0 { DEFAULT_TIMEOUT } else { self.timeout }
+    }
+}
+
+/// One thing an agent can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    /// Its name.
+    pub action: String,
+    /// What it takes, by name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub input: BTreeMap<String, Input>,
+    /// What it gives, by name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub output: BTreeMap<String, Output>,
+    /// Which replies people want to see.
+    #[serde(default, deserialize_with = "null_default")]
+    pub display: Display,
+    /// What it does.
+    #[serde(default)]
+    pub description: String,
+    /// How replies are summed up.
+    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    pub aggregate: Vec<Aggregate>,
+}
+
+/// Which replies people want to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Display {
+    /// Those that worked.
+    Ok,
+    /// Those that did not; also what a DDL means that says nothing.
+    #[default]
+    Failed,
+    /// All of them.
+    Always,
+    /// None: what the original makes of any other word.
+    None,
+}
+
+impl Display {
+    /// The mode of a word; unknown words show nothing.
+    pub fn from_word(word: &str) -> Display {
+        match word {
+            "ok" => Display::Ok,
+            "failed" | "" => Display::Failed,
+            // Ruby's `flatten` differs in form, not in what is shown.
+            "always" | "all" | "flatten" => Display::Always,
+            _ => Display::None,
+        }
+    }
+
+    /// Whether a reply that worked, or did not, is shown.
+    pub fn shows(self, ok: bool) -> bool {
+        match self {
+            Display::Ok => ok,
+            Display::Failed => !ok,
+            Display::Always => true,
+            Display::None => false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Display {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Display, D::Error> {
+        Ok(Display::from_word(&String::deserialize(deserializer)?))
+    }
+}
+
+/// One input of an action.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Input {
+    /// How to ask for it.
+    pub prompt: String,
+    /// What it is.
+    pub description: String,
+    /// `integer`, `float`, `number`, `string`, `boolean`, `list`, `hash` or
+    /// `array`, in any case.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Used where the caller gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+    /// Whether it may be left away.
+    pub optional: bool,
+    /// A named check or a regular expression, for strings.
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "null_default")]
+    pub validation: String,
+    /// Most bytes of a string; 0 is no bound.
+    #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
+    pub maxlength: i64,
+    /// The values a list allows.
+    #[serde(rename = "list", skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
+    pub choices: Vec<String>,
+}
+
+/// One output of an action.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Output {
+    /// What it is.
+    pub description: String,
+    /// Its label for people.
+    pub display_as: String,
+    /// Its type; absent is any.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its value where a node sends none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// One way replies are summed up.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Aggregate {
+    /// `summary`, `boolean_summary`, `average` or `chart`; others are skipped.
+    pub function: String,
+    /// The output, then an object of options.
+    pub args: Value,
+}
+
+/// Why a DDL cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DdlError {
+    /// Larger than any interface.
+    #[error("the DDL has {0} bytes, more than {MAX_DDL}")]
+    TooLarge(usize),
+    /// Not a DDL.
+    #[error("the DDL is not valid: {0}; check it against the schema it names")]
+    Invalid(String),
+    /// Without a name it belongs to no agent.
+    #[error("the DDL names no agent in metadata.name")]
+    NoName,
+}
+
+impl AgentDdl {
+    /// Reads a DDL file.
+    pub fn parse(json: &[u8]) -> Result<AgentDdl, DdlError> {
+        if json.len() > MAX_DDL {
+            return Err(DdlError::TooLarge(json.len()));
+        }
+        let ddl: AgentDdl = serde_json::from_slice(json).map_err(|e| DdlError::Invalid(e.to_string()))?;
+        if ddl.metadata.name.is_empty() {
+            return Err(DdlError::NoName);
+        }
+        Ok(ddl)
+    }
+
+    /// The action of a name.
+    pub fn action(&self, name: &str) -> Option<&Action> {
+        self.actions.iter().find(|a| a.action == name)
+    }
+
+    /// Names of all actions, sorted.
+    pub fn action_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.actions.iter().map(|a| a.action.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+impl Action {
+    /// The label of an output for people: what the DDL says, or its name.
+    pub fn label<'a>(&'a self, output: &'a str) -> &'a str {
+        match self.output.get(output).map(|o| o.display_as.as_str()) {
+            Some(label) if !label.is_empty() => label,
+            _ => output,
+        }
+    }
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
+}
+
+/// Converters write `null` where they have nothing.
+fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,174 @@
+//! Finding DDLs: our own first, then files.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::agent::{AgentDdl, DdlError, MAX_DDL};
+use super::builtin::{builtin, builtin_names};
+use crate::core::files::read_bounded;
+
+/// Deepest directory that is searched, and most entries looked at, below one
+/// library directory. A link in a circle ends there.
+const MAX_DEPTH: usize = 16;
+const MAX_ENTRIES: usize = 100_000;
+
+/// Looks DDLs up below library directories.
+#[derive(Debug, Clone, Default)]
+pub struct Resolver {
+    dirs: Vec<PathBuf>,
+}
+
+/// Why an agent has no usable interface here.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// No such file, and not compiled in.
+    #[error("could not resolve {name} DDL in any resolver; put {name}.json below one of: {dirs}")]
+    Unknown {
+        /// The agent.
+        name: String,
+        /// Where it was looked for.
+        dirs: String,
+    },
+    /// A file that is there and cannot be read.
+    #[error("could not resolve {name} DDL: {source}")]
+    Read {
+        /// The agent.
+        name: String,
+        /// What went wrong; names the file.
+        source: std::io::Error,
+    },
+    /// A file that is no DDL.
+    #[error("could not resolve {name} DDL: {}: {source}", file.display())]
+    Broken {
+        /// The agent.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: DdlError,
+    },
+    /// A file that describes another agent than its name says.
+    #[error("{} describes the agent {found}, not {name}; rename the file or its metadata", file.display())]
+    OtherName {
+        /// The agent asked for.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// The agent it describes.
+        found: String,
+    },
+}
+
+impl Resolver {
+    /// Searches `libdirs` in their order, below `choria/agent` and then
+    /// `mcollective/agent` of each.
+    pub fn new(libdirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Resolver {
+        Resolver { dirs: libdirs.into_iter().map(Into::into).collect() }
+    }
+
+    /// The interface of an agent.
+    ///
+    /// The first file found wins, in the order of directories and sorted
+    /// within one. The original lets the last one win, by accident, so that an
+    /// earlier directory cannot override a later one.
+    pub fn agent(&self, name: &str) -> Result<AgentDdl, ResolveError> {
+        if let Some(ddl) = builtin(name) {
+            return Ok(ddl.clone());
+        }
+        let name = || name.to_owned();
+        let wanted = format!("{}.json", name());
+        let Some(file) = self.find(&mut |file| file.file_name().is_some_and(|n| n == wanted.as_str())) else {
+            let dirs: Vec<_> = self.dirs.iter().map(|d| d.display().to_string()).collect();
+            return Err(ResolveError::Unknown { name: name(), dirs: dirs.join(", ") });
+        };
+        let json = read_bounded(&file, MAX_DDL as u64)
+            .map_err(|source| ResolveError::Read { name: name(), source })?;
+        let ddl = match AgentDdl::parse(&json) {
+            Ok(ddl) => ddl,
+            Err(source) => return Err(ResolveError::Broken { name: name(), file, source }),
+        };
+        if ddl.metadata.name != name() {
+            return Err(ResolveError::OtherName { name: name(), file, found: ddl.metadata.name });
+        }
+        Ok(ddl)
+    }
+
+    /// Names of all agents there are interfaces for, sorted. Files are not
+    /// opened.
+    pub fn agent_names(&self) -> Vec<String> {
+        let mut names: BTreeSet<String> = builtin_names().iter().map(|n| (*n).to_owned()).collect();
+        self.find(&mut |file| {
+            if file.extension().is_some_and(|e| e == "json") {
+                names.extend(file.file_stem().and_then(|s| s.to_str()).map(str::to_owned));
+            }
+            false
+        });
+        names.into_iter().collect()
+    }
+
+    /// The first file that `accept` takes.
+    fn find(&self, accept: &mut dyn FnMut(&Path) -> bool) -> Option<PathBuf> {
+        for dir in &self.dirs {
+            let mut left = MAX_ENTRIES;
+            for kind in ["choria/agent", "mcollective/agent"] {
+                if let Some(file) = walk(&dir.join(kind), 0, &mut left, accept) {
+                    return Some(file);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn walk(
+    dir: &Path,
+    depth: usize,
+    left: &mut usize,
+    accept: &mut dyn FnMut(&Path) -> bool,
+) -> Option<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(dir).ok()?.flatten().take(*left).map(|entry| entry.path()).collect();
+    *left -= entries.len();
+    entries.sort();
+    // Files before directories: what stands nearer wins.
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+    if let Some(file) = files.into_iter().find(|file| accept(file)) {
+        return Some(file);
+    }
+    if depth == MAX_DEPTH {
+        return None;
+    }
+    dirs.iter().find_map(|dir| walk(dir, depth + 1, left, accept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(root: &Path, path: &str, name: &str, version: &str) {
+        let file = root.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let ddl = format!(r#"{{"metadata":{{"name":"{name}","version":"{version}"}},"actions":[]}}"#);
+        std::fs::write(file, ddl).unwrap();
+    }
+
+    #[test]
+    fn the_first_directory_wins_and_builtins_win_over_files() {
+        let root = tempfile::tempdir().unwrap();
+        let (a, b) = (root.path().join("a"), root.path().join("b"));
+        put(&a, "choria/agent/deep/er/demo.json", "demo", "1.0.0");
+        put(&b, "mcollective/agent/demo.json", "demo", "2.0.0");
+        put(&b, "mcollective/agent/rpcutil.json", "rpcutil", "9.9.9");
+        put(&b, "mcollective/agent/wrong.json", "right", "1.0.0");
+        put(&b, "mcollective/data/fact.json", "fact", "1.0.0");
+        std::fs::write(b.join("mcollective/agent/broken.json"), "{").unwrap();
+        let resolver = Resolver::new([&a, &b]);
+        assert_eq!(resolver.agent("demo").unwrap().metadata.version, "1.0.0");
+        assert_ne!(resolver.agent("rpcutil").unwrap().metadata.version, "9.9.9");
+        assert!(matches!(resolver.agent("wrong"), Err(ResolveError::OtherName { .. })));
+        assert!(matches!(resolver.agent("broken"), Err(ResolveError::Broken { .. })));
+        assert!(matches!(resolver.agent("nope"), Err(ResolveError::Unknown { .. })));
+        assert!(matches!(resolver.agent("../agent/demo"), Err(ResolveError::Unknown { .. })));
+        assert_eq!(resolver.agent_names(), ["broken", "choria_util", "demo", "rpcutil", "wrong"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! What an agent is asked.
+
+use serde_json::{Map, Value};
+
+use super::MAX_BODY;
+use crate::core::protocol::json::{
+    JsonError, Kind, Numbers, Problem, Reader, push_string, push_value, same_key,
+};
+use crate::core::protocol::{DecodeError, Layer};
+
+/// `{"agent":…,"action":…,"data":{…}}`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RequestBody {
+    /// The agent; it has to be the one the request was sent to.
+    pub agent: String,
+    /// The action.
+    pub action: String,
+    /// Inputs by name.
+    pub data: Map<String, Value>,
+}
+
+impl RequestBody {
+    /// Reads the payload of a request. Unknown keys, such as Ruby's `caller`,
+    /// are ignored; absent ones are empty.
+    ///
+    /// The original also knows the envelope's names here and overwrites them;
+    /// the two that are numbers make it refuse a body when they are not, and
+    /// so they do here.
+    pub fn decode(payload: &[u8]) -> Result<RequestBody, DecodeError> {
+        let mut body = RequestBody::default();
+        read_body(payload, |key, reader| {
+            if same_key(key, "agent") {
+                body.agent = text(reader)?;
+            } else if same_key(key, "action") {
+                body.action = text(reader)?;
+            } else if same_key(key, "data") {
+                body.data = data(reader)?;
+            } else if same_key(key, "ttl") || same_key(key, "time") {
+                integer(reader)?;
+            } else {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(body)
+    }
+
+    /// The JSON text to send.
+    pub fn encode(&self) -> String {
+        let mut out = String::with_capacity(128);
+        out.push_str("{\"agent\":");
+        push_string(&mut out, &self.agent);
+        out.push_str(",\"action\":");
+        push_string(&mut out, &self.action);
+        out.push_str(",\"data\":");
+        push_object(&mut out, &self.data);
+        out.push('}');
+        out
+    }
+}
+
+pub(super) fn read_body(
+    payload: &[u8],
+    entry: impl FnMut(&str, &mut Reader<'_>) -> Result<(), JsonError>,
+) -> Result<(), DecodeError> {
+    let layer = Layer::Body;
+    if payload.len() > MAX_BODY {
+        return Err(DecodeError::TooLarge { layer, size: payload.len(), limit: MAX_BODY });
+    }
+    let mut reader = Reader::new(payload);
+    reader.object(entry).and_then(|()| reader.end()).map_err(|source| DecodeError::Json { layer, source })
+}
+
+pub(super) fn text(reader: &mut Reader<'_>) -> Result<String, JsonError> {
+    if reader.null()? { Ok(String::new()) } else { Ok(reader.string()?.into_owned()) }
+}
+
+pub(super) fn integer(reader: &mut Reader<'_>) -> Result<i64, JsonError> {
+    if reader.null()? { Ok(0) } else { reader.integer() }
+}
+
+/// Inputs: an object, or nothing.
+fn data(reader: &mut Reader<'_>) -> Result<Map<String, Value>, JsonError> {
+    match reader.peek()? {
+        Kind::Object | Kind::Null => {}
+        _ => return Err(reader.error(Problem::Type("an object of inputs"))),
+    }
+    match reader.value(Numbers::Exact)? {
+        Value::Object(map) => Ok(map),
+        _ => Ok(Map::new()),
+    }
+}
+
+pub(super) fn push_object(out: &mut String, map: &Map<String, Value>) {
+    out.push('{');
+    for (i, (key, value)) in map.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_string(out, key);
+        out.push(':');
+        push_value(out, value);
+    }
+    out.push('}');
+}
