@@ -1,0 +1,44 @@
+//! Why a certificate was not made.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What a [`Ca`](super::Ca) could not do.
+#[derive(Debug, Error)]
+pub enum PkiError {
+    /// There is a key or certificate already; it is never replaced.
+    #[error("{} exists and is not replaced: move it away first if it is no longer wanted", .0.display())]
+    Exists(PathBuf),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is not what its name says.
+    #[error("{} {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A name that cannot be in a certificate or a file name.
+    #[error(
+        "{0:?} cannot be a certificate name: use letters, digits, '_', '.' and '-', not '.' or '-' first"
+    )]
+    Name(String),
+    /// Nothing to revoke.
+    #[error("no certificate of {0} that is not revoked already")]
+    NothingToRevoke(String),
+    /// The certificate library refused.
+    #[error("the certificate could not be made: {0}")]
+    Library(#[from] rcgen::Error),
+    /// The system gave no randomness.
+    #[error("the system has no randomness for a serial number")]
+    Randomness,
+}

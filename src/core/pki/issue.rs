@@ -1,0 +1,150 @@
+//! Certificates for brokers, nodes and people.
+
+use std::fmt;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
+    SanType,
+};
+use zeroize::Zeroizing;
+
+use super::ca::{at, new_serial, purposes, write_new};
+use super::{BACKDATED, Ca, LEAF_DAYS, PkiError};
+use crate::core::files::{PUBLIC, SECRET};
+use crate::core::security::CallerId;
+
+/// Whom a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A network broker: server and client, ECDSA key.
+    Broker,
+    /// A managed node: client only, named by its identity, RSA key.
+    Node,
+    /// A person or program that calls: client only, RSA key. A name without a
+    /// dot gets `.mcollective`, which servers accept by default.
+    Client,
+}
+
+/// What may differ from certificate to certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Further names and addresses it is valid for, such as a DNS alias.
+    pub alt_names: Vec<String>,
+    /// Whether it is also valid for `localhost`, 127.0.0.1 and ::1.
+    pub loopback: bool,
+    /// Days it is valid.
+    pub days: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { alt_names: Vec::new(), loopback: false, days: LEAF_DAYS }
+    }
+}
+
+/// A new certificate with its key, not written anywhere yet except for the
+/// CA's own copy of the certificate.
+pub struct Issued {
+    /// The name it carries.
+    pub name: String,
+    /// The certificate.
+    pub certificate_pem: String,
+    /// The private key, PKCS#8.
+    pub key_pem: Zeroizing<String>,
+}
+
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Issued {
+    /// Writes `NAME-key.pem` (0600) and `NAME.pem` (0644) into `dir`, created
+    /// (0755) if need be, and returns the paths of certificate and key.
+    ///
+    /// # Errors
+    /// [`PkiError::Exists`] when either is there.
+    pub fn write(&self, dir: &Path) -> Result<(PathBuf, PathBuf), PkiError> {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(at(dir))?;
+        let certificate = dir.join(format!("{}.pem", self.name));
+        let key = dir.join(format!("{}-key.pem", self.name));
+        self.write_to(&certificate, &key)?;
+        Ok((certificate, key))
+    }
+
+    /// [`Issued::write`] to given paths, in existing directories.
+    ///
+    /// # Errors
+    /// [`PkiError::Exists`] when either is there; nothing is written then.
+    pub fn write_to(&self, certificate: &Path, key: &Path) -> Result<(), PkiError> {
+        if certificate.exists() {
+            return Err(PkiError::Exists(certificate.to_path_buf()));
+        }
+        write_new(key, self.key_pem.as_bytes(), SECRET)?;
+        write_new(certificate, self.certificate_pem.as_bytes(), PUBLIC)
+    }
+}
+
+impl Ca {
+    /// Makes a certificate for `name`.
+    ///
+    /// # Errors
+    /// A name that cannot be one, or a CA directory that cannot be written.
+    pub fn issue(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &Options,
+        now_unix: i64,
+    ) -> Result<Issued, PkiError> {
+        let name = match kind {
+            Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
+            _ => name.to_string(),
+        };
+        if CallerId::of_certname(&name).is_none() || name.starts_with(['.', '-']) || name.len() > 64 {
+            return Err(PkiError::Name(name));
+        }
+        let key = match kind {
+            Kind::Broker => KeyPair::generate()?,
+            Kind::Node | Kind::Client => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
+        };
+        let serial = new_serial()?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name.as_str());
+        params.subject_alt_names = alt_names(&name, options)?;
+        params.not_before = date!(now_unix - BACKDATED);
+        params.not_after = date!(now_unix + i64::from(options.days) * 86_400);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = purposes(kind == Kind::Broker);
+        params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial.clone());
+        let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
+        let copy: String = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        write_new(&self.dir.join("issued").join(format!("{copy}.pem")), certificate_pem.as_bytes(), PUBLIC)?;
+        Ok(Issued { name, certificate_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+}
+
+fn alt_names(name: &str, options: &Options) -> Result<Vec<SanType>, PkiError> {
+    let loopback: &[&str] = if options.loopback { &["localhost", "127.0.0.1", "::1"] } else { &[] };
+    let mut names: Vec<&str> = vec![name];
+    for alt in options.alt_names.iter().map(String::as_str).chain(loopback.iter().copied()) {
+        if !names.contains(&alt) {
+            names.push(alt);
+        }
+    }
+    let names = names.into_iter().map(|text| match text.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) if CallerId::of_certname(text).is_some() => {
+            Ok(SanType::DnsName(text.try_into().map_err(|_| PkiError::Name(text.into()))?))
+        }
+        Err(_) => Err(PkiError::Name(text.to_string())),
+    });
+    names.collect()
+}
