@@ -51,16 +51,15 @@ pub fn config_item(config: &Config, key: &str) -> Option<Value> {
         return Some(json!("*****"));
     }
     Some(match known.kind {
-        Kind::Integer => json!(text.parse::<i64>().unwrap_or_default()),
-        Kind::Boolean => json!(text == "true"),
+        Kind::Int => json!(text.parse::<i64>().unwrap_or_default()),
+        Kind::Bool => json!(text == "true"),
         Kind::Duration => {
             let nanoseconds = crate::core::config::parse_nanoseconds(&text).unwrap_or_default();
             json!(nanoseconds)
         }
+        // Nanoseconds, and null for an unset list: as the original answers.
         Kind::CommaList | Kind::PathList | Kind::Lines if text.is_empty() => Value::Null,
-        Kind::CommaList => json!(text.split(',').map(str::trim).collect::<Vec<_>>()),
-        Kind::PathList => json!(text.split(':').collect::<Vec<_>>()),
-        Kind::Lines => json!(text.lines().collect::<Vec<_>>()),
+        Kind::CommaList | Kind::PathList | Kind::Lines => json!(text.split(',').collect::<Vec<_>>()),
         _ => json!(text),
     })
 }

@@ -9,13 +9,14 @@ pub mod data;
 pub mod discovery;
 mod node;
 mod rpcutil;
+pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
 
 use serde_json::{Map, Value};
 
 pub use choria_util::ChoriaUtil;
-pub use node::{Counts, Node};
+pub use node::{Counts, Node, Traffic};
 pub use rpcutil::RpcUtil;
 
 use crate::core::ddl::AgentDdl;

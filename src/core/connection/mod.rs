@@ -15,8 +15,10 @@ mod srv;
 
 pub use backoff::Backoff;
 pub use hosts::{HostError, ServerUrl, parse_hosts};
-pub use servers::{Purpose, ServerList};
-pub use session::{ConnectError, Session, SessionOptions, SessionStats, SubscriptionId};
+pub use servers::{Purpose, ServerList, srv_domain};
+pub use session::{
+    ConnectError, ConnectionTraffic, PublishError, Session, SessionOptions, SessionStats, SubscriptionId, TlsSource,
+};
 pub use srv::{SrvError, SrvResolver};
 
 pub use async_nats::Message;

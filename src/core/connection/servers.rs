@@ -1,7 +1,7 @@
 //! Which brokers a process connects to, asked anew for every try.
 
 use super::{HostError, ServerUrl, SrvError, SrvResolver, parse_hosts};
-use crate::core::config::Config;
+use crate::core::config::{Config, Environment};
 
 /// Why a connection is made; decides where addresses come from (spec 01 §17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl ServerList {
             ),
         };
         let configured = parse_hosts(configured)?;
-        let domain = domain.filter(|d| !d.is_empty() && configured.is_empty() && config.choria_use_srv);
-        let srv = domain.and_then(|domain| {
+        let ask = configured.is_empty() && config.choria_use_srv;
+        let srv = ask.then(|| srv_domain(config, env)).flatten().and_then(|domain| {
             let names = names.iter().map(|name| format!("{name}.{domain}")).collect();
             match SrvResolver::system() {
                 Ok(resolver) => Some((resolver, names)),
@@ -82,4 +82,11 @@ impl ServerList {
         }
         Ok(self.fallback.iter().cloned().collect())
     }
+}
+
+/// The domain that SRV records are looked up in: `CHORIA_SRV_DOMAIN`, the
+/// configuration, else what facter says.
+pub fn srv_domain(config: &Config, env: &dyn Environment) -> Option<String> {
+    let configured = Some(config.choria_srv_domain.clone()).filter(|d| !d.is_empty());
+    env.var("CHORIA_SRV_DOMAIN").or(configured).or_else(|| env.facter("networking.domain"))
 }

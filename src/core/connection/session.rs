@@ -96,6 +96,19 @@ pub struct SessionStats {
     pub errors: AtomicU64,
 }
 
+/// What one connection carried.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConnectionTraffic {
+    /// Messages received.
+    pub in_msgs: u64,
+    /// Messages sent.
+    pub out_msgs: u64,
+    /// Bytes received.
+    pub in_bytes: u64,
+    /// Bytes sent.
+    pub out_bytes: u64,
+}
+
 /// A connection that is made again whenever it breaks. Clones share it; it ends
 /// with [`Session::close`] or with the last clone.
 #[derive(Clone)]
@@ -230,6 +243,19 @@ impl Session {
         let client = self.current.borrow().as_ref().map(|c| c.client.clone());
         if let Some(client) = client {
             let _ = client.flush().await;
+        }
+    }
+
+    /// Messages and bytes of the current connection, all zero while there is
+    /// none.
+    pub fn traffic(&self) -> ConnectionTraffic {
+        let statistics = self.current.borrow().as_ref().map(|c| c.client.statistics());
+        let Some(statistics) = statistics else { return ConnectionTraffic::default() };
+        ConnectionTraffic {
+            in_msgs: statistics.in_messages.load(Ordering::Relaxed),
+            out_msgs: statistics.out_messages.load(Ordering::Relaxed),
+            in_bytes: statistics.in_bytes.load(Ordering::Relaxed),
+            out_bytes: statistics.out_bytes.load(Ordering::Relaxed),
         }
     }
 

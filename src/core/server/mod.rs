@@ -1,1 +1,199 @@
-//! The node daemon: pipeline, registration, lifecycle, status (spec 02).
+//! The node daemon (spec 02): pipeline, registration, lifecycle, status.
+//!
+//! [`Server::start`] brings a node up in the order of spec 02 §1.3 and
+//! [`Server::run`] serves until told to stop. A request is one walk through
+//! [`pipeline`]; everything a request may learn of the node is in [`NodeState`].
+//!
+//! Embedders add agents before the start, deny built-in ones by name, and name
+//! the lifecycle component.
+
+mod hosting;
+mod lifecycle;
+mod node;
+pub mod pipeline;
+mod publisher;
+mod registration;
+mod replay;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+pub use hosting::{Hosted, HostingError};
+pub use node::{Counters, NodeState};
+pub use replay::ReplayGuard;
+
+use crate::core::agents::{self, Agent};
+use crate::core::audit::AuditLog;
+use crate::core::authz::Authorizer;
+use crate::core::config::{Config, System};
+use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
+use crate::core::lifecycle::EventType;
+use crate::core::protocol::subjects;
+use crate::core::security::{Provider, SecurityError};
+use pipeline::{Pipeline, Pool};
+use publisher::Publisher;
+
+/// Messages between the connection and the pipeline; the pool behind it is the
+/// real bound, this only evens out bursts.
+const INTAKE: usize = 256;
+
+/// What an embedder may choose.
+pub struct ServerOptions {
+    /// Effective configuration, of role server.
+    pub config: Config,
+    /// Keys and trust.
+    pub provider: Arc<Provider>,
+    /// RPC agents; default the built-in ones.
+    pub agents: Vec<Arc<dyn Agent>>,
+    /// Agents that are not to be hosted, by name.
+    pub denied_agents: Vec<String>,
+    /// Component of lifecycle events, default `server`.
+    pub component: String,
+    /// Where the brokers are; default what the configuration says.
+    pub servers: Option<ServerList>,
+    /// Requests waiting and running at most; default 2,048 and 64 MiB.
+    pub pool: Pool,
+}
+
+impl ServerOptions {
+    /// The stock daemon.
+    pub fn new(config: Config, provider: Arc<Provider>) -> ServerOptions {
+        ServerOptions {
+            config,
+            provider,
+            agents: agents::built_in(),
+            denied_agents: vec![],
+            component: "server".to_owned(),
+            servers: None,
+            pool: Pool::default(),
+        }
+    }
+}
+
+/// A node did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Broker addresses do not parse.
+    #[error(transparent)]
+    Hosts(#[from] HostError),
+    /// Keys, certificates or trust.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// An agent cannot be hosted.
+    #[error(transparent)]
+    Hosting(#[from] HostingError),
+    /// A registration plugin nobody knows, or one without its file.
+    #[error("{0}")]
+    Registration(String),
+    /// Authorization or audit settings.
+    #[error("{0}")]
+    Setting(String),
+    /// Told to stop before a broker answered.
+    #[error("stopped while waiting for a first connection")]
+    Stopped,
+}
+
+/// A node that is set up and not yet connected.
+pub struct Server {
+    node: Arc<NodeState>,
+    pipeline: Arc<Pipeline>,
+    session: SessionOptions,
+    component: String,
+    provider: Arc<Provider>,
+}
+
+impl Server {
+    /// Checks everything that can be checked without a network: whoever
+    /// supervises the process learns of a bad setting at once.
+    pub fn new(options: ServerOptions) -> Result<Server, ServerError> {
+        let ServerOptions { config, provider, agents, denied_agents, component, servers, pool } = options;
+        registration::check(&config).map_err(ServerError::Registration)?;
+        let authorizer = Authorizer::from_config(&config);
+        let audit = AuditLog::from_config(&config).map_err(|e| ServerError::Setting(e.to_string()))?;
+        let servers = match servers {
+            Some(servers) => servers,
+            None => ServerList::from_config(&config, Purpose::Fleet, &System)?,
+        };
+        let mut session = SessionOptions::new(
+            provider.certname(),
+            servers,
+            subjects::inbox_prefix(&config.main_collective),
+        );
+        session.ping_interval = Duration::from_secs(120);
+        session.connect_timeout = config.choria_network_connect_timeout;
+        session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
+            .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
+        // The first configuration is made now so that a bad certificate ends
+        // the start, later ones follow a reload.
+        let mut tls = provider.client_tls()?;
+        let renewed = provider.clone();
+        let last = std::sync::Mutex::new(tls.clone());
+        session.tls = Some(Arc::new(move || {
+            let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match renewed.client_tls() {
+                Ok(fresh) => *last = fresh,
+                Err(e) => tracing::error!("keeping the previous TLS configuration: {e}"),
+            }
+            tls = last.clone();
+            tls.clone()
+        }));
+        let hosted = hosting::host(agents, &denied_agents)?;
+        let verifier = provider.verifier()?;
+        let node = Arc::new(NodeState::new(config, provider.clone(), hosted));
+        let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool));
+        Ok(Server { node, pipeline, session, component, provider })
+    }
+
+    /// What the node is.
+    pub fn node(&self) -> &Arc<NodeState> {
+        &self.node
+    }
+
+    /// Connects, subscribes and serves until `stop` is true; then publishes the
+    /// shutdown event, answers what is running for up to
+    /// `soft_shutdown_timeout` seconds, and closes.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
+        let Server { node, pipeline, session, component, provider } = self;
+        let session = tokio::select! {
+            session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
+            _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
+        };
+        node.attach(session.clone());
+
+        let mut background = JoinSet::new();
+        background.spawn(status::keep_written(node.clone(), provider.clone()));
+        let (sink, intake) = mpsc::channel(INTAKE);
+        for collective in &node.config().collectives {
+            for agent in node.hosted().names() {
+                let subject = subjects::broadcast(collective, agent);
+                session.subscribe_into(subject, None, sink.clone()).await;
+            }
+            let subject = subjects::node(collective, node.identity_text());
+            session.subscribe_into(subject, None, sink.clone()).await;
+        }
+        drop(sink);
+
+        let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
+        publisher.event(EventType::Startup).await;
+        background.spawn(lifecycle::keep_alive(publisher.clone()));
+        registration::spawn(&mut background, &node, &publisher);
+
+        tokio::select! {
+            () = pipeline.clone().serve(intake) => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+
+        background.shutdown().await;
+        let grace = u64::try_from(node.config().soft_shutdown_timeout).unwrap_or(2).max(1);
+        if !pipeline.drain(Duration::from_secs(grace)).await {
+            tracing::warn!("stopping although requests are still running");
+        }
+        publisher.event(EventType::Shutdown).await;
+        session.close().await;
+        Ok(())
+    }
+}

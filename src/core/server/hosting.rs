@@ -1,0 +1,88 @@
+//! Which agents a node hosts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::core::agents::{Agent, discovery};
+use crate::core::ddl::Metadata;
+use crate::core::protocol::subjects;
+
+/// The agents of a node, by name.
+pub struct Hosted {
+    agents: BTreeMap<String, Arc<dyn Agent>>,
+    names: Vec<String>,
+}
+
+/// An agent that cannot be hosted.
+#[derive(Debug, thiserror::Error)]
+#[error("agent '{name}' cannot be hosted: {problem}")]
+pub struct HostingError {
+    name: String,
+    problem: &'static str,
+}
+
+/// Checks names and timeouts and leaves out what is denied.
+pub(super) fn host(agents: Vec<Arc<dyn Agent>>, denied: &[String]) -> Result<Hosted, HostingError> {
+    let mut hosted = BTreeMap::new();
+    for agent in agents {
+        let metadata = &agent.ddl().metadata;
+        let error = |problem| HostingError { name: metadata.name.clone(), problem };
+        if denied.contains(&metadata.name) {
+            tracing::info!(agent = metadata.name, "agent is denied, not hosting it");
+            continue;
+        }
+        if !subjects::is_token(&metadata.name) {
+            return Err(error("its name is no single word"));
+        }
+        if metadata.timeout < 1 {
+            return Err(error("its timeout is below one second"));
+        }
+        if metadata.name == discovery::NAME || hosted.insert(metadata.name.clone(), agent.clone()).is_some() {
+            return Err(error("an agent of that name exists"));
+        }
+    }
+    let mut names: Vec<String> = hosted.keys().cloned().collect();
+    names.push(discovery::NAME.to_owned());
+    names.sort();
+    Ok(Hosted { agents: hosted, names })
+}
+
+impl Hosted {
+    /// Names, sorted, `discovery` among them.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The RPC agent of that name.
+    pub fn agent(&self, name: &str) -> Option<&Arc<dyn Agent>> {
+        self.agents.get(name)
+    }
+
+    /// Metadata of all, sorted by name.
+    pub fn metadata(&self) -> Vec<Metadata> {
+        let of = |name: &String| match self.agents.get(name) {
+            Some(agent) => agent.ddl().metadata.clone(),
+            None => discovery::metadata(),
+        };
+        self.names.iter().map(of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::agents;
+
+    #[test]
+    fn a_denied_agent_is_not_hosted() {
+        let hosted = host(agents::built_in(), &["rpcutil".to_owned()]).unwrap();
+        assert_eq!(hosted.names(), ["choria_util", "discovery"]);
+        assert!(hosted.agent("rpcutil").is_none());
+    }
+
+    #[test]
+    fn two_agents_of_one_name_are_refused() {
+        let twice = [agents::built_in(), agents::built_in()].concat();
+        assert!(host(twice, &[]).is_err());
+    }
+}

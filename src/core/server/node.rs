@@ -1,0 +1,240 @@
+//! What a node is: configuration, facts, classes, counters, connection.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use crate::core::agents::{Counts, Node, Traffic};
+use crate::core::config::Config;
+use crate::core::connection::Session;
+use crate::core::ddl::Metadata;
+use crate::core::protocol::filter::{Facts, load_classes};
+use crate::core::security::Provider;
+
+use super::Hosted;
+
+/// Counters of the pipeline; see [`Counts`] for their meaning.
+#[derive(Debug, Default)]
+#[allow(missing_docs)] // the snapshot documents each
+pub struct Counters {
+    pub total: AtomicU64,
+    pub validated: AtomicU64,
+    pub unvalidated: AtomicU64,
+    pub passed: AtomicU64,
+    pub filtered: AtomicU64,
+    pub replies: AtomicU64,
+    pub ttlexpired: AtomicU64,
+    pub events: AtomicU64,
+    pub replayed: AtomicU64,
+    pub dropped: AtomicU64,
+    pub denied: AtomicU64,
+    pub timedout: AtomicU64,
+    /// Unix seconds of the last message, 0 before the first.
+    pub last_message: AtomicU64,
+}
+
+impl Counters {
+    /// All of them as of now.
+    pub fn snapshot(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            total: read(&self.total),
+            validated: read(&self.validated),
+            unvalidated: read(&self.unvalidated),
+            passed: read(&self.passed),
+            filtered: read(&self.filtered),
+            replies: read(&self.replies),
+            ttlexpired: read(&self.ttlexpired),
+            events: read(&self.events),
+            replayed: read(&self.replayed),
+            dropped: read(&self.dropped),
+            denied: read(&self.denied),
+            timedout: read(&self.timedout),
+        }
+    }
+}
+
+/// A value read from files, read again when one of them changed: name, size,
+/// inode and time of change are looked at for every use, so a request never
+/// sees data older than its own arrival, and an unchanged file costs a `stat`.
+struct Watched<T> {
+    last: Mutex<Option<(Vec<Stamp>, Arc<T>)>>,
+}
+
+type Stamp = Option<(u64, u64, SystemTime)>;
+
+impl<T> Watched<T> {
+    fn new() -> Watched<T> {
+        Watched { last: Mutex::new(None) }
+    }
+
+    fn get(&self, files: &[PathBuf], read: impl FnOnce() -> T) -> Arc<T> {
+        use std::os::unix::fs::MetadataExt;
+        let stamp = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some((metadata.len(), metadata.ino(), metadata.modified().ok()?))
+        };
+        let stamps: Vec<Stamp> = files.iter().map(stamp).collect();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((seen, value)) if *seen == stamps => value.clone(),
+            _ => {
+                let value = Arc::new(read());
+                *last = Some((stamps, value.clone()));
+                value
+            }
+        }
+    }
+}
+
+/// The state of a running node.
+pub struct NodeState {
+    config: Config,
+    provider: Arc<Provider>,
+    hosted: Hosted,
+    started: i64,
+    counters: Counters,
+    facts: Watched<Facts>,
+    fact_files: Vec<PathBuf>,
+    classes: Watched<Vec<String>>,
+    session: OnceLock<Session>,
+}
+
+/// Unix seconds.
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+impl NodeState {
+    pub(super) fn new(config: Config, provider: Arc<Provider>, hosted: Hosted) -> NodeState {
+        let fact_files = std::env::split_paths(&config.yaml).filter(|p| !p.as_os_str().is_empty()).collect();
+        NodeState {
+            config,
+            provider,
+            hosted,
+            started: now(),
+            counters: Counters::default(),
+            facts: Watched::new(),
+            fact_files,
+            classes: Watched::new(),
+            session: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn attach(&self, session: Session) {
+        // Set once: the session is made once per run.
+        let _ = self.session.set(session);
+    }
+
+    /// The session, once connected.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.get()
+    }
+
+    /// Agents of the node.
+    pub fn hosted(&self) -> &Hosted {
+        &self.hosted
+    }
+
+    /// Live counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Effective configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Keys and trust.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    pub(super) fn identity_text(&self) -> &str {
+        &self.config.identity
+    }
+}
+
+impl Node for NodeState {
+    fn identity(&self) -> &str {
+        &self.config.identity
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn facts(&self) -> Arc<Facts> {
+        self.facts.get(&self.fact_files, || {
+            let (facts, problems) = Facts::load(&self.config.yaml);
+            for problem in problems.iter().filter(|_| !self.config.yaml.is_empty()) {
+                tracing::warn!("{problem}");
+            }
+            facts
+        })
+    }
+
+    fn classes(&self) -> Arc<Vec<String>> {
+        let file = PathBuf::from(&self.config.classesfile);
+        self.classes.get(std::slice::from_ref(&file), || load_classes(&file))
+    }
+
+    fn agents(&self) -> Vec<Metadata> {
+        self.hosted.metadata()
+    }
+
+    fn counts(&self) -> Counts {
+        self.counters.snapshot()
+    }
+
+    fn started(&self) -> i64 {
+        self.started
+    }
+
+    fn now(&self) -> i64 {
+        now()
+    }
+
+    fn connected_server(&self) -> Option<String> {
+        self.session.get()?.connected_server()
+    }
+
+    fn traffic(&self) -> Traffic {
+        let Some(session) = self.session.get() else { return Traffic::default() };
+        let traffic = session.traffic();
+        Traffic {
+            in_msgs: traffic.in_msgs,
+            out_msgs: traffic.out_msgs,
+            in_bytes: traffic.in_bytes,
+            out_bytes: traffic.out_bytes,
+            reconnects: session.stats().reconnections.load(Ordering::Relaxed),
+        }
+    }
+
+    fn provisioning(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_read_again_and_an_unchanged_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("classes.txt");
+        std::fs::write(&file, "a\n").unwrap();
+        let watched = Watched::new();
+        let files = [file.clone()];
+        let read = || watched.get(&files, || load_classes(&file));
+        let first = read();
+        assert!(Arc::ptr_eq(&first, &read()));
+        std::fs::write(&file, "a\nb\n").unwrap();
+        assert_eq!(*read(), ["a", "b"]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(read().is_empty());
+    }
+}

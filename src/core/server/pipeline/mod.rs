@@ -1,0 +1,234 @@
+//! One request, one walk: decode → verify → collective → filter → TTL →
+//! replay → authorize → audit → run → reply.
+//!
+//! Each stage is a function from one type to the next ([`stages`]); a stage
+//! that refuses ends the walk with a [`Rejection`] that is counted and logged
+//! here, in one place, with request id, caller and the one true reason. Nothing
+//! is ever answered to a request that was not verified and meant for this node.
+
+mod pool;
+mod refusals;
+mod reply;
+mod stages;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+pub use pool::Pool;
+pub use stages::Rejection;
+
+use super::node::now;
+use super::{NodeState, ReplayGuard};
+use crate::core::agents::{Outcome, discovery};
+use crate::core::audit::AuditLog;
+use crate::core::authz::Authorizer;
+use crate::core::connection::Message;
+use crate::core::rpc::{ReplyBody, StatusCode};
+use crate::core::security::RequestVerifier;
+use pool::{Full, Gate};
+use refusals::RefusalLog;
+use stages::{Accepted, Authorized, Refused};
+
+/// The pipeline of a node.
+pub struct Pipeline {
+    node: Arc<NodeState>,
+    verifier: RequestVerifier,
+    replay: ReplayGuard,
+    authorizer: Authorizer,
+    audit: Option<AuditLog>,
+    gate: Gate,
+    refusals: RefusalLog,
+}
+
+impl Pipeline {
+    pub(super) fn new(
+        node: Arc<NodeState>,
+        verifier: RequestVerifier,
+        authorizer: Authorizer,
+        audit: Option<AuditLog>,
+        pool: Pool,
+    ) -> Pipeline {
+        let replay = ReplayGuard::new(now());
+        let gate = Gate::new(pool);
+        Pipeline { node, verifier, replay, authorizer, audit, gate, refusals: RefusalLog::default() }
+    }
+
+    /// Takes messages until the connection's side hangs up. Never waits for an
+    /// action: what finds no room is dropped and counted, since the wire has no
+    /// word for "busy" and a node must outlive its callers.
+    pub async fn serve(self: Arc<Self>, mut intake: mpsc::Receiver<Message>) {
+        while let Some(message) = intake.recv().await {
+            let counters = self.node.counters();
+            raise(&counters.total);
+            counters.last_message.store(u64::try_from(now()).unwrap_or(0), Ordering::Relaxed);
+            match self.gate.enter(message.payload.len()) {
+                Ok(ticket) => {
+                    let pipeline = self.clone();
+                    tokio::spawn(async move {
+                        let _turn = ticket.turn().await;
+                        pipeline.walk(&message.payload).await;
+                    });
+                }
+                Err(Full) => {
+                    raise(&counters.dropped);
+                    self.refusals.note("dropped", || {
+                        tracing::warn!("a request was dropped: too many are waiting on this node");
+                    });
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing is queued or running; false when `limit` came first.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.gate.idle()).await.is_ok()
+    }
+
+    async fn walk(&self, payload: &[u8]) {
+        match self.accept(payload) {
+            Ok(accepted) => self.answer(accepted).await,
+            Err(refused) => self.refuse(&refused),
+        }
+    }
+
+    /// The stages that decide whether this node acts at all.
+    fn accept(&self, payload: &[u8]) -> Result<Accepted, Refused> {
+        let counters = self.node.counters();
+        let decoded = stages::decode(payload)?;
+        let verified = stages::verify(decoded, &self.verifier, now())?;
+        let ours = stages::collective(verified, self.node.config())?;
+        let matching = stages::filter(ours, &self.node)?;
+        raise(&counters.passed);
+        let timely = stages::ttl(matching, now())?;
+        let accepted = stages::replay(timely, &self.replay, now())?;
+        raise(&counters.validated);
+        Ok(accepted)
+    }
+
+    /// The stages that act: what comes out is always a reply, or silence where
+    /// the protocol wants silence.
+    async fn answer(&self, accepted: Accepted) {
+        if accepted.agent() == discovery::NAME {
+            if let Some(pong) = discovery::answer(&accepted.payload()) {
+                self.reply(&accepted, pong.to_owned()).await;
+            }
+            return;
+        }
+        let body = match stages::authorize(&accepted, &self.node, &self.authorizer) {
+            Ok(authorized) => {
+                self.record(&authorized);
+                match self.run(&authorized).await {
+                    Some(outcome) => reply_body(&authorized.call.action, outcome),
+                    None => return,
+                }
+            }
+            Err(denial) => {
+                if denial.counts_as_denied {
+                    raise(&self.node.counters().denied);
+                    let request = accepted.request();
+                    self.refusals.note("denied", || {
+                        tracing::warn!(
+                            request = request.envelope.requestid,
+                            caller = request.envelope.callerid,
+                            agent = request.envelope.agent,
+                            action = denial.action,
+                            "denied: {}",
+                            denial.log
+                        );
+                    });
+                }
+                reply_body(&denial.action, denial.outcome)
+            }
+        };
+        self.reply(&accepted, body.encode()).await;
+    }
+
+    fn record(&self, authorized: &Authorized) {
+        if let Some(audit) = &self.audit
+            && let Err(e) = audit.record(&authorized.audit_record(), jiff::Timestamp::now())
+        {
+            tracing::error!(request = authorized.call.request_id, "the audit record was not written: {e}");
+        }
+    }
+
+    /// Runs the action within the agent's timeout; `None` means silence, which
+    /// is what callers of the original know a timeout by.
+    async fn run(&self, authorized: &Authorized) -> Option<Outcome> {
+        let limit = Duration::from_secs(authorized.agent.ddl().metadata.timeout);
+        let running = authorized.agent.run(&authorized.call, &*self.node);
+        match tokio::time::timeout(limit, running).await {
+            Ok(outcome) => Some(outcome),
+            Err(_) => {
+                raise(&self.node.counters().timedout);
+                tracing::warn!(
+                    request = authorized.call.request_id,
+                    caller = authorized.call.caller,
+                    agent = authorized.call.agent,
+                    action = authorized.call.action,
+                    "the action took longer than {} s, its caller gets no reply",
+                    limit.as_secs()
+                );
+                None
+            }
+        }
+    }
+
+    async fn reply(&self, accepted: &Accepted, payload: String) {
+        let Some(subject) = reply::subject(accepted.headers()) else { return };
+        let Some(session) = self.node.session() else { return };
+        let url = session.connected_server();
+        let mut text = reply::encode(accepted, &self.node, url.as_deref(), payload, now());
+        if text.len() > session.max_payload() {
+            let message = format!("the reply of {} bytes is larger than the broker takes", text.len());
+            let body = reply_body("", Outcome::failed(StatusCode::UnknownError, message));
+            text = reply::encode(accepted, &self.node, url.as_deref(), body.encode(), now());
+        }
+        match session.publish(subject.to_owned(), text.into()).await {
+            Ok(()) => raise(&self.node.counters().replies),
+            Err(e) => {
+                tracing::warn!(request = accepted.request().envelope.requestid, "the reply was not sent: {e}");
+            }
+        }
+    }
+
+    fn refuse(&self, refused: &Refused) {
+        let counters = self.node.counters();
+        raise(match &refused.rejection {
+            Rejection::Unreadable(_) | Rejection::Unverified(_) | Rejection::ForeignCollective(_) => {
+                &counters.unvalidated
+            }
+            Rejection::Filtered | Rejection::FilterFailed(_) => &counters.filtered,
+            Rejection::Expired { .. } => &counters.ttlexpired,
+            Rejection::Replayed(_) => &counters.replayed,
+        });
+        if matches!(refused.rejection, Rejection::Filtered) {
+            tracing::debug!(request = refused.request_id, caller = refused.caller, "not for this node");
+            return;
+        }
+        self.refusals.note(refused.rejection.kind(), || {
+            tracing::warn!(
+                request = refused.request_id,
+                caller = refused.caller,
+                sender = refused.sender,
+                "refused a request: {}",
+                refused.rejection
+            );
+        });
+    }
+}
+
+fn reply_body(action: &str, outcome: Outcome) -> ReplyBody {
+    ReplyBody {
+        action: action.to_owned(),
+        statuscode: outcome.code,
+        statusmsg: outcome.message,
+        data: outcome.data,
+    }
+}
+
+fn raise(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,56 @@
+//! The reply of a request that was accepted.
+
+use crate::core::agents::Node;
+use crate::core::nats::subject::valid_subject;
+use crate::core::protocol::v1::{Headers, Reply, ReplyEnvelope, SecureReply, Transport};
+use crate::core::server::NodeState;
+
+use super::stages::Accepted;
+
+/// Longest reply subject; callers choose it.
+const MAX_SUBJECT: usize = 1024;
+/// Hops that are copied from a request; callers and brokers add them.
+const MAX_HOPS: usize = 32;
+
+/// Where the reply goes; `None` when the caller wants none or wrote something
+/// that is no subject.
+pub fn subject(headers: &Headers) -> Option<&str> {
+    let subject = headers.reply_to.as_deref().filter(|s| !s.is_empty())?;
+    if subject.len() <= MAX_SUBJECT && valid_subject(subject.as_bytes()) {
+        return Some(subject);
+    }
+    tracing::warn!("a request names a reply subject that is none, not answering it");
+    None
+}
+
+/// The transport text. Federation data and, for federated requests, the hops
+/// go back with the reply (spec 01 §2.1).
+pub fn encode(accepted: &Accepted, node: &NodeState, url: Option<&str>, payload: String, now: i64) -> String {
+    let envelope = &accepted.request().envelope;
+    let reply = Reply {
+        message: payload,
+        envelope: ReplyEnvelope {
+            requestid: envelope.requestid.clone(),
+            senderid: node.identity().to_owned(),
+            agent: envelope.agent.clone(),
+            time: now,
+        },
+    };
+    let headers = accepted.headers();
+    let url = url.unwrap_or("unknown").to_owned();
+    let mut seen_by = match headers.federation {
+        Some(_) => headers.seen_by.iter().take(MAX_HOPS).cloned().collect(),
+        None => vec![],
+    };
+    seen_by.push([url.clone(), node.identity().to_owned(), url]);
+    let transport = Transport {
+        data: SecureReply::seal(&reply).encode().into_bytes(),
+        headers: Headers {
+            reply_to: None,
+            sender: node.identity().to_owned(),
+            seen_by,
+            federation: headers.federation.clone(),
+        },
+    };
+    transport.encode()
+}

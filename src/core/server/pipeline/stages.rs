@@ -1,0 +1,282 @@
+//! The stages and the types between them. Each type can only be made by the
+//! stage before it, so a request cannot skip one.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::core::agents::data::DataPlugins;
+use crate::core::agents::{Agent, Call, Node, Outcome};
+use crate::core::audit::AuditRecord;
+use crate::core::authz::{Authorizer, AuthzRequest};
+use crate::core::config::Config;
+use crate::core::protocol::DecodeError;
+use crate::core::protocol::filter::NodeView;
+use crate::core::protocol::v1::{Headers, Request, SecureRequest, Transport};
+use crate::core::rpc::{RequestBody, StatusCode};
+use crate::core::security::{Refusal, RequestVerifier, Verified};
+use crate::core::server::replay::Replay;
+use crate::core::server::{NodeState, ReplayGuard};
+
+/// Text of a denial; clients and their users match on it.
+const NOT_AUTHORIZED: &str = "You are not authorized to call this agent or action";
+
+/// Why a request ends before it acts.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum Rejection {
+    #[error("{0}")]
+    Unreadable(#[from] DecodeError),
+    #[error("{0}")]
+    Unverified(#[from] Refusal),
+    #[error("this node is not part of its collective '{0}'")]
+    ForeignCollective(String),
+    #[error("the filter does not match this node")]
+    Filtered,
+    #[error("its filter cannot be evaluated here: {0}")]
+    FilterFailed(String),
+    #[error("it was made {age} s ago and is valid for {ttl} s; check the clocks of both machines")]
+    Expired { age: i64, ttl: i64 },
+    #[error("{0}")]
+    Replayed(#[from] Replay),
+}
+
+impl Rejection {
+    /// One word, for limiting the log by kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Rejection::Unreadable(_) => "unreadable",
+            Rejection::Unverified(refusal) => refusal.kind(),
+            Rejection::ForeignCollective(_) => "collective",
+            Rejection::Filtered => "filtered",
+            Rejection::FilterFailed(_) => "filter",
+            Rejection::Expired { .. } => "expired",
+            Rejection::Replayed(_) => "replayed",
+        }
+    }
+}
+
+/// A rejection and as much as is known of the request it ended.
+#[derive(Debug)]
+pub struct Refused {
+    pub rejection: Rejection,
+    pub request_id: String,
+    pub caller: String,
+    pub sender: String,
+}
+
+impl Refused {
+    fn early(rejection: Rejection, sender: &str) -> Refused {
+        Refused { rejection, request_id: String::new(), caller: String::new(), sender: sender.to_owned() }
+    }
+
+    fn late(rejection: Rejection, incoming: &Incoming) -> Refused {
+        let envelope = &incoming.request.envelope;
+        Refused {
+            rejection,
+            request_id: envelope.requestid.clone(),
+            caller: envelope.callerid.clone(),
+            sender: envelope.senderid.clone(),
+        }
+    }
+}
+
+/// Read, not yet believed.
+pub struct Decoded {
+    headers: Headers,
+    secure: SecureRequest,
+}
+
+/// From who it says it is.
+pub struct Incoming {
+    headers: Headers,
+    request: Verified<Request>,
+}
+
+/// Addressed to a collective of this node.
+pub struct Ours(Incoming);
+/// Meant for this node.
+pub struct Matching(Incoming);
+/// In time.
+pub struct Timely(Incoming);
+/// To be acted on, once.
+pub struct Accepted(Incoming);
+
+pub fn decode(payload: &[u8]) -> Result<Decoded, Refused> {
+    let transport = Transport::decode(payload).map_err(|e| Refused::early(e.into(), ""))?;
+    let secure = SecureRequest::decode(&transport.data)
+        .map_err(|e| Refused::early(e.into(), &transport.headers.sender))?;
+    Ok(Decoded { headers: transport.headers, secure })
+}
+
+pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<Incoming, Refused> {
+    let Decoded { headers, secure } = decoded;
+    match verifier.verify(&secure, now) {
+        Ok(request) => Ok(Incoming { headers, request }),
+        Err(refusal) => Err(Refused::early(refusal.into(), &headers.sender)),
+    }
+}
+
+pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Refused> {
+    let name = &incoming.request.envelope.collective;
+    if config.collectives.contains(name) {
+        return Ok(Ours(incoming));
+    }
+    Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming))
+}
+
+pub fn filter(ours: Ours, node: &NodeState) -> Result<Matching, Refused> {
+    let Ours(incoming) = ours;
+    let filter = &incoming.request.envelope.filter;
+    if filter.is_empty() {
+        return Ok(Matching(incoming));
+    }
+    let (facts, classes) = (node.facts(), node.classes());
+    let view = NodeView {
+        identity: node.identity(),
+        agents: node.hosted().names(),
+        classes: &classes,
+        facts: &facts,
+        data: &DataPlugins(node),
+    };
+    match filter.matches(&view) {
+        Ok(true) => Ok(Matching(incoming)),
+        Ok(false) => Err(Refused::late(Rejection::Filtered, &incoming)),
+        Err(e) => Err(Refused::late(Rejection::FilterFailed(e.to_string()), &incoming)),
+    }
+}
+
+pub fn ttl(matching: Matching, now: i64) -> Result<Timely, Refused> {
+    let Matching(incoming) = matching;
+    if incoming.request.age_ok(now) {
+        return Ok(Timely(incoming));
+    }
+    let envelope = &incoming.request.envelope;
+    let rejection = Rejection::Expired { age: now.saturating_sub(envelope.time), ttl: envelope.ttl };
+    Err(Refused::late(rejection, &incoming))
+}
+
+pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Accepted, Refused> {
+    let Timely(incoming) = timely;
+    let envelope = &incoming.request.envelope;
+    match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, envelope.ttl, now) {
+        Ok(()) => Ok(Accepted(incoming)),
+        Err(replay) => Err(Refused::late(replay.into(), &incoming)),
+    }
+}
+
+impl Accepted {
+    pub fn headers(&self) -> &Headers {
+        &self.0.headers
+    }
+
+    pub fn request(&self) -> &Request {
+        &self.0.request
+    }
+
+    pub fn agent(&self) -> &str {
+        &self.0.request.envelope.agent
+    }
+
+    pub fn payload(&self) -> Vec<u8> {
+        self.0.request.payload()
+    }
+}
+
+/// A call the caller may make.
+pub struct Authorized {
+    pub agent: Arc<dyn Agent>,
+    pub call: Call,
+}
+
+/// A call that is not made; the caller gets `outcome`, the log gets `log`.
+pub struct Denial {
+    pub action: String,
+    pub outcome: Outcome,
+    pub log: String,
+    /// False for mistakes such as an unknown action.
+    pub counts_as_denied: bool,
+}
+
+impl Denial {
+    fn mistake(action: &str, code: StatusCode, message: String) -> Denial {
+        Denial {
+            action: action.to_owned(),
+            log: message.clone(),
+            outcome: Outcome::failed(code, message),
+            counts_as_denied: false,
+        }
+    }
+
+    fn denied(action: &str, log: String) -> Denial {
+        let outcome = Outcome::failed(StatusCode::Aborted, NOT_AUTHORIZED);
+        Denial { action: action.to_owned(), outcome, log, counts_as_denied: true }
+    }
+}
+
+/// Reads the body, finds the action, asks the policy and checks the inputs
+/// against the DDL, in this order (spec 02 §2.2).
+pub fn authorize(accepted: &Accepted, node: &NodeState, authorizer: &Authorizer) -> Result<Authorized, Denial> {
+    let envelope = &accepted.request().envelope;
+    let body = RequestBody::decode(&accepted.payload()).map_err(|e| {
+        Denial::mistake("", StatusCode::InvalidData, format!("Could not process request: {e}"))
+    })?;
+    let RequestBody { agent: body_agent, action, mut data } = body;
+    let unknown = || {
+        let message = format!("Unknown action {action} for agent {}", envelope.agent);
+        Denial::mistake(&action, StatusCode::UnknownAction, message)
+    };
+    // A request whose filter names no agent can reach a node without it.
+    let agent = node.hosted().agent(&envelope.agent).cloned().ok_or_else(unknown)?;
+    let interface = agent.ddl().action(&action).ok_or_else(unknown)?;
+    if body_agent != envelope.agent {
+        return Err(Denial::denied(&action, format!("the body is for agent '{body_agent}'")));
+    }
+    let wanted = AuthzRequest { caller: &envelope.callerid, agent: &envelope.agent, action: &action };
+    let decision = authorizer.decide(&wanted, &node.classes(), &node.facts());
+    if !decision.allowed {
+        return Err(Denial::denied(&action, decision.reason));
+    }
+    // A flag Ruby clients add; it is no input.
+    data.shift_remove("process_results");
+    check_inputs(interface, &data)
+        .map_err(|e| Denial::mistake(&action, StatusCode::InvalidData, format!("Validation failed: {e}")))?;
+    let call = Call {
+        agent: envelope.agent.clone(),
+        action,
+        data,
+        request_id: envelope.requestid.clone(),
+        sender: envelope.senderid.clone(),
+        caller: envelope.callerid.clone(),
+        collective: envelope.collective.clone(),
+        ttl: envelope.ttl,
+        time: envelope.time,
+    };
+    Ok(Authorized { agent, call })
+}
+
+/// Compiled-in agents of the original ignore undeclared inputs, and clients
+/// rely on it: what is not declared is left alone, what is must be valid.
+fn check_inputs(action: &crate::core::ddl::Action, data: &Map<String, Value>) -> Result<(), String> {
+    let declared: Map<String, Value> = data
+        .iter()
+        .filter(|(name, _)| action.input.contains_key(*name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    action.validate(&declared).map(|_| ()).map_err(|e| e.to_string())
+}
+
+impl Authorized {
+    /// What the audit log gets.
+    pub fn audit_record(&self) -> AuditRecord<'_> {
+        AuditRecord {
+            request_id: &self.call.request_id,
+            request_time: self.call.time,
+            caller: &self.call.caller,
+            sender: &self.call.sender,
+            agent: &self.call.agent,
+            action: &self.call.action,
+            data: &self.call.data,
+        }
+    }
+}

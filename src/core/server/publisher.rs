@@ -1,0 +1,88 @@
+//! What a node publishes of its own accord: events and registration data.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::core::build;
+use crate::core::connection::Session;
+use crate::core::lifecycle::{Event, EventType};
+use crate::core::protocol::filter::Filter;
+use crate::core::protocol::subjects;
+use crate::core::protocol::v1::{Envelope, Headers, Request, Transport, new_request_id};
+use crate::core::registration;
+use crate::core::security::Signer;
+
+use super::NodeState;
+use super::node::now;
+
+/// Publishes in the name of the node.
+pub struct Publisher {
+    pub node: Arc<NodeState>,
+    session: Session,
+    signer: Option<Signer>,
+    component: String,
+}
+
+impl Publisher {
+    pub fn new(node: Arc<NodeState>, session: Session, signer: Option<Signer>, component: String) -> Publisher {
+        Publisher { node, session, signer, component }
+    }
+
+    /// Publishes a lifecycle event of the node.
+    pub async fn event(&self, kind: EventType) {
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut event = Event::new(kind, self.node.identity_text(), &self.component, id, now());
+        if matches!(kind, EventType::Startup | EventType::Alive) {
+            event = event.version(build::VERSION);
+        }
+        let text = event.encode(self.node.config().choria_legacy_lifecycle_format);
+        match self.session.publish(event.subject(), text.into()).await {
+            Ok(()) => {
+                self.node.counters().events.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(e) => tracing::warn!(event = kind.as_str(), "lifecycle event was not published: {e}"),
+        }
+    }
+
+    /// Publishes a registration document as a signed request of the node: to
+    /// `target` where one is configured, else to the registration agents.
+    pub async fn registration(&self, payload: String, target: &str) -> Result<(), String> {
+        let config = self.node.config();
+        let signer = self.signer.as_ref().ok_or("this node's key cannot sign requests, it needs an RSA key")?;
+        let collective = config.registration_collective.clone();
+        let subject = match target {
+            "" => subjects::broadcast(&collective, registration::AGENT),
+            target => target.to_owned(),
+        };
+        let request = Request {
+            message: payload,
+            envelope: Envelope {
+                requestid: new_request_id(),
+                senderid: config.identity.clone(),
+                callerid: self.node.provider().caller_id().as_str().to_owned(),
+                collective,
+                agent: registration::AGENT.to_owned(),
+                ttl: config.ttl,
+                time: now(),
+                filter: Filter::default(),
+            },
+        };
+        let secure = signer.sign(&request).map_err(|e| e.to_string())?;
+        let url = self.session.connected_server().unwrap_or_else(|| "unknown".to_owned());
+        let transport = Transport {
+            data: secure.encode().into_bytes(),
+            headers: Headers {
+                reply_to: Some(registration::NO_REPLY.to_owned()),
+                sender: config.identity.clone(),
+                seen_by: vec![[url.clone(), config.identity.clone(), url]],
+                federation: None,
+            },
+        };
+        self.session.publish(subject, transport.encode().into()).await.map_err(|e| e.to_string())
+    }
+
+    /// Whether there is a broker to publish to.
+    pub fn connected(&self) -> bool {
+        self.session.connected_server().is_some()
+    }
+}
