@@ -1,1 +1,22 @@
-//! A request and its stream of verified replies (spec 03 §6).
+//! A request and its stream of checked replies (spec 03 §6).
+//!
+//! [`Client`] is one connection of one caller. [`Client::converse`] opens a
+//! [`Conversation`]: one request id, one reply subject, any number of sends.
+//! [`RpcCall`] drives one for an agent's action: limits and batches, who is
+//! still outstanding, when to stop, and statistics.
+//!
+//! Protocol v1 replies are hashed and not signed: what a reply says of its
+//! sender is as good as the broker's permissions. [`ReplyChecker`] drops what is
+//! plainly not an answer to this request, and counts it.
+
+mod batches;
+mod checker;
+mod conversation;
+mod rpc;
+mod stats;
+
+pub use batches::{Limit, LimitError, LimitMethod};
+pub use checker::{CheckedReply, Dropped, ReplyChecker};
+pub use conversation::{Client, ClientError, Conversation, Targets};
+pub use rpc::{RpcCall, RpcOptions, RpcReply};
+pub use stats::RequestStats;

@@ -32,12 +32,12 @@ impl ServerList {
     }
 
     /// What the configuration says. Configured brokers win; else SRV when
-    /// `plugin.choria.use_srv` allows it and `domain` is known; else
+    /// `plugin.choria.use_srv` allows it and the domain is known; else
     /// `puppet:4222` for the fleet and nothing for a federation.
     pub fn from_config(
         config: &Config,
         purpose: Purpose,
-        domain: Option<&str>,
+        env: &dyn Environment,
     ) -> Result<ServerList, HostError> {
         let (configured, names, fallback) = match purpose {
             Purpose::Fleet => (

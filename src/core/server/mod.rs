@@ -177,7 +177,8 @@ impl Server {
         }
         drop(sink);
 
-        let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
+        let publisher =
+            Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
         publisher.event(EventType::Startup).await;
         background.spawn(lifecycle::keep_alive(publisher.clone()));
         registration::spawn(&mut background, &node, &publisher);

@@ -24,7 +24,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(node: Arc<NodeState>, session: Session, signer: Option<Signer>, component: String) -> Publisher {
+    pub fn new(
+        node: Arc<NodeState>,
+        session: Session,
+        signer: Option<Signer>,
+        component: String,
+    ) -> Publisher {
         Publisher { node, session, signer, component }
     }
 
@@ -48,7 +53,8 @@ impl Publisher {
     /// `target` where one is configured, else to the registration agents.
     pub async fn registration(&self, payload: String, target: &str) -> Result<(), String> {
         let config = self.node.config();
-        let signer = self.signer.as_ref().ok_or("this node's key cannot sign requests, it needs an RSA key")?;
+        let signer =
+            self.signer.as_ref().ok_or("this node's key cannot sign requests, it needs an RSA key")?;
         let collective = config.registration_collective.clone();
         let subject = match target {
             "" => subjects::broadcast(&collective, registration::AGENT),

@@ -76,7 +76,8 @@ impl Schedule {
             None => true,
             Some((at, last)) => {
                 let changed = size.abs_diff(last);
-                now.duration_since(at) >= self.interval || self.size_trigger > 0 && changed >= self.size_trigger
+                now.duration_since(at) >= self.interval
+                    || self.size_trigger > 0 && changed >= self.size_trigger
             }
         }
     }
@@ -116,7 +117,9 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
         };
         let sent = match payload {
             // A tick may come a little early; half a second is not worth a whole interval.
-            Ok(payload) if !schedule.due(Instant::now() + Duration::from_millis(500), payload.len()) => continue,
+            Ok(payload) if !schedule.due(Instant::now() + Duration::from_millis(500), payload.len()) => {
+                continue;
+            }
             Ok(payload) => {
                 let size = payload.len();
                 publisher.registration(payload, target).await.map(|()| size)
@@ -146,8 +149,7 @@ fn file_payload(config: &Config, last_mtime: &mut Option<i64>) -> Result<String,
 
 fn inventory_payload(node: &Arc<NodeState>) -> String {
     let config = Node::config(&**node);
-    let agents: Vec<Map<String, Value>> =
-        node.agents().iter().map(crate::core::agents::describe).collect();
+    let agents: Vec<Map<String, Value>> = node.agents().iter().map(crate::core::agents::describe).collect();
     let inventory = json!({
         "agents": agents,
         "classes": *node.classes(),

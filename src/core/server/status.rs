@@ -155,8 +155,8 @@ pub fn check(file: &Path, checks: &Checks, now: SystemTime) -> Result<Option<Str
     let content = read_bounded(file, MAX_FILE).map_err(|e| e.to_string())?;
     let age = std::fs::metadata(file).and_then(|m| m.modified()).map_err(|e| e.to_string())?;
     let age = now.duration_since(age).unwrap_or_default();
-    let status: Status = serde_json::from_slice(&content)
-        .map_err(|e| format!("{} is no status file: {e}", file.display()))?;
+    let status: Status =
+        serde_json::from_slice(&content).map_err(|e| format!("{} is no status file: {e}", file.display()))?;
     Ok(problem(&status, age, checks, now))
 }
 
@@ -249,12 +249,40 @@ mod tests {
         assert!(verdict(&|s, _| s.certificate_expires = time(unix + 3600), 0).unwrap().contains("expires"));
         assert!(verdict(&|s, _| s.certificate_expires = time(unix - 1), 0).unwrap().contains("expired"));
         assert!(verdict(&|s, _| s.connected_server.clear(), 0).unwrap().contains("not connected"));
-        assert_eq!(verdict(&|s, c| { s.connected_server.clear(); c.disconnected = false }, 0), None);
+        assert_eq!(
+            verdict(
+                &|s, c| {
+                    s.connected_server.clear();
+                    c.disconnected = false
+                },
+                0
+            ),
+            None
+        );
         assert!(verdict(&|s, _| s.last_message = unix - 3700, 0).unwrap().contains("3700s ago"));
         assert_eq!(verdict(&|s, _| s.last_message = 0, 0), None, "a young node may have seen none");
-        assert!(verdict(&|s, _| { s.last_message = 0; s.uptime = 4000 }, 0).unwrap().contains("no message"));
+        assert!(
+            verdict(
+                &|s, _| {
+                    s.last_message = 0;
+                    s.uptime = 4000
+                },
+                0
+            )
+            .unwrap()
+            .contains("no message")
+        );
         assert!(verdict(&|_, c| c.unprovisioned = true, 0).is_some());
-        assert!(verdict(&|s, c| { s.provisioning_mode = true; c.provisioned = true }, 0).is_some());
+        assert!(
+            verdict(
+                &|s, c| {
+                    s.provisioning_mode = true;
+                    c.provisioned = true
+                },
+                0
+            )
+            .is_some()
+        );
     }
 
     #[test]

@@ -189,7 +189,10 @@ impl Pipeline {
         match session.publish(subject.to_owned(), text.into()).await {
             Ok(()) => raise(&self.node.counters().replies),
             Err(e) => {
-                tracing::warn!(request = accepted.request().envelope.requestid, "the reply was not sent: {e}");
+                tracing::warn!(
+                    request = accepted.request().envelope.requestid,
+                    "the reply was not sent: {e}"
+                );
             }
         }
     }

@@ -216,7 +216,11 @@ impl Denial {
 
 /// Reads the body, finds the action, asks the policy and checks the inputs
 /// against the DDL, in this order (spec 02 §2.2).
-pub fn authorize(accepted: &Accepted, node: &NodeState, authorizer: &Authorizer) -> Result<Authorized, Denial> {
+pub fn authorize(
+    accepted: &Accepted,
+    node: &NodeState,
+    authorizer: &Authorizer,
+) -> Result<Authorized, Denial> {
     let envelope = &accepted.request().envelope;
     let body = RequestBody::decode(&accepted.payload()).map_err(|e| {
         Denial::mistake("", StatusCode::InvalidData, format!("Could not process request: {e}"))

@@ -1,0 +1,207 @@
+//! One action on many nodes.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::checker::ReplyChecker;
+use super::conversation::{Client, ClientError, Conversation, Targets};
+use super::stats::RequestStats;
+use crate::core::protocol::filter::Filter;
+use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
+
+/// How a request is run.
+#[derive(Debug, Clone)]
+pub struct RpcOptions {
+    /// Agent.
+    pub agent: String,
+    /// Action.
+    pub action: String,
+    /// Inputs, validated.
+    pub data: Map<String, Value>,
+    /// Collective.
+    pub collective: String,
+    /// How long to wait for the replies of one batch.
+    pub timeout: Duration,
+    /// Nodes per batch and the pause between batches; `None` asks all at once.
+    pub batch: Option<(usize, Duration)>,
+}
+
+/// One node's answer.
+#[derive(Debug, Clone)]
+pub struct RpcReply {
+    /// Node.
+    pub sender: String,
+    /// Body.
+    pub body: ReplyBody,
+    /// When the node answered, by its own clock.
+    pub time: jiff::Timestamp,
+}
+
+/// A running request; [`RpcCall::next`] yields each reply when it is checked.
+pub struct RpcCall<'a> {
+    conversation: Conversation<'a>,
+    checker: ReplyChecker,
+    groups: VecDeque<Vec<String>>,
+    current: HashSet<String>,
+    outstanding: usize,
+    deadline: Instant,
+    timeout: Duration,
+    pause: Duration,
+    service: bool,
+    first: bool,
+    started: Instant,
+    stats: RequestStats,
+}
+
+impl<'a> RpcCall<'a> {
+    /// Prepares a request to `nodes`; nothing is sent before the first
+    /// [`RpcCall::next`].
+    ///
+    /// The request's filter holds only the agent: discovery has decided, and
+    /// the node is named by its subject.
+    pub async fn direct(
+        client: &'a Client,
+        options: RpcOptions,
+        nodes: Vec<String>,
+    ) -> Result<Self, ClientError> {
+        let mut filter = Filter::default();
+        // An agent name from a DDL is never empty.
+        let _ = filter.add_agent(&options.agent);
+        let size = options.batch.map_or(nodes.len(), |(size, _)| size).max(1);
+        let groups = nodes.chunks(size).map(<[String]>::to_vec).collect();
+        let mut call = Self::prepare(client, options, filter).await?;
+        call.checker =
+            ReplyChecker::direct(call.conversation.request_id(), call.conversation.agent(), &nodes);
+        call.groups = groups;
+        call.stats.discovered = nodes.len();
+        Ok(call)
+    }
+
+    /// Prepares a request to whichever node offers the service.
+    pub async fn service(client: &'a Client, options: RpcOptions) -> Result<Self, ClientError> {
+        let mut call = Self::prepare(client, options, Filter::default()).await?;
+        call.service = true;
+        call.stats.discovered = 1;
+        call.groups = VecDeque::from([vec![String::new()]]);
+        Ok(call)
+    }
+
+    async fn prepare(client: &'a Client, options: RpcOptions, filter: Filter) -> Result<Self, ClientError> {
+        let RpcOptions { agent, action, data, collective, timeout, batch } = options;
+        let body = RequestBody { agent: agent.clone(), action, data }.encode();
+        let conversation = client.converse(&agent, body, collective, filter).await?;
+        let stats = RequestStats {
+            requestid: conversation.request_id().to_owned(),
+            start_time_utc: jiff::Timestamp::now(),
+            ..RequestStats::default()
+        };
+        let now = Instant::now();
+        Ok(RpcCall {
+            checker: ReplyChecker::broadcast(conversation.request_id(), &agent),
+            conversation,
+            groups: VecDeque::new(),
+            current: HashSet::new(),
+            outstanding: 0,
+            deadline: now,
+            timeout,
+            pause: batch.map_or(Duration::ZERO, |(_, pause)| pause),
+            service: false,
+            first: true,
+            started: now,
+            stats,
+        })
+    }
+
+    /// The next reply; `None` when everybody answered or time is up.
+    pub async fn next(&mut self) -> Result<Option<RpcReply>, ClientError> {
+        loop {
+            while self.outstanding == 0 {
+                if !self.next_group().await? {
+                    return Ok(None);
+                }
+            }
+            let Some(message) = self.conversation.next(self.deadline).await else {
+                // Whoever of this group is silent stays missing.
+                self.outstanding = 0;
+                continue;
+            };
+            let checked = match self.checker.check(&message.payload) {
+                Ok(checked) => checked,
+                Err(dropped) => {
+                    tracing::warn!("dropped a reply: {dropped}");
+                    continue;
+                }
+            };
+            if self.service || self.current.contains(&checked.sender) {
+                self.outstanding -= 1;
+            }
+            let reply = RpcReply {
+                sender: checked.sender,
+                body: decode(checked.reply.message.as_bytes()),
+                time: jiff::Timestamp::from_second(checked.reply.envelope.time).unwrap_or_default(),
+            };
+            self.count(&reply);
+            return Ok(Some(reply));
+        }
+    }
+
+    fn count(&mut self, reply: &RpcReply) {
+        self.stats.responses += 1;
+        match reply.body.statuscode {
+            StatusCode::Ok => self.stats.ok += 1,
+            _ => self.stats.failed += 1,
+        }
+        self.stats.request_time = self.started.elapsed();
+    }
+
+    /// Sends to the next group; false when there is none left.
+    async fn next_group(&mut self) -> Result<bool, ClientError> {
+        let Some(group) = self.groups.pop_front() else {
+            self.stats.request_time = self.started.elapsed();
+            return Ok(false);
+        };
+        if std::mem::take(&mut self.first) {
+            self.started = Instant::now();
+            self.stats.start_time_utc = jiff::Timestamp::now();
+        } else {
+            tokio::time::sleep(self.pause).await;
+        }
+        let publishing = Instant::now();
+        let targets = if self.service { Targets::Service } else { Targets::Direct(&group) };
+        self.conversation.send(targets).await?;
+        self.stats.publish_time += publishing.elapsed();
+        // The clock starts when the request is out: the original's starts
+        // before, so that a slow publish eats into the wait.
+        self.deadline = Instant::now() + self.timeout;
+        self.outstanding = group.iter().filter(|node| !self.checker.answered(node)).count();
+        self.current = group.into_iter().collect();
+        Ok(true)
+    }
+
+    /// Statistics so far; `discover_time` is the caller's to fill.
+    pub fn stats(&self) -> RequestStats {
+        RequestStats {
+            no_responses: self.checker.missing(),
+            unexpected_responses: self.checker.unexpected(),
+            dropped_responses: self.checker.dropped(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// Nodes not yet asked or not answered, in this batch and those to come.
+    pub fn asked(&self) -> usize {
+        self.stats.discovered
+    }
+}
+
+/// A body that cannot be read is an answer all the same.
+fn decode(payload: &[u8]) -> ReplyBody {
+    ReplyBody::decode(payload).unwrap_or_else(|e| ReplyBody {
+        action: String::new(),
+        statuscode: StatusCode::UnknownError,
+        statusmsg: format!("the node's reply cannot be read: {e}"),
+        data: Map::new(),
+    })
+}

@@ -1,0 +1,46 @@
+//! What became of a request (spec 03 §6.10).
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// `request_stats` of `--json`; durations are nanoseconds there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RequestStats {
+    /// Request id.
+    pub requestid: String,
+    /// Asked nodes that did not answer, sorted.
+    pub no_responses: Vec<String>,
+    /// Senders that were not asked or answered twice, sorted.
+    pub unexpected_responses: Vec<String>,
+    /// Nodes asked.
+    pub discovered: usize,
+    /// Replies with a status other than OK.
+    pub failed: usize,
+    /// Replies with status OK.
+    pub ok: usize,
+    /// Replies.
+    pub responses: usize,
+    /// Time to publish the request.
+    #[serde(serialize_with = "nanoseconds")]
+    pub publish_time: Duration,
+    /// Time from the request to the last reply or the timeout.
+    #[serde(serialize_with = "nanoseconds")]
+    pub request_time: Duration,
+    /// Time to find the nodes.
+    #[serde(serialize_with = "nanoseconds")]
+    pub discover_time: Duration,
+    /// When the request began.
+    pub start_time_utc: jiff::Timestamp,
+    /// Ours: messages that were no answers to this request and were dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dropped_responses: u64,
+}
+
+fn nanoseconds<S: serde::Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
+    out.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
