@@ -1,1 +1,194 @@
 //! What was called: the audit log (spec 02 §7).
+//!
+//! One JSON object a line, in the format of the original and of the Ruby
+//! `choria` audit plugin, so that a file may be shared. The file is opened for
+//! every record: rotation needs no signal. A record that cannot be written is
+//! the caller's to report; the action runs all the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::core::config::Config;
+use crate::core::files::read_bounded;
+use crate::core::protocol::json::{push_integer, push_string, push_value};
+
+#[cfg(test)]
+mod tests;
+
+/// One call, about to run.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditRecord<'a> {
+    /// Request id.
+    pub request_id: &'a str,
+    /// When the request was made, unix seconds.
+    pub request_time: i64,
+    /// Caller id, verified.
+    pub caller: &'a str,
+    /// Identity of the machine the request came from.
+    pub sender: &'a str,
+    /// Agent.
+    pub agent: &'a str,
+    /// Action.
+    pub action: &'a str,
+    /// Input of the action, as received.
+    pub data: &'a Value,
+}
+
+/// Why a record is not in the log.
+#[derive(Debug, Error)]
+pub enum AuditError {
+    /// The mode setting is no number.
+    #[error("plugin.rpcaudit.logfile.mode {0:?} is not a file mode such as 0600: nothing is audited")]
+    Mode(String),
+    /// The group setting is no group of this machine.
+    #[error("plugin.rpcaudit.logfile.group {0:?} is not a group of this machine: nothing is audited")]
+    Group(String),
+    /// The file could not be written.
+    #[error("cannot write the audit log {}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Appends records to the audit log of this node.
+#[derive(Debug)]
+pub struct AuditLog {
+    path: PathBuf,
+    /// As configured; read when a record is written, so that a wrong setting
+    /// is reported with every record it loses.
+    mode: String,
+    group: String,
+    /// Lines of one process never mix; those of several are kept apart by
+    /// being appended in one write.
+    writing: Mutex<()>,
+}
+
+impl AuditLog {
+    /// The log `config` asks for; `None` when `rpcaudit` is off or no file is
+    /// named.
+    pub fn from_config(config: &Config) -> Option<AuditLog> {
+        let named = config.rpcaudit && !config.rpcaudit_logfile.is_empty();
+        named.then(|| AuditLog {
+            path: PathBuf::from(&config.rpcaudit_logfile),
+            mode: config.rpcaudit_logfile_mode.clone(),
+            group: config.rpcaudit_logfile_group.clone(),
+            writing: Mutex::new(()),
+        })
+    }
+
+    /// Where the log is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is wrong with the settings, to be told at start.
+    pub fn warning(&self) -> Option<String> {
+        let mode = parse_mode(&self.mode).map(|_| ());
+        mode.and_then(|()| self.group_id().map(|_| ())).err().map(|e| e.to_string())
+    }
+
+    /// Appends `record`, made at `now`. Calls of the `discovery` agent are not
+    /// audited.
+    ///
+    /// # Errors
+    /// [`AuditError`]: the record is lost, the caller says so in its own log.
+    pub fn record(&self, record: &AuditRecord<'_>, now: jiff::Timestamp) -> Result<(), AuditError> {
+        if record.agent == "discovery" {
+            return Ok(());
+        }
+        let mode = parse_mode(&self.mode)?;
+        let group = self.group_id()?;
+        let line = line(record, now);
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append(line.as_bytes(), mode, group)
+            .map_err(|source| AuditError::File { path: self.path.clone(), source })
+    }
+
+    fn append(&self, line: &[u8], mode: u32, group: Option<u32>) -> io::Result<()> {
+        let is_new = !self.path.exists();
+        let mut file = OpenOptions::new().append(true).create(true).mode(mode).open(&self.path)?;
+        if is_new {
+            // The umask has its say in `open`; the setting is the whole mode.
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        }
+        if let Some(group) = group
+            && file.metadata()?.gid() != group
+        {
+            change_group(&file, group)?;
+        }
+        file.write_all(line)
+    }
+
+    fn group_id(&self) -> Result<Option<u32>, AuditError> {
+        if self.group.is_empty() {
+            return Ok(None);
+        }
+        let known = group_id(&self.group, Path::new("/etc/group"));
+        known.map(Some).ok_or_else(|| AuditError::Group(self.group.clone()))
+    }
+}
+
+fn change_group(file: &File, group: u32) -> io::Result<()> {
+    std::os::unix::fs::fchown(file, None, Some(group))
+}
+
+/// A group by name or number. `/etc/group` is all there is without a C
+/// library; groups of a directory service are given by number.
+fn group_id(name: &str, groups: &Path) -> Option<u32> {
+    if let Ok(number) = name.parse() {
+        return Some(number);
+    }
+    const MAX_BYTES: u64 = 4 << 20;
+    let text = read_bounded(groups, MAX_BYTES).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let mut fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
+}
+
+/// A number with its base as Go reads one: `0600` and `0o600` are octal, `600`
+/// is decimal.
+fn parse_mode(text: &str) -> Result<u32, AuditError> {
+    let (digits, base) = match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (text.get(2..), 16),
+        [b'0', b'o' | b'O', ..] => (text.get(2..), 8),
+        [b'0', b'b' | b'B', ..] => (text.get(2..), 2),
+        [b'0', _, ..] => (text.get(1..), 8),
+        _ => (Some(text), 10),
+    };
+    let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let mode = digits.and_then(|digits| u32::from_str_radix(digits, base).ok());
+    mode.filter(|mode| *mode <= 0o7777).ok_or_else(|| AuditError::Mode(text.to_string()))
+}
+
+/// One line of the log, with its line end.
+fn line(record: &AuditRecord<'_>, now: jiff::Timestamp) -> String {
+    let mut out = String::with_capacity(256);
+    out.push_str("{\"timestamp\":");
+    push_string(&mut out, &now.strftime("%Y-%m-%dT%H:%M:%S.%6f+0000").to_string());
+    out.push_str(",\"request_id\":");
+    push_string(&mut out, record.request_id);
+    out.push_str(",\"request_time\":");
+    push_integer(&mut out, record.request_time);
+    for (key, value) in [
+        (",\"caller\":", record.caller),
+        (",\"sender\":", record.sender),
+        (",\"agent\":", record.agent),
+        (",\"action\":", record.action),
+    ] {
+        out.push_str(key);
+        push_string(&mut out, value);
+    }
+    out.push_str(",\"data\":");
+    push_value(&mut out, record.data);
+    out.push_str("}\n");
+    out
+}

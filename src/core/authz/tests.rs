@@ -1,0 +1,161 @@
+//! The decisions of the original, and what becomes of files.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::*;
+use crate::core::config::{Config, Role};
+use crate::core::protocol::filter::Facts;
+
+fn vectors() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/go-made-authz.json");
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn policy_in(dir: &Path, settings: &str) -> ActionPolicy {
+    let config = Config::from_text_at(Role::Server, settings, &dir.join("server.conf")).unwrap();
+    ActionPolicy::new(&config)
+}
+
+#[test]
+fn action_policies_decide_as_the_original() {
+    let vectors = vectors();
+    let vectors = &vectors["action_policy"];
+    let agent = vectors["agent"].as_str().unwrap();
+    let all_classes: Vec<String> = serde_json::from_value(vectors["classes"].clone()).unwrap();
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for policy in vectors["policies"].as_array().unwrap() {
+        let name = policy["name"].as_str().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let policies = dir.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        let write = |file: &str, text: &str| fs::write(policies.join(file), text).unwrap();
+        if let Some(text) = policy["policy"].as_str() {
+            write(&format!("{agent}.policy"), text);
+        }
+        if policy["policy_note"].is_string() {
+            let callers = "x".repeat(70_000);
+            write(&format!("{agent}.policy"), &format!("policy default allow\nallow\t{callers}\t*\t*\t*\n"));
+        }
+        if let Some(text) = policy["groups"].as_str() {
+            write("groups", text);
+        }
+        if let Some(default) = policy["default_policy"].as_object() {
+            write(
+                &format!("{}.policy", default["name"].as_str().unwrap()),
+                default["policy"].as_str().unwrap(),
+            );
+        }
+        let mut settings = String::new();
+        for line in policy["settings"].as_array().into_iter().flatten() {
+            settings += line.as_str().unwrap();
+            settings += "\n";
+        }
+        let mut policy_files = policy_in(dir.path(), &settings);
+        let classes = match policy["classes"].as_str() {
+            Some("no classes file configured") => {
+                policy_files.forget_classes();
+                Vec::new()
+            }
+            Some(_) => Vec::new(),
+            None => all_classes.clone(),
+        };
+        let facts = match policy["facts"].as_str() {
+            Some(_) => Facts::default(),
+            None => Facts::from_json(vectors["facts_json"].as_str().unwrap().into()),
+        };
+        for case in policy["cases"].as_array().unwrap() {
+            seen += 1;
+            let request = AuthzRequest {
+                caller: case["caller"].as_str().unwrap(),
+                agent,
+                action: case["action"].as_str().unwrap(),
+            };
+            let decision = policy_files.decide(&request, &classes, &facts);
+            let outcome = match decision.outcome {
+                Outcome::DenyRule => Some("deny_rule"),
+                Outcome::DefaultDeny => Some("default_deny"),
+                Outcome::NoPolicy => Some("no_policy"),
+                Outcome::Error => Some("error"),
+                _ => None,
+            };
+            if decision.allowed != case["allow"].as_bool().unwrap() || outcome != case["outcome"].as_str() {
+                wrong.push(format!("{name}: {case} but {decision:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {seen} wrong\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(seen, 281);
+}
+
+#[test]
+fn providers_are_chosen_as_by_the_original_or_deny() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("policies/rpcutil.policy"), "policy default allow\n").unwrap();
+    for case in vectors()["providers"]["cases"].as_array().unwrap() {
+        let provider = case["rpcauthprovider"].as_str().unwrap();
+        let mut config = Config::from_text_at(Role::Server, "", &dir.path().join("server.conf")).unwrap();
+        config.set("rpcauthprovider", provider).unwrap();
+        let authorizer = Authorizer::from_config(&config);
+        let request = AuthzRequest { caller: "choria=bob", agent: "rpcutil", action: "ping" };
+        let decision = authorizer.decide(&request, &[], &Facts::default());
+        assert_eq!(decision.allowed, case["allow"].as_bool().unwrap(), "{case}");
+        assert_eq!(authorizer.warning().is_some(), !decision.allowed);
+    }
+}
+
+#[test]
+fn a_changed_policy_counts_at_the_next_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let policies = dir.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    let policy = policy_in(dir.path(), "");
+    let decide = || {
+        let request = AuthzRequest { caller: "choria=bob", agent: "package", action: "status" };
+        policy.decide(&request, &[], &Facts::default())
+    };
+    assert_eq!(decide().outcome, Outcome::NoPolicy);
+    let write = |text: &str| {
+        let path = policies.join("package.policy");
+        crate::core::files::write_atomic(&path, text.as_bytes(), crate::core::files::PUBLIC).unwrap();
+    };
+    // Same length, and as good as the same moment.
+    for _ in 0..50 {
+        write("policy default allow\n");
+        assert_eq!(decide().outcome, Outcome::DefaultAllow);
+        write("policy default denyy\n");
+        assert_eq!(decide().outcome, Outcome::DefaultDeny);
+    }
+    write("# who\nallow\tchoria=bob\tstatus\t*\t*\n");
+    let decision = decide();
+    assert!(decision.allowed && decision.reason.contains("package.policy:2"), "{}", decision.reason);
+    fs::remove_file(policies.join("package.policy")).unwrap();
+    assert_eq!(decide().outcome, Outcome::NoPolicy);
+}
+
+#[test]
+fn an_agent_name_is_no_path() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("policies")).unwrap();
+    fs::write(dir.path().join("outside.policy"), "policy default allow\n").unwrap();
+    let policy = policy_in(dir.path(), "");
+    for agent in ["../outside", "", "a/b", "..", "x\0y"] {
+        let request = AuthzRequest { caller: "choria=bob", agent, action: "ping" };
+        assert_eq!(policy.decide(&request, &[], &Facts::default()).outcome, Outcome::Error, "{agent:?}");
+    }
+}
+
+#[test]
+fn no_text_makes_the_policy_reader_fail() {
+    bolero::check!().with_iterations(2000).with_type::<(String, String)>().for_each(|(text, groups)| {
+        let groups = super::groups::Groups::parse(groups);
+        for text in [text.clone(), format!("allow\t{}", text.replace(' ', "\t"))] {
+            let policy = policy::Policy::parse(&text);
+            let request = AuthzRequest { caller: "choria=bob", agent: "a", action: "b" };
+            policy.decide(&request, &groups, Some(&[]), &Facts::default(), false);
+        }
+    });
+}
