@@ -1,1 +1,59 @@
-//! How targets are found: broadcast, files, saved results (spec 03 §4).
+//! How targets are found (spec 03 §4).
+//!
+//! Broadcast asks the fleet; the other methods read a list somebody made:
+//! [`flatfile`] names, [`inventory`] whole nodes that filters are evaluated
+//! against here.
+
+mod broadcast;
+mod flatfile;
+mod inventory;
+
+use std::time::Duration;
+
+pub use broadcast::{Window, broadcast};
+pub use flatfile::{FlatfileError, Format, read_names, saved_results};
+pub use inventory::{Inventory, InventoryError};
+
+use crate::core::protocol::filter::Filter;
+
+/// Nodes that were found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discovered {
+    /// Names, in the order they were found.
+    pub nodes: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The names themselves, when a filter asks for nothing but literal identities:
+/// there is nobody to ask then.
+pub fn literal_identities(filter: &Filter) -> Option<Vec<String>> {
+    let only_identities = !filter.identity.is_empty()
+        && filter.fact.is_empty()
+        && filter.cf_class.is_empty()
+        && filter.compound.is_empty();
+    let pattern = |name: &String| name.len() > 1 && name.starts_with('/') && name.ends_with('/');
+    (only_identities && !filter.identity.iter().any(pattern)).then(|| filter.identity.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_names_need_no_discovery() {
+        let filter = |identities: &[&str], fact: bool| {
+            let mut filter = Filter::default();
+            identities.iter().for_each(|i| filter.add_identity(i).unwrap());
+            if fact {
+                filter.add_fact("a=b").unwrap();
+            }
+            filter.add_agent("rpcutil").unwrap();
+            filter
+        };
+        assert_eq!(literal_identities(&filter(&["n1", "n2"], false)).unwrap(), ["n1", "n2"]);
+        assert_eq!(literal_identities(&filter(&["n1", "/n2/"], false)), None);
+        assert_eq!(literal_identities(&filter(&["n1"], true)), None);
+        assert_eq!(literal_identities(&filter(&[], false)), None);
+    }
+}

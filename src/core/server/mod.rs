@@ -16,7 +16,7 @@ mod registration;
 mod replay;
 pub mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -89,9 +89,6 @@ pub enum ServerError {
     /// A registration plugin nobody knows, or one without its file.
     #[error("{0}")]
     Registration(String),
-    /// Authorization or audit settings.
-    #[error("{0}")]
-    Setting(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -113,7 +110,11 @@ impl Server {
         let ServerOptions { config, provider, agents, denied_agents, component, servers, pool } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
         let authorizer = Authorizer::from_config(&config);
-        let audit = AuditLog::from_config(&config).map_err(|e| ServerError::Setting(e.to_string()))?;
+        let audit = AuditLog::from_config(&config);
+        let audit_warning = audit.as_ref().and_then(AuditLog::warning);
+        for warning in authorizer.warning().into_iter().chain(audit_warning) {
+            tracing::warn!("{warning}");
+        }
         let servers = match servers {
             Some(servers) => servers,
             None => ServerList::from_config(&config, Purpose::Fleet, &System)?,
@@ -128,18 +129,16 @@ impl Server {
         session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
         // The first configuration is made now so that a bad certificate ends
-        // the start, later ones follow a reload.
-        let mut tls = provider.client_tls()?;
+        // the start; later ones follow a reload.
+        let last = Mutex::new(provider.client_tls()?);
         let renewed = provider.clone();
-        let last = std::sync::Mutex::new(tls.clone());
         session.tls = Some(Arc::new(move || {
-            let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             match renewed.client_tls() {
                 Ok(fresh) => *last = fresh,
                 Err(e) => tracing::error!("keeping the previous TLS configuration: {e}"),
             }
-            tls = last.clone();
-            tls.clone()
+            last.clone()
         }));
         let hosted = hosting::host(agents, &denied_agents)?;
         let verifier = provider.verifier()?;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use pool::Pool;
@@ -147,9 +148,9 @@ impl Pipeline {
     }
 
     fn record(&self, authorized: &Authorized) {
-        if let Some(audit) = &self.audit
-            && let Err(e) = audit.record(&authorized.audit_record(), jiff::Timestamp::now())
-        {
+        let Some(audit) = &self.audit else { return };
+        let data = Value::Object(authorized.call.data.clone());
+        if let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) {
             tracing::error!(request = authorized.call.request_id, "the audit record was not written: {e}");
         }
     }

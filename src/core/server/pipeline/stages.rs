@@ -271,8 +271,8 @@ fn check_inputs(action: &crate::core::ddl::Action, data: &Map<String, Value>) ->
 }
 
 impl Authorized {
-    /// What the audit log gets.
-    pub fn audit_record(&self) -> AuditRecord<'_> {
+    /// What the audit log gets; `data` are the inputs as a value.
+    pub fn audit_record<'a>(&'a self, data: &'a Value) -> AuditRecord<'a> {
         AuditRecord {
             request_id: &self.call.request_id,
             request_time: self.call.time,
@@ -280,7 +280,7 @@ impl Authorized {
             sender: &self.call.sender,
             agent: &self.call.agent,
             action: &self.call.action,
-            data: &self.call.data,
+            data,
         }
     }
 }

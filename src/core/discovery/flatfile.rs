@@ -1,0 +1,154 @@
+//! Names from a file, or from the results of an earlier request (spec 03 §4.4).
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::core::files::read_bounded;
+
+/// Largest list: a million names.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// What a file of names looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One name a line.
+    Text,
+    /// A JSON array of names.
+    Json,
+    /// A YAML list of names.
+    Yaml,
+    /// The `--json` output of a request.
+    Results,
+}
+
+impl Format {
+    /// The format a file name suggests.
+    pub fn of(file: &Path) -> Format {
+        match file.extension().and_then(|e| e.to_str()) {
+            Some("json") => Format::Json,
+            Some("yaml" | "yml") => Format::Yaml,
+            _ => Format::Text,
+        }
+    }
+
+    /// The format an option names; any other word is text, as in the original.
+    pub fn parse(word: &str) -> Format {
+        match word {
+            "json" => Format::Json,
+            "yaml" | "yml" => Format::Yaml,
+            "choriarpc" | "results" | "rpc" | "response" => Format::Results,
+            _ => Format::Text,
+        }
+    }
+}
+
+/// A list that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum FlatfileError {
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    #[error("{file}: {reason}")]
+    Malformed { file: PathBuf, reason: String },
+    #[error("{file}: line {line} holds no node name: {name:?}")]
+    Name { file: PathBuf, line: usize, name: String },
+}
+
+/// The names in a file.
+pub fn read_names(file: &Path, format: Format) -> Result<Vec<String>, FlatfileError> {
+    let content = read_bounded(file, MAX_FILE)?;
+    names(&content, format).map_err(|problem| problem.at(file))
+}
+
+/// The names in text that was saved by an earlier request's `--json`; `None`
+/// when the text is no such document, so that it can be something else.
+pub fn saved_results(text: &str) -> Option<Result<Vec<String>, FlatfileError>> {
+    let trimmed = text.trim();
+    if !trimmed.starts_with('{') || !trimmed.ends_with('}') {
+        return None;
+    }
+    Some(
+        names(trimmed.as_bytes(), Format::Results).map_err(|problem| problem.at(Path::new("standard input"))),
+    )
+}
+
+enum Problem {
+    Malformed(String),
+    Name(usize, String),
+}
+
+impl Problem {
+    fn at(self, file: &Path) -> FlatfileError {
+        let file = file.to_owned();
+        match self {
+            Problem::Malformed(reason) => FlatfileError::Malformed { file, reason },
+            Problem::Name(line, name) => FlatfileError::Name { file, line, name },
+        }
+    }
+}
+
+fn names(content: &[u8], format: Format) -> Result<Vec<String>, Problem> {
+    let malformed = |reason: String| Problem::Malformed(reason);
+    let text = || std::str::from_utf8(content).map_err(|e| malformed(e.to_string()));
+    let names: Vec<String> = match format {
+        Format::Text => text()?.lines().map(|line| line.trim().to_owned()).collect(),
+        Format::Json => serde_json::from_slice(content).map_err(|e| malformed(e.to_string()))?,
+        Format::Yaml => serde_saphyr::from_str(text()?).map_err(|e| malformed(e.to_string()))?,
+        Format::Results => {
+            let document: Value = serde_json::from_slice(content).map_err(|e| malformed(e.to_string()))?;
+            let replies = document.get("replies").and_then(Value::as_array);
+            let replies =
+                replies.ok_or_else(|| malformed("it has no 'replies', save it with --json".into()))?;
+            let sender = |reply: &Value| Some(reply.get("sender")?.as_str()?.to_owned());
+            replies.iter().filter_map(sender).collect()
+        }
+    };
+    for (index, name) in names.iter().enumerate() {
+        if !is_name(name) {
+            return Err(Problem::Name(index + 1, name.clone()));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
+}
+
+/// Dot-separated labels of letters, digits and inner dashes.
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 1024 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, format: Format) -> Result<Vec<String>, String> {
+        names(text.as_bytes(), format).map_err(|p| p.at(Path::new("f")).to_string())
+    }
+
+    #[test]
+    fn each_format_gives_its_names_once() {
+        let two = vec!["n1.example.net".to_owned(), "n2".to_owned()];
+        assert_eq!(read(" n1.example.net \nn2\nn2\n", Format::Text).unwrap(), two);
+        assert_eq!(read(r#"["n1.example.net","n2"]"#, Format::Json).unwrap(), two);
+        assert_eq!(read("- n1.example.net\n- n2\n", Format::Yaml).unwrap(), two);
+        let results = r#"{"replies":[{"sender":"n1.example.net"},{"sender":"n2"}]}"#;
+        assert_eq!(read(results, Format::Results).unwrap(), two);
+        assert_eq!(saved_results(results).unwrap().unwrap(), two);
+        assert!(saved_results("n1\n").is_none());
+        assert!(saved_results("{}").unwrap().is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_name_is_pointed_at() {
+        assert!(read("n1\n\nn2\n", Format::Text).unwrap_err().contains("line 2"));
+        assert!(read("a_b\n", Format::Text).unwrap_err().contains("a_b"));
+        assert!(read("# comment\n", Format::Text).is_err());
+    }
+}

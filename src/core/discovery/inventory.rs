@@ -1,0 +1,222 @@
+//! An inventory file: nodes with their facts, classes and agents, and filters
+//! evaluated here (spec 03 §4.5).
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::core::files::read_bounded;
+use crate::core::protocol::filter::{Facts, Filter, FilterError, NoData, NodeView};
+
+const SCHEMA: &str = "https://choria.io/schemas/choria/discovery/v1/inventory_file.json";
+/// Largest inventory.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+/// What selects a group among identities.
+const GROUP: &str = "group:";
+
+/// The document.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Schema address, the fixed one.
+    #[serde(rename = "$schema")]
+    pub schema: String,
+    /// Saved filters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A saved filter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Letters, digits, `_` and `-`.
+    pub name: String,
+    /// The filter.
+    #[serde(default)]
+    pub filter: GroupFilter,
+}
+
+/// A filter as people write it down.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)] // the filter types by name
+pub struct GroupFilter {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub facts: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub compound: String,
+}
+
+/// One node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // as in the file
+pub struct Node {
+    pub name: String,
+    pub collectives: Vec<String>,
+    pub facts: Map<String, Value>,
+    pub classes: Vec<String>,
+    pub agents: Vec<String>,
+}
+
+/// An inventory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum InventoryError {
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    #[error("{file} is no inventory file: {reason}")]
+    Malformed { file: PathBuf, reason: String },
+    #[error("group '{0}' is not in the inventory file")]
+    Group(String),
+    #[error("-I group: cannot be used together with other filters")]
+    Mixed,
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+impl Inventory {
+    /// Reads a `.yaml` or `.yml` file as YAML and any other as JSON.
+    pub fn read(file: &Path) -> Result<Inventory, InventoryError> {
+        let malformed = |reason: String| InventoryError::Malformed { file: file.to_owned(), reason };
+        let content = read_bounded(file, MAX_FILE)?;
+        let text = std::str::from_utf8(&content).map_err(|e| malformed(e.to_string()))?;
+        let yaml = matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
+        let inventory: Inventory = if yaml {
+            serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?
+        } else {
+            serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?
+        };
+        inventory.check().map_err(malformed)?;
+        Ok(inventory)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.schema != SCHEMA {
+            return Err(format!("its $schema is not {SCHEMA}"));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        match self.groups.iter().find(|g| g.name.is_empty() || !g.name.chars().all(plain)) {
+            Some(group) => {
+                Err(format!("group name '{}' has other characters than A-Z a-z 0-9 _ -", group.name))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Names of the nodes in `collective` that match, sorted. A node whose data
+    /// makes the filter fail does not match.
+    pub fn select(&self, collective: &str, filter: &Filter) -> Result<Vec<String>, InventoryError> {
+        let groups: Vec<&str> = filter.identity.iter().filter_map(|i| i.strip_prefix(GROUP)).collect();
+        let mut names = if groups.is_empty() {
+            self.matching(collective, filter)
+        } else {
+            let lone = filter.fact.is_empty() && filter.cf_class.is_empty() && filter.compound.is_empty();
+            if !lone || groups.len() != filter.identity.len() {
+                return Err(InventoryError::Mixed);
+            }
+            let mut names = vec![];
+            for name in groups {
+                let mut of_group = self.group_filter(name)?;
+                // The agent a request needs, whatever the group says.
+                filter.agent.iter().try_for_each(|agent| of_group.add_agent(agent))?;
+                names.extend(self.matching(collective, &of_group));
+            }
+            names
+        };
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn group_filter(&self, name: &str) -> Result<Filter, InventoryError> {
+        let group = self.groups.iter().find(|g| g.name == name);
+        let saved = &group.ok_or_else(|| InventoryError::Group(name.to_owned()))?.filter;
+        let mut filter = Filter::default();
+        saved.agents.iter().try_for_each(|a| filter.add_agent(a))?;
+        saved.classes.iter().try_for_each(|c| filter.add_class(c))?;
+        saved.facts.iter().try_for_each(|f| filter.add_fact(f))?;
+        saved.identities.iter().try_for_each(|i| filter.add_identity(i))?;
+        if !saved.compound.is_empty() {
+            filter.set_expression(&saved.compound)?;
+        }
+        Ok(filter)
+    }
+
+    fn matching(&self, collective: &str, filter: &Filter) -> Vec<String> {
+        let nodes = self.nodes.iter().filter(|n| n.collectives.iter().any(|c| c == collective));
+        nodes.filter(|node| node.matches(filter)).map(|node| node.name.clone()).collect()
+    }
+}
+
+impl Node {
+    fn matches(&self, filter: &Filter) -> bool {
+        let facts = Facts::from_json(Value::Object(self.facts.clone()).to_string());
+        let view = NodeView {
+            identity: &self.name,
+            agents: &self.agents,
+            classes: &self.classes,
+            facts: &facts,
+            data: &NoData,
+        };
+        filter.matches(&view).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+$schema: https://choria.io/schemas/choria/discovery/v1/inventory_file.json
+groups:
+  - name: acme
+    filter: { facts: ["customer=acme"] }
+  - name: web
+    filter: { classes: ["/apache/"] }
+nodes:
+  - { name: a1, collectives: [mcollective], facts: {customer: acme, n: 1}, classes: [apache], agents: [rpcutil] }
+  - { name: b1, collectives: [mcollective], facts: {customer: other}, classes: [apache], agents: [rpcutil] }
+  - { name: c1, collectives: [uk], facts: {customer: acme}, classes: [], agents: [] }
+"#;
+
+    fn inventory() -> Inventory {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("inventory.yaml");
+        std::fs::write(&file, TEXT).unwrap();
+        Inventory::read(&file).unwrap()
+    }
+
+    fn select(identities: &[&str], facts: &[&str]) -> Result<Vec<String>, String> {
+        let mut filter = Filter::default();
+        filter.add_agent("rpcutil").unwrap();
+        identities.iter().for_each(|i| filter.add_identity(i).unwrap());
+        facts.iter().for_each(|f| filter.add_fact(f).unwrap());
+        inventory().select("mcollective", &filter).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn filters_are_evaluated_here() {
+        assert_eq!(select(&[], &[]).unwrap(), ["a1", "b1"]);
+        assert_eq!(select(&[], &["customer=acme"]).unwrap(), ["a1"], "the other is in another collective");
+        assert_eq!(select(&["/1$/"], &["n>0"]).unwrap(), ["a1"]);
+    }
+
+    #[test]
+    fn groups_are_merged_and_not_mixed() {
+        assert_eq!(select(&["group:acme", "group:web"], &[]).unwrap(), ["a1", "b1"]);
+        assert!(select(&["group:acme", "a1"], &[]).is_err());
+        assert!(select(&["group:acme"], &["n=1"]).is_err());
+        assert!(select(&["group:nope"], &[]).unwrap_err().contains("nope"));
+    }
+}
