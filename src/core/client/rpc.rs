@@ -9,6 +9,7 @@ use super::checker::ReplyChecker;
 use super::conversation::{Client, ClientError, Conversation, Targets};
 use super::stats::RequestStats;
 use crate::core::protocol::filter::Filter;
+use crate::core::protocol::v1::Reply;
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 
 /// How a request is run.
@@ -37,6 +38,8 @@ pub struct RpcReply {
     pub body: ReplyBody,
     /// When the node answered, by its own clock.
     pub time: jiff::Timestamp,
+    /// The protocol message the body came in.
+    pub protocol: Reply,
 }
 
 /// A running request; [`RpcCall::next`] yields each reply when it is checked.
@@ -141,6 +144,7 @@ impl<'a> RpcCall<'a> {
                 sender: checked.sender,
                 body: decode(checked.reply.message.as_bytes()),
                 time: jiff::Timestamp::from_second(checked.reply.envelope.time).unwrap_or_default(),
+                protocol: checked.reply,
             };
             self.count(&reply);
             return Ok(Some(reply));

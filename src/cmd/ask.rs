@@ -1,0 +1,51 @@
+//! One action, all replies: for commands that show the answers in a form of
+//! their own.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use choria::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
+use choria::core::discovery::Discovered;
+use serde_json::{Map, Value};
+
+use super::rpc::resolver;
+
+/// Calls `agent#action` on `found` and collects the replies; stops early when
+/// interrupted, with what is known.
+pub async fn ask(
+    client: &Client,
+    agent: &str,
+    action: &str,
+    data: Map<String, Value>,
+    collective: String,
+    found: Discovered,
+) -> anyhow::Result<(Vec<RpcReply>, RequestStats)> {
+    if found.nodes.is_empty() {
+        bail!("did not discover any nodes");
+    }
+    let ddl = resolver(client.config()).agent(agent)?;
+    ddl.action(action).with_context(|| format!("unknown action {agent}#{action}"))?;
+    let discovery = u64::try_from(client.config().discovery_timeout).unwrap_or(2);
+    let options = RpcOptions {
+        agent: agent.to_owned(),
+        action: action.to_owned(),
+        data,
+        collective,
+        timeout: Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout())),
+        batch: None,
+    };
+    let mut call = RpcCall::direct(client, options, found.nodes).await?;
+    let mut replies = vec![];
+    loop {
+        tokio::select! {
+            reply = call.next() => match reply? {
+                Some(reply) => replies.push(reply),
+                None => break,
+            },
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    let mut stats = call.stats();
+    stats.discover_time = found.took;
+    Ok((replies, stats))
+}

@@ -1,0 +1,84 @@
+//! What a command starts from: its configuration, its log, its keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use choria::core::client::Client;
+use choria::core::config::{Config, Origin, Role, System};
+use choria::core::log::{self, Destination};
+use choria::core::security::Provider;
+
+use super::Globals;
+
+/// Loads the configuration of a command people type. Complaints about keys go
+/// to the log, a broken file is an error.
+pub fn client_config(globals: &Globals) -> anyhow::Result<Config> {
+    let config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+    let level = if globals.debug {
+        "debug"
+    } else if config.origin("loglevel") == Origin::Default {
+        // A person wants to hear of what goes wrong and of nothing else.
+        "warn"
+    } else {
+        &config.loglevel
+    };
+    // The original logs into its own output; ours stays clean unless a file
+    // says otherwise.
+    let destination = match config.origin("logfile") {
+        Origin::Default => Destination::Stderr,
+        _ => Destination::parse(&config.logfile),
+    };
+    log::init(destination, level)?;
+    report(&config);
+    Ok(config)
+}
+
+/// Loads the configuration of a daemon, which has to be named.
+pub fn daemon_config(globals: &Globals, role: Role, command: &str) -> anyhow::Result<Config> {
+    let file = globals.config.as_deref().with_context(|| {
+        format!("configuration file required, run 'choria {command} --config FILE'")
+    })?;
+    let config = Config::load(role, Some(file), &System)?;
+    let level = if globals.debug { "debug" } else { &config.loglevel };
+    log::init(Destination::parse(&config.logfile), level)?;
+    report(&config);
+    Ok(config)
+}
+
+/// Says what is wrong with a configuration that works all the same.
+fn report(config: &Config) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Keys and trust of this process.
+pub fn provider(config: &Config, role: Role) -> anyhow::Result<Arc<Provider>> {
+    let provider = Provider::new(config, role, &System)?;
+    for warning in provider.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(provider))
+}
+
+/// A connected client.
+pub async fn connect(config: Config) -> anyhow::Result<Client> {
+    let provider = provider(&config, Role::Client)?;
+    Ok(Client::connect(Arc::new(config), &provider, &System).await?)
+}
+
+/// A runtime for commands: one thread, they mostly wait.
+pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(work))
+}
+
+/// Writes the decimal process id, without a line end, as init scripts expect.
+pub fn write_pid(file: Option<&str>) -> anyhow::Result<()> {
+    if let Some(file) = file {
+        let pid = std::process::id().to_string();
+        choria::core::files::write_atomic(Path::new(file), pid.as_bytes(), choria::core::files::PUBLIC)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Exit codes of commands that ask the fleet.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | everybody asked answered well |
+//! | 1 | refused before anything was sent: usage, configuration, input, no connection, no nodes |
+//! | 2 | at least one node answered with a failure |
+//! | 3 | nobody answered |
+//! | 4 | some answered well, some not at all |
+//! | 130 | interrupted |
+//!
+//! The original's codes (0 whenever a request was sent) are had by
+//! `--compat-exit`, `CHORIA_COMPAT_EXIT=1` and the `mco` personality.
+
+use std::process::ExitCode;
+
+use choria::core::client::RequestStats;
+
+use super::{Globals, Personality};
+
+/// Which codes are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Exit {
+    /// The original's.
+    pub compat: bool,
+}
+
+impl Exit {
+    pub fn new(globals: &Globals, flag: bool) -> Exit {
+        let variable = std::env::var("CHORIA_COMPAT_EXIT").is_ok_and(|v| v == "1");
+        Exit { compat: flag || variable || globals.personality == Personality::Mco }
+    }
+
+    /// No answer at all to a broadcast; the original fails here too.
+    pub fn nobody_answered(self) -> ExitCode {
+        ExitCode::from(if self.compat { 1 } else { 3 })
+    }
+
+    pub fn some_missing(self) -> ExitCode {
+        ExitCode::from(if self.compat { 0 } else { 4 })
+    }
+
+    /// The code of a finished request.
+    pub fn of(self, stats: &RequestStats, interrupted: bool) -> ExitCode {
+        ExitCode::from(self.code(stats, interrupted))
+    }
+
+    fn code(self, stats: &RequestStats, interrupted: bool) -> u8 {
+        match stats {
+            _ if self.compat => 0,
+            _ if interrupted => 130,
+            stats if stats.failed > 0 => 2,
+            stats if stats.responses == 0 => 3,
+            stats if stats.responses < stats.discovered => 4,
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_says_what_became_of_the_fleet() {
+        let stats = |discovered, ok, failed| RequestStats {
+            discovered,
+            ok,
+            failed,
+            responses: ok + failed,
+            ..RequestStats::default()
+        };
+        let ours = Exit { compat: false };
+        for (discovered, ok, failed, code) in [(3, 3, 0, 0), (3, 2, 1, 2), (3, 0, 0, 3), (3, 2, 0, 4), (3, 1, 1, 2)] {
+            assert_eq!(ours.code(&stats(discovered, ok, failed), false), code);
+            assert_eq!(Exit { compat: true }.code(&stats(discovered, ok, failed), false), 0);
+        }
+        assert_eq!(ours.code(&stats(3, 1, 0), true), 130);
+    }
+}

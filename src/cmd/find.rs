@@ -1,0 +1,59 @@
+//! `choria find` (`discover`): which nodes match.
+//!
+//! Ruby's `mco` runs this command for every discovery; with `--json --silent`
+//! it prints one JSON array and nothing else (spec 03 §4.7).
+
+use std::process::ExitCode;
+
+use super::context::{self, block_on};
+use super::fleet::fleet_command;
+use super::render::text::clean;
+use super::{Globals, Personality};
+
+fleet_command! {
+    /// show the names of the nodes that match filters
+    #[argh(subcommand, name = "find")]
+    pub struct Find {
+        /// show the names as a JSON array
+        #[argh(switch, short = 'j')]
+        json: bool,
+        /// say how many were found, how and how fast
+        #[argh(switch, short = 'v')]
+        verbose: bool,
+        /// no log lines: output for programs
+        #[argh(switch)]
+        silent: bool,
+        /// federations to address, comma separated
+        #[argh(option, arg_name = "list")]
+        federations: Option<String>,
+    }
+}
+
+impl Find {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let selection = self.selection();
+        selection.filter()?;
+        let mut config = context::client_config(globals)?;
+        super::set_federations(&mut config, self.federations.as_deref())?;
+        block_on(async {
+            let client = context::connect(config).await?;
+            let found = selection.discover(&client, Some("rpcutil")).await?;
+            if self.json {
+                println!("{}", serde_json::to_string_pretty(&found.nodes)?);
+            } else {
+                found.nodes.iter().for_each(|node| println!("{}", clean(node, false)));
+            }
+            if self.verbose && !self.silent {
+                eprintln!(
+                    "Discovered {} nodes using the {} method in {:.2} seconds",
+                    found.nodes.len(),
+                    selection.method_name(&client),
+                    found.took.as_secs_f64()
+                );
+            }
+            client.session().close().await;
+            let empty = found.nodes.is_empty() && globals.personality == Personality::Mco;
+            Ok(if empty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        })?
+    }
+}

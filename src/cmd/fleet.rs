@@ -1,0 +1,280 @@
+//! What all commands that address the fleet share: filters, and how the nodes
+//! are found.
+
+use std::io::{IsTerminal, Read};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use choria::core::client::Client;
+use choria::core::discovery::{
+    Discovered, Format, Inventory, Window, broadcast, literal_identities, read_names, saved_results,
+};
+use choria::core::protocol::filter::Filter;
+
+/// Longest list of nodes read from standard input.
+const MAX_STDIN: u64 = 256 * 1024 * 1024;
+
+/// Adds the filter and discovery flags of the field to a command. argh has no
+/// way to share fields between commands; one macro keeps them from drifting.
+macro_rules! fleet_command {
+    ($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
+        #[derive(argh::FromArgs, argh::ArgsInfo)]
+        $(#[$meta])*
+        pub struct $name {
+            /// match nodes with a fact, such as country=mt; all given must match
+            #[argh(option, short = 'F', long = "wf", arg_name = "fact")]
+            facts: Vec<String>,
+            /// match nodes with a class, exact or /regex/; all given must match
+            #[argh(option, short = 'C', long = "wc", arg_name = "class")]
+            classes: Vec<String>,
+            /// match nodes with an agent; all given must match
+            #[argh(option, short = 'A', long = "wa", arg_name = "agent")]
+            agents: Vec<String>,
+            /// match nodes by name, exact or /regex/; any given may match
+            #[argh(option, short = 'I', long = "wi", arg_name = "identity")]
+            identities: Vec<String>,
+            /// match facts and classes in one string, such as "apache country=mt"
+            #[argh(option, short = 'W', long = "with", arg_name = "filter")]
+            with: Vec<String>,
+            /// match nodes with an expression, such as "with('apache') && fact('cpus') > 4"
+            #[argh(option, short = 'S', long = "select", arg_name = "expression")]
+            select: Option<String>,
+            /// address this sub collective
+            #[argh(option, short = 'T', long = "target", arg_name = "collective")]
+            target: Option<String>,
+            /// discovery method: mc, broadcast, flatfile or inventory
+            #[argh(option, long = "dm", arg_name = "method")]
+            discovery_method: Option<String>,
+            /// discovery method option, key=value
+            #[argh(option, long = "do", arg_name = "option")]
+            discovery_options: Vec<String>,
+            /// seconds to wait for discovery at most
+            #[argh(option, long = "discovery-timeout", arg_name = "seconds")]
+            discovery_timeout: Option<f64>,
+            /// end discovery soon after the last answer, which is the default
+            #[argh(switch, long = "discovery-window")]
+            discovery_window: bool,
+            /// always wait the whole discovery timeout
+            #[argh(switch, long = "fixed-window")]
+            fixed_window: bool,
+            /// address the nodes named in this file
+            #[argh(option, long = "nodes", arg_name = "file")]
+            nodes: Option<String>,
+            $($body)*
+        }
+
+        impl $name {
+            /// The shared flags.
+            fn selection(&self) -> $crate::cmd::fleet::Selection {
+                $crate::cmd::fleet::Selection {
+                    facts: self.facts.clone(),
+                    classes: self.classes.clone(),
+                    agents: self.agents.clone(),
+                    identities: self.identities.clone(),
+                    with: self.with.clone(),
+                    select: self.select.clone(),
+                    target: self.target.clone(),
+                    method: self.discovery_method.clone(),
+                    options: self.discovery_options.clone(),
+                    timeout: self.discovery_timeout,
+                    sliding: self.discovery_window,
+                    fixed: self.fixed_window,
+                    nodes: self.nodes.clone(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use fleet_command;
+
+/// The shared flags as given.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub facts: Vec<String>,
+    pub classes: Vec<String>,
+    pub agents: Vec<String>,
+    pub identities: Vec<String>,
+    pub with: Vec<String>,
+    pub select: Option<String>,
+    pub target: Option<String>,
+    pub method: Option<String>,
+    pub options: Vec<String>,
+    pub timeout: Option<f64>,
+    pub sliding: bool,
+    pub fixed: bool,
+    pub nodes: Option<String>,
+}
+
+/// How nodes are found, decided before anything is asked.
+enum Method {
+    Broadcast,
+    Flatfile { file: String, format: Format },
+    Results(Vec<String>),
+    Inventory(String),
+}
+
+impl Selection {
+    /// The filter of the flags. An empty value is refused: it is an unset shell
+    /// variable far more often than a wish to address the whole fleet.
+    pub fn filter(&self) -> anyhow::Result<Filter> {
+        let mut filter = Filter::default();
+        let named = |flag: &str, e: choria::core::protocol::filter::FilterError| anyhow::anyhow!("{flag}: {e}");
+        for fact in &self.facts {
+            filter.add_fact(fact).map_err(|e| named("-F", e))?;
+        }
+        for class in &self.classes {
+            filter.add_class(class).map_err(|e| named("-C", e))?;
+        }
+        for agent in &self.agents {
+            filter.add_agent(agent).map_err(|e| named("-A", e))?;
+        }
+        for identity in &self.identities {
+            filter.add_identity(identity).map_err(|e| named("-I", e))?;
+        }
+        for words in &self.with {
+            filter.add_combined(words).map_err(|e| named("-W", e))?;
+        }
+        if let Some(expression) = &self.select {
+            filter.set_expression(expression).map_err(|e| named("-S", e))?;
+        }
+        Ok(filter)
+    }
+
+    fn option(&self, client: &Client, name: &str) -> Option<String> {
+        let configured = &client.config().default_discovery_options;
+        let options = if self.options.is_empty() { configured } else { &self.options };
+        let split = |option: &String| option.split_once(['=', ':']).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        options.iter().filter_map(split).filter(|(k, _)| k == name).map(|(_, v)| v).next_back()
+    }
+
+    fn method(&self, client: &Client) -> anyhow::Result<Method> {
+        let config = client.config();
+        if let Some(file) = &self.nodes {
+            return Ok(Method::Flatfile { file: file.clone(), format: Format::of(Path::new(file)) });
+        }
+        let wanted = self.method.as_deref();
+        let name = wanted.unwrap_or(&config.default_discovery_method);
+        let by_asking = ["mc", "broadcast"].contains(&name);
+        if self.select.is_some() && !by_asking && name != "inventory" {
+            return Ok(Method::Broadcast);
+        }
+        if wanted.is_none()
+            && let Some(results) = results_on_stdin()?
+        {
+            return Ok(Method::Results(results));
+        }
+        match name {
+            _ if by_asking => Ok(Method::Broadcast),
+            "flatfile" | "file" => {
+                let file = self
+                    .option(client, "file")
+                    .context("could not determine file to use as discovery source, give --nodes FILE or --do file=FILE")?;
+                let format = self.option(client, "format").map_or_else(|| Format::of(Path::new(&file)), |f| Format::parse(&f));
+                Ok(Method::Flatfile { file, format })
+            }
+            "inventory" => {
+                let configured = Some(config.choria_discovery_inventory_source.clone()).filter(|s| !s.is_empty());
+                let file = self.option(client, "file").or(configured).context(
+                    "could not determine the inventory file, give --do file=FILE or set \
+                     plugin.choria.discovery.inventory.source",
+                )?;
+                Ok(Method::Inventory(file))
+            }
+            other => bail!("unsupported discovery method '{other}', use mc, flatfile or inventory"),
+        }
+    }
+
+    /// Name of the method for people, before standard input was looked at.
+    pub fn method_name(&self, client: &Client) -> String {
+        match (&self.nodes, &self.method) {
+            (Some(_), _) => "flatfile".to_owned(),
+            (None, Some(method)) => method.clone(),
+            (None, None) => client.config().default_discovery_method.clone(),
+        }
+    }
+
+    /// How long discovery waits.
+    pub fn window(&self, client: &Client) -> anyhow::Result<Window> {
+        let config = client.config();
+        let timeout = match self.timeout {
+            Some(seconds) if seconds > 0.0 && seconds < 86_400.0 => Duration::from_secs_f64(seconds),
+            Some(seconds) => bail!("--discovery-timeout {seconds} is no time to wait, give seconds above 0"),
+            None => Duration::from_secs(u64::try_from(config.discovery_timeout).unwrap_or(2).max(1)),
+        };
+        // The setting exists to switch the window on; whoever wrote "false" there means it.
+        let configured_off = config.has("plugin.choria.discovery.broadcast.windowed_timeout")
+            && !config.choria_discovery_broadcast_windowed_timeout;
+        let fixed = self.fixed || configured_off && !self.sliding;
+        Ok(if fixed { Window::Fixed(timeout) } else { Window::Sliding(timeout) })
+    }
+
+    /// Finds the nodes; with `agent` only those that have it.
+    pub async fn discover(&self, client: &Client, agent: Option<&str>) -> anyhow::Result<Discovered> {
+        let mut filter = self.filter()?;
+        if let Some(agent) = agent {
+            filter.add_agent(agent)?;
+        }
+        let collective = client.collective(self.target.as_deref())?;
+        let begun = Instant::now();
+        let nodes = match self.method(client)? {
+            Method::Broadcast => match literal_identities(&filter) {
+                Some(nodes) => nodes,
+                None => {
+                    let window = self.window(client)?;
+                    return Ok(broadcast(client, collective, filter, window, |_, _| true).await?);
+                }
+            },
+            Method::Flatfile { file, format } => self.only_named(read_names(Path::new(&file), format)?)?,
+            Method::Results(nodes) => self.only_named(nodes)?,
+            Method::Inventory(file) => Inventory::read(Path::new(&file))?.select(&collective, &filter)?,
+        };
+        Ok(Discovered { nodes, took: begun.elapsed() })
+    }
+
+    /// A list of names knows nothing of facts and classes: -I narrows it down,
+    /// and what cannot be checked is refused instead of ignored.
+    fn only_named(&self, nodes: Vec<String>) -> anyhow::Result<Vec<String>> {
+        let given = |list: &[String]| !list.is_empty();
+        if given(&self.facts) || given(&self.classes) || given(&self.agents) || given(&self.with) || self.select.is_some()
+        {
+            bail!("a list of nodes cannot be filtered by facts, classes or agents, only by -I");
+        }
+        if self.identities.is_empty() {
+            return Ok(nodes);
+        }
+        let mut filter = Filter::default();
+        for identity in &self.identities {
+            filter.add_identity(identity)?;
+        }
+        use choria::core::protocol::filter::{Facts, NoData, NodeView};
+        let facts = Facts::default();
+        let keep = |name: &String| {
+            let view = NodeView { identity: name, agents: &[], classes: &[], facts: &facts, data: &NoData };
+            filter.matches(&view).unwrap_or(false)
+        };
+        Ok(nodes.into_iter().filter(keep).collect())
+    }
+}
+
+/// Nodes of the results of an earlier request that are piped in.
+fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
+    use std::os::unix::fs::FileTypeExt;
+    let stdin = std::io::stdin();
+    // A terminal is a person, /dev/null and other devices hold no results.
+    let kind = std::fs::metadata("/dev/stdin").map(|m| m.file_type());
+    if stdin.is_terminal() || !kind.is_ok_and(|k| k.is_fifo() || k.is_file()) {
+        return Ok(None);
+    }
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    let hint = std::thread::spawn(move || {
+        if waiting.recv_timeout(Duration::from_secs(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("choria: waiting for results on standard input; --dm mc does not read it");
+        }
+    });
+    let mut text = String::new();
+    stdin.lock().take(MAX_STDIN).read_to_string(&mut text).context("cannot read standard input")?;
+    drop(done);
+    let _ = hint.join();
+    Ok(saved_results(&text).transpose()?)
+}

@@ -1,0 +1,180 @@
+//! `choria inventory`: all that one node tells about itself, or the
+//! collectives of the fleet.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use choria::core::client::Client;
+use choria::core::discovery::Discovered;
+use choria::core::rpc::StatusCode;
+use serde_json::{Map, Value};
+
+use super::Globals;
+use super::ask::ask;
+use super::context::{self, block_on};
+use super::fleet::fleet_command;
+use super::render::text::clean;
+use super::render::{columns, table};
+
+fleet_command! {
+    /// show what a node tells about itself
+    #[argh(subcommand, name = "inventory")]
+    pub struct Inventory {
+        /// leave the facts out
+        #[argh(switch)]
+        no_facts: bool,
+        /// report the collectives of the fleet instead
+        #[argh(switch)]
+        collectives: bool,
+        /// show JSON
+        #[argh(switch, short = 'j')]
+        json: bool,
+        /// node
+        #[argh(positional)]
+        identity: Option<String>,
+    }
+}
+
+impl Inventory {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let selection = self.selection();
+        selection.filter()?;
+        if self.identity.is_none() && !self.collectives {
+            bail!("please specify a node to retrieve inventory for, or --collectives");
+        }
+        let config = context::client_config(globals)?;
+        block_on(async {
+            let client = context::connect(config).await?;
+            let collective = client.collective(selection.target.as_deref())?;
+            match &self.identity {
+                Some(node) if !self.collectives => self.node(&client, collective, node).await?,
+                _ => {
+                    let found = selection.discover(&client, Some("rpcutil")).await?;
+                    self.collectives(&client, collective, found).await?;
+                }
+            }
+            client.session().close().await;
+            Ok(ExitCode::SUCCESS)
+        })?
+    }
+
+    async fn node(&self, client: &Client, collective: String, node: &str) -> anyhow::Result<()> {
+        // Both questions travel at the same time.
+        let one = || Discovered { nodes: vec![node.to_owned()], took: Duration::ZERO };
+        let (inventory, stats) = tokio::join!(
+            only_answer(client, "inventory", collective.clone(), one()),
+            only_answer(client, "daemon_stats", collective.clone(), one()),
+        );
+        let (inventory, stats) = (inventory?, stats?);
+        if self.json {
+            let document = serde_json::json!({"identity": node, "inventory": inventory, "stats": stats});
+            println!("{}", serde_json::to_string_pretty(&document)?);
+            return Ok(());
+        }
+        print!("{}", page(node, &inventory, &stats, !self.no_facts));
+        Ok(())
+    }
+
+    async fn collectives(&self, client: &Client, collective: String, found: Discovered) -> anyhow::Result<()> {
+        let nodes = found.nodes.len();
+        let (answers, _) = ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for answer in &answers {
+            for name in list(answer.body.data.get("collectives")) {
+                *counts.entry(name).or_default() += 1;
+            }
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&counts)?);
+            return Ok(());
+        }
+        let mut rows: Vec<(String, usize)> = counts.into_iter().collect();
+        rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|(n, c)| vec![n, c.to_string()]).collect();
+        println!("Collective Report for {nodes} nodes\n");
+        print!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
+        Ok(())
+    }
+}
+
+async fn only_answer(
+    client: &Client,
+    action: &str,
+    collective: String,
+    node: Discovered,
+) -> anyhow::Result<Map<String, Value>> {
+    let name = node.nodes.first().cloned().unwrap_or_default();
+    let (answers, _) = ask(client, "rpcutil", action, Map::new(), collective, node).await?;
+    let answer = answers.into_iter().next().with_context(|| {
+        format!(
+            "no inventory received: {name} did not answer rpcutil#{action}; it may be down, unknown, or refuse \
+             this caller's certificate"
+        )
+    })?;
+    if answer.body.statuscode != StatusCode::Ok {
+        bail!("{name} did not answer rpcutil#{action}: {}", clean(&answer.body.statusmsg, false));
+    }
+    Ok(answer.body.data)
+}
+
+fn list(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn page(node: &str, inventory: &Map<String, Value>, stats: &Map<String, Value>, facts: bool) -> String {
+    let text = |map: &Map<String, Value>, key: &str| match map.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => clean(text, false).into_owned(),
+        Some(other) => other.to_string(),
+    };
+    let mut version = text(inventory, "version");
+    if inventory.get("upgradable").and_then(Value::as_bool).unwrap_or(false) {
+        version.push_str(" (upgradable during provisioning)");
+    }
+    let started = stats.get("starttime").and_then(Value::as_i64).unwrap_or_default();
+    let started = jiff::Timestamp::from_second(started).unwrap_or_default();
+    let mut out = format!("Inventory for {}:\n\n  Choria Server Statistics:\n\n", clean(node, false));
+    for (label, value) in [
+        ("Version", version),
+        ("Start Time", started.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string()),
+        ("Config File", text(stats, "configfile")),
+        ("Collectives", clean(&list(inventory.get("collectives")).join(", "), false).into_owned()),
+        ("Main Collective", text(inventory, "main_collective")),
+        ("Process ID", text(stats, "pid")),
+        ("Total Messages", text(stats, "total")),
+        ("Messages Passed Filters", text(stats, "passed")),
+        ("Messages Filtered", text(stats, "filtered")),
+        ("Expired Messages", text(stats, "ttlexpired")),
+        ("Replies Sent", text(stats, "replies")),
+        ("Events Published", text(stats, "events")),
+    ] {
+        out.push_str(&format!("{label:>27}: {value}\n"));
+    }
+    out.push_str("\n  Agents:\n\n");
+    out.push_str(&columns::down(&list(inventory.get("agents")), 3, 4));
+    let classes = list(inventory.get("classes"));
+    if !classes.is_empty() {
+        out.push_str("\n  Tagged Classes:\n\n");
+        out.push_str(&columns::down(&classes, 2, 4));
+    }
+    let machines = inventory.get("machines").and_then(Value::as_array).filter(|m| !m.is_empty());
+    if let Some(machines) = machines {
+        out.push_str("\n  Autonomous Agents:\n\n");
+        for machine in machines.iter().filter_map(Value::as_object) {
+            let [name, version, state] = ["name", "version", "state"].map(|key| text(machine, key));
+            out.push_str(&format!("    {name} {version} {state}\n"));
+        }
+    }
+    if facts {
+        let mut facts = inventory.get("facts").cloned().unwrap_or_default();
+        facts.sort_all_objects();
+        let pretty = serde_json::to_string_pretty(&facts).unwrap_or_default();
+        out.push_str("\n  Facts:\n\n");
+        pretty.lines().for_each(|line| out.push_str(&format!("    {}\n", clean(line, false))));
+    }
+    out.push('\n');
+    out
+}

@@ -1,0 +1,131 @@
+//! `choria ping`: who answers, and how fast.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use choria::core::discovery::{Window, broadcast};
+
+use super::Globals;
+use super::context::{self, block_on};
+use super::exit::Exit;
+use super::fleet::fleet_command;
+use super::render::graph;
+use super::render::text::clean;
+
+fleet_command! {
+    /// ask every node for a sign of life
+    #[argh(subcommand, name = "ping")]
+    pub struct Ping {
+        /// no names
+        #[argh(switch)]
+        silent: bool,
+        /// names only, no statistics
+        #[argh(switch)]
+        names: bool,
+        /// stop after this many answers
+        #[argh(option, arg_name = "n")]
+        expect: Option<usize>,
+        /// seconds to wait, default discovery_timeout
+        #[argh(option, arg_name = "seconds")]
+        timeout: Option<f64>,
+        /// plot when answers came
+        #[argh(switch)]
+        graph: bool,
+        /// accepted for older scripts: answers arrive on one connection
+        #[argh(option, arg_name = "n")]
+        #[allow(dead_code)]
+        workers: Option<usize>,
+        /// federations to address, comma separated
+        #[argh(option, arg_name = "list")]
+        federations: Option<String>,
+        /// exit codes of the original
+        #[argh(switch)]
+        compat_exit: bool,
+    }
+}
+
+impl Ping {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let mut selection = self.selection();
+        let filter = selection.filter()?;
+        if self.expect == Some(0) {
+            bail!("--expect 0 waits for nobody, give the number of answers to wait for");
+        }
+        // A ping is a discovery: its own timeout is the discovery's.
+        selection.timeout = self.timeout.or(selection.timeout);
+        let mut config = context::client_config(globals)?;
+        super::set_federations(&mut config, self.federations.as_deref())?;
+        let begun = Instant::now();
+        let times = block_on(async {
+            let client = context::connect(config).await?;
+            let collective = client.collective(selection.target.as_deref())?;
+            let window = selection.window(&client)?;
+            let mut times: Vec<Duration> = vec![];
+            let overhead = begun.elapsed();
+            let asking = broadcast(&client, collective, filter, window_of(window, self.timeout), |name, time| {
+                times.push(time);
+                if self.names {
+                    println!("{}", clean(name, false));
+                } else if !self.silent {
+                    println!("{:<40} time={} ms", clean(name, false), time.as_millis());
+                }
+                self.expect.is_none_or(|expect| times.len() < expect)
+            });
+            tokio::select! {
+                done = asking => done.map(|_| ())?,
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            client.session().close().await;
+            anyhow::Ok((times, overhead))
+        })?;
+        let (times, overhead) = times?;
+        if !self.names {
+            statistics(&times, overhead, self.silent);
+        }
+        if self.graph && !times.is_empty() {
+            println!("\n{}", graph::responses(&times));
+        }
+        let exit = Exit::new(globals, self.compat_exit);
+        if times.is_empty() {
+            if !self.names {
+                eprintln!("choria: no responses received");
+            }
+            return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
+        }
+        Ok(match self.expect {
+            Some(expect) if times.len() < expect => exit.some_missing(),
+            _ => ExitCode::SUCCESS,
+        })
+    }
+}
+
+/// A timeout somebody asked for is waited out: late nodes are what such a
+/// person looks for.
+fn window_of(window: Window, asked: Option<f64>) -> Window {
+    match (window, asked) {
+        (Window::Sliding(limit), Some(_)) => Window::Fixed(limit),
+        (window, _) => window,
+    }
+}
+
+fn statistics(times: &[Duration], overhead: Duration, silent: bool) {
+    if !silent {
+        println!("\n");
+    }
+    println!("---- ping statistics ----");
+    let (Some(max), Some(min)) = (times.iter().max(), times.iter().min()) else {
+        println!("no replies");
+        return;
+    };
+    let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    let average = times.iter().sum::<Duration>() / count;
+    println!(
+        "{} replies max: {}ms min: {}ms avg: {}ms overhead: {}ms",
+        times.len(),
+        max.as_millis(),
+        min.as_millis(),
+        average.as_millis(),
+        overhead.as_millis()
+    );
+}

@@ -1,0 +1,12 @@
+//! Presentation only: tables, JSON, progress, plots.
+//!
+//! Everything that came from a node passes [`text::clean`] before a terminal
+//! sees it: a reply must not move cursors, forge lines or ring bells.
+
+pub mod columns;
+pub mod graph;
+pub mod jsonl;
+pub mod progress;
+pub mod replies;
+pub mod table;
+pub mod text;

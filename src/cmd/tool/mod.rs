@@ -1,0 +1,43 @@
+//! `choria tool`: small tools around a network.
+
+mod ca;
+mod config;
+mod event;
+mod man;
+mod status;
+
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, FromArgs};
+
+use super::Globals;
+
+/// small tools around a network
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "tool")]
+pub struct Tool {
+    #[argh(subcommand)]
+    command: ToolCommand,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum ToolCommand {
+    Ca(ca::Ca),
+    Config(config::ConfigTool),
+    Event(event::EventTool),
+    Man(man::Man),
+    Status(status::Status),
+}
+
+impl Tool {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        match self.command {
+            ToolCommand::Ca(c) => c.run(),
+            ToolCommand::Config(c) => c.run(globals),
+            ToolCommand::Event(c) => c.run(globals),
+            ToolCommand::Man(c) => c.run(),
+            ToolCommand::Status(c) => c.run(),
+        }
+    }
+}
