@@ -78,6 +78,15 @@ impl Key {
         self.flags.contains(&Flag::Secret)
     }
 
+    /// The default as [`Slot::show`] writes it: `action_policy` is a title.
+    #[cfg(test)]
+    pub(super) fn default_as_shown(&self) -> String {
+        match self.kind {
+            Kind::Title => format!("A{}", self.default.trim_start_matches('a')),
+            _ => self.default.to_string(),
+        }
+    }
+
     pub(super) fn is_strict(&self) -> bool {
         self.flags.contains(&Flag::Strict)
     }

@@ -27,6 +27,10 @@ mod trust;
 mod verifier;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
 mod tests;
 
 pub use caller::CallerId;

@@ -223,3 +223,50 @@ fn name_lists_match_as_the_original() {
         assert_eq!(list.matches(case["name"].as_str().unwrap()), case["match"].as_bool().unwrap(), "{case}");
     }
 }
+
+/// Texts of all transports anywhere in a captured file.
+fn transports(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.starts_with("{\"protocol\":\"choria:transport:1\"") => {
+            found.push(text.clone());
+        }
+        Value::Array(values) => values.iter().for_each(|value| transports(value, found)),
+        Value::Object(values) => values.values().for_each(|value| transports(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn captured_requests_verify_unless_their_caller_was_refused() {
+    let verifier = verifier(vectors("captured/pki.json")["ca"].as_str().unwrap());
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/captured");
+    let (mut accepted, mut refused) = (0, Vec::new());
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(content) = serde_json::from_slice(&std::fs::read(&path).unwrap()) else { continue };
+        let mut texts = Vec::new();
+        transports(&content, &mut texts);
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        for text in texts {
+            let transport = Transport::decode(text.as_bytes()).unwrap();
+            let Ok(secure) = SecureRequest::decode(&transport.data) else { continue };
+            let made = crate::core::protocol::v1::Request::decode(secure.message.as_bytes()).unwrap();
+            match verifier.verify(&secure, made.envelope.time) {
+                Ok(request) => {
+                    assert!(!request.privileged());
+                    accepted += 1;
+                }
+                Err(refusal) => refused.push((file.clone(), refusal)),
+            }
+        }
+    }
+    eprintln!("captured requests: {accepted} verify, {} do not", refused.len());
+    assert!(accepted > 100, "{accepted}");
+    for (file, refusal) in &refused {
+        // Nodes publish registration data as requests, which brokers' adapters
+        // read and no server would run.
+        let node = file == "registration" && matches!(refusal, Refusal::NotListed { .. });
+        let caller = matches!(refusal, Refusal::NotListed { .. } | Refusal::Name { .. });
+        assert!(node || (file == "refused_callers" && caller), "{file}: {refusal}");
+    }
+}

@@ -356,7 +356,8 @@ fn sequence_content(der: &[u8]) -> &[u8] {
 fn chain_error(error: webpki::Error, usage: Usage) -> ChainError {
     use webpki::Error;
     match error {
-        Error::UnknownIssuer => ChainError::UnknownIssuer,
+        // A CA made anew under its old name: the name fits, the key does not.
+        Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => ChainError::UnknownIssuer,
         Error::CertExpired { .. } => ChainError::Expired("it or a certificate of its chain"),
         Error::InvalidCertValidity => ChainError::Expired(ITS_ISSUER),
         Error::CertNotValidYet { .. } => ChainError::NotYetValid("it or a certificate of its chain"),
