@@ -146,7 +146,11 @@ impl FactFilter {
     fn matches_value(&self, fact: &Value) -> Result<bool, MatchError> {
         match fact {
             Value::String(text) => self.matches_text(text),
-            Value::Number(number) => self.matches_number(number.as_f64().unwrap_or(0.0)),
+            Value::Number(number) => {
+                let float = number.as_f64().unwrap_or(0.0);
+                // Whole numbers are exact also where doubles are not.
+                self.matches_number(float, number.as_i64().unwrap_or_else(|| go_int(float)))
+            }
             Value::Bool(truth) => self.matches_bool(*truth),
             _ if self.operator.orders() => Err(self.error("objects, lists and null have no order")),
             _ => Ok(false),
@@ -169,9 +173,7 @@ impl FactFilter {
         Ok(regex.ok_or_else(|| self.error("the regular expression is not valid"))?.is_match(text))
     }
 
-    fn matches_number(&self, fact: f64) -> Result<bool, MatchError> {
-        // A saturating cast; what Go does beyond 64 bits depends on the machine.
-        let whole = go_int(fact);
+    fn matches_number(&self, fact: f64, whole: i64) -> Result<bool, MatchError> {
         let dotted = self.value.contains('.');
         match self.operator {
             FactOperator::Match if dotted => return self.matches_regex(&format!("{fact:.4}")),

@@ -1,6 +1,7 @@
 //! A node's facts: read from its fact files, looked up by path (spec 02 §8.1).
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -13,10 +14,18 @@ mod yaml;
 /// Largest fact or classes file that is read, in bytes.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
-/// The merged facts of a node, as one JSON text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The merged facts of a node, as one JSON text. It is parsed at the first
+/// look-up and kept for the next ones.
+#[derive(Debug, Clone)]
 pub struct Facts {
     json: String,
+    parsed: OnceLock<Value>,
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Facts) -> bool {
+        self.json == other.json
+    }
 }
 
 /// Why a node has no facts, or not all of them.
@@ -40,14 +49,14 @@ pub enum FactsError {
 
 impl Default for Facts {
     fn default() -> Facts {
-        Facts { json: "{}".into() }
+        Facts::from_json("{}".into())
     }
 }
 
 impl Facts {
     /// Facts that are one JSON object already.
     pub fn from_json(json: String) -> Facts {
-        Facts { json }
+        Facts { json, parsed: OnceLock::new() }
     }
 
     /// Reads the files of `plugin.yaml`, a list as in `$PATH`. Later files win,
@@ -71,13 +80,16 @@ impl Facts {
         }
         let mut merged = Value::Object(merged);
         merged.sort_all_objects();
-        (Facts { json: go_json(&merged) }, problems)
+        (Facts::from_json(go_json(&merged)), problems)
     }
 
-    /// The fact at a gjson path, or nothing if there is none. Numbers are
-    /// doubles.
+    fn parsed(&self) -> &Value {
+        self.parsed.get_or_init(|| read_value(self.json.as_bytes(), Numbers::Exact).unwrap_or_default())
+    }
+
+    /// The fact at a gjson path, or nothing if there is none.
     pub fn get(&self, path: &str) -> Option<Value> {
-        gjson::lookup(&self.json, path)
+        gjson::lookup_value(self.parsed(), path)
     }
 
     /// The JSON text.
@@ -85,10 +97,10 @@ impl Facts {
         &self.json
     }
 
-    /// All facts as a value; an empty object if the text is not JSON.
+    /// All facts as a value; an empty object if the text is not one.
     pub fn to_value(&self) -> Value {
-        match read_value(self.json.as_bytes(), Numbers::Exact) {
-            Ok(value @ Value::Object(_)) => value,
+        match self.parsed() {
+            value @ Value::Object(_) => value.clone(),
             _ => Value::Object(Map::new()),
         }
     }

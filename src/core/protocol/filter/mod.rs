@@ -27,7 +27,7 @@ pub use compound::CompoundEntry;
 pub use expr::{ExprError, Expression, Value as ExprValue, semver_matches};
 pub use fact::{FactFilter, FactOperator};
 pub use facts::{Facts, FactsError, load_classes};
-pub use gjson::lookup;
+pub use gjson::{lookup, lookup_value};
 pub use node::{DataFunction, DataFunctions, NoData, NodeView};
 pub use pattern::{case_insensitive, search};
 pub(crate) use wire::read_filter;

@@ -12,7 +12,7 @@ const SIZE_LIMIT: usize = 1 << 20;
 /// `regex` crate means Unicode unless told. Telling it (`unicode(false)`)
 /// would make `.` a byte, so the classes are rewritten instead.
 pub fn search(expression: &str) -> Option<Regex> {
-    RegexBuilder::new(&ascii_classes(expression)).size_limit(SIZE_LIMIT).nest_limit(100).build().ok()
+    RegexBuilder::new(&dialect(expression)?).size_limit(SIZE_LIMIT).nest_limit(100).build().ok()
 }
 
 /// The same, without regard to case.
@@ -38,31 +38,15 @@ pub(super) fn names(filter: &str, name: &str) -> bool {
     }
 }
 
-/// Rewrites Perl classes to their ASCII meaning and refuses what RE2 has not.
-fn ascii_classes(expression: &str) -> String {
+/// Rewrites an expression into the `regex` crate's dialect, or nothing where
+/// RE2 would refuse and the crate would not.
+fn dialect(expression: &str) -> Option<String> {
     let mut out = String::with_capacity(expression.len() + 16);
     let mut chars = expression.chars().peekable();
     let mut class = false;
     while let Some(c) = chars.next() {
         match c {
-            '\\' => match chars.next() {
-                Some('d') => out.push_str(if class { "0-9" } else { "[0-9]" }),
-                Some('s') => out.push_str(if class { r"\t\n\x0c\r " } else { r"[\t\n\x0c\r ]" }),
-                Some('w') => out.push_str(if class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
-                Some('D') => out.push_str("[^0-9]"),
-                Some('S') => out.push_str(r"[^\t\n\x0c\r ]"),
-                Some('W') => out.push_str("[^0-9A-Za-z_]"),
-                Some('b') if !class => out.push_str(r"(?-u:\b)"),
-                Some('B') if !class => out.push_str(r"(?-u:\B)"),
-                // RE2 quotes literal text with \Q…\E.
-                Some('Q') if !class => quote(&mut chars, &mut out),
-                Some('z') if !class => out.push_str(r"\z"),
-                Some(other) => {
-                    out.push('\\');
-                    out.push(other);
-                }
-                None => out.push('\\'),
-            },
+            '\\' => escape(&mut chars, class, &mut out),
             '[' if !class => {
                 class = true;
                 out.push('[');
@@ -79,9 +63,8 @@ fn ascii_classes(expression: &str) -> String {
                 out.push('[');
                 while let Some(c) = chars.next() {
                     out.push(c);
-                    if c == ':' && chars.peek() == Some(&']') {
+                    if c == ':' && chars.next_if_eq(&']').is_some() {
                         out.push(']');
-                        chars.next();
                         break;
                     }
                 }
@@ -96,13 +79,75 @@ fn ascii_classes(expression: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
+            '{' if !class => match repeat(chars.clone()) {
+                None => out.push_str(r"\{"),
+                Some(most) if most > MAX_REPEAT => return None,
+                Some(_) => out.push('{'),
+            },
+            '(' if !class => {
+                if !known_flags(chars.clone()) {
+                    return None;
+                }
+                out.push('(');
+            }
             c => out.push(c),
         }
     }
-    out
+    Some(out)
 }
 
-fn quote(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String) {
+/// Most repetitions RE2 allows.
+const MAX_REPEAT: u32 = 1000;
+
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// The larger bound of a `{n,m}` that starts here; what is none is literal.
+fn repeat(mut chars: Chars<'_>) -> Option<u32> {
+    let text: String = chars.by_ref().take_while(|c| *c != '}').take(32).collect();
+    let bound = |digits: &str| {
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        plain.then(|| digits.parse().unwrap_or(u32::MAX))
+    };
+    match text.split_once(',') {
+        None => bound(&text),
+        Some((low, "")) => bound(low),
+        Some((low, high)) => Some(bound(low)?.max(bound(high)?)),
+    }
+}
+
+/// Whether a group that starts here uses only the flags RE2 has.
+fn known_flags(mut chars: Chars<'_>) -> bool {
+    if chars.next() != Some('?') {
+        return true;
+    }
+    match chars.peek() {
+        Some('P' | '<') => true,
+        _ => chars.take_while(|c| !matches!(c, ':' | ')')).all(|c| matches!(c, 'i' | 'm' | 's' | 'U' | '-')),
+    }
+}
+
+fn escape(chars: &mut Chars<'_>, class: bool, out: &mut String) {
+    match chars.next() {
+        Some('d') => out.push_str(if class { "0-9" } else { "[0-9]" }),
+        Some('s') => out.push_str(if class { r"\t\n\x0c\r " } else { r"[\t\n\x0c\r ]" }),
+        Some('w') => out.push_str(if class { "0-9A-Za-z_" } else { "[0-9A-Za-z_]" }),
+        Some('D') => out.push_str("[^0-9]"),
+        Some('S') => out.push_str(r"[^\t\n\x0c\r ]"),
+        Some('W') => out.push_str("[^0-9A-Za-z_]"),
+        Some('b') if !class => out.push_str(r"(?-u:\b)"),
+        Some('B') if !class => out.push_str(r"(?-u:\B)"),
+        // RE2 quotes literal text with \Q…\E; to it these are no word edges.
+        Some('Q') if !class => quote(chars, out),
+        Some(plain @ ('<' | '>')) => out.push(plain),
+        Some(other) => {
+            out.push('\\');
+            out.push(other);
+        }
+        None => out.push('\\'),
+    }
+}
+
+fn quote(chars: &mut Chars<'_>, out: &mut String) {
     while let Some(c) = chars.next() {
         if c == '\\' && chars.next_if_eq(&'E').is_some() {
             return;
@@ -132,6 +177,10 @@ mod tests {
             (r"^[[]$", "[", true),
             (r"\Qa.b\E$", "a.b", true),
             (r"\Qa.b\E$", "axb", false),
+            (r"^{a}$", "{a}", true),
+            (r"^a{2,3}$", "aaa", true),
+            (r"a\<b", "a<b", true),
+            (r"(?i:A)(?P<n>b)(?s-m)", "ab", true),
         ] {
             assert_eq!(search(expression).is_some_and(|r| r.is_match(text)), found, "{expression} on {text}");
         }
@@ -139,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_re2_refuses_or_cannot_hold_never_matches() {
-        for expression in ["[", "(", "(?=a)", r"\1", "x{1000}{1000}{1000}", "*"] {
+        for expression in ["[", "(", "(?=a)", r"\1", "x{1000}{1000}{1000}", "m{1001}", "(?x)a", "*"] {
             assert!(search(expression).is_none(), "{expression}");
         }
         assert!(search(&"(".repeat(10_000)).is_none());

@@ -1,0 +1,168 @@
+//! `@modifiers` and `!constants`.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::path::squashed;
+use super::{Found, Search, size};
+use crate::core::protocol::json::{Numbers, push_value, read_value};
+
+const NAMES: [&str; 13] = [
+    "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr",
+    "group", "dig",
+];
+
+pub(super) fn is_modifier(name: &[u8]) -> bool {
+    NAMES.iter().any(|known| known.as_bytes() == name)
+}
+
+/// `!"text"`, `!5`, `!true`: a value that is in the path itself.
+pub(super) fn constant<'a>(path: &[u8]) -> Option<(Found<'a>, &[u8])> {
+    let text = path.get(1..)?;
+    let end = match text.first()? {
+        b'"' | b'{' | b'[' => squashed(text),
+        b'+' | b'-' | b'0'..=b'9' => text.len(),
+        _ => text.iter().position(|b| matches!(b, b'|' | b'.')).unwrap_or(text.len()),
+    };
+    let (word, rest) = text.split_at_checked(end)?;
+    let value =
+        read_value(&word.to_ascii_lowercase(), Numbers::Exact).ok().filter(|v| v.is_boolean() || v.is_null());
+    let value = value.or_else(|| read_value(word, Numbers::Exact).ok())?;
+    Some((Some(Cow::Owned(value)), rest))
+}
+
+impl Search {
+    /// Runs the modifier at the front of a path; with it comes what follows.
+    pub(super) fn modifier<'a, 'p>(
+        &self,
+        json: Option<&'a Value>,
+        path: &'p [u8],
+    ) -> Option<(Found<'a>, &'p [u8])> {
+        let text = path.get(1..)?;
+        let end = text.iter().position(|b| matches!(b, b':' | b'|' | b'.')).unwrap_or(text.len());
+        let (name, mut rest) = text.split_at_checked(end)?;
+        if !is_modifier(name) {
+            return None;
+        }
+        let mut argument: &[u8] = &[];
+        if let Some(tail) = rest.strip_prefix(b":") {
+            (argument, rest) = tail.split_at_checked(argument_end(tail))?;
+        }
+        if !self.pay(json.map_or(1, size)) {
+            return Some((None, rest));
+        }
+        Some((self.modified(name, argument, json), rest))
+    }
+
+    fn modified<'a>(&self, name: &[u8], argument: &[u8], json: Option<&'a Value>) -> Found<'a> {
+        let made = match (name, json) {
+            (b"keys" | b"values", None) => Value::Array(Vec::new()),
+            (b"tostr", json) => Value::String(json.map(text).unwrap_or_default()),
+            (b"dig", json) => {
+                let mut found = Vec::new();
+                self.dig(json?, argument, &mut found, 0);
+                Value::Array(found)
+            }
+            (_, None) => return None,
+            (b"keys", Some(Value::Object(map))) => map.keys().cloned().map(Value::String).collect(),
+            (b"keys", Some(Value::Array(items))) => items.iter().map(|_| Value::Null).collect(),
+            (b"keys", Some(_)) => Value::Array(vec![Value::Null]),
+            (b"values", Some(Value::Object(map))) => map.values().cloned().collect(),
+            (b"values", Some(scalar)) if !scalar.is_array() => Value::Array(vec![scalar.clone()]),
+            (b"reverse", Some(Value::Array(items))) => items.iter().rev().cloned().collect(),
+            (b"reverse", Some(Value::Object(map))) => {
+                Value::Object(map.iter().rev().map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+            (b"flatten", Some(Value::Array(items))) => {
+                let mut flat = Vec::new();
+                flatten(items, option(argument, "deep"), &mut flat);
+                Value::Array(flat)
+            }
+            (b"join", Some(Value::Array(items))) => {
+                let mut joined = Map::new();
+                for map in items.iter().filter_map(Value::as_object) {
+                    joined.extend(map.clone());
+                }
+                Value::Object(joined)
+            }
+            (b"fromstr", Some(Value::String(json))) => read_value(json.as_bytes(), Numbers::Exact).ok()?,
+            (b"group", Some(Value::Object(map))) => group(map),
+            (b"group", Some(_)) => return None,
+            // The others change the form of the text only, which is not ours to keep.
+            (_, Some(value)) => return Some(Cow::Borrowed(value)),
+        };
+        Some(Cow::Owned(made))
+    }
+
+    /// Looks a path up in every value there is, from the outside in.
+    fn dig(&self, value: &Value, path: &[u8], found: &mut Vec<Value>, depth: u32) {
+        if depth > 128 || !self.step() {
+            return;
+        }
+        if let Some(hit) = self.get(Some(value), path) {
+            if !self.pay(size(&hit)) {
+                return;
+            }
+            found.push(hit.into_owned());
+        }
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| self.dig(item, path, found, depth + 1)),
+            Value::Object(map) => map.values().for_each(|item| self.dig(item, path, found, depth + 1)),
+            _ => {}
+        }
+    }
+}
+
+fn argument_end(tail: &[u8]) -> usize {
+    if let Some(b'{' | b'[' | b'"') = tail.first() {
+        return squashed(tail);
+    }
+    let mut at = 0;
+    while let Some(byte) = tail.get(at) {
+        match byte {
+            b'|' => return at,
+            b'{' | b'[' | b'"' | b'(' => at += squashed(tail.get(at..).unwrap_or_default()),
+            _ => at += 1,
+        }
+    }
+    tail.len()
+}
+
+/// A true member of a JSON argument.
+fn option(argument: &[u8], name: &str) -> bool {
+    let argument = read_value(argument, Numbers::Exact).unwrap_or_default();
+    argument.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn flatten(items: &[Value], deep: bool, flat: &mut Vec<Value>) {
+    for item in items {
+        match item {
+            Value::Array(inner) if deep => flatten(inner, deep, flat),
+            Value::Array(inner) => flat.extend(inner.iter().cloned()),
+            item => flat.push(item.clone()),
+        }
+    }
+}
+
+/// `{"a":[1,2],"b":[3]}` to `[{"a":1,"b":3},{"a":2}]`.
+fn group(map: &Map<String, Value>) -> Value {
+    let mut groups: Vec<Map<String, Value>> = Vec::new();
+    for (key, value) in map {
+        for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+            if at == groups.len() {
+                groups.push(Map::new());
+            }
+            if let Some(group) = groups.get_mut(at) {
+                group.insert(key.clone(), item.clone());
+            }
+        }
+    }
+    groups.into_iter().map(Value::Object).collect()
+}
+
+fn text(value: &Value) -> String {
+    let mut out = String::new();
+    push_value(&mut out, value);
+    out
+}
