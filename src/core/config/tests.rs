@@ -120,7 +120,8 @@ fn what_the_original_swallows_is_told_with_its_line() {
          nonsense\n\
          ttl =\n\
          plugin.nats.pass = secret\n\
-         main_collective = other\n",
+         main_collective = other\n\
+         plugin.choria.security.certname_whitelist = \\.ops$,\n",
     );
     assert_eq!(
         warnings(&config),
@@ -134,9 +135,11 @@ fn what_the_original_swallows_is_told_with_its_line() {
             "configuration:6: unknown key plugin.choria.midleware_hosts, did you mean plugin.choria.middleware_hosts?",
             "configuration:7: unknown key plugin.choria.whatever",
             "configuration:9: unknown key plugin.rpcaudit.logfil, did you mean plugin.rpcaudit.logfile?",
+            "configuration:18: plugin.choria.security.certname_whitelist has an empty item, ignored",
             "configuration:17: main_collective other is not one of the collectives",
         ]
     );
+    assert_eq!(config.choria_security_certname_whitelist, [r"\.ops$"]);
     assert_eq!(config.registerinterval, 300);
     assert!(config.rpcauthorization, "a mistyped boolean must not open the node");
     assert_eq!(config.loglevel, "info");
@@ -335,6 +338,9 @@ fn large_files_are_refused_or_cut() {
     assert!(matches!(refused, Err(ConfigError::Unreadable { .. })));
     let many = parse_lines(&"a = b\n".repeat(lines::MAX_LINES + 5));
     assert_eq!((many.entries.len(), many.problems.len()), (lines::MAX_LINES, 1));
+    for deep in ["a=".to_string() + &"[".repeat(100_000), "[a".to_string() + &".a".repeat(100_000) + "]"] {
+        let _ = parse_toml(&deep);
+    }
     let unknown = server(&"plugin.choria.unknown_thing = b\n".repeat(5_000));
     assert_eq!(unknown.warnings().len(), 1_000);
 }

@@ -27,6 +27,8 @@ mod trust;
 mod verifier;
 
 #[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
 mod provider_tests;
