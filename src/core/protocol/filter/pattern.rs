@@ -139,6 +139,15 @@ fn escape(chars: &mut Chars<'_>, class: bool, out: &mut String) {
         // RE2 quotes literal text with \Q…\E; to it these are no word edges.
         Some('Q') if !class => quote(chars, out),
         Some(plain @ ('<' | '>')) => out.push(plain),
+        // A name in braces follows: \p{Lu}, \x{1F600}.
+        Some(named @ ('p' | 'P' | 'x')) => {
+            out.push('\\');
+            out.push(named);
+            if chars.peek() == Some(&'{') {
+                out.extend(chars.by_ref().take_while(|c| *c != '}'));
+                out.push('}');
+            }
+        }
         Some(other) => {
             out.push('\\');
             out.push(other);

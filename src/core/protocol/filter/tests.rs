@@ -24,7 +24,7 @@ impl DataFunctions for StandIns {
         let value = match (name, argument) {
             ("machines", None) => json!({"count": 2}),
             ("scout", Some(check)) => {
-                json!({"name": check, "value": 1, "f": 1.5, "version": "1.2.3", "ok": true, "list": ["a", 1]})
+                json!({"name": check, "value": 1, "f": 1.5, "version": "1.2.3", "ok": true, "list": ["a", 1.0]})
             }
             ("with", _) => json!({"replaced": true}),
             other => return Err(format!("{other:?}")),

@@ -1,0 +1,475 @@
+//! What can be known before an expression runs.
+//!
+//! The original compiles with types and refuses on every node alike what can
+//! never work; nodes here have to refuse the same expressions at the same
+//! moment, since an error and a false answer differ in a vote.
+
+use super::ast::{Node, Operator};
+use super::builtin;
+use super::math::METHODS;
+use crate::core::protocol::filter::{DataFunction, search};
+
+/// What is known of a value.
+#[derive(Debug, Clone, PartialEq)]
+enum Type {
+    Unknown,
+    Nil,
+    Bool,
+    Int,
+    Float,
+    Text,
+    Bytes,
+    List(Box<Type>),
+    /// A list of strings of the environment, which functions that take any
+    /// list do not take.
+    Strings,
+    Map,
+    Time,
+    Duration,
+    Function,
+}
+
+type Checked = Result<Type, String>;
+
+const BUILT_IN: [&str; 4] = ["with", "fact", "include", "semver"];
+const VARIABLES: [&str; 3] = ["agents", "classes", "facts"];
+
+/// Whether a name is given by the node.
+pub(super) fn is_environment(name: &str, functions: &[DataFunction]) -> bool {
+    BUILT_IN.contains(&name) || VARIABLES.contains(&name) || functions.iter().any(|f| f.name == name)
+}
+
+/// Whether the tree can give a boolean.
+pub(super) fn check_boolean(root: &Node, functions: &[DataFunction]) -> Result<(), String> {
+    let mut checker = Checker { functions, variables: Vec::new(), elements: Vec::new() };
+    match checker.check(root)? {
+        Type::Bool | Type::Unknown => Ok(()),
+        other => Err(format!("the result is {} and not a boolean", other.name())),
+    }
+}
+
+impl Type {
+    fn name(&self) -> &'static str {
+        match self {
+            Type::Unknown => "anything",
+            Type::Nil => "nil",
+            Type::Bool => "a boolean",
+            Type::Int => "an integer",
+            Type::Float => "a number",
+            Type::Text => "a text",
+            Type::Bytes | Type::List(_) | Type::Strings => "a list",
+            Type::Map => "a map",
+            Type::Time => "a time",
+            Type::Duration => "a duration",
+            Type::Function => "a function",
+        }
+    }
+
+    fn is_unknown(&self) -> bool {
+        *self == Type::Unknown
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Type::Int | Type::Float)
+    }
+
+    fn is_list(&self) -> bool {
+        matches!(self, Type::Bytes | Type::List(_) | Type::Strings)
+    }
+
+    fn element(&self) -> Type {
+        match self {
+            Type::List(element) => (**element).clone(),
+            Type::Strings => Type::Text,
+            Type::Bytes => Type::Int,
+            _ => Type::Unknown,
+        }
+    }
+
+    fn comparable(&self, other: &Type) -> bool {
+        let either = |kind: Type| *self == kind || *other == kind;
+        either(Type::Unknown)
+            || either(Type::Nil)
+            || self.is_number() && other.is_number()
+            || self.is_list() && other.is_list()
+            || self == other
+    }
+}
+
+/// Whether an operator may meet at run time: nothing is known of one side and
+/// the other is of a type it takes.
+fn maybe(left: &Type, right: &Type, takes: impl Fn(&Type) -> bool) -> bool {
+    match (left.is_unknown(), right.is_unknown()) {
+        (true, true) => true,
+        (true, false) => takes(right),
+        (false, true) => takes(left),
+        (false, false) => false,
+    }
+}
+
+struct Checker<'a> {
+    functions: &'a [DataFunction],
+    variables: Vec<(String, Type)>,
+    /// Element types of the collections whose predicates we are within.
+    elements: Vec<Type>,
+}
+
+impl Checker<'_> {
+    fn check(&mut self, node: &Node) -> Checked {
+        match node {
+            Node::Nil => Ok(Type::Nil),
+            Node::Bool(_) => Ok(Type::Bool),
+            Node::Int(_) => Ok(Type::Int),
+            Node::Float(_) => Ok(Type::Float),
+            Node::Text(_) => Ok(Type::Text),
+            Node::Name(name) => Ok(self.name(name)),
+            Node::List(items) => self.list(items),
+            Node::Map(pairs) => {
+                for (key, value) in pairs {
+                    self.check(key)?;
+                    self.check(value)?;
+                }
+                Ok(Type::Map)
+            }
+            Node::Not(operand) => match self.check(operand)? {
+                Type::Bool | Type::Unknown => Ok(Type::Bool),
+                other => Err(format!("not cannot be applied to {}", other.name())),
+            },
+            Node::Negate(operand) | Node::Plus(operand) => match self.check(operand)? {
+                number @ (Type::Int | Type::Float | Type::Unknown) => Ok(number),
+                other => Err(format!("a sign cannot be put before {}", other.name())),
+            },
+            Node::And(all) | Node::Or(all) => self.logic(all),
+            Node::Binary(operator, left, right) => self.binary(*operator, left, right),
+            Node::If(condition, yes, no) => self.choice(condition, yes, no),
+            Node::Member { base, property, .. } => self.member(base, property),
+            Node::Slice { base, from, to } => self.slice(base, from.as_deref(), to.as_deref()),
+            Node::Call(name, arguments) => self.call(name, arguments),
+            Node::Method { base, name, arguments, .. } => self.method(base, name, arguments),
+            Node::Builtin(name, arguments) => self.builtin(name, arguments),
+            Node::Pointer(name) => self.pointer(name),
+            Node::Chain(inner) => self.check(inner),
+            Node::Let(name, value, body) => self.declaration(name, value, body),
+            Node::Sequence(nodes) => {
+                let mut last = Type::Nil;
+                for node in nodes {
+                    last = self.check(node)?;
+                }
+                Ok(last)
+            }
+        }
+    }
+
+    fn name(&self, name: &str) -> Type {
+        if let Some((_, known)) = self.variables.iter().rev().find(|(n, _)| n == name) {
+            return known.clone();
+        }
+        match name {
+            "agents" | "classes" => Type::Strings,
+            "facts" => Type::Bytes,
+            _ if is_environment(name, self.functions) || builtin::find(name).is_some() => Type::Function,
+            _ => Type::Unknown,
+        }
+    }
+
+    fn list(&mut self, items: &[Node]) -> Checked {
+        let mut element: Option<Type> = None;
+        for item in items {
+            let item = self.check(item)?;
+            element = Some(match element {
+                Some(before) if before != item => Type::Unknown,
+                _ => item,
+            });
+        }
+        Ok(Type::List(Box::new(element.unwrap_or(Type::Unknown))))
+    }
+
+    fn logic(&mut self, all: &[Node]) -> Checked {
+        for operand in all {
+            let operand = self.check(operand)?;
+            if !matches!(operand, Type::Bool | Type::Unknown) {
+                return Err(format!("and, or cannot be applied to {}", operand.name()));
+            }
+        }
+        Ok(Type::Bool)
+    }
+
+    fn binary(&mut self, operator: Operator, left: &Node, right: &Node) -> Checked {
+        use Operator::*;
+        let pattern = right;
+        let (l, r) = (self.check(left)?, self.check(right)?);
+        let both = |kind: Type| l == kind && r == kind;
+        let numbers = l.is_number() && r.is_number();
+        let promoted = if both(Type::Int) { Type::Int } else { Type::Float };
+        let timely = |t: &Type| t.is_number() || matches!(t, Type::Time | Type::Duration);
+        let mixes = l == Type::Time && r == Type::Duration || l == Type::Duration && r == Type::Time;
+        let checked = match operator {
+            Equal | NotEqual => l.comparable(&r).then_some(Type::Bool),
+            Less | LessOrEqual | Greater | GreaterOrEqual => {
+                let same = numbers || both(Type::Text) || both(Type::Time) || both(Type::Duration);
+                (same || maybe(&l, &r, |t| timely(t) || *t == Type::Text)).then_some(Type::Bool)
+            }
+            Add if numbers => Some(promoted),
+            Add if both(Type::Text) => Some(Type::Text),
+            Add if mixes => Some(Type::Time),
+            Add if both(Type::Duration) => Some(Type::Duration),
+            Add => maybe(&l, &r, |t| timely(t) || *t == Type::Text).then_some(Type::Unknown),
+            Subtract if numbers => Some(promoted),
+            Subtract if both(Type::Time) || both(Type::Duration) => Some(Type::Duration),
+            Subtract if l == Type::Time && r == Type::Duration => Some(Type::Time),
+            Subtract => maybe(&l, &r, timely).then_some(Type::Unknown),
+            Multiply if numbers => Some(promoted),
+            Multiply if timely(&l) && timely(&r) && !mixes && !both(Type::Time) => Some(Type::Duration),
+            Multiply => maybe(&l, &r, |t| timely(t) && *t != Type::Time).then_some(Type::Unknown),
+            Divide | Power => (numbers || maybe(&l, &r, Type::is_number)).then_some(Type::Float),
+            Modulo => (both(Type::Int) || maybe(&l, &r, |t| *t == Type::Int)).then_some(Type::Int),
+            Range => {
+                let integers = both(Type::Int) || maybe(&l, &r, |t| *t == Type::Int);
+                integers.then(|| Type::List(Box::new(Type::Int)))
+            }
+            In => self.within(&l, &r).then_some(Type::Bool),
+            Matches => {
+                if let Node::Text(expression) = pattern
+                    && search(expression).is_none()
+                {
+                    return Err(format!("{expression} is not a valid regular expression"));
+                }
+                (both(Type::Text)
+                    || l == Type::Bytes && r == Type::Text
+                    || maybe(&l, &r, |t| *t == Type::Text))
+                .then_some(Type::Bool)
+            }
+            Contains | StartsWith | EndsWith => {
+                (both(Type::Text) || maybe(&l, &r, |t| *t == Type::Text)).then_some(Type::Bool)
+            }
+            Coalesce => Some(match (&l, &r) {
+                (Type::Nil, other) | (other, Type::Nil) => other.clone(),
+                (l, r) if l == r => l.clone(),
+                _ => Type::Unknown,
+            }),
+            And | Or | Pipe => Some(Type::Unknown),
+        };
+        checked.ok_or_else(|| format!("{operator:?} cannot be applied to {} and {}", l.name(), r.name()))
+    }
+
+    fn within(&self, needle: &Type, hay: &Type) -> bool {
+        match hay {
+            Type::Map => matches!(needle, Type::Text | Type::Unknown),
+            hay if hay.is_list() => needle.comparable(&hay.element()),
+            Type::Text => needle.is_unknown(),
+            Type::Unknown => true,
+            _ => false,
+        }
+    }
+
+    fn choice(&mut self, condition: &Node, yes: &Node, no: &Node) -> Checked {
+        let condition = self.check(condition)?;
+        if !matches!(condition, Type::Bool | Type::Unknown) {
+            return Err(format!("{} is used as a condition", condition.name()));
+        }
+        Ok(match (self.check(yes)?, self.check(no)?) {
+            (Type::Nil, other) | (other, Type::Nil) => other,
+            (yes, no) if yes == no => yes,
+            _ => Type::Unknown,
+        })
+    }
+
+    fn member(&mut self, base: &Node, property: &Node) -> Checked {
+        if *base == Node::Name("$env".into()) {
+            self.check(property)?;
+            return Ok(match property {
+                Node::Text(name) => self.name(name),
+                _ => Type::Unknown,
+            });
+        }
+        let (base, property) = (self.check(base)?, self.check(property)?);
+        match &base {
+            Type::Unknown => Ok(Type::Unknown),
+            Type::Map if matches!(property, Type::Text | Type::Unknown) => Ok(Type::Unknown),
+            list if list.is_list() && matches!(property, Type::Int | Type::Unknown) => Ok(base.element()),
+            _ => Err(format!("{} has no element for {}", base.name(), property.name())),
+        }
+    }
+
+    fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Checked {
+        let base = self.check(base)?;
+        if !(base.is_unknown() || base.is_list() || base == Type::Text) {
+            return Err(format!("{} cannot be sliced", base.name()));
+        }
+        for bound in [from, to].into_iter().flatten() {
+            let bound = self.check(bound)?;
+            if !matches!(bound, Type::Int | Type::Unknown) {
+                return Err(format!("{} cannot bound a slice", bound.name()));
+            }
+        }
+        Ok(base)
+    }
+
+    fn types(&mut self, nodes: &[Node]) -> Result<Vec<Type>, String> {
+        nodes.iter().map(|node| self.check(node)).collect()
+    }
+
+    fn call(&mut self, name: &str, arguments: &[Node]) -> Checked {
+        let given = self.types(arguments)?;
+        let (wanted, result): (&[Type], Type) = match name {
+            "with" => (&[Type::Text], Type::Bool),
+            "fact" => (&[Type::Text], Type::Unknown),
+            "semver" => (&[Type::Text, Type::Text], Type::Bool),
+            "include" => {
+                return match given.as_slice() {
+                    [Type::List(_) | Type::Unknown, _] => Ok(Type::Bool),
+                    [first, _] => {
+                        Err(format!("include takes lists from facts, not {}; use in", first.name()))
+                    }
+                    _ => Err("include takes a list and a value".into()),
+                };
+            }
+            _ => match self.functions.iter().find(|f| f.name == name) {
+                Some(function) if function.takes_argument => (&[Type::Text], Type::Map),
+                Some(_) => (&[], Type::Map),
+                None if VARIABLES.contains(&name) => return Err(format!("{name} is not a function")),
+                None => return Ok(Type::Unknown),
+            },
+        };
+        let fits = |(given, wanted): (&Type, &Type)| given == wanted || given.is_unknown();
+        if given.len() != wanted.len() || !given.iter().zip(wanted).all(fits) {
+            return Err(format!("{name} takes {} text arguments", wanted.len()));
+        }
+        Ok(result)
+    }
+
+    fn method(&mut self, base: &Node, name: &str, arguments: &[Node]) -> Checked {
+        let base = self.check(base)?;
+        self.types(arguments)?;
+        let of_time = METHODS.iter().any(|(owner, known)| *known == name && base.name() == *owner);
+        match base {
+            Type::Unknown | Type::Map => Ok(Type::Unknown),
+            _ if of_time => Ok(Type::Unknown),
+            other => Err(format!("{} has no method {name}", other.name())),
+        }
+    }
+
+    fn pointer(&self, name: &str) -> Checked {
+        match (name, self.elements.last()) {
+            ("", Some(element)) => Ok(element.clone()),
+            ("index", Some(_)) => Ok(Type::Int),
+            ("acc", Some(_)) => Ok(Type::Unknown),
+            _ => Err(format!("#{name} means nothing here")),
+        }
+    }
+
+    fn declaration(&mut self, name: &str, value: &Node, body: &Node) -> Checked {
+        let taken = is_environment(name, self.functions)
+            || builtin::find(name).is_some()
+            || self.variables.iter().any(|(n, _)| n == name);
+        if taken {
+            return Err(format!("{name} cannot be declared again"));
+        }
+        let value = self.check(value)?;
+        self.variables.push((name.into(), value));
+        let body = self.check(body);
+        self.variables.pop();
+        body
+    }
+
+    fn builtin(&mut self, name: &str, arguments: &[Node]) -> Checked {
+        let Some(builtin) = builtin::find(name) else { return Err(format!("{name} is not known")) };
+        if builtin.predicate.is_some() {
+            return self.with_predicate(name, arguments);
+        }
+        let given = self.types(arguments)?;
+        builtin_type(name, &given).ok_or_else(|| {
+            format!("{name} cannot take {}", given.iter().map(Type::name).collect::<Vec<_>>().join(", "))
+        })
+    }
+
+    fn with_predicate(&mut self, name: &str, arguments: &[Node]) -> Checked {
+        let [collection, rest @ ..] = arguments else { return Err(format!("{name} takes a list")) };
+        let collection = self.check(collection)?;
+        if !collection.is_list() && !collection.is_unknown() {
+            return Err(format!("{name} takes only lists, not {}", collection.name()));
+        }
+        let element = collection.element();
+        let predicate = match rest {
+            [predicate, more @ ..] => {
+                self.elements.push(element.clone());
+                let predicate = self.check(predicate);
+                self.elements.pop();
+                self.types(more)?;
+                Some(predicate?)
+            }
+            [] => None,
+        };
+        let boolean = !matches!(name, "map" | "sum" | "groupBy" | "sortBy" | "reduce");
+        if let Some(predicate) =
+            predicate.as_ref().filter(|p| boolean && !matches!(p, Type::Bool | Type::Unknown))
+        {
+            return Err(format!("the predicate of {name} gives {}", predicate.name()));
+        }
+        Ok(match name {
+            "all" | "none" | "any" | "one" => Type::Bool,
+            "filter" | "sortBy" => Type::List(Box::new(element)),
+            "map" => Type::List(Box::new(predicate.unwrap_or(Type::Unknown))),
+            "count" | "findIndex" | "findLastIndex" => Type::Int,
+            "find" | "findLast" => element,
+            "sum" => predicate.unwrap_or(element),
+            "reduce" => predicate.unwrap_or(Type::Unknown),
+            _ => Type::Unknown,
+        })
+    }
+}
+
+/// The type a builtin gives, or nothing if it does not take the arguments.
+fn builtin_type(name: &str, given: &[Type]) -> Option<Type> {
+    let text = |t: &Type| matches!(t, Type::Text | Type::Unknown);
+    let int = |t: &Type| matches!(t, Type::Int | Type::Unknown);
+    let number = |t: &Type| t.is_number() || t.is_unknown();
+    let list = |t: &Type| t.is_list() || t.is_unknown();
+    let map = |t: &Type| matches!(t, Type::Map | Type::Unknown);
+    let any_list = || Type::List(Box::new(Type::Unknown));
+    let (ok, result) = match (name, given) {
+        ("len", [a]) => (list(a) || map(a) || text(a), Type::Int),
+        ("type" | "string", [_]) => (true, Type::Text),
+        ("toJSON", [_]) => (true, Type::Text),
+        ("abs", [a]) => (number(a), a.clone()),
+        ("ceil" | "floor" | "round", [a]) => (number(a), Type::Float),
+        ("int", [a]) => (number(a) || text(a), Type::Int),
+        ("float", [a]) => (number(a) || text(a), Type::Float),
+        ("trim" | "trimPrefix" | "trimSuffix", [_] | [_, _]) => (given.iter().all(text), Type::Text),
+        ("upper" | "lower" | "toBase64" | "fromBase64", [a]) => (text(a), Type::Text),
+        ("fromJSON", [a]) => (text(a), Type::Unknown),
+        ("split" | "splitAfter", [a, b]) => (text(a) && text(b), Type::Strings),
+        ("split" | "splitAfter", [a, b, n]) => (text(a) && text(b) && int(n), Type::Strings),
+        ("replace", [a, b, c]) => (text(a) && text(b) && text(c), Type::Text),
+        ("replace", [a, b, c, n]) => (text(a) && text(b) && text(c) && int(n), Type::Text),
+        ("repeat", [a, n]) => (text(a) && int(n), Type::Text),
+        ("join", [a]) => (list(a), Type::Text),
+        ("join", [a, b]) => (list(a) && text(b), Type::Text),
+        ("indexOf" | "lastIndexOf", [a, b]) => (text(a) && text(b), Type::Int),
+        ("hasPrefix" | "hasSuffix", [a, b]) => (text(a) && text(b), Type::Bool),
+        ("max" | "min", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Unknown),
+        ("mean" | "median", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Float),
+        ("now", []) => (true, Type::Time),
+        ("duration", [a]) => (text(a), Type::Duration),
+        ("date", [_, ..]) => (given.iter().all(text), Type::Time),
+        ("first" | "last", [a]) => (list(a), a.element()),
+        ("get", [a, key]) => (
+            match a {
+                Type::Unknown => true,
+                Type::Map => text(key),
+                a => a.is_list() && int(key),
+            },
+            a.element(),
+        ),
+        ("take", [a, n]) => (list(a) && int(n), any_list()),
+        ("keys" | "values" | "toPairs", [a]) => (map(a), any_list()),
+        ("fromPairs", [a]) => (list(a), Type::Map),
+        ("reverse" | "uniq" | "flatten" | "sort", [a]) => (list(a), any_list()),
+        ("sort", [a, order]) => (list(a) && text(order), any_list()),
+        ("concat", [_, ..]) => (given.iter().all(list), any_list()),
+        ("bitnot", [a]) => (int(a), Type::Int),
+        (bits, [a, b]) if bits.starts_with("bit") => (int(a) && int(b), Type::Int),
+        _ => return None,
+    };
+    ok.then_some(result)
+}

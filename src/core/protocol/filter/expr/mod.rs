@@ -1,0 +1,72 @@
+//! The language of compound filters (spec 01 §8): expr-lang 1.17 as far as
+//! fleets use it.
+//!
+//! Text becomes tokens (`lexer`), a tree (`parser`, `ast`), is checked with
+//! the types that are known beforehand (`check`), and run against a node
+//! (`eval`, `builtin`, `value`). `semver` is the version constraint function.
+//!
+//! Our own engine and not the `expr-lang` crate: that one has no types before
+//! run time, so `1`, `with(1)` or `include(classes, "x")` would be errors on
+//! other nodes at another moment than here, and one integer type for floats.
+//! Expressions come from requests: depth, steps and memory are bounded.
+
+mod ast;
+mod builtin;
+mod check;
+mod eval;
+mod lexer;
+mod math;
+mod parser;
+mod semver;
+mod text;
+mod value;
+
+use super::{DataFunction, NodeView};
+use ast::Node;
+
+pub use semver::semver_matches;
+pub use value::Value;
+
+/// Longest expression, in bytes.
+pub const MAX_LENGTH: usize = 16 * 1024;
+
+/// Why an expression gives no answer. Either way the node does not match.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExprError {
+    /// It is not an expression, or one that can never be true or false.
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    /// It failed on this node.
+    #[error("it fails when run: {0}")]
+    Run(String),
+}
+
+/// An expression that compiles and whose result can be a boolean.
+#[derive(Debug, Clone)]
+pub struct Expression {
+    root: Node,
+}
+
+impl Expression {
+    /// Compiles `text` for a node with these data plugins. Names that are not
+    /// known are allowed; they are nil when run.
+    pub fn compile(text: &str, functions: &[DataFunction]) -> Result<Expression, ExprError> {
+        if text.len() > MAX_LENGTH {
+            return Err(ExprError::Compile(format!("it is longer than {MAX_LENGTH} bytes")));
+        }
+        let known = |name: &str| check::is_environment(name, functions);
+        let root = parser::parse(text, &known).map_err(ExprError::Compile)?;
+        check::check_boolean(&root, functions).map_err(ExprError::Compile)?;
+        Ok(Expression { root })
+    }
+
+    /// The answer on a node. Nil counts as false; any other value that is no
+    /// boolean is an error.
+    pub fn evaluate(&self, node: &NodeView<'_>) -> Result<bool, ExprError> {
+        match eval::run(&self.root, node).map_err(ExprError::Run)? {
+            Value::Nil => Ok(false),
+            Value::Bool(truth) => Ok(truth),
+            other => Err(ExprError::Run(format!("the result is {} and not a boolean", other.type_name()))),
+        }
+    }
+}
