@@ -146,7 +146,7 @@ fn a_renewed_ca_certificate_serves_beside_the_expired_one() {
 fn more_certificates_than_a_chain_has_are_not_looked_at() {
     let root = authority("Root", 1, None);
     let good = leaf("good", 3, &root);
-    let many = vec![root.der.clone(); super::trust::MAX_CHAIN + 1];
+    let many = vec![root.der.clone(); super::chain::MAX_CHAIN + 1];
     let verdict = trust(&root.pem, "").verify(&good, &many, now(), Usage::Client);
     assert_eq!(verdict, Err(ChainError::TooLong));
 }

@@ -68,6 +68,38 @@ fn a_changed_certificate_is_never_believed() {
     assert_eq!(verifier.remembered_signers(), 0);
 }
 
+#[test]
+fn a_changed_request_is_never_believed() {
+    let vectors = super::tests::vectors("go-made-v1.json");
+    let trust = Trust::from_pem(vectors["pki"]["ca_pem"].as_str().unwrap().as_bytes(), None).unwrap();
+    let verifier = RequestVerifier::new(
+        Arc::new(SharedTrust::new(trust)),
+        NameList::new([r"\.mcollective$"]),
+        NameList::default(),
+    );
+    let now = vectors["time"].as_i64().unwrap();
+    let case = &vectors["requests"][0];
+    let good = SecureRequest::decode(case["secure_request_json"].as_str().unwrap().as_bytes()).unwrap();
+    verifier.verify(&good, now).unwrap();
+    bolero::check!().with_iterations(2000).with_type::<(u8, u16, u8)>().for_each(|(part, at, value)| {
+        let mut changed = good.clone();
+        let text = match part % 3 {
+            0 => &mut changed.message,
+            1 => &mut changed.signature,
+            _ => &mut changed.pubcert,
+        };
+        let mut bytes = std::mem::take(text).into_bytes();
+        let index = usize::from(*at) % bytes.len();
+        bytes[index] = *value;
+        *text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Ok(request) = verifier.verify(&changed, now) {
+            // White space in PEM, line ends in base64: the same bytes said otherwise.
+            assert_eq!(changed.message, good.message);
+            assert_eq!(request.caller().as_str(), "choria=bob.mcollective");
+        }
+    });
+}
+
 const REQUEST: &str = concat!(
     r#"{"protocol":"choria:request:1","message":"x","envelope":{"requestid":"#,
     r#""0123456789abcdef0123456789abcdef","senderid":"c","callerid":"choria=bob.mcollective","#,
