@@ -68,8 +68,9 @@ pub struct AuditLog {
     mode: String,
     group: String,
     /// Lines of one process never mix; those of several are kept apart by
-    /// being appended in one write.
-    writing: Mutex<()>,
+    /// being appended in one write. Whether the last write may have left part
+    /// of a line, as on a full disk.
+    torn: Mutex<bool>,
 }
 
 impl AuditLog {
@@ -81,7 +82,7 @@ impl AuditLog {
             path: PathBuf::from(&config.rpcaudit_logfile),
             mode: config.rpcaudit_logfile_mode.clone(),
             group: config.rpcaudit_logfile_group.clone(),
-            writing: Mutex::new(()),
+            torn: Mutex::new(false),
         })
     }
 
@@ -107,15 +108,27 @@ impl AuditLog {
         }
         let mode = parse_mode(&self.mode)?;
         let group = self.group_id()?;
-        let line = line(record, now);
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.append(line.as_bytes(), mode, group)
-            .map_err(|source| AuditError::File { path: self.path.clone(), source })
+        let mut line = line(record, now);
+        let mut torn = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        if *torn {
+            line.insert(0, '\n');
+        }
+        let written = self.open(mode, group).and_then(|mut file| {
+            *torn = true;
+            file.write_all(line.as_bytes())
+        });
+        match written {
+            Ok(()) => {
+                *torn = false;
+                Ok(())
+            }
+            Err(source) => Err(AuditError::File { path: self.path.clone(), source }),
+        }
     }
 
-    fn append(&self, line: &[u8], mode: u32, group: Option<u32>) -> io::Result<()> {
+    fn open(&self, mode: u32, group: Option<u32>) -> io::Result<File> {
         let is_new = !self.path.exists();
-        let mut file = OpenOptions::new().append(true).create(true).mode(mode).open(&self.path)?;
+        let file = OpenOptions::new().append(true).create(true).mode(mode).open(&self.path)?;
         if is_new {
             // The umask has its say in `open`; the setting is the whole mode.
             file.set_permissions(std::fs::Permissions::from_mode(mode))?;
@@ -125,7 +138,7 @@ impl AuditLog {
         {
             change_group(&file, group)?;
         }
-        file.write_all(line)
+        Ok(file)
     }
 
     fn group_id(&self) -> Result<Option<u32>, AuditError> {

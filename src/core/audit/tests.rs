@@ -83,6 +83,22 @@ fn what_cannot_be_written_is_told() {
 }
 
 #[test]
+fn a_line_cut_short_does_not_spoil_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = log(dir.path(), "");
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let path = std::mem::replace(&mut log.path, "/dev/full".into());
+    assert!(matches!(log.record(&RECORD, now), Err(AuditError::File { .. })));
+    log.path = path;
+    fs::write(log.path(), "{\"timesta").unwrap();
+    log.record(&RECORD, now).unwrap();
+    log.record(&RECORD, now).unwrap();
+    let lines: Vec<String> = read(&log).lines().map(str::to_string).collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().skip(1).all(|line| serde_json::from_str::<Value>(line).is_ok()));
+}
+
+#[test]
 fn modes_have_the_bases_of_the_original() {
     for (text, mode) in [
         ("0600", Some(0o600)),

@@ -100,10 +100,9 @@ impl Policy {
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             return;
         }
-        let mut words = line.split_whitespace();
-        if line.starts_with("policy") && (words.next(), words.next()) == (Some("policy"), Some("default")) {
+        if let Some(word) = default_word(line) {
             // Any word but "allow" denies.
-            self.default = Some(words.next() == Some("allow"));
+            self.default = Some(word == "allow");
             return;
         }
         match Rule::parse(number, line) {
@@ -167,6 +166,9 @@ impl Rule {
             "deny" => false,
             _ => return Err("begins with neither allow, deny nor policy default, skipped".into()),
         };
+        if columns.first() == Some(&"") {
+            return Err("begins with a tab, skipped".into());
+        }
         if columns.last() == Some(&"") {
             return Err("ends with a tab, so its classes match nothing, skipped".into());
         }
@@ -276,6 +278,21 @@ impl ClassItem {
             }
         }
     }
+}
+
+/// The word of a `policy default WORD` line: letters, digits and `_`, whatever
+/// follows.
+fn default_word(line: &str) -> Option<&str> {
+    let after = |text: &'_ str, word: &str| -> Option<usize> {
+        let rest = text.strip_prefix(word)?;
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let skipped = text.len() - rest.len();
+        (skipped > word.len()).then_some(skipped)
+    };
+    let rest = line.get(after(line, "policy")?..)?;
+    let rest = rest.get(after(rest, "default")?..)?;
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    rest.get(..end).filter(|word| !word.is_empty())
 }
 
 /// `!x`, a lone `not`, `and` or `or`, or anything in parentheses.

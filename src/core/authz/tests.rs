@@ -137,6 +137,23 @@ fn a_changed_policy_counts_at_the_next_request() {
 }
 
 #[test]
+fn lines_are_rules_only_when_they_begin_as_one() {
+    let decide = |text: &str| {
+        let policy = policy::Policy::parse(text);
+        let request = AuthzRequest { caller: "choria=bob", agent: "a", action: "b" };
+        let verdict = policy.decide(&request, &Default::default(), Some(&[]), &Facts::default(), false);
+        (verdict.outcome, verdict.line, policy.problems().len())
+    };
+    let rule = "allow\t*\t*\t*\t*\n";
+    assert_eq!(decide(rule), (Outcome::AllowRule, 1, 0));
+    assert_eq!(decide(&format!("\t{rule}")), (Outcome::DefaultDeny, 0, 1));
+    assert_eq!(decide("policy default allow\npolicy default\n"), (Outcome::DefaultAllow, 0, 1));
+    assert_eq!(decide("policy default allow-all\n"), (Outcome::DefaultAllow, 0, 0));
+    assert_eq!(decide("policydefault allow\npolicy defaultallow\n"), (Outcome::DefaultDeny, 0, 2));
+    assert_eq!(decide("deny\tx\t*\t*\t*\n\n# c\nallow\tchoria=bob\tb\t*\t*\n").1, 4);
+}
+
+#[test]
 fn an_agent_name_is_no_path() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("policies")).unwrap();

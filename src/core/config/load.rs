@@ -1,11 +1,13 @@
 //! Finding files and reading them in order (spec 03 §§1.1–1.4).
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::lines::{Entry, Lines, MAX_BYTES, parse_lines, parse_toml};
 use super::table::{KEYS, Settings};
-use super::{Config, ConfigError, Environment, Fixed, Origin, Raw, Role, System, Warning, known, normalise};
+use super::{
+    Config, ConfigError, Environment, Fixed, Kind, Origin, Raw, Role, System, Warning, known, normalise,
+};
 use crate::core::files::read_bounded;
 
 /// Most files read from `plugin.d`.
@@ -127,7 +129,7 @@ impl<'a> Loading<'a> {
     /// settings, `.conf` files are never opened, and all are skipped for files
     /// below the home directory, each without a word.
     fn drop_ins(&mut self, dir: &Path) -> Result<(), ConfigError> {
-        let listing = match std::fs::read_dir(dir) {
+        let listing = match fs::read_dir(dir) {
             Ok(listing) => listing,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(ConfigError::Unreadable { path: dir.to_path_buf(), source }),
@@ -156,7 +158,8 @@ impl<'a> Loading<'a> {
         dirs.reverse();
         for path in dirs.into_iter().map(|dir| dir.join("choria.conf")).filter(|path| path.is_file()) {
             // The main file may itself be called choria.conf.
-            if !self.config.files.contains(&path) {
+            let same = |other: &PathBuf| fs::canonicalize(other).ok() == fs::canonicalize(&path).ok();
+            if !self.config.files.iter().any(same) {
                 self.file(&path, "")?;
             }
         }
@@ -193,7 +196,12 @@ impl<'a> Loading<'a> {
             Origin::File { path, line } => (path.clone(), *line),
             other => (PathBuf::from(other.to_string()), 0),
         };
-        match (KEYS.iter().find(|row| row.name == key), self.config.settings.slot(key)) {
+        let row = KEYS.iter().find(|row| row.name == key);
+        let is_list = row.is_some_and(|row| row.kind == Kind::CommaList);
+        if is_list && value.items(',').iter().any(String::is_empty) {
+            self.warn(&file, line, format!("{key} has an empty item, ignored"));
+        }
+        match (row, self.config.settings.slot(key)) {
             (Some(row), Some(slot)) => {
                 if let Err(source) = row.assign(slot, &value, self.home.as_deref()) {
                     if row.is_strict() {

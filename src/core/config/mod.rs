@@ -195,6 +195,16 @@ impl Config {
         self.settings.peek(key).map(|slot| slot.show())
     }
 
+    /// Certificate names that are clients of a broker under `by-name`
+    /// permissions: `plugin.choria.network.client_certnames`, or else the
+    /// callers servers accept.
+    pub fn client_certnames(&self) -> &[String] {
+        match self.choria_network_client_certnames.as_slice() {
+            [] => &self.choria_security_certname_whitelist,
+            names => names,
+        }
+    }
+
     /// Sets `key` as a line of a file would, for command line options.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::values::{Raw, ValueError, parse_bool, parse_configured_duration, show_duration, split_list};
+use super::values::{Raw, ValueError, parse_bool, parse_configured_duration, show_duration};
 
 /// Which personality reads a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,15 @@ impl Key {
     /// Whether the value is never shown.
     pub fn is_secret(&self) -> bool {
         self.flags.contains(&Flag::Secret)
+    }
+
+    /// The default as [`Slot::show`] writes it: `action_policy` is a title.
+    #[cfg(test)]
+    pub(super) fn default_as_shown(&self) -> String {
+        match self.kind {
+            Kind::Title => format!("A{}", self.default.trim_start_matches('a')),
+            _ => self.default.to_string(),
+        }
     }
 
     pub(super) fn is_strict(&self) -> bool {
@@ -182,10 +191,9 @@ impl Slot for Vec<String> {
                 Raw::List(lines) => self.extend(lines.iter().cloned()),
             },
             _ => {
-                *self = match raw {
-                    Raw::Text(text) => split_list(text, ','),
-                    Raw::List(items) => items.clone(),
-                }
+                // The original keeps empty items: after a comma too many in
+                // `certname_whitelist` every certificate is a client.
+                *self = raw.items(',').into_iter().filter(|item| !item.is_empty()).collect();
             }
         }
         Ok(())

@@ -209,7 +209,7 @@ impl std::fmt::Debug for Settings {
         let mut out = f.debug_map();
         for key in KEYS {
             let value = self.peek(key.name).map(|slot| slot.show()).unwrap_or_default();
-            if value != key.default {
+            if !value.eq_ignore_ascii_case(key.default) {
                 out.entry(&key.name, &super::explain::redacted(key.name, key.is_secret(), &value));
             }
         }

@@ -56,8 +56,7 @@ impl Raw {
     }
 }
 
-/// Splits at `separator` and trims each item. Empty items stay, as in the
-/// original: in a list of names an empty expression matches everything.
+/// Splits at `separator` and trims each item. Empty items stay.
 pub fn split_list(text: &str, separator: char) -> Vec<String> {
     text.split(separator).map(|item| item.trim().to_string()).collect()
 }

@@ -26,13 +26,14 @@ pub struct Ca {
 }
 
 impl Ca {
-    /// Makes a CA called `name` in `dir`, which is created (0700) if need be,
+    /// Makes a CA called `name` in `dir`, which is created (0755: nodes read `ca.pem` and
+    /// `crl.pem` there) if need be,
     /// with an empty revocation list.
     ///
     /// # Errors
     /// [`PkiError::Exists`] when there is one already.
     pub fn create(dir: &Path, name: &str, now_unix: i64) -> Result<Ca, PkiError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("issued")).map_err(at(dir))?;
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir.join("issued")).map_err(at(dir))?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();

@@ -7,8 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
-    SanType,
+    CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    RsaKeySize, SanType,
 };
 use zeroize::Zeroizing;
 
@@ -120,7 +120,12 @@ impl Ca {
         params.subject_alt_names = alt_names(&name, options)?;
         params.not_before = date!(now_unix - BACKDATED);
         params.not_after = date!(now_unix + i64::from(options.days) * 86_400);
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        if kind != Kind::Broker {
+            // RSA key exchange of TLS before 1.2 is gone; some verifiers still ask.
+            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+        }
         params.extended_key_usages = purposes(kind == Kind::Broker);
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial.clone());

@@ -108,3 +108,16 @@ fn names_that_would_leave_the_directory_are_refused() {
         assert!(matches!(refused, Err(PkiError::Name(_))), "{name:?}");
     }
 }
+
+#[test]
+fn a_ca_past_its_time_vouches_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::create(dir.path(), "Test CA", NOW).unwrap();
+    let late = NOW + i64::from(CA_DAYS) * 86_400;
+    let issued = ca.issue(Kind::Client, "bob", &Options::default(), late - 60).unwrap();
+    let leaf = pem::certificates(issued.certificate_pem.as_bytes()).unwrap().remove(0);
+    let validity = trust(&ca).verify(&leaf, &[], late - 1, Usage::Client).unwrap();
+    assert_eq!(validity.not_after, late, "no longer than the CA");
+    let refused = trust(&ca).verify(&leaf, &[], late + 1, Usage::Client);
+    assert_eq!(refused, Err(ChainError::Expired("its issuer")));
+}

@@ -58,11 +58,12 @@ impl Certificate {
         })
     }
 
-    /// Common name and DNS names: any of them may be a caller's name. An alt
+    /// Common name and DNS names, each once: any of them may be a caller's name. An alt
     /// name does not replace the common name; wildcards are literal text.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let common = Some(self.common_name.as_str()).filter(|name| !name.is_empty());
-        common.into_iter().chain(self.dns_names.iter().map(String::as_str))
+        let others = self.dns_names.iter().map(String::as_str).filter(move |name| Some(*name) != common);
+        common.into_iter().chain(others)
     }
 }
 

@@ -54,7 +54,7 @@ impl Credentials {
             _ => None,
         };
         let tls = CertifiedKey::from_der(chain, key, provider).map_err(|e| {
-            of_key(format!("does not go with the certificate {}: {e}", files.certificate.display()))
+            of_key(format!("cannot be used with the certificate {}: {e}", files.certificate.display()))
         })?;
         Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new) })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::trust::ChainError;
+use super::ChainError;
 
 /// What ends the start of a process, or a reload.
 #[derive(Debug, Error)]
@@ -36,7 +36,7 @@ pub enum SecurityError {
         reason: String,
     },
     /// The key signs, but not what protocol version 1 needs.
-    #[error("the private key {} is not RSA: protocol version 1 signs with RSA keys only", .0.display())]
+    #[error("the private key {} is not RSA of 2048 to 8192 bits, which protocol version 1 signs with", .0.display())]
     NotRsa(PathBuf),
     /// The key refused to sign.
     #[error("the private key could not sign the request")]

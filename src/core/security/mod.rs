@@ -14,6 +14,7 @@
 
 mod caller;
 mod certificate;
+mod chain;
 mod credentials;
 pub mod crl;
 mod error;
@@ -27,15 +28,22 @@ mod trust;
 mod verifier;
 
 #[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
+mod provider_tests;
+#[cfg(test)]
 mod tests;
 
 pub use caller::CallerId;
 pub use certificate::{Certificate, expiry_warning};
+pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
 pub use error::{Refusal, SecurityError};
 pub use name_list::NameList;
 pub use paths::Files;
 pub use provider::Provider;
 pub use signer::Signer;
-pub use trust::{ChainError, SharedTrust, Trust, Usage, Validity};
+pub use trust::{SharedTrust, Trust};
 pub use verifier::{RequestVerifier, Verified};

@@ -1,11 +1,11 @@
 //! Lists of regular expressions that name certificates (spec 01 §9).
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
+
+use crate::core::protocol::filter::search;
 
 /// Most entries of one list; more are left out with a warning.
 const MAX_ENTRIES: usize = 1_000;
-/// Memory one compiled expression may take, in bytes.
-const MAX_COMPILED: usize = 1 << 20;
 
 /// Which certificate names belong to a group, such as the callers a server
 /// accepts.
@@ -30,9 +30,9 @@ impl NameList {
                 list.problems.push(format!("more than {MAX_ENTRIES} entries, the rest is ignored"));
                 break;
             }
-            match RegexBuilder::new(without_slashes(entry)).size_limit(MAX_COMPILED).build() {
-                Ok(regex) => list.entries.push(regex),
-                Err(_) => list.problems.push(format!("{entry:?} is not a regular expression, ignored")),
+            match search(without_slashes(entry)) {
+                Some(regex) => list.entries.push(regex),
+                None => list.problems.push(format!("{entry:?} is not a regular expression, ignored")),
             }
         }
         list

@@ -82,15 +82,19 @@ impl Provider {
             files,
             warnings,
         };
-        provider.look_for_trouble();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        provider.warnings.extend(provider.trouble(now));
         Ok(provider)
     }
 
-    fn look_for_trouble(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    /// What an administrator should know at `now` (unix seconds), after a
+    /// reload or once a day: expiry, revocation lists past their time, who can
+    /// read the key, settings that match nothing.
+    pub fn trouble(&self, now: i64) -> Vec<String> {
         let mut warnings = Vec::new();
         warnings.extend(permission_warning(&self.files.key));
-        let certificate = &self.credentials.get().certificate;
+        let credentials = self.credentials.get();
+        let certificate = &credentials.certificate;
         if !certificate.names().any(|name| name == self.certname) {
             let names: Vec<_> = certificate.names().take(5).collect();
             warnings.push(format!(
@@ -113,7 +117,7 @@ impl Provider {
             let told = list.problems().iter().map(|text| format!("plugin.choria.security.{key}: {text}"));
             warnings.extend(told);
         }
-        self.warnings.extend(warnings);
+        warnings
     }
 
     /// As what this process runs.

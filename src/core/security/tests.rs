@@ -223,3 +223,91 @@ fn name_lists_match_as_the_original() {
         assert_eq!(list.matches(case["name"].as_str().unwrap()), case["match"].as_bool().unwrap(), "{case}");
     }
 }
+
+/// Texts of all transports anywhere in a captured file.
+fn transports(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if text.starts_with("{\"protocol\":\"choria:transport:1\"") => {
+            found.push(text.clone());
+        }
+        Value::Array(values) => values.iter().for_each(|value| transports(value, found)),
+        Value::Object(values) => values.values().for_each(|value| transports(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn captured_requests_verify_unless_their_caller_was_refused() {
+    let verifier = verifier(vectors("captured/pki.json")["ca"].as_str().unwrap());
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/captured");
+    let (mut accepted, mut refused) = (0, Vec::new());
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(content) = serde_json::from_slice(&std::fs::read(&path).unwrap()) else { continue };
+        let mut texts = Vec::new();
+        transports(&content, &mut texts);
+        let file = path.file_stem().unwrap().to_string_lossy().into_owned();
+        for text in texts {
+            let transport = Transport::decode(text.as_bytes()).unwrap();
+            let Ok(secure) = SecureRequest::decode(&transport.data) else { continue };
+            let made = crate::core::protocol::v1::Request::decode(secure.message.as_bytes()).unwrap();
+            match verifier.verify(&secure, made.envelope.time) {
+                Ok(request) => {
+                    assert!(!request.privileged());
+                    accepted += 1;
+                }
+                Err(refusal) => refused.push((file.clone(), refusal)),
+            }
+        }
+    }
+    eprintln!("captured requests: {accepted} verify, {} do not", refused.len());
+    assert!(accepted > 100, "{accepted}");
+    for (file, refusal) in &refused {
+        // Nodes publish registration data as requests, which brokers' adapters
+        // read and no server would run.
+        let node = file == "registration" && matches!(refusal, Refusal::NotListed { .. });
+        let caller = matches!(refusal, Refusal::NotListed { .. } | Refusal::Name { .. });
+        assert!(node || (file == "refused_callers" && caller), "{file}: {refusal}");
+    }
+}
+
+/// PKCS#1 v1.5 signatures have no randomness: what we sign is what the
+/// original signed.
+#[test]
+fn requests_are_signed_byte_for_byte_as_by_the_original() {
+    let vectors = vectors("go-made-v1.json");
+    let dir = tempfile::tempdir().unwrap();
+    let crypto = tls::crypto(&[], &[], &mut Vec::new()).unwrap();
+    let mut signers = Vec::new();
+    for (name, identity) in vectors["pki"]["identities"].as_object().unwrap() {
+        let path = |end: &str| dir.path().join(format!("{name}{end}"));
+        let files = Files { certificate: path(".pem"), key: path(".key"), ca: path(".ca"), crl: None };
+        std::fs::write(&files.certificate, identity["cert_pem"].as_str().unwrap()).unwrap();
+        std::fs::write(&files.key, identity["key_pem"].as_str().unwrap()).unwrap();
+        // TLS takes no RSA key below 2048 bits.
+        match Credentials::read(&files, &crypto) {
+            Err(e) => assert_eq!(name, "bob_rsa1024", "{e}"),
+            Ok(credentials) => {
+                let other = ["bob_p256", "bob_p384_pkcs8", "bob_ed25519"].contains(&name.as_str());
+                assert_eq!(credentials.rsa.is_none(), other, "{name}");
+                let shared = Arc::new(credentials::SharedCredentials::new(credentials));
+                signers.push((identity["cert_pem"].as_str().unwrap(), Signer::new(shared, files.key)));
+            }
+        }
+    }
+    let mut signed = 0;
+    for case in vectors["requests"].as_array().unwrap().iter().filter(|c| c["expect"]["valid"] == true) {
+        let transport = Transport::decode(case["transport_json"].as_str().unwrap().as_bytes()).unwrap();
+        let theirs = SecureRequest::decode(&transport.data).unwrap();
+        let request = crate::core::protocol::v1::Request::decode(theirs.message.as_bytes()).unwrap();
+        let Some((_, signer)) = signers.iter().find(|(cert, _)| *cert == theirs.pubcert) else { continue };
+        // Some vectors are valid requests in a form no program would choose.
+        let (true, Ok(ours)) = (request.encode() == theirs.message, signer.sign(&request)) else { continue };
+        if theirs.signature.len() == ours.signature.len() {
+            assert_eq!(ours, theirs, "{}", case["name"]);
+            signed += 1;
+        }
+    }
+    eprintln!("signed as by the original: {signed}");
+    assert!(signed > 50, "{signed}");
+}

@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{
     CryptoProvider, SupportedKxGroup, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
     verify_tls13_signature,
@@ -113,7 +113,7 @@ pub(super) fn client(
 ) -> Result<Arc<ClientConfig>, SecurityError> {
     let algorithms = crypto.signature_verification_algorithms;
     let verifier = PeerVerifier { trust, algorithms, names_by_common_name };
-    let config = ClientConfig::builder_with_provider(crypto)
+    let mut config = ClientConfig::builder_with_provider(crypto)
         .with_protocol_versions(VERSIONS)
         .map_err(library)?
         // "dangerous" is what the library calls every verifier of one's own;
@@ -121,6 +121,9 @@ pub(super) fn client(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(OwnCertificate(credentials)));
+    // A resumed session would not look at the broker's certificate again, nor
+    // at a revocation list read meanwhile.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

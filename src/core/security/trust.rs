@@ -7,130 +7,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use thiserror::Error;
 use webpki::{
-    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, RevocationOptions, RevocationOptionsBuilder,
-    UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
+    EndEntityCert, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+    anchor_from_trusted_cert,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::chain::{ITS_ISSUER, MAX_CHAIN, chain_error, check_purpose};
 use super::crl::RevocationLists;
-use super::{Certificate, SecurityError, pem};
+use super::{Certificate, ChainError, SecurityError, Usage, Validity, pem};
 use crate::core::files::read_bounded;
 
 /// Largest CA file, in bytes.
 const MAX_CA_BYTES: u64 = 4 << 20;
-/// Most certificates one peer may send; longer chains do not occur.
-pub const MAX_CHAIN: usize = 16;
-
-/// Why a chain is not believed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ChainError {
-    /// Not a certificate.
-    #[error("it cannot be read")]
-    Unreadable,
-    /// No path to a CA certificate of ours.
-    #[error("it is not issued by a certificate of the CA file")]
-    UnknownIssuer,
-    /// Some certificate of the path is past its time.
-    #[error("{0} has expired")]
-    Expired(&'static str),
-    /// Some certificate of the path is before its time.
-    #[error("{0} is not valid yet")]
-    NotYetValid(&'static str),
-    /// The issuer has revoked it, or an intermediate.
-    #[error("it has been revoked")]
-    Revoked,
-    /// Extended key usage says something else.
-    #[error("its extended key usage does not allow {0}")]
-    Purpose(&'static str),
-    /// More certificates than any chain has.
-    #[error("it comes with more than {MAX_CHAIN} certificates")]
-    TooLong,
-    /// Everything else the path builder refuses.
-    #[error("{0}")]
-    Other(String),
-}
-
-/// What a certificate is to be good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
-    /// Calling and connecting: `clientAuth`.
-    Client,
-    /// Being connected to: `serverAuth`.
-    Server,
-}
-
-impl Usage {
-    fn name(self) -> &'static str {
-        match self {
-            Usage::Client => "client authentication",
-            Usage::Server => "server authentication",
-        }
-    }
-}
-
-const ANY: &[usize] = &[2, 5, 29, 37, 0];
-const SERVER_AUTH: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3, 1];
-const CLIENT_AUTH: &[usize] = &[1, 3, 6, 1, 5, 5, 7, 3, 2];
-
-impl ExtendedKeyUsageValidator for Usage {
-    /// No extension, the wanted purpose, or the "any" purpose, which the path
-    /// builder's own rule does not know but Go does.
-    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
-        let wanted = if *self == Usage::Client { CLIENT_AUTH } else { SERVER_AUTH };
-        let mut none = true;
-        for purpose in purposes {
-            none = false;
-            let purpose = purpose?.to_decoded_oid();
-            if purpose == wanted || purpose == ANY {
-                return Ok(());
-            }
-        }
-        // The context variant of this error cannot be made outside the crate.
-        #[allow(deprecated)]
-        if none { Ok(()) } else { Err(webpki::Error::RequiredEkuNotFound) }
-    }
-}
-
-/// How long a chain that was believed stays believable: the overlap of its
-/// certificates, unix seconds, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    /// First second.
-    pub not_before: i64,
-    /// Last second.
-    pub not_after: i64,
-}
-
-impl Validity {
-    fn of(certificate: &Certificate) -> Validity {
-        Validity { not_before: certificate.not_before, not_after: certificate.not_after }
-    }
-
-    fn and(self, other: Validity) -> Validity {
-        Validity {
-            not_before: self.not_before.max(other.not_before),
-            not_after: self.not_after.min(other.not_after),
-        }
-    }
-
-    /// Whether `now` lies in it.
-    pub fn includes(&self, now: i64) -> bool {
-        (self.not_before..=self.not_after).contains(&now)
-    }
-
-    fn check(&self, now: i64, what: &'static str) -> Result<(), ChainError> {
-        if now < self.not_before {
-            Err(ChainError::NotYetValid(what))
-        } else if now > self.not_after {
-            Err(ChainError::Expired(what))
-        } else {
-            Ok(())
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Authority {
     der: CertificateDer<'static>,
@@ -315,8 +204,6 @@ impl Trust {
     }
 }
 
-const ITS_ISSUER: &str = "its issuer";
-
 /// Whether `issuer` signed `certificate` and is named as its issuer.
 fn issued(issuer: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> bool {
     let Ok((_, parsed)) = X509Certificate::from_der(issuer) else { return false };
@@ -329,19 +216,6 @@ fn issued(issuer: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> boo
         })
 }
 
-fn check_purpose(certificate: &X509Certificate<'_>, usage: Usage) -> Result<(), ChainError> {
-    let refused = ChainError::Purpose(usage.name());
-    match certificate.extended_key_usage() {
-        Err(_) => Err(refused),
-        Ok(None) => Ok(()),
-        Ok(Some(extension)) => {
-            let purposes = extension.value;
-            let wanted = if usage == Usage::Client { purposes.client_auth } else { purposes.server_auth };
-            if wanted || purposes.any { Ok(()) } else { Err(refused) }
-        }
-    }
-}
-
 /// The content of a DER sequence with a definite length; all of `der` when it
 /// is not one. Revocation lists hold the issuer name without its outer header.
 fn sequence_content(der: &[u8]) -> &[u8] {
@@ -351,22 +225,6 @@ fn sequence_content(der: &[u8]) -> &[u8] {
         None => 0,
     };
     der.get(header..).unwrap_or(der)
-}
-
-fn chain_error(error: webpki::Error, usage: Usage) -> ChainError {
-    use webpki::Error;
-    match error {
-        Error::UnknownIssuer => ChainError::UnknownIssuer,
-        Error::CertExpired { .. } => ChainError::Expired("it or a certificate of its chain"),
-        Error::InvalidCertValidity => ChainError::Expired(ITS_ISSUER),
-        Error::CertNotValidYet { .. } => ChainError::NotYetValid("it or a certificate of its chain"),
-        Error::CertRevoked => ChainError::Revoked,
-        #[allow(deprecated)]
-        Error::RequiredEkuNotFound => ChainError::Purpose(usage.name()),
-        Error::RequiredEkuNotFoundContext(_) => ChainError::Purpose(usage.name()),
-        Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => ChainError::Unreadable,
-        other => ChainError::Other(format!("its chain is refused: {other}")),
-    }
 }
 
 /// The [`Trust`] in force, replaced in one step when files change. Requests

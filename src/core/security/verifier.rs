@@ -238,3 +238,10 @@ impl Remembered {
         self.signers.insert(hash, (signer, self.clock));
     }
 }
+
+#[cfg(test)]
+impl RequestVerifier {
+    pub(super) fn remembered_signers(&self) -> usize {
+        self.lock().signers.len()
+    }
+}

@@ -1,0 +1,427 @@
+//! Providers on certificates made here: files, names, signing, TLS, reload.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls_pki_types::ServerName;
+
+use super::*;
+use crate::core::config::{Config, Fixed, Role};
+use crate::core::pki::{Ca, Kind, Options};
+use crate::core::protocol::v1::{Envelope, Request};
+
+/// Certificates are made and judged now: TLS asks the system for the time.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+struct Site {
+    dir: tempfile::TempDir,
+    ca: Ca,
+}
+
+impl Site {
+    fn new() -> Site {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Ca::create(&dir.path().join("ca"), "Site CA", now()).unwrap();
+        Site { dir, ca }
+    }
+
+    /// Issues `name` and returns the settings of the file provider for it.
+    fn issue(&self, kind: Kind, name: &str) -> String {
+        let options = Options { loopback: kind == Kind::Broker, ..Options::default() };
+        let issued = self.ca.issue(kind, name, &options, now()).unwrap();
+        let (certificate, key) = issued.write(&self.dir.path().join("out")).unwrap();
+        settings(&issued.name, &certificate, &key, &self.ca.certificate_file())
+    }
+
+    fn provider(&self, kind: Kind, name: &str) -> Provider {
+        let role = match kind {
+            Kind::Broker => Role::Broker,
+            Kind::Node => Role::Server,
+            Kind::Client => Role::Client,
+        };
+        provider(role, &self.issue(kind, name)).unwrap()
+    }
+}
+
+fn settings(name: &str, certificate: &Path, key: &Path, ca: &Path) -> String {
+    format!(
+        "identity = {name}\n\
+         plugin.security.provider = file\n\
+         plugin.security.file.certificate = {}\n\
+         plugin.security.file.key = {}\n\
+         plugin.security.file.ca = {}\n",
+        certificate.display(),
+        key.display(),
+        ca.display()
+    )
+}
+
+fn provider(role: Role, text: &str) -> Result<Provider, SecurityError> {
+    provider_in(role, text, &Fixed { euid: 0, ..Fixed::default() })
+}
+
+fn provider_in(role: Role, text: &str, env: &Fixed) -> Result<Provider, SecurityError> {
+    Provider::new(&Config::from_text(role, text).unwrap(), role, env)
+}
+
+fn request(caller: &CallerId) -> Request {
+    let envelope = Envelope {
+        requestid: crate::core::protocol::v1::new_request_id(),
+        senderid: "console.example.net".into(),
+        callerid: caller.to_string(),
+        collective: "mcollective".into(),
+        agent: "rpcutil".into(),
+        ttl: 60,
+        time: now(),
+        filter: Default::default(),
+    };
+    Request { message: "{}".into(), envelope }
+}
+
+#[test]
+fn a_signed_request_verifies_and_a_changed_one_does_not() {
+    let site = Site::new();
+    let (bob, node) = (site.provider(Kind::Client, "bob"), site.provider(Kind::Node, "n1.example.net"));
+    assert_eq!(bob.caller_id().as_str(), "choria=bob.mcollective");
+    let verifier = node.verifier().unwrap();
+    let signed = bob.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    let verified = verifier.verify(&signed, now()).unwrap();
+    assert_eq!((verified.certname(), verified.privileged()), ("bob.mcollective", false));
+    assert_eq!(verified.envelope.callerid, "choria=bob.mcollective");
+
+    let mut changed = signed.clone();
+    changed.message = changed.message.replace("rpcutil", "package");
+    assert_eq!(verifier.verify(&changed, now()).unwrap_err().kind(), "signature");
+    let expired = now() + 20 * 365 * 86_400;
+    assert_eq!(verifier.verify(&signed, expired).unwrap_err().kind(), "expired");
+    assert_eq!(verifier.verify(&signed, now() - 86_400 * 365).unwrap_err().kind(), "untrusted");
+
+    // A node is nobody who calls.
+    let from_node = node.signer().unwrap().sign(&request(node.caller_id())).unwrap();
+    assert_eq!(verifier.verify(&from_node, now()).unwrap_err().kind(), "not_listed");
+    let as_bob = node.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    assert_eq!(verifier.verify(&as_bob, now()).unwrap_err().kind(), "name");
+    let stranger = Site::new().provider(Kind::Client, "bob");
+    let forged = stranger.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    assert_eq!(verifier.verify(&forged, now()).unwrap_err().kind(), "untrusted");
+}
+
+#[test]
+fn our_defaults_escape_every_dot() {
+    let site = Site::new();
+    let verifier = site.provider(Kind::Node, "n1").verifier().unwrap();
+    for (name, privileged) in [("aaa.privileged.mcollective", true), ("aaa.privilegedXmcollective", false)] {
+        let signer = site.provider(Kind::Client, name);
+        let caller = CallerId::parse("up=bob").unwrap();
+        let signed = signer.signer().unwrap().sign(&request(&caller)).unwrap();
+        match verifier.verify(&signed, now()) {
+            Ok(request) => assert!(privileged && request.privileged()),
+            Err(refusal) => assert!(!privileged, "{refusal}"),
+        }
+    }
+}
+
+#[test]
+fn keys_other_than_rsa_neither_sign_nor_verify() {
+    let site = Site::new();
+    let broker = site.provider(Kind::Broker, "b1.mcollective");
+    assert!(matches!(broker.signer(), Err(SecurityError::NotRsa(_))));
+    let bob = site.provider(Kind::Client, "bob");
+    let mut signed = bob.signer().unwrap().sign(&request(broker.caller_id())).unwrap();
+    signed.pubcert = fs::read_to_string(&broker.files().certificate).unwrap();
+    assert_eq!(bob.verifier().unwrap().verify(&signed, now()).unwrap_err().kind(), "not_rsa");
+}
+
+#[test]
+fn a_revocation_counts_after_a_reload_for_requests_and_handshakes() {
+    let site = Site::new();
+    let (bob, broker) = (site.provider(Kind::Client, "bob"), site.provider(Kind::Broker, "b1"));
+    let verifier = broker.verifier().unwrap();
+    let signed = bob.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    let (client, server) = (bob.client_tls().unwrap(), broker.server_tls().unwrap());
+    verifier.verify(&signed, now()).unwrap();
+    handshake(&client, &server, "localhost").unwrap();
+
+    site.ca.revoke("bob.mcollective", now()).unwrap();
+    verifier.verify(&signed, now()).unwrap();
+    broker.reload().unwrap();
+    assert_eq!(verifier.verify(&signed, now()).unwrap_err().kind(), "revoked");
+    let refused = handshake(&client, &server, "localhost").unwrap_err();
+    assert!(refused.contains("Revoked"), "{refused}");
+
+    // A broken file leaves everything as it was.
+    fs::write(site.ca.crl_file(), "").unwrap();
+    assert!(matches!(broker.reload(), Err(SecurityError::File { what: "revocation list", .. })));
+    assert_eq!(verifier.verify(&signed, now()).unwrap_err().kind(), "revoked");
+}
+
+#[test]
+fn a_start_on_bad_files_is_refused() {
+    let site = Site::new();
+    let text = site.issue(Kind::Node, "n1");
+    let with = |key: &str, path: PathBuf| format!("{text}{key} = {}\n", path.display());
+    let file = |name: &str, content: &str| {
+        let path = site.dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    };
+    let (empty, garbage) = (file("empty", ""), file("garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n"));
+    let other = site.issue(Kind::Node, "n2");
+    let other_key = other.lines().find_map(|line| line.strip_prefix("plugin.security.file.key = ")).unwrap();
+    for (key, path) in [
+        ("plugin.security.file.ca", empty.clone()),
+        ("plugin.security.file.ca", garbage.clone()),
+        ("plugin.security.file.ca", PathBuf::from("/nowhere")),
+        ("plugin.security.file.certificate", empty.clone()),
+        ("plugin.security.file.certificate", garbage.clone()),
+        ("plugin.security.file.key", empty.clone()),
+        ("plugin.security.file.key", PathBuf::from(other_key)),
+        ("plugin.security.crl", empty.clone()),
+        ("plugin.security.crl", garbage),
+        ("plugin.security.crl", PathBuf::from("/nowhere")),
+    ] {
+        let refused = provider(Role::Server, &with(key, path.clone()));
+        assert!(matches!(refused, Err(SecurityError::File { .. })), "{key} {path:?}: {refused:?}");
+    }
+    let unset = provider(Role::Server, "plugin.security.provider = file\n");
+    assert!(matches!(unset, Err(SecurityError::Setting { setting: "plugin.security.file.ca", .. })));
+    for unsupported in ["choria", "pkcs11", "certmanager"] {
+        let refused =
+            provider(Role::Server, &format!("identity = x\nplugin.security.provider = {unsupported}\n"));
+        assert!(matches!(refused, Err(SecurityError::Provider(_))));
+    }
+    let bad_name = provider(Role::Server, "identity = ../x\n");
+    assert!(matches!(bad_name, Err(SecurityError::Certname(_))));
+}
+
+#[test]
+fn certificate_names_follow_the_role() {
+    let config = |provider: &str, role| {
+        Config::from_text(role, &format!("identity = n1\nplugin.security.provider = {provider}\n")).unwrap()
+    };
+    let env = |euid| Fixed { euid, ..Fixed::default() };
+    let bob = |euid| env(euid).with_var("USER", "bob");
+    for (provider, role, env, chosen, expected) in [
+        ("puppet", Role::Server, bob(0), None, Some("n1")),
+        ("puppet", Role::Client, bob(0), None, Some("bob.mcollective")),
+        ("puppet", Role::Client, env(1000), None, None),
+        ("puppet", Role::Client, bob(1000).with_var("MCOLLECTIVE_CERTNAME", "x"), None, Some("x")),
+        ("puppet", Role::Client, bob(1000).with_var("MCOLLECTIVE_CERTNAME", "x"), Some("y"), Some("y")),
+        ("puppet", Role::Server, bob(0).with_var("MCOLLECTIVE_CERTNAME", "x"), None, Some("x")),
+        // The original calls this server bob.mcollective.
+        ("file", Role::Server, bob(1000), None, Some("n1")),
+        ("file", Role::Broker, bob(1000), None, Some("n1")),
+        ("file", Role::Client, bob(1000), None, Some("bob.mcollective")),
+        ("file", Role::Client, bob(0), None, Some("n1")),
+        ("file", Role::Client, env(1000), None, Some("n1")),
+        ("file", Role::Client, bob(1000).with_var("MCOLLECTIVE_CERTNAME", "x"), Some("y"), Some("x")),
+        ("file", Role::Client, bob(1000), Some("y"), Some("y")),
+    ] {
+        let name = paths::certname(&config(provider, role), role, &env, chosen);
+        assert_eq!(name.ok().as_deref(), expected, "{provider} {role:?} {env:?} {chosen:?}");
+    }
+}
+
+#[test]
+fn puppet_files_are_where_puppet_keeps_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let ssldir = dir.path();
+    fs::create_dir(ssldir.join("certs")).unwrap();
+    let files =
+        |text: &str, env: &Fixed| paths::files(&Config::from_text(Role::Server, text).unwrap(), env, "n1");
+    let configured = format!("plugin.choria.ssldir = {}\n", ssldir.display());
+    let found = files(&configured, &Fixed::default()).unwrap();
+    assert_eq!(found.certificate, ssldir.join("certs/n1.pem"));
+    assert_eq!(found.key, ssldir.join("private_keys/n1.pem"));
+    assert_eq!((found.ca, found.crl), (ssldir.join("certs/ca.pem"), None));
+    fs::write(ssldir.join("crl.pem"), "").unwrap();
+    assert_eq!(files(&configured, &Fixed::default()).unwrap().crl, Some(ssldir.join("crl.pem")));
+
+    let home = Fixed::default().with_var("HOME", "/home/bob");
+    assert_eq!(files("", &home).unwrap().ca, Path::new("/home/bob/.puppetlabs/etc/puppet/ssl/certs/ca.pem"));
+    let mut root = Fixed { euid: 0, ..home };
+    assert!(matches!(files("", &root), Err(SecurityError::Setting { setting: "plugin.choria.ssldir", .. })));
+    root.puppet.insert("ssldir".into(), "/etc/puppetlabs/puppet/ssl".into());
+    assert_eq!(files("", &root).unwrap().ca, Path::new("/etc/puppetlabs/puppet/ssl/certs/ca.pem"));
+}
+
+#[test]
+fn trouble_is_told_at_start() {
+    let site = Site::new();
+    let text = site.issue(Kind::Node, "n1");
+    assert_eq!(provider(Role::Server, &text).unwrap().warnings(), [""; 0]);
+    let key = provider(Role::Server, &text).unwrap().files().key.clone();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!(
+        "{text}identity = other\n\
+         plugin.choria.security.certname_whitelist = [,\\.mcollective$\n\
+         plugin.security.cipher_suites = TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_RSA_WITH_RC4_128_SHA\n\
+         plugin.security.ecc_curves = CurveP521,CurveP384\n"
+    );
+    let warnings = provider(Role::Server, &text).unwrap().warnings().join("\n");
+    for part in [
+        "may be read by every user",
+        "names n1, not other",
+        "is not a regular expression",
+        "TLS_RSA_WITH_RC4_128_SHA is not supported",
+        "CurveP521 is not supported",
+    ] {
+        assert!(warnings.contains(part), "{part} in {warnings}");
+    }
+    let nothing = provider(Role::Server, &format!("{text}plugin.security.ecc_curves = CurveP521\n"));
+    assert!(matches!(nothing, Err(SecurityError::Tls { setting: "ecc_curves" })));
+}
+
+/// Runs a handshake in memory; `Err` is what either side says.
+fn handshake(
+    client: &Arc<ClientConfig>,
+    server: &Arc<ServerConfig>,
+    name: &'static str,
+) -> Result<ServerConnection, String> {
+    let mut client = ClientConnection::new(client.clone(), ServerName::try_from(name).unwrap())
+        .map_err(|e| e.to_string())?;
+    let mut server = ServerConnection::new(server.clone()).map_err(|e| e.to_string())?;
+    for _ in 0..10 {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).map_err(|e| e.to_string())?;
+        }
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).map_err(|e| e.to_string())?;
+            server.process_new_packets().map_err(|e| format!("server: {e:?}"))?;
+        }
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).map_err(|e| e.to_string())?;
+        }
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).map_err(|e| e.to_string())?;
+            client.process_new_packets().map_err(|e| format!("client: {e:?}"))?;
+        }
+    }
+    assert!(!client.is_handshaking() && !server.is_handshaking());
+    Ok(server)
+}
+
+#[test]
+fn both_sides_of_a_connection_prove_who_they_are() {
+    let site = Site::new();
+    let broker = site.provider(Kind::Broker, "broker.example.net");
+    let node = site.provider(Kind::Node, "n1.example.net");
+    let (client, server) = (node.client_tls().unwrap(), broker.server_tls().unwrap());
+    let connection = handshake(&client, &server, "broker.example.net").unwrap();
+    let leaf = connection.peer_certificates().unwrap().first().unwrap().clone();
+    assert_eq!(Certificate::parse(&leaf).unwrap().common_name, "n1.example.net");
+    assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+    handshake(&client, &server, "127.0.0.1").unwrap();
+    handshake(&client, &server, "::1").unwrap();
+
+    let refused = handshake(&client, &server, "other.example.net").unwrap_err();
+    assert!(refused.contains("NotValidForName"), "{refused}");
+    // A node's certificate does not make it a broker.
+    let as_broker = node.server_tls().unwrap();
+    let refused = handshake(&client, &as_broker, "n1.example.net").unwrap_err();
+    assert!(refused.contains("client: InvalidCertificate"), "{refused}");
+    // Somebody else's CA, on either side.
+    let stranger = Site::new();
+    let (their_client, their_server) = (
+        stranger.provider(Kind::Node, "n1.example.net").client_tls().unwrap(),
+        stranger.provider(Kind::Broker, "broker.example.net").server_tls().unwrap(),
+    );
+    assert!(handshake(&client, &their_server, "broker.example.net").unwrap_err().contains("UnknownIssuer"));
+    assert!(handshake(&their_client, &server, "broker.example.net").unwrap_err().starts_with("client"));
+}
+
+#[test]
+fn a_peer_without_certificate_is_let_through_and_known_to_have_none() {
+    let site = Site::new();
+    let broker = site.provider(Kind::Broker, "b1");
+    let roots = pem::certificates(site.ca.certificate_pem().as_bytes()).unwrap();
+    let mut store = rustls::RootCertStore::empty();
+    store.add(roots[0].clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    let server = broker.server_tls().unwrap();
+    let connection = handshake(&Arc::new(client), &server, "localhost").unwrap();
+    assert!(connection.peer_certificates().is_none());
+    assert_eq!(connection.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+}
+
+#[test]
+fn puppets_old_certificates_are_known_by_their_common_name() {
+    let site = Site::new();
+    // As `puppet cert` made them: a common name and nothing else.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Puppet.Example.net");
+    let ca_key = fs::read_to_string(site.ca.dir().join("ca-key.pem")).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(
+        site.ca.certificate_pem(),
+        rcgen::KeyPair::from_pem(&ca_key).unwrap(),
+    )
+    .unwrap();
+    let certificate = params.signed_by(&key, &issuer).unwrap().pem();
+    let (cert_file, key_file) = (site.dir.path().join("old.pem"), site.dir.path().join("old-key.pem"));
+    fs::write(&cert_file, certificate).unwrap();
+    fs::write(&key_file, key.serialize_pem()).unwrap();
+    let text = settings("puppet", &cert_file, &key_file, &site.ca.certificate_file());
+    let server = provider(Role::Broker, &text).unwrap().server_tls().unwrap();
+
+    let strict = site.issue(Kind::Node, "n1");
+    let legacy = format!("{strict}plugin.security.support_legacy_certificates = true\n");
+    let client = |text: &str| provider(Role::Server, text).unwrap().client_tls().unwrap();
+    handshake(&client(&legacy), &server, "puppet.example.net").unwrap();
+    let refused = handshake(&client(&legacy), &server, "other.example.net").unwrap_err();
+    assert!(refused.contains("NotValidForName"), "{refused}");
+    let refused = handshake(&client(&strict), &server, "puppet.example.net").unwrap_err();
+    assert!(refused.contains("NotValidForName"), "{refused}");
+}
+
+#[test]
+fn configured_suites_and_curves_are_the_ones_used() {
+    let site = Site::new();
+    let broker = site.provider(Kind::Broker, "b1");
+    let text = site.issue(Kind::Node, "n1");
+    let text = format!(
+        "{text}plugin.security.cipher_suites = TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\n\
+         plugin.security.ecc_curves = CurveP384\n"
+    );
+    let client = provider(Role::Server, &text).unwrap().client_tls().unwrap();
+    let connection = handshake(&client, &broker.server_tls().unwrap(), "localhost").unwrap();
+    let group = connection.negotiated_key_exchange_group().unwrap().name();
+    assert_eq!(group, rustls::NamedGroup::secp384r1);
+    let suites = client.crypto_provider().cipher_suites.iter().filter(|suite| suite.tls13().is_none());
+    assert_eq!(
+        suites.map(|suite| suite.suite()).collect::<Vec<_>>(),
+        [rustls::CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]
+    );
+}
+
+#[test]
+fn a_repeated_caller_costs_one_signature() {
+    let site = Site::new();
+    let bob = site.provider(Kind::Client, "bob");
+    let verifier = bob.verifier().unwrap();
+    let signed = bob.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    let time = |count: u32| {
+        let start = std::time::Instant::now();
+        for _ in 0..count {
+            verifier.verify(&signed, now()).unwrap();
+        }
+        start.elapsed() / count
+    };
+    let (first, later) = (time(1), time(500));
+    eprintln!("first {first:?}, later {later:?}");
+    assert_eq!(verifier.remembered_signers(), 1);
+}
