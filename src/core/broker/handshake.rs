@@ -359,7 +359,7 @@ impl HandshakeRoom {
             Leave::Told { reason, counted, text } => {
                 guest.say(&frame::error_line(text));
                 if let Some(session) = guest.tls.as_mut() {
-                    session.close(&mut guest.unsent);
+                    session.close(&mut guest.cipher, &mut guest.unsent);
                 }
                 let _ = write_all(&mut guest.stream, &guest.unsent);
                 // unread input would turn the close into a reset that overtakes the error
@@ -404,7 +404,7 @@ impl Guest {
         match self.tls.as_mut() {
             None => self.unsent.extend_from_slice(line),
             // a session that cannot encrypt has been closed by the peer, which then hears nothing
-            Some(session) => drop(session.write(line, &mut self.unsent)),
+            Some(session) => drop(session.write(&mut self.cipher, line, &mut self.unsent)),
         }
     }
 

@@ -147,7 +147,7 @@ impl Outbound {
         (self.sent, self.queued, self.tail_sent, self.blocked_since) = (0, 0, 0, None);
     }
 
-    /// Sends as much as the socket takes.
+    /// Sends as much as the socket takes. `unread` is the link's ciphertext that is no whole record yet.
     ///
     /// # Errors
     /// [`WriteError`]; the connection cannot be used any more.
@@ -155,11 +155,12 @@ impl Outbound {
         &mut self,
         stream: &mut impl Write,
         tls: Option<&mut (dyn TlsSession + 'static)>,
+        unread: &mut [u8],
         scratch: &mut WriteScratch,
     ) -> Result<Flushed, WriteError> {
         match tls {
             None => self.flush_plain(stream),
-            Some(tls) => self.flush_tls(stream, tls, scratch),
+            Some(tls) => self.flush_tls(stream, tls, unread, scratch),
         }
     }
 
@@ -198,6 +199,7 @@ impl Outbound {
         &mut self,
         stream: &mut impl Write,
         tls: &mut (dyn TlsSession + 'static),
+        unread: &mut [u8],
         scratch: &mut WriteScratch,
     ) -> Result<Flushed, WriteError> {
         loop {
@@ -216,7 +218,7 @@ impl Outbound {
             }
             self.gather(&mut scratch.plain);
             scratch.cipher.clear();
-            tls.write(&scratch.plain, &mut scratch.cipher)?;
+            tls.write(unread, &scratch.plain, &mut scratch.cipher)?;
             self.sent_bytes(scratch.plain.len());
             let count = write_all(stream, &scratch.cipher)?;
             if let Some(left) = scratch.cipher.get(count..).filter(|left| !left.is_empty()) {
@@ -319,12 +321,12 @@ mod tests {
         ) -> Result<super::super::tls::Progress, rustls::Error> {
             Ok(super::super::tls::Progress::default())
         }
-        fn write(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
+        fn write(&mut self, _: &mut [u8], plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
             cipher.extend_from_slice(&(plain.len() as u32).to_be_bytes());
             cipher.extend_from_slice(plain);
             Ok(())
         }
-        fn close(&mut self, _: &mut Vec<u8>) {}
+        fn close(&mut self, _: &mut [u8], _: &mut Vec<u8>) {}
         fn is_handshaking(&self) -> bool {
             false
         }
@@ -374,7 +376,7 @@ mod tests {
             let mut session = Marked;
             loop {
                 let tls = with_tls.then_some(&mut session as &mut (dyn TlsSession + 'static));
-                if outbound.flush(&mut socket, tls, &mut scratch).unwrap() == Flushed::All {
+                if outbound.flush(&mut socket, tls, &mut [], &mut scratch).unwrap() == Flushed::All {
                     break;
                 }
                 prop_assert!(outbound.pending() > 0);

@@ -93,7 +93,7 @@ impl Shard {
         let Some(outbound) = link.outbound.as_mut() else { return };
         let before = outbound.pending();
         let tls = link.tls.as_deref_mut();
-        match outbound.flush(&mut link.stream, tls, &mut self.writing) {
+        match outbound.flush(&mut link.stream, tls, &mut link.cipher, &mut self.writing) {
             Ok(Flushed::All) => {
                 if let Some(outbound) = link.outbound.take() {
                     self.recycle(outbound);
@@ -153,10 +153,15 @@ impl Shard {
                 outbound.push(Item::Line(frame::error_line(text).into_boxed_slice()));
             }
             // best effort: a peer that does not read loses the last words
-            let flushed = outbound.flush(&mut link.stream, link.tls.as_deref_mut(), &mut self.writing);
+            let flushed = outbound.flush(
+                &mut link.stream,
+                link.tls.as_deref_mut(),
+                &mut link.cipher,
+                &mut self.writing,
+            );
             if let (Ok(Flushed::All), Some(tls)) = (flushed, link.tls.as_deref_mut()) {
                 let mut goodbye = Vec::new();
-                tls.close(&mut goodbye);
+                tls.close(&mut link.cipher, &mut goodbye);
                 let _ = write_all(&mut link.stream, &goodbye);
             }
             self.recycle(outbound);

@@ -37,14 +37,14 @@ pub trait TlsSession: Send {
         reply: &mut Vec<u8>,
     ) -> Result<Progress, rustls::Error>;
 
-    /// Encrypts into `cipher`.
+    /// Encrypts into `cipher`. `unread` is what the last [`read`](TlsSession::read) left.
     ///
     /// # Errors
     /// The session cannot send, before the handshake or after its keys are used up.
-    fn write(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error>;
+    fn write(&mut self, unread: &mut [u8], plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error>;
 
     /// Appends a close notification to `cipher`, if one can be sent.
-    fn close(&mut self, cipher: &mut Vec<u8>);
+    fn close(&mut self, unread: &mut [u8], cipher: &mut Vec<u8>);
 
     /// Whether the handshake is not complete.
     fn is_handshaking(&self) -> bool;
@@ -74,6 +74,8 @@ fn overhead(plain: usize) -> usize {
 pub struct Unbuffered {
     session: UnbufferedServerConnection,
     handshaking: bool,
+    /// After an error rustls must not be called again: it asserts that it is not.
+    failed: bool,
 }
 
 impl Unbuffered {
@@ -82,26 +84,108 @@ impl Unbuffered {
     /// # Errors
     /// The configuration cannot be used.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self { session: UnbufferedServerConnection::new(config)?, handshaking: true })
+        Ok(Self { session: UnbufferedServerConnection::new(config)?, handshaking: true, failed: false })
     }
 
-    /// Appends what rustls has queued, after an error: the alert that says why.
-    fn drain_alert(&mut self, reply: &mut Vec<u8>) {
-        // bounded: an alert is one record
-        for _ in 0..4 {
-            let UnbufferedStatus { state: Ok(state), .. } = self.session.process_tls_records(&mut []) else {
-                return;
-            };
+    /// Appends the alert that says why, which rustls has queued before it failed.
+    fn drain_alert(&mut self, unread: &mut [u8], reply: &mut Vec<u8>) {
+        if let Ok(ConnectionState::EncodeTlsData(mut alert)) = self.session.process_tls_records(unread).state
+        {
+            // without it the peer sees the close alone
+            let _ = encode(reply, |out| alert.encode(out));
+        }
+    }
+
+    fn read_records(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        reply: &mut Vec<u8>,
+    ) -> Result<Progress, rustls::Error> {
+        let mut progress = Progress::default();
+        let mut rest = incoming;
+        loop {
+            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(rest);
+            let mut done = false;
             match state {
-                ConnectionState::EncodeTlsData(mut data) => {
-                    if encode(reply, |out| data.encode(out)).is_err() {
-                        return;
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        plain.extend_from_slice(record.payload);
+                        discard += record.discard;
                     }
                 }
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                _ => return,
+                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(reply, |out| data.encode(out))?,
+                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+                Ok(ConnectionState::BlockedHandshake) => done = true,
+                Ok(ConnectionState::WriteTraffic(_)) => {
+                    self.handshaking = false;
+                    done = true;
+                }
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    progress.closed = true;
+                    done = true;
+                }
+                // early data is not enabled by any configuration of ours
+                Ok(_) => {
+                    return Err(rustls::Error::General("unexpected state of the TLS session".to_owned()));
+                }
+                Err(error) => {
+                    let unread = std::mem::take(&mut rest).get_mut(discard..).unwrap_or_default();
+                    self.drain_alert(unread, reply);
+                    return Err(error);
+                }
+            }
+            progress.used += discard;
+            rest = std::mem::take(&mut rest).get_mut(discard..).unwrap_or_default();
+            if done {
+                return Ok(progress);
             }
         }
+    }
+
+    fn encrypt_records(
+        &mut self,
+        unread: &mut [u8],
+        plain: &[u8],
+        cipher: &mut Vec<u8>,
+    ) -> Result<(), rustls::Error> {
+        // a key update to be answered may stand before the state that encrypts
+        for _ in 0..8 {
+            // rustls remembers where in the unread bytes half a handshake message lies,
+            // and panics when they are not there
+            let UnbufferedStatus { discard, state } = self.session.process_tls_records(unread);
+            if discard > 0 {
+                return Err(rustls::Error::General("the TLS session reads while it writes".to_owned()));
+            }
+            match state? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    return encrypt(cipher, plain.len() + overhead(plain.len()), |out| {
+                        traffic.encrypt(plain, out)
+                    });
+                }
+                ConnectionState::EncodeTlsData(mut data) => encode(cipher, |out| data.encode(out))?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => {}
+                _ => break,
+            }
+        }
+        Err(rustls::Error::General("the TLS session cannot send".to_owned()))
+    }
+
+    /// Calls rustls, once it has failed never again. A panic in there ends
+    /// one connection, not the thread that serves thousands.
+    fn guard<T>(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<T, rustls::Error>,
+    ) -> Result<T, rustls::Error> {
+        if self.failed {
+            return Err(rustls::Error::General("the TLS session has failed before".to_owned()));
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(self)))
+            .unwrap_or_else(|_| Err(rustls::Error::General("the TLS implementation failed".to_owned())));
+        self.failed = outcome.is_err();
+        outcome
     }
 }
 
@@ -162,72 +246,21 @@ impl TlsSession for Unbuffered {
         plain: &mut Vec<u8>,
         reply: &mut Vec<u8>,
     ) -> Result<Progress, rustls::Error> {
-        let mut progress = Progress::default();
-        let mut rest = incoming;
-        loop {
-            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(rest);
-            let mut done = false;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        plain.extend_from_slice(record.payload);
-                        discard += record.discard;
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(reply, |out| data.encode(out))?,
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::BlockedHandshake) => done = true,
-                Ok(ConnectionState::WriteTraffic(_)) => {
-                    self.handshaking = false;
-                    done = true;
-                }
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
-                    progress.closed = true;
-                    done = true;
-                }
-                // early data is not enabled by any configuration of ours
-                Ok(_) => {
-                    return Err(rustls::Error::General("unexpected state of the TLS session".to_owned()));
-                }
-                Err(error) => {
-                    self.drain_alert(reply);
-                    return Err(error);
-                }
-            }
-            progress.used += discard;
-            rest = std::mem::take(&mut rest).get_mut(discard..).unwrap_or_default();
-            if done {
-                return Ok(progress);
-            }
-        }
+        self.guard(|session| session.read_records(incoming, plain, reply))
     }
 
-    fn write(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        // a key update to be answered may stand before the state that encrypts
-        for _ in 0..8 {
-            let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut []);
-            match state? {
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    return encrypt(cipher, plain.len() + overhead(plain.len()), |out| {
-                        traffic.encrypt(plain, out)
-                    });
-                }
-                ConnectionState::EncodeTlsData(mut data) => encode(cipher, |out| data.encode(out))?,
-                ConnectionState::TransmitTlsData(data) => data.done(),
-                ConnectionState::PeerClosed => {}
-                _ => break,
-            }
-        }
-        Err(rustls::Error::General("the TLS session cannot send".to_owned()))
-    }
-
-    fn close(&mut self, cipher: &mut Vec<u8>) {
+    fn write(&mut self, unread: &mut [u8], plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
         if self.handshaking {
+            return Err(rustls::Error::HandshakeNotComplete);
+        }
+        self.guard(|session| session.encrypt_records(unread, plain, cipher))
+    }
+
+    fn close(&mut self, unread: &mut [u8], cipher: &mut Vec<u8>) {
+        if self.handshaking || self.failed {
             return;
         }
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
-            self.session.process_tls_records(&mut []).state
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.session.process_tls_records(unread).state
         {
             // best effort: the socket closes next
             let _ = encrypt(cipher, overhead(0), |out| traffic.queue_close_notify(out));
@@ -311,7 +344,7 @@ impl TlsSession for Buffered {
         Ok(progress)
     }
 
-    fn write(&mut self, plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
+    fn write(&mut self, _: &mut [u8], plain: &[u8], cipher: &mut Vec<u8>) -> Result<(), rustls::Error> {
         if self.session.is_handshaking() {
             return Err(rustls::Error::HandshakeNotComplete);
         }
@@ -320,7 +353,7 @@ impl TlsSession for Buffered {
         Ok(())
     }
 
-    fn close(&mut self, cipher: &mut Vec<u8>) {
+    fn close(&mut self, _: &mut [u8], cipher: &mut Vec<u8>) {
         if !self.session.is_handshaking() {
             self.session.send_close_notify();
             self.take_output(cipher);

@@ -1,6 +1,6 @@
 //! The running broker, seen from its sockets.
 
-mod kit;
+pub mod kit;
 mod limits;
 mod over_tls;
 mod plain;
