@@ -1,1 +1,143 @@
+use super::*;
+use crate::core::admission::PeerCertificate;
 
+fn certificate(name: &str) -> ConnectionFacts {
+    let mut facts = ConnectionFacts::new(Transport::Tls);
+    facts.remote = Some(([10, 1, 1, 1], 40000).into());
+    facts.certificate = Some(PeerCertificate::named(name, Vec::new()));
+    facts
+}
+
+fn by_name() -> X509Authenticator {
+    X509Authenticator::new(X509Options {
+        mode: X509Mode::ByName(ByName {
+            clients: NameTest::new(|name| name.ends_with(".mcollective")),
+            privileged: NameTest::new(|name| name.ends_with(".privileged.mcollective")),
+            collectives: vec!["mcollective".to_owned(), "uk".to_owned()],
+            registration_targets: vec!["mcollective.inventory".to_owned()],
+            ..Default::default()
+        }),
+        provisioning_password: Some(Secret::new("pp")),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn a_node_certificate_is_its_node_and_nothing_else() {
+    let grant = by_name().authenticate(&certificate("dev1.example.net")).unwrap();
+    assert_eq!((grant.account, grant.user.as_str()), (Account::Choria, "dev1.example.net"));
+    for (subject, may) in [
+        ("mcollective.node.dev1.example.net", true),
+        ("uk.node.dev1.example.net", true),
+        ("mcollective.node.dev2.example.net", false),
+        ("mcollective.node.>", false),
+        ("mcollective.broadcast.agent.puppet", true),
+        ("mcollective.broadcast.service.acme", false),
+        ("other.broadcast.agent.puppet", false),
+        ("*.reply.>", false),
+        ("mcollective.reply.>", false),
+        ("mcollective.>", false),
+        (">", false),
+        ("choria.lifecycle.>", false),
+        (&format!("mcollective.reply.{}.>", permissions::md5_hex("dev1.example.net")), true),
+        (&format!("mcollective.reply.{}.>", permissions::md5_hex("choria=dev1.example.net")), false),
+    ] {
+        assert_eq!(grant.subscribe.may_subscribe(subject.as_bytes(), None), may, "SUB {subject}");
+    }
+    for (subject, may) in [
+        ("mcollective.reply.0123.1", true),
+        ("mcollective.broadcast.agent.registration", true),
+        ("mcollective.inventory", true),
+        ("mcollective.submission.in.x", true),
+        ("choria.federation.uk.collective", true),
+        ("choria.lifecycle.event.startup.server", true),
+        ("choria.machine.transition", true),
+        ("mcollective.broadcast.agent.puppet", false),
+        ("mcollective.node.dev2.example.net", false),
+        ("choria.federation.uk.federation", false),
+    ] {
+        assert_eq!(grant.publish.may_publish(subject.as_bytes()), may, "PUB {subject}");
+    }
+}
+
+#[test]
+fn a_client_certificate_may_ask_and_hears_its_own_replies() {
+    for name in ["rip.mcollective", "aaa.privileged.mcollective"] {
+        let grant = by_name().authenticate(&certificate(name)).unwrap();
+        let caller = format!("choria={name}");
+        assert_eq!(grant.user, caller);
+        let own = permissions::md5_hex(&caller);
+        for (subject, may) in [
+            (format!("mcollective.reply.{own}.>"), true),
+            (format!("mcollective.reply.{own}.42"), true),
+            (format!("mcollective.reply.{}.>", permissions::sha256_hex(&caller)), true),
+            (format!("mcollective.reply.{}.>", permissions::md5_hex("choria=bob.mcollective")), false),
+            ("*.reply.>".to_owned(), false),
+            ("choria.lifecycle.event.>".to_owned(), true),
+            ("choria.machine.transition".to_owned(), true),
+            ("mcollective.node.dev1.example.net".to_owned(), false),
+        ] {
+            assert_eq!(grant.subscribe.may_subscribe(subject.as_bytes(), None), may, "SUB {subject}");
+        }
+        for (subject, may) in [
+            ("mcollective.broadcast.agent.puppet", true),
+            ("mcollective.broadcast.service.acme", true),
+            ("mcollective.node.dev1.example.net", true),
+            ("choria.federation.uk.federation", true),
+            ("$SYS.REQ.USER.INFO", true),
+            ("mcollective.reply.0123.1", false),
+            ("choria.lifecycle.event.startup.server", false),
+        ] {
+            assert_eq!(grant.publish.may_publish(subject.as_bytes()), may, "PUB {subject}");
+        }
+    }
+}
+
+#[test]
+fn names_that_would_be_patterns_are_refused() {
+    for name in ["*", ">", "a.*", "a.>", "a..b", "", "a b", "a\nb"] {
+        let refusal = by_name().authenticate(&certificate(name)).unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::BadCertificate, "{name:?}");
+    }
+}
+
+#[test]
+fn reasons_are_true() {
+    let open = X509Authenticator::new(X509Options::default());
+    let mut bare = ConnectionFacts::new(Transport::Tls);
+    assert_eq!(open.authenticate(&bare).unwrap_err().kind, RefusalKind::NoCertificate);
+    bare.options.auth_token = Secret::new("token");
+    assert_eq!(open.authenticate(&bare).unwrap_err().kind, RefusalKind::NoCertificate);
+    let mut with_token = certificate("a");
+    with_token.options.auth_token = Secret::new("token");
+    assert_eq!(open.authenticate(&with_token).unwrap_err().kind, RefusalKind::Token);
+    assert_eq!(
+        open.authenticate(&ConnectionFacts::new(Transport::Plaintext)).unwrap_err().kind,
+        RefusalKind::TlsRequired
+    );
+    let mut account = certificate("a");
+    account.options.wants_account = true;
+    assert_eq!(open.authenticate(&account).unwrap_err().kind, RefusalKind::Request);
+
+    let mut provisioner = certificate("p");
+    provisioner.options.user = PROVISIONER.to_owned();
+    assert_eq!(open.authenticate(&provisioner).unwrap_err().kind, RefusalKind::NotConfigured);
+    assert_eq!(by_name().authenticate(&provisioner).unwrap_err().kind, RefusalKind::Password);
+    provisioner.options.pass = Secret::new("pp");
+    assert_eq!(by_name().authenticate(&provisioner).unwrap().account, Account::Provisioning);
+    provisioner.certificate = None;
+    let refusal = by_name().authenticate(&provisioner).unwrap_err();
+    assert_eq!(refusal.kind, RefusalKind::NoCertificate);
+    assert!(!refusal.to_string().contains("pp\""));
+}
+
+#[test]
+fn denied_servers_and_open_plaintext() {
+    let mut options = X509Options { deny_servers: true, allow_plaintext: true, ..Default::default() };
+    options.mode = X509Mode::ByName(ByName { collectives: vec!["c".to_owned()], ..Default::default() });
+    let authenticator = X509Authenticator::new(options);
+    let grant = authenticator.authenticate(&certificate("node")).unwrap();
+    assert_eq!((&*grant.publish, &*grant.subscribe), (&Permission::nothing(), &Permission::nothing()));
+    let grant = authenticator.authenticate(&ConnectionFacts::new(Transport::Plaintext)).unwrap();
+    assert!(grant.publish.is_unrestricted());
+}

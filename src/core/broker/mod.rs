@@ -4,72 +4,41 @@
 //! storm of new connections cannot starve those that are in; order is kept
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
+//!
+//! A connection is born in [`acceptor`], let in by [`handshake`], and lives in
+//! one [`shard`]: a thread with an event loop that owns its [`link`]s. What a
+//! link says is read by [`session`], routed by [`publish`] and sent by
+//! [`output`]. The [`router`] knows subscriptions and no sockets; what is for
+//! another shard is handed over in batches ([`inbox`]).
 
+mod acceptor;
+mod account;
+mod close;
+mod handshake;
+mod inbox;
+mod index;
+mod link;
 mod options;
+mod outbound;
+mod output;
+mod publish;
+mod router;
+mod session;
+mod shard;
+mod shared;
+mod sid;
+mod start;
 mod stats;
-
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+mod subscriptions;
+mod timer;
+mod tls;
+mod trie;
+mod user_info;
+mod wire;
 
 pub use options::{BrokerError, Limits, Listener, Options};
+pub use start::Broker;
 pub use stats::{ConnectionInfo, Stats};
 
-use crate::core::admission::Authenticator;
-
-/// A running broker. Dropping it stops it as [`shutdown`](Broker::shutdown) does.
-pub struct Broker {
-    addresses: Vec<SocketAddr>,
-}
-
-impl Broker {
-    /// Starts threads and returns when all sockets listen.
-    ///
-    /// # Errors
-    /// [`BrokerError`] when the options contradict each other or an address cannot be bound.
-    pub fn start(options: Options) -> Result<Self, BrokerError> {
-        let _ = options;
-        Err(BrokerError::NoListener)
-    }
-
-    /// Addresses listened on, in the order of [`Options::listeners`].
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// The first address listened on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
-    }
-
-    /// Counters now.
-    pub fn stats(&self) -> Stats {
-        Stats::default()
-    }
-
-    /// What is known about up to `limit` connections, by ascending number.
-    pub fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
-        let _ = limit;
-        Vec::new()
-    }
-
-    /// Replaces certificate, rules and limits for connections made from now on;
-    /// limits apply to existing ones too. Existing connections stay.
-    pub fn reload(
-        &self,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        authenticator: Arc<dyn Authenticator>,
-        limits: Limits,
-    ) {
-        let _ = (tls, authenticator, limits);
-    }
-
-    /// Stops listening, tells clients, and closes connections spread over `duration`. Returns when all
-    /// are closed or the time is over; call [`shutdown`](Broker::shutdown) next.
-    pub fn lame_duck(&self, duration: Duration) {
-        let _ = duration;
-    }
-
-    /// Closes all sockets and joins the threads.
-    pub fn shutdown(self) {}
-}
+#[cfg(test)]
+mod tests;

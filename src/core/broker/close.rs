@@ -1,0 +1,63 @@
+//! Why a connection ends, what the peer is told, and what is counted.
+
+use std::borrow::Cow;
+
+/// A reason to close a link.
+#[derive(Debug, Clone)]
+pub enum Close {
+    /// The peer went.
+    ClientClosed,
+    /// The socket or TLS failed on reading.
+    Read(String),
+    /// The socket or TLS failed on writing.
+    Write(String),
+    /// The peer broke the protocol.
+    Protocol {
+        /// For the log.
+        reason: Cow<'static, str>,
+        /// Text of the `-ERR`, if any.
+        told: Option<&'static str>,
+    },
+    /// A second CONNECT was refused.
+    Refused(String),
+    /// Too much waits to be sent.
+    SlowPending,
+    /// A write was blocked too long.
+    SlowWrite,
+    /// Pings were not answered.
+    Stale,
+    /// The broker ends.
+    Shutdown,
+}
+
+impl Close {
+    /// Text of the `-ERR` before the close. A slow reader is told nothing (spec 04 §6.14).
+    pub fn told(&self) -> Option<&'static str> {
+        match self {
+            Self::Protocol { told, .. } => *told,
+            Self::Refused(_) => Some("Authorization Violation"),
+            Self::Stale => Some("Stale Connection"),
+            _ => None,
+        }
+    }
+
+    /// Whether what is queued should still be tried to send.
+    pub fn flushes(&self) -> bool {
+        matches!(self, Self::Protocol { .. } | Self::Refused(_) | Self::Stale | Self::Shutdown)
+    }
+
+    /// Reason in the words of connection reports.
+    pub fn reason(&self) -> Cow<'_, str> {
+        match self {
+            Self::ClientClosed => "Client Closed".into(),
+            Self::Read(error) => format!("Read Error: {error}").into(),
+            Self::Write(error) => format!("Write Error: {error}").into(),
+            Self::Protocol { reason, .. } => format!("Protocol Violation: {reason}").into(),
+            Self::Refused(reason) => format!("Authentication Failure: {reason}").into(),
+            Self::SlowPending => "Slow Consumer (Pending Bytes)".into(),
+            Self::SlowWrite => "Slow Consumer (Write Deadline)".into(),
+            Self::Stale => "Stale Connection".into(),
+            Self::Shutdown => "Server Shutdown".into(),
+        }
+    }
+}

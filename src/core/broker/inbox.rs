@@ -1,0 +1,60 @@
+//! Handing things to another thread: one batch, one lock, at most one wake.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use mio::Waker;
+
+/// The receiving end of a thread with an event loop.
+#[derive(Debug)]
+pub struct Inbox<T> {
+    waiting: Mutex<Vec<T>>,
+    /// Length of `waiting`, readable without the lock.
+    length: AtomicUsize,
+    waker: Waker,
+}
+
+impl<T> Inbox<T> {
+    /// An empty inbox whose waker belongs to the receiver's poll.
+    pub fn new(waker: Waker) -> Self {
+        Self { waiting: Mutex::new(Vec::new()), length: AtomicUsize::new(0), waker }
+    }
+
+    /// Hands a batch over and empties it. Order is kept.
+    pub fn send(&self, batch: &mut Vec<T>) {
+        if batch.is_empty() {
+            return;
+        }
+        let was_empty = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            let was_empty = waiting.is_empty();
+            if was_empty {
+                std::mem::swap(&mut *waiting, batch);
+            } else {
+                waiting.append(batch);
+            }
+            self.length.store(waiting.len(), Ordering::Relaxed);
+            was_empty
+        };
+        if was_empty && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "waking a broker thread failed");
+        }
+    }
+
+    /// Hands one thing over.
+    pub fn send_one(&self, item: T) {
+        self.send(&mut vec![item]);
+    }
+
+    /// Moves everything waiting into an empty vector of the receiver.
+    pub fn take(&self, into: &mut Vec<T>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *waiting, into);
+        self.length.store(waiting.len(), Ordering::Relaxed);
+    }
+
+    /// Things waiting, about.
+    pub fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+}

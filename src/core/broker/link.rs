@@ -1,0 +1,203 @@
+//! One established connection: its socket, its TLS state, and what it may do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use super::outbound::Outbound;
+use super::subscriptions::NONE;
+use super::tls::TlsSession;
+use crate::core::admission::{Account, Grant, Permission};
+use crate::core::nats::connect::ConnectOptions;
+
+/// A connection that has been let in, on its way to a shard.
+pub struct NewLink {
+    /// Number of the connection.
+    pub cid: u64,
+    /// Socket, registered nowhere.
+    pub stream: TcpStream,
+    /// TLS state, past its handshake.
+    pub tls: Option<Box<dyn TlsSession>>,
+    /// Peer address.
+    pub remote: SocketAddr,
+    /// Listener it came by.
+    pub listener: usize,
+    /// Nonce of its INFO.
+    pub nonce: Box<str>,
+    /// What CONNECT said.
+    pub options: ConnectOptions,
+    /// What it was given.
+    pub grant: Grant,
+    /// Plaintext behind CONNECT.
+    pub input: Vec<u8>,
+    /// Ciphertext that is no whole record yet.
+    pub cipher: Vec<u8>,
+    /// Bytes for the peer that the socket did not take yet: ciphertext on TLS links.
+    pub unsent: Vec<u8>,
+}
+
+/// What reports show of a link and nothing else needs.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// User name from the grant.
+    pub user: Box<str>,
+    /// Connection name.
+    pub name: Box<str>,
+    /// Client library.
+    pub lang: Box<str>,
+    /// Its version.
+    pub version: Box<str>,
+    /// Nonce of INFO, for a second CONNECT.
+    pub nonce: Box<str>,
+}
+
+/// Options of CONNECT that matter for every line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manners {
+    /// `+OK` after each line.
+    pub verbose: bool,
+    /// Check published subjects.
+    pub pedantic: bool,
+    /// Hears its own messages.
+    pub echo: bool,
+    /// Understands HMSG.
+    pub headers: bool,
+    /// Wants status 503.
+    pub no_responders: bool,
+    /// Understands INFO at any time.
+    pub infos: bool,
+}
+
+impl From<&ConnectOptions> for Manners {
+    fn from(options: &ConnectOptions) -> Self {
+        Self {
+            verbose: options.verbose,
+            pedantic: options.pedantic,
+            echo: options.echo,
+            headers: options.headers,
+            no_responders: options.no_responders,
+            infos: options.protocol >= 1,
+        }
+    }
+}
+
+/// Message counters of a link.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traffic {
+    /// Messages from the client.
+    pub in_msgs: u64,
+    /// Their payload bytes.
+    pub in_bytes: u64,
+    /// Messages to the client.
+    pub out_msgs: u64,
+    /// Their payload bytes.
+    pub out_bytes: u64,
+}
+
+/// See the module documentation. Times are on the shard's clock.
+pub struct Link {
+    /// Number of the connection.
+    pub cid: u64,
+    /// Socket.
+    pub stream: TcpStream,
+    /// TLS state.
+    pub tls: Option<Box<dyn TlsSession>>,
+    /// Account it is in.
+    pub account: Account,
+    /// What it may publish.
+    pub publish: Arc<Permission>,
+    /// What it may subscribe.
+    pub subscribe: Arc<Permission>,
+    /// Most subscriptions, if limited for this one.
+    pub max_subscriptions: Option<usize>,
+    /// How it wants to be treated.
+    pub manners: Manners,
+    /// Plaintext that is no whole line or message yet; owns nothing when empty.
+    pub input: Vec<u8>,
+    /// No progress before `input` holds this many bytes.
+    pub need: usize,
+    /// Ciphertext that is no whole record yet; owns nothing when empty.
+    pub cipher: Vec<u8>,
+    /// What waits to be sent.
+    pub outbound: Option<Box<Outbound>>,
+    /// First of its subscriptions.
+    pub subscriptions: u32,
+    /// Number of its subscriptions.
+    pub subscription_count: u32,
+    /// Counters.
+    pub traffic: Traffic,
+    /// When it was admitted.
+    pub since: Duration,
+    /// When anything was received last.
+    pub heard: Duration,
+    /// Pings not answered yet.
+    pub pings: u32,
+    /// Peer address.
+    pub remote: SocketAddr,
+    /// Listener it came by.
+    pub listener: u16,
+    /// The second INFO was sent.
+    pub introduced: bool,
+    /// The socket takes data, as far as known.
+    pub writable: bool,
+    /// On the list of links to flush.
+    pub dirty: bool,
+    /// On the list of links to read from.
+    pub queued: bool,
+    /// The system has seen the end of the peer's stream.
+    pub hung_up: bool,
+    /// On the list of links to close: takes and sends nothing more.
+    pub doomed: bool,
+    /// For reports.
+    pub about: Box<About>,
+}
+
+impl Link {
+    /// Takes a new link over; returns it with the bytes that came behind CONNECT.
+    pub fn new(new: NewLink, now: Duration) -> (Self, Vec<u8>, Vec<u8>) {
+        let options = new.options;
+        let link = Self {
+            cid: new.cid,
+            stream: new.stream,
+            tls: new.tls,
+            account: new.grant.account,
+            publish: new.grant.publish,
+            subscribe: new.grant.subscribe,
+            max_subscriptions: new.grant.limits.max_subscriptions,
+            manners: Manners::from(&options),
+            input: Vec::new(),
+            need: 0,
+            cipher: new.cipher,
+            outbound: None,
+            subscriptions: NONE,
+            subscription_count: 0,
+            traffic: Traffic::default(),
+            since: now,
+            heard: now,
+            pings: 0,
+            remote: new.remote,
+            listener: new.listener as u16,
+            introduced: false,
+            writable: true,
+            dirty: false,
+            queued: false,
+            hung_up: false,
+            doomed: false,
+            about: Box::new(About {
+                user: new.grant.user.into(),
+                name: options.name.into(),
+                lang: options.lang.into(),
+                version: options.version.into(),
+                nonce: new.nonce,
+            }),
+        };
+        (link, new.input, new.unsent)
+    }
+
+    /// Bytes waiting to be sent.
+    pub fn pending(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.pending())
+    }
+}

@@ -1,0 +1,184 @@
+//! Who gets a message: the subscription index of each account, shared by all shards.
+//!
+//! A SUB changes the index before its shard answers anything, and every
+//! publish compares the account's generation with that of the answer it has
+//! cached, so a PONG is a barrier: after it, no shard routes by an older
+//! state. A publish whose answer is cached takes no lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+
+use super::index::{Index, Matched, SubKey, Target};
+use crate::core::admission::Account;
+
+/// Most answers a shard keeps for an account.
+const CACHED_SUBJECTS: usize = 4096;
+/// Most subscriptions in the answers a shard keeps for an account: 12 bytes each.
+const CACHED_TARGETS: usize = 256 * 1024;
+
+/// The subscriptions of all accounts.
+#[derive(Debug, Default)]
+pub struct Router {
+    accounts: [Subscriptions; Account::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Subscriptions {
+    /// Changes with the index, while it is locked for writing.
+    generation: AtomicU64,
+    index: RwLock<Index>,
+}
+
+impl Router {
+    /// Adds a subscription; when this returns, every shard routes to it.
+    pub fn subscribe(
+        &self,
+        account: Account,
+        pattern: &[u8],
+        queue: Option<&[u8]>,
+        target: Target,
+    ) -> SubKey {
+        let subscriptions = self.of(account);
+        let mut index = subscriptions.index.write().unwrap_or_else(PoisonError::into_inner);
+        let key = index.insert(pattern, queue, target);
+        subscriptions.generation.fetch_add(1, Ordering::SeqCst);
+        key
+    }
+
+    /// Removes subscriptions; messages already handed over may still arrive at their shard.
+    pub fn unsubscribe(&self, account: Account, keys: impl IntoIterator<Item = SubKey>) {
+        let subscriptions = self.of(account);
+        let mut index = subscriptions.index.write().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            index.remove(key);
+        }
+        subscriptions.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Number of subscriptions in all accounts.
+    pub fn len(&self) -> usize {
+        self.accounts
+            .iter()
+            .map(|account| account.index.read().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
+    }
+
+    fn of(&self, account: Account) -> &Subscriptions {
+        &self.accounts[account.index()]
+    }
+
+    fn generation(&self, account: Account) -> u64 {
+        self.of(account).generation.load(Ordering::SeqCst)
+    }
+
+    /// Everybody who wants a subject, and the generation this answer is of.
+    fn matches(&self, account: Account, subject: &[u8]) -> (u64, Matched) {
+        let subscriptions = self.of(account);
+        let index = subscriptions.index.read().unwrap_or_else(PoisonError::into_inner);
+        // read under the lock: it cannot change meanwhile
+        let generation = subscriptions.generation.load(Ordering::SeqCst);
+        (generation, index.matches(subject))
+    }
+}
+
+/// Answers of the router, kept by one shard.
+#[derive(Debug, Default)]
+pub struct MatchCache {
+    accounts: [Cached; Account::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Cached {
+    answers: HashMap<Box<[u8]>, Answer>,
+    targets: usize,
+}
+
+#[derive(Debug)]
+struct Answer {
+    generation: u64,
+    matched: Arc<Matched>,
+}
+
+impl MatchCache {
+    /// Everybody who wants a subject now.
+    pub fn matches(&mut self, router: &Router, account: Account, subject: &[u8]) -> Arc<Matched> {
+        let generation = router.generation(account);
+        let cached = &mut self.accounts[account.index()];
+        if let Some(answer) = cached.answers.get(subject)
+            && answer.generation == generation
+        {
+            return answer.matched.clone();
+        }
+        let (generation, matched) = router.matches(account, subject);
+        let matched = Arc::new(matched);
+        let size = matched.len();
+        if cached.answers.len() >= CACHED_SUBJECTS || cached.targets + size > CACHED_TARGETS {
+            cached.answers.clear();
+            cached.targets = 0;
+        }
+        if size <= CACHED_TARGETS {
+            let answer = Answer { generation, matched: matched.clone() };
+            match cached.answers.get_mut(subject) {
+                Some(old) => {
+                    cached.targets -= old.matched.len();
+                    *old = answer;
+                }
+                None => {
+                    cached.answers.insert(subject.into(), answer);
+                }
+            }
+            cached.targets += size;
+        }
+        matched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(slot: u32) -> Target {
+        Target { shard: 0, slot, serial: 0 }
+    }
+
+    #[test]
+    fn accounts_do_not_hear_each_other() {
+        let router = Router::default();
+        let mut cache = MatchCache::default();
+        router.subscribe(Account::Choria, b">", None, target(1));
+        assert_eq!(cache.matches(&router, Account::Choria, b"a").len(), 1);
+        assert!(cache.matches(&router, Account::Provisioning, b"a").is_empty());
+        assert!(cache.matches(&router, Account::System, b"a").is_empty());
+    }
+
+    #[test]
+    fn a_cached_answer_never_outlives_a_change() {
+        let router = Router::default();
+        let mut cache = MatchCache::default();
+        assert!(cache.matches(&router, Account::Choria, b"a").is_empty());
+        let key = router.subscribe(Account::Choria, b"a", None, target(1));
+        let first = cache.matches(&router, Account::Choria, b"a");
+        assert_eq!(first.plain(0), [target(1)]);
+        assert!(Arc::ptr_eq(&first, &cache.matches(&router, Account::Choria, b"a")));
+        router.unsubscribe(Account::Choria, [key]);
+        assert!(cache.matches(&router, Account::Choria, b"a").is_empty());
+        assert_eq!(router.len(), 0);
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let router = Router::default();
+        let mut cache = MatchCache::default();
+        for slot in 0..10 {
+            router.subscribe(Account::Choria, b"s.>", None, target(slot));
+        }
+        for number in 0..3 * CACHED_SUBJECTS {
+            cache.matches(&router, Account::Choria, format!("s.{number}").as_bytes());
+        }
+        let cached = &cache.accounts[Account::Choria.index()];
+        assert!(cached.answers.len() <= CACHED_SUBJECTS);
+        assert_eq!(cached.targets, cached.answers.len() * 10);
+    }
+}

@@ -1,0 +1,401 @@
+//! One thread that owns links: its event loop, its clock, its inbox.
+//!
+//! A turn of the loop takes what other threads handed over, reads from the
+//! links that have something, fires timers, hands over what is for other
+//! shards, and sends. Links are closed last, so that nothing disappears while
+//! it is in use.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::close::Close;
+use super::inbox::Inbox;
+use super::link::{Link, NewLink, Traffic};
+use super::outbound::{Outbound, WriteScratch};
+use super::router::MatchCache;
+use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
+use super::stats::ConnectionInfo;
+use super::subscriptions::Subscriptions;
+use super::timer::TimerWheel;
+use super::wire::ReadScratch;
+
+/// Token of the waker; links have their place in the slab.
+pub const WAKER: Token = Token(usize::MAX);
+/// Things waiting in another shard's inbox before this one stops reading from its clients.
+const CONGESTED: usize = 16 * 1024;
+/// Links with something to send before they are served in the middle of a turn.
+pub const DIRTY: usize = 256;
+/// Emptied queues kept for the next link that needs one.
+pub const POOLED: usize = 2 * DIRTY;
+/// Time to the first ping, which measures the round trip (spec 04 §6.13).
+const FIRST_PING: Duration = Duration::from_secs(2);
+
+/// What a timer of a link is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Time to ping.
+    Ping,
+    /// The socket may be blocked for too long.
+    Write,
+    /// Lame duck: time to go.
+    Leave,
+}
+
+/// A timer of a link. The connection number guards against a reused place.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkTimer {
+    pub link: u32,
+    pub cid: u64,
+    pub due: Due,
+}
+
+/// See the module documentation.
+pub struct Shard {
+    pub(super) id: u16,
+    pub(super) shared: Arc<Shared>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) poll: Poll,
+    pub(super) inbox: Arc<Inbox<Handover>>,
+    pub(super) peers: ShardInboxes,
+    /// What goes to each peer at the end of the turn.
+    pub(super) outboxes: Vec<Vec<Handover>>,
+    pub(super) links: Slab<Link>,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) cache: MatchCache,
+    pub(super) wheel: TimerWheel<LinkTimer>,
+    pub(super) now: Duration,
+    /// Links to read from.
+    pub(super) ready: VecDeque<u32>,
+    /// Links to flush.
+    pub(super) dirty: Vec<u32>,
+    /// Links to close.
+    pub(super) doomed: Vec<(u32, Close)>,
+    pub(super) reading: ReadScratch,
+    pub(super) writing: WriteScratch,
+    pub(super) pool: Vec<Box<Outbound>>,
+    pub(super) ledger: Arc<AtomicUsize>,
+    /// Bytes of unfinished input of all links.
+    pub(super) held: usize,
+    pub(super) traffic: Traffic,
+    pub(super) random: u64,
+    stop: bool,
+}
+
+impl Shard {
+    /// A shard that owns nothing yet.
+    pub fn new(
+        id: u16,
+        shared: Arc<Shared>,
+        poll: Poll,
+        inbox: Arc<Inbox<Handover>>,
+        peers: ShardInboxes,
+    ) -> Self {
+        let settings = shared.settings();
+        let ledger =
+            shared.shards.get(usize::from(id)).map(|counters| counters.ledger.clone()).unwrap_or_default();
+        Self {
+            id,
+            settings,
+            poll,
+            inbox,
+            outboxes: peers.iter().map(|_| Vec::new()).collect(),
+            peers,
+            links: Slab::new(),
+            subscriptions: Subscriptions::default(),
+            cache: MatchCache::default(),
+            wheel: TimerWheel::new(Duration::from_millis(125)),
+            now: shared.start.elapsed(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            doomed: Vec::new(),
+            reading: ReadScratch::new(),
+            writing: WriteScratch::default(),
+            pool: Vec::new(),
+            ledger,
+            held: 0,
+            traffic: Traffic::default(),
+            // never zero, which the generator could not leave
+            random: random_u64() | 1,
+            shared,
+            stop: false,
+        }
+    }
+
+    /// Serves until told to stop.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let (mut arrived, mut fired) = (Vec::new(), Vec::new());
+        while !self.stop {
+            let congested = self.congested();
+            if let Err(error) = self.poll.poll(&mut events, self.patience(congested))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, shard = self.id, "waiting for broker connections failed");
+                break;
+            }
+            self.now = self.shared.start.elapsed();
+            self.inbox.take(&mut arrived);
+            for handover in arrived.drain(..) {
+                self.receive(handover);
+            }
+            for event in &events {
+                self.note(event);
+            }
+            if !congested {
+                self.serve();
+            }
+            self.wheel.advance(self.now, &mut fired);
+            for timer in fired.drain(..) {
+                self.fire(timer);
+            }
+            self.flush_dirty();
+            self.keep_budget();
+            self.bury();
+            self.publish_counters();
+        }
+        self.end();
+    }
+
+    /// How long the loop may sleep.
+    fn patience(&self, congested: bool) -> Option<Duration> {
+        if congested {
+            Some(Duration::from_millis(1))
+        } else if !self.ready.is_empty() {
+            Some(Duration::ZERO)
+        } else {
+            // rounded up, or the loop would spin through the last millisecond
+            self.wheel.next().map(|at| at.saturating_sub(self.now) + Duration::from_millis(1))
+        }
+    }
+
+    /// Another shard is far behind: reading on would only pile up memory there.
+    fn congested(&self) -> bool {
+        (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        if event.token() == WAKER {
+            return;
+        }
+        let key = event.token().0;
+        let Some(link) = self.links.get_mut(key) else { return };
+        if event.is_writable() {
+            link.writable = true;
+            if link.outbound.is_some() && !link.dirty {
+                link.dirty = true;
+                self.dirty.push(key as u32);
+            }
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            link.hung_up |= event.is_read_closed() || event.is_error();
+            if !link.queued {
+                link.queued = true;
+                self.ready.push_back(key as u32);
+            }
+        }
+    }
+
+    /// Reads once from each link that has something: nobody is served twice before all were.
+    fn serve(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(key) = self.ready.pop_front() else { return };
+            self.read_link(key);
+        }
+    }
+
+    fn receive(&mut self, handover: Handover) {
+        match handover {
+            Handover::Link(new) => self.adopt(*new),
+            Handover::Deliver { message, matched } => self.deliver_plain(&matched, message, None),
+            Handover::Member { account, message, matched, group, target, tries } => {
+                self.deliver_member(account, message, &matched, group, target, tries);
+            }
+            Handover::Reload => self.settings = self.shared.settings(),
+            Handover::Report(sender, limit) => {
+                // whoever asked may have gone
+                let _ = sender.send(self.report(limit));
+            }
+            Handover::LameDuck(duration) => self.lame_duck(duration),
+            Handover::Stop => self.stop = true,
+        }
+    }
+
+    fn adopt(&mut self, new: NewLink) {
+        let (mut link, input, unsent) = Link::new(new, self.now);
+        let entry = self.links.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut link.stream, Token(key), interest) {
+            tracing::warn!(%error, cid = link.cid, "registering a connection failed; it is closed");
+            self.shared.open.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
+        entry.insert(link);
+        let key = key as u32;
+        if let Some(counters) = self.counters() {
+            counters.accounts[account.index()].fetch_add(1, Ordering::Relaxed);
+        }
+        // spread over a fifth, so that a storm of logins is no storm of pings
+        let spread = FIRST_PING.mul_f64(0.2 * (self.next_random() % 1000) as f64 / 1000.0);
+        let first = FIRST_PING.min(self.settings.limits.ping_interval) + spread;
+        self.wheel.insert(self.now + first, LinkTimer { link: key, cid, due: Due::Ping });
+        if !unsent.is_empty() {
+            if with_tls {
+                self.queue_cipher(key, &unsent);
+            } else {
+                self.queue_line(key, unsent);
+            }
+        }
+        if !input.is_empty() {
+            self.ingest(key, &input);
+        }
+    }
+
+    fn fire(&mut self, timer: LinkTimer) {
+        let LinkTimer { link: key, cid, due } = timer;
+        let limits = &self.settings.limits;
+        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.doomed)
+        else {
+            return;
+        };
+        match due {
+            Due::Leave => self.doom(key, Close::Shutdown),
+            Due::Write => {
+                let Some(since) = link.outbound.as_ref().and_then(|outbound| outbound.blocked_since) else {
+                    return;
+                };
+                let deadline = since + limits.write_deadline;
+                if self.now >= deadline {
+                    self.doom(key, Close::SlowWrite);
+                } else {
+                    self.wheel.insert(deadline, timer);
+                }
+            }
+            Due::Ping => {
+                let first = link.since + FIRST_PING * 2 > self.now && link.pings == 0;
+                let heard_lately = link.heard + limits.ping_interval > self.now;
+                let interval = limits.ping_interval;
+                if heard_lately && !first {
+                    link.pings = 0;
+                    let next = (link.heard + interval).max(self.now + interval / 4);
+                    self.wheel.insert(next, timer);
+                } else if link.pings >= limits.ping_max {
+                    self.doom(key, Close::Stale);
+                } else {
+                    link.pings += 1;
+                    self.queue_fixed(key, crate::core::nats::frame::PING);
+                    self.wheel.insert(self.now + interval, timer);
+                }
+            }
+        }
+    }
+
+    fn lame_duck(&mut self, duration: Duration) {
+        let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
+        // a tenth of the time for clients to go by themselves
+        let grace = duration / 10;
+        for key in keys {
+            let share = (self.next_random() % 1000) as f64 / 1000.0;
+            let at = self.now + grace + (duration - grace).mul_f64(share);
+            let Some(link) = self.links.get(key as usize) else { continue };
+            let cid = link.cid;
+            if link.manners.infos {
+                let line = self.info_line(link, |info| info.ldm = true);
+                self.queue_line(key, line);
+            }
+            self.wheel.insert(at, LinkTimer { link: key, cid, due: Due::Leave });
+        }
+    }
+
+    /// Cuts the link furthest behind while all messages together need too much memory.
+    fn keep_budget(&mut self) {
+        if self.shared.ledger() <= self.settings.limits.max_pending_total {
+            return;
+        }
+        let furthest = self
+            .links
+            .iter()
+            .filter(|(_, link)| !link.doomed && link.pending() > 0)
+            .max_by_key(|(_, link)| link.pending())
+            .map(|(key, _)| key as u32);
+        if let Some(key) = furthest {
+            self.doom(key, Close::SlowPending);
+        }
+    }
+
+    pub(super) fn counters(&self) -> Option<&ShardCounters> {
+        self.shared.shards.get(usize::from(self.id))
+    }
+
+    fn publish_counters(&self) {
+        let Some(counters) = self.counters() else { return };
+        counters.links.store(self.links.len(), Ordering::Relaxed);
+        counters.in_msgs.store(self.traffic.in_msgs, Ordering::Relaxed);
+        counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
+        counters.out_msgs.store(self.traffic.out_msgs, Ordering::Relaxed);
+        counters.out_bytes.store(self.traffic.out_bytes, Ordering::Relaxed);
+    }
+
+    /// Marks a link to be closed at the end of the turn.
+    pub(super) fn doom(&mut self, key: u32, why: Close) {
+        if let Some(link) = self.links.get_mut(key as usize)
+            && !link.doomed
+        {
+            link.doomed = true;
+            self.doomed.push((key, why));
+        }
+    }
+
+    /// A xorshift step: spreads load, protects nothing.
+    pub(super) fn next_random(&mut self) -> u64 {
+        let mut state = self.random;
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random = state;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn report(&self, limit: usize) -> Vec<ConnectionInfo> {
+        let mut links: Vec<&Link> = self.links.iter().map(|(_, link)| link).collect();
+        links.sort_by_key(|link| link.cid);
+        links
+            .into_iter()
+            .take(limit)
+            .map(|link| ConnectionInfo {
+                cid: link.cid,
+                remote: Some(link.remote),
+                uptime: self.now.saturating_sub(link.since),
+                idle: self.now.saturating_sub(link.heard),
+                account: link.account.name(),
+                user: link.about.user.to_string(),
+                name: link.about.name.to_string(),
+                lang: link.about.lang.to_string(),
+                version: link.about.version.to_string(),
+                tls: link.tls.as_ref().map(|tls| tls.summary()).unwrap_or_default(),
+                pending_bytes: link.pending(),
+                in_msgs: link.traffic.in_msgs,
+                in_bytes: link.traffic.in_bytes,
+                out_msgs: link.traffic.out_msgs,
+                out_bytes: link.traffic.out_bytes,
+                subscriptions: link.subscription_count as usize,
+            })
+            .collect()
+    }
+
+    fn end(&mut self) {
+        let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
+        for key in keys {
+            self.doom(key, Close::Shutdown);
+        }
+        self.bury();
+        self.publish_counters();
+    }
+}

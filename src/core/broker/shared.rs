@@ -1,0 +1,233 @@
+//! What all threads of one broker share.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::time::{Duration, Instant};
+
+use super::inbox::Inbox;
+use super::index::{Matched, Target};
+use super::link::NewLink;
+use super::options::Limits;
+use super::outbound::Message;
+use super::router::Router;
+use super::stats::ConnectionInfo;
+use crate::core::admission::{Account, Authenticator};
+use crate::core::nats::info::ServerInfo;
+
+/// What a reload may change.
+pub struct Settings {
+    /// TLS configuration for new connections.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Rules for new connections.
+    pub authenticator: Arc<dyn Authenticator>,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What INFO says about this broker.
+#[derive(Debug)]
+pub struct Identity {
+    /// Unique id.
+    pub server_id: String,
+    /// Name.
+    pub server_name: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// Version.
+    pub version: String,
+    /// Host and port told to clients, by listener.
+    pub advertised: Vec<(String, u16)>,
+}
+
+/// Something for a shard.
+pub enum Handover {
+    /// A connection that has been let in.
+    Link(Box<NewLink>),
+    /// A message for the shard's plain subscriptions among `matched`.
+    Deliver {
+        /// The message.
+        message: Arc<Message>,
+        /// Everybody who wants it.
+        matched: Arc<Matched>,
+    },
+    /// A message for one member of a queue group.
+    Member {
+        /// Account of the subscription.
+        account: Account,
+        /// The message.
+        message: Arc<Message>,
+        /// The match it was chosen from.
+        matched: Arc<Matched>,
+        /// Which group.
+        group: usize,
+        /// Who was chosen.
+        target: Target,
+        /// How often a chosen member was gone.
+        tries: u8,
+    },
+    /// Settings have changed.
+    Reload,
+    /// Somebody wants to know about connections.
+    Report(mpsc::Sender<Vec<ConnectionInfo>>, usize),
+    /// Tell clients to go, then close them spread over the time.
+    LameDuck(Duration),
+    /// Close everything and end.
+    Stop,
+}
+
+/// Counters of one shard: it alone writes, anybody reads.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Links now.
+    pub links: AtomicUsize,
+    /// Links of each account now.
+    pub accounts: [AtomicUsize; Account::ALL.len()],
+    /// Messages from clients.
+    pub in_msgs: AtomicU64,
+    /// Their payload bytes.
+    pub in_bytes: AtomicU64,
+    /// Messages to clients.
+    pub out_msgs: AtomicU64,
+    /// Their payload bytes.
+    pub out_bytes: AtomicU64,
+    /// Links cut because they did not read.
+    pub slow: AtomicU64,
+    /// Links cut because they did not answer.
+    pub stale: AtomicU64,
+    /// Bytes of messages in memory, made by this shard.
+    pub ledger: Arc<AtomicUsize>,
+}
+
+/// See the module documentation.
+pub struct Shared {
+    /// What INFO says.
+    pub identity: Identity,
+    /// Who gets what.
+    pub router: Router,
+    /// Clock zero of all threads.
+    pub start: Instant,
+    /// Buffered TLS sessions instead of unbuffered ones.
+    pub buffered_tls: bool,
+    /// Counters by shard.
+    pub shards: Vec<ShardCounters>,
+    /// Connections, handshakes included.
+    pub open: AtomicUsize,
+    /// Connections in TLS or CONNECT.
+    pub handshaking: AtomicUsize,
+    /// Completed handshakes with an admitted connection.
+    pub handshakes: AtomicU64,
+    /// Handshakes that ended otherwise.
+    pub handshakes_failed: AtomicU64,
+    /// The broker is ending: nobody is let in.
+    pub closing: AtomicBool,
+    settings: RwLock<Arc<Settings>>,
+    last_cid: AtomicU64,
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Shared {
+    /// State of a broker that starts now.
+    pub fn new(identity: Identity, settings: Settings, shards: usize, buffered_tls: bool) -> Self {
+        Self {
+            identity,
+            router: Router::default(),
+            start: Instant::now(),
+            buffered_tls,
+            shards: std::iter::repeat_with(ShardCounters::default).take(shards).collect(),
+            open: AtomicUsize::new(0),
+            handshaking: AtomicUsize::new(0),
+            handshakes: AtomicU64::new(0),
+            handshakes_failed: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            settings: RwLock::new(Arc::new(settings)),
+            last_cid: AtomicU64::new(0),
+            refusals: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Settings now.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the settings.
+    pub fn replace_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// A number for a new connection.
+    pub fn next_cid(&self) -> u64 {
+        self.last_cid.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Connections ever numbered.
+    pub fn total(&self) -> u64 {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, reason: &'static str) {
+        *self.refusals.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
+    }
+
+    /// Refusals by reason.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Bytes of messages in memory.
+    pub fn ledger(&self) -> usize {
+        self.shards.iter().map(|shard| shard.ledger.load(Ordering::Relaxed)).sum()
+    }
+
+    /// INFO for one connection.
+    pub fn info<'a>(
+        &'a self,
+        settings: &Settings,
+        listener: usize,
+        cid: u64,
+        client_ip: &'a str,
+        tls: bool,
+    ) -> ServerInfo<'a> {
+        let (host, port) =
+            self.identity.advertised.get(listener).map_or(("", 0), |(host, port)| (host.as_str(), *port));
+        ServerInfo {
+            server_id: &self.identity.server_id,
+            server_name: &self.identity.server_name,
+            version: &self.identity.version,
+            proto: 1,
+            go: "rust",
+            host,
+            port,
+            headers: true,
+            auth_required: true,
+            tls_required: tls,
+            max_payload: settings.limits.max_payload,
+            client_id: cid,
+            client_ip,
+            cluster: &self.identity.cluster,
+            ..ServerInfo::default()
+        }
+    }
+}
+
+/// Address text as it stands in INFO: mapped IPv4 addresses as IPv4.
+pub fn client_ip(remote: SocketAddr) -> String {
+    match remote.ip().to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address.to_string(),
+    }
+}
+
+/// Inboxes of all shards.
+pub type ShardInboxes = Arc<[Arc<Inbox<Handover>>]>;
+
+/// Random bytes from the system, as a number.
+pub fn random_u64() -> u64 {
+    let mut bytes = [0; 8];
+    // failure leaves zero, which callers can live with: nothing secret comes of it
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,293 @@
+//! Starting, steering and stopping the threads of a broker.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mio::{Poll, Waker};
+
+use super::acceptor::{self, Acceptor};
+use super::handshake::{Arrival, HandshakeRoom};
+use super::inbox::Inbox;
+use super::options::{BrokerError, Limits, Options};
+use super::shard::{Shard, WAKER};
+use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
+use super::stats::{ConnectionInfo, Stats};
+use crate::core::admission::{Account, Authenticator};
+
+/// How long a report may take before it is given without the shards that are late.
+const REPORT: Duration = Duration::from_secs(2);
+
+/// A running broker. Dropping it stops it as [`shutdown`](Broker::shutdown) does.
+pub struct Broker {
+    shared: Arc<Shared>,
+    addresses: Vec<SocketAddr>,
+    shards: ShardInboxes,
+    rooms: Vec<Arc<Inbox<Arrival>>>,
+    accepting: Option<Accepting>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Accepting {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: JoinHandle<()>,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// Starts threads and returns when all sockets listen.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when the options contradict each other or an address cannot be bound.
+    pub fn start(options: Options) -> Result<Self, BrokerError> {
+        check(&options)?;
+        let sockets = acceptor::bind(&options.listeners)?;
+        let addresses =
+            sockets.iter().map(std::net::TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let identity = Identity {
+            server_id: server_id(),
+            server_name: options.server_name.clone(),
+            cluster: options.cluster_name.clone(),
+            version: options.version.clone(),
+            advertised: addresses.iter().map(|address| advertised(&options, *address)).collect(),
+        };
+        let settings = Settings {
+            tls: options.tls.clone(),
+            authenticator: options.authenticator,
+            limits: options.limits,
+        };
+        let count = options.shards.clamp(1, 64);
+        let shared = Arc::new(Shared::new(identity, settings, count, options.buffered_tls));
+
+        let (polls, shards): (Vec<Poll>, Vec<Arc<Inbox<Handover>>>) =
+            (0..count).map(|_| event_queue()).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let shards: ShardInboxes = shards.into();
+        // from here on, dropping `broker` ends what has been started
+        let mut broker = Self {
+            shared: shared.clone(),
+            addresses,
+            shards: shards.clone(),
+            rooms: Vec::new(),
+            accepting: None,
+            threads: Vec::new(),
+        };
+        for ((id, poll), inbox) in (0_u16..).zip(polls).zip(shards.iter()) {
+            let shard = Shard::new(id, shared.clone(), poll, inbox.clone(), shards.clone());
+            broker.spawn(format!("broker-{id}"), move || shard.run())?;
+        }
+        let next_shard = Arc::new(AtomicUsize::new(0));
+        for number in 0..options.handshake_threads.clamp(1, 64) {
+            let (poll, inbox) = event_queue()?;
+            broker.rooms.push(Arc::clone(&inbox));
+            let room = HandshakeRoom::new(shared.clone(), poll, inbox, shards.clone(), next_shard.clone());
+            broker.spawn(format!("handshake-{number}"), move || room.run())?;
+        }
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let sockets = sockets
+            .into_iter()
+            .zip(&options.listeners)
+            .map(|(socket, listener)| (socket, listener.tls))
+            .collect();
+        let acceptor = Acceptor::new(shared, poll, sockets, broker.rooms.clone(), stop.clone())?;
+        let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || acceptor.run())?;
+        broker.accepting = Some(Accepting { stop, waker, thread });
+        tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
+        Ok(broker)
+    }
+
+    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+        self.threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+        Ok(())
+    }
+
+    /// Addresses listened on, in the order of [`Options::listeners`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The first address listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Counters now.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.shared;
+        let sum = |counter: fn(&super::shared::ShardCounters) -> u64| shared.shards.iter().map(counter).sum();
+        Stats {
+            server_id: shared.identity.server_id.clone(),
+            uptime: shared.start.elapsed(),
+            connections: shared
+                .open
+                .load(Ordering::Relaxed)
+                .saturating_sub(shared.handshaking.load(Ordering::Relaxed)),
+            total_connections: shared.total(),
+            handshaking: shared.handshaking.load(Ordering::Relaxed),
+            handshakes: shared.handshakes.load(Ordering::Relaxed),
+            handshakes_failed: shared.handshakes_failed.load(Ordering::Relaxed),
+            subscriptions: shared.router.len(),
+            in_msgs: sum(|shard| shard.in_msgs.load(Ordering::Relaxed)),
+            in_bytes: sum(|shard| shard.in_bytes.load(Ordering::Relaxed)),
+            out_msgs: sum(|shard| shard.out_msgs.load(Ordering::Relaxed)),
+            out_bytes: sum(|shard| shard.out_bytes.load(Ordering::Relaxed)),
+            pending_bytes: shared.ledger(),
+            slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
+            stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
+            refusals: shared.refusals(),
+            accounts: Account::ALL
+                .iter()
+                .map(|account| {
+                    let links = shared
+                        .shards
+                        .iter()
+                        .map(|shard| shard.accounts[account.index()].load(Ordering::Relaxed))
+                        .sum();
+                    (account.name(), links)
+                })
+                .collect(),
+        }
+    }
+
+    /// What is known about up to `limit` connections, by ascending number. Asks the shards, so it may
+    /// take as long as one turn of the busiest of them.
+    pub fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
+        let (sender, receiver) = mpsc::channel();
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::Report(sender.clone(), limit));
+        }
+        drop(sender);
+        let until = Instant::now() + REPORT;
+        let mut connections = Vec::new();
+        for _ in self.shards.iter() {
+            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(part) => connections.extend(part),
+                Err(_) => break,
+            }
+        }
+        connections.sort_by_key(|connection| connection.cid);
+        connections.truncate(limit);
+        connections
+    }
+
+    /// Replaces certificate, rules and limits for connections made from now on;
+    /// limits apply to existing ones too. Existing connections stay as they are.
+    pub fn reload(
+        &self,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        authenticator: Arc<dyn Authenticator>,
+        limits: Limits,
+    ) {
+        self.shared.replace_settings(Settings { tls, authenticator, limits });
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::Reload);
+        }
+    }
+
+    /// Stops listening, tells clients, and closes connections spread over `duration`. Returns when all
+    /// are closed or the time is over; call [`shutdown`](Broker::shutdown) next.
+    pub fn lame_duck(&mut self, duration: Duration) {
+        self.stop_accepting();
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::LameDuck(duration));
+        }
+        let until = Instant::now() + duration;
+        while self.shared.open.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Closes all sockets and joins the threads.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    fn stop_accepting(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.stop.store(true, Ordering::Release);
+            if let Err(error) = accepting.waker.wake() {
+                tracing::error!(%error, "waking the accepting thread failed");
+            }
+            // it does nothing that could keep it
+            let _ = accepting.thread.join();
+        }
+    }
+
+    fn end(&mut self) {
+        self.stop_accepting();
+        for room in &self.rooms {
+            room.send_one(Arrival::Stop);
+        }
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::Stop);
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a broker thread had panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn check(options: &Options) -> Result<(), BrokerError> {
+    if options.listeners.is_empty() {
+        return Err(BrokerError::NoListener);
+    }
+    for listener in &options.listeners {
+        if listener.tls && options.tls.is_none() {
+            return Err(BrokerError::NoTls(listener.address));
+        }
+        if !listener.tls && !listener.address.ip().to_canonical().is_loopback() {
+            return Err(BrokerError::PlaintextNotLoopback(listener.address));
+        }
+    }
+    let parts: Vec<&str> = options.version.split('.').collect();
+    let number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.len() != 3 || !parts.iter().all(number) {
+        return Err(BrokerError::Version(options.version.clone()));
+    }
+    Ok(())
+}
+
+fn event_queue<T>() -> Result<(Poll, Arc<Inbox<T>>), BrokerError> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), WAKER)?;
+    Ok((poll, Arc::new(Inbox::new(waker))))
+}
+
+/// Host and port for INFO: what is configured, else the server's name and the port listened on.
+fn advertised(options: &Options, address: SocketAddr) -> (String, u16) {
+    let configured = options.advertise.as_deref().map(|advertise| {
+        match advertise.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>())) {
+            Some((host, Ok(port))) => (host.trim_matches(['[', ']']).to_owned(), port),
+            _ => (advertise.to_owned(), address.port()),
+        }
+    });
+    configured.unwrap_or_else(|| (options.server_name.clone(), address.port()))
+}
+
+/// `N` and 55 random characters, as server ids look on the wire.
+fn server_id() -> String {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut bytes = [0; 55];
+    // an id that is not random is still an id
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    let letters = bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]));
+    std::iter::once('N').chain(letters).collect()
+}

@@ -1,0 +1,193 @@
+//! What the broker does not put up with.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::kit::{Raw, ca, loopback, plain_options, quick_limits, tls_options, until};
+use crate::core::broker::{Broker, BrokerError, Limits, Listener, Options};
+
+#[test]
+fn options_that_contradict_each_other() {
+    let public = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let plain = plain_options();
+    assert!(matches!(
+        Broker::start(Options { listeners: vec![], ..plain.clone() }),
+        Err(BrokerError::NoListener)
+    ));
+    let options = Options { listeners: vec![Listener::plaintext(public)], ..plain.clone() };
+    assert!(matches!(Broker::start(options), Err(BrokerError::PlaintextNotLoopback(_))));
+    let options = Options { listeners: vec![Listener::tls(loopback())], ..plain.clone() };
+    assert!(matches!(Broker::start(options), Err(BrokerError::NoTls(_))));
+    let options = Options { version: "2.10".to_owned(), ..plain.clone() };
+    assert!(matches!(Broker::start(options), Err(BrokerError::Version(_))));
+    let broker = Broker::start(plain.clone()).unwrap();
+    let options = Options { listeners: vec![Listener::plaintext(broker.local_addr())], ..plain };
+    assert!(matches!(Broker::start(options), Err(BrokerError::Bind { .. })));
+}
+
+#[test]
+fn nobody_stays_without_connect() {
+    let broker = Broker::start(Options { limits: quick_limits(), ..plain_options() }).unwrap();
+    let mut silent = Raw::plain(broker.local_addr());
+    assert_eq!(silent.rest(), "-ERR 'Authentication Timeout'\r\n");
+    let mut pinging = Raw::plain(broker.local_addr());
+    pinging.send("PING\r\n");
+    assert_eq!(pinging.rest(), "PONG\r\n-ERR 'Authentication Timeout'\r\n");
+    until("both to be counted", || {
+        broker.stats().refusals.get("authentication timeout") == Some(&2) && broker.stats().connections == 0
+    });
+
+    let broker =
+        Broker::start(Options { limits: quick_limits(), ..tls_options(Default::default()) }).unwrap();
+    let mut never_tls = Raw::plain(broker.local_addr());
+    assert_eq!(never_tls.rest(), "");
+    let mut clear_text = Raw::plain(broker.local_addr());
+    clear_text.send("CONNECT {}\r\nPING\r\n");
+    assert_eq!(clear_text.rest(), "");
+    let mut quiet = Raw::tls(broker.local_addr(), ca().client(Some(ca().issue("dev1")))).unwrap();
+    assert_eq!(quiet.rest(), "-ERR 'Authentication Timeout'\r\n");
+    until("both to be counted", || {
+        let refusals = broker.stats().refusals;
+        refusals.get("tls timeout") == Some(&1) && refusals.get("tls handshake") == Some(&1)
+    });
+}
+
+#[test]
+fn too_many_connections() {
+    let limits = Limits { max_connections: 2, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut all: Vec<Raw> = (0..2).map(|_| Raw::plain(broker.local_addr())).collect();
+    for client in &mut all {
+        client.login("");
+    }
+    let refused = Raw::plain(broker.local_addr());
+    assert_eq!(refused.info, "-ERR 'maximum connections exceeded'\r\n");
+    drop(all.pop());
+    until("room for one", || broker.stats().connections == 1);
+    Raw::plain(broker.local_addr()).login("");
+}
+
+#[test]
+fn too_many_subscriptions() {
+    let limits = Limits { max_subscriptions: Some(2), ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut client = Raw::plain(broker.local_addr());
+    client.login("");
+    client.send("SUB a 1\r\nSUB b 2\r\nSUB c 3\r\n");
+    assert_eq!(client.sync(), "-ERR 'maximum subscriptions exceeded'\r\n");
+    client.send("UNSUB 1\r\nSUB c 3\r\n");
+    assert_eq!(client.sync(), "");
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_cut_and_nobody_waits() {
+    let limits = Limits { max_pending: 4 * 1024 * 1024, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let login = || {
+        let mut client = Raw::plain(broker.local_addr());
+        client.login("");
+        client
+    };
+    let (mut slow, mut fast, mut writer) = (login(), login(), login());
+    for client in [&mut slow, &mut fast] {
+        client.send("SUB flood 1\r\n");
+        client.sync();
+    }
+    let payload = "x".repeat(100_000);
+    let message = format!("PUB flood {}\r\n{payload}\r\n", payload.len());
+    let mut sent = 0;
+    while broker.stats().slow_consumers == 0 {
+        writer.send(&message);
+        sent += 1;
+        fast.until(&payload);
+        assert!(sent < 2000, "the slow reader was never cut");
+    }
+    writer.send(&message);
+    fast.until(&payload);
+    let left = slow.rest();
+    assert!(!left.contains("-ERR"), "a slow reader is told nothing");
+    until("the slow one to be gone", || broker.stats().connections == 2);
+    until("its messages to be freed", || broker.stats().pending_bytes == 0);
+}
+
+#[test]
+fn a_blocked_write_ends_at_its_deadline() {
+    let limits = Limits { write_deadline: Duration::from_millis(400), ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut slow = Raw::plain(broker.local_addr());
+    slow.login("");
+    slow.send("SUB flood 1\r\n");
+    slow.sync();
+    let mut writer = Raw::plain(broker.local_addr());
+    writer.login("");
+    let payload = "x".repeat(1_000_000);
+    let begin = Instant::now();
+    for _ in 0..20 {
+        writer.send(format!("PUB flood {}\r\n{payload}\r\n", payload.len()));
+    }
+    until("the deadline", || broker.stats().slow_consumers == 1);
+    assert!(begin.elapsed() >= Duration::from_millis(400));
+    assert_eq!(writer.sync(), "");
+}
+
+#[test]
+fn all_messages_together_have_a_budget() {
+    let limits = Limits { max_pending_total: 8 * 1024 * 1024, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut readers: Vec<Raw> = (0..6)
+        .map(|number| {
+            let mut reader = Raw::plain(broker.local_addr());
+            reader.login("");
+            reader.send(format!("SUB flood.{number} 1\r\n"));
+            reader.sync();
+            reader
+        })
+        .collect();
+    let mut writer = Raw::plain(broker.local_addr());
+    writer.login("");
+    let payload = "x".repeat(1_000_000);
+    for round in 0..120 {
+        writer.send(format!("PUB flood.{} {}\r\n{payload}\r\n", round % 6, payload.len()));
+        writer.sync();
+    }
+    until("somebody to be cut", || broker.stats().slow_consumers > 0);
+    until("memory within the budget", || broker.stats().pending_bytes <= 8 * 1024 * 1024);
+    readers.clear();
+    until("memory to be freed", || broker.stats().pending_bytes == 0);
+}
+
+#[test]
+fn a_peer_that_answers_no_ping_is_stale() {
+    let limits = Limits { ping_interval: Duration::from_millis(200), ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut silent = Raw::plain(broker.local_addr());
+    silent.login("");
+    let mut alive = Raw::plain(broker.local_addr());
+    alive.login("");
+    alive.send("SUB x 1\r\n");
+    let answering = std::thread::spawn(move || {
+        for _ in 0..6 {
+            alive.until("PING\r\n");
+            alive.send("PONG\r\n");
+        }
+        alive
+    });
+    assert_eq!(silent.rest(), "PING\r\nPING\r\n-ERR 'Stale Connection'\r\n");
+    let mut alive = answering.join().unwrap();
+    assert_eq!(alive.sync().replace("PING\r\n", ""), "");
+    assert_eq!(broker.stats().stale_connections, 1);
+}
+
+#[test]
+fn limits_can_change_while_running() {
+    let options = plain_options();
+    let authenticator = Arc::clone(&options.authenticator);
+    let broker = Broker::start(options).unwrap();
+    let mut client = Raw::plain(broker.local_addr());
+    client.login("");
+    broker.reload(None, authenticator, Limits { max_payload: 10, ..Default::default() });
+    until("new limits", || Raw::plain(broker.local_addr()).info.contains("\"max_payload\":10,"));
+    client.sync();
+    client.send("PUB a 11\r\n");
+    assert_eq!(client.rest(), "-ERR 'Maximum Payload Violation'\r\n");
+}

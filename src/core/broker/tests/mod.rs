@@ -1,0 +1,7 @@
+//! The running broker, seen from its sockets.
+
+pub mod kit;
+mod limits;
+mod over_tls;
+mod plain;
+mod protocol_vectors;
