@@ -36,9 +36,10 @@ pub fn client_config(globals: &Globals) -> anyhow::Result<Config> {
 
 /// Loads the configuration of a daemon, which has to be named.
 pub fn daemon_config(globals: &Globals, role: Role, command: &str) -> anyhow::Result<Config> {
-    let file = globals.config.as_deref().with_context(|| {
-        format!("configuration file required, run 'choria {command} --config FILE'")
-    })?;
+    let file = globals
+        .config
+        .as_deref()
+        .with_context(|| format!("configuration file required, run 'choria {command} --config FILE'"))?;
     let config = Config::load(role, Some(file), &System)?;
     let level = if globals.debug { "debug" } else { &config.loglevel };
     log::init(Destination::parse(&config.logfile), level)?;

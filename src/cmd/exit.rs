@@ -71,7 +71,9 @@ mod tests {
             ..RequestStats::default()
         };
         let ours = Exit { compat: false };
-        for (discovered, ok, failed, code) in [(3, 3, 0, 0), (3, 2, 1, 2), (3, 0, 0, 3), (3, 2, 0, 4), (3, 1, 1, 2)] {
+        for (discovered, ok, failed, code) in
+            [(3, 3, 0, 0), (3, 2, 1, 2), (3, 0, 0, 3), (3, 2, 0, 4), (3, 1, 1, 2)]
+        {
             assert_eq!(ours.code(&stats(discovered, ok, failed), false), code);
             assert_eq!(Exit { compat: true }.code(&stats(discovered, ok, failed), false), 0);
         }

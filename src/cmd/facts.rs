@@ -64,13 +64,18 @@ impl Facts {
                 let document: BTreeMap<String, Value> = values.iter().map(entry).collect();
                 println!("{}", serde_json::to_string_pretty(&document)?);
             } else if self.table {
-                let row = |(value, nodes): &(String, Vec<String>)| vec![value.clone(), nodes.len().to_string()];
+                let row =
+                    |(value, nodes): &(String, Vec<String>)| vec![value.clone(), nodes.len().to_string()];
                 let rows: Vec<Vec<String>> = values.iter().map(row).collect();
                 print!("{}", table::render(&["Fact".to_owned(), "Matches".to_owned()], &rows));
             } else {
                 self.report(&values);
                 for failed in answers.iter().filter(|a| a.body.statuscode != StatusCode::Ok) {
-                    eprintln!("choria: {}: {}", clean(&failed.sender, false), clean(&failed.body.statusmsg, false));
+                    eprintln!(
+                        "choria: {}: {}",
+                        clean(&failed.sender, false),
+                        clean(&failed.body.statusmsg, false)
+                    );
                 }
                 print!("\n{}", replies::footer(&stats, self.verbose, colour));
             }

@@ -119,7 +119,8 @@ impl Selection {
     /// variable far more often than a wish to address the whole fleet.
     pub fn filter(&self) -> anyhow::Result<Filter> {
         let mut filter = Filter::default();
-        let named = |flag: &str, e: choria::core::protocol::filter::FilterError| anyhow::anyhow!("{flag}: {e}");
+        let named =
+            |flag: &str, e: choria::core::protocol::filter::FilterError| anyhow::anyhow!("{flag}: {e}");
         for fact in &self.facts {
             filter.add_fact(fact).map_err(|e| named("-F", e))?;
         }
@@ -144,7 +145,8 @@ impl Selection {
     fn option(&self, client: &Client, name: &str) -> Option<String> {
         let configured = &client.config().default_discovery_options;
         let options = if self.options.is_empty() { configured } else { &self.options };
-        let split = |option: &String| option.split_once(['=', ':']).map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let split =
+            |option: &String| option.split_once(['=', ':']).map(|(k, v)| (k.to_owned(), v.to_owned()));
         options.iter().filter_map(split).filter(|(k, _)| k == name).map(|(_, v)| v).next_back()
     }
 
@@ -170,11 +172,14 @@ impl Selection {
                 let file = self
                     .option(client, "file")
                     .context("could not determine file to use as discovery source, give --nodes FILE or --do file=FILE")?;
-                let format = self.option(client, "format").map_or_else(|| Format::of(Path::new(&file)), |f| Format::parse(&f));
+                let format = self
+                    .option(client, "format")
+                    .map_or_else(|| Format::of(Path::new(&file)), |f| Format::parse(&f));
                 Ok(Method::Flatfile { file, format })
             }
             "inventory" => {
-                let configured = Some(config.choria_discovery_inventory_source.clone()).filter(|s| !s.is_empty());
+                let configured =
+                    Some(config.choria_discovery_inventory_source.clone()).filter(|s| !s.is_empty());
                 let file = self.option(client, "file").or(configured).context(
                     "could not determine the inventory file, give --do file=FILE or set \
                      plugin.choria.discovery.inventory.source",
@@ -236,7 +241,11 @@ impl Selection {
     /// and what cannot be checked is refused instead of ignored.
     fn only_named(&self, nodes: Vec<String>) -> anyhow::Result<Vec<String>> {
         let given = |list: &[String]| !list.is_empty();
-        if given(&self.facts) || given(&self.classes) || given(&self.agents) || given(&self.with) || self.select.is_some()
+        if given(&self.facts)
+            || given(&self.classes)
+            || given(&self.agents)
+            || given(&self.with)
+            || self.select.is_some()
         {
             bail!("a list of nodes cannot be filtered by facts, classes or agents, only by -I");
         }

@@ -77,7 +77,12 @@ impl Inventory {
         Ok(())
     }
 
-    async fn collectives(&self, client: &Client, collective: String, found: Discovered) -> anyhow::Result<()> {
+    async fn collectives(
+        &self,
+        client: &Client,
+        collective: String,
+        found: Discovered,
+    ) -> anyhow::Result<()> {
         let nodes = found.nodes.len();
         let (answers, _) = ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();

@@ -5,13 +5,27 @@
 //! line on stderr, whatever the log is set to.
 
 mod argv;
+mod ask;
+mod broker;
 mod buildinfo;
+mod completion;
+mod context;
+mod exit;
+mod facts;
+mod find;
+mod fleet;
+mod inventory;
+mod ping;
+mod render;
+mod rpc;
+mod server;
+mod tool;
 
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, FromArgs};
 
-use argv::Personality;
+pub use argv::Personality;
 use choria::core::build;
 
 /// Exit code of usage, configuration and start-up errors.
@@ -40,7 +54,16 @@ struct Choria {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
+    Broker(broker::Broker),
     Buildinfo(buildinfo::Buildinfo),
+    Completion(completion::Completion),
+    Facts(facts::Facts),
+    Find(find::Find),
+    Inventory(inventory::Inventory),
+    Ping(ping::Ping),
+    Rpc(rpc::Rpc),
+    Server(server::Server),
+    Tool(tool::Tool),
 }
 
 /// What every command is given beside its own flags.
@@ -88,8 +111,28 @@ pub fn run(argv: &[String]) -> ExitCode {
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Broker(c) => c.run(globals),
         Command::Buildinfo(c) => c.run(),
+        Command::Completion(c) => c.run(globals),
+        Command::Facts(c) => c.run(globals),
+        Command::Find(c) => c.run(globals),
+        Command::Inventory(c) => c.run(globals),
+        Command::Ping(c) => c.run(globals),
+        Command::Rpc(c) => c.run(globals),
+        Command::Server(c) => c.run(globals),
+        Command::Tool(c) => c.run(globals),
     }
+}
+
+/// `--federations` replaces what is configured, unless the environment says
+/// which federations there are.
+fn set_federations(config: &mut choria::core::config::Config, list: Option<&str>) -> anyhow::Result<()> {
+    if let Some(list) = list
+        && std::env::var_os("CHORIA_FED_COLLECTIVE").is_none()
+    {
+        config.set("plugin.choria.federation.collectives", list)?;
+    }
+    Ok(())
 }
 
 fn usage(message: &str) -> ExitCode {

@@ -63,15 +63,16 @@ impl Ping {
             let window = selection.window(&client)?;
             let mut times: Vec<Duration> = vec![];
             let overhead = begun.elapsed();
-            let asking = broadcast(&client, collective, filter, window_of(window, self.timeout), |name, time| {
-                times.push(time);
-                if self.names {
-                    println!("{}", clean(name, false));
-                } else if !self.silent {
-                    println!("{:<40} time={} ms", clean(name, false), time.as_millis());
-                }
-                self.expect.is_none_or(|expect| times.len() < expect)
-            });
+            let asking =
+                broadcast(&client, collective, filter, window_of(window, self.timeout), |name, time| {
+                    times.push(time);
+                    if self.names {
+                        println!("{}", clean(name, false));
+                    } else if !self.silent {
+                        println!("{:<40} time={} ms", clean(name, false), time.as_millis());
+                    }
+                    self.expect.is_none_or(|expect| times.len() < expect)
+                });
             tokio::select! {
                 done = asking => done.map(|_| ())?,
                 _ = tokio::signal::ctrl_c() => {}

@@ -137,17 +137,14 @@ impl Rpc {
         super::set_federations(&mut config, self.federations.as_deref())?;
         let ddl = resolver(&config).agent(&self.agent)?;
         let action = ddl.action(&self.action).with_context(|| {
-            format!(
-                "unknown action {}#{}, it has {}",
-                self.agent,
-                self.action,
-                ddl.action_names().join(", ")
-            )
+            format!("unknown action {}#{}, it has {}", self.agent, self.action, ddl.action_names().join(", "))
         })?;
         let data = action.coerce(&pairs(&self.inputs)?).context("invalid input")?;
         let display = self.display(action)?;
         let out: Box<dyn Write> = match &self.output_file {
-            Some(file) => Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {file}"))?),
+            Some(file) => {
+                Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {file}"))?)
+            }
             None => Box::new(std::io::stdout()),
         };
         let colour = text::coloured(config.color) && self.output_file.is_none();
@@ -170,7 +167,10 @@ impl Rpc {
             };
             let discovered = if ddl.metadata.service {
                 if self.reply_to.is_some() {
-                    bail!("{} is a service, which answers whoever asks: --reply-to is not possible", self.agent);
+                    bail!(
+                        "{} is a service, which answers whoever asks: --reply-to is not possible",
+                        self.agent
+                    );
                 }
                 None
             } else {
@@ -295,7 +295,8 @@ async fn send_only(
     subject: String,
 ) -> anyhow::Result<String> {
     filter.add_agent(&options.agent)?;
-    let body = RequestBody { agent: options.agent.clone(), action: options.action, data: options.data }.encode();
+    let body =
+        RequestBody { agent: options.agent.clone(), action: options.action, data: options.data }.encode();
     let mut conversation = client.converse(&options.agent, body, options.collective, filter).await?;
     conversation.reply_to(subject);
     conversation.send(Targets::Direct(nodes)).await?;
@@ -342,7 +343,8 @@ impl View<'_> {
                 Some(text) => {
                     let out = &mut self.out;
                     let mut written = Ok(());
-                    self.progress.print(|| written = out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+                    self.progress
+                        .print(|| written = out.write_all(text.as_bytes()).and_then(|()| out.flush()));
                     written
                 }
                 None => Ok(()),

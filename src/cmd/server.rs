@@ -74,7 +74,8 @@ impl Server {
 /// SIGTERM and SIGINT stop, SIGHUP reopens the log and reads keys, CA and CRL
 /// again.
 async fn signals(stop: watch::Sender<bool>, provider: Arc<Provider>) {
-    let streams = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let streams =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
         tracing::error!("signals cannot be handled in this process");
         return;

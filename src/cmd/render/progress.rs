@@ -15,7 +15,8 @@ impl Progress {
         }
         let total = u64::try_from(total).unwrap_or(u64::MAX);
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10));
-        let style = ProgressStyle::with_template("{pos} / {len}  {elapsed:>4} [{bar:40.green}] {percent:>3}%");
+        let style =
+            ProgressStyle::with_template("{pos} / {len}  {elapsed:>4} [{bar:40.green}] {percent:>3}%");
         if let Ok(style) = style {
             bar.set_style(style.progress_chars("=>-"));
         }

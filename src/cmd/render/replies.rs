@@ -55,7 +55,8 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
         StatusCode::UnknownError => "Unknown Request Status".to_owned(),
         StatusCode::Other(code) => format!("Unknown Status {code}"),
     };
-    let header = format!("{:<40} {}", clean(&reply.sender, false), paint(&status, Colour::Red, style.colour && !ok));
+    let header =
+        format!("{:<40} {}", clean(&reply.sender, false), paint(&status, Colour::Red, style.colour && !ok));
     let mut out = format!("{}\n\n", header.trim_end());
     if !ok {
         let message = clean(&reply.body.statusmsg, true);
@@ -159,9 +160,10 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
             duration(total)
         ));
     }
-    for (title, names) in
-        [("No Responses from", &stats.no_responses), ("Unexpected Responses from", &stats.unexpected_responses)]
-    {
+    for (title, names) in [
+        ("No Responses from", &stats.no_responses),
+        ("Unexpected Responses from", &stats.unexpected_responses),
+    ] {
         if names.is_empty() {
             continue;
         }
@@ -233,9 +235,16 @@ mod tests {
 
     #[test]
     fn silent_nodes_are_named() {
-        let stats = RequestStats { discovered: 2, no_responses: vec!["n1".into(), "n2".into()], ..Default::default() };
+        let stats = RequestStats {
+            discovered: 2,
+            no_responses: vec!["n1".into(), "n2".into()],
+            ..Default::default()
+        };
         let text = footer(&stats, false, false);
-        assert!(text.contains("Finished processing 0 / 2 hosts") && text.contains("No Responses from: 2"), "{text}");
+        assert!(
+            text.contains("Finished processing 0 / 2 hosts") && text.contains("No Responses from: 2"),
+            "{text}"
+        );
         assert!(text.contains("    n1  n2"), "{text}");
     }
 }

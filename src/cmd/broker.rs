@@ -1,0 +1,235 @@
+//! `choria broker run`: the middleware of a network on one machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::admission::{
+    Authenticator, ByName, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
+};
+use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
+use choria::core::build;
+use choria::core::config::{Config, Role};
+use choria::core::log;
+use choria::core::nats::connect::Secret;
+use choria::core::security::{NameList, Provider, expiry_warning};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Globals;
+use super::context;
+
+/// Connections are told and closed over this long on SIGTERM, so that a fleet
+/// does not come back all at once.
+const LAME_DUCK: Duration = Duration::from_secs(10);
+
+/// the middleware
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "broker")]
+pub struct Broker {
+    #[argh(subcommand)]
+    command: BrokerCommand,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum BrokerCommand {
+    Run(Run),
+}
+
+/// serve nodes and clients until stopped
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// write the process id to this file
+    #[argh(option, arg_name = "file")]
+    pid: Option<String>,
+}
+
+impl Broker {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let BrokerCommand::Run(run) = self.command;
+        let config = context::daemon_config(globals, Role::Broker, "broker run")?;
+        check_features(&config)?;
+        let provider = context::provider(&config, Role::Broker)?;
+        let broker = start(&config, &provider)?;
+        for address in broker.local_addrs() {
+            tracing::info!(%address, version = build::VERSION, "the broker is listening");
+        }
+        context::write_pid(run.pid.as_deref())?;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        // The broker has threads of its own; this one only waits for signals.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(until_stopped(broker, &config, &provider))?;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What this version cannot do is refused: a broker that silently leaves out
+/// half of what it is told is worse than none.
+fn check_features(config: &Config) -> anyhow::Result<()> {
+    if !config.choria_broker_network {
+        bail!("all broker features are disabled, set plugin.choria.broker_network = true");
+    }
+    let unsupported = [
+        ("plugin.choria.broker_federation", config.choria_broker_federation),
+        ("plugin.choria.adapters", !config.choria_adapters.is_empty()),
+        ("plugin.choria.network.peers", !config.choria_network_peers.is_empty()),
+        ("plugin.choria.network.gateway_port", config.choria_network_gateway_port != 0),
+        ("plugin.choria.network.leafnode_port", config.choria_network_leafnode_port != 0),
+        ("plugin.choria.network.leafnode_remotes", !config.choria_network_leafnode_remotes.is_empty()),
+        ("plugin.choria.network.websocket_port", config.choria_network_websocket_port != 0),
+        ("plugin.choria.network.stream.store", !config.choria_network_stream_store.is_empty()),
+        ("plugin.choria.network.mapping.names", !config.choria_network_mapping_names.is_empty()),
+        ("plugin.security.issuer.names", !config.security_issuer_names.is_empty()),
+        ("plugin.choria.network.client_signer_cert", !config.choria_network_client_signer_cert.is_empty()),
+        ("plugin.choria.network.server_signer_cert", !config.choria_network_server_signer_cert.is_empty()),
+        ("plugin.choria.stats_port", config.choria_stats_port != 0),
+    ];
+    match unsupported.iter().find(|(_, set)| *set) {
+        Some((key, _)) => bail!("{key} is set, which this version of the broker does not support; remove it"),
+        None => Ok(()),
+    }
+}
+
+fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware> {
+    let address: IpAddr = config.choria_network_listen_address.parse().with_context(|| {
+        format!(
+            "plugin.choria.network.listen_address '{}' is no address",
+            config.choria_network_listen_address
+        )
+    })?;
+    let port = u16::try_from(config.choria_network_client_port).with_context(|| {
+        format!("plugin.choria.network.client_port {} is no port", config.choria_network_client_port)
+    })?;
+    let options = |address: IpAddr| -> anyhow::Result<Options> {
+        Ok(Options {
+            listeners: vec![Listener::tls(SocketAddr::new(address, port))],
+            tls: Some(provider.server_tls()?),
+            authenticator: authenticator(config),
+            limits: limits(config),
+            server_name: config.identity.clone(),
+            cluster_name: config.choria_network_gateway_name.clone(),
+            version: build::NATS_VERSION.to_owned(),
+            advertise: Some(config.choria_network_public_url.clone()).filter(|url| !url.is_empty()),
+            ..Options::default()
+        })
+    };
+    let started = match Middleware::start(options(address)?) {
+        // Machines without IPv6 cannot listen on the default address, `::`.
+        Err(BrokerError::Bind { source, .. })
+            if address.is_ipv6()
+                && address.is_unspecified()
+                && source.kind() != std::io::ErrorKind::AddrInUse =>
+        {
+            Middleware::start(options(Ipv4Addr::UNSPECIFIED.into())?)
+        }
+        started => started,
+    };
+    Ok(started?)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_connections: build::MAX_BROKER_CLIENTS,
+        tls_timeout: config.choria_network_tls_timeout,
+        auth_timeout: config.choria_network_auth_timeout,
+        write_deadline: config.choria_network_write_deadline,
+        ..Limits::default()
+    }
+}
+
+/// Who may connect and what it may say, as configured (design decision 14).
+fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
+    let names = |entries: &[String]| {
+        let list = NameList::new(entries);
+        list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
+        NameTest::new(move |name| list.matches(name))
+    };
+    let mode = if config.choria_network_x509_permissions == "by-name" {
+        let clients = match config.choria_network_client_certnames.as_slice() {
+            [] => &config.choria_security_certname_whitelist,
+            named => named,
+        };
+        let targets = [
+            &config.choria_registration_file_content_target,
+            &config.choria_registration_inventory_content_target,
+        ];
+        X509Mode::ByName(ByName {
+            clients: names(clients),
+            privileged: names(&config.choria_security_privileged_users),
+            service_hosts: NameTest::none(),
+            collectives: config.collectives.clone(),
+            registration_targets: targets.into_iter().filter(|t| !t.is_empty()).cloned().collect(),
+        })
+    } else {
+        tracing::warn!(
+            "plugin.choria.network.x509_permissions is open: every certificate of the CA may read every reply and \
+             publish requests; set it to by-name to bind nodes to their own name"
+        );
+        X509Mode::Open { client_hosts: HostList::new(&config.choria_network_client_hosts) }
+    };
+    let secret = |text: &str| Some(Secret::new(text)).filter(|s| !s.is_empty());
+    let (user, password) = (&config.choria_network_system_user, &config.choria_network_system_password);
+    let system = secret(password).filter(|_| !user.is_empty());
+    Arc::new(X509Authenticator::new(X509Options {
+        mode,
+        deny_servers: config.choria_network_deny_server_connections,
+        provisioning_password: secret(&config.choria_network_provisioning_client_password),
+        system: system.map(|password| SystemUser { user: user.clone(), password }),
+        allow_plaintext: false,
+    }))
+}
+
+/// SIGHUP reads keys, CA and revocation lists again; the first SIGTERM or
+/// SIGINT closes connections gently, the second at once.
+async fn until_stopped(
+    mut broker: Middleware,
+    config: &Config,
+    provider: &Arc<Provider>,
+) -> anyhow::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = daily.tick() => {
+                let now = jiff::Timestamp::now().as_second();
+                if let Some(text) = provider.certificate_expiry().and_then(|at| expiry_warning(at, now)) {
+                    tracing::warn!("{text}");
+                }
+            }
+            _ = hup.recv() => {
+                log::reopen();
+                match provider.reload().and_then(|()| provider.server_tls()) {
+                    Ok(tls) => {
+                        broker.reload(Some(tls), authenticator(config), limits(config));
+                        tracing::info!("read keys, CA and revocation lists again");
+                    }
+                    Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),
+                }
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!(
+        "stopping, connections are closed over {} s; a second signal ends at once",
+        LAME_DUCK.as_secs()
+    );
+    let closing = tokio::task::spawn_blocking(move || {
+        broker.lame_duck(LAME_DUCK);
+        broker.shutdown();
+    });
+    tokio::select! {
+        _ = closing => Ok(()),
+        // Leaving the process is what "at once" means.
+        _ = term.recv() => std::process::exit(0),
+        _ = int.recv() => std::process::exit(0),
+    }
+}

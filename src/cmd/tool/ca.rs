@@ -1,0 +1,129 @@
+//! `choria tool ca`: a CA of one's own, so that a first network needs no other
+//! software.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::pki::{self, Kind, LEAF_DAYS, Options};
+
+/// make the certificates of a first network
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "ca")]
+pub struct Ca {
+    #[argh(subcommand)]
+    command: CaCommand,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum CaCommand {
+    Init(Init),
+    Issue(Issue),
+    Revoke(Revoke),
+}
+
+/// make a new CA
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "init")]
+struct Init {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// name in the CA certificate
+    #[argh(option, arg_name = "name", default = "String::from(\"Choria CA\")")]
+    name: String,
+}
+
+/// make a key and a certificate
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "issue")]
+struct Issue {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// for a broker of this host name
+    #[argh(option, arg_name = "name")]
+    broker: Option<String>,
+    /// for a node of this identity
+    #[argh(option, arg_name = "name")]
+    node: Option<String>,
+    /// for a person or program; NAME.mcollective unless it has a dot
+    #[argh(option, arg_name = "name")]
+    client: Option<String>,
+    /// another name or address the certificate is valid for
+    #[argh(option, long = "alt", arg_name = "name")]
+    alt_names: Vec<String>,
+    /// also valid for localhost, 127.0.0.1 and ::1
+    #[argh(switch)]
+    loopback: bool,
+    /// days it is valid, default 1825
+    #[argh(option, arg_name = "days", default = "LEAF_DAYS")]
+    days: u32,
+    /// directory the files are written to, default the CA's
+    #[argh(option, arg_name = "dir")]
+    out: Option<String>,
+}
+
+/// revoke a certificate; brokers and nodes follow when they have the new crl.pem
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "revoke")]
+struct Revoke {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// name of the certificate
+    #[argh(positional)]
+    name: String,
+}
+
+impl Ca {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let now = jiff::Timestamp::now().as_second();
+        match self.command {
+            CaCommand::Init(init) => {
+                let ca = pki::Ca::create(Path::new(&init.dir), &init.name, now)?;
+                println!("CA certificate: {}", ca.certificate_file().display());
+                println!(
+                    "Give this certificate to every broker, node and client; keep the key in {} to yourself.",
+                    init.dir
+                );
+            }
+            CaCommand::Issue(issue) => issue.run(now)?,
+            CaCommand::Revoke(revoke) => {
+                let ca = load(&revoke.dir)?;
+                let revoked = ca.revoke(&revoke.name, now)?;
+                println!("Revoked {revoked} certificates of {}.", revoke.name);
+                println!(
+                    "Copy {} beside the CA certificate of every broker and node.",
+                    ca.crl_file().display()
+                );
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn load(dir: &str) -> anyhow::Result<pki::Ca> {
+    pki::Ca::load(Path::new(dir))
+        .with_context(|| format!("no CA in {dir}, make one with 'choria tool ca init --dir {dir}'"))
+}
+
+impl Issue {
+    fn run(self, now: i64) -> anyhow::Result<()> {
+        let (kind, name) = match (&self.broker, &self.node, &self.client) {
+            (Some(name), None, None) => (Kind::Broker, name),
+            (None, Some(name), None) => (Kind::Node, name),
+            (None, None, Some(name)) => (Kind::Client, name),
+            _ => bail!("say for whom the certificate is: one of --broker, --node or --client NAME"),
+        };
+        let options = Options { alt_names: self.alt_names.clone(), loopback: self.loopback, days: self.days };
+        let issued = load(&self.dir)?.issue(kind, name, &options, now)?;
+        let out = PathBuf::from(self.out.as_deref().unwrap_or(&self.dir));
+        let (certificate, key) = issued.write(&out)?;
+        println!("certificate: {}", certificate.display());
+        println!("private key: {}", key.display());
+        Ok(())
+    }
+}

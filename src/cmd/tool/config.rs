@@ -1,0 +1,101 @@
+//! `choria tool config`: what is configured, and where it came from.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::config::{Config, Explained, Origin, Role, System};
+
+use crate::cmd::Globals;
+use crate::cmd::render::text::clean;
+
+/// show effective settings and where each came from
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "config")]
+pub struct ConfigTool {
+    /// show every key, also those left at their default
+    #[argh(switch, short = 'l')]
+    list: bool,
+    /// read the file as a server does
+    #[argh(switch)]
+    server: bool,
+    /// read the file as a broker does
+    #[argh(switch)]
+    broker: bool,
+    /// show JSON
+    #[argh(switch, short = 'j')]
+    json: bool,
+    /// regular expression on keys: shows the documentation of each
+    #[argh(positional)]
+    key: Option<String>,
+}
+
+impl ConfigTool {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let role = match (self.server, self.broker) {
+            (true, false) => Role::Server,
+            (false, true) => Role::Broker,
+            (false, false) => Role::Client,
+            (true, true) => bail!("--server and --broker exclude each other"),
+        };
+        let config = Config::load(role, globals.config.as_deref(), &System)?;
+        let pattern = self.key.as_deref().unwrap_or(".");
+        let pattern =
+            regex::Regex::new(pattern).with_context(|| format!("'{pattern}' is no regular expression"))?;
+        let rows: Vec<Explained> = config
+            .explain(&pattern)
+            .into_iter()
+            .filter(|row| self.key.is_some() || self.list || row.origin != Origin::Default)
+            .collect();
+        if rows.is_empty() && self.key.is_some() {
+            bail!("no configuration key matches '{}'", self.key.unwrap_or_default());
+        }
+        if self.json {
+            let object = |row: &Explained| {
+                serde_json::json!({
+                    "key": row.key, "value": row.value, "origin": row.origin.to_string(),
+                    "default": row.row.map(|r| r.default), "doc": row.row.map(|r| r.doc),
+                })
+            };
+            println!("{}", serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.key.is_none() {
+            overview(&config);
+        }
+        for row in &rows {
+            println!("{} = {}    ({})", row.key, clean(&row.value, false), row.origin);
+            if let (true, Some(key)) = (self.key.is_some(), row.row) {
+                documentation(key);
+            }
+        }
+        for warning in config.warnings() {
+            eprintln!("choria: {warning}");
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn overview(config: &Config) {
+    println!("Read as {} configuration from:", config.role().as_str());
+    for file in config.files() {
+        println!("  {}", file.display());
+    }
+    println!();
+}
+
+fn documentation(key: &choria::core::config::Key) {
+    println!("    {}", key.doc);
+    println!(
+        "    type: {:?}, default: {}",
+        key.kind,
+        if key.default.is_empty() { "unset" } else { key.default }
+    );
+    if !key.one_of.is_empty() {
+        println!("    one of: {}", key.one_of.join(", "));
+    }
+    if let Some(env) = key.env {
+        println!("    environment: {env}");
+    }
+    println!();
+}

@@ -1,0 +1,140 @@
+//! `choria tool man`: manual pages, from the same metadata as `--help`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs};
+use choria::core::config::{Roles, keys};
+use choria::core::files;
+
+use crate::cmd::Choria;
+
+/// write the manual pages into a directory
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "man")]
+pub struct Man {
+    /// directory, such as man
+    #[argh(positional)]
+    dir: String,
+}
+
+impl Man {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        std::fs::create_dir_all(&self.dir)?;
+        for (name, text) in pages() {
+            files::write_atomic(&Path::new(&self.dir).join(name), text.as_bytes(), files::PUBLIC)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// File names and texts of all pages.
+pub fn pages() -> Vec<(String, String)> {
+    let top = Choria::get_args_info();
+    let mut pages = vec![];
+    collect(&top, &["choria".to_owned()], &mut pages);
+    pages.push(("choria.conf.5".to_owned(), configuration()));
+    pages
+}
+
+fn collect(command: &CommandInfoWithArgs, path: &[String], pages: &mut Vec<(String, String)>) {
+    pages.push((format!("{}.1", path.join("-")), page(command, path)));
+    for sub in &command.commands {
+        collect(&sub.command, &[path, &[sub.name.to_owned()]].concat(), pages);
+    }
+}
+
+/// Text as roff wants it.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
+    let mut out = format!(".TH {} 1 \"\" Choria\n", path.join("-").to_uppercase());
+    out.push_str(&format!(".SH NAME\n{} \\- {}\n", roff(&path.join("-")), roff(command.description)));
+    out.push_str(&format!(".SH SYNOPSIS\n.B {}\n", roff(&path.join(" "))));
+    if !command.flags.is_empty() {
+        out.push_str("[\\fIflags\\fR]\n");
+    }
+    if !command.commands.is_empty() {
+        out.push_str("\\fIcommand\\fR\n");
+    }
+    for positional in command.positionals {
+        out.push_str(&format!("[\\fI{}\\fR]\n", roff(positional.name)));
+    }
+    if !command.positionals.is_empty() {
+        out.push_str(".SH ARGUMENTS\n");
+        for p in command.positionals {
+            out.push_str(&format!(".TP\n.I {}\n{}\n", roff(p.name), roff(p.description)));
+        }
+    }
+    if !command.flags.is_empty() {
+        out.push_str(".SH FLAGS\n");
+        for flag in command.flags.iter().filter(|f| !f.hidden) {
+            let short = flag.short.map(|c| format!("\\-{c}, ")).unwrap_or_default();
+            let value = match &flag.kind {
+                FlagInfoKind::Option { arg_name } => format!(" \\fI{}\\fR", roff(arg_name)),
+                FlagInfoKind::Switch => String::new(),
+            };
+            out.push_str(&format!(".TP\n.B {short}{}{value}\n{}\n", roff(flag.long), roff(flag.description)));
+        }
+    }
+    if !command.commands.is_empty() {
+        out.push_str(".SH COMMANDS\n");
+        for sub in &command.commands {
+            out.push_str(&format!(".TP\n.B {}\n{}\n", roff(sub.name), roff(sub.command.description)));
+        }
+    }
+    if path.len() == 1 {
+        out.push_str(
+            ".SH EXIT STATUS\n0 everybody asked answered well; 1 refused before anything was sent; \
+             2 at least one node failed; 3 nobody answered; 4 some did not answer; 130 interrupted. \
+             \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 whenever a request was sent.\n",
+        );
+        out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
+    }
+    out
+}
+
+fn configuration() -> String {
+    let mut out = String::from(
+        ".TH CHORIA.CONF 5 \"\" Choria\n.SH NAME\nchoria.conf \\- configuration of brokers, servers and clients\n\
+         .SH DESCRIPTION\nLines of \\fIkey\\fR = \\fIvalue\\fR; empty lines and lines starting with # are skipped. \
+         Files ending in .toml hold the same dotted keys. Files in plugin.d beside the main file set plugin.NAME keys.\n\
+         .SH KEYS\n",
+    );
+    for key in keys() {
+        let role = match key.roles {
+            Roles::All => "everywhere",
+            Roles::Client => "clients",
+            Roles::Server => "servers",
+            Roles::Broker => "brokers",
+        };
+        let default = if key.default.is_empty() { "unset" } else { key.default };
+        out.push_str(&format!(
+            ".TP\n.B {}\n{} ({:?}, default {}, {role})\n",
+            roff(key.name),
+            roff(key.doc),
+            key.kind,
+            roff(default)
+        ));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_in_the_repository_are_current() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+        let pages = pages();
+        for (name, text) in &pages {
+            let committed = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+            assert!(committed == *text, "man/{name} is out of date, run 'make man'");
+        }
+        assert_eq!(std::fs::read_dir(dir).unwrap().count(), pages.len(), "a page no command has");
+    }
+}
