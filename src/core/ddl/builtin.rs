@@ -49,4 +49,62 @@ mod tests {
         }
         assert!(builtin("discovery").is_none());
     }
+
+    /// Labels, display modes and aggregates give the recorded human output.
+    #[test]
+    fn builtins_render_the_recorded_replies() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/captured");
+        let mut seen = 0;
+        for file in ["rpcutil_actions", "choria_util", "facts_inventory", "req_rpcutil_ping"] {
+            let text = std::fs::read_to_string(format!("{dir}/{file}.json")).unwrap();
+            let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for run in file["runs"].as_array().unwrap() {
+                seen += usize::from(check_run(run));
+            }
+        }
+        assert!(seen >= 20, "{seen}");
+    }
+
+    /// False for commands that show something else.
+    fn check_run(run: &serde_json::Value) -> bool {
+        let command = run["command"].as_str().unwrap();
+        let words: Vec<&str> = command.split(' ').collect();
+        let ["choria", "req", agent, action, rest @ ..] = words.as_slice() else { return false };
+        let forms =
+            ["-j", "--json", "--jsonl", "--table", "--senders", "-v", "--display", "-o", "--output-file"];
+        let plain = run["exit_code"] == 0 && !rest.iter().any(|word| forms.contains(word));
+        let Some(ddl) = builtin(agent).filter(|_| plain) else { return false };
+        let action = ddl.action(action).unwrap_or_else(|| panic!("{command}"));
+        let stdout = run["stdout"].as_str().unwrap();
+        let mut aggregator = action.aggregator();
+        let mut replies = 0;
+        for message in run["messages"].as_array().unwrap() {
+            let payload = message["payload"].as_str().unwrap();
+            let Ok(transport) = crate::core::protocol::v1::Transport::decode(payload.as_bytes()) else {
+                continue;
+            };
+            let Ok(secure) = crate::core::protocol::v1::SecureReply::decode(&transport.data) else {
+                continue;
+            };
+            let Ok(reply) = secure.open() else { continue };
+            let Ok(body) = crate::core::rpc::ReplyBody::decode(reply.message.as_bytes()) else { continue };
+            replies += 1;
+            aggregator.add(&body.data);
+            let shown = action.display.shows(body.statuscode.is_ok());
+            for output in body.data.keys().filter(|_| body.statuscode.is_ok() && !stdout.contains("[usage")) {
+                let line = format!("{}: ", action.label(output));
+                let before_summary = stdout.split("Summary of").next().unwrap();
+                assert_eq!(before_summary.contains(&line), shown, "{command}: {line}");
+            }
+        }
+        for (output, lines) in aggregator.formatted() {
+            assert!(stdout.contains(&format!("Summary of {}:", action.label(&output))), "{command}");
+            assert!(
+                lines.iter().all(|line| stdout.contains(&format!("   {line}\n"))),
+                "{command}: {lines:?}"
+            );
+        }
+        assert_eq!(stdout.matches("Summary of").count(), aggregator.formatted().len(), "{command}");
+        replies > 0
+    }
 }

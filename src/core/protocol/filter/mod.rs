@@ -14,6 +14,8 @@ mod compound;
 mod expr;
 mod fact;
 mod facts;
+#[cfg(test)]
+mod fuzz;
 mod gjson;
 mod node;
 mod pattern;

@@ -12,6 +12,8 @@
 //! [`core::security`]: crate::core::security
 
 mod fields;
+#[cfg(test)]
+mod fuzz;
 mod reply;
 mod request;
 mod secure;
