@@ -89,6 +89,8 @@ impl ActionPolicy {
         let classes = self.classes_known.then_some(classes);
         let verdict = policy.decide(request, &groups, classes, facts, self.allow_unconfigured);
         let path = path.display();
+        // The only part of the reason nobody has checked yet.
+        let action: String = action.chars().take(100).flat_map(char::escape_debug).collect();
         let reason = match verdict.outcome {
             Outcome::Error => format!("{path}:{}: {}", verdict.line, verdict.error),
             Outcome::AllowRule => format!("{path}:{} allows {caller} {agent}#{action}", verdict.line),

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Environment variables, host name, home, user, and the three outside sources
 /// of names: DNS, facter and Puppet. Tests bring their own.
@@ -99,11 +99,21 @@ fn output_of(dirs: &[&str], program: &str, arguments: &[&str], timeout: Duration
         let read = stdout.take(MAX_OUTPUT).read_to_string(&mut text);
         let _ = done.send(read.map(|_| text));
     });
+    let deadline = Instant::now() + timeout;
     let text = result.recv_timeout(timeout);
-    if text.is_err() {
-        let _ = child.kill();
-    }
-    let status = child.wait().ok()?;
+    // A program may close its output and stay: it has the rest of the time.
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if text.is_ok() && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            _ => {
+                let _ = child.kill();
+                break child.wait().ok()?;
+            }
+        }
+    };
     let text = text.ok()?.ok()?;
     let line = text.lines().next()?.trim().to_string();
     (status.success() && !line.is_empty()).then_some(line)
@@ -177,5 +187,29 @@ impl Environment for Fixed {
 
     fn puppet_setting(&self, setting: &str) -> Option<String> {
         self.puppet.get(setting).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_asked_and_not_waited_for_forever() {
+        let ask = |program: &str, arguments: &[&str], timeout: u64| {
+            output_of(&["/nowhere", "/bin"], program, arguments, Duration::from_millis(timeout))
+        };
+        assert_eq!(ask("echo", &["/etc/ssl"], 60_000).as_deref(), Some("/etc/ssl"));
+        assert_eq!(ask("sh", &["-c", "echo a; exit 1"], 60_000), None, "it failed");
+        assert_eq!(ask("true", &[], 60_000), None, "it said nothing");
+        assert_eq!(ask("no-such-program-anywhere", &[], 60_000), None);
+        assert_eq!(ask("sleep", &["600"], 10), None);
+        assert_eq!(ask("sh", &["-c", "echo a; exec >&-; exec sleep 600"], 50), None);
+    }
+
+    #[test]
+    fn the_system_has_a_name() {
+        assert!(System.hostname().is_some());
+        assert_eq!(System.var("CHORIA_TEST_NO_SUCH_VARIABLE"), None);
     }
 }

@@ -59,9 +59,9 @@ settings! {
     choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "client side registry cache; setting it enables the registry", env = "CHORIA_REGISTRY";
 
     // Security
-    security_provider: String = "plugin.security.provider", Text, "puppet", All, "security provider", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Strict];
-    security_server_anon_tls: bool = "plugin.security.server_anon_tls", Bool, "false", Server, "servers use unverified TLS plus a token";
-    security_client_anon_tls: bool = "plugin.security.client_anon_tls", Bool, "false", Client, "clients use unverified TLS with a remote signer";
+    security_provider: String = "plugin.security.provider", Text, "puppet", All, "where identity and trust come from; puppet and file are supported", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Strict];
+    security_server_anon_tls: bool = "plugin.security.server_anon_tls", Bool, "false", Server, "the original's unverified TLS for servers with a token; refused here on servers and brokers";
+    security_client_anon_tls: bool = "plugin.security.client_anon_tls", Bool, "false", Client, "the original's unverified TLS for clients with a remote signer; refused here";
     login_aaasvc_login_url: Vec<String> = "plugin.login.aaasvc.login.url", CommaList, "", Client, "login service URLs";
     security_cipher_suites: Vec<String> = "plugin.security.cipher_suites", CommaList, "", All, "allowed TLS 1.2 cipher suites by IANA name; unset = all that are safe";
     security_ecc_curves: Vec<String> = "plugin.security.ecc_curves", CommaList, "", All, "allowed key exchange curves: X25519, CurveP256, CurveP384, CurveP521";

@@ -213,6 +213,7 @@ fn toml_says_the_same_as_lines() {
         "server.toml",
         "identity = \"n1\"\n\
          registerinterval = 6_0\n\
+         ttl = 0x78\n\
          collectives = [\"a\", \"b\"]\n\
          registration_splay = false\n\
          \"plugin.rpcaudit.logfile\" = \"/audit\"\n\
@@ -224,13 +225,14 @@ fn toml_says_the_same_as_lines() {
          mode = \"0640\"\n",
     );
     let config = Config::load(Role::Server, Some(&main), &Fixed::default()).unwrap();
-    assert_eq!((config.registerinterval, config.registration_splay), (60, false));
+    assert_eq!((config.registerinterval, config.ttl), (60, 120));
+    assert!(!config.registration_splay);
     assert_eq!(config.collectives, ["a", "b"]);
     assert_eq!(config.choria_middleware_hosts, ["x:1", "y:2"]);
     assert_eq!(config.option("plugin.choria.middleware_hosts"), Some("x:1,y:2"));
     assert_eq!(config.choria_network_write_deadline, Duration::from_secs(3));
     assert_eq!((config.rpcaudit_logfile.as_str(), config.rpcaudit_logfile_mode.as_str()), ("/audit", "0640"));
-    let warning = format!("{}:9: unknown key plugin.choria.unknown_thing", main.display());
+    let warning = format!("{}:10: unknown key plugin.choria.unknown_thing", main.display());
     assert_eq!(warnings(&config), [warning]);
     write(dir.path(), "server.toml", "identity = \n");
     let refused = Config::load(Role::Server, Some(&main), &Fixed::default());

@@ -91,7 +91,8 @@ impl Issued {
 }
 
 impl Ca {
-    /// Makes a certificate for `name`.
+    /// Makes a key and a certificate for `name`. RSA keys take some hundred
+    /// milliseconds of CPU to find.
     ///
     /// # Errors
     /// A name that cannot be one, or a CA directory that cannot be written.
@@ -102,17 +103,39 @@ impl Ca {
         options: &Options,
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
-        let name = match kind {
-            Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
-            _ => name.to_string(),
-        };
-        if CallerId::of_certname(&name).is_none() || name.starts_with(['.', '-']) || name.len() > 64 {
-            return Err(PkiError::Name(name));
-        }
+        let name = full_name(kind, name)?;
         let key = match kind {
             Kind::Broker => KeyPair::generate()?,
             Kind::Node | Kind::Client => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
         };
+        self.certify(kind, name, options, &key, now_unix)
+    }
+
+    /// [`Ca::issue`] for a key that exists, PEM: renewals, and the thousands of
+    /// nodes of an emulator, which share one.
+    ///
+    /// # Errors
+    /// As [`Ca::issue`], or a key that cannot be read.
+    pub fn issue_for_key(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &Options,
+        key_pem: &str,
+        now_unix: i64,
+    ) -> Result<Issued, PkiError> {
+        let name = full_name(kind, name)?;
+        self.certify(kind, name, options, &KeyPair::from_pem(key_pem)?, now_unix)
+    }
+
+    fn certify(
+        &self,
+        kind: Kind,
+        name: String,
+        options: &Options,
+        key: &KeyPair,
+        now_unix: i64,
+    ) -> Result<Issued, PkiError> {
         let serial = new_serial()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -129,11 +152,23 @@ impl Ca {
         params.extended_key_usages = purposes(kind == Kind::Broker);
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial.clone());
-        let certificate_pem = params.signed_by(&key, &self.issuer)?.pem();
+        let certificate_pem = params.signed_by(key, &self.issuer)?.pem();
         let copy: String = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         write_new(&self.dir.join("issued").join(format!("{copy}.pem")), certificate_pem.as_bytes(), PUBLIC)?;
         Ok(Issued { name, certificate_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
     }
+}
+
+/// The name a certificate of `kind` carries, if it can.
+fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
+    let name = match kind {
+        Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
+        _ => name.to_string(),
+    };
+    if CallerId::of_certname(&name).is_none() || name.starts_with(['.', '-']) || name.len() > 64 {
+        return Err(PkiError::Name(name));
+    }
+    Ok(name)
 }
 
 fn alt_names(name: &str, options: &Options) -> Result<Vec<SanType>, PkiError> {

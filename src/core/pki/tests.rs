@@ -58,6 +58,20 @@ fn keys_are_private_and_never_replaced() {
 }
 
 #[test]
+fn a_key_may_be_certified_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::create(dir.path(), "Test CA", NOW).unwrap();
+    let first = ca.issue(Kind::Node, "n1", &Options::default(), NOW).unwrap();
+    let second = ca.issue_for_key(Kind::Node, "n2", &Options::default(), &first.key_pem, NOW).unwrap();
+    let read = |issued: &Issued| {
+        Certificate::parse(&pem::certificates(issued.certificate_pem.as_bytes()).unwrap()[0]).unwrap()
+    };
+    assert_eq!(read(&first).rsa_key, read(&second).rsa_key);
+    assert_ne!(read(&first).serial, read(&second).serial);
+    assert_eq!(read(&second).common_name, "n2");
+}
+
+#[test]
 fn a_revoked_name_is_refused_and_others_are_not() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Ca::create(dir.path(), "Test CA", NOW).unwrap();

@@ -8,7 +8,8 @@ const MAX_NAMES: usize = 1_000;
 /// Facts of a certificate, copied out of its DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// First common name of the subject; empty without one.
+    /// Common name of the subject, the last of several as for Go; empty
+    /// without one.
     pub common_name: String,
     /// DNS names of the subject alternative names.
     pub dns_names: Vec<String>,

@@ -425,3 +425,18 @@ fn a_repeated_caller_costs_one_signature() {
     eprintln!("first {first:?}, later {later:?}");
     assert_eq!(verifier.remembered_signers(), 1);
 }
+
+#[test]
+fn requests_are_verified_while_files_are_reloaded() {
+    let site = Site::new();
+    let bob = site.provider(Kind::Client, "bob");
+    let verifier = bob.verifier().unwrap();
+    let signed = bob.signer().unwrap().sign(&request(bob.caller_id())).unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| (0..100).for_each(|_| assert!(verifier.verify(&signed, now()).is_ok())));
+        }
+        (0..20).for_each(|_| bob.reload().unwrap());
+    });
+    assert_eq!(verifier.remembered_signers(), 1);
+}

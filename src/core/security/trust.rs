@@ -132,14 +132,15 @@ impl Trust {
             Ok(path_validity.and(self.anchor_validity(path.anchor(), now).unwrap_or(path_validity)))
         };
         let layers = self.revocation.as_ref().map(RevocationLists::layers).unwrap_or_default();
-        let mut result = if layers.is_empty() { judge(None) } else { Ok(validity) };
+        let mut result = if layers.is_empty() { judge(None) } else { Err(webpki::Error::UnknownIssuer) };
         for layer in layers {
             let lists: Vec<_> = layer.iter().collect();
-            let Ok(builder) = RevocationOptionsBuilder::new(&lists) else { continue };
-            // Chains of CAs without a list stay acceptable; expired lists still
-            // apply (the default of the builder).
-            let options = builder.with_status_policy(UnknownStatusPolicy::Allow).build();
-            result = judge(Some(options));
+            result = match RevocationOptionsBuilder::new(&lists) {
+                // Chains of CAs without a list stay acceptable; expired lists
+                // still apply (the default of the builder).
+                Ok(builder) => judge(Some(builder.with_status_policy(UnknownStatusPolicy::Allow).build())),
+                Err(_) => Err(webpki::Error::UnknownRevocationStatus),
+            };
             if result.is_err() {
                 break;
             }

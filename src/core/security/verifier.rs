@@ -188,13 +188,15 @@ fn check_signature(secure: &SecureRequest, key: &ParsedPublicKey, caller: &Calle
     key.verify_sig(secure.message.as_bytes(), &signature).map_err(|_| refused())
 }
 
-/// Claims of strangers end up in logs: keep them short.
+/// Claims of strangers end up in logs: short, and on one line.
 fn shortened(text: &str) -> String {
     const MAX: usize = 256;
-    if text.chars().count() <= MAX {
-        return text.to_string();
+    let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut out: String = printable.take(MAX).collect();
+    if text.chars().nth(MAX).is_some() {
+        out.push('…');
     }
-    text.chars().take(MAX).chain("…".chars()).collect()
+    out
 }
 
 /// A certificate whose chain was believed.
