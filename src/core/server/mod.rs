@@ -179,6 +179,7 @@ impl Server {
         let publisher =
             Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
         publisher.event(EventType::Startup).await;
+        tracing::info!(agents = node.hosted().names().join(","), "answering requests");
         background.spawn(lifecycle::keep_alive(publisher.clone()));
         registration::spawn(&mut background, &node, &publisher);
 
