@@ -135,6 +135,7 @@ impl Outbound {
     }
 
     /// Whether nothing waits.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.tail.is_empty()
     }

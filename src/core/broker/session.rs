@@ -169,8 +169,7 @@ impl Shard {
         // an id in use keeps its first subscription
         if self.subscriptions.find(key, sid).is_none() {
             let filtered = link.subscribe.must_filter(pattern);
-            let (slot, serial) =
-                self.subscriptions.insert(key, sid, filtered, queue.is_some(), &mut link.subscriptions);
+            let (slot, serial) = self.subscriptions.insert(key, sid, filtered, &mut link.subscriptions);
             link.subscription_count += 1;
             let target = Target { shard: self.id, slot, serial };
             let handle = self.shared.router.subscribe(link.account, pattern, queue, target);

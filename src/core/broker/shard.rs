@@ -78,6 +78,8 @@ pub struct Shard {
     pub(super) doomed: Vec<(u32, Close)>,
     pub(super) reading: ReadScratch,
     pub(super) writing: WriteScratch,
+    /// Boxed, as links hold them: an idle link pays for one pointer.
+    #[allow(clippy::vec_box)]
     pub(super) pool: Vec<Box<Outbound>>,
     pub(super) ledger: Arc<AtomicUsize>,
     /// Bytes of unfinished input of all links.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -120,8 +120,6 @@ pub struct Shared {
     pub handshakes: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
-    /// The broker is ending: nobody is let in.
-    pub closing: AtomicBool,
     settings: RwLock<Arc<Settings>>,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
@@ -140,7 +138,6 @@ impl Shared {
             handshaking: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
             settings: RwLock::new(Arc::new(settings)),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
