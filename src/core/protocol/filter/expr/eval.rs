@@ -158,8 +158,16 @@ impl Machine<'_> {
     }
 
     /// `and`, `or`: the value that decides, or the last one, whatever it is.
+    ///
+    /// A literal that decides does so wherever it stands, and one that does
+    /// not is left out, as the original's optimizer has it: `x or false` is
+    /// `x`, and nil for a name that is not known.
     fn logic(&mut self, all: &[Node], decides: bool) -> Evaluated {
-        let Some((last, before)) = all.split_last() else { return Ok(Value::Nil) };
+        if all.iter().any(|operand| literal(operand) == Some(decides)) {
+            return Ok(Value::Bool(decides));
+        }
+        let open: Vec<&Node> = all.iter().filter(|operand| literal(operand).is_none()).collect();
+        let Some((last, before)) = open.split_last() else { return Ok(Value::Bool(!decides)) };
         for operand in before {
             if self.condition(operand)? == decides {
                 return Ok(Value::Bool(decides));
@@ -185,6 +193,11 @@ impl Machine<'_> {
             Operator::LessOrEqual => ordered(std::cmp::Ordering::is_le),
             Operator::Greater => ordered(std::cmp::Ordering::is_gt),
             Operator::GreaterOrEqual => ordered(std::cmp::Ordering::is_ge),
+            // The original makes a set of a list of text literals; only text is looked up in it.
+            Operator::In if is_text_list(right) && !matches!(l, Value::Text(_)) => match l {
+                Value::Nil => self.within(&Value::text(""), &r)?,
+                _ => None,
+            },
             Operator::In => self.within(&l, &r)?,
             Operator::Matches | Operator::Contains | Operator::StartsWith | Operator::EndsWith => {
                 if l.is_nil() || r.is_nil() {
@@ -225,6 +238,8 @@ impl Machine<'_> {
             Value::Map(_) if matches!(needle, Value::Text(_)) => {
                 Some(Value::Bool(hay.entry(needle).is_some()))
             }
+            // Nil stands for the empty key.
+            Value::Map(_) if needle.is_nil() => Some(Value::Bool(hay.entry(&Value::text("")).is_some())),
             _ => None,
         })
     }
@@ -266,6 +281,9 @@ impl Machine<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
+        if let ("include", [Node::Binary(Operator::Range, ..), ..]) = (name, arguments) {
+            return Err("include takes lists from facts, not ranges; use in".into());
+        }
         let arguments = self.all(arguments)?;
         let text = |at: usize| match arguments.get(at) {
             Some(Value::Text(text)) => Ok(&**text),
@@ -321,8 +339,9 @@ impl Machine<'_> {
     }
 
     fn method(&mut self, base: &Node, name: &str, optional: bool, arguments: &[Node]) -> Evaluated {
-        let base = self.base(base, optional)?;
+        // Arguments come first, also where the chain then ends.
         self.all(arguments)?;
+        let base = self.base(base, optional)?;
         Ok(math::method(&base, name)?)
     }
 
@@ -445,6 +464,29 @@ impl Machine<'_> {
             }
         }
         Ok(Value::map(groups.into_iter().map(|(key, group)| (key, Value::list(group))).collect()))
+    }
+}
+
+fn is_text_list(node: &Node) -> bool {
+    match node {
+        Node::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Node::Text(_))),
+        _ => false,
+    }
+}
+
+/// The boolean a part of the tree is whatever the node.
+fn literal(node: &Node) -> Option<bool> {
+    let folded = |all: &[Node], decides: bool| {
+        let literals: Vec<_> = all.iter().map(literal).collect();
+        let open = literals.contains(&None);
+        if literals.contains(&Some(decides)) { Some(decides) } else { (!open).then_some(!decides) }
+    };
+    match node {
+        Node::Bool(truth) => Some(*truth),
+        Node::Not(operand) => literal(operand).map(|truth| !truth),
+        Node::And(all) => folded(all, false),
+        Node::Or(all) => folded(all, true),
+        _ => None,
     }
 }
 

@@ -104,6 +104,7 @@ pub(super) fn builtin(name: &str, values: &[Value]) -> Result<Option<Value>, Str
         ("first", [List(items)]) => items.first().cloned().unwrap_or(Nil),
         ("last", [List(items)]) => items.last().cloned().unwrap_or(Nil),
         ("first" | "last", [Nil]) => Nil,
+        ("sort", [Nil, ..]) => Value::list(Vec::new()),
         ("get", [base, key]) => fetch(base, key).unwrap_or(Nil),
         ("take", [List(items), Int(n)]) => {
             let n = usize::try_from(*n).map_err(|_| "fewer than none cannot be taken")?;

@@ -90,6 +90,8 @@ impl Search {
     }
 
     fn get_here<'a>(&self, json: Option<&'a Value>, path: &[u8]) -> Found<'a> {
+        // What is left behind a selection that is none is the path, as in the original.
+        let path = select::skip_broken(path);
         if path.len() > 1 {
             let special = match path.first() {
                 Some(b'@') => self.modifier(json, path),
