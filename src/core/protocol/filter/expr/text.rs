@@ -187,7 +187,7 @@ fn to_json(value: &Value) -> Result<Value, String> {
 
 fn from_pairs(items: &[Value]) -> Result<Value, String> {
     let pair = |item: &Value| match item {
-        Value::List(pair) => match pair.as_slice() {
+        Value::List(pair) => match &pair[..] {
             [key, value] => Ok((key.clone(), value.clone())),
             _ => Err("a pair has two elements".to_owned()),
         },
