@@ -300,3 +300,36 @@ fn classes_files_read_as_in_the_original() {
     }
     assert!(load_classes("/nonexistent/classes.txt").is_empty());
 }
+
+/// Generated expressions, paths and constraints, judged by the libraries of
+/// the original.
+#[test]
+fn the_languages_mean_what_they_mean_to_the_original() {
+    let vectors = vectors("go-made-languages.json");
+    let (agents, classes) = (["rpcutil".to_owned()], ["apache".to_owned()]);
+    let facts = Facts::from_json(vectors["facts_json"].as_str().unwrap().into());
+    let node =
+        NodeView { identity: "node1", agents: &agents, classes: &classes, facts: &facts, data: &NoData };
+    let cases = |key: &str| vectors[key].as_array().unwrap().clone();
+    let word = |case: &Value, at: usize| case[at].as_str().unwrap().to_owned();
+    for case in cases("expressions") {
+        let result = Expression::compile(&word(&case, 0), &[]).and_then(|e| e.evaluate(&node));
+        let result = match result {
+            Ok(truth) => truth.to_string(),
+            Err(ExprError::Compile(_)) => "compile".into(),
+            Err(ExprError::Run(_)) => "run".into(),
+        };
+        assert_eq!(word(&case, 1), result, "{case}");
+    }
+    for case in cases("paths") {
+        let found = facts.get(&word(&case, 0)).map(|mut value| {
+            value.sort_all_objects();
+            crate::core::protocol::json::go_json(&value)
+        });
+        assert_eq!(case[1].as_str(), found.as_deref(), "{case}");
+    }
+    for case in cases("versions") {
+        let result = semver_matches(&word(&case, 0), &word(&case, 1));
+        assert_eq!(word(&case, 2), result.map_or("err".into(), |truth| truth.to_string()), "{case}");
+    }
+}

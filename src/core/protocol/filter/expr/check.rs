@@ -110,8 +110,9 @@ fn maybe(left: &Type, right: &Type, takes: impl Fn(&Type) -> bool) -> bool {
 struct Checker<'a> {
     functions: &'a [DataFunction],
     variables: Vec<(String, Type)>,
-    /// Element types of the collections whose predicates we are within.
-    elements: Vec<Type>,
+    /// Element types of the collections whose predicates we are within, with
+    /// the names `#` may have there.
+    elements: Vec<(Type, &'static [&'static str])>,
 }
 
 impl Checker<'_> {
@@ -267,7 +268,15 @@ impl Checker<'_> {
         if !matches!(condition, Type::Bool | Type::Unknown) {
             return Err(format!("{} is used as a condition", condition.name()));
         }
+        let interface = |node: &Node| match node {
+            Node::Call(name, _) => name == "fact",
+            Node::Builtin(name, _) => *name != "get",
+            _ => false,
+        };
         Ok(match (self.check(yes)?, self.check(no)?) {
+            // The original takes the first for the type when the second is what
+            // a function gives that can give anything.
+            (yes, Type::Unknown) if yes != Type::Nil && interface(no) => yes,
             (Type::Nil, other) | (other, Type::Nil) => other,
             (yes, no) if yes == no => yes,
             _ => Type::Unknown,
@@ -310,6 +319,10 @@ impl Checker<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Node]) -> Checked {
+        // What an unknown function is given is not looked at.
+        if !is_environment(name, self.functions) {
+            return Ok(Type::Unknown);
+        }
         let given = self.types(arguments)?;
         let (wanted, result): (&[Type], Type) = match name {
             "with" => (&[Type::Text], Type::Bool),
@@ -340,10 +353,13 @@ impl Checker<'_> {
 
     fn method(&mut self, base: &Node, name: &str, arguments: &[Node]) -> Checked {
         let base = self.check(base)?;
+        if base.is_unknown() {
+            return Ok(Type::Unknown);
+        }
         self.types(arguments)?;
         let of_time = METHODS.iter().any(|(owner, known)| *known == name && base.name() == *owner);
         match base {
-            Type::Unknown | Type::Map => Ok(Type::Unknown),
+            Type::Map => Ok(Type::Unknown),
             _ if of_time => Ok(Type::Unknown),
             other => Err(format!("{} has no method {name}", other.name())),
         }
@@ -351,9 +367,9 @@ impl Checker<'_> {
 
     fn pointer(&self, name: &str) -> Checked {
         match (name, self.elements.last()) {
-            ("", Some(element)) => Ok(element.clone()),
-            ("index", Some(_)) => Ok(Type::Int),
-            ("acc", Some(_)) => Ok(Type::Unknown),
+            ("", Some((element, _))) => Ok(element.clone()),
+            ("index", Some((_, names))) if names.contains(&"index") => Ok(Type::Int),
+            ("acc", Some((_, names))) if names.contains(&"acc") => Ok(Type::Unknown),
             _ => Err(format!("#{name} means nothing here")),
         }
     }
@@ -392,7 +408,12 @@ impl Checker<'_> {
         let element = collection.element();
         let predicate = match rest {
             [predicate, more @ ..] => {
-                self.elements.push(element.clone());
+                let names: &'static [&'static str] = match name {
+                    "map" => &["index"],
+                    "reduce" => &["index", "acc"],
+                    _ => &[],
+                };
+                self.elements.push((element.clone(), names));
                 let predicate = self.check(predicate);
                 self.elements.pop();
                 self.types(more)?;
@@ -408,7 +429,8 @@ impl Checker<'_> {
         }
         Ok(match name {
             "all" | "none" | "any" | "one" => Type::Bool,
-            "filter" | "sortBy" => Type::List(Box::new(element)),
+            "sortBy" => collection,
+            "filter" => Type::List(Box::new(element)),
             "map" => Type::List(Box::new(predicate.unwrap_or(Type::Unknown))),
             "count" | "findIndex" | "findLastIndex" => Type::Int,
             "find" | "findLast" => element,
@@ -448,11 +470,17 @@ fn builtin_type(name: &str, given: &[Type]) -> Option<Type> {
         ("indexOf" | "lastIndexOf", [a, b]) => (text(a) && text(b), Type::Int),
         ("hasPrefix" | "hasSuffix", [a, b]) => (text(a) && text(b), Type::Bool),
         ("max" | "min", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Unknown),
-        ("mean" | "median", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Float),
+        ("mean" | "median", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Unknown),
         ("now", []) => (true, Type::Time),
         ("duration", [a]) => (text(a), Type::Duration),
         ("date", [_, ..]) => (given.iter().all(text), Type::Time),
-        ("first" | "last", [a]) => (list(a), a.element()),
+        ("first" | "last", [a]) => (
+            list(a),
+            match a {
+                Type::List(_) => Type::Unknown,
+                a => a.element(),
+            },
+        ),
         ("get", [a, key]) => (
             match a {
                 Type::Unknown => true,
@@ -461,7 +489,13 @@ fn builtin_type(name: &str, given: &[Type]) -> Option<Type> {
             },
             a.element(),
         ),
-        ("take", [a, n]) => (list(a) && int(n), any_list()),
+        ("take", [a, n]) => (
+            list(a) && int(n),
+            match a {
+                Type::List(_) => any_list(),
+                a => a.clone(),
+            },
+        ),
         ("keys" | "values" | "toPairs", [a]) => (map(a), any_list()),
         ("fromPairs", [a]) => (list(a), Type::Map),
         ("reverse" | "uniq" | "flatten" | "sort", [a]) => (list(a), any_list()),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::ast::{Node, Operator};
 use super::semver::semver_matches;
 use super::value::{Value, from_json};
@@ -9,11 +11,19 @@ use super::{math, text};
 use crate::core::protocol::filter::fact::FactFilter;
 use crate::core::protocol::filter::{NodeView, search};
 
-/// Nodes of the tree that are run, loops included, and values that are made.
+/// Nodes of the tree that are run, loops included, and parts of values that
+/// are made, compared or written out.
 const MAX_STEPS: usize = 1_000_000;
+/// Deepest nesting of a value.
+const MAX_NESTING: u32 = 200;
+/// What compiling a regular expression costs, in steps, and what asking the
+/// node about itself does.
+const REGEX_COST: usize = 2_000;
+const WITH_COST: usize = 500;
 
 pub(super) fn run(root: &Node, node: &NodeView<'_>) -> Result<Value, String> {
-    let mut machine = Machine { node, steps: MAX_STEPS, variables: Vec::new(), frames: Vec::new() };
+    let mut machine =
+        Machine { node, steps: MAX_STEPS, variables: Vec::new(), frames: Vec::new(), regex: None };
     match machine.eval(root) {
         Ok(value) => Ok(value),
         Err(Stop::Nil) => Ok(Value::Nil),
@@ -54,6 +64,7 @@ struct Machine<'a> {
     steps: usize,
     variables: Vec<(String, Value)>,
     frames: Vec<Frame>,
+    regex: Option<(String, Regex)>,
 }
 
 fn shown(value: &Value) -> &'static str {
@@ -68,6 +79,14 @@ impl Machine<'_> {
 
     fn eval(&mut self, node: &Node) -> Evaluated {
         self.pay(1)?;
+        let value = self.eval_node(node)?;
+        if value.depth() > MAX_NESTING {
+            return Err("a value is nested too deep".into());
+        }
+        Ok(value)
+    }
+
+    fn eval_node(&mut self, node: &Node) -> Evaluated {
         match node {
             Node::Nil => Ok(Value::Nil),
             Node::Bool(truth) => Ok(Value::Bool(*truth)),
@@ -158,8 +177,16 @@ impl Machine<'_> {
     }
 
     /// `and`, `or`: the value that decides, or the last one, whatever it is.
+    ///
+    /// A literal that decides does so wherever it stands, and one that does
+    /// not is left out, as the original's optimizer has it: `x or false` is
+    /// `x`, and nil for a name that is not known.
     fn logic(&mut self, all: &[Node], decides: bool) -> Evaluated {
-        let Some((last, before)) = all.split_last() else { return Ok(Value::Nil) };
+        if all.iter().any(|operand| literal(operand) == Some(decides)) {
+            return Ok(Value::Bool(decides));
+        }
+        let open: Vec<&Node> = all.iter().filter(|operand| literal(operand).is_none()).collect();
+        let Some((last, before)) = open.split_last() else { return Ok(Value::Bool(!decides)) };
         for operand in before {
             if self.condition(operand)? == decides {
                 return Ok(Value::Bool(decides));
@@ -176,6 +203,9 @@ impl Machine<'_> {
             };
         }
         let (l, r) = (self.eval(left)?, self.eval(right)?);
+        if !matches!(operator, Operator::Coalesce | Operator::In) {
+            self.pay(l.size().min(r.size()))?;
+        }
         let refused = || format!("{operator:?} cannot be applied to {} and {}", shown(&l), shown(&r));
         let ordered = |test: fn(std::cmp::Ordering) -> bool| l.compare(&r).map(|o| Value::Bool(test(o)));
         let value = match operator {
@@ -185,13 +215,18 @@ impl Machine<'_> {
             Operator::LessOrEqual => ordered(std::cmp::Ordering::is_le),
             Operator::Greater => ordered(std::cmp::Ordering::is_gt),
             Operator::GreaterOrEqual => ordered(std::cmp::Ordering::is_ge),
+            // The original makes a set of a list of text literals; only text is looked up in it.
+            Operator::In if is_text_list(right) && !matches!(l, Value::Text(_)) => match l {
+                Value::Nil => self.within(&Value::text(""), &r)?,
+                _ => None,
+            },
             Operator::In => self.within(&l, &r)?,
             Operator::Matches | Operator::Contains | Operator::StartsWith | Operator::EndsWith => {
                 if l.is_nil() || r.is_nil() {
                     return Ok(Value::Bool(false));
                 }
                 match (&l, &r) {
-                    (Value::Text(l), Value::Text(r)) => Some(Value::Bool(text_test(operator, l, r)?)),
+                    (Value::Text(l), Value::Text(r)) => Some(Value::Bool(self.text_test(operator, l, r)?)),
                     _ => None,
                 }
             }
@@ -211,11 +246,36 @@ impl Machine<'_> {
         Ok(value.ok_or_else(refused)?)
     }
 
+    fn text_test(&mut self, operator: Operator, left: &str, right: &str) -> Result<bool, Stop> {
+        self.pay((left.len() + right.len()) / 64)?;
+        Ok(match operator {
+            Operator::Contains => left.contains(right),
+            Operator::StartsWith => left.starts_with(right),
+            Operator::EndsWith => left.ends_with(right),
+            _ => self.regex(right)?.is_match(left),
+        })
+    }
+
+    /// The last regular expression is kept: a predicate asks for one again and
+    /// again.
+    fn regex(&mut self, expression: &str) -> Result<&Regex, Stop> {
+        if self.regex.as_ref().is_none_or(|(known, _)| known != expression) {
+            self.pay(REGEX_COST)?;
+            let bad = || format!("{expression} is not a valid regular expression");
+            let regex = search(expression).ok_or_else(bad)?;
+            self.regex = Some((expression.into(), regex));
+        }
+        match &self.regex {
+            Some((_, regex)) => Ok(regex),
+            None => Err("no regular expression".into()),
+        }
+    }
+
     fn within(&mut self, needle: &Value, hay: &Value) -> Result<Option<Value>, Stop> {
         Ok(match hay {
             Value::Nil => Some(Value::Bool(false)),
             Value::List(items) => {
-                self.pay(items.len())?;
+                self.pay(hay.size())?;
                 Some(Value::Bool(items.iter().any(|item| item.equals(needle))))
             }
             Value::Bytes(bytes) => {
@@ -225,6 +285,8 @@ impl Machine<'_> {
             Value::Map(_) if matches!(needle, Value::Text(_)) => {
                 Some(Value::Bool(hay.entry(needle).is_some()))
             }
+            // Nil stands for the empty key.
+            Value::Map(_) if needle.is_nil() => Some(Value::Bool(hay.entry(&Value::text("")).is_some())),
             _ => None,
         })
     }
@@ -266,27 +328,38 @@ impl Machine<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
+        if let ("include", [Node::Binary(Operator::Range, ..), ..]) = (name, arguments) {
+            return Err("include takes lists from facts, not ranges; use in".into());
+        }
         let arguments = self.all(arguments)?;
         let text = |at: usize| match arguments.get(at) {
             Some(Value::Text(text)) => Ok(&**text),
             other => Err(format!("{name} takes text, not {}", other.map_or("nothing", shown))),
         };
         match name {
-            "with" => Ok(Value::Bool(self.with(text(0)?))),
+            "with" => {
+                let filter = text(0)?;
+                self.pay(if filter.contains('/') { WITH_COST + REGEX_COST } else { WITH_COST })?;
+                Ok(Value::Bool(self.with(filter)))
+            }
             "fact" => {
-                let found = self.node.facts.get(text(0)?);
+                let (found, cost) = self.node.facts.get_at_cost(text(0)?);
                 let value = found.map_or(Value::Nil, |fact| from_json(&fact, true));
-                self.pay(weight(&value))?;
+                self.pay(value.size().saturating_add(cost / 8))?;
                 Ok(value)
             }
-            "semver" => Ok(Value::Bool(semver_matches(text(0)?, text(1)?)?)),
+            "semver" => {
+                self.pay(WITH_COST)?;
+                Ok(Value::Bool(semver_matches(text(0)?, text(1)?)?))
+            }
             "include" => self.include(&arguments),
             _ => match self.node.data.functions().iter().find(|f| f.name == name) {
                 Some(function) => {
+                    self.pay(WITH_COST)?;
                     let argument = if function.takes_argument { Some(text(0)?) } else { None };
                     let data = self.node.data.call(name, argument)?;
                     let value = from_json(&serde_json::Value::Object(data), false);
-                    self.pay(weight(&value))?;
+                    self.pay(value.size())?;
                     Ok(value)
                 }
                 None => Err(format!("{name} is not a function").into()),
@@ -312,7 +385,7 @@ impl Machine<'_> {
                     Value::Int(integer) => Value::Float(*integer as f64),
                     other => other.clone(),
                 };
-                self.pay(hay.len())?;
+                self.pay(arguments.iter().map(Value::size).fold(0, usize::saturating_add))?;
                 Ok(Value::Bool(hay.iter().any(|item| item.same(&needle))))
             }
             [Value::Nil, _] => Ok(Value::Bool(false)),
@@ -321,8 +394,9 @@ impl Machine<'_> {
     }
 
     fn method(&mut self, base: &Node, name: &str, optional: bool, arguments: &[Node]) -> Evaluated {
-        let base = self.base(base, optional)?;
+        // Arguments come first, also where the chain then ends.
         self.all(arguments)?;
+        let base = self.base(base, optional)?;
         Ok(math::method(&base, name)?)
     }
 
@@ -333,22 +407,25 @@ impl Machine<'_> {
         }
         let values = self.all(arguments)?;
         for value in &values {
-            self.pay(weight(value))?;
+            self.pay(value.size())?;
         }
         let made = match text::builtin(name, &values)? {
             Some(value) => value,
             None => math::builtin(name, &values)?,
         };
-        self.pay(weight(&made))?;
+        self.pay(made.size())?;
         Ok(made)
     }
 
-    fn items(&mut self, collection: &Node) -> Result<Arc<Vec<Value>>, Stop> {
+    fn items(&mut self, collection: &Node) -> Result<Vec<Value>, Stop> {
         match self.eval(collection)? {
-            Value::List(items) => Ok(items),
+            Value::List(items) => {
+                self.pay(items.len())?;
+                Ok(items.to_vec())
+            }
             Value::Bytes(bytes) => {
                 self.pay(bytes.len())?;
-                Ok(Arc::new(bytes.iter().map(|b| Value::Int(i64::from(*b))).collect()))
+                Ok(bytes.iter().map(|b| Value::Int(i64::from(*b))).collect())
             }
             other => Err(format!("a list is needed here, not {}", shown(&other)).into()),
         }
@@ -448,15 +525,27 @@ impl Machine<'_> {
     }
 }
 
-fn text_test(operator: Operator, left: &str, right: &str) -> Result<bool, String> {
-    Ok(match operator {
-        Operator::Contains => left.contains(right),
-        Operator::StartsWith => left.starts_with(right),
-        Operator::EndsWith => left.ends_with(right),
-        _ => {
-            search(right).ok_or_else(|| format!("{right} is not a valid regular expression"))?.is_match(left)
-        }
-    })
+fn is_text_list(node: &Node) -> bool {
+    match node {
+        Node::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Node::Text(_))),
+        _ => false,
+    }
+}
+
+/// The boolean a part of the tree is whatever the node.
+fn literal(node: &Node) -> Option<bool> {
+    let folded = |all: &[Node], decides: bool| {
+        let literals: Vec<_> = all.iter().map(literal).collect();
+        let open = literals.contains(&None);
+        if literals.contains(&Some(decides)) { Some(decides) } else { (!open).then_some(!decides) }
+    };
+    match node {
+        Node::Bool(truth) => Some(*truth),
+        Node::Not(operand) => literal(operand).map(|truth| !truth),
+        Node::And(all) => folded(all, false),
+        Node::Or(all) => folded(all, true),
+        _ => None,
+    }
 }
 
 /// An element of a list or map. Negative indexes count from the end.
@@ -486,16 +575,5 @@ pub(super) fn fetch(base: &Value, property: &Value) -> Result<Value, String> {
             Ok(base.entry(property).cloned().unwrap_or(Value::Nil))
         }
         other => Err(format!("{} has no elements", shown(other))),
-    }
-}
-
-/// What handling a value costs.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::List(items) => 1 + items.len(),
-        Value::Map(pairs) => 1 + pairs.len(),
-        Value::Text(text) => 1 + text.len() / 64,
-        Value::Bytes(bytes) => 1 + bytes.len() / 64,
-        _ => 1,
     }
 }

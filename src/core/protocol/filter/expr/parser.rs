@@ -12,6 +12,7 @@ const MAX_NODES: u32 = 10_000;
 /// A node and how deep the tree below it is.
 type Tree = (Node, u32);
 type Parsed = Result<Tree, String>;
+type Unary = fn(Box<Node>) -> Node;
 
 /// Parses an expression. `environment` tells the names that hide builtins.
 pub(super) fn parse(text: &str, environment: &dyn Fn(&str) -> bool) -> Result<Node, String> {
@@ -150,8 +151,7 @@ impl Parser<'_> {
         }
         let mut left = self.primary()?;
         let mut coalesced = false;
-        loop {
-            let Token::Operator(word) = &self.current else { break };
+        while let Token::Operator(word) = &self.current {
             let negated = word == "not";
             let mut word = word.clone();
             if negated {
@@ -274,7 +274,7 @@ impl Parser<'_> {
 
     fn primary(&mut self) -> Parsed {
         if let Token::Operator(word) = &self.current {
-            let unary: Option<(fn(Box<Node>) -> Node, u32)> = match word.as_str() {
+            let unary: Option<(Unary, u32)> = match word.as_str() {
                 "not" | "!" => Some((Node::Not, 50)),
                 "-" => Some((Node::Negate, 90)),
                 "+" => Some((Node::Plus, 90)),
