@@ -309,8 +309,9 @@ impl<'a> Reader<'a> {
             return Err(self.error(Problem::Syntax));
         };
         let run = rest.get(..length).unwrap_or_default();
-        if let Some(control) = run.iter().position(|b| *b < 0x20) {
-            self.at += control;
+        // Looked at without stopping early, so that the compiler takes many bytes at once.
+        if run.iter().fold(false, |bad, b| bad | (*b < 0x20)) {
+            self.at += run.iter().position(|b| *b < 0x20).unwrap_or(0);
             return Err(self.error(Problem::Syntax));
         }
         self.at += length;
