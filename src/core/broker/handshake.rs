@@ -31,6 +31,9 @@ use crate::core::nats::codec::{self, Event, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
 
+/// Bytes that may wait for a peer that is not in yet.
+const MOST_UNSENT: usize = 64 * 1024;
+
 /// Something for a handshake thread.
 pub enum Arrival {
     /// A connection as accepted.
@@ -261,13 +264,18 @@ impl HandshakeRoom {
                 let timer = (key, guest.cid);
                 self.wheel.insert(guest.deadline, timer);
             }
+            let leave = self.talk(key);
             self.flush(key);
-            if let Some(leave) = self.talk(key) {
+            if let Some(leave) = leave {
                 return self.dismiss(key, leave);
+            }
+            if self.guests.get(key).is_some_and(|guest| guest.unsent.len() > MOST_UNSENT) {
+                let reason = "the peer asks and does not read".to_owned();
+                return self.dismiss(key, Leave::Silently { reason, counted: "protocol" });
             }
             match received {
                 Received::More => {}
-                Received::Drained => return self.flush(key),
+                Received::Drained => return,
                 Received::Closed => {
                     let reason = "the peer went before it was let in".to_owned();
                     return self.dismiss(key, Leave::Silently { reason, counted: "" });
@@ -285,6 +293,13 @@ impl HandshakeRoom {
         let mut used = 0;
         let leave = loop {
             let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) else { break None };
+            if is_forbidden(rest) {
+                break Some(Leave::Told {
+                    reason: "the peer sent something else before CONNECT".to_owned(),
+                    counted: "no connect",
+                    text: "Authorization Violation",
+                });
+            }
             match codec::next(rest, &bounds) {
                 Ok(Step::Need(_)) => break None,
                 Ok(Step::Event(event, count)) => {
@@ -292,14 +307,8 @@ impl HandshakeRoom {
                     match event {
                         Event::Connect(body) => break Some(judge(guest, body, &settings)),
                         Event::Ping => guest.say(frame::PONG),
-                        Event::Pong | Event::Ignored => {}
-                        Event::Publish(_) | Event::Subscribe { .. } | Event::Unsubscribe { .. } => {
-                            break Some(Leave::Told {
-                                reason: "the peer sent something else before CONNECT".to_owned(),
-                                counted: "no connect",
-                                text: "Authorization Violation",
-                            });
-                        }
+                        // what else there is has been refused by its first letters
+                        _ => {}
                     }
                 }
                 Err(error) => {
@@ -422,6 +431,14 @@ impl Guest {
         let certificate = self.certificate().ok().flatten();
         certificate.as_ref().and_then(PeerCertificate::certname).unwrap_or_default().to_owned()
     }
+}
+
+/// Verbs that are refused before CONNECT, as soon as they show: nobody unknown
+/// gets a megabyte of payload buffered first.
+fn is_forbidden(line: &[u8]) -> bool {
+    [&b"PUB"[..], b"HPUB", b"SUB", b"UNSUB"]
+        .iter()
+        .any(|verb| line.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb)))
 }
 
 fn broken(guest: &mut Guest, error: ReadError) -> Leave {

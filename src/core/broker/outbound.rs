@@ -117,11 +117,22 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Queues an item and returns the bytes that wait now.
+    /// Queues an item and returns the [`weight`](Self::weight) now.
     pub fn push(&mut self, item: Item) -> usize {
         self.queued += item.len();
         self.queue.push_back(item);
-        self.pending()
+        self.weight()
+    }
+
+    /// Items that wait.
+    pub fn items(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Bytes that wait with what it takes to remember them: a flood of tiny
+    /// lines is mostly the latter.
+    pub fn weight(&self) -> usize {
+        self.pending() + self.queue.len() * size_of::<Item>()
     }
 
     /// Queues ciphertext made by TLS itself; it must not be encrypted again.

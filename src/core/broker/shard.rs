@@ -17,7 +17,7 @@ use slab::Slab;
 use super::close::Close;
 use super::inbox::Inbox;
 use super::link::{Link, NewLink, Traffic};
-use super::outbound::{Outbound, WriteScratch};
+use super::outbound::{Item, Outbound, WriteScratch};
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::stats::ConnectionInfo;
@@ -82,6 +82,8 @@ pub struct Shard {
     #[allow(clippy::vec_box)]
     pub(super) pool: Vec<Box<Outbound>>,
     pub(super) ledger: Arc<AtomicUsize>,
+    /// Things queued for all links.
+    pub(super) items: usize,
     /// Bytes of unfinished input of all links.
     pub(super) held: usize,
     pub(super) traffic: Traffic,
@@ -120,6 +122,7 @@ impl Shard {
             writing: WriteScratch::default(),
             pool: Vec::new(),
             ledger,
+            items: 0,
             held: 0,
             traffic: Traffic::default(),
             // never zero, which the generator could not leave
@@ -271,6 +274,7 @@ impl Shard {
             Due::Leave => self.doom(key, Close::Shutdown),
             Due::Write => {
                 let Some(since) = link.outbound.as_ref().and_then(|outbound| outbound.blocked_since) else {
+                    link.write_timer = false;
                     return;
                 };
                 let deadline = since + limits.write_deadline;
@@ -325,7 +329,7 @@ impl Shard {
             .links
             .iter()
             .filter(|(_, link)| !link.doomed && link.pending() > 0)
-            .max_by_key(|(_, link)| link.pending())
+            .max_by_key(|(_, link)| link.weight())
             .map(|(key, _)| key as u32);
         if let Some(key) = furthest {
             self.doom(key, Close::SlowPending);
@@ -338,6 +342,7 @@ impl Shard {
 
     fn publish_counters(&self) {
         let Some(counters) = self.counters() else { return };
+        counters.queues.store(self.items * size_of::<Item>() + self.held, Ordering::Relaxed);
         counters.links.store(self.links.len(), Ordering::Relaxed);
         counters.in_msgs.store(self.traffic.in_msgs, Ordering::Relaxed);
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);

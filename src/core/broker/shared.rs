@@ -96,6 +96,8 @@ pub struct ShardCounters {
     pub slow: AtomicU64,
     /// Links cut because they did not answer.
     pub stale: AtomicU64,
+    /// Bytes of queues and unfinished input of its links.
+    pub queues: AtomicUsize,
     /// Bytes of messages in memory, made by this shard.
     pub ledger: Arc<AtomicUsize>,
 }
@@ -174,9 +176,12 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes of messages in memory.
+    /// Bytes of messages, queues and unfinished input in memory.
     pub fn ledger(&self) -> usize {
-        self.shards.iter().map(|shard| shard.ledger.load(Ordering::Relaxed)).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.ledger.load(Ordering::Relaxed) + shard.queues.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// INFO for one connection.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::kit::{Raw, ca, loopback, plain_options, quick_limits, tls_options, until};
+use super::kit::{Raw, ca, loopback, plain_broker, plain_options, quick_limits, tls_options, until};
 use crate::core::broker::{Broker, BrokerError, Limits, Listener, Options};
 
 #[test]
@@ -50,6 +50,55 @@ fn nobody_stays_without_connect() {
         let refusals = broker.stats().refusals;
         refusals.get("tls timeout") == Some(&1) && refusals.get("tls handshake") == Some(&1)
     });
+}
+
+#[test]
+fn a_storm_waits_outside_and_those_inside_do_not_notice() {
+    let limits = Limits { max_handshakes: 3, ..quick_limits() };
+    let broker = Broker::start(Options { limits, ..tls_options(Default::default()) }).unwrap();
+    let login = || {
+        let mut client = Raw::tls(broker.local_addr(), ca().client(Some(ca().issue("dev1")))).unwrap();
+        client.login("");
+        client
+    };
+    let mut inside = login();
+    // peers that never finish fill the room, and more wait for it
+    let storm: Vec<_> = (0..30).map(|_| std::net::TcpStream::connect(broker.local_addr()).unwrap()).collect();
+    until("a full room", || broker.stats().handshaking == 3);
+    for _ in 0..100 {
+        inside.sync();
+    }
+    assert!(broker.stats().handshaking <= 3);
+    drop(storm);
+    let mut late = login();
+    late.sync();
+    until("the storm to be over", || broker.stats().handshaking == 0);
+    assert_eq!(broker.stats().connections, 2);
+}
+
+#[test]
+fn strangers_get_no_memory() {
+    let broker = plain_broker();
+    let mut flooding = Raw::plain(broker.local_addr());
+    flooding.send("PUB a 1000000\r\n");
+    assert_eq!(flooding.rest(), "-ERR 'Authorization Violation'\r\n");
+    let mut pinging = Raw::plain(broker.local_addr());
+    let pings = "PING\r\n".repeat(10_000);
+    while pinging.try_send(&pings).is_ok() {}
+    until("it to be gone", || broker.stats().refusals.get("protocol").is_some());
+    until("all to be gone", || broker.stats().handshaking == 0);
+}
+
+#[test]
+fn a_flood_of_tiny_lines_counts_what_it_costs() {
+    let limits = Limits { max_pending: 1024 * 1024, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut pinging = Raw::plain(broker.local_addr());
+    pinging.login("");
+    let pings = "PING\r\n".repeat(10_000);
+    while pinging.try_send(&pings).is_ok() {}
+    until("it to be cut", || broker.stats().slow_consumers == 1);
+    until("its queue to be freed", || broker.stats().pending_bytes == 0);
 }
 
 #[test]
