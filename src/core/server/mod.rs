@@ -7,6 +7,7 @@
 //! Embedders add agents before the start, deny built-in ones by name, and name
 //! the lifecycle component.
 
+pub mod exposition;
 mod hosting;
 mod lifecycle;
 mod node;
@@ -165,6 +166,7 @@ impl Server {
 
         let mut background = JoinSet::new();
         background.spawn(status::keep_written(node.clone(), provider.clone()));
+        background.spawn(exposition::keep_written(node.clone()));
         let (sink, intake) = mpsc::channel(INTAKE);
         for collective in &node.config().collectives {
             for agent in node.hosted().names() {
