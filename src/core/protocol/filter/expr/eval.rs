@@ -8,8 +8,8 @@ use super::ast::{Node, Operator};
 use super::semver::semver_matches;
 use super::value::{Value, from_json};
 use super::{math, text};
+use crate::core::protocol::filter::NodeView;
 use crate::core::protocol::filter::fact::FactFilter;
-use crate::core::protocol::filter::{NodeView, search};
 
 /// Nodes of the tree that are run, loops included, and parts of values that
 /// are made, compared or written out.
@@ -18,7 +18,7 @@ const MAX_STEPS: usize = 1_000_000;
 const MAX_NESTING: u32 = 200;
 /// What compiling a regular expression costs, in steps, and what asking the
 /// node about itself does.
-const REGEX_COST: usize = 2_000;
+pub(super) const REGEX_COST: usize = 2_000;
 const WITH_COST: usize = 500;
 
 pub(super) fn run(root: &Node, node: &NodeView<'_>) -> Result<Value, String> {
@@ -50,34 +50,34 @@ impl From<&str> for Stop {
     }
 }
 
-type Evaluated = Result<Value, Stop>;
+pub(super) type Evaluated = Result<Value, Stop>;
 
 /// One run of a predicate.
-struct Frame {
-    item: Value,
-    index: usize,
-    accumulated: Value,
+pub(super) struct Frame {
+    pub(super) item: Value,
+    pub(super) index: usize,
+    pub(super) accumulated: Value,
 }
 
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     node: &'a NodeView<'a>,
     steps: usize,
     variables: Vec<(String, Value)>,
-    frames: Vec<Frame>,
-    regex: Option<(String, Regex)>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) regex: Option<(String, Regex)>,
 }
 
-fn shown(value: &Value) -> &'static str {
+pub(super) fn shown(value: &Value) -> &'static str {
     value.type_name()
 }
 
 impl Machine<'_> {
-    fn pay(&mut self, steps: usize) -> Result<(), Stop> {
+    pub(super) fn pay(&mut self, steps: usize) -> Result<(), Stop> {
         self.steps = self.steps.checked_sub(steps).ok_or("it takes too many steps")?;
         Ok(())
     }
 
-    fn eval(&mut self, node: &Node) -> Evaluated {
+    pub(super) fn eval(&mut self, node: &Node) -> Evaluated {
         self.pay(1)?;
         let value = self.eval_node(node)?;
         if value.depth() > MAX_NESTING {
@@ -86,7 +86,7 @@ impl Machine<'_> {
         Ok(value)
     }
 
-    fn eval_node(&mut self, node: &Node) -> Evaluated {
+    pub(super) fn eval_node(&mut self, node: &Node) -> Evaluated {
         match node {
             Node::Nil => Ok(Value::Nil),
             Node::Bool(truth) => Ok(Value::Bool(*truth)),
@@ -132,11 +132,11 @@ impl Machine<'_> {
         }
     }
 
-    fn all(&mut self, nodes: &[Node]) -> Result<Vec<Value>, Stop> {
+    pub(super) fn all(&mut self, nodes: &[Node]) -> Result<Vec<Value>, Stop> {
         nodes.iter().map(|node| self.eval(node)).collect()
     }
 
-    fn name(&mut self, name: &str) -> Evaluated {
+    pub(super) fn name(&mut self, name: &str) -> Evaluated {
         if let Some((_, value)) = self.variables.iter().rev().find(|(n, _)| n == name) {
             return Ok(value.clone());
         }
@@ -153,7 +153,7 @@ impl Machine<'_> {
         })
     }
 
-    fn map(&mut self, pairs: &[(Node, Node)]) -> Evaluated {
+    pub(super) fn map(&mut self, pairs: &[(Node, Node)]) -> Evaluated {
         let mut made: Vec<(Value, Value)> = Vec::new();
         for (key, value) in pairs {
             let (key, value) = (self.eval(key)?, self.eval(value)?);
@@ -169,142 +169,27 @@ impl Machine<'_> {
         Ok(Value::map(made))
     }
 
-    fn condition(&mut self, node: &Node) -> Result<bool, Stop> {
+    pub(super) fn condition(&mut self, node: &Node) -> Result<bool, Stop> {
         match self.eval(node)? {
             Value::Bool(truth) => Ok(truth),
             other => Err(format!("{} is used as a condition", shown(&other)).into()),
         }
     }
 
-    /// `and`, `or`: the value that decides, or the last one, whatever it is.
-    ///
-    /// A literal that decides does so wherever it stands, and one that does
-    /// not is left out, as the original's optimizer has it: `x or false` is
-    /// `x`, and nil for a name that is not known.
-    fn logic(&mut self, all: &[Node], decides: bool) -> Evaluated {
-        if all.iter().any(|operand| literal(operand) == Some(decides)) {
-            return Ok(Value::Bool(decides));
-        }
-        let open: Vec<&Node> = all.iter().filter(|operand| literal(operand).is_none()).collect();
-        let Some((last, before)) = open.split_last() else { return Ok(Value::Bool(!decides)) };
-        for operand in before {
-            if self.condition(operand)? == decides {
-                return Ok(Value::Bool(decides));
-            }
-        }
-        self.eval(last)
-    }
-
-    fn binary(&mut self, operator: Operator, left: &Node, right: &Node) -> Evaluated {
-        if operator == Operator::Coalesce {
-            return match self.eval(left) {
-                Ok(Value::Nil) | Err(Stop::Nil) => self.eval(right),
-                other => other,
-            };
-        }
-        let (l, r) = (self.eval(left)?, self.eval(right)?);
-        if !matches!(operator, Operator::Coalesce | Operator::In) {
-            self.pay(l.size().min(r.size()))?;
-        }
-        let refused = || format!("{operator:?} cannot be applied to {} and {}", shown(&l), shown(&r));
-        let ordered = |test: fn(std::cmp::Ordering) -> bool| l.compare(&r).map(|o| Value::Bool(test(o)));
-        let value = match operator {
-            Operator::Equal => Some(Value::Bool(l.equals(&r))),
-            Operator::NotEqual => Some(Value::Bool(!l.equals(&r))),
-            Operator::Less => ordered(std::cmp::Ordering::is_lt),
-            Operator::LessOrEqual => ordered(std::cmp::Ordering::is_le),
-            Operator::Greater => ordered(std::cmp::Ordering::is_gt),
-            Operator::GreaterOrEqual => ordered(std::cmp::Ordering::is_ge),
-            // The original makes a set of a list of text literals; only text is looked up in it.
-            Operator::In if is_text_list(right) && !matches!(l, Value::Text(_)) => match l {
-                Value::Nil => self.within(&Value::text(""), &r)?,
-                _ => None,
-            },
-            Operator::In => self.within(&l, &r)?,
-            Operator::Matches | Operator::Contains | Operator::StartsWith | Operator::EndsWith => {
-                if l.is_nil() || r.is_nil() {
-                    return Ok(Value::Bool(false));
-                }
-                match (&l, &r) {
-                    (Value::Text(l), Value::Text(r)) => Some(Value::Bool(self.text_test(operator, l, r)?)),
-                    _ => None,
-                }
-            }
-            Operator::Range => {
-                let (Some(from), Some(to)) = (math::integer(&l), math::integer(&r)) else {
-                    return Err(refused().into());
-                };
-                let length = usize::try_from(i128::from(to) - i128::from(from) + 1).unwrap_or(0);
-                self.pay(length)?;
-                Some(Value::list((from..=to).map(Value::Int).collect()))
-            }
-            other => math::arithmetic(other, &l, &r)?,
-        };
-        if let Some(Value::Text(text)) = &value {
-            self.pay(text.len() / 16)?;
-        }
-        Ok(value.ok_or_else(refused)?)
-    }
-
-    fn text_test(&mut self, operator: Operator, left: &str, right: &str) -> Result<bool, Stop> {
-        self.pay((left.len() + right.len()) / 64)?;
-        Ok(match operator {
-            Operator::Contains => left.contains(right),
-            Operator::StartsWith => left.starts_with(right),
-            Operator::EndsWith => left.ends_with(right),
-            _ => self.regex(right)?.is_match(left),
-        })
-    }
-
-    /// The last regular expression is kept: a predicate asks for one again and
-    /// again.
-    fn regex(&mut self, expression: &str) -> Result<&Regex, Stop> {
-        if self.regex.as_ref().is_none_or(|(known, _)| known != expression) {
-            self.pay(REGEX_COST)?;
-            let bad = || format!("{expression} is not a valid regular expression");
-            let regex = search(expression).ok_or_else(bad)?;
-            self.regex = Some((expression.into(), regex));
-        }
-        match &self.regex {
-            Some((_, regex)) => Ok(regex),
-            None => Err("no regular expression".into()),
-        }
-    }
-
-    fn within(&mut self, needle: &Value, hay: &Value) -> Result<Option<Value>, Stop> {
-        Ok(match hay {
-            Value::Nil => Some(Value::Bool(false)),
-            Value::List(items) => {
-                self.pay(hay.size())?;
-                Some(Value::Bool(items.iter().any(|item| item.equals(needle))))
-            }
-            Value::Bytes(bytes) => {
-                let found = bytes.iter().any(|b| Value::Int(i64::from(*b)).equals(needle));
-                Some(Value::Bool(found))
-            }
-            Value::Map(_) if matches!(needle, Value::Text(_)) => {
-                Some(Value::Bool(hay.entry(needle).is_some()))
-            }
-            // Nil stands for the empty key.
-            Value::Map(_) if needle.is_nil() => Some(Value::Bool(hay.entry(&Value::text("")).is_some())),
-            _ => None,
-        })
-    }
-
-    fn base(&mut self, base: &Node, optional: bool) -> Evaluated {
+    pub(super) fn base(&mut self, base: &Node, optional: bool) -> Evaluated {
         match self.eval(base)? {
             Value::Nil if optional => Err(Stop::Nil),
             value => Ok(value),
         }
     }
 
-    fn member(&mut self, base: &Node, property: &Node, optional: bool) -> Evaluated {
+    pub(super) fn member(&mut self, base: &Node, property: &Node, optional: bool) -> Evaluated {
         let base = self.base(base, optional)?;
         let property = self.eval(property)?;
         Ok(fetch(&base, &property)?)
     }
 
-    fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Evaluated {
+    pub(super) fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Evaluated {
         let base = self.eval(base)?;
         let mut bound = |node: Option<&Node>, absent: i64| match node {
             None => Ok(absent),
@@ -318,7 +203,7 @@ impl Machine<'_> {
         Ok(text::slice(&base, from, to)?)
     }
 
-    fn pointer(&mut self, name: &str) -> Evaluated {
+    pub(super) fn pointer(&mut self, name: &str) -> Evaluated {
         let frame = self.frames.last().ok_or("# means nothing here")?;
         Ok(match name {
             "index" => Value::Int(i64::try_from(frame.index).unwrap_or(i64::MAX)),
@@ -327,7 +212,7 @@ impl Machine<'_> {
         })
     }
 
-    fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
+    pub(super) fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
         if let ("include", [Node::Binary(Operator::Range, ..), ..]) = (name, arguments) {
             return Err("include takes lists from facts, not ranges; use in".into());
         }
@@ -369,7 +254,7 @@ impl Machine<'_> {
 
     /// A fact filter if it reads as one, or else a class, or else an agent.
     /// Mistakes inside are just not true.
-    fn with(&self, filter: &str) -> bool {
+    pub(super) fn with(&self, filter: &str) -> bool {
         match FactFilter::parse(filter) {
             Ok(fact) => fact.matches(self.node.facts).unwrap_or(false),
             Err(_) => self.node.has_class(filter) || self.node.has_agent(filter),
@@ -378,7 +263,7 @@ impl Machine<'_> {
 
     /// Deep equality with types; an integer looked for becomes a double, since
     /// numbers in facts are doubles.
-    fn include(&mut self, arguments: &[Value]) -> Evaluated {
+    pub(super) fn include(&mut self, arguments: &[Value]) -> Evaluated {
         match arguments {
             [Value::List(hay), needle] => {
                 let needle = match needle {
@@ -393,14 +278,20 @@ impl Machine<'_> {
         }
     }
 
-    fn method(&mut self, base: &Node, name: &str, optional: bool, arguments: &[Node]) -> Evaluated {
+    pub(super) fn method(
+        &mut self,
+        base: &Node,
+        name: &str,
+        optional: bool,
+        arguments: &[Node],
+    ) -> Evaluated {
         // Arguments come first, also where the chain then ends.
         self.all(arguments)?;
         let base = self.base(base, optional)?;
         Ok(math::method(&base, name)?)
     }
 
-    fn builtin(&mut self, name: &'static str, arguments: &[Node]) -> Evaluated {
+    pub(super) fn builtin(&mut self, name: &'static str, arguments: &[Node]) -> Evaluated {
         let predicate = super::builtin::find(name).is_some_and(|b| b.predicate.is_some());
         if predicate && !(arguments.len() == 1 && matches!(name, "count" | "sum")) {
             return self.with_predicate(name, arguments);
@@ -415,136 +306,6 @@ impl Machine<'_> {
         };
         self.pay(made.size())?;
         Ok(made)
-    }
-
-    fn items(&mut self, collection: &Node) -> Result<Vec<Value>, Stop> {
-        match self.eval(collection)? {
-            Value::List(items) => {
-                self.pay(items.len())?;
-                Ok(items.to_vec())
-            }
-            Value::Bytes(bytes) => {
-                self.pay(bytes.len())?;
-                Ok(bytes.iter().map(|b| Value::Int(i64::from(*b))).collect())
-            }
-            other => Err(format!("a list is needed here, not {}", shown(&other)).into()),
-        }
-    }
-
-    fn on_item(&mut self, item: &Value, index: usize, accumulated: Value, predicate: &Node) -> Evaluated {
-        self.frames.push(Frame { item: item.clone(), index, accumulated });
-        let value = self.eval(predicate);
-        self.frames.pop();
-        value
-    }
-
-    fn holds(&mut self, item: &Value, index: usize, predicate: &Node) -> Result<bool, Stop> {
-        match self.on_item(item, index, Value::Nil, predicate)? {
-            Value::Bool(truth) => Ok(truth),
-            other => Err(format!("the predicate gives {}", shown(&other)).into()),
-        }
-    }
-
-    fn with_predicate(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
-        let [collection, predicate, rest @ ..] = arguments else {
-            return Err("a predicate is missing".into());
-        };
-        let items = self.items(collection)?;
-        match name {
-            "map" | "groupBy" | "sortBy" | "sum" => {
-                let mut keys = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    keys.push(self.on_item(item, index, Value::Nil, predicate)?);
-                }
-                match name {
-                    "map" => Ok(Value::list(keys)),
-                    "sum" => Ok(math::sum(&keys)?),
-                    "groupBy" => self.group(keys, &items),
-                    _ => {
-                        let order = rest.first().map(|order| self.eval(order)).transpose()?;
-                        Ok(math::sort_by(keys, &items, order.as_ref())?)
-                    }
-                }
-            }
-            "reduce" => {
-                let mut items = items.iter().enumerate();
-                let mut accumulated = match rest.first() {
-                    Some(first) => self.eval(first)?,
-                    None => items.next().map(|(_, first)| first.clone()).ok_or("reduce of an empty list")?,
-                };
-                for (index, item) in items {
-                    accumulated = self.on_item(item, index, accumulated, predicate)?;
-                }
-                Ok(accumulated)
-            }
-            _ => self.search(name, &items, predicate),
-        }
-    }
-
-    fn search(&mut self, name: &str, items: &[Value], predicate: &Node) -> Evaluated {
-        let mut found = Vec::new();
-        let last = matches!(name, "findLast" | "findLastIndex");
-        let order: Box<dyn Iterator<Item = usize>> =
-            if last { Box::new((0..items.len()).rev()) } else { Box::new(0..items.len()) };
-        for index in order {
-            let Some(item) = items.get(index) else { break };
-            let holds = self.holds(item, index, predicate)?;
-            match name {
-                "all" if !holds => return Ok(Value::Bool(false)),
-                "any" if holds => return Ok(Value::Bool(true)),
-                "none" if holds => return Ok(Value::Bool(false)),
-                "find" | "findLast" if holds => return Ok(item.clone()),
-                "findIndex" | "findLastIndex" if holds => return Ok(Value::Int(index as i64)),
-                _ => {}
-            }
-            if holds {
-                found.push(item.clone());
-            }
-        }
-        Ok(match name {
-            "all" | "none" => Value::Bool(true),
-            "any" => Value::Bool(false),
-            "one" => Value::Bool(found.len() == 1),
-            "count" => Value::Int(found.len() as i64),
-            "filter" => Value::list(found),
-            // Of find: nothing found.
-            _ => Value::Nil,
-        })
-    }
-
-    fn group(&mut self, keys: Vec<Value>, items: &[Value]) -> Evaluated {
-        let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-        for (key, item) in keys.into_iter().zip(items) {
-            self.pay(groups.len())?;
-            match groups.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, group)) => group.push(item.clone()),
-                None => groups.push((key, vec![item.clone()])),
-            }
-        }
-        Ok(Value::map(groups.into_iter().map(|(key, group)| (key, Value::list(group))).collect()))
-    }
-}
-
-fn is_text_list(node: &Node) -> bool {
-    match node {
-        Node::List(items) => !items.is_empty() && items.iter().all(|item| matches!(item, Node::Text(_))),
-        _ => false,
-    }
-}
-
-/// The boolean a part of the tree is whatever the node.
-fn literal(node: &Node) -> Option<bool> {
-    let folded = |all: &[Node], decides: bool| {
-        let literals: Vec<_> = all.iter().map(literal).collect();
-        let open = literals.contains(&None);
-        if literals.contains(&Some(decides)) { Some(decides) } else { (!open).then_some(!decides) }
-    };
-    match node {
-        Node::Bool(truth) => Some(*truth),
-        Node::Not(operand) => literal(operand).map(|truth| !truth),
-        Node::And(all) => folded(all, false),
-        Node::Or(all) => folded(all, true),
-        _ => None,
     }
 }
 
