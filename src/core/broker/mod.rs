@@ -14,6 +14,7 @@
 mod acceptor;
 mod account;
 mod close;
+mod guest;
 mod handshake;
 mod inbox;
 mod index;

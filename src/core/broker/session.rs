@@ -68,7 +68,8 @@ impl Shard {
     }
 
     fn keep(&mut self, key: u32, input: Vec<u8>) {
-        let share = self.settings.limits.max_pending_total / self.peers.len().max(1);
+        // a quarter of the budget for all: input that does not end must not crowd out what is sent
+        let share = self.settings.limits.max_pending_total / 4 / self.peers.len().max(1);
         let Some(link) = self.links.get_mut(key as usize) else { return };
         self.held += input.len();
         link.input = input;

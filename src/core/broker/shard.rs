@@ -179,9 +179,11 @@ impl Shard {
         }
     }
 
-    /// Another shard is far behind: reading on would only pile up memory there.
+    /// Another shard is far behind, or memory is short: reading on would only pile up more.
+    /// It passes by itself: shards go on sending, and cut those that do not read.
     fn congested(&self) -> bool {
-        (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
+        self.shared.ledger() > self.settings.limits.max_pending_total
+            || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
     }
 
     fn note(&mut self, event: &mio::event::Event) {
@@ -342,7 +344,7 @@ impl Shard {
 
     fn publish_counters(&self) {
         let Some(counters) = self.counters() else { return };
-        counters.queues.store(self.items * size_of::<Item>() + self.held, Ordering::Relaxed);
+        counters.queues.store(self.items * size_of::<Item>(), Ordering::Relaxed);
         counters.links.store(self.links.len(), Ordering::Relaxed);
         counters.in_msgs.store(self.traffic.in_msgs, Ordering::Relaxed);
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
