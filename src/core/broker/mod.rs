@@ -18,6 +18,7 @@ mod guest;
 mod handshake;
 mod inbox;
 mod index;
+mod keepalive;
 mod link;
 mod options;
 mod outbound;

@@ -161,7 +161,7 @@ impl Shard {
             if let Some(queue) = queue {
                 text.push_str(&format!(" using queue \"{}\"", String::from_utf8_lossy(queue)));
             }
-            return self.queue_error(key, &text);
+            return self.forbid(key, &text);
         }
         let limit = link.max_subscriptions.or(self.settings.limits.max_subscriptions);
         if limit.is_some_and(|limit| link.subscription_count as usize >= limit) {
@@ -193,6 +193,14 @@ impl Shard {
             }
         }
         self.acknowledge(key);
+    }
+
+    /// Tells a link that it may not, and the log. At debug level: a peer can cause any number of these.
+    pub(super) fn forbid(&mut self, key: u32, text: &str) {
+        if let Some(link) = self.links.get(key as usize) {
+            tracing::debug!(cid = link.cid, remote = %link.remote, user = %link.about.user, "{text}");
+        }
+        self.queue_error(key, text);
     }
 
     /// Ends one subscription.

@@ -243,3 +243,42 @@ fn limits_can_change_while_running() {
     client.send("PUB a 11\r\n");
     assert_eq!(client.rest(), "-ERR 'Maximum Payload Violation'\r\n");
 }
+
+#[test]
+fn no_bytes_end_the_broker() {
+    let broker = plain_broker();
+    let address = broker.local_addr();
+    let talk = [
+        "CONNECT {\"verbose\":false,\"headers\":true}\r\n",
+        "PING\r\n",
+        "SUB > 1\r\n",
+        "SUB a.* g 2\r\n",
+        "PUB a.b 3\r\nxyz\r\n",
+        "HPUB a.b r 2 3\r\nxyz\r\n",
+        "UNSUB 1 2\r\n",
+        "UNSUB 2\r\n",
+        "PUB $SYS.REQ.USER.INFO a.b 0\r\n\r\n",
+        "\r\n",
+        "PUB a",
+    ];
+    bolero::check!().with_iterations(300).for_each(|bytes: &[u8]| {
+        let mut peer = std::net::TcpStream::connect(address).unwrap();
+        let mut said = talk[0].as_bytes().to_vec();
+        for byte in bytes {
+            match talk.get(usize::from(*byte) % (talk.len() + 2)) {
+                Some(line) => said.extend_from_slice(line.as_bytes()),
+                None => said.push(*byte),
+            }
+        }
+        // the broker may close at any point
+        let _ = std::io::Write::write_all(&mut peer, &said);
+    });
+    until("all to be gone", || broker.stats().connections == 0 && broker.stats().handshaking == 0);
+    until("all subscriptions to be gone", || {
+        broker.stats().subscriptions == 0 && broker.stats().pending_bytes == 0
+    });
+    assert!(broker.is_healthy());
+    let mut client = Raw::plain(broker.local_addr());
+    client.login("");
+    client.sync();
+}
