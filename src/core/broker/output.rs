@@ -5,9 +5,10 @@ use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 
 use super::close::Close;
+use super::keepalive::{Due, LinkTimer};
 use super::link::Link;
 use super::outbound::{Flushed, Item, Outbound, write_all};
-use super::shard::{DIRTY, Due, LinkTimer, POOLED, Shard};
+use super::shard::{DIRTY, POOLED, Shard};
 use super::shared::client_ip;
 use crate::core::nats::frame;
 use crate::core::nats::info::ServerInfo;

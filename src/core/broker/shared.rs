@@ -96,7 +96,7 @@ pub struct ShardCounters {
     pub slow: AtomicU64,
     /// Links cut because they did not answer.
     pub stale: AtomicU64,
-    /// Bytes of queues and unfinished input of its links.
+    /// Bytes of the queues of its links.
     pub queues: AtomicUsize,
     /// Bytes of messages in memory, made by this shard.
     pub ledger: Arc<AtomicUsize>,
@@ -176,7 +176,7 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes of messages, queues and unfinished input in memory.
+    /// Bytes of messages and queues in memory.
     pub fn ledger(&self) -> usize {
         self.shards
             .iter()
