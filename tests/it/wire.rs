@@ -177,3 +177,10 @@ pub fn reply(payload: &[u8]) -> (String, ReplyBody) {
     let reply = SecureReply::decode(&transport.data).expect("a reply").open().expect("a sealed reply");
     (reply.envelope.senderid, ReplyBody::decode(reply.message.as_bytes()).expect("a reply body"))
 }
+
+/// Which request a reply answers, and who does.
+pub fn replied(payload: &[u8]) -> (String, String) {
+    let transport = Transport::decode(payload).expect("a transport message");
+    let reply = SecureReply::decode(&transport.data).expect("a reply").open().expect("a sealed reply");
+    (reply.envelope.requestid, reply.envelope.senderid)
+}
