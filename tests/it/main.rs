@@ -1,1 +1,19 @@
 //! Whole-system tests: one binary, a module a behaviour.
+//!
+//! [`process`] runs the real program, [`network`] builds throw-away networks
+//! of it, [`wire`] speaks to them byte by byte. All else is what people see.
+
+mod network;
+mod process;
+mod wire;
+
+mod a_broker_may_go_away;
+mod a_captured_request_runs_once;
+mod a_denied_caller_gets_no_action;
+mod a_node_reports_itself;
+mod a_refused_certificate_gets_no_answer;
+mod a_thousand_requests_at_once;
+mod garbage_does_not_end_a_node;
+mod mistakes_are_explained;
+mod silence_is_reported;
+mod the_fleet_answers;

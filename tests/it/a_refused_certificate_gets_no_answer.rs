@@ -1,0 +1,148 @@
+//! What callers see, and nodes and brokers log, when a certificate is not good
+//! enough.
+
+use choria::core::pki::{Ca, Kind, Options};
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::network::{Network, node, now};
+use crate::wire::{self, Wire, signer};
+
+/// A CA that is not the network's.
+fn foreign_ca(network: &Network) -> Ca {
+    Ca::create(&network.path("foreign"), "Test CA", now()).expect("a CA")
+}
+
+fn certify_expired(network: &Network, name: &str) {
+    let thirty = Options { days: 30, ..Options::default() };
+    network.certify_by(&network.ca, Kind::Client, name, now() - 40 * 86_400, &thirty);
+}
+
+#[test]
+fn a_client_of_another_ca_does_not_get_in() {
+    let mut network = Network::start();
+    let foreign = foreign_ca(&network);
+    network.certify_by(&foreign, Kind::Client, "mallory.mcollective", now(), &Options::default());
+    let mallory = network.caller("mallory.mcollective");
+    let address = network.address().to_string();
+
+    let ran = mallory.run(&["ping"]).code(1).silent();
+    ran.complains(&["cannot connect to a broker", &address, "alert"]);
+    network.broker().says(&["warning", "127.0.0.1", "UnknownIssuer"]);
+
+    // One who trusts only its own CA does not talk to our broker.
+    let lines = format!("plugin.security.file.ca = {}\n", foreign.certificate_file().display());
+    let mallory = network.caller_with("mallory.mcollective", &lines);
+    let ran = mallory.run(&["ping"]).code(1).silent();
+    ran.complains(&["cannot connect to a broker", &address, "UnknownIssuer"]);
+}
+
+#[test]
+fn an_expired_client_does_not_get_in_and_is_told_why() {
+    let mut network = Network::start();
+    certify_expired(&network, "late.mcollective");
+    let late = network.caller("late.mcollective");
+    let ran = late.run(&["ping"]).code(1).silent();
+    ran.complains(&["late.mcollective.pem", "expired", "cannot connect to a broker"]);
+    network.broker().says(&["warning", "127.0.0.1", "xpired"]);
+}
+
+#[test]
+fn a_revoked_client_is_out_once_broker_and_nodes_know() {
+    let mut network = Network::start();
+    let nodes = network.nodes([node("n1").policy("default", "policy default allow\n")]);
+    let mallory = network.caller("mallory.mcollective");
+    mallory.run(&["rpc", "rpcutil", "ping"]).fine();
+    network.ca.revoke("mallory.mcollective", now()).expect("a revocation");
+    mallory.run(&["rpc", "rpcutil", "ping"]).fine();
+
+    let again = "read keys, CA and revocation lists again";
+    nodes[0].log().signal(Signal::HUP);
+    nodes[0].log().says(&[again]);
+    let ran = mallory.run(&["ping"]).code(3);
+    ran.complains(&["no responses received"]);
+    nodes[0].log().says(&["warning", "refused a request", "choria=mallory.mcollective", "has been revoked"]);
+    nodes[0].counts("invalid", 1);
+
+    network.broker().signal(Signal::HUP);
+    network.broker().says(&[again]);
+    let ran = mallory.run(&["ping"]).code(1).silent();
+    ran.complains(&["cannot connect to a broker", "evoked"]);
+    network.broker().says(&["warning", "127.0.0.1", "evoked"]);
+    network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
+}
+
+#[test]
+fn a_node_cannot_call_other_nodes() {
+    for permissions in ["by-name", "open"] {
+        let lines = format!("plugin.choria.network.x509_permissions = {permissions}\n");
+        let network = Network::start_with(&lines);
+        let nodes = network.nodes([node("n1").policy("default", "policy default allow\n"), node("n2")]);
+        // n2 is taken over: its key calls.
+        let stolen = network.caller("n2.example.net");
+        let ran = stolen.run(&["ping"]).code(3).complains(&["no responses received"]);
+        let ran = (ran, stolen.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(3));
+        match permissions {
+            "by-name" => {
+                ran.0.complains(&["ermissions"]);
+                ran.1.complains(&["ermissions"]);
+                assert!(nodes[0].log().matching(0, &["refused a request"]).is_empty());
+            }
+            _ => {
+                let reason = "choria=n2.example.net is not on plugin.choria.security.certname_whitelist";
+                nodes[0].log().says(&["refused a request", reason]);
+                nodes[0].counts("invalid", 2);
+            }
+        }
+        assert!(nodes[0].audit().is_empty());
+    }
+}
+
+/// Whoever gets a message to a node, by whatever way, has to be named by a
+/// certificate the node accepts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_node_judges_every_signature_itself() {
+    let network = Network::start();
+    let nodes = network.nodes([node("n1").policy("default", "policy default allow\n")]);
+    let foreign = foreign_ca(&network);
+    network.certify_by(&foreign, Kind::Client, "mallory.mcollective", now(), &Options::default());
+    certify_expired(&network, "late.mcollective");
+    network.certify(Kind::Node, "n1.example.net");
+    network.certify(Kind::Client, "carol.example.net");
+
+    let alice = Wire::connect(&network, &network.alice()).await;
+    let subject = alice.reply_subject();
+    let mut replies = alice.subscribe(&subject).await;
+    for (name, reason) in [
+        ("mallory.mcollective", "is not acceptable: it is not issued by a certificate of the CA file"),
+        ("late.mcollective", "is not acceptable: it or a certificate of its chain has expired"),
+        ("n1.example.net", "is not on plugin.choria.security.certname_whitelist"),
+        ("carol.example.net", "is not on plugin.choria.security.certname_whitelist"),
+    ] {
+        let caller = network.caller(name);
+        let request = wire::request(&format!("choria={name}"), "rpcutil", "ping", json!({}));
+        let secure = signer(&caller).sign(&request).expect("a signature");
+        alice.publish("mcollective.node.n1.example.net", wire::transport(&secure, &subject)).await;
+        let line = nodes[0].log().says(&["refused a request", &format!("choria={name}"), reason]);
+        assert!(line.contains("warning") && line.contains("sender=console.example.net"), "{line}");
+    }
+    // Somebody else's name under a good signature.
+    let request = wire::request("choria=root.mcollective", "rpcutil", "ping", json!({}));
+    alice.publish("mcollective.node.n1.example.net", alice.signed(&request, &subject)).await;
+    nodes[0].log().says(&["choria=root.mcollective is not a name of the certificate, which names alice.mcollective"]);
+    // A good certificate, another text.
+    let mut secure = alice.signer.sign(&alice.request("rpcutil", "ping", json!({}))).expect("a signature");
+    secure.message = secure.message.replace("\"ttl\":60", "\"ttl\":61");
+    alice.publish("mcollective.node.n1.example.net", wire::transport(&secure, &subject)).await;
+    nodes[0].log().says(&["the signature of choria=alice.mcollective does not fit the request"]);
+
+    nodes[0].counts("invalid", 6);
+    assert!(nodes[0].audit().is_empty());
+    // Only the good one is answered.
+    let good = alice.request("rpcutil", "ping", json!({}));
+    alice.publish("mcollective.node.n1.example.net", alice.signed(&good, &subject)).await;
+    let message = wire::next(&mut replies).await;
+    assert!(String::from_utf8_lossy(&message.payload).contains("choria:transport:1"));
+    assert_eq!(wire::reply(&message.payload).0, "n1.example.net");
+    assert_eq!(nodes[0].audit().len(), 1);
+}

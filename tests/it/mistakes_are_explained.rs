@@ -1,0 +1,111 @@
+//! What a person reads who typed something wrong: one line that names it.
+
+use std::net::TcpListener;
+
+use crate::network::{Network, node};
+use crate::process::{program, run};
+
+#[test]
+fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
+    // Nobody listens: whoever got as far as connecting would say so.
+    let network = Network::without_broker();
+    let alice = network.alice();
+    for (words, texts) in [
+        (&["frobnicate"][..], &["unknown command 'frobnicate'", "--help"][..]),
+        (&["tool", "frobnicate"], &["unknown command 'frobnicate'"]),
+        (&["ping", "--frob"], &["unknown flag '--frob'", "choria ping --help"]),
+        (&["ping", "-Z"], &["unknown flag '-Z'"]),
+        (&["ping", "--silent=yes"], &["'--silent' is a switch"]),
+        (&["rpc"], &["agent"]),
+        (&["rpc", "rpcutil"], &["action"]),
+        (&["rpc", "nosuch", "ping"], &["nosuch"]),
+        (&["rpc", "rpcutil", "explode"], &["unknown action rpcutil#explode", "get_fact"]),
+        (&["rpc", "rpcutil", "ping", "nonsense"], &["'nonsense'", "key=value"]),
+        (&["rpc", "rpcutil", "get_fact"], &["invalid input", "fact"]),
+        (&["rpc", "rpcutil", "get_fact", "fcat=x"], &["invalid input", "fcat"]),
+        (&["rpc", "rpcutil", "get_fact", "fact="], &["invalid input", "fact"]),
+        (&["ping", "-I", ""], &["-I: "]),
+        (&["ping", "-C", ""], &["-C: "]),
+        (&["ping", "-A", ""], &["-A: "]),
+        (&["ping", "-F", ""], &["-F: "]),
+        (&["ping", "-F", "country"], &["-F: ", "country"]),
+        (&["ping", "-W", ""], &["-W: "]),
+        (&["ping", "-I", "/[/"], &["-I: "]),
+        (&["ping", "-S", "with('apache') &&"], &["-S: "]),
+        (&["ping", "-S", ""], &["-S: "]),
+        (&["find", "-S", "explode('x')"], &["-S: ", "explode"]),
+        (&["ping", "--expect", "0"], &["--expect 0"]),
+        (&["ping", "--expect", "many"], &["many"]),
+        (&["rpc", "rpcutil", "ping", "--limit", "some"], &["limit 'some'", "10%"]),
+        (&["rpc", "rpcutil", "ping", "--limit", "0"], &["no targets left"]),
+        (&["rpc", "rpcutil", "ping", "--batch", "0"], &["--batch 0"]),
+        (&["rpc", "rpcutil", "ping", "--batch-sleep", "1"], &["--batch-sleep needs --batch"]),
+        (&["rpc", "rpcutil", "ping", "--display", "loud"], &["--display", "loud"]),
+        (&["inventory"], &["please specify a node"]),
+        (&["tool", "event", "--type", "party"], &["--type", "party", "startup"]),
+        (&["tool", "config", "no.such.key"], &["no configuration key matches 'no.such.key'"]),
+    ] {
+        let ran = alice.run(words).code(1).silent().complains(texts);
+        assert!(ran.stderr.starts_with("choria: "), "{ran:?}");
+        assert!(!ran.stderr.contains("connect"), "{ran:?}");
+        assert!(ran.stderr.lines().count() <= 3 && !ran.stderr.contains("panicked"), "{ran:?}");
+    }
+}
+
+#[test]
+fn choices_the_network_does_not_have_are_refused() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1")]);
+    let alice = network.alice();
+    for (words, texts) in [
+        (&["ping", "-T", "mars"][..], &["'mars'", "mcollective"][..]),
+        (&["find", "--dm", "guess"], &["unsupported discovery method 'guess'"]),
+        (&["find", "--dm", "flatfile"], &["--nodes FILE"]),
+        (&["find", "--dm", "inventory"], &["inventory"]),
+        (&["find", "--discovery-timeout", "0"], &["--discovery-timeout 0"]),
+        (&["rpc", "rpcutil", "ping", "-o", "/no/such/dir/x"], &["cannot write /no/such/dir/x"]),
+    ] {
+        alice.run(words).code(1).silent().complains(texts);
+    }
+    let careful = network.caller_with("careful.mcollective", "plugin.choria.require_client_filter = 1\n");
+    careful.run(&["ping"]).code(1).silent().complains(&["require_client_filter", "-F"]);
+    assert_eq!(careful.run(&["ping", "--names", "-I", "/n1/"]).fine().sorted(), ["n1.example.net"]);
+    let hasty = network.caller_with("hasty.mcollective", "ttl = 5\n");
+    hasty.run(&["rpc", "rpcutil", "ping"]).code(1).silent().complains(&["ttl is 5 seconds", "30"]);
+}
+
+#[test]
+fn an_unreachable_broker_is_named() {
+    let network = Network::without_broker();
+    // A port that was free a moment ago.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    drop(listener);
+    let lines = format!("plugin.choria.middleware_hosts = {address}\n");
+    let ran = network.caller_with("alice.mcollective", &lines).run(&["ping"]).code(1).silent();
+    ran.complains(&["cannot connect to a broker", &format!("nats://{address}"), "refused"]);
+
+    let bad = network.caller_with("bob.mcollective", "plugin.choria.middleware_hosts = broker1\n");
+    bad.run(&["ping"]).code(1).silent().complains(&["'broker1' has no port", "host:port"]);
+}
+
+#[test]
+fn files_that_are_missing_are_named() {
+    let network = Network::without_broker();
+    let home = network.path("");
+    let choria = |words: &[&str]| {
+        let mut command = program(&home);
+        command.args(words).env("USER", "tester");
+        run(command, None)
+    };
+    choria(&["ping"]).code(1).silent().complains(&["choria: ", ".choriarc", "/etc/choria/client.conf"]);
+    choria(&["ping", "--config", "/no/such.conf"]).code(1).silent().complains(&["/no/such.conf"]);
+    choria(&["server", "run"]).code(1).silent().complains(&["choria server run --config FILE"]);
+    choria(&["broker", "run"]).code(1).silent().complains(&["choria broker run --config FILE"]);
+    choria(&["tool", "status", "--status-file", "/no/such.json"]).code(1).says(&["/no/such.json"]);
+
+    let alice = network.alice();
+    std::fs::remove_file(network.path("ssl/alice.mcollective-key.pem")).expect("a key");
+    let ran = alice.run(&["ping"]).code(1).silent();
+    ran.complains(&["private key", "alice.mcollective-key.pem"]);
+}
