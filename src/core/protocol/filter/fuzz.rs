@@ -295,6 +295,9 @@ fn what_asks_for_too_much_is_refused() {
         assert!(matches!(Expression::compile(&format!("{text}1"), &[]), Err(ExprError::Compile(_))));
     }
     assert!(Expression::compile(&"1+".repeat(5000), &[]).is_err());
+    let crowd = |name: &str| Filter { identity: vec![name.into(); 5000], ..Filter::default() };
+    assert_eq!(crowd("/x{900}{900}/").matches(&node), Err(MatchError::TooMany(5000)));
+    assert_eq!(crowd("n2").matches(&node), Ok(false));
     // Long but flat is fine.
     assert_eq!(run(&vec!["with(\"nope\")"; 900].join(" or ")), Ok(false));
     assert_eq!(
