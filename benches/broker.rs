@@ -3,7 +3,8 @@
 //! `cargo bench --bench broker` runs the broker in this process and its
 //! clients in another, so that memory and processor time are the broker's.
 //! `certs DIR` writes certificates for another server, `external DIR ADDRESS
-//! PID` then measures that one by the same clients.
+//! PID` then measures that one by the same clients. `own DIR unbuffered LINKS`
+//! runs with another number of idle links than 2,000.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -31,11 +32,11 @@ fn main() -> Result<(), Failure> {
             clients(Path::new(dir), address.parse()?, scenario, links.parse()?, messages.parse()?)
         }
         ["certs", dir] => write_certificates(Path::new(dir)),
-        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?),
-        ["own", dir, kind] => {
+        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?, 2000),
+        ["own", dir, kind, links] => {
             let broker = start(Path::new(dir), *kind == "buffered")?;
             println!("embedded broker, {kind} TLS:");
-            measure(Path::new(dir), broker.local_addr(), std::process::id())
+            measure(Path::new(dir), broker.local_addr(), std::process::id(), links.parse()?)
         }
         // `cargo test --benches` and friends call without being asked to measure
         ["--test", ..] => Ok(()),
@@ -44,7 +45,11 @@ fn main() -> Result<(), Failure> {
             write_certificates(dir.path())?;
             // a process each: memory that one has freed would hide what the next one takes
             for kind in ["unbuffered", "buffered"] {
-                Command::new(std::env::current_exe()?).arg("own").arg(dir.path()).arg(kind).status()?;
+                Command::new(std::env::current_exe()?)
+                    .arg("own")
+                    .arg(dir.path())
+                    .args([kind, "2000"])
+                    .status()?;
             }
             Ok(())
         }
@@ -82,12 +87,11 @@ fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
 
 // === measuring ===
 
-fn measure(dir: &Path, address: SocketAddr, pid: u32) -> Result<(), Failure> {
+fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), Failure> {
     // once for the caches and arenas of the process itself
     drop(Crowd::gather(dir, address, "idle", 50, 0)?);
     std::thread::sleep(Duration::from_millis(300));
     let (memory, time) = (resident(pid)?, processor(pid)?);
-    let links = 2000;
     let crowd = Crowd::gather(dir, address, "idle", links, 0)?;
     std::thread::sleep(Duration::from_secs(4));
     let grown = resident(pid)?.saturating_sub(memory);
