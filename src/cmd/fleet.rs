@@ -139,6 +139,9 @@ impl Selection {
         if let Some(expression) = &self.select {
             filter.set_expression(expression).map_err(|e| named("-S", e))?;
         }
+        if let Some(broken) = filter.broken_expression() {
+            bail!("'{broken}' in a filter is not a valid regular expression, no node would match it");
+        }
         Ok(filter)
     }
 
