@@ -17,7 +17,7 @@ mod registration;
 mod replay;
 pub mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -129,18 +129,8 @@ impl Server {
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-        // The first configuration is made now so that a bad certificate ends
-        // the start; later ones follow a reload.
-        let last = Mutex::new(provider.client_tls()?);
-        let renewed = provider.clone();
-        session.tls = Some(Arc::new(move || {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            match renewed.client_tls() {
-                Ok(fresh) => *last = fresh,
-                Err(e) => tracing::error!("keeping the previous TLS configuration: {e}"),
-            }
-            last.clone()
-        }));
+        // Follows reloads of the provider by itself.
+        session.tls = Some(provider.client_tls()?);
         let hosted = hosting::host(agents, &denied_agents)?;
         let verifier = provider.verifier()?;
         let node = Arc::new(NodeState::new(config, provider.clone(), hosted));
