@@ -10,6 +10,7 @@ mod broker;
 mod buildinfo;
 mod completion;
 mod context;
+mod emulate;
 mod exit;
 mod facts;
 mod find;
@@ -57,6 +58,7 @@ enum Command {
     Broker(broker::Broker),
     Buildinfo(buildinfo::Buildinfo),
     Completion(completion::Completion),
+    Emulate(emulate::Emulate),
     Facts(facts::Facts),
     Find(find::Find),
     Inventory(inventory::Inventory),
@@ -114,6 +116,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Broker(c) => c.run(globals),
         Command::Buildinfo(c) => c.run(),
         Command::Completion(c) => c.run(globals),
+        Command::Emulate(c) => c.run(globals),
         Command::Facts(c) => c.run(globals),
         Command::Find(c) => c.run(globals),
         Command::Inventory(c) => c.run(globals),
