@@ -228,7 +228,9 @@ fn a_client_library_publishes_subscribes_and_asks() {
         let client = async_nats::connect(&url).await.unwrap();
         let mut plain = server.subscribe("a.*").await.unwrap();
         let mut questions = server.queue_subscribe("ask.>", "g".into()).await.unwrap();
+        // this library's flush does not wait for the broker
         server.flush().await.unwrap();
+        until("both subscriptions", || broker.stats().subscriptions == 2);
         client.publish("a.b", "hello".into()).await.unwrap();
         assert_eq!(&plain.next().await.unwrap().payload[..], b"hello");
 
