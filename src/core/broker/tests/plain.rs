@@ -194,6 +194,7 @@ fn everything_ends_with_shutdown_and_subscriptions_end_with_clients() {
     drop(all.drain(..3));
     until("three to be gone", || broker.stats().connections == 3 && broker.stats().subscriptions == 6);
     broker.shutdown();
+    broker.shutdown();
     for client in &mut all {
         assert_eq!(client.rest(), "");
     }
@@ -201,7 +202,7 @@ fn everything_ends_with_shutdown_and_subscriptions_end_with_clients() {
 
 #[test]
 fn a_lame_duck_tells_clients_and_lets_go() {
-    let mut broker = plain_broker();
+    let broker = plain_broker();
     let mut modern = Raw::plain(broker.local_addr());
     modern.login(",\"protocol\":1");
     modern.line();
