@@ -15,7 +15,7 @@ use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
-use choria::core::security::{NameList, Provider, expiry_warning};
+use choria::core::security::{NameList, Provider};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
@@ -194,16 +194,15 @@ async fn until_stopped(
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
-    let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
+    // The start has told what was wrong then.
+    let day = Duration::from_secs(24 * 3600);
+    let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
     loop {
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = daily.tick() => {
-                let now = jiff::Timestamp::now().as_second();
-                if let Some(text) = provider.certificate_expiry().and_then(|at| expiry_warning(at, now)) {
-                    tracing::warn!("{text}");
-                }
+                provider.trouble(jiff::Timestamp::now().as_second()).iter().for_each(|text| tracing::warn!("{text}"));
             }
             _ = hup.recv() => {
                 log::reopen();

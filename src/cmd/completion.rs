@@ -38,6 +38,9 @@ pub struct Completion {
 
 impl Completion {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        if self.zsh && self.bash {
+            bail!("--zsh and --bash exclude each other");
+        }
         match self.list.as_deref() {
             None if self.zsh => print!("{ZSH}"),
             None => print!("{BASH}"),

@@ -103,7 +103,7 @@ pub fn run(argv: &[String]) -> ExitCode {
     match dispatch(command, &globals) {
         Ok(code) => code,
         Err(e) => {
-            eprintln!("choria: {e:#}");
+            eprintln!("choria: {}", render::text::clean(&sentence(&e), false));
             ExitCode::from(EXIT_ERROR)
         }
     }
@@ -135,7 +135,21 @@ fn set_federations(config: &mut choria::core::config::Config, list: Option<&str>
     Ok(())
 }
 
+/// An error and its causes as one line; a cause that an outer text already
+/// quotes is not said again.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 fn usage(message: &str) -> ExitCode {
-    eprintln!("choria: {message}");
+    // argh lists what is missing on lines of their own.
+    let words: Vec<&str> = message.split_whitespace().collect();
+    eprintln!("choria: {}", words.join(" "));
     ExitCode::from(EXIT_ERROR)
 }

@@ -386,8 +386,11 @@ impl View<'_> {
                     self.show(&reply)?;
                 }
                 if self.output == Output::Text {
-                    let formatted: BTreeMap<String, Vec<String>> = self.aggregator.formatted();
-                    write!(self.out, "{}", replies::summaries(self.action, &formatted))?;
+                    // Where nobody answered well there is nothing to sum up.
+                    if stats.ok > 0 {
+                        let formatted: BTreeMap<String, Vec<String>> = self.aggregator.formatted();
+                        write!(self.out, "{}", replies::summaries(self.action, &formatted))?;
+                    }
                     write!(self.out, "\n{}", replies::footer(stats, self.style.verbose, self.style.colour))?;
                 }
             }

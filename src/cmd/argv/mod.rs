@@ -186,8 +186,7 @@ impl<'a> Walk<'a> {
         arg: &str,
         rest: &mut impl Iterator<Item = &'b String>,
     ) -> Result<(), ArgvError> {
-        let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in arg[1..].char_indices() {
             let Some((global, flag)) = self.find_short(letter) else {
                 return Err(self.unknown(&format!("-{letter}")));
             };

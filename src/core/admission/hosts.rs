@@ -37,7 +37,7 @@ impl HostList {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let text = address.to_string();
-        self.hosts.iter().any(|host| *host == text)
+        self.hosts.contains(&text)
             || self.networks.iter().any(|(network, bits)| within(*network, *bits, address))
     }
 }

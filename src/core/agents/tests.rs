@@ -1,1 +1,181 @@
+//! Replies held against what the original answered: same keys, same types, same
+//! texts; values where they do not depend on the machine.
 
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::config::{Config, Role};
+use crate::core::ddl::Metadata;
+use crate::core::protocol::filter::Facts;
+
+/// The node of the captures, dev1.
+struct Dev1 {
+    config: Config,
+    facts: Arc<Facts>,
+}
+
+impl Node for Dev1 {
+    fn identity(&self) -> &str {
+        "dev1.example.net"
+    }
+    fn config(&self) -> &Config {
+        &self.config
+    }
+    fn facts(&self) -> Arc<Facts> {
+        self.facts.clone()
+    }
+    fn classes(&self) -> Arc<Vec<String>> {
+        Arc::new(["Profile::Base", "apache", "roles::web"].map(str::to_owned).to_vec())
+    }
+    fn agents(&self) -> Vec<Metadata> {
+        let mut agents: Vec<Metadata> = built_in().iter().map(|a| a.ddl().metadata.clone()).collect();
+        agents.push(discovery::metadata());
+        agents.sort_by(|a, b| a.name.cmp(&b.name));
+        agents
+    }
+    fn counts(&self) -> Counts {
+        Counts { total: 9, passed: 8, ..Counts::default() }
+    }
+    fn started(&self) -> i64 {
+        1_795_317_357
+    }
+    fn now(&self) -> i64 {
+        1_795_317_444
+    }
+    fn connected_server(&self) -> Option<String> {
+        Some("nats://127.0.0.1:24222".to_owned())
+    }
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+    fn provisioning(&self) -> bool {
+        false
+    }
+}
+
+fn dev1() -> Dev1 {
+    let text = "identity = dev1.example.net\nplugin.choria.middleware_hosts = 127.0.0.1:24222\n\
+                plugin.choria.use_srv = false\nregisterinterval = 20\nplugin.nats.pass = s3cret\n";
+    let facts = json!({
+        "country": "uk", "cpus": 4, "customer": "acme",
+        "disks": [{"name": "nvme0n1", "size": 64}, {"name": "sda", "size": 128}],
+        "load": 0.75, "nothing": null, "os": {"name": "Debian", "release": {"major": 12}, "version": "12.1"},
+        "prod": false, "role": "web", "tags": ["web", "eu"], "virtual": true,
+    });
+    Dev1 {
+        config: Config::from_text(Role::Server, text).unwrap(),
+        facts: Arc::new(Facts::from_json(facts.to_string())),
+    }
+}
+
+async fn answer(agent: &dyn Agent, action: &str, data: Value) -> Outcome {
+    let call = Call {
+        agent: agent.ddl().metadata.name.clone(),
+        action: action.to_owned(),
+        data: data.as_object().cloned().unwrap_or_default(),
+        request_id: "0".repeat(32),
+        sender: "client".into(),
+        caller: "choria=alice.mcollective".into(),
+        collective: "mcollective".into(),
+        ttl: 60,
+        time: 1_795_317_444,
+    };
+    agent.run(&call, &dev1()).await
+}
+
+/// Request and reply bodies of every captured call of dev1 in a file.
+fn captured(file: &str) -> Vec<(Value, Value)> {
+    let path = format!("{}/tests/vectors/captured/{file}", env!("CARGO_MANIFEST_DIR"));
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut pairs = vec![];
+    for run in document["runs"].as_array().unwrap() {
+        let body = |m: &Value| m["decoded"]["body"].as_object().cloned().map(Value::Object);
+        let messages = run["messages"].as_array().cloned().unwrap_or_default();
+        let is_reply = |m: &&Value| m["subject"].as_str().unwrap_or_default().contains(".reply.");
+        let direct =
+            |m: &&Value| m["subject"].as_str().unwrap_or_default().ends_with(".node.dev1.example.net");
+        let request = messages.iter().find(direct).and_then(body);
+        let reply = messages.iter().find(is_reply).and_then(body);
+        if let (Some(request), Some(reply)) = (request, reply) {
+            pairs.push((request, reply));
+        }
+    }
+    pairs
+}
+
+/// Keys and types, `null` fitting everything.
+fn same_shape(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Null, _) | (_, Value::Null) => true,
+        (Value::Object(ours), Value::Object(theirs)) => {
+            ours.keys().collect::<std::collections::BTreeSet<_>>() == theirs.keys().collect()
+                && ours.iter().all(|(key, value)| same_shape(value, &theirs[key]))
+        }
+        (Value::Array(ours), Value::Array(theirs)) => match (ours.first(), theirs.first()) {
+            (Some(ours), Some(theirs)) => same_shape(ours, theirs),
+            _ => true,
+        },
+        (Value::Number(_), Value::Number(_)) | (Value::String(_), Value::String(_)) => true,
+        (Value::Bool(_), Value::Bool(_)) => true,
+        _ => false,
+    }
+}
+
+/// Actions whose answers depend on nothing but facts and configuration.
+const SAME_VALUES: [&str; 3] = ["get_fact", "get_facts", "collective_info"];
+
+#[tokio::test]
+async fn rpcutil_answers_as_the_original() {
+    let mut seen = 0;
+    for (request, theirs) in captured("rpcutil_actions.json") {
+        let action = request["action"].as_str().unwrap();
+        let source = request["data"]["source"].as_str().unwrap_or_default();
+        if ["machine_state", "scout"].contains(&source) {
+            continue; // data plugins that come with machines
+        }
+        let ours = answer(&RpcUtil, action, request["data"].clone()).await;
+        let context = format!("{action} {}: {:?} and {theirs}", request["data"], ours);
+        assert_eq!(ours.code.code(), theirs["statuscode"].as_i64().unwrap(), "{context}");
+        assert_eq!(ours.message, theirs["statusmsg"].as_str().unwrap(), "{context}");
+        let data = Value::Object(ours.data);
+        if SAME_VALUES.contains(&action) || source == "config_item" || action == "get_config_item" {
+            assert_eq!(data, theirs["data"], "{context}");
+        } else {
+            assert!(same_shape(&data, &theirs["data"]), "{context}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 24, "{seen} captured calls");
+}
+
+#[tokio::test]
+async fn choria_util_answers_as_the_original() {
+    let mut seen = 0;
+    for (request, theirs) in captured("choria_util.json") {
+        if request["agent"] != "choria_util" || theirs["statuscode"] == 0 && request["action"] != "info" {
+            continue; // scout, and answers about machines that a node without them cannot give
+        }
+        let action = request["action"].as_str().unwrap();
+        let ours = answer(&ChoriaUtil, action, request["data"].clone()).await;
+        let context = format!("{action} {}: {:?} and {theirs}", request["data"], ours);
+        assert_eq!(ours.code.code(), theirs["statuscode"].as_i64().unwrap(), "{context}");
+        assert!(same_shape(&Value::Object(ours.data), &theirs["data"]), "{context}");
+        // A machine that is there but refuses is not something we have.
+        if !theirs["statusmsg"].as_str().unwrap().contains("not valid while") {
+            assert_eq!(ours.message, theirs["statusmsg"].as_str().unwrap(), "{context}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} captured calls");
+}
+
+#[tokio::test]
+async fn a_secret_setting_is_not_told() {
+    let outcome = answer(&RpcUtil, "get_config_item", json!({"item": "plugin.nats.pass"})).await;
+    assert_eq!(outcome.data["value"], "*****");
+    let outcome =
+        answer(&RpcUtil, "get_data", json!({"source": "config_item", "query": "plugin.nats.pass"})).await;
+    assert_eq!(outcome.data["value"], "*****");
+}

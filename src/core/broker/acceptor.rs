@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -24,6 +24,8 @@ use crate::core::nats::frame;
 const BACKLOG: i32 = 4096;
 /// How soon a full handshake room is looked at again.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How often the handshake threads are told that others wait.
+const COMPLAIN: Duration = Duration::from_millis(100);
 /// How soon after an error such as "too many open files".
 const RECOVER: Duration = Duration::from_millis(100);
 
@@ -92,6 +94,7 @@ impl Acceptor {
         let mut events = Events::with_capacity(64);
         let mut pending = vec![false; self.listeners.len()];
         let mut wait = None;
+        let mut complained = Instant::now();
         while !self.stop.load(Ordering::Acquire) {
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != ErrorKind::Interrupted
@@ -109,7 +112,13 @@ impl Acceptor {
                 if *flag {
                     match self.accept_all(number) {
                         Ok(true) => *flag = false,
-                        Ok(false) => wait = Some(PAUSE),
+                        Ok(false) => {
+                            wait = Some(PAUSE);
+                            if complained.elapsed() >= COMPLAIN {
+                                complained = Instant::now();
+                                self.rooms.iter().for_each(|room| room.send_one(Arrival::Crowded));
+                            }
+                        }
                         Err(error) => {
                             tracing::warn!(%error, "accepting a connection failed, trying again");
                             wait = Some(RECOVER);

@@ -15,21 +15,28 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use super::guest::{Guest, Leave, broken, new_nonce};
 use super::inbox::Inbox;
 use super::link::NewLink;
 use super::outbound::write_all;
-use super::session::check_manners;
 use super::shard::WAKER;
-use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
+use super::shared::{Handover, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
-use super::tls::{self, TlsSession};
-use super::wire::{ReadError, ReadScratch, Received};
-use crate::core::admission::{
-    ConnectionFacts, Grant, LinkKind, PeerCertificate, Refusal, RefusalKind, Transport,
-};
-use crate::core::nats::codec::{self, Event, Step};
+use super::tls;
+use super::wire::{ReadScratch, Received};
+use crate::core::admission::Grant;
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
+
+/// Bytes that may wait for a peer that is not in yet.
+const MOST_UNSENT: usize = 64 * 1024;
+
+/// Bytes a peer may send before it is in, beside CONNECT: certificates, and a few pings.
+const MOST_RECEIVED: usize = 256 * 1024;
+/// A peer that was silent for this long makes room for another when the room is full.
+const IDLE: Duration = Duration::from_millis(500);
+/// Most peers sent away at once for that.
+const MAKE_ROOM: usize = 64;
 
 /// Something for a handshake thread.
 pub enum Arrival {
@@ -44,36 +51,10 @@ pub enum Arrival {
         /// The listener speaks TLS.
         tls: bool,
     },
+    /// The room is full, and others wait outside.
+    Crowded,
     /// Close everything and end.
     Stop,
-}
-
-/// A connection that is not in yet.
-struct Guest {
-    cid: u64,
-    stream: TcpStream,
-    remote: SocketAddr,
-    listener: usize,
-    tls: Option<Box<dyn TlsSession>>,
-    /// The TLS handshake is done; true from the start on clear text.
-    secure: bool,
-    nonce: String,
-    input: Vec<u8>,
-    cipher: Vec<u8>,
-    /// Bytes the socket did not take yet.
-    unsent: Vec<u8>,
-    deadline: Duration,
-    hung_up: bool,
-}
-
-/// How a guest leaves.
-enum Leave {
-    /// Without a word.
-    Silently { reason: String, counted: &'static str },
-    /// With an `-ERR`.
-    Told { reason: String, counted: &'static str, text: &'static str },
-    /// Into a shard.
-    In(Box<(ConnectOptions, Grant)>),
 }
 
 /// See the module documentation.
@@ -133,6 +114,7 @@ impl HandshakeRoom {
                     Arrival::Socket { stream, remote, listener, tls } => {
                         self.welcome(stream, remote, listener, tls);
                     }
+                    Arrival::Crowded => self.make_room(),
                     Arrival::Stop => self.stop = true,
                 }
             }
@@ -203,6 +185,8 @@ impl HandshakeRoom {
             cipher: Vec::new(),
             unsent: line,
             deadline,
+            heard: self.now,
+            received: 0,
             hung_up: false,
         });
         self.wheel.insert(deadline, (key, cid));
@@ -238,14 +222,17 @@ impl HandshakeRoom {
 
     /// Reads what a guest has to say, until there is no more or it leaves.
     fn hear(&mut self, key: usize) {
+        let settings = self.shared.settings();
         loop {
             let Some(guest) = self.guests.get_mut(key) else { return };
+            guest.heard = self.now;
             let received = self.scratch.receive(
                 &mut guest.stream,
                 guest.tls.as_deref_mut(),
                 &mut guest.cipher,
                 guest.hung_up,
             );
+            guest.received += self.scratch.taken();
             guest.unsent.extend_from_slice(&self.scratch.reply);
             guest.input.extend_from_slice(self.scratch.plain());
             let received = match received {
@@ -257,17 +244,23 @@ impl HandshakeRoom {
             };
             if !guest.secure && guest.tls.as_ref().is_some_and(|session| !session.is_handshaking()) {
                 guest.secure = true;
-                guest.deadline = self.now + self.shared.settings().limits.auth_timeout;
+                guest.deadline = self.now + settings.limits.auth_timeout;
                 let timer = (key, guest.cid);
                 self.wheel.insert(guest.deadline, timer);
             }
+            let leave = guest.talk(&settings);
+            let flooding = guest.received > MOST_RECEIVED + settings.limits.max_connect;
             self.flush(key);
-            if let Some(leave) = self.talk(key) {
+            if let Some(leave) = leave {
                 return self.dismiss(key, leave);
+            }
+            if flooding || self.guests.get(key).is_some_and(|guest| guest.unsent.len() > MOST_UNSENT) {
+                let reason = "the peer sends much and does not say who it is".to_owned();
+                return self.dismiss(key, Leave::Silently { reason, counted: "protocol" });
             }
             match received {
                 Received::More => {}
-                Received::Drained => return self.flush(key),
+                Received::Drained => return,
                 Received::Closed => {
                     let reason = "the peer went before it was let in".to_owned();
                     return self.dismiss(key, Leave::Silently { reason, counted: "" });
@@ -276,44 +269,19 @@ impl HandshakeRoom {
         }
     }
 
-    /// Acts on complete lines: only CONNECT and PING are taken here.
-    fn talk(&mut self, key: usize) -> Option<Leave> {
-        let settings = self.shared.settings();
-        let bounds = settings.limits.bounds();
-        let guest = self.guests.get_mut(key)?;
-        let input = std::mem::take(&mut guest.input);
-        let mut used = 0;
-        let leave = loop {
-            let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) else { break None };
-            match codec::next(rest, &bounds) {
-                Ok(Step::Need(_)) => break None,
-                Ok(Step::Event(event, count)) => {
-                    used += count;
-                    match event {
-                        Event::Connect(body) => break Some(judge(guest, body, &settings)),
-                        Event::Ping => guest.say(frame::PONG),
-                        Event::Pong | Event::Ignored => {}
-                        Event::Publish(_) | Event::Subscribe { .. } | Event::Unsubscribe { .. } => {
-                            break Some(Leave::Told {
-                                reason: "the peer sent something else before CONNECT".to_owned(),
-                                counted: "no connect",
-                                text: "Authorization Violation",
-                            });
-                        }
-                    }
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    let counted = "protocol";
-                    break Some(match error.wire_text() {
-                        Some(text) => Leave::Told { reason, counted, text },
-                        None => Leave::Silently { reason, counted },
-                    });
-                }
-            }
-        };
-        guest.input = input.get(used..).unwrap_or_default().to_vec();
-        leave
+    /// Sends away peers that hold a place and do nothing with it, the longest silent first.
+    fn make_room(&mut self) {
+        let mut idle: Vec<(Duration, usize)> = self
+            .guests
+            .iter()
+            .filter(|(_, guest)| guest.heard + IDLE <= self.now)
+            .map(|(key, guest)| (guest.heard, key))
+            .collect();
+        idle.sort_unstable();
+        for (_, key) in idle.into_iter().take(MAKE_ROOM) {
+            let reason = "the peer was silent while others waited to be let in".to_owned();
+            self.dismiss(key, Leave::Silently { reason, counted: "crowded out" });
+        }
     }
 
     fn expire(&mut self, key: usize, cid: u64) {
@@ -396,98 +364,6 @@ impl HandshakeRoom {
             })));
         }
     }
-}
-
-impl Guest {
-    /// Queues a line, encrypted if need be.
-    fn say(&mut self, line: &[u8]) {
-        match self.tls.as_mut() {
-            None => self.unsent.extend_from_slice(line),
-            // a session that cannot encrypt has been closed by the peer, which then hears nothing
-            Some(session) => drop(session.write(&mut self.cipher, line, &mut self.unsent)),
-        }
-    }
-
-    fn certificate(&self) -> Result<Option<PeerCertificate>, Refusal> {
-        let chain = self.tls.as_ref().filter(|_| self.secure).and_then(|session| session.peer_certificates());
-        match chain {
-            None | Some([]) => Ok(None),
-            Some(chain) => PeerCertificate::parse(chain.to_vec())
-                .map(Some)
-                .map_err(|error| Refusal::new(RefusalKind::BadCertificate, error.to_string())),
-        }
-    }
-
-    fn certname(&self) -> String {
-        let certificate = self.certificate().ok().flatten();
-        certificate.as_ref().and_then(PeerCertificate::certname).unwrap_or_default().to_owned()
-    }
-}
-
-fn broken(guest: &mut Guest, error: ReadError) -> Leave {
-    if guest.secure {
-        return Leave::Silently { reason: error.to_string(), counted: "" };
-    }
-    if let ReadError::Tls(rustls::Error::InvalidMessage(_)) = error {
-        // whoever does not speak TLS is told nothing in it
-        guest.unsent = Vec::new();
-    }
-    Leave::Silently { reason: error.to_string(), counted: "tls handshake" }
-}
-
-/// Decides about CONNECT.
-fn judge(guest: &Guest, body: &[u8], settings: &Settings) -> Leave {
-    let options = match ConnectOptions::decode(body) {
-        Ok(options) => options,
-        Err(error) => return Leave::Silently { reason: error.to_string(), counted: "protocol" },
-    };
-    if let Err((reason, text)) = check_manners(&options) {
-        return Leave::Told { reason: reason.to_owned(), counted: "protocol", text };
-    }
-    let refuse = |refusal: Refusal| Leave::Told {
-        reason: refusal.reason,
-        counted: refusal_name(refusal.kind),
-        text: "Authorization Violation",
-    };
-    let certificate = match guest.certificate() {
-        Ok(certificate) => certificate,
-        Err(refusal) => return refuse(refusal),
-    };
-    let facts = ConnectionFacts {
-        remote: Some(guest.remote),
-        kind: LinkKind::Client,
-        transport: if guest.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
-        certificate,
-        options,
-        nonce: guest.nonce.clone(),
-    };
-    match settings.authenticator.authenticate(&facts) {
-        Ok(grant) => Leave::In(Box::new((facts.options, grant))),
-        Err(refusal) => refuse(refusal),
-    }
-}
-
-fn refusal_name(kind: RefusalKind) -> &'static str {
-    match kind {
-        RefusalKind::TlsRequired => "tls required",
-        RefusalKind::NoCertificate => "no certificate",
-        RefusalKind::BadCertificate => "bad certificate",
-        RefusalKind::Password => "password",
-        RefusalKind::NotConfigured => "not configured",
-        RefusalKind::Token => "token",
-        RefusalKind::Request => "account request",
-    }
-}
-
-/// 11 random bytes as 15 characters (spec 04 §6.2).
-fn new_nonce() -> String {
-    use base64::Engine;
-    let mut bytes = [0; 11];
-    // without randomness no signature can be asked for: the empty nonce is refused by token rules
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-        return String::new();
-    }
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Lets the shards go first. On Linux this is about the calling thread alone.

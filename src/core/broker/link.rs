@@ -138,6 +138,8 @@ pub struct Link {
     pub remote: SocketAddr,
     /// Listener it came by.
     pub listener: u16,
+    /// A timer looks after blocked writes; there is never more than one.
+    pub write_timer: bool,
     /// The second INFO was sent.
     pub introduced: bool,
     /// The socket takes data, as far as known.
@@ -179,6 +181,7 @@ impl Link {
             pings: 0,
             remote: new.remote,
             listener: new.listener as u16,
+            write_timer: false,
             introduced: false,
             writable: true,
             dirty: false,
@@ -194,6 +197,11 @@ impl Link {
             }),
         };
         (link, new.input, new.unsent)
+    }
+
+    /// Memory that what waits for it may need, messages shared with others counted in full.
+    pub fn weight(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.weight())
     }
 
     /// Bytes waiting to be sent.

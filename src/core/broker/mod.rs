@@ -14,9 +14,11 @@
 mod acceptor;
 mod account;
 mod close;
+mod guest;
 mod handshake;
 mod inbox;
 mod index;
+mod keepalive;
 mod link;
 mod options;
 mod outbound;

@@ -5,9 +5,10 @@ use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 
 use super::close::Close;
+use super::keepalive::{Due, LinkTimer};
 use super::link::Link;
 use super::outbound::{Flushed, Item, Outbound, write_all};
-use super::shard::{DIRTY, Due, LinkTimer, POOLED, Shard};
+use super::shard::{DIRTY, POOLED, Shard};
 use super::shared::client_ip;
 use crate::core::nats::frame;
 use crate::core::nats::info::ServerInfo;
@@ -46,16 +47,17 @@ impl Shard {
             return;
         }
         let outbound = link.outbound.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
-        let pending = outbound.push(item);
+        let weight = outbound.push(item);
+        self.items += 1;
         if !link.dirty {
             link.dirty = true;
             self.dirty.push(key);
         }
-        if pending > self.settings.limits.max_pending {
+        if weight > self.settings.limits.max_pending {
             // a burst within one turn is no slow reader: see what the socket takes
             self.flush_link(key);
             let limit = self.settings.limits.max_pending;
-            if self.links.get(key as usize).is_some_and(|link| link.pending() > limit) {
+            if self.links.get(key as usize).is_some_and(|link| link.weight() > limit) {
                 self.doom(key, Close::SlowPending);
             }
         }
@@ -91,26 +93,30 @@ impl Shard {
     fn flush_link(&mut self, key: u32) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         let Some(outbound) = link.outbound.as_mut() else { return };
-        let before = outbound.pending();
+        let (before, items) = (outbound.pending(), outbound.items());
         let tls = link.tls.as_deref_mut();
         match outbound.flush(&mut link.stream, tls, &mut link.cipher, &mut self.writing) {
             Ok(Flushed::All) => {
+                self.items -= items;
                 if let Some(outbound) = link.outbound.take() {
                     self.recycle(outbound);
                 }
             }
             Ok(Flushed::Blocked) => {
                 link.writable = false;
-                let first = outbound.blocked_since.is_none();
-                if first || outbound.pending() != before {
+                self.items -= items - outbound.items();
+                if outbound.blocked_since.is_none() || outbound.pending() != before {
                     outbound.blocked_since = Some(self.now);
                 }
-                if first {
+                if !std::mem::replace(&mut link.write_timer, true) {
                     let timer = LinkTimer { link: key, cid: link.cid, due: Due::Write };
                     self.wheel.insert(self.now + self.settings.limits.write_deadline, timer);
                 }
             }
-            Err(error) => self.doom(key, Close::Write(error.to_string())),
+            Err(error) => {
+                self.items -= items - outbound.items();
+                self.doom(key, Close::Write(error.to_string()));
+            }
         }
     }
 
@@ -147,6 +153,7 @@ impl Shard {
     fn close(&mut self, key: u32, why: &Close) {
         self.drop_subscriptions(key);
         let mut link = self.links.remove(key as usize);
+        self.items -= link.outbound.as_ref().map_or(0, |outbound| outbound.items());
         if why.flushes() {
             let mut outbound = link.outbound.take().or_else(|| self.pool.pop()).unwrap_or_default();
             if let Some(text) = why.told() {

@@ -44,14 +44,13 @@ impl Shard {
         }
         if !may_publish {
             let subject = String::from_utf8_lossy(message.subject);
-            return self.queue_error(key, &format!("Permissions Violation for Publish to \"{subject}\""));
+            return self.forbid(key, &format!("Permissions Violation for Publish to \"{subject}\""));
         }
         if let Some(reply) = message.reply
             && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
         {
             let reply = String::from_utf8_lossy(reply);
-            return self
-                .queue_error(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
+            return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
         }
         if manners.verbose {
             self.acknowledge(key);

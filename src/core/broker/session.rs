@@ -68,7 +68,8 @@ impl Shard {
     }
 
     fn keep(&mut self, key: u32, input: Vec<u8>) {
-        let share = self.settings.limits.max_pending_total / self.peers.len().max(1);
+        // a quarter of the budget for all: input that does not end must not crowd out what is sent
+        let share = self.settings.limits.max_pending_total / 4 / self.peers.len().max(1);
         let Some(link) = self.links.get_mut(key as usize) else { return };
         self.held += input.len();
         link.input = input;
@@ -160,7 +161,7 @@ impl Shard {
             if let Some(queue) = queue {
                 text.push_str(&format!(" using queue \"{}\"", String::from_utf8_lossy(queue)));
             }
-            return self.queue_error(key, &text);
+            return self.forbid(key, &text);
         }
         let limit = link.max_subscriptions.or(self.settings.limits.max_subscriptions);
         if limit.is_some_and(|limit| link.subscription_count as usize >= limit) {
@@ -169,8 +170,7 @@ impl Shard {
         // an id in use keeps its first subscription
         if self.subscriptions.find(key, sid).is_none() {
             let filtered = link.subscribe.must_filter(pattern);
-            let (slot, serial) =
-                self.subscriptions.insert(key, sid, filtered, queue.is_some(), &mut link.subscriptions);
+            let (slot, serial) = self.subscriptions.insert(key, sid, filtered, &mut link.subscriptions);
             link.subscription_count += 1;
             let target = Target { shard: self.id, slot, serial };
             let handle = self.shared.router.subscribe(link.account, pattern, queue, target);
@@ -193,6 +193,14 @@ impl Shard {
             }
         }
         self.acknowledge(key);
+    }
+
+    /// Tells a link that it may not, and the log. At debug level: a peer can cause any number of these.
+    pub(super) fn forbid(&mut self, key: u32, text: &str) {
+        if let Some(link) = self.links.get(key as usize) {
+            tracing::debug!(cid = link.cid, remote = %link.remote, user = %link.about.user, "{text}");
+        }
+        self.queue_error(key, text);
     }
 
     /// Ends one subscription.

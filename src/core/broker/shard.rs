@@ -16,8 +16,9 @@ use slab::Slab;
 
 use super::close::Close;
 use super::inbox::Inbox;
+use super::keepalive::LinkTimer;
 use super::link::{Link, NewLink, Traffic};
-use super::outbound::{Outbound, WriteScratch};
+use super::outbound::{Item, Outbound, WriteScratch};
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::stats::ConnectionInfo;
@@ -33,27 +34,6 @@ const CONGESTED: usize = 16 * 1024;
 pub const DIRTY: usize = 256;
 /// Emptied queues kept for the next link that needs one.
 pub const POOLED: usize = 2 * DIRTY;
-/// Time to the first ping, which measures the round trip (spec 04 §6.13).
-const FIRST_PING: Duration = Duration::from_secs(2);
-
-/// What a timer of a link is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
-    /// Time to ping.
-    Ping,
-    /// The socket may be blocked for too long.
-    Write,
-    /// Lame duck: time to go.
-    Leave,
-}
-
-/// A timer of a link. The connection number guards against a reused place.
-#[derive(Debug, Clone, Copy)]
-pub struct LinkTimer {
-    pub link: u32,
-    pub cid: u64,
-    pub due: Due,
-}
 
 /// See the module documentation.
 pub struct Shard {
@@ -78,8 +58,12 @@ pub struct Shard {
     pub(super) doomed: Vec<(u32, Close)>,
     pub(super) reading: ReadScratch,
     pub(super) writing: WriteScratch,
+    /// Boxed, as links hold them: an idle link pays for one pointer.
+    #[allow(clippy::vec_box)]
     pub(super) pool: Vec<Box<Outbound>>,
     pub(super) ledger: Arc<AtomicUsize>,
+    /// Things queued for all links.
+    pub(super) items: usize,
     /// Bytes of unfinished input of all links.
     pub(super) held: usize,
     pub(super) traffic: Traffic,
@@ -118,6 +102,7 @@ impl Shard {
             writing: WriteScratch::default(),
             pool: Vec::new(),
             ledger,
+            items: 0,
             held: 0,
             traffic: Traffic::default(),
             // never zero, which the generator could not leave
@@ -174,9 +159,11 @@ impl Shard {
         }
     }
 
-    /// Another shard is far behind: reading on would only pile up memory there.
+    /// Another shard is far behind, or memory is short: reading on would only pile up more.
+    /// It passes by itself: shards go on sending, and cut those that do not read.
     fn congested(&self) -> bool {
-        (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
+        self.shared.ledger() > self.settings.limits.max_pending_total
+            || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
     }
 
     fn note(&mut self, event: &mio::event::Event) {
@@ -219,7 +206,7 @@ impl Shard {
             Handover::Reload => self.settings = self.shared.settings(),
             Handover::Report(sender, limit) => {
                 // whoever asked may have gone
-                let _ = sender.send(self.report(limit));
+                let _ = sender.send(report(&self.links, self.now, limit));
             }
             Handover::LameDuck(duration) => self.lame_duck(duration),
             Handover::Stop => self.stop = true,
@@ -242,10 +229,7 @@ impl Shard {
         if let Some(counters) = self.counters() {
             counters.accounts[account.index()].fetch_add(1, Ordering::Relaxed);
         }
-        // spread over a fifth, so that a storm of logins is no storm of pings
-        let spread = FIRST_PING.mul_f64(0.2 * (self.next_random() % 1000) as f64 / 1000.0);
-        let first = FIRST_PING.min(self.settings.limits.ping_interval) + spread;
-        self.wheel.insert(self.now + first, LinkTimer { link: key, cid, due: Due::Ping });
+        self.set_first_ping(key, cid);
         if !unsent.is_empty() {
             if with_tls {
                 self.queue_cipher(key, &unsent);
@@ -258,62 +242,6 @@ impl Shard {
         }
     }
 
-    fn fire(&mut self, timer: LinkTimer) {
-        let LinkTimer { link: key, cid, due } = timer;
-        let limits = &self.settings.limits;
-        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.doomed)
-        else {
-            return;
-        };
-        match due {
-            Due::Leave => self.doom(key, Close::Shutdown),
-            Due::Write => {
-                let Some(since) = link.outbound.as_ref().and_then(|outbound| outbound.blocked_since) else {
-                    return;
-                };
-                let deadline = since + limits.write_deadline;
-                if self.now >= deadline {
-                    self.doom(key, Close::SlowWrite);
-                } else {
-                    self.wheel.insert(deadline, timer);
-                }
-            }
-            Due::Ping => {
-                let first = link.since + FIRST_PING * 2 > self.now && link.pings == 0;
-                let heard_lately = link.heard + limits.ping_interval > self.now;
-                let interval = limits.ping_interval;
-                if heard_lately && !first {
-                    link.pings = 0;
-                    let next = (link.heard + interval).max(self.now + interval / 4);
-                    self.wheel.insert(next, timer);
-                } else if link.pings >= limits.ping_max {
-                    self.doom(key, Close::Stale);
-                } else {
-                    link.pings += 1;
-                    self.queue_fixed(key, crate::core::nats::frame::PING);
-                    self.wheel.insert(self.now + interval, timer);
-                }
-            }
-        }
-    }
-
-    fn lame_duck(&mut self, duration: Duration) {
-        let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
-        // a tenth of the time for clients to go by themselves
-        let grace = duration / 10;
-        for key in keys {
-            let share = (self.next_random() % 1000) as f64 / 1000.0;
-            let at = self.now + grace + (duration - grace).mul_f64(share);
-            let Some(link) = self.links.get(key as usize) else { continue };
-            let cid = link.cid;
-            if link.manners.infos {
-                let line = self.info_line(link, |info| info.ldm = true);
-                self.queue_line(key, line);
-            }
-            self.wheel.insert(at, LinkTimer { link: key, cid, due: Due::Leave });
-        }
-    }
-
     /// Cuts the link furthest behind while all messages together need too much memory.
     fn keep_budget(&mut self) {
         if self.shared.ledger() <= self.settings.limits.max_pending_total {
@@ -323,7 +251,7 @@ impl Shard {
             .links
             .iter()
             .filter(|(_, link)| !link.doomed && link.pending() > 0)
-            .max_by_key(|(_, link)| link.pending())
+            .max_by_key(|(_, link)| link.weight())
             .map(|(key, _)| key as u32);
         if let Some(key) = furthest {
             self.doom(key, Close::SlowPending);
@@ -336,6 +264,7 @@ impl Shard {
 
     fn publish_counters(&self) {
         let Some(counters) = self.counters() else { return };
+        counters.queues.store(self.items * size_of::<Item>(), Ordering::Relaxed);
         counters.links.store(self.links.len(), Ordering::Relaxed);
         counters.in_msgs.store(self.traffic.in_msgs, Ordering::Relaxed);
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
@@ -363,33 +292,6 @@ impl Shard {
         state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
     }
 
-    fn report(&self, limit: usize) -> Vec<ConnectionInfo> {
-        let mut links: Vec<&Link> = self.links.iter().map(|(_, link)| link).collect();
-        links.sort_by_key(|link| link.cid);
-        links
-            .into_iter()
-            .take(limit)
-            .map(|link| ConnectionInfo {
-                cid: link.cid,
-                remote: Some(link.remote),
-                uptime: self.now.saturating_sub(link.since),
-                idle: self.now.saturating_sub(link.heard),
-                account: link.account.name(),
-                user: link.about.user.to_string(),
-                name: link.about.name.to_string(),
-                lang: link.about.lang.to_string(),
-                version: link.about.version.to_string(),
-                tls: link.tls.as_ref().map(|tls| tls.summary()).unwrap_or_default(),
-                pending_bytes: link.pending(),
-                in_msgs: link.traffic.in_msgs,
-                in_bytes: link.traffic.in_bytes,
-                out_msgs: link.traffic.out_msgs,
-                out_bytes: link.traffic.out_bytes,
-                subscriptions: link.subscription_count as usize,
-            })
-            .collect()
-    }
-
     fn end(&mut self) {
         let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
         for key in keys {
@@ -398,4 +300,32 @@ impl Shard {
         self.bury();
         self.publish_counters();
     }
+}
+
+/// What is known about the oldest links.
+fn report(links: &Slab<Link>, now: Duration, limit: usize) -> Vec<ConnectionInfo> {
+    let mut oldest: Vec<&Link> = links.iter().map(|(_, link)| link).collect();
+    oldest.sort_by_key(|link| link.cid);
+    oldest
+        .into_iter()
+        .take(limit)
+        .map(|link| ConnectionInfo {
+            cid: link.cid,
+            remote: Some(link.remote),
+            uptime: now.saturating_sub(link.since),
+            idle: now.saturating_sub(link.heard),
+            account: link.account.name(),
+            user: link.about.user.to_string(),
+            name: link.about.name.to_string(),
+            lang: link.about.lang.to_string(),
+            version: link.about.version.to_string(),
+            tls: link.tls.as_ref().map(|tls| tls.summary()).unwrap_or_default(),
+            pending_bytes: link.pending(),
+            in_msgs: link.traffic.in_msgs,
+            in_bytes: link.traffic.in_bytes,
+            out_msgs: link.traffic.out_msgs,
+            out_bytes: link.traffic.out_bytes,
+            subscriptions: link.subscription_count as usize,
+        })
+        .collect()
 }

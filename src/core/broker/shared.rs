@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,8 @@ pub struct ShardCounters {
     pub slow: AtomicU64,
     /// Links cut because they did not answer.
     pub stale: AtomicU64,
+    /// Bytes of the queues of its links.
+    pub queues: AtomicUsize,
     /// Bytes of messages in memory, made by this shard.
     pub ledger: Arc<AtomicUsize>,
 }
@@ -120,8 +122,6 @@ pub struct Shared {
     pub handshakes: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
-    /// The broker is ending: nobody is let in.
-    pub closing: AtomicBool,
     settings: RwLock<Arc<Settings>>,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
@@ -140,7 +140,6 @@ impl Shared {
             handshaking: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
             settings: RwLock::new(Arc::new(settings)),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
@@ -177,9 +176,12 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes of messages in memory.
+    /// Bytes of messages and queues in memory.
     pub fn ledger(&self) -> usize {
-        self.shards.iter().map(|shard| shard.ledger.load(Ordering::Relaxed)).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.ledger.load(Ordering::Relaxed) + shard.queues.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// INFO for one connection.

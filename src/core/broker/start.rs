@@ -121,6 +121,13 @@ impl Broker {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
+    /// Whether all threads run. If one has failed, connections are lost that nobody serves:
+    /// end the process and let it be started anew.
+    pub fn is_healthy(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+            && self.accepting.as_ref().is_none_or(|accepting| !accepting.thread.is_finished())
+    }
+
     /// Counters now.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;

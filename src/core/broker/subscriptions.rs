@@ -31,8 +31,6 @@ pub struct Subscription {
     pub max: u32,
     /// A deny entry overlaps it: each message is checked.
     pub filtered: bool,
-    /// Member of a queue group.
-    pub queue: bool,
     serial: u32,
     next: u32,
     previous: u32,
@@ -51,14 +49,7 @@ impl Subscriptions {
     /// Adds a subscription at the front of its link's chain and returns its slot and serial number.
     ///
     /// `head` is the link's chain; `key` is set when the index knows it.
-    pub fn insert(
-        &mut self,
-        link: u32,
-        sid: &[u8],
-        filtered: bool,
-        queue: bool,
-        head: &mut u32,
-    ) -> (u32, u32) {
+    pub fn insert(&mut self, link: u32, sid: &[u8], filtered: bool, head: &mut u32) -> (u32, u32) {
         self.serial = self.serial.wrapping_add(1);
         let slot = self.entries.insert(Subscription {
             link,
@@ -67,7 +58,6 @@ impl Subscriptions {
             delivered: 0,
             max: 0,
             filtered,
-            queue,
             serial: self.serial,
             next: *head,
             previous: NONE,
@@ -122,6 +112,7 @@ impl Subscriptions {
     }
 
     /// Number of subscriptions.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -136,7 +127,7 @@ mod tests {
         let mut table = Subscriptions::default();
         let mut head = NONE;
         let slots: Vec<u32> =
-            (0..5_u8).map(|sid| table.insert(7, &[b'0' + sid], false, false, &mut head).0).collect();
+            (0..5_u8).map(|sid| table.insert(7, &[b'0' + sid], false, &mut head).0).collect();
         assert!(table.find(8, b"1").is_none());
         for (sid, removed) in [(2, 2_u8), (4, 4), (0, 0)] {
             assert_eq!(table.find(7, &[b'0' + removed]), Some(slots[sid]));
@@ -158,9 +149,9 @@ mod tests {
     fn a_slot_used_again_is_another_subscription() {
         let mut table = Subscriptions::default();
         let mut head = NONE;
-        let (slot, first) = table.insert(1, b"a", false, false, &mut head);
+        let (slot, first) = table.insert(1, b"a", false, &mut head);
         table.remove(slot, &mut head);
-        let (again, second) = table.insert(1, b"a", false, false, &mut head);
+        let (again, second) = table.insert(1, b"a", false, &mut head);
         assert_eq!(slot, again);
         assert!(table.get(slot, first).is_none() && table.get(slot, second).is_some());
     }

@@ -142,6 +142,7 @@ impl Trie {
     }
 
     /// Whether no pattern is held.
+    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.nodes.len() == 1 && self.nodes.get(self.root).is_some_and(Node::is_empty)
     }

@@ -16,6 +16,7 @@ const MOST_REST: usize = 80 * 1024;
 pub struct ReadScratch {
     input: Vec<u8>,
     plain: Vec<u8>,
+    taken: usize,
     /// What TLS wants to have sent.
     pub reply: Vec<u8>,
 }
@@ -48,7 +49,12 @@ pub enum ReadError {
 impl ReadScratch {
     /// Buffers for one thread.
     pub fn new() -> Self {
-        Self { input: vec![0; READ + MOST_REST], plain: Vec::with_capacity(READ), reply: Vec::new() }
+        Self {
+            input: vec![0; READ + MOST_REST],
+            plain: Vec::with_capacity(READ),
+            taken: 0,
+            reply: Vec::new(),
+        }
     }
 
     /// Reads once. Plaintext is then in [`plain`](Self::plain), TLS's own answer in `reply`;
@@ -86,6 +92,7 @@ impl ReadScratch {
                 Err(error) => return Err(error.into()),
             }
         };
+        self.taken = count;
         let bytes = self.input.get_mut(..kept + count).unwrap_or_default();
         match tls {
             None => self.plain.extend_from_slice(bytes),
@@ -101,6 +108,11 @@ impl ReadScratch {
             }
         }
         Ok(received)
+    }
+
+    /// Bytes the last read took from the socket.
+    pub fn taken(&self) -> usize {
+        self.taken
     }
 
     /// What the last read brought.

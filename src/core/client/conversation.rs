@@ -82,8 +82,7 @@ impl Client {
             servers,
             subjects::caller_inbox_prefix(&config.main_collective, &caller),
         );
-        let tls = provider.client_tls()?;
-        options.tls = Some(Arc::new(move || tls.clone()));
+        options.tls = Some(provider.client_tls()?);
         options.connect_timeout = config.choria_network_connect_timeout;
         options.give_up_after = Some(GIVE_UP);
         options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())

@@ -15,7 +15,7 @@ pub enum ConfigError {
     #[error("a {0} needs a configuration file: name one with --config")]
     FileRequired(&'static str),
     /// The file is missing or cannot be read.
-    #[error("could not parse configuration: {}: {source}", path.display())]
+    #[error("could not parse configuration: {source}")]
     Unreadable {
         /// Which file.
         path: PathBuf,

@@ -132,7 +132,10 @@ impl<'a> Loading<'a> {
         let listing = match fs::read_dir(dir) {
             Ok(listing) => listing,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(ConfigError::Unreadable { path: dir.to_path_buf(), source }),
+            Err(e) => {
+                let source = std::io::Error::new(e.kind(), format!("cannot read {}: {e}", dir.display()));
+                return Err(ConfigError::Unreadable { path: dir.to_path_buf(), source });
+            }
         };
         let mut paths: Vec<PathBuf> = listing
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))

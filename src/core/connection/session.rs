@@ -27,10 +27,6 @@ const KEPT_ERRORS: usize = 16;
 /// Messages that async-nats holds per subscription before it drops some.
 const SUBSCRIPTION_CAPACITY: usize = 16_384;
 
-/// TLS settings as of now; asked for every connection, so that renewed
-/// certificates are used without a restart.
-pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ClientConfig> + Send + Sync>;
-
 /// What a session needs to know.
 pub struct SessionOptions {
     /// Connection name shown by the broker: certname of a node, caller of a client.
@@ -38,7 +34,7 @@ pub struct SessionOptions {
     /// Where the brokers are.
     pub servers: ServerList,
     /// `None` connects without TLS: only for brokers that listen in plain text on loopback.
-    pub tls: Option<TlsSource>,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Inboxes are made under this subject, `<main collective>.reply`.
     pub inbox_prefix: String,
     /// Broker user and password, where configured.
@@ -482,7 +478,7 @@ async fn one_life(
             async {}
         });
     if let Some(tls) = &options.tls {
-        connect = connect.require_tls(true).tls_client_config((*tls()).clone());
+        connect = connect.require_tls(true).tls_client_config((**tls).clone());
     }
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());

@@ -12,6 +12,8 @@ mod agent;
 mod aggregate;
 mod builtin;
 mod chart;
+#[cfg(test)]
+mod fuzz;
 mod input;
 mod printf;
 mod resolver;

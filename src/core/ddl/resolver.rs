@@ -22,7 +22,7 @@ pub struct Resolver {
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// No such file, and not compiled in.
-    #[error("could not resolve {name} DDL in any resolver; put {name}.json below one of: {dirs}")]
+    #[error("could not resolve {name} DDL in any resolver; {}", hint(name, dirs))]
     Unknown {
         /// The agent.
         name: String,
@@ -57,6 +57,13 @@ pub enum ResolveError {
         /// The agent it describes.
         found: String,
     },
+}
+
+fn hint(name: &str, dirs: &str) -> String {
+    match dirs {
+        "" => format!("set libdir to a directory that holds mcollective/agent/{name}.json"),
+        dirs => format!("put mcollective/agent/{name}.json below one of: {dirs}"),
+    }
 }
 
 impl Resolver {

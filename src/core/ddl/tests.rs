@@ -157,7 +157,7 @@ fn defaults_are_filled_as_by_the_original() {
         action.output_defaults(&mut output);
         assert_eq!(object(&case["with_input_defaults_json"]), input, "{case}");
         let mut expected = object(&case["with_output_defaults_json"]);
-        expected.extend(output.clone().into_iter().filter(|(k, _)| action.output.get(k).is_none()));
+        expected.extend(output.clone().into_iter().filter(|(k, _)| !action.output.contains_key(k)));
         assert_eq!(expected, output, "{case}");
     }
 }

@@ -7,6 +7,7 @@
 //! Embedders add agents before the start, deny built-in ones by name, and name
 //! the lifecycle component.
 
+pub mod exposition;
 mod hosting;
 mod lifecycle;
 mod node;
@@ -16,7 +17,7 @@ mod registration;
 mod replay;
 pub mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -128,18 +129,8 @@ impl Server {
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-        // The first configuration is made now so that a bad certificate ends
-        // the start; later ones follow a reload.
-        let last = Mutex::new(provider.client_tls()?);
-        let renewed = provider.clone();
-        session.tls = Some(Arc::new(move || {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            match renewed.client_tls() {
-                Ok(fresh) => *last = fresh,
-                Err(e) => tracing::error!("keeping the previous TLS configuration: {e}"),
-            }
-            last.clone()
-        }));
+        // Follows reloads of the provider by itself.
+        session.tls = Some(provider.client_tls()?);
         let hosted = hosting::host(agents, &denied_agents)?;
         let verifier = provider.verifier()?;
         let node = Arc::new(NodeState::new(config, provider.clone(), hosted));
@@ -165,6 +156,7 @@ impl Server {
 
         let mut background = JoinSet::new();
         background.spawn(status::keep_written(node.clone(), provider.clone()));
+        background.spawn(exposition::keep_written(node.clone()));
         let (sink, intake) = mpsc::channel(INTAKE);
         for collective in &node.config().collectives {
             for agent in node.hosted().names() {
@@ -179,6 +171,7 @@ impl Server {
         let publisher =
             Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
         publisher.event(EventType::Startup).await;
+        tracing::info!(agents = node.hosted().names().join(","), "answering requests");
         background.spawn(lifecycle::keep_alive(publisher.clone()));
         registration::spawn(&mut background, &node, &publisher);
 

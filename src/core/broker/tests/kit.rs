@@ -46,10 +46,6 @@ impl Ca {
         roots
     }
 
-    pub fn pem(&self) -> String {
-        self.issuer.pem()
-    }
-
     pub fn server(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider.clone())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::kit::{Raw, ca, loopback, plain_options, quick_limits, tls_options, until};
+use super::kit::{Raw, ca, loopback, plain_broker, plain_options, quick_limits, tls_options, until};
 use crate::core::broker::{Broker, BrokerError, Limits, Listener, Options};
 
 #[test]
@@ -50,6 +50,58 @@ fn nobody_stays_without_connect() {
         let refusals = broker.stats().refusals;
         refusals.get("tls timeout") == Some(&1) && refusals.get("tls handshake") == Some(&1)
     });
+}
+
+#[test]
+fn a_storm_waits_outside_and_those_inside_do_not_notice() {
+    let limits = Limits { max_handshakes: 3, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..tls_options(Default::default()) }).unwrap();
+    let login = || {
+        let mut client = Raw::tls(broker.local_addr(), ca().client(Some(ca().issue("dev1")))).unwrap();
+        client.login("");
+        client
+    };
+    let mut inside = login();
+    // peers that never finish fill the room, and more wait for it
+    let storm: Vec<_> = (0..30).map(|_| std::net::TcpStream::connect(broker.local_addr()).unwrap()).collect();
+    until("a full room", || broker.stats().handshaking == 3);
+    for _ in 0..100 {
+        inside.sync();
+    }
+    assert!(broker.stats().handshaking <= 3);
+    // nobody leaves, and still there is room for one who knows what it wants
+    let mut late = login();
+    drop(storm);
+    late.sync();
+    until("the storm to be over", || broker.stats().handshaking == 0);
+    assert_eq!(broker.stats().connections, 2);
+    assert!(broker.stats().refusals.contains_key("crowded out"));
+    assert!(broker.is_healthy());
+}
+
+#[test]
+fn strangers_get_no_memory() {
+    let broker = plain_broker();
+    let mut flooding = Raw::plain(broker.local_addr());
+    flooding.send("PUB a 1000000\r\n");
+    assert_eq!(flooding.rest(), "-ERR 'Authorization Violation'\r\n");
+    let mut pinging = Raw::plain(broker.local_addr());
+    let pings = "PING\r\n".repeat(10_000);
+    while pinging.try_send(&pings).is_ok() {}
+    until("it to be gone", || broker.stats().refusals.contains_key("protocol"));
+    until("all to be gone", || broker.stats().handshaking == 0);
+}
+
+#[test]
+fn a_flood_of_tiny_lines_counts_what_it_costs() {
+    let limits = Limits { max_pending: 1024 * 1024, ..Default::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut pinging = Raw::plain(broker.local_addr());
+    pinging.login("");
+    let pings = "PING\r\n".repeat(10_000);
+    while pinging.try_send(&pings).is_ok() {}
+    until("it to be cut", || broker.stats().slow_consumers == 1);
+    until("its queue to be freed", || broker.stats().pending_bytes == 0);
 }
 
 #[test]
@@ -190,4 +242,43 @@ fn limits_can_change_while_running() {
     client.sync();
     client.send("PUB a 11\r\n");
     assert_eq!(client.rest(), "-ERR 'Maximum Payload Violation'\r\n");
+}
+
+#[test]
+fn no_bytes_end_the_broker() {
+    let broker = plain_broker();
+    let address = broker.local_addr();
+    let talk = [
+        "CONNECT {\"verbose\":false,\"headers\":true}\r\n",
+        "PING\r\n",
+        "SUB > 1\r\n",
+        "SUB a.* g 2\r\n",
+        "PUB a.b 3\r\nxyz\r\n",
+        "HPUB a.b r 2 3\r\nxyz\r\n",
+        "UNSUB 1 2\r\n",
+        "UNSUB 2\r\n",
+        "PUB $SYS.REQ.USER.INFO a.b 0\r\n\r\n",
+        "\r\n",
+        "PUB a",
+    ];
+    bolero::check!().with_iterations(300).for_each(|bytes: &[u8]| {
+        let mut peer = std::net::TcpStream::connect(address).unwrap();
+        let mut said = talk[0].as_bytes().to_vec();
+        for byte in bytes {
+            match talk.get(usize::from(*byte) % (talk.len() + 2)) {
+                Some(line) => said.extend_from_slice(line.as_bytes()),
+                None => said.push(*byte),
+            }
+        }
+        // the broker may close at any point
+        let _ = std::io::Write::write_all(&mut peer, &said);
+    });
+    until("all to be gone", || broker.stats().connections == 0 && broker.stats().handshaking == 0);
+    until("all subscriptions to be gone", || {
+        broker.stats().subscriptions == 0 && broker.stats().pending_bytes == 0
+    });
+    assert!(broker.is_healthy());
+    let mut client = Raw::plain(broker.local_addr());
+    client.login("");
+    client.sync();
 }

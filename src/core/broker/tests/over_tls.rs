@@ -145,7 +145,7 @@ fn accounts_are_apart_except_for_lifecycle_events() {
         if from == to || subject.starts_with('$') || subject.contains("streams") {
             continue;
         }
-        let mut all = [&mut provisioner, &mut fleet, &mut system];
+        let all = [&mut provisioner, &mut fleet, &mut system];
         all[from].send(format!("PUB {subject} 1\r\nx\r\n"));
         all[from].sync();
         let crossed = crossing["delivered"].as_array().is_some_and(|delivered| !delivered.is_empty());

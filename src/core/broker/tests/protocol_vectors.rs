@@ -64,8 +64,7 @@ fn converse(broker: &Broker, sent: &[u8], received: &[u8], closed: bool, with_tl
         while pongs(text.as_bytes()) < wanted {
             text.push_str(&client.until("\n"));
         }
-        let text = text.strip_suffix("PONG\r\n").unwrap().to_owned();
-        text
+        text.strip_suffix("PONG\r\n").unwrap().to_owned()
     };
     text.into_bytes()
 }

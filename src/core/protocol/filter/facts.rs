@@ -92,6 +92,11 @@ impl Facts {
         gjson::lookup_value(self.parsed(), path)
     }
 
+    /// The same, with the number of values it took to look at.
+    pub(super) fn get_at_cost(&self, path: &str) -> (Option<Value>, usize) {
+        gjson::lookup_at_cost(self.parsed(), path)
+    }
+
     /// The JSON text.
     pub fn as_json(&self) -> &str {
         &self.json

@@ -279,6 +279,13 @@ fn what_asks_for_too_much_is_refused() {
         "len(filter(fact(\"many\"), {# in fact(\"many\")})) > 1",
         "fact(\"many\") matches \"(x{1000}){1000}\"",
         "len(uniq(fact(\"many\"))) > 1",
+        "reduce(1..100000, [#acc]) == 1",
+        "let a = reduce(1..100, [#acc, #acc]); a == a",
+        "string(reduce(1..60, [#acc, #acc])) == \"\"",
+        "toJSON(reduce(1..60, {\"a\": #acc, \"b\": #acc})) == \"\"",
+        "all(1..100000, {string(#) matches \"^\" + string(#)})",
+        "all(1..100000, {with(\"/a/\") or true and 1 == 1})",
+        "all(1..100000, {len(fact(\"@dig:x\")) == 0})",
     ] {
         assert!(run(text).is_err(), "{text}");
     }
@@ -288,12 +295,17 @@ fn what_asks_for_too_much_is_refused() {
         assert!(matches!(Expression::compile(&format!("{text}1"), &[]), Err(ExprError::Compile(_))));
     }
     assert!(Expression::compile(&"1+".repeat(5000), &[]).is_err());
+    let crowd = |name: &str| Filter { identity: vec![name.into(); 5000], ..Filter::default() };
+    assert_eq!(crowd("/x{900}{900}/").matches(&node), Err(MatchError::TooMany(5000)));
+    assert_eq!(crowd("n2").matches(&node), Ok(false));
     // Long but flat is fine.
     assert_eq!(run(&vec!["with(\"nope\")"; 900].join(" or ")), Ok(false));
     assert_eq!(
         run(&format!("{}true", "(".repeat(90)).replace("true", &format!("true{}", ")".repeat(90)))),
         Ok(true)
     );
+
+    assert_eq!(run("all(fact(\"many\"), {string(#) matches \"^[0-9]+$\"})"), Ok(true));
 
     let list = facts.get("[many,many].@flatten.#");
     assert_eq!(list, Some(serde_json::json!(6000)));

@@ -77,6 +77,11 @@ pub enum FilterError {
     SecondExpression,
 }
 
+/// Most members of a filter that cost more than a comparison of text: facts,
+/// regular expressions, compound expressions. People write a handful; a
+/// request holding a hundred thousand would keep every node busy.
+const MAX_COSTLY: usize = 1000;
+
 /// Why a filter could not be evaluated. The node does not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MatchError {
@@ -88,6 +93,9 @@ pub enum MatchError {
         /// What is wrong.
         reason: String,
     },
+    /// More facts and expressions than anybody writes.
+    #[error("the filter holds {0} facts and expressions, more than {MAX_COSTLY}")]
+    TooMany(usize),
     /// A compound filter that does not compile or fails when run.
     #[error("compound filter {expression} failed: {reason}")]
     Compound {
@@ -184,6 +192,12 @@ impl Filter {
     /// order identity, agent, class, fact, compound, and the first that does
     /// not ends the matter, errors in later ones included.
     pub fn matches(&self, node: &NodeView<'_>) -> Result<bool, MatchError> {
+        let names = self.identity.iter().chain(&self.agent).chain(&self.cf_class);
+        let expressions = names.filter(|name| pattern::expression(name).is_some()).count();
+        let costly = expressions + self.fact.len() + self.compound.len();
+        if costly > MAX_COSTLY {
+            return Err(MatchError::TooMany(costly));
+        }
         if !self.identity.is_empty() && !self.identity.iter().any(|i| pattern::names(i, node.identity)) {
             return Ok(false);
         }

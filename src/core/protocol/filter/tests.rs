@@ -300,3 +300,101 @@ fn classes_files_read_as_in_the_original() {
     }
     assert!(load_classes("/nonexistent/classes.txt").is_empty());
 }
+
+/// Generated expressions, paths and constraints, judged by the libraries of
+/// the original.
+#[test]
+fn the_languages_mean_what_they_mean_to_the_original() {
+    let vectors = vectors("go-made-languages.json");
+    let (agents, classes) = (["rpcutil".to_owned()], ["apache".to_owned()]);
+    let facts = Facts::from_json(vectors["facts_json"].as_str().unwrap().into());
+    let node =
+        NodeView { identity: "node1", agents: &agents, classes: &classes, facts: &facts, data: &NoData };
+    let cases = |key: &str| vectors[key].as_array().unwrap().clone();
+    let word = |case: &Value, at: usize| case[at].as_str().unwrap().to_owned();
+    for case in cases("expressions") {
+        let result = Expression::compile(&word(&case, 0), &[]).and_then(|e| e.evaluate(&node));
+        let result = match result {
+            Ok(truth) => truth.to_string(),
+            Err(ExprError::Compile(_)) => "compile".into(),
+            Err(ExprError::Run(_)) => "run".into(),
+        };
+        assert_eq!(word(&case, 1), result, "{case}");
+    }
+    for case in cases("paths") {
+        let found = facts.get(&word(&case, 0)).map(|mut value| {
+            value.sort_all_objects();
+            crate::core::protocol::json::go_json(&value)
+        });
+        assert_eq!(case[1].as_str(), found.as_deref(), "{case}");
+    }
+    for case in cases("versions") {
+        let result = semver_matches(&word(&case, 0), &word(&case, 1));
+        assert_eq!(word(&case, 2), result.map_or("err".into(), |truth| truth.to_string()), "{case}");
+    }
+}
+
+/// Every filter grammar on five nodes, as recorded.
+#[test]
+fn recorded_filters_select_the_recorded_nodes() {
+    let vectors = vectors("captured/filters.json");
+    let nodes = vectors["inventory_nodes"].as_array().unwrap();
+    let (mut differ, mut empty) = (Vec::new(), 0);
+    let cases = vectors["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 152);
+    for case in cases {
+        let words = strings(&case["args"]);
+        let mut filter = Filter::default();
+        let mut parsed = Ok(());
+        let mut collective = None;
+        for option in words.chunks(2) {
+            let [flag, word] = option else { panic!("{case}") };
+            let added = match flag.as_str() {
+                "-F" => filter.add_fact(word),
+                "-C" => filter.add_class(word),
+                "-A" => filter.add_agent(word),
+                "-I" => filter.add_identity(word),
+                "-W" => filter.add_combined(word),
+                "-S" => filter.set_expression(word),
+                "-T" => {
+                    collective = Some(word.clone());
+                    Ok(())
+                }
+                other => panic!("{other} {case}"),
+            };
+            parsed = parsed.and(added);
+        }
+        if matches!(parsed, Err(FilterError::Empty(_))) {
+            // Dropped by the original, which then acts on every node; refused here.
+            empty += 1;
+            continue;
+        }
+        let selected = parsed.map(|()| {
+            let mut names = Vec::new();
+            for node in nodes {
+                let name = node["name"].as_str().unwrap();
+                let (agents, classes) = (strings(&node["agents"]), strings(&node["classes"]));
+                let facts = Facts::from_json(node["facts"].to_string());
+                let view = NodeView {
+                    identity: name,
+                    agents: &agents,
+                    classes: &classes,
+                    facts: &facts,
+                    data: &NoData,
+                };
+                let here = collective.as_ref().is_none_or(|c| strings(&node["collectives"]).contains(c));
+                if here && filter.matches(&view).unwrap_or(false) {
+                    names.push(name.trim_end_matches(".example.net").to_owned());
+                }
+            }
+            names.sort();
+            names
+        });
+        let expected = case["nodes"].as_array().map(|_| strings(&case["nodes"])).unwrap_or_default();
+        if selected.clone().unwrap_or_default() != expected {
+            differ.push(format!("{case} gave {selected:?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
+    assert!(empty > 0);
+}

@@ -8,6 +8,7 @@
 //! so this reader follows the original on every one of those points.
 
 mod reader;
+mod string;
 mod value;
 mod writer;
 

@@ -1,9 +1,5 @@
 //! A pull reader over one JSON document in memory.
 
-use std::borrow::Cow;
-
-use memchr::memchr2;
-
 /// Deepest nesting of objects and arrays that is followed.
 ///
 /// The deepest message a peer writes has six levels; the original follows ten
@@ -65,12 +61,12 @@ pub enum Kind {
 
 /// Reads values off the front of a document, checking as it goes.
 pub struct Reader<'a> {
-    text: &'a [u8],
-    at: usize,
+    pub(super) text: &'a [u8],
+    pub(super) at: usize,
     depth: u32,
 }
 
-type Result<T, E = JsonError> = std::result::Result<T, E>;
+pub(super) type Result<T, E = JsonError> = std::result::Result<T, E>;
 
 impl<'a> Reader<'a> {
     /// Starts at the first byte of `text`.
@@ -88,7 +84,7 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    fn byte(&self) -> Option<u8> {
+    pub(super) fn byte(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
@@ -112,7 +108,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn expect(&mut self, kind: Kind, name: &'static str) -> Result<()> {
+    pub(super) fn expect(&mut self, kind: Kind, name: &'static str) -> Result<()> {
         if self.peek()? == kind { Ok(()) } else { Err(self.error(Problem::Type(name))) }
     }
 
@@ -275,91 +271,6 @@ impl<'a> Reader<'a> {
         if self.at == start { Err(self.error(Problem::Syntax)) } else { Ok(()) }
     }
 
-    /// Reads a string. Borrowed when it holds neither escapes nor broken UTF-8.
-    pub fn string(&mut self) -> Result<Cow<'a, str>> {
-        self.expect(Kind::String, "a string")?;
-        self.at += 1;
-        let first = self.plain_run()?;
-        if self.byte() == Some(b'"') {
-            self.at += 1;
-            return Ok(decode_utf8(first));
-        }
-        // Escapes only ever shrink, so the rest of this string fits what is
-        // left of the first run doubled; grow from there.
-        let mut text = Vec::with_capacity(first.len() * 2 + 64);
-        text.extend_from_slice(first);
-        while self.byte() == Some(b'\\') {
-            self.at += 1;
-            let mut buffer = [0; 4];
-            text.extend_from_slice(self.escape()?.encode_utf8(&mut buffer).as_bytes());
-            text.extend_from_slice(self.plain_run()?);
-        }
-        self.at += 1;
-        Ok(match String::from_utf8(text) {
-            Ok(text) => Cow::Owned(text),
-            Err(e) => Cow::Owned(decode_utf8(e.as_bytes()).into_owned()),
-        })
-    }
-
-    /// The bytes up to the next quote or backslash, which is left in place.
-    fn plain_run(&mut self) -> Result<&'a [u8]> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let Some(length) = memchr2(b'"', b'\\', rest) else {
-            self.at = self.text.len();
-            return Err(self.error(Problem::Syntax));
-        };
-        let run = rest.get(..length).unwrap_or_default();
-        if let Some(control) = run.iter().position(|b| *b < 0x20) {
-            self.at += control;
-            return Err(self.error(Problem::Syntax));
-        }
-        self.at += length;
-        Ok(run)
-    }
-
-    fn escape(&mut self) -> Result<char> {
-        let Some(letter) = self.byte() else { return Err(self.error(Problem::Syntax)) };
-        self.at += 1;
-        Ok(match letter {
-            b'"' | b'\\' | b'/' => letter as char,
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let unit = self.hex4().ok_or_else(|| self.error(Problem::Syntax))?;
-                self.at += 4;
-                self.unit(unit)
-            }
-            _ => return Err(self.error(Problem::Syntax)),
-        })
-    }
-
-    /// A UTF-16 unit, joined with its partner if that follows. One without a
-    /// partner reads as U+FFFD and leaves what follows alone.
-    fn unit(&mut self, unit: u16) -> char {
-        if let Some(c) = char::from_u32(u32::from(unit)) {
-            return c;
-        }
-        if self.text.get(self.at..).is_some_and(|rest| rest.starts_with(b"\\u")) {
-            self.at += 2;
-            if let Some(low) = self.hex4()
-                && let Some(Ok(c)) = char::decode_utf16([unit, low]).next()
-            {
-                self.at += 4;
-                return c;
-            }
-            self.at -= 2;
-        }
-        char::REPLACEMENT_CHARACTER
-    }
-
-    fn hex4(&self) -> Option<u16> {
-        let digits = self.text.get(self.at..self.at.checked_add(4)?)?;
-        digits.iter().try_fold(0u16, |sum, d| Some(sum << 4 | (*d as char).to_digit(16)? as u16))
-    }
-
     /// Consumes any value, checking that it is JSON.
     pub fn skip(&mut self) -> Result<()> {
         match self.peek()? {
@@ -378,19 +289,6 @@ impl<'a> Reader<'a> {
         self.space();
         if self.at == self.text.len() { Ok(()) } else { Err(self.error(Problem::Trailing)) }
     }
-}
-
-/// UTF-8, every byte that is none read as one U+FFFD.
-fn decode_utf8(bytes: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Cow::Borrowed(text);
-    }
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
-    }
-    Cow::Owned(text)
 }
 
 /// Whether a received key is `name` for a peer: equal without regard to case,

@@ -24,7 +24,7 @@ impl<T> Field<T> {
             self.exact = true;
             return true;
         }
-        same_key(key, self.key)
+        key.len() >= self.key.len() && same_key(key, self.key)
     }
 
     pub(super) fn set(&mut self, value: T) -> Result<(), JsonError> {

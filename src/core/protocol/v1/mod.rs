@@ -14,6 +14,8 @@
 mod fields;
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod hostile;
 mod reply;
 mod request;
 mod secure;

@@ -195,6 +195,20 @@ fn federation_headers_survive() {
 }
 
 #[test]
+fn an_answer_takes_the_federation_header_back() {
+    let vectors = vectors("protocol.json");
+    let steps = vectors["federation"]["v1"].as_array().unwrap();
+    let request = Transport::decode(text(&steps[1], "transport_json").as_bytes()).unwrap();
+    let reply = Transport::decode(text(&steps[2], "transport_json").as_bytes()).unwrap();
+    let mut headers = request.headers.reply("node1.example.net");
+    headers.record_hop("nats://broker1.example.net:4222", "node1.example.net");
+    assert_eq!(headers, reply.headers);
+
+    let plain = Headers { federation: None, ..request.headers }.reply("n1");
+    assert_eq!((plain.seen_by.len(), plain.reply_to, plain.sender.as_str()), (0, None, "n1"));
+}
+
+#[test]
 fn a_request_lives_as_long_as_its_ttl_in_both_directions() {
     let cases = vectors("go-made-rpc.json");
     let cases = cases["ttl"].as_array().unwrap();

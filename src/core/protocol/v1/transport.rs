@@ -108,6 +108,25 @@ impl Transport {
 }
 
 impl Headers {
+    /// The headers of the answer to a request that came with these, sent by
+    /// `sender`. An answer to a federated request carries the whole way and
+    /// the federation header back, or federated clients see no answer
+    /// (spec 01 §§2.1, 7); any other starts with no hops.
+    pub fn reply(&self, sender: &str) -> Headers {
+        let mut reply = Headers { sender: sender.into(), ..Headers::default() };
+        if let Some(federation) = &self.federation {
+            reply.federation = Some(federation.clone());
+            reply.seen_by = self.seen_by.clone();
+        }
+        reply
+    }
+
+    /// Notes that `processor`, connected to `server`, publishes this message.
+    /// Servers are URLs; one that is not connected says `unknown`.
+    pub fn record_hop(&mut self, server: &str, processor: &str) {
+        self.seen_by.push([server.into(), processor.into(), server.into()]);
+    }
+
     fn push(&self, out: &mut String) {
         let mut object = Members::start(out);
         if let Some(reply_to) = self.reply_to.as_deref().filter(|r| !r.is_empty()) {

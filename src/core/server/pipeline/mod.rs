@@ -96,7 +96,7 @@ impl Pipeline {
     }
 
     /// The stages that decide whether this node acts at all.
-    fn accept(&self, payload: &[u8]) -> Result<Accepted, Refused> {
+    fn accept(&self, payload: &[u8]) -> Result<Accepted, Box<Refused>> {
         let counters = self.node.counters();
         let decoded = stages::decode(payload)?;
         let verified = stages::verify(decoded, &self.verifier, now())?;

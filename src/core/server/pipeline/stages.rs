@@ -66,18 +66,19 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn early(rejection: Rejection, sender: &str) -> Refused {
-        Refused { rejection, request_id: String::new(), caller: String::new(), sender: sender.to_owned() }
+    fn early(rejection: Rejection, sender: &str) -> Box<Refused> {
+        let sender = sender.to_owned();
+        Box::new(Refused { rejection, request_id: String::new(), caller: String::new(), sender })
     }
 
-    fn late(rejection: Rejection, incoming: &Incoming) -> Refused {
+    fn late(rejection: Rejection, incoming: &Incoming) -> Box<Refused> {
         let envelope = &incoming.request.envelope;
-        Refused {
+        Box::new(Refused {
             rejection,
             request_id: envelope.requestid.clone(),
             caller: envelope.callerid.clone(),
             sender: envelope.senderid.clone(),
-        }
+        })
     }
 }
 
@@ -102,14 +103,14 @@ pub struct Timely(Incoming);
 /// To be acted on, once.
 pub struct Accepted(Incoming);
 
-pub fn decode(payload: &[u8]) -> Result<Decoded, Refused> {
+pub fn decode(payload: &[u8]) -> Result<Decoded, Box<Refused>> {
     let transport = Transport::decode(payload).map_err(|e| Refused::early(e.into(), ""))?;
     let secure = SecureRequest::decode(&transport.data)
         .map_err(|e| Refused::early(e.into(), &transport.headers.sender))?;
     Ok(Decoded { headers: transport.headers, secure })
 }
 
-pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<Incoming, Refused> {
+pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<Incoming, Box<Refused>> {
     let Decoded { headers, secure } = decoded;
     match verifier.verify(&secure, now) {
         Ok(request) => Ok(Incoming { headers, request }),
@@ -117,7 +118,7 @@ pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<
     }
 }
 
-pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Refused> {
+pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refused>> {
     let name = &incoming.request.envelope.collective;
     if config.collectives.contains(name) {
         return Ok(Ours(incoming));
@@ -125,7 +126,7 @@ pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Refused> 
     Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming))
 }
 
-pub fn filter(ours: Ours, node: &NodeState) -> Result<Matching, Refused> {
+pub fn filter(ours: Ours, node: &NodeState) -> Result<Matching, Box<Refused>> {
     let Ours(incoming) = ours;
     let filter = &incoming.request.envelope.filter;
     if filter.is_empty() {
@@ -146,7 +147,7 @@ pub fn filter(ours: Ours, node: &NodeState) -> Result<Matching, Refused> {
     }
 }
 
-pub fn ttl(matching: Matching, now: i64) -> Result<Timely, Refused> {
+pub fn ttl(matching: Matching, now: i64) -> Result<Timely, Box<Refused>> {
     let Matching(incoming) = matching;
     if incoming.request.age_ok(now) {
         return Ok(Timely(incoming));
@@ -156,7 +157,7 @@ pub fn ttl(matching: Matching, now: i64) -> Result<Timely, Refused> {
     Err(Refused::late(rejection, &incoming))
 }
 
-pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Accepted, Refused> {
+pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Accepted, Box<Refused>> {
     let Timely(incoming) = timely;
     let envelope = &incoming.request.envelope;
     match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, envelope.ttl, now) {
@@ -199,18 +200,18 @@ pub struct Denial {
 }
 
 impl Denial {
-    fn mistake(action: &str, code: StatusCode, message: String) -> Denial {
-        Denial {
+    fn mistake(action: &str, code: StatusCode, message: String) -> Box<Denial> {
+        Box::new(Denial {
             action: action.to_owned(),
             log: message.clone(),
             outcome: Outcome::failed(code, message),
             counts_as_denied: false,
-        }
+        })
     }
 
-    fn denied(action: &str, log: String) -> Denial {
+    fn denied(action: &str, log: String) -> Box<Denial> {
         let outcome = Outcome::failed(StatusCode::Aborted, NOT_AUTHORIZED);
-        Denial { action: action.to_owned(), outcome, log, counts_as_denied: true }
+        Box::new(Denial { action: action.to_owned(), outcome, log, counts_as_denied: true })
     }
 }
 
@@ -220,7 +221,7 @@ pub fn authorize(
     accepted: &Accepted,
     node: &NodeState,
     authorizer: &Authorizer,
-) -> Result<Authorized, Denial> {
+) -> Result<Authorized, Box<Denial>> {
     let envelope = &accepted.request().envelope;
     let body = RequestBody::decode(&accepted.payload()).map_err(|e| {
         Denial::mistake("", StatusCode::InvalidData, format!("Could not process request: {e}"))

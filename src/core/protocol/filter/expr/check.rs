@@ -7,27 +7,8 @@
 use super::ast::{Node, Operator};
 use super::builtin;
 use super::math::METHODS;
+use super::types::{Type, builtin_type, maybe};
 use crate::core::protocol::filter::{DataFunction, search};
-
-/// What is known of a value.
-#[derive(Debug, Clone, PartialEq)]
-enum Type {
-    Unknown,
-    Nil,
-    Bool,
-    Int,
-    Float,
-    Text,
-    Bytes,
-    List(Box<Type>),
-    /// A list of strings of the environment, which functions that take any
-    /// list do not take.
-    Strings,
-    Map,
-    Time,
-    Duration,
-    Function,
-}
 
 type Checked = Result<Type, String>;
 
@@ -48,70 +29,12 @@ pub(super) fn check_boolean(root: &Node, functions: &[DataFunction]) -> Result<(
     }
 }
 
-impl Type {
-    fn name(&self) -> &'static str {
-        match self {
-            Type::Unknown => "anything",
-            Type::Nil => "nil",
-            Type::Bool => "a boolean",
-            Type::Int => "an integer",
-            Type::Float => "a number",
-            Type::Text => "a text",
-            Type::Bytes | Type::List(_) | Type::Strings => "a list",
-            Type::Map => "a map",
-            Type::Time => "a time",
-            Type::Duration => "a duration",
-            Type::Function => "a function",
-        }
-    }
-
-    fn is_unknown(&self) -> bool {
-        *self == Type::Unknown
-    }
-
-    fn is_number(&self) -> bool {
-        matches!(self, Type::Int | Type::Float)
-    }
-
-    fn is_list(&self) -> bool {
-        matches!(self, Type::Bytes | Type::List(_) | Type::Strings)
-    }
-
-    fn element(&self) -> Type {
-        match self {
-            Type::List(element) => (**element).clone(),
-            Type::Strings => Type::Text,
-            Type::Bytes => Type::Int,
-            _ => Type::Unknown,
-        }
-    }
-
-    fn comparable(&self, other: &Type) -> bool {
-        let either = |kind: Type| *self == kind || *other == kind;
-        either(Type::Unknown)
-            || either(Type::Nil)
-            || self.is_number() && other.is_number()
-            || self.is_list() && other.is_list()
-            || self == other
-    }
-}
-
-/// Whether an operator may meet at run time: nothing is known of one side and
-/// the other is of a type it takes.
-fn maybe(left: &Type, right: &Type, takes: impl Fn(&Type) -> bool) -> bool {
-    match (left.is_unknown(), right.is_unknown()) {
-        (true, true) => true,
-        (true, false) => takes(right),
-        (false, true) => takes(left),
-        (false, false) => false,
-    }
-}
-
 struct Checker<'a> {
     functions: &'a [DataFunction],
     variables: Vec<(String, Type)>,
-    /// Element types of the collections whose predicates we are within.
-    elements: Vec<Type>,
+    /// Element types of the collections whose predicates we are within, with
+    /// the names `#` may have there.
+    elements: Vec<(Type, &'static [&'static str])>,
 }
 
 impl Checker<'_> {
@@ -267,7 +190,15 @@ impl Checker<'_> {
         if !matches!(condition, Type::Bool | Type::Unknown) {
             return Err(format!("{} is used as a condition", condition.name()));
         }
+        let interface = |node: &Node| match node {
+            Node::Call(name, _) => name == "fact",
+            Node::Builtin(name, _) => *name != "get",
+            _ => false,
+        };
         Ok(match (self.check(yes)?, self.check(no)?) {
+            // The original takes the first for the type when the second is what
+            // a function gives that can give anything.
+            (yes, Type::Unknown) if yes != Type::Nil && interface(no) => yes,
             (Type::Nil, other) | (other, Type::Nil) => other,
             (yes, no) if yes == no => yes,
             _ => Type::Unknown,
@@ -310,6 +241,10 @@ impl Checker<'_> {
     }
 
     fn call(&mut self, name: &str, arguments: &[Node]) -> Checked {
+        // What an unknown function is given is not looked at.
+        if !is_environment(name, self.functions) {
+            return Ok(Type::Unknown);
+        }
         let given = self.types(arguments)?;
         let (wanted, result): (&[Type], Type) = match name {
             "with" => (&[Type::Text], Type::Bool),
@@ -340,10 +275,13 @@ impl Checker<'_> {
 
     fn method(&mut self, base: &Node, name: &str, arguments: &[Node]) -> Checked {
         let base = self.check(base)?;
+        if base.is_unknown() {
+            return Ok(Type::Unknown);
+        }
         self.types(arguments)?;
         let of_time = METHODS.iter().any(|(owner, known)| *known == name && base.name() == *owner);
         match base {
-            Type::Unknown | Type::Map => Ok(Type::Unknown),
+            Type::Map => Ok(Type::Unknown),
             _ if of_time => Ok(Type::Unknown),
             other => Err(format!("{} has no method {name}", other.name())),
         }
@@ -351,9 +289,9 @@ impl Checker<'_> {
 
     fn pointer(&self, name: &str) -> Checked {
         match (name, self.elements.last()) {
-            ("", Some(element)) => Ok(element.clone()),
-            ("index", Some(_)) => Ok(Type::Int),
-            ("acc", Some(_)) => Ok(Type::Unknown),
+            ("", Some((element, _))) => Ok(element.clone()),
+            ("index", Some((_, names))) if names.contains(&"index") => Ok(Type::Int),
+            ("acc", Some((_, names))) if names.contains(&"acc") => Ok(Type::Unknown),
             _ => Err(format!("#{name} means nothing here")),
         }
     }
@@ -392,7 +330,12 @@ impl Checker<'_> {
         let element = collection.element();
         let predicate = match rest {
             [predicate, more @ ..] => {
-                self.elements.push(element.clone());
+                let names: &'static [&'static str] = match name {
+                    "map" => &["index"],
+                    "reduce" => &["index", "acc"],
+                    _ => &[],
+                };
+                self.elements.push((element.clone(), names));
                 let predicate = self.check(predicate);
                 self.elements.pop();
                 self.types(more)?;
@@ -408,7 +351,8 @@ impl Checker<'_> {
         }
         Ok(match name {
             "all" | "none" | "any" | "one" => Type::Bool,
-            "filter" | "sortBy" => Type::List(Box::new(element)),
+            "sortBy" => collection,
+            "filter" => Type::List(Box::new(element)),
             "map" => Type::List(Box::new(predicate.unwrap_or(Type::Unknown))),
             "count" | "findIndex" | "findLastIndex" => Type::Int,
             "find" | "findLast" => element,
@@ -417,59 +361,4 @@ impl Checker<'_> {
             _ => Type::Unknown,
         })
     }
-}
-
-/// The type a builtin gives, or nothing if it does not take the arguments.
-fn builtin_type(name: &str, given: &[Type]) -> Option<Type> {
-    let text = |t: &Type| matches!(t, Type::Text | Type::Unknown);
-    let int = |t: &Type| matches!(t, Type::Int | Type::Unknown);
-    let number = |t: &Type| t.is_number() || t.is_unknown();
-    let list = |t: &Type| t.is_list() || t.is_unknown();
-    let map = |t: &Type| matches!(t, Type::Map | Type::Unknown);
-    let any_list = || Type::List(Box::new(Type::Unknown));
-    let (ok, result) = match (name, given) {
-        ("len", [a]) => (list(a) || map(a) || text(a), Type::Int),
-        ("type" | "string", [_]) => (true, Type::Text),
-        ("toJSON", [_]) => (true, Type::Text),
-        ("abs", [a]) => (number(a), a.clone()),
-        ("ceil" | "floor" | "round", [a]) => (number(a), Type::Float),
-        ("int", [a]) => (number(a) || text(a), Type::Int),
-        ("float", [a]) => (number(a) || text(a), Type::Float),
-        ("trim" | "trimPrefix" | "trimSuffix", [_] | [_, _]) => (given.iter().all(text), Type::Text),
-        ("upper" | "lower" | "toBase64" | "fromBase64", [a]) => (text(a), Type::Text),
-        ("fromJSON", [a]) => (text(a), Type::Unknown),
-        ("split" | "splitAfter", [a, b]) => (text(a) && text(b), Type::Strings),
-        ("split" | "splitAfter", [a, b, n]) => (text(a) && text(b) && int(n), Type::Strings),
-        ("replace", [a, b, c]) => (text(a) && text(b) && text(c), Type::Text),
-        ("replace", [a, b, c, n]) => (text(a) && text(b) && text(c) && int(n), Type::Text),
-        ("repeat", [a, n]) => (text(a) && int(n), Type::Text),
-        ("join", [a]) => (list(a), Type::Text),
-        ("join", [a, b]) => (list(a) && text(b), Type::Text),
-        ("indexOf" | "lastIndexOf", [a, b]) => (text(a) && text(b), Type::Int),
-        ("hasPrefix" | "hasSuffix", [a, b]) => (text(a) && text(b), Type::Bool),
-        ("max" | "min", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Unknown),
-        ("mean" | "median", [_, ..]) => (given.iter().all(|a| number(a) || list(a)), Type::Float),
-        ("now", []) => (true, Type::Time),
-        ("duration", [a]) => (text(a), Type::Duration),
-        ("date", [_, ..]) => (given.iter().all(text), Type::Time),
-        ("first" | "last", [a]) => (list(a), a.element()),
-        ("get", [a, key]) => (
-            match a {
-                Type::Unknown => true,
-                Type::Map => text(key),
-                a => a.is_list() && int(key),
-            },
-            a.element(),
-        ),
-        ("take", [a, n]) => (list(a) && int(n), any_list()),
-        ("keys" | "values" | "toPairs", [a]) => (map(a), any_list()),
-        ("fromPairs", [a]) => (list(a), Type::Map),
-        ("reverse" | "uniq" | "flatten" | "sort", [a]) => (list(a), any_list()),
-        ("sort", [a, order]) => (list(a) && text(order), any_list()),
-        ("concat", [_, ..]) => (given.iter().all(list), any_list()),
-        ("bitnot", [a]) => (int(a), Type::Int),
-        (bits, [a, b]) if bits.starts_with("bit") => (int(a) && int(b), Type::Int),
-        _ => return None,
-    };
-    ok.then_some(result)
 }

@@ -2,18 +2,28 @@
 
 use std::sync::Arc;
 
+use regex::Regex;
+
 use super::ast::{Node, Operator};
 use super::semver::semver_matches;
 use super::value::{Value, from_json};
 use super::{math, text};
+use crate::core::protocol::filter::NodeView;
 use crate::core::protocol::filter::fact::FactFilter;
-use crate::core::protocol::filter::{NodeView, search};
 
-/// Nodes of the tree that are run, loops included, and values that are made.
+/// Nodes of the tree that are run, loops included, and parts of values that
+/// are made, compared or written out.
 const MAX_STEPS: usize = 1_000_000;
+/// Deepest nesting of a value.
+const MAX_NESTING: u32 = 200;
+/// What compiling a regular expression costs, in steps, and what asking the
+/// node about itself does.
+pub(super) const REGEX_COST: usize = 2_000;
+const WITH_COST: usize = 500;
 
 pub(super) fn run(root: &Node, node: &NodeView<'_>) -> Result<Value, String> {
-    let mut machine = Machine { node, steps: MAX_STEPS, variables: Vec::new(), frames: Vec::new() };
+    let mut machine =
+        Machine { node, steps: MAX_STEPS, variables: Vec::new(), frames: Vec::new(), regex: None };
     match machine.eval(root) {
         Ok(value) => Ok(value),
         Err(Stop::Nil) => Ok(Value::Nil),
@@ -40,34 +50,43 @@ impl From<&str> for Stop {
     }
 }
 
-type Evaluated = Result<Value, Stop>;
+pub(super) type Evaluated = Result<Value, Stop>;
 
 /// One run of a predicate.
-struct Frame {
-    item: Value,
-    index: usize,
-    accumulated: Value,
+pub(super) struct Frame {
+    pub(super) item: Value,
+    pub(super) index: usize,
+    pub(super) accumulated: Value,
 }
 
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     node: &'a NodeView<'a>,
     steps: usize,
     variables: Vec<(String, Value)>,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
+    pub(super) regex: Option<(String, Regex)>,
 }
 
-fn shown(value: &Value) -> &'static str {
+pub(super) fn shown(value: &Value) -> &'static str {
     value.type_name()
 }
 
 impl Machine<'_> {
-    fn pay(&mut self, steps: usize) -> Result<(), Stop> {
+    pub(super) fn pay(&mut self, steps: usize) -> Result<(), Stop> {
         self.steps = self.steps.checked_sub(steps).ok_or("it takes too many steps")?;
         Ok(())
     }
 
-    fn eval(&mut self, node: &Node) -> Evaluated {
+    pub(super) fn eval(&mut self, node: &Node) -> Evaluated {
         self.pay(1)?;
+        let value = self.eval_node(node)?;
+        if value.depth() > MAX_NESTING {
+            return Err("a value is nested too deep".into());
+        }
+        Ok(value)
+    }
+
+    pub(super) fn eval_node(&mut self, node: &Node) -> Evaluated {
         match node {
             Node::Nil => Ok(Value::Nil),
             Node::Bool(truth) => Ok(Value::Bool(*truth)),
@@ -113,11 +132,11 @@ impl Machine<'_> {
         }
     }
 
-    fn all(&mut self, nodes: &[Node]) -> Result<Vec<Value>, Stop> {
+    pub(super) fn all(&mut self, nodes: &[Node]) -> Result<Vec<Value>, Stop> {
         nodes.iter().map(|node| self.eval(node)).collect()
     }
 
-    fn name(&mut self, name: &str) -> Evaluated {
+    pub(super) fn name(&mut self, name: &str) -> Evaluated {
         if let Some((_, value)) = self.variables.iter().rev().find(|(n, _)| n == name) {
             return Ok(value.clone());
         }
@@ -134,7 +153,7 @@ impl Machine<'_> {
         })
     }
 
-    fn map(&mut self, pairs: &[(Node, Node)]) -> Evaluated {
+    pub(super) fn map(&mut self, pairs: &[(Node, Node)]) -> Evaluated {
         let mut made: Vec<(Value, Value)> = Vec::new();
         for (key, value) in pairs {
             let (key, value) = (self.eval(key)?, self.eval(value)?);
@@ -150,99 +169,27 @@ impl Machine<'_> {
         Ok(Value::map(made))
     }
 
-    fn condition(&mut self, node: &Node) -> Result<bool, Stop> {
+    pub(super) fn condition(&mut self, node: &Node) -> Result<bool, Stop> {
         match self.eval(node)? {
             Value::Bool(truth) => Ok(truth),
             other => Err(format!("{} is used as a condition", shown(&other)).into()),
         }
     }
 
-    /// `and`, `or`: the value that decides, or the last one, whatever it is.
-    fn logic(&mut self, all: &[Node], decides: bool) -> Evaluated {
-        let Some((last, before)) = all.split_last() else { return Ok(Value::Nil) };
-        for operand in before {
-            if self.condition(operand)? == decides {
-                return Ok(Value::Bool(decides));
-            }
-        }
-        self.eval(last)
-    }
-
-    fn binary(&mut self, operator: Operator, left: &Node, right: &Node) -> Evaluated {
-        if operator == Operator::Coalesce {
-            return match self.eval(left) {
-                Ok(Value::Nil) | Err(Stop::Nil) => self.eval(right),
-                other => other,
-            };
-        }
-        let (l, r) = (self.eval(left)?, self.eval(right)?);
-        let refused = || format!("{operator:?} cannot be applied to {} and {}", shown(&l), shown(&r));
-        let ordered = |test: fn(std::cmp::Ordering) -> bool| l.compare(&r).map(|o| Value::Bool(test(o)));
-        let value = match operator {
-            Operator::Equal => Some(Value::Bool(l.equals(&r))),
-            Operator::NotEqual => Some(Value::Bool(!l.equals(&r))),
-            Operator::Less => ordered(std::cmp::Ordering::is_lt),
-            Operator::LessOrEqual => ordered(std::cmp::Ordering::is_le),
-            Operator::Greater => ordered(std::cmp::Ordering::is_gt),
-            Operator::GreaterOrEqual => ordered(std::cmp::Ordering::is_ge),
-            Operator::In => self.within(&l, &r)?,
-            Operator::Matches | Operator::Contains | Operator::StartsWith | Operator::EndsWith => {
-                if l.is_nil() || r.is_nil() {
-                    return Ok(Value::Bool(false));
-                }
-                match (&l, &r) {
-                    (Value::Text(l), Value::Text(r)) => Some(Value::Bool(text_test(operator, l, r)?)),
-                    _ => None,
-                }
-            }
-            Operator::Range => {
-                let (Some(from), Some(to)) = (math::integer(&l), math::integer(&r)) else {
-                    return Err(refused().into());
-                };
-                let length = usize::try_from(i128::from(to) - i128::from(from) + 1).unwrap_or(0);
-                self.pay(length)?;
-                Some(Value::list((from..=to).map(Value::Int).collect()))
-            }
-            other => math::arithmetic(other, &l, &r)?,
-        };
-        if let Some(Value::Text(text)) = &value {
-            self.pay(text.len() / 16)?;
-        }
-        Ok(value.ok_or_else(refused)?)
-    }
-
-    fn within(&mut self, needle: &Value, hay: &Value) -> Result<Option<Value>, Stop> {
-        Ok(match hay {
-            Value::Nil => Some(Value::Bool(false)),
-            Value::List(items) => {
-                self.pay(items.len())?;
-                Some(Value::Bool(items.iter().any(|item| item.equals(needle))))
-            }
-            Value::Bytes(bytes) => {
-                let found = bytes.iter().any(|b| Value::Int(i64::from(*b)).equals(needle));
-                Some(Value::Bool(found))
-            }
-            Value::Map(_) if matches!(needle, Value::Text(_)) => {
-                Some(Value::Bool(hay.entry(needle).is_some()))
-            }
-            _ => None,
-        })
-    }
-
-    fn base(&mut self, base: &Node, optional: bool) -> Evaluated {
+    pub(super) fn base(&mut self, base: &Node, optional: bool) -> Evaluated {
         match self.eval(base)? {
             Value::Nil if optional => Err(Stop::Nil),
             value => Ok(value),
         }
     }
 
-    fn member(&mut self, base: &Node, property: &Node, optional: bool) -> Evaluated {
+    pub(super) fn member(&mut self, base: &Node, property: &Node, optional: bool) -> Evaluated {
         let base = self.base(base, optional)?;
         let property = self.eval(property)?;
         Ok(fetch(&base, &property)?)
     }
 
-    fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Evaluated {
+    pub(super) fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Evaluated {
         let base = self.eval(base)?;
         let mut bound = |node: Option<&Node>, absent: i64| match node {
             None => Ok(absent),
@@ -256,7 +203,7 @@ impl Machine<'_> {
         Ok(text::slice(&base, from, to)?)
     }
 
-    fn pointer(&mut self, name: &str) -> Evaluated {
+    pub(super) fn pointer(&mut self, name: &str) -> Evaluated {
         let frame = self.frames.last().ok_or("# means nothing here")?;
         Ok(match name {
             "index" => Value::Int(i64::try_from(frame.index).unwrap_or(i64::MAX)),
@@ -265,28 +212,39 @@ impl Machine<'_> {
         })
     }
 
-    fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
+    pub(super) fn call(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
+        if let ("include", [Node::Binary(Operator::Range, ..), ..]) = (name, arguments) {
+            return Err("include takes lists from facts, not ranges; use in".into());
+        }
         let arguments = self.all(arguments)?;
         let text = |at: usize| match arguments.get(at) {
             Some(Value::Text(text)) => Ok(&**text),
             other => Err(format!("{name} takes text, not {}", other.map_or("nothing", shown))),
         };
         match name {
-            "with" => Ok(Value::Bool(self.with(text(0)?))),
+            "with" => {
+                let filter = text(0)?;
+                self.pay(if filter.contains('/') { WITH_COST + REGEX_COST } else { WITH_COST })?;
+                Ok(Value::Bool(self.with(filter)))
+            }
             "fact" => {
-                let found = self.node.facts.get(text(0)?);
+                let (found, cost) = self.node.facts.get_at_cost(text(0)?);
                 let value = found.map_or(Value::Nil, |fact| from_json(&fact, true));
-                self.pay(weight(&value))?;
+                self.pay(value.size().saturating_add(cost / 8))?;
                 Ok(value)
             }
-            "semver" => Ok(Value::Bool(semver_matches(text(0)?, text(1)?)?)),
+            "semver" => {
+                self.pay(WITH_COST)?;
+                Ok(Value::Bool(semver_matches(text(0)?, text(1)?)?))
+            }
             "include" => self.include(&arguments),
             _ => match self.node.data.functions().iter().find(|f| f.name == name) {
                 Some(function) => {
+                    self.pay(WITH_COST)?;
                     let argument = if function.takes_argument { Some(text(0)?) } else { None };
                     let data = self.node.data.call(name, argument)?;
                     let value = from_json(&serde_json::Value::Object(data), false);
-                    self.pay(weight(&value))?;
+                    self.pay(value.size())?;
                     Ok(value)
                 }
                 None => Err(format!("{name} is not a function").into()),
@@ -296,7 +254,7 @@ impl Machine<'_> {
 
     /// A fact filter if it reads as one, or else a class, or else an agent.
     /// Mistakes inside are just not true.
-    fn with(&self, filter: &str) -> bool {
+    pub(super) fn with(&self, filter: &str) -> bool {
         match FactFilter::parse(filter) {
             Ok(fact) => fact.matches(self.node.facts).unwrap_or(false),
             Err(_) => self.node.has_class(filter) || self.node.has_agent(filter),
@@ -305,14 +263,14 @@ impl Machine<'_> {
 
     /// Deep equality with types; an integer looked for becomes a double, since
     /// numbers in facts are doubles.
-    fn include(&mut self, arguments: &[Value]) -> Evaluated {
+    pub(super) fn include(&mut self, arguments: &[Value]) -> Evaluated {
         match arguments {
             [Value::List(hay), needle] => {
                 let needle = match needle {
                     Value::Int(integer) => Value::Float(*integer as f64),
                     other => other.clone(),
                 };
-                self.pay(hay.len())?;
+                self.pay(arguments.iter().map(Value::size).fold(0, usize::saturating_add))?;
                 Ok(Value::Bool(hay.iter().any(|item| item.same(&needle))))
             }
             [Value::Nil, _] => Ok(Value::Bool(false)),
@@ -320,143 +278,35 @@ impl Machine<'_> {
         }
     }
 
-    fn method(&mut self, base: &Node, name: &str, optional: bool, arguments: &[Node]) -> Evaluated {
-        let base = self.base(base, optional)?;
+    pub(super) fn method(
+        &mut self,
+        base: &Node,
+        name: &str,
+        optional: bool,
+        arguments: &[Node],
+    ) -> Evaluated {
+        // Arguments come first, also where the chain then ends.
         self.all(arguments)?;
+        let base = self.base(base, optional)?;
         Ok(math::method(&base, name)?)
     }
 
-    fn builtin(&mut self, name: &'static str, arguments: &[Node]) -> Evaluated {
+    pub(super) fn builtin(&mut self, name: &'static str, arguments: &[Node]) -> Evaluated {
         let predicate = super::builtin::find(name).is_some_and(|b| b.predicate.is_some());
         if predicate && !(arguments.len() == 1 && matches!(name, "count" | "sum")) {
             return self.with_predicate(name, arguments);
         }
         let values = self.all(arguments)?;
         for value in &values {
-            self.pay(weight(value))?;
+            self.pay(value.size())?;
         }
         let made = match text::builtin(name, &values)? {
             Some(value) => value,
             None => math::builtin(name, &values)?,
         };
-        self.pay(weight(&made))?;
+        self.pay(made.size())?;
         Ok(made)
     }
-
-    fn items(&mut self, collection: &Node) -> Result<Arc<Vec<Value>>, Stop> {
-        match self.eval(collection)? {
-            Value::List(items) => Ok(items),
-            Value::Bytes(bytes) => {
-                self.pay(bytes.len())?;
-                Ok(Arc::new(bytes.iter().map(|b| Value::Int(i64::from(*b))).collect()))
-            }
-            other => Err(format!("a list is needed here, not {}", shown(&other)).into()),
-        }
-    }
-
-    fn on_item(&mut self, item: &Value, index: usize, accumulated: Value, predicate: &Node) -> Evaluated {
-        self.frames.push(Frame { item: item.clone(), index, accumulated });
-        let value = self.eval(predicate);
-        self.frames.pop();
-        value
-    }
-
-    fn holds(&mut self, item: &Value, index: usize, predicate: &Node) -> Result<bool, Stop> {
-        match self.on_item(item, index, Value::Nil, predicate)? {
-            Value::Bool(truth) => Ok(truth),
-            other => Err(format!("the predicate gives {}", shown(&other)).into()),
-        }
-    }
-
-    fn with_predicate(&mut self, name: &str, arguments: &[Node]) -> Evaluated {
-        let [collection, predicate, rest @ ..] = arguments else {
-            return Err("a predicate is missing".into());
-        };
-        let items = self.items(collection)?;
-        match name {
-            "map" | "groupBy" | "sortBy" | "sum" => {
-                let mut keys = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    keys.push(self.on_item(item, index, Value::Nil, predicate)?);
-                }
-                match name {
-                    "map" => Ok(Value::list(keys)),
-                    "sum" => Ok(math::sum(&keys)?),
-                    "groupBy" => self.group(keys, &items),
-                    _ => {
-                        let order = rest.first().map(|order| self.eval(order)).transpose()?;
-                        Ok(math::sort_by(keys, &items, order.as_ref())?)
-                    }
-                }
-            }
-            "reduce" => {
-                let mut items = items.iter().enumerate();
-                let mut accumulated = match rest.first() {
-                    Some(first) => self.eval(first)?,
-                    None => items.next().map(|(_, first)| first.clone()).ok_or("reduce of an empty list")?,
-                };
-                for (index, item) in items {
-                    accumulated = self.on_item(item, index, accumulated, predicate)?;
-                }
-                Ok(accumulated)
-            }
-            _ => self.search(name, &items, predicate),
-        }
-    }
-
-    fn search(&mut self, name: &str, items: &[Value], predicate: &Node) -> Evaluated {
-        let mut found = Vec::new();
-        let last = matches!(name, "findLast" | "findLastIndex");
-        let order: Box<dyn Iterator<Item = usize>> =
-            if last { Box::new((0..items.len()).rev()) } else { Box::new(0..items.len()) };
-        for index in order {
-            let Some(item) = items.get(index) else { break };
-            let holds = self.holds(item, index, predicate)?;
-            match name {
-                "all" if !holds => return Ok(Value::Bool(false)),
-                "any" if holds => return Ok(Value::Bool(true)),
-                "none" if holds => return Ok(Value::Bool(false)),
-                "find" | "findLast" if holds => return Ok(item.clone()),
-                "findIndex" | "findLastIndex" if holds => return Ok(Value::Int(index as i64)),
-                _ => {}
-            }
-            if holds {
-                found.push(item.clone());
-            }
-        }
-        Ok(match name {
-            "all" | "none" => Value::Bool(true),
-            "any" => Value::Bool(false),
-            "one" => Value::Bool(found.len() == 1),
-            "count" => Value::Int(found.len() as i64),
-            "filter" => Value::list(found),
-            // Of find: nothing found.
-            _ => Value::Nil,
-        })
-    }
-
-    fn group(&mut self, keys: Vec<Value>, items: &[Value]) -> Evaluated {
-        let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-        for (key, item) in keys.into_iter().zip(items) {
-            self.pay(groups.len())?;
-            match groups.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, group)) => group.push(item.clone()),
-                None => groups.push((key, vec![item.clone()])),
-            }
-        }
-        Ok(Value::map(groups.into_iter().map(|(key, group)| (key, Value::list(group))).collect()))
-    }
-}
-
-fn text_test(operator: Operator, left: &str, right: &str) -> Result<bool, String> {
-    Ok(match operator {
-        Operator::Contains => left.contains(right),
-        Operator::StartsWith => left.starts_with(right),
-        Operator::EndsWith => left.ends_with(right),
-        _ => {
-            search(right).ok_or_else(|| format!("{right} is not a valid regular expression"))?.is_match(left)
-        }
-    })
 }
 
 /// An element of a list or map. Negative indexes count from the end.
@@ -486,16 +336,5 @@ pub(super) fn fetch(base: &Value, property: &Value) -> Result<Value, String> {
             Ok(base.entry(property).cloned().unwrap_or(Value::Nil))
         }
         other => Err(format!("{} has no elements", shown(other))),
-    }
-}
-
-/// What handling a value costs.
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::List(items) => 1 + items.len(),
-        Value::Map(pairs) => 1 + pairs.len(),
-        Value::Text(text) => 1 + text.len() / 64,
-        Value::Bytes(bytes) => 1 + bytes.len() / 64,
-        _ => 1,
     }
 }

@@ -151,8 +151,11 @@ pub(super) fn sum(values: &[Value]) -> Computed {
 }
 
 fn extreme(values: &[Value], wanted: std::cmp::Ordering) -> Computed {
+    if let [Value::Nil] = values {
+        return Ok(Value::Nil);
+    }
     let mut numbers = numbers(values, 0)?.into_iter();
-    let first = numbers.next().ok_or("there is no number")?;
+    let Some(first) = numbers.next() else { return Ok(Value::Nil) };
     Ok(numbers.fold(first, |best, next| if next.compare(&best) == Some(wanted) { next } else { best }))
 }
 

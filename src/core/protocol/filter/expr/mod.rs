@@ -1,9 +1,11 @@
 //! The language of compound filters (spec 01 §8): expr-lang 1.17 as far as
 //! fleets use it.
 //!
-//! Text becomes tokens (`lexer`), a tree (`parser`, `ast`), is checked with
-//! the types that are known beforehand (`check`), and run against a node
-//! (`eval`, `builtin`, `value`). `semver` is the version constraint function.
+//! Text becomes tokens (`lexer`) and a tree (`parser`, `operand`, `ast`), is
+//! checked with the types that are known beforehand (`check`, `types`), and run
+//! against a node (`eval`, `operators`, `predicate`) on values (`value`). The
+//! functions everybody has are listed in `builtin` and done in `text` and
+//! `math`; `semver` is the version constraint function.
 //!
 //! Our own engine and not the `expr-lang` crate: that one has no types before
 //! run time, so `1`, `with(1)` or `include(classes, "x")` would be errors on
@@ -16,9 +18,13 @@ mod check;
 mod eval;
 mod lexer;
 mod math;
+mod operand;
+mod operators;
 mod parser;
+mod predicate;
 mod semver;
 mod text;
+mod types;
 mod value;
 
 use super::{DataFunction, NodeView};

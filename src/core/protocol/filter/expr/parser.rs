@@ -1,7 +1,6 @@
 //! From tokens to a tree, by precedence climbing.
 
 use super::ast::{Node, Operator};
-use super::builtin;
 use super::lexer::{Token, tokens};
 
 /// Deepest tree; checking and running descend as deep.
@@ -10,8 +9,9 @@ const MAX_DEPTH: u32 = 100;
 const MAX_NODES: u32 = 10_000;
 
 /// A node and how deep the tree below it is.
-type Tree = (Node, u32);
-type Parsed = Result<Tree, String>;
+pub(super) type Tree = (Node, u32);
+pub(super) type Parsed = Result<Tree, String>;
+type Unary = fn(Box<Node>) -> Node;
 
 /// Parses an expression. `environment` tells the names that hide builtins.
 pub(super) fn parse(text: &str, environment: &dyn Fn(&str) -> bool) -> Result<Node, String> {
@@ -26,29 +26,25 @@ pub(super) fn parse(text: &str, environment: &dyn Fn(&str) -> bool) -> Result<No
     }
 }
 
-struct Parser<'a> {
+pub(super) struct Parser<'a> {
     tokens: std::vec::IntoIter<Token>,
-    current: Token,
+    pub(super) current: Token,
     stashed: Option<Token>,
     /// How deep this parser itself has descended.
     depth: u32,
     nodes: u32,
     /// How many predicates we are within.
-    predicates: u32,
-    environment: &'a dyn Fn(&str) -> bool,
-}
-
-fn is_identifier(word: &str) -> bool {
-    word.starts_with(|c: char| c == '_' || c == '$' || c.is_alphabetic())
+    pub(super) predicates: u32,
+    pub(super) environment: &'a dyn Fn(&str) -> bool,
 }
 
 impl Parser<'_> {
-    fn next(&mut self) -> Token {
+    pub(super) fn next(&mut self) -> Token {
         let next = self.stashed.take().or_else(|| self.tokens.next()).unwrap_or(Token::End);
         std::mem::replace(&mut self.current, next)
     }
 
-    fn unexpected(&self) -> String {
+    pub(super) fn unexpected(&self) -> String {
         match &self.current {
             Token::End => "unexpected end of the expression".into(),
             Token::Name(word) | Token::Number(word) | Token::Operator(word) => format!("unexpected {word}"),
@@ -57,15 +53,15 @@ impl Parser<'_> {
         }
     }
 
-    fn is_operator(&self, word: &str) -> bool {
+    pub(super) fn is_operator(&self, word: &str) -> bool {
         matches!(&self.current, Token::Operator(w) if w == word)
     }
 
-    fn is_bracket(&self, bracket: char) -> bool {
+    pub(super) fn is_bracket(&self, bracket: char) -> bool {
         self.current == Token::Bracket(bracket)
     }
 
-    fn eat_operator(&mut self, word: &str) -> bool {
+    pub(super) fn eat_operator(&mut self, word: &str) -> bool {
         let there = self.is_operator(word);
         if there {
             self.next();
@@ -73,11 +69,11 @@ impl Parser<'_> {
         there
     }
 
-    fn expect_operator(&mut self, word: &str) -> Result<(), String> {
+    pub(super) fn expect_operator(&mut self, word: &str) -> Result<(), String> {
         if self.eat_operator(word) { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn expect_bracket(&mut self, bracket: char) -> Result<(), String> {
+    pub(super) fn expect_bracket(&mut self, bracket: char) -> Result<(), String> {
         if !self.is_bracket(bracket) {
             return Err(self.unexpected());
         }
@@ -85,7 +81,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn expect_name(&mut self) -> Result<String, String> {
+    pub(super) fn expect_name(&mut self) -> Result<String, String> {
         match self.next() {
             Token::Name(name) => Ok(name),
             other => {
@@ -96,7 +92,7 @@ impl Parser<'_> {
     }
 
     /// Makes a node over others.
-    fn node(&mut self, node: Node, below: u32) -> Parsed {
+    pub(super) fn node(&mut self, node: Node, below: u32) -> Parsed {
         self.nodes += 1;
         if below >= MAX_DEPTH {
             return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
@@ -107,11 +103,11 @@ impl Parser<'_> {
         Ok((node, below + 1))
     }
 
-    fn leaf(&mut self, node: Node) -> Parsed {
+    pub(super) fn leaf(&mut self, node: Node) -> Parsed {
         self.node(node, 0)
     }
 
-    fn sequence(&mut self) -> Parsed {
+    pub(super) fn sequence(&mut self) -> Parsed {
         let (first, mut depth) = self.expression(0)?;
         let mut nodes = vec![first];
         while self.eat_operator(";") {
@@ -131,7 +127,7 @@ impl Parser<'_> {
         }
     }
 
-    fn expression(&mut self, precedence: u32) -> Parsed {
+    pub(super) fn expression(&mut self, precedence: u32) -> Parsed {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
@@ -141,7 +137,7 @@ impl Parser<'_> {
         parsed
     }
 
-    fn expression_here(&mut self, precedence: u32) -> Parsed {
+    pub(super) fn expression_here(&mut self, precedence: u32) -> Parsed {
         if precedence == 0 && self.eat_operator("let") {
             return self.declaration();
         }
@@ -150,8 +146,7 @@ impl Parser<'_> {
         }
         let mut left = self.primary()?;
         let mut coalesced = false;
-        loop {
-            let Token::Operator(word) = &self.current else { break };
+        while let Token::Operator(word) = &self.current {
             let negated = word == "not";
             let mut word = word.clone();
             if negated {
@@ -191,7 +186,7 @@ impl Parser<'_> {
         if precedence == 0 { self.ternary(left) } else { Ok(left) }
     }
 
-    fn binary(&mut self, operator: Operator, left: Tree, right: Tree) -> Parsed {
+    pub(super) fn binary(&mut self, operator: Operator, left: Tree, right: Tree) -> Parsed {
         let depth = left.1.max(right.1);
         match (operator, left.0) {
             (Operator::And, Node::And(mut all)) => {
@@ -209,7 +204,7 @@ impl Parser<'_> {
     }
 
     /// `a < b < c` means `a < b and b < c`.
-    fn comparison(&mut self, left: Tree, operator: Operator, binds: u32) -> Parsed {
+    pub(super) fn comparison(&mut self, left: Tree, operator: Operator, binds: u32) -> Parsed {
         let (mut left, mut operator) = (left, operator);
         let mut whole: Option<Tree> = None;
         loop {
@@ -227,7 +222,7 @@ impl Parser<'_> {
         whole.ok_or_else(|| self.unexpected())
     }
 
-    fn declaration(&mut self) -> Parsed {
+    pub(super) fn declaration(&mut self) -> Parsed {
         let name = self.expect_name()?;
         self.expect_operator("=")?;
         let value = self.expression(0)?;
@@ -236,14 +231,14 @@ impl Parser<'_> {
         self.node(Node::Let(name, Box::new(value.0), Box::new(body.0)), value.1.max(body.1))
     }
 
-    fn block(&mut self) -> Parsed {
+    pub(super) fn block(&mut self) -> Parsed {
         self.expect_bracket('{')?;
         let body = self.sequence()?;
         self.expect_bracket('}')?;
         Ok(body)
     }
 
-    fn condition(&mut self) -> Parsed {
+    pub(super) fn condition(&mut self) -> Parsed {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(format!("it is nested deeper than {MAX_DEPTH} levels"));
@@ -256,12 +251,12 @@ impl Parser<'_> {
         self.choice(condition, yes, no)
     }
 
-    fn choice(&mut self, condition: Tree, yes: Tree, no: Tree) -> Parsed {
+    pub(super) fn choice(&mut self, condition: Tree, yes: Tree, no: Tree) -> Parsed {
         let depth = condition.1.max(yes.1).max(no.1);
         self.node(Node::If(Box::new(condition.0), Box::new(yes.0), Box::new(no.0)), depth)
     }
 
-    fn ternary(&mut self, left: Tree) -> Parsed {
+    pub(super) fn ternary(&mut self, left: Tree) -> Parsed {
         let mut left = left;
         while self.eat_operator("?") {
             let yes = if self.is_operator(":") { left.clone() } else { self.expression(0)? };
@@ -272,9 +267,9 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    fn primary(&mut self) -> Parsed {
+    pub(super) fn primary(&mut self) -> Parsed {
         if let Token::Operator(word) = &self.current {
-            let unary: Option<(fn(Box<Node>) -> Node, u32)> = match word.as_str() {
+            let unary: Option<(Unary, u32)> = match word.as_str() {
                 "not" | "!" => Some((Node::Not, 50)),
                 "-" => Some((Node::Negate, 90)),
                 "+" => Some((Node::Plus, 90)),
@@ -309,224 +304,5 @@ impl Parser<'_> {
             return self.postfix(inner);
         }
         self.secondary()
-    }
-
-    fn secondary(&mut self) -> Parsed {
-        let tree = match self.next() {
-            Token::Name(name) => match name.as_str() {
-                // Literals take no postfix; `true.x` is an error.
-                "true" => return self.leaf(Node::Bool(true)),
-                "false" => return self.leaf(Node::Bool(false)),
-                "nil" => return self.leaf(Node::Nil),
-                _ if self.is_bracket('(') => self.call(name, None)?,
-                _ => self.leaf(Node::Name(name))?,
-            },
-            Token::Number(text) => return self.number(&text),
-            Token::Text(text) => self.leaf(Node::Text(text.into()))?,
-            Token::Bracket('[') => self.list()?,
-            Token::Bracket('{') => self.map()?,
-            other => {
-                self.current = other;
-                return Err(self.unexpected());
-            }
-        };
-        self.postfix(tree)
-    }
-
-    fn number(&mut self, text: &str) -> Parsed {
-        let plain = text.replace('_', "").to_ascii_lowercase();
-        let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok();
-        let bad = || format!("invalid number {text}");
-        let node = if let Some(digits) = plain.strip_prefix("0x") {
-            Node::Int(radix(digits, 16).ok_or_else(bad)?)
-        } else if plain.contains(['.', 'e']) {
-            let float: f64 = plain.parse().map_err(|_| bad())?;
-            if !float.is_finite() {
-                return Err(bad());
-            }
-            Node::Float(float)
-        } else if let Some(digits) = plain.strip_prefix("0b") {
-            Node::Int(radix(digits, 2).ok_or_else(bad)?)
-        } else if let Some(digits) = plain.strip_prefix("0o") {
-            Node::Int(radix(digits, 8).ok_or_else(bad)?)
-        } else {
-            Node::Int(plain.parse().map_err(|_| bad())?)
-        };
-        self.leaf(node)
-    }
-
-    fn call(&mut self, name: String, first: Option<Tree>) -> Parsed {
-        if (self.environment)(&name) {
-            let (arguments, depth) = self.arguments(first)?;
-            return self.node(Node::Call(name, arguments), depth);
-        }
-        self.call_builtin(name, first)
-    }
-
-    fn call_builtin(&mut self, name: String, first: Option<Tree>) -> Parsed {
-        let Some(builtin) = builtin::find(&name) else {
-            let (arguments, depth) = self.arguments(first)?;
-            return self.node(Node::Call(name, arguments), depth);
-        };
-        let (arguments, depth) = match builtin.predicate {
-            Some(shape) => self.predicate_arguments(shape, first)?,
-            None => self.arguments(first)?,
-        };
-        self.node(Node::Builtin(builtin.name, arguments), depth)
-    }
-
-    fn arguments(&mut self, first: Option<Tree>) -> Result<(Vec<Node>, u32), String> {
-        let mut depth = first.as_ref().map_or(0, |f| f.1);
-        let mut arguments: Vec<Node> = first.into_iter().map(|f| f.0).collect();
-        let given = arguments.len();
-        self.expect_bracket('(')?;
-        while !self.is_bracket(')') {
-            if arguments.len() > given {
-                self.expect_operator(",")?;
-                if self.is_bracket(')') {
-                    break;
-                }
-            }
-            let (node, below) = self.expression(0)?;
-            arguments.push(node);
-            depth = depth.max(below);
-        }
-        self.expect_bracket(')')?;
-        Ok((arguments, depth))
-    }
-
-    fn predicate_arguments(
-        &mut self,
-        shape: &[builtin::Parameter],
-        first: Option<Tree>,
-    ) -> Result<(Vec<Node>, u32), String> {
-        let mut depth = first.as_ref().map_or(0, |f| f.1);
-        let mut arguments: Vec<Node> = first.into_iter().map(|f| f.0).collect();
-        let given = arguments.len();
-        self.expect_bracket('(')?;
-        for parameter in shape.iter().skip(given) {
-            if self.is_bracket(')') && parameter.optional {
-                break;
-            }
-            if arguments.len() > given {
-                self.expect_operator(",")?;
-            }
-            let (node, below) = if parameter.predicate { self.predicate()? } else { self.expression(0)? };
-            arguments.push(node);
-            depth = depth.max(below);
-        }
-        self.eat_operator(",");
-        self.expect_bracket(')')?;
-        Ok((arguments, depth))
-    }
-
-    fn predicate(&mut self) -> Parsed {
-        self.predicates += 1;
-        let body = if self.is_bracket('{') { self.block()? } else { self.expression(0)? };
-        self.predicates -= 1;
-        Ok(body)
-    }
-
-    fn list(&mut self) -> Parsed {
-        let (mut items, mut depth) = (Vec::new(), 0);
-        while !self.is_bracket(']') {
-            if !items.is_empty() {
-                self.expect_operator(",")?;
-                if self.is_bracket(']') {
-                    break;
-                }
-            }
-            let (node, below) = self.expression(0)?;
-            items.push(node);
-            depth = depth.max(below);
-        }
-        self.expect_bracket(']')?;
-        self.node(Node::List(items), depth)
-    }
-
-    fn map(&mut self) -> Parsed {
-        let (mut pairs, mut depth) = (Vec::new(), 0);
-        while !self.is_bracket('}') {
-            if !pairs.is_empty() {
-                self.expect_operator(",")?;
-                if self.is_bracket('}') {
-                    break;
-                }
-            }
-            let key = match &self.current {
-                Token::Number(word) | Token::Text(word) | Token::Name(word) => {
-                    let key = self.leaf(Node::Text(word.as_str().into()))?;
-                    self.next();
-                    key
-                }
-                Token::Bracket('(') => self.expression(0)?,
-                _ => return Err(self.unexpected()),
-            };
-            self.expect_operator(":")?;
-            let value = self.expression(0)?;
-            depth = depth.max(key.1).max(value.1);
-            pairs.push((key.0, value.0));
-        }
-        self.expect_bracket('}')?;
-        self.node(Node::Map(pairs), depth)
-    }
-
-    fn postfix(&mut self, tree: Tree) -> Parsed {
-        let mut tree = tree;
-        loop {
-            let mut optional = false;
-            if self.is_operator(".") || self.is_operator("?.") {
-                optional = self.is_operator("?.");
-                self.next();
-                if !(optional && self.is_bracket('[')) {
-                    tree = self.member(tree, optional)?;
-                    continue;
-                }
-            }
-            if !self.is_bracket('[') {
-                return Ok(tree);
-            }
-            self.next();
-            tree = self.index(tree, optional)?;
-        }
-    }
-
-    fn member(&mut self, tree: Tree, optional: bool) -> Parsed {
-        let name = match self.next() {
-            Token::Name(name) => name,
-            Token::Operator(word) if is_identifier(&word) => word,
-            _ => return Err("expected a name after the dot".into()),
-        };
-        let (base, depth, chained) = match tree.0 {
-            Node::Chain(inner) => (inner, tree.1, true),
-            other => (Box::new(other), tree.1, false),
-        };
-        let (node, depth) = if self.is_bracket('(') {
-            let (arguments, below) = self.arguments(None)?;
-            (Node::Method { base, name, optional, arguments }, depth.max(below))
-        } else {
-            let property = Box::new(Node::Text(name.into()));
-            (Node::Member { base, property, optional }, depth)
-        };
-        let made = self.node(node, depth)?;
-        if chained || optional { self.node(Node::Chain(Box::new(made.0)), made.1) } else { Ok(made) }
-    }
-
-    /// What follows an opened `[`.
-    fn index(&mut self, tree: Tree, optional: bool) -> Parsed {
-        let (base, mut depth) = (Box::new(tree.0), tree.1);
-        let from = if self.is_operator(":") { None } else { Some(self.expression(0)?) };
-        depth = depth.max(from.as_ref().map_or(0, |f| f.1));
-        if !self.eat_operator(":") {
-            self.expect_bracket(']')?;
-            let Some((property, _)) = from else { return Err(self.unexpected()) };
-            let made = self.node(Node::Member { base, property: Box::new(property), optional }, depth)?;
-            return if optional { self.node(Node::Chain(Box::new(made.0)), made.1) } else { Ok(made) };
-        }
-        let to = if self.is_bracket(']') { None } else { Some(self.expression(0)?) };
-        depth = depth.max(to.as_ref().map_or(0, |t| t.1));
-        self.expect_bracket(']')?;
-        let boxed = |tree: Option<Tree>| tree.map(|t| Box::new(t.0));
-        self.node(Node::Slice { base, from: boxed(from), to: boxed(to) }, depth)
     }
 }

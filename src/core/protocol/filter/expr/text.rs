@@ -104,6 +104,7 @@ pub(super) fn builtin(name: &str, values: &[Value]) -> Result<Option<Value>, Str
         ("first", [List(items)]) => items.first().cloned().unwrap_or(Nil),
         ("last", [List(items)]) => items.last().cloned().unwrap_or(Nil),
         ("first" | "last", [Nil]) => Nil,
+        ("sort", [Nil, ..]) => Value::list(Vec::new()),
         ("get", [base, key]) => fetch(base, key).unwrap_or(Nil),
         ("take", [List(items), Int(n)]) => {
             let n = usize::try_from(*n).map_err(|_| "fewer than none cannot be taken")?;
@@ -186,7 +187,7 @@ fn to_json(value: &Value) -> Result<Value, String> {
 
 fn from_pairs(items: &[Value]) -> Result<Value, String> {
     let pair = |item: &Value| match item {
-        Value::List(pair) => match pair.as_slice() {
+        Value::List(pair) => match &pair[..] {
             [key, value] => Ok((key.clone(), value.clone())),
             _ => Err("a pair has two elements".to_owned()),
         },

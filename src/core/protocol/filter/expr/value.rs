@@ -1,6 +1,7 @@
 //! Values while an expression runs.
 
 use std::cmp::Ordering;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::Number;
@@ -24,16 +25,45 @@ pub enum Value {
     /// Bytes: the variable `facts`.
     Bytes(Arc<[u8]>),
     /// A list.
-    List(Arc<Vec<Value>>),
+    List(Arc<Nested<Value>>),
     /// A map, in the order it was made.
-    Map(Arc<Vec<(Value, Value)>>),
+    Map(Arc<Nested<(Value, Value)>>),
     /// A point in time, in nanoseconds of Unix time.
     Time(i128),
     /// A length of time, in nanoseconds.
     Duration(i64),
 }
 
-/// How much of something JSON may hold when it is taken over.
+/// What a list or map holds. Values share what they hold, so that a short
+/// expression can make one that is a thousand deep, or that counts more parts
+/// than there is memory; how deep and how many is kept beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nested<T> {
+    items: Vec<T>,
+    depth: u32,
+    size: usize,
+}
+
+impl<T> Deref for Nested<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items
+    }
+}
+
+impl<T> Nested<T> {
+    fn new(items: Vec<T>, parts: impl Fn(&T) -> [Option<&Value>; 2]) -> Arc<Nested<T>> {
+        let (mut depth, mut size) = (0, 1usize);
+        for part in items.iter().flat_map(parts).flatten() {
+            depth = depth.max(part.depth());
+            size = size.saturating_add(part.size());
+        }
+        Arc::new(Nested { items, depth: depth + 1, size })
+    }
+}
+
+/// Takes JSON over; its numbers all become doubles if wanted.
 pub(super) fn from_json(value: &serde_json::Value, doubles: bool) -> Value {
     match value {
         serde_json::Value::Null => Value::Nil,
@@ -58,11 +88,32 @@ impl Value {
     }
 
     pub(super) fn list(items: Vec<Value>) -> Value {
-        Value::List(Arc::new(items))
+        Value::List(Nested::new(items, |item| [Some(item), None]))
     }
 
     pub(super) fn map(pairs: Vec<(Value, Value)>) -> Value {
-        Value::Map(Arc::new(pairs))
+        Value::Map(Nested::new(pairs, |(key, value)| [Some(key), Some(value)]))
+    }
+
+    /// How deep lists and maps are nested in it.
+    pub(super) fn depth(&self) -> u32 {
+        match self {
+            Value::List(items) => items.depth,
+            Value::Map(pairs) => pairs.depth,
+            _ => 0,
+        }
+    }
+
+    /// How many parts it has, all levels counted: what comparing it or writing
+    /// it out costs.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Value::List(items) => items.size,
+            Value::Map(pairs) => pairs.size,
+            Value::Text(text) => 1 + text.len() / 64,
+            Value::Bytes(bytes) => 1 + bytes.len() / 64,
+            _ => 1,
+        }
     }
 
     /// What `type()` says.
@@ -98,7 +149,7 @@ impl Value {
         match (self, other) {
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| a.equals(b))
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b))
             }
             (Value::Map(_), Value::Map(_)) => self.same(other),
             (a, b) => match (a.number(), b.number()) {
@@ -112,7 +163,7 @@ impl Value {
     pub(super) fn same(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(&**b).all(|(a, b)| a.same(b))
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.same(b))
             }
             (Value::Map(a), Value::Map(b)) => {
                 a.len() == b.len()

@@ -4,10 +4,12 @@
 //! counts as a number or a boolean decides whether a node matches, and the
 //! original's rules are its own (`010` is eight, `1e3` and `yes` are text).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Number, Value};
+
+use crate::core::protocol::json::float_text;
 
 /// Deepest nesting that is followed.
 const MAX_DEPTH: usize = 128;
@@ -26,7 +28,12 @@ pub(super) fn read(content: &[u8]) -> Result<Value, String> {
         match composer.next()? {
             Event::StreamStart | Event::DocumentStart(..) => {}
             Event::StreamEnd => return Ok(Value::Null),
-            event => return composer.value(event, 0),
+            event => {
+                let value = composer.value(event, 0)?;
+                // Later documents mean nothing, but a broken one breaks the file.
+                while composer.next()? != Event::StreamEnd {}
+                return Ok(value);
+            }
         }
     }
 }
@@ -60,7 +67,7 @@ impl<'a> Composer<'a> {
         }
         self.count(1)?;
         let (anchor, value) = match event {
-            Event::Scalar(text, style, anchor, tag) => (anchor, scalar(&text, style, tag.as_deref())),
+            Event::Scalar(text, style, anchor, tag) => (anchor, scalar(&text, style, tag.as_deref())?),
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).cloned().ok_or("an alias has no anchor")?;
                 self.count(size(&value))?;
@@ -88,46 +95,47 @@ impl<'a> Composer<'a> {
 
     fn mapping(&mut self, depth: usize) -> Result<Value, String> {
         let mut map = Map::new();
-        let mut inherited = Map::new();
+        let mut seen = HashSet::new();
         loop {
             let event = self.next()?;
             let merge = matches!(&event, Event::Scalar(t, ScalarStyle::Plain, ..) if t == "<<");
-            if matches!(event, Event::MappingEnd) {
-                break;
-            }
             let key = match event {
-                // A key is its text, whatever it would mean as a value.
-                Event::Scalar(text, ..) => text.into_owned(),
-                event => match self.value(event, depth + 1)? {
-                    Value::String(text) => text,
-                    Value::Array(_) | Value::Object(_) => return Err("a key is no scalar".into()),
-                    other => other.to_string(),
-                },
+                Event::MappingEnd => return Ok(Value::Object(map)),
+                event => key(self.value(event, depth + 1)?)?,
             };
             let event = self.next()?;
             let value = self.value(event, depth + 1)?;
             if merge {
-                inherit(&mut inherited, value)?;
-            } else if map.insert(key.clone(), value).is_some() {
+                inherit(&mut map, value)?;
+            } else if !seen.insert(key.clone()) {
                 return Err(format!("the key {key} is there twice"));
+            } else {
+                map.insert(key, value);
             }
         }
-        for (key, value) in inherited {
-            map.entry(key).or_insert(value);
-        }
-        Ok(Value::Object(map))
     }
 }
 
+/// What a key is called: numbers and words by what they mean, so that `1.0`
+/// is `1`.
+fn key(value: Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(float_text(number.as_f64().unwrap_or(0.0))),
+        Value::Array(_) | Value::Object(_) => Err("a key is no scalar".into()),
+        word => Ok(word.to_string()),
+    }
+}
+
+/// `<<`: takes a mapping's keys over, also over those that came before; of
+/// several mappings the first counts.
 fn inherit(into: &mut Map<String, Value>, value: Value) -> Result<(), String> {
     match value {
         Value::Object(map) => {
-            for (key, value) in map {
-                into.entry(key).or_insert(value);
-            }
+            into.extend(map);
             Ok(())
         }
-        Value::Array(maps) => maps.into_iter().try_for_each(|map| inherit(into, map)),
+        Value::Array(maps) => maps.into_iter().rev().try_for_each(|map| inherit(into, map)),
         _ => Err("a merge key needs a mapping".into()),
     }
 }
@@ -140,24 +148,29 @@ fn size(value: &Value) -> usize {
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
-    let core = tag.filter(|t| t.is_yaml_core_schema()).map(|t| t.suffix().to_owned());
-    if !matches!(style, ScalarStyle::Plain) || core.as_deref() == Some("str") {
-        return Value::String(text.into());
-    }
-    if tag.is_some() && core.is_none() {
-        return Value::String(text.into());
-    }
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+    let plain = matches!(style, ScalarStyle::Plain);
+    let core = tag.filter(|t| t.is_yaml_core_schema()).map(Tag::suffix);
+    match (tag.is_some(), core) {
+        (false, _) if !plain => return Ok(Value::String(text.into())),
+        (true, None | Some("str" | "binary")) => return Ok(Value::String(text.into())),
+        (true, Some("null")) => return Ok(Value::Null),
         _ => {}
     }
-    match number(text).and_then(Number::from_f64) {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" if plain => return Ok(Value::Null),
+        "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
+        "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
+        _ => {}
+    }
+    let word = text.trim_start_matches(['+', '-']);
+    if [".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"].contains(&word) {
+        return Err(format!("{text} cannot be a fact, JSON has no such number"));
+    }
+    Ok(match number(text).and_then(Number::from_f64) {
         Some(number) => Value::Number(number),
         None => Value::String(text.into()),
-    }
+    })
 }
 
 /// A number: integers in four bases, underscores allowed, and decimal
@@ -187,7 +200,9 @@ fn number(text: &str) -> Option<f64> {
     } else if plain.len() > 1 && plain.starts_with('0') {
         radix(&plain, 8)
     } else {
-        plain.bytes().all(|b| b.is_ascii_digit()).then(|| plain.parse().ok()).flatten()
+        // Beyond 64 bits it is text.
+        let integer = plain.bytes().all(|b| b.is_ascii_digit()).then(|| plain.parse::<u64>().ok()).flatten();
+        integer.filter(|n| !negative || *n <= 1 << 63).map(|n| n as f64)
     };
-    size.map(|size| if negative { -size } else { size })
+    size.map(|size| if negative && (size != 0.0 || plain.contains('.')) { -size } else { size })
 }

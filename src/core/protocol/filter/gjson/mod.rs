@@ -42,11 +42,17 @@ pub fn lookup(json: &str, path: &str) -> Option<Value> {
 
 /// Looks `path` up in a value.
 pub fn lookup_value(value: &Value, path: &str) -> Option<Value> {
+    lookup_at_cost(value, path).0
+}
+
+/// The same, with the number of values it took to look at.
+pub(super) fn lookup_at_cost(value: &Value, path: &str) -> (Option<Value>, usize) {
     if path.len() > MAX_PATH {
-        return None;
+        return (None, 0);
     }
     let search = Search { steps: Cell::new(MAX_STEPS), depth: Cell::new(MAX_DEPTH) };
-    search.get(Some(value), path.as_bytes()).map(Cow::into_owned)
+    let found = search.get(Some(value), path.as_bytes()).map(Cow::into_owned);
+    (found, (MAX_STEPS - search.steps.get()) as usize)
 }
 
 /// One look-up and what it may still cost.
@@ -90,6 +96,8 @@ impl Search {
     }
 
     fn get_here<'a>(&self, json: Option<&'a Value>, path: &[u8]) -> Found<'a> {
+        // What is left behind a selection that is none is the path, as in the original.
+        let path = select::skip_broken(path);
         if path.len() > 1 {
             let special = match path.first() {
                 Some(b'@') => self.modifier(json, path),

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::path::squashed;
+use super::path::{squashed, string_end};
 use super::{Found, Search, size};
-use crate::core::protocol::json::{Numbers, push_value, read_value};
+use crate::core::protocol::json::{Numbers, float_text, push_value, read_value};
+use crate::core::protocol::number::parse_float;
 
 const NAMES: [&str; 13] = [
     "pretty", "ugly", "reverse", "this", "flatten", "join", "valid", "keys", "values", "tostr", "fromstr",
@@ -17,18 +18,27 @@ pub(super) fn is_modifier(name: &[u8]) -> bool {
     NAMES.iter().any(|known| known.as_bytes() == name)
 }
 
-/// `!"text"`, `!5`, `!true`: a value that is in the path itself.
+/// `!"text"`, `!5`, `!true`: a value that is in the path itself. Text and
+/// numbers swallow what follows them, as in the original.
 pub(super) fn constant<'a>(path: &[u8]) -> Option<(Found<'a>, &[u8])> {
     let text = path.get(1..)?;
-    let end = match text.first()? {
-        b'"' | b'{' | b'[' => squashed(text),
-        b'+' | b'-' | b'0'..=b'9' => text.len(),
-        _ => text.iter().position(|b| matches!(b, b'|' | b'.')).unwrap_or(text.len()),
+    let json = |word: &[u8]| read_value(word, Numbers::Exact).ok();
+    let (value, rest): (Value, &[u8]) = match text.first()? {
+        b'"' => (json(text.get(..=string_end(text, 0))?)?, &[]),
+        b'{' | b'[' => {
+            let (word, rest) = text.split_at_checked(squashed(text))?;
+            (json(word)?, rest)
+        }
+        b'+' | b'-' | b'0'..=b'9' => {
+            let number = std::str::from_utf8(text).ok().and_then(parse_float).unwrap_or(0.0);
+            (json(float_text(number).as_bytes())?, &[])
+        }
+        _ => {
+            let end = text.iter().position(|b| matches!(b, b'|' | b'.')).unwrap_or(text.len());
+            let (word, rest) = text.split_at_checked(end)?;
+            (json(&word.to_ascii_lowercase()).filter(|v| v.is_boolean() || v.is_null())?, rest)
+        }
     };
-    let (word, rest) = text.split_at_checked(end)?;
-    let value =
-        read_value(&word.to_ascii_lowercase(), Numbers::Exact).ok().filter(|v| v.is_boolean() || v.is_null());
-    let value = value.or_else(|| read_value(word, Numbers::Exact).ok())?;
     Some((Some(Cow::Owned(value)), rest))
 }
 
@@ -61,7 +71,9 @@ impl Search {
             (b"tostr", json) => Value::String(json.map(text).unwrap_or_default()),
             (b"dig", json) => {
                 let mut found = Vec::new();
-                self.dig(json?, argument, &mut found, 0);
+                if let Some(json) = json {
+                    self.dig(json, argument, &mut found, 0);
+                }
                 Value::Array(found)
             }
             (_, None) => return None,

@@ -64,6 +64,17 @@ impl Selector<'_> {
     }
 }
 
+/// The path, or what follows a selection in front of it that nothing may follow.
+pub(super) fn skip_broken(path: &[u8]) -> &[u8] {
+    if path.len() < 2 || !matches!(path.first(), Some(b'[' | b'{')) {
+        return path;
+    }
+    match parse(path) {
+        Some((_, rest)) if !matches!(rest.first(), None | Some(b'|' | b'.')) => rest,
+        _ => path,
+    }
+}
+
 fn parse(path: &[u8]) -> Option<(Vec<Selector<'_>>, &[u8])> {
     let mut selectors = Vec::new();
     let mut depth = 1u32;

@@ -1,0 +1,68 @@
+# choria: build, show, test, install. `make` alone builds the release binary.
+CARGO   ?= cargo
+DESTDIR ?=
+PREFIX  ?= /usr
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+TARGET  := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: build demo test bench lint doc man install dist audit check-tools fuzz
+
+build: check-tools
+	$(CARGO) build --locked --release
+
+# The development profile: its dependencies are optimised, it compiles fast, and
+# `make test` uses the same objects.
+demo: check-tools
+	$(CARGO) build --locked
+	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
+
+test: check-tools lint
+	$(CARGO) test --locked
+
+lint: check-tools
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+bench: check-tools
+	$(CARGO) bench --locked
+
+# Longer fuzzing of every decoder; see docs/development.md.
+fuzz: check-tools
+	BOLERO_RANDOM_ITERATIONS=$(or $(ITERATIONS),1000000) $(CARGO) test --locked --lib
+
+doc: check-tools
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+
+man: check-tools
+	$(CARGO) run --locked --quiet -- tool man man
+
+# Known vulnerabilities; needs the network and cargo-deny.
+audit:
+	$(CARGO) deny check advisories bans licenses sources
+
+# What packages ship.
+dist: check-tools
+	$(CARGO) build --locked --profile dist
+	@ls -l $(TARGET)/dist/choria
+
+install: build
+	install -D -m 0755 $(TARGET)/release/choria $(DESTDIR)$(PREFIX)/bin/choria
+	ln -sf choria $(DESTDIR)$(PREFIX)/bin/mco
+	for unit in choria-broker choria-server; do \
+	    install -D -m 0644 packaging/systemd/$$unit.service $(DESTDIR)$(UNITDIR)/$$unit.service; \
+	done
+	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
+	for file in broker server client; do \
+	    install -D -m 0644 packaging/config/$$file.conf $(DESTDIR)$(PREFIX)/share/doc/choria/examples/$$file.conf; \
+	    test -e $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf || \
+	        install -D -m 0640 packaging/config/$$file.conf $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf; \
+	done
+	for page in man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
+	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
+	install -D -m 0644 packaging/completion/choria.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/choria
+	install -D -m 0644 packaging/completion/choria.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_choria
+
+# A C compiler for the crypto library, the Rust of Cargo.toml, clippy and fmt.
+check-tools:
+	@packaging/check-tools.sh

@@ -1,0 +1,396 @@
+//! What a link and a message cost the embedded broker, over mutual TLS.
+//!
+//! `cargo bench --bench broker` runs the broker in this process and its
+//! clients in another, so that memory and processor time are the broker's.
+//! `certs DIR` writes certificates for another server, `external DIR ADDRESS
+//! PID` then measures that one by the same clients. `own DIR unbuffered LINKS`
+//! runs with another number of idle links than 2,000.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use choria::core::admission::{X509Authenticator, X509Options};
+use choria::core::broker::{Broker, Limits, Listener, Options};
+use mio::{Events, Interest, Poll, Token};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["clients", dir, address, scenario, links, messages] => {
+            clients(Path::new(dir), address.parse()?, scenario, links.parse()?, messages.parse()?)
+        }
+        ["certs", dir] => write_certificates(Path::new(dir)),
+        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?, 2000),
+        ["own", dir, kind, links] => {
+            let broker = start(Path::new(dir), *kind == "buffered")?;
+            println!("embedded broker, {kind} TLS:");
+            measure(Path::new(dir), broker.local_addr(), std::process::id(), links.parse()?)
+        }
+        // `cargo test --benches` and friends call without being asked to measure
+        ["--test", ..] => Ok(()),
+        _ => {
+            let dir = tempfile::tempdir()?;
+            write_certificates(dir.path())?;
+            // a process each: memory that one has freed would hide what the next one takes
+            for kind in ["unbuffered", "buffered"] {
+                Command::new(std::env::current_exe()?)
+                    .arg("own")
+                    .arg(dir.path())
+                    .args([kind, "2000"])
+                    .status()?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
+    let read = |name: &str| std::fs::read(dir.join(name));
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(read("ca.der")?))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()?;
+    let tls = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![CertificateDer::from(read("server.der")?)],
+            PrivateKeyDer::try_from(read("server-key.der")?)?,
+        )?;
+    Ok(Broker::start(Options {
+        listeners: vec![Listener::tls(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        tls: Some(Arc::new(tls)),
+        authenticator: Arc::new(X509Authenticator::new(X509Options::default())),
+        limits: Limits {
+            tls_timeout: Duration::from_secs(30),
+            auth_timeout: Duration::from_secs(30),
+            ..Limits::default()
+        },
+        buffered_tls,
+        ..Options::default()
+    })?)
+}
+
+// === measuring ===
+
+fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), Failure> {
+    // once for the caches and arenas of the process itself
+    drop(Crowd::gather(dir, address, "idle", 50, 0)?);
+    std::thread::sleep(Duration::from_millis(300));
+    let (memory, time) = (resident(pid)?, processor(pid)?);
+    let crowd = Crowd::gather(dir, address, "idle", links, 0)?;
+    std::thread::sleep(Duration::from_secs(4));
+    let grown = resident(pid)?.saturating_sub(memory);
+    println!("  idle link, 11 subscriptions:      {:6.1} KiB", grown as f64 / 1024.0 / f64::from(links));
+    let login = processor(pid)? - time;
+    println!("  login (ECDSA P-256), processor:   {:6.0} µs", login.as_secs_f64() * 1e6 / f64::from(links));
+    drop(crowd);
+    for (scenario, links, messages, unit) in [
+        ("pingpong", 2, 20_000, "1:1, one at a time"),
+        ("stream", 2, 300_000, "1:1, streamed"),
+        ("fanout", 1000, 200, "fan-out 1000, a delivery"),
+        ("fanin", 1000, 100_000, "fan-in 1000, a message"),
+    ] {
+        let mut crowd = Crowd::gather(dir, address, scenario, links, messages)?;
+        std::thread::sleep(Duration::from_secs(3));
+        let before = processor(pid)?;
+        let (count, wall) = crowd.go()?;
+        let used = processor(pid)? - before;
+        println!(
+            "  {unit:26} of 512 B: {:6.2} µs processor, {:8.0} a second",
+            used.as_secs_f64() * 1e6 / count as f64,
+            count as f64 / wall
+        );
+    }
+    Ok(())
+}
+
+/// Resident memory in bytes.
+fn resident(pid: u32) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse::<u64>()? * 1024)
+}
+
+/// Processor time of all threads, to the nanosecond where the system counts it.
+fn processor(pid: u32) -> Result<Duration, Failure> {
+    let mut total = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        total += text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(total))
+}
+
+/// Clients in a process of their own.
+struct Crowd {
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Crowd {
+    fn gather(
+        dir: &Path,
+        address: SocketAddr,
+        scenario: &str,
+        links: u32,
+        messages: u32,
+    ) -> Result<Self, Failure> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg("clients")
+            .arg(dir)
+            .args([address.to_string(), scenario.to_owned(), links.to_string(), messages.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = process.stdin.take().ok_or("no stdin")?;
+        let output = BufReader::new(process.stdout.take().ok_or("no stdout")?);
+        let mut crowd = Self { process, input, output };
+        crowd.expect("ready")?;
+        Ok(crowd)
+    }
+
+    fn expect(&mut self, word: &str) -> Result<String, Failure> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        if line.starts_with(word) { Ok(line) } else { Err(format!("clients said {line:?}").into()) }
+    }
+
+    fn go(&mut self) -> Result<(u64, f64), Failure> {
+        writeln!(self.input, "go")?;
+        let line = self.expect("done")?;
+        let mut words = line.split_whitespace().skip(1);
+        let count = words.next().ok_or("no count")?.parse()?;
+        Ok((count, words.next().ok_or("no time")?.parse()?))
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+// === clients ===
+
+struct Client {
+    stream: mio::net::TcpStream,
+    tls: ClientConnection,
+    /// Messages seen.
+    seen: u64,
+    /// Tail of the input, in case a verb is cut in two.
+    cut: Vec<u8>,
+}
+
+fn clients(
+    dir: &Path,
+    address: SocketAddr,
+    scenario: &str,
+    links: u32,
+    messages: u32,
+) -> Result<(), Failure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(std::fs::read(dir.join("ca.der"))?))?;
+    let config = Arc::new(
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(
+                vec![CertificateDer::from(std::fs::read(dir.join("client.der"))?)],
+                PrivateKeyDer::try_from(std::fs::read(dir.join("client-key.der"))?)?,
+            )?,
+    );
+    let mut poll = Poll::new()?;
+    let mut all = Vec::new();
+    for number in 0..links {
+        let subscriptions = match (scenario, number) {
+            ("idle", _) => (0..10)
+                .map(|agent| format!("SUB mcollective.broadcast.agent.agent{agent} {agent}\r\n"))
+                .chain([format!("SUB mcollective.node.node{number}.example.net n\r\n")])
+                .collect(),
+            ("pingpong" | "stream", 0) => "SUB bench.a 1\r\n".to_owned(),
+            ("pingpong", _) => "SUB bench.b 1\r\n".to_owned(),
+            ("fanout", _) => "SUB bench.all 1\r\n".to_owned(),
+            ("fanin", 0) => "SUB bench.inbox 1\r\n".to_owned(),
+            _ => String::new(),
+        };
+        let mut client = Client::login(address, &config, &subscriptions)?;
+        poll.registry().register(&mut client.stream, Token(number as usize), Interest::READABLE)?;
+        all.push(client);
+    }
+    println!("ready");
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    if line.trim() != "go" {
+        return Ok(());
+    }
+    let payload = "x".repeat(512);
+    let publish = |subject: &str| format!("PUB {subject} 512\r\n{payload}\r\n");
+    let begin = Instant::now();
+    let total = match scenario {
+        "pingpong" => {
+            let (there, back) = (publish("bench.b"), publish("bench.a"));
+            for round in 1..=u64::from(messages) {
+                all[0].send(there.as_bytes())?;
+                serve(&mut poll, &mut all, |all| all[1].seen >= round)?;
+                all[1].send(back.as_bytes())?;
+                serve(&mut poll, &mut all, |all| all[0].seen >= round)?;
+            }
+            u64::from(messages) * 2
+        }
+        "stream" => {
+            let batch = publish("bench.a").repeat(32);
+            let mut sent = 0;
+            while sent < u64::from(messages) {
+                all[1].send(batch.as_bytes())?;
+                sent += 32;
+                // a window, so that the reader is not cut for being slow
+                serve(&mut poll, &mut all, |all| all[0].seen + 2048 >= sent)?;
+            }
+            serve(&mut poll, &mut all, |all| all[0].seen >= sent)?;
+            sent
+        }
+        "fanout" => {
+            let one = publish("bench.all");
+            for round in 1..=u64::from(messages) {
+                all[0].send(one.as_bytes())?;
+                serve(&mut poll, &mut all, |all| all.iter().all(|client| client.seen >= round))?;
+            }
+            u64::from(messages) * u64::from(links)
+        }
+        "fanin" => {
+            let one = publish("bench.inbox");
+            let mut sent = 0;
+            while sent < u64::from(messages) {
+                for client in all.iter_mut().skip(1) {
+                    client.send(one.as_bytes())?;
+                    sent += 1;
+                }
+                serve(&mut poll, &mut all, |all| all[0].seen >= sent)?;
+            }
+            sent
+        }
+        _ => 0,
+    };
+    println!("done {total} {}", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Reads whatever comes until a condition holds.
+fn serve(poll: &mut Poll, all: &mut [Client], done: impl Fn(&[Client]) -> bool) -> Result<(), Failure> {
+    let mut events = Events::with_capacity(1024);
+    let mut again: VecDeque<usize> = VecDeque::new();
+    while !done(all) {
+        poll.poll(&mut events, Some(Duration::from_secs(20)))?;
+        if events.is_empty() {
+            return Err("nothing came for 20 seconds".into());
+        }
+        again.extend(events.iter().map(|event| event.token().0));
+        while let Some(number) = again.pop_front() {
+            all[number].receive()?;
+        }
+    }
+    Ok(())
+}
+
+impl Client {
+    fn login(address: SocketAddr, config: &Arc<ClientConfig>, subscriptions: &str) -> Result<Self, Failure> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        let mut byte = [0];
+        while byte != *b"\n" {
+            stream.read_exact(&mut byte)?;
+        }
+        let mut tls = ClientConnection::new(config.clone(), ServerName::try_from("localhost")?)?;
+        // pieces of a record each: client memory does not matter here
+        tls.writer().write_all(
+            format!(
+                "CONNECT {{\"verbose\":false,\"pedantic\":false,\"headers\":true,\"protocol\":0,\"lang\":\"rust\",\"name\":\"node.example.net\"}}\r\n{subscriptions}PING\r\n"
+            )
+            .as_bytes(),
+        )?;
+        let mut text = Vec::new();
+        while memchr::memmem::find(&text, b"PONG\r\n").is_none() {
+            tls.complete_io(&mut stream)?;
+            let mut piece = [0; 4096];
+            match tls.reader().read(&mut piece) {
+                Ok(0) => return Err(format!("closed: {:?}", String::from_utf8_lossy(&text)).into()),
+                Ok(count) => text.extend_from_slice(&piece[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream: mio::net::TcpStream::from_std(stream), tls, seen: 0, cut: Vec::new() })
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.tls.writer().write_all(bytes)?;
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut self.stream) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.tls.read_tls(&mut self.stream) {
+                Ok(0) => return Err("the server closed".into()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            self.tls.process_new_packets()?;
+            let mut text = std::mem::take(&mut self.cut);
+            let _ = self.tls.reader().read_to_end(&mut text);
+            self.seen += memchr::memmem::find_iter(&text, b"MSG ").count() as u64;
+            if memchr::memmem::find(&text, b"PING\r\n").is_some() {
+                self.send(b"PONG\r\n")?;
+            }
+            // at most three bytes: no whole verb is counted twice
+            self.cut = text.split_off(text.len().saturating_sub(3));
+        }
+    }
+}
+
+// === certificates ===
+
+fn write_certificates(dir: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(dir)?;
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    std::fs::write(dir.join("ca.der"), ca.der())?;
+    std::fs::write(dir.join("ca.pem"), ca.pem())?;
+    for name in ["server", "client"] {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), format!("{name}.example.net")])?;
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("{name}.example.net"));
+        let certificate = params.signed_by(&key, &ca)?;
+        std::fs::write(dir.join(format!("{name}.der")), certificate.der())?;
+        std::fs::write(dir.join(format!("{name}-key.der")), key.serialize_der())?;
+        std::fs::write(dir.join(format!("{name}.pem")), certificate.pem())?;
+        std::fs::write(dir.join(format!("{name}-key.pem")), key.serialize_pem())?;
+    }
+    Ok(())
+}

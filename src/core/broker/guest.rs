@@ -1,0 +1,212 @@
+//! A connection that is not in yet, and what decides whether it gets in.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use super::session::check_manners;
+use super::shared::Settings;
+use super::tls::TlsSession;
+use super::wire::ReadError;
+use crate::core::admission::{
+    ConnectionFacts, Grant, LinkKind, PeerCertificate, Refusal, RefusalKind, Transport,
+};
+use crate::core::nats::codec::{self, Event, Step};
+use crate::core::nats::connect::ConnectOptions;
+use crate::core::nats::frame;
+
+/// A connection that is not in yet.
+pub struct Guest {
+    /// Number of the connection.
+    pub cid: u64,
+    /// Socket.
+    pub stream: TcpStream,
+    /// Peer address.
+    pub remote: SocketAddr,
+    /// Listener it came by.
+    pub listener: usize,
+    /// TLS state, on TLS listeners.
+    pub tls: Option<Box<dyn TlsSession>>,
+    /// The TLS handshake is done; true from the start on clear text.
+    pub secure: bool,
+    /// Nonce of its INFO; empty if none was sent.
+    pub nonce: String,
+    /// Plaintext that is no whole line yet.
+    pub input: Vec<u8>,
+    /// Ciphertext that is no whole record yet.
+    pub cipher: Vec<u8>,
+    /// Bytes the socket did not take yet.
+    pub unsent: Vec<u8>,
+    /// When it must have got further, on the room's clock.
+    pub deadline: Duration,
+    /// When it said anything last.
+    pub heard: Duration,
+    /// Bytes it has sent.
+    pub received: usize,
+    /// The system has seen the end of its stream.
+    pub hung_up: bool,
+}
+
+/// How a guest leaves.
+pub enum Leave {
+    /// Without a word.
+    Silently {
+        /// For the log.
+        reason: String,
+        /// Under which name it is counted; not at all when empty.
+        counted: &'static str,
+    },
+    /// With an `-ERR`.
+    Told {
+        /// For the log.
+        reason: String,
+        /// Under which name it is counted.
+        counted: &'static str,
+        /// Text of the `-ERR`.
+        text: &'static str,
+    },
+    /// Into a shard.
+    In(Box<(ConnectOptions, Grant)>),
+}
+
+impl Guest {
+    /// Acts on complete lines: only CONNECT and PING are taken here.
+    pub fn talk(&mut self, settings: &Settings) -> Option<Leave> {
+        let bounds = settings.limits.bounds();
+        let input = std::mem::take(&mut self.input);
+        let mut used = 0;
+        let leave = loop {
+            let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) else { break None };
+            if is_forbidden(rest) {
+                break Some(Leave::Told {
+                    reason: "the peer sent something else before CONNECT".to_owned(),
+                    counted: "no connect",
+                    text: "Authorization Violation",
+                });
+            }
+            match codec::next(rest, &bounds) {
+                Ok(Step::Need(_)) => break None,
+                Ok(Step::Event(event, count)) => {
+                    used += count;
+                    match event {
+                        Event::Connect(body) => break Some(judge(self, body, settings)),
+                        Event::Ping => self.say(frame::PONG),
+                        // what else there is has been refused by its first letters
+                        _ => {}
+                    }
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    let counted = "protocol";
+                    break Some(match error.wire_text() {
+                        Some(text) => Leave::Told { reason, counted, text },
+                        None => Leave::Silently { reason, counted },
+                    });
+                }
+            }
+        };
+        self.input = input.get(used..).unwrap_or_default().to_vec();
+        leave
+    }
+
+    /// Queues a line, encrypted if need be.
+    pub fn say(&mut self, line: &[u8]) {
+        match self.tls.as_mut() {
+            None => self.unsent.extend_from_slice(line),
+            // a session that cannot encrypt has been closed by the peer, which then hears nothing
+            Some(session) => drop(session.write(&mut self.cipher, line, &mut self.unsent)),
+        }
+    }
+
+    fn certificate(&self) -> Result<Option<PeerCertificate>, Refusal> {
+        let chain = self.tls.as_ref().filter(|_| self.secure).and_then(|session| session.peer_certificates());
+        match chain {
+            None | Some([]) => Ok(None),
+            Some(chain) => PeerCertificate::parse(chain.to_vec())
+                .map(Some)
+                .map_err(|error| Refusal::new(RefusalKind::BadCertificate, error.to_string())),
+        }
+    }
+
+    /// Name of its certificate, for logs.
+    pub fn certname(&self) -> String {
+        let certificate = self.certificate().ok().flatten();
+        certificate.as_ref().and_then(PeerCertificate::certname).unwrap_or_default().to_owned()
+    }
+}
+
+/// Verbs that are refused before CONNECT, as soon as they show: nobody unknown
+/// gets a megabyte of payload buffered first.
+fn is_forbidden(line: &[u8]) -> bool {
+    [&b"PUB"[..], b"HPUB", b"SUB", b"UNSUB"]
+        .iter()
+        .any(|verb| line.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb)))
+}
+
+/// How a guest leaves whose bytes cannot be read.
+pub fn broken(guest: &mut Guest, error: ReadError) -> Leave {
+    if guest.secure {
+        return Leave::Silently { reason: error.to_string(), counted: "" };
+    }
+    if let ReadError::Tls(rustls::Error::InvalidMessage(_)) = error {
+        // whoever does not speak TLS is told nothing in it
+        guest.unsent = Vec::new();
+    }
+    Leave::Silently { reason: error.to_string(), counted: "tls handshake" }
+}
+
+/// Decides about CONNECT.
+fn judge(guest: &Guest, body: &[u8], settings: &Settings) -> Leave {
+    let options = match ConnectOptions::decode(body) {
+        Ok(options) => options,
+        Err(error) => return Leave::Silently { reason: error.to_string(), counted: "protocol" },
+    };
+    if let Err((reason, text)) = check_manners(&options) {
+        return Leave::Told { reason: reason.to_owned(), counted: "protocol", text };
+    }
+    let refuse = |refusal: Refusal| Leave::Told {
+        reason: refusal.reason,
+        counted: refusal_name(refusal.kind),
+        text: "Authorization Violation",
+    };
+    let certificate = match guest.certificate() {
+        Ok(certificate) => certificate,
+        Err(refusal) => return refuse(refusal),
+    };
+    let facts = ConnectionFacts {
+        remote: Some(guest.remote),
+        kind: LinkKind::Client,
+        transport: if guest.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
+        certificate,
+        options,
+        nonce: guest.nonce.clone(),
+    };
+    match settings.authenticator.authenticate(&facts) {
+        Ok(grant) => Leave::In(Box::new((facts.options, grant))),
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+fn refusal_name(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::TlsRequired => "tls required",
+        RefusalKind::NoCertificate => "no certificate",
+        RefusalKind::BadCertificate => "bad certificate",
+        RefusalKind::Password => "password",
+        RefusalKind::NotConfigured => "not configured",
+        RefusalKind::Token => "token",
+        RefusalKind::Request => "account request",
+    }
+}
+
+/// 11 random bytes as 15 characters (spec 04 §6.2).
+pub fn new_nonce() -> String {
+    use base64::Engine;
+    let mut bytes = [0; 11];
+    // without randomness no signature can be asked for: the empty nonce is refused by token rules
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return String::new();
+    }
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}

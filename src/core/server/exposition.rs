@@ -1,0 +1,87 @@
+//! Counters of a node as Prometheus text (spec 02 §12.3).
+//!
+//! A node opens no port: where `plugin.choria.prometheus_textfile_directory` is
+//! set, the text goes to a file there, for the node exporter's textfile
+//! collector.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::NodeState;
+use crate::core::agents::{Counts, Node};
+use crate::core::build;
+use crate::core::files;
+use crate::core::metrics::{Kind, Registry};
+
+/// Name of the file.
+const FILE: &str = "choria_server.prom";
+/// Between two writes.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+type Read = fn(&Counts) -> u64;
+
+const COUNTERS: [(&str, &str, Read); 12] = [
+    ("choria_server_total", "Requests received", |c| c.total),
+    ("choria_server_validated", "Requests verified, matching and in time", |c| c.validated),
+    ("choria_server_unvalidated", "Requests refused as unreadable or unverified", |c| c.unvalidated),
+    ("choria_server_passed", "Requests that matched the filter", |c| c.passed),
+    ("choria_server_filtered", "Requests that did not match the filter", |c| c.filtered),
+    ("choria_server_replies", "Replies sent", |c| c.replies),
+    ("choria_server_ttlexpired", "Requests too old or from the future", |c| c.ttlexpired),
+    ("choria_server_events", "Lifecycle events published", |c| c.events),
+    ("choria_server_replayed", "Requests seen before and not run again", |c| c.replayed),
+    ("choria_server_dropped", "Requests dropped because too many waited", |c| c.dropped),
+    ("choria_server_denied", "Requests denied by policy", |c| c.denied),
+    ("choria_server_timedout", "Actions that took longer than their agent's timeout", |c| c.timedout),
+];
+
+/// The registry of a node.
+pub fn registry(node: &Arc<NodeState>) -> Registry {
+    let registry = Registry::default();
+    let identity = node.identity().to_owned();
+    let labels = [("identity", identity.as_str())];
+    for (name, help, read) in COUNTERS {
+        let node = node.clone();
+        // Counters stay far below 2^53, where a float stops being exact.
+        registry.add(Kind::Counter, name, help, &labels, move || read(&node.counts()) as f64);
+    }
+    let build_labels = [("version", build::VERSION), ("sha", build::SHA), labels[0]];
+    registry.add(Kind::Counter, "choria_build_info", "Version of the binary", &build_labels, || 1.0);
+    let of = node.clone();
+    registry.add(
+        Kind::Gauge,
+        "choria_server_certificate_expires_seconds",
+        "Seconds until the certificate of this node expires",
+        &labels,
+        move || of.provider().certificate_expiry().map_or(0.0, |at| (at - of.now()) as f64),
+    );
+    let of = node.clone();
+    registry.add(
+        Kind::Gauge,
+        "choria_server_connected",
+        "1 while connected to a broker",
+        &labels,
+        move || f64::from(u8::from(of.connected_server().is_some())),
+    );
+    registry
+}
+
+/// Writes the file for as long as the node runs; returns at once where no
+/// directory is configured.
+pub(super) async fn keep_written(node: Arc<NodeState>) {
+    let directory = node.config().choria_prometheus_textfile_directory.clone();
+    if directory.is_empty() {
+        return;
+    }
+    let file = Path::new(&directory).join(FILE);
+    let registry = registry(&node);
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(e) = files::write_atomic(&file, registry.render().as_bytes(), files::PUBLIC) {
+            tracing::error!("metrics were not written: {e}");
+        }
+    }
+}
