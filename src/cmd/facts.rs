@@ -12,7 +12,7 @@ use super::ask::ask;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
-use super::render::text::{clean, coloured};
+use super::render::text::{clean, coloured, escaped};
 use super::render::{replies, table};
 
 fleet_command! {
@@ -62,7 +62,7 @@ impl Facts {
                     (value.clone(), json!({"count": nodes.len(), "identities": nodes}))
                 };
                 let document: BTreeMap<String, Value> = values.iter().map(entry).collect();
-                println!("{}", serde_json::to_string_pretty(&document)?);
+                println!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             } else if self.table {
                 let row =
                     |(value, nodes): &(String, Vec<String>)| vec![value.clone(), nodes.len().to_string()];

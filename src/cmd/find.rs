@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
-use super::render::text::clean;
+use super::render::text::{clean, escaped};
 use super::{Globals, Personality};
 
 fleet_command! {
@@ -39,7 +39,7 @@ impl Find {
             let client = context::connect(config).await?;
             let found = selection.discover(&client, Some("rpcutil")).await?;
             if self.json {
-                println!("{}", serde_json::to_string_pretty(&found.nodes)?);
+                println!("{}", escaped(&serde_json::to_string_pretty(&found.nodes)?));
             } else {
                 found.nodes.iter().for_each(|node| println!("{}", clean(node, false)));
             }

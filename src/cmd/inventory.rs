@@ -15,7 +15,7 @@ use super::Globals;
 use super::ask::ask;
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
-use super::render::text::clean;
+use super::render::text::{clean, escaped};
 use super::render::{columns, table};
 
 fleet_command! {
@@ -70,7 +70,7 @@ impl Inventory {
         let (inventory, stats) = (inventory?, stats?);
         if self.json {
             let document = serde_json::json!({"identity": node, "inventory": inventory, "stats": stats});
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            println!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             return Ok(());
         }
         print!("{}", page(node, &inventory, &stats, !self.no_facts));
@@ -92,7 +92,7 @@ impl Inventory {
             }
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&counts)?);
+            println!("{}", escaped(&serde_json::to_string_pretty(&counts)?));
             return Ok(());
         }
         let mut rows: Vec<(String, usize)> = counts.into_iter().collect();

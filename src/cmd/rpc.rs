@@ -378,7 +378,7 @@ impl View<'_> {
             Output::SendersJson => {
                 let ok = |r: &&RpcReply| r.body.statuscode == choria::core::rpc::StatusCode::Ok;
                 let names: Vec<&String> = self.kept.iter().filter(ok).map(|r| &r.sender).collect();
-                writeln!(self.out, "{}", serde_json::to_string_pretty(&names)?)?;
+                writeln!(self.out, "{}", text::escaped(&serde_json::to_string_pretty(&names)?))?;
             }
             Output::Table => write!(self.out, "{}", self.table())?,
             Output::Senders | Output::Text => {
@@ -421,9 +421,9 @@ impl View<'_> {
 
 /// JSON indented by three spaces, as today's scripts and people know it.
 fn pretty(document: &Value) -> serde_json::Result<String> {
-    let mut text = vec![];
+    let mut json = vec![];
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, formatter);
     serde::Serialize::serialize(document, &mut serializer)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(text::escaped(&String::from_utf8_lossy(&json)).into_owned())
 }

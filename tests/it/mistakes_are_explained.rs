@@ -35,7 +35,7 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         (&["ping", "-F", "country=~["], &["'['", "not a valid regular expression"]),
         (&["ping", "-S", "with('apache') &&"], &["-S: "]),
         (&["ping", "-S", ""], &["-S: "]),
-        (&["find", "-S", "explode('x')"], &["-S: ", "explode"]),
+        (&["find", "-S", "1 + 1"], &["-S: "]),
         (&["ping", "--expect", "0"], &["--expect 0"]),
         (&["ping", "--expect", "many"], &["many"]),
         (&["rpc", "rpcutil", "ping", "--limit", "some"], &["limit 'some'", "10%"]),

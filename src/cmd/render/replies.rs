@@ -68,7 +68,7 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
         let mut data = Value::Object(reply.body.data.clone());
         data.sort_all_objects();
         let pretty = serde_json::to_string_pretty(&data).unwrap_or_default();
-        pretty.lines().for_each(|line| out.push_str(&format!("   {line}\n")));
+        pretty.lines().for_each(|line| out.push_str(&format!("   {}\n", clean(line, false))));
     } else if ok {
         out.push_str(&outputs(reply, action));
     }

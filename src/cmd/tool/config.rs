@@ -7,7 +7,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{Config, Explained, Origin, Role, System};
 
 use crate::cmd::Globals;
-use crate::cmd::render::text::clean;
+use crate::cmd::render::text::{clean, escaped};
 
 /// show effective settings and where each came from
 #[derive(FromArgs, ArgsInfo)]
@@ -57,7 +57,8 @@ impl ConfigTool {
                     "default": row.row.map(|r| r.default), "doc": row.row.map(|r| r.doc),
                 })
             };
-            println!("{}", serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?);
+            let document = serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?;
+            println!("{}", escaped(&document));
             return Ok(ExitCode::SUCCESS);
         }
         if self.key.is_none() {

@@ -8,7 +8,7 @@ use choria::core::lifecycle::{Event, EventType};
 
 use crate::cmd::Globals;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::render::text::clean;
+use crate::cmd::render::text::{clean, escaped};
 
 /// watch lifecycle events until interrupted
 #[derive(FromArgs, ArgsInfo)]
@@ -64,7 +64,7 @@ impl EventTool {
                     continue;
                 }
                 if self.json {
-                    println!("{}", event.encode(true));
+                    println!("{}", escaped(&event.encode(true)));
                 } else {
                     println!("{}", line(&event));
                 }

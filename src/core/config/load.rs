@@ -214,6 +214,8 @@ impl<'a> Loading<'a> {
                     // A secret may not even be quoted in a complaint about it.
                     let what = if row.is_secret() { "malformed".into() } else { source.to_string() };
                     self.warn(&file, line, format!("{key}: {what}, ignored"));
+                    // Ignored in full: what counts keeps its own origin.
+                    return Ok(());
                 }
             }
             _ if self.config.warnings.len() < MAX_WARNINGS => {
