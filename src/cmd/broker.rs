@@ -187,7 +187,7 @@ fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
 /// SIGHUP reads keys, CA and revocation lists again; the first SIGTERM or
 /// SIGINT closes connections gently, the second at once.
 async fn until_stopped(
-    mut broker: Middleware,
+    broker: Middleware,
     config: &Config,
     provider: &Arc<Provider>,
 ) -> anyhow::Result<()> {
