@@ -11,6 +11,7 @@ use choria::core::emulator::{Emulator, EmulatorOptions, Manners, Population};
 use choria::core::log::{self, Destination};
 
 use super::Globals;
+use super::out::outln;
 
 /// run many real servers in one process
 #[derive(FromArgs, ArgsInfo)]
@@ -94,7 +95,7 @@ impl Emulate {
                         if emulator.connected() >= emulator.nodes() {
                             told = true;
                             let each = resident().saturating_sub(before) / emulator.nodes().max(1);
-                            println!(
+                            outln!(
                                 "{} nodes are connected after {:.1} s, {} KiB each",
                                 emulator.nodes(), begun.elapsed().as_secs_f64(), each / 1024
                             );
@@ -102,7 +103,7 @@ impl Emulate {
                     }
                     _ = report.tick() => {
                         let counts = emulator.counts();
-                        println!(
+                        outln!(
                             "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
                             emulator.connected(), emulator.nodes(), counts.total, counts.replies,
                             counts.unvalidated, counts.filtered, counts.denied, counts.dropped

@@ -16,6 +16,7 @@ mod facts;
 mod find;
 mod fleet;
 mod inventory;
+mod out;
 mod ping;
 mod render;
 mod rpc;
@@ -28,6 +29,7 @@ use argh::{ArgsInfo, FromArgs};
 
 pub use argv::Personality;
 use choria::core::build;
+use out::{errln, out, outln};
 
 /// Exit code of usage, configuration and start-up errors.
 const EXIT_ERROR: u8 = 1;
@@ -89,13 +91,13 @@ pub fn run(argv: &[String]) -> ExitCode {
     let choria = match Choria::from_args(&["choria"], &rewritten) {
         Ok(choria) => choria,
         Err(early) if early.status.is_ok() => {
-            print!("{}", early.output);
+            out!("{}", early.output);
             return ExitCode::SUCCESS;
         }
         Err(early) => return usage(early.output.trim()),
     };
     if choria.version {
-        println!("{}", build::VERSION);
+        outln!("{}", build::VERSION);
         return ExitCode::SUCCESS;
     }
     let globals = Globals { config: choria.config.map(Into::into), debug: choria.debug, personality };
@@ -103,9 +105,12 @@ pub fn run(argv: &[String]) -> ExitCode {
         return usage("no command given, see 'choria --help'");
     };
     match dispatch(command, &globals) {
-        Ok(code) => code,
+        Ok(code) => {
+            out::finish();
+            code
+        }
         Err(e) => {
-            eprintln!("choria: {}", render::text::clean(&sentence(&e), false));
+            errln!("choria: {}", render::text::clean(&sentence(&e), false));
             ExitCode::from(EXIT_ERROR)
         }
     }
@@ -153,6 +158,6 @@ fn sentence(error: &anyhow::Error) -> String {
 fn usage(message: &str) -> ExitCode {
     // argh lists what is missing on lines of their own.
     let words: Vec<&str> = message.split_whitespace().collect();
-    eprintln!("choria: {}", words.join(" "));
+    errln!("choria: {}", words.join(" "));
     ExitCode::from(EXIT_ERROR)
 }
