@@ -30,6 +30,9 @@ use choria::core::build;
 
 /// Exit code of usage, configuration and start-up errors.
 const EXIT_ERROR: u8 = 1;
+/// Exit code when the reader of our output went away: what a shell shows for
+/// programs that die of SIGPIPE.
+const EXIT_PIPE: u8 = 141;
 
 /// talk to one or to fifty thousand machines at once, securely, over middleware
 #[derive(FromArgs, ArgsInfo)]
@@ -78,6 +81,7 @@ struct Globals {
 
 /// Runs the program; all errors end here, as one line on stderr.
 pub fn run(argv: &[String]) -> ExitCode {
+    end_quietly_without_reader();
     let (personality, words) = argv::personality(argv);
     let rewritten = match argv::rewrite(&Choria::get_args_info(), &words) {
         Ok(rewritten) => rewritten,
@@ -102,11 +106,30 @@ pub fn run(argv: &[String]) -> ExitCode {
     };
     match dispatch(command, &globals) {
         Ok(code) => code,
+        Err(e) if lost_reader(&e) => ExitCode::from(EXIT_PIPE),
         Err(e) => {
             eprintln!("choria: {}", render::text::clean(&sentence(&e), false));
             ExitCode::from(EXIT_ERROR)
         }
     }
+}
+
+/// `println!` panics when nobody reads any more, as under `| head -1`, where
+/// people expect silence. Switching SIGPIPE on again would take unsafe code.
+fn end_quietly_without_reader() {
+    let others = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(EXIT_PIPE.into());
+        }
+        others(panic);
+    }));
+}
+
+fn lost_reader(error: &anyhow::Error) -> bool {
+    let broken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
+    error.downcast_ref::<std::io::Error>().is_some_and(broken)
 }
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
