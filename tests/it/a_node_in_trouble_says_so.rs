@@ -12,7 +12,10 @@ use crate::process::PATIENCE;
 fn a_reply_too_large_for_the_network_is_an_error_not_a_silence() {
     let network = Network::start();
     let nodes = network.nodes([node("n1").facts(json!({"blob": "x".repeat(1 << 20)})), node("n2")]);
-    let ran = network.alice().run(&["rpc", "rpcutil", "get_fact", "fact=blob"]).code(2);
+    let ran = network
+        .alice()
+        .run(&["rpc", "rpcutil", "get_fact", "fact=blob", "-I", "n1.example.net", "-I", "n2.example.net"])
+        .code(2);
     ran.says(&["the reply of ", "bytes is larger than the broker takes", "2 / 2"]);
     network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
     assert!(nodes[0].log().matching(0, &["reconnecting"]).is_empty());

@@ -16,11 +16,11 @@ fn a_closed_pipe_ends_a_command_quietly() {
     let _nodes = network.nodes([node("n1").facts(facts)]);
     let alice = network.alice();
     for words in [
-        &["rpc", "rpcutil", "inventory", "-v"][..],
-        &["rpc", "rpcutil", "inventory", "--json"],
-        &["rpc", "rpcutil", "inventory", "--jsonl"],
+        &["rpc", "rpcutil", "inventory", "-v", "-I", "n1.example.net"][..],
+        &["rpc", "rpcutil", "inventory", "--json", "-I", "n1.example.net"],
+        &["rpc", "rpcutil", "inventory", "--jsonl", "-I", "n1.example.net"],
         &["inventory", "n1.example.net"],
-        &["facts", "list"],
+        &["facts", "list", "-I", "n1.example.net"],
         &["tool", "config", "--list"],
     ] {
         let mut child = alice.command(words).spawn().expect("the program");
