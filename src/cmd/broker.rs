@@ -10,6 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::admission::{
     Authenticator, ByName, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
 };
+use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -55,6 +56,7 @@ impl Broker {
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
         let broker = start(&config, &provider)?;
+        let _monitoring = monitoring(globals, &config, &provider, &broker)?;
         for address in broker.local_addrs() {
             tracing::info!(%address, version = build::VERSION, "the broker is listening");
         }
@@ -87,7 +89,6 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
         ("plugin.security.issuer.names", !config.security_issuer_names.is_empty()),
         ("plugin.choria.network.client_signer_cert", !config.choria_network_client_signer_cert.is_empty()),
         ("plugin.choria.network.server_signer_cert", !config.choria_network_server_signer_cert.is_empty()),
-        ("plugin.choria.stats_port", config.choria_stats_port != 0),
     ];
     match unsupported.iter().find(|(_, set)| *set) {
         Some((key, _)) => bail!("{key} is set, which this version of the broker does not support; remove it"),
@@ -130,6 +131,30 @@ fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware
         started => started,
     };
     Ok(started?)
+}
+
+/// Monitoring pages where a port for them is configured; 0 is off.
+fn monitoring(
+    globals: &Globals,
+    config: &Config,
+    provider: &Arc<Provider>,
+    broker: &Middleware,
+) -> anyhow::Result<Option<Monitoring>> {
+    if config.choria_stats_port == 0 {
+        return Ok(None);
+    }
+    let port = u16::try_from(config.choria_stats_port)
+        .with_context(|| format!("plugin.choria.stats_port {} is no port", config.choria_stats_port))?;
+    let address: IpAddr = config.choria_stats_address.parse().with_context(|| {
+        format!("plugin.choria.stats_address '{}' is no address", config.choria_stats_address)
+    })?;
+    let provider = provider.clone();
+    let about = About {
+        identity: config.identity.clone(),
+        config_file: globals.config.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
+        certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),
+    };
+    Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
 }
 
 fn limits(config: &Config) -> Limits {

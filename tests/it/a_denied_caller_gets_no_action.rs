@@ -95,6 +95,8 @@ fn policies_decide_by_agent_action_and_fact() {
 fn an_authorizer_nobody_knows_allows_nothing() {
     let network = Network::start();
     let nodes = network.nodes([node("n1").lines("rpcauthprovider = rego_policy\n")]);
-    nodes[0].log().says(&["warning", "rpcauthprovider rego_policy is not supported: every request is denied"]);
+    nodes[0]
+        .log()
+        .says(&["warning", "rpcauthprovider rego_policy is not supported: every request is denied"]);
     network.alice().run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
 }

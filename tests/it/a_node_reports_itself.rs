@@ -134,7 +134,9 @@ fn find(value: &Value, key: &str) -> Option<Value> {
         Value::Object(members) if members.contains_key(key) => Some(value.clone()),
         Value::Object(members) => members.values().find_map(|v| find(v, key)),
         Value::Array(items) => items.iter().find_map(|v| find(v, key)),
-        Value::String(text) => serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object()).and_then(|v| find(&v, key)),
+        Value::String(text) => {
+            serde_json::from_str::<Value>(text).ok().filter(|v| v.is_object()).and_then(|v| find(&v, key))
+        }
         _ => None,
     }
 }

@@ -129,7 +129,9 @@ async fn a_node_judges_every_signature_itself() {
     // Somebody else's name under a good signature.
     let request = wire::request("choria=root.mcollective", "rpcutil", "ping", json!({}));
     alice.publish("mcollective.node.n1.example.net", alice.signed(&request, &subject)).await;
-    nodes[0].log().says(&["choria=root.mcollective is not a name of the certificate, which names alice.mcollective"]);
+    nodes[0]
+        .log()
+        .says(&["choria=root.mcollective is not a name of the certificate, which names alice.mcollective"]);
     // A good certificate, another text.
     let mut secure = alice.signer.sign(&alice.request("rpcutil", "ping", json!({}))).expect("a signature");
     secure.message = secure.message.replace("\"ttl\":60", "\"ttl\":61");

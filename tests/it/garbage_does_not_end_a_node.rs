@@ -61,8 +61,11 @@ async fn the_node_stays_up_counts_and_answers() {
         with(&|m| m["protocol"] = json!(7)),
         wire::transport(&curve, &reply_to).into_bytes(),
         wire::transport(&secure("", b""), &reply_to).into_bytes(),
-        wire::transport(&secure("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"x"), &reply_to)
-            .into_bytes(),
+        wire::transport(
+            &secure("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"x"),
+            &reply_to,
+        )
+        .into_bytes(),
         b"{".repeat(100_000),
         [b"{\"a\":".repeat(50_000), b"1".to_vec(), b"}".repeat(50_000)].concat(),
         b"[".repeat(1024 * 1024),
@@ -110,14 +113,21 @@ async fn nonsense_in_good_hands_is_answered_with_a_reason() {
         alice.publish("mcollective.node.n1.example.net", alice.signed(&request, &reply_to)).await;
         wire::reply(&wire::next(&mut replies).await.payload).1
     };
-    let deep = format!("{{\"agent\":\"rpcutil\",\"action\":\"ping\",\"data\":{}{}}}", "[".repeat(9000), "]".repeat(9000));
+    let deep = format!(
+        "{{\"agent\":\"rpcutil\",\"action\":\"ping\",\"data\":{}{}}}",
+        "[".repeat(9000),
+        "]".repeat(9000)
+    );
     for message in ["{", "[]", "null", "{\"agent\":7}", &deep] {
         let body = ask("rpcutil", message).await;
         assert_eq!(body.statuscode.code(), 4, "{message:.40}: {body:?}");
         assert!(body.statusmsg.contains("Could not process request"), "{body:?}");
     }
     let unknown = ask("rpcutil", r#"{"agent":"rpcutil","action":"explode","data":{}}"#).await;
-    assert_eq!((unknown.statuscode.code(), &*unknown.statusmsg), (2, "Unknown action explode for agent rpcutil"));
+    assert_eq!(
+        (unknown.statuscode.code(), &*unknown.statusmsg),
+        (2, "Unknown action explode for agent rpcutil")
+    );
     let missing = ask("rpcutil", r#"{"agent":"rpcutil","action":"get_fact","data":{}}"#).await;
     assert_eq!(missing.statuscode.code(), 4, "{missing:?}");
     assert!(missing.statusmsg.starts_with("Validation failed: "), "{missing:?}");

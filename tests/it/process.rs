@@ -222,7 +222,8 @@ impl Daemon {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.output.lines.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(line) = lines.0.iter().skip(mark).find(|l| texts.iter().all(|text| l.contains(text))) {
+            if let Some(line) = lines.0.iter().skip(mark).find(|l| texts.iter().all(|text| l.contains(text)))
+            {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());

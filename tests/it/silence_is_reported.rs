@@ -10,8 +10,17 @@ fn missing_nodes_are_named() {
     let network = Network::start();
     let _nodes = network.nodes([node("n1")]);
     let alice = network.alice();
-    let words =
-        ["rpc", "rpcutil", "ping", "-I", "n1.example.net", "-I", "gone1.example.net", "-I", "gone2.example.net"];
+    let words = [
+        "rpc",
+        "rpcutil",
+        "ping",
+        "-I",
+        "n1.example.net",
+        "-I",
+        "gone1.example.net",
+        "-I",
+        "gone2.example.net",
+    ];
     let ran = alice.run(&words).code(4);
     let ran = ran.says(&["Finished processing 1 / 3 hosts", "No Responses from: 2"]);
     ran.says(&["gone1.example.net", "gone2.example.net"]);

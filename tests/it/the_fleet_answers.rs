@@ -15,9 +15,7 @@ const ALL: [&str; 4] = ["db1.example.net", "db2.example.net", "web1.example.net"
 /// Two web servers and two databases in two countries.
 fn fleet() -> Fleet {
     let network = Network::start();
-    let facts = |country: &str, cpus: i64| {
-        json!({"country": country, "cpus": cpus, "os": {"name": "Debian", "release": {"major": 12}}})
-    };
+    let facts = |country: &str, cpus: i64| json!({"country": country, "cpus": cpus, "os": {"name": "Debian", "release": {"major": 12}}});
     let secret = "plugin.choria.network.system.password = hush\nplugin.demo.password = hush\n";
     let nodes = network.nodes([
         node("web1").facts(facts("mt", 2)).classes(&["apache", "role::web"]).lines(secret),
@@ -128,9 +126,8 @@ fn the_standard_agents_answer() {
 #[test]
 fn answers_come_in_the_form_asked_for() {
     let Fleet { alice, network, .. } = &fleet();
-    let fact = |flags: &[&str]| {
-        alice.run(&[&["rpc", "rpcutil", "get_fact", "fact=country"], flags].concat()).fine()
-    };
+    let fact =
+        |flags: &[&str]| alice.run(&[&["rpc", "rpcutil", "get_fact", "fact=country"], flags].concat()).fine();
 
     let document = fact(&["--json"]).json();
     assert_eq!((&document["agent"], &document["action"]), (&json!("rpcutil"), &json!("get_fact")));
@@ -155,11 +152,17 @@ fn answers_come_in_the_form_asked_for() {
     let senders = fact(&["--senders", "--json"]).json();
     assert_eq!(senders.as_array().map(Vec::len), Some(4));
 
-    fact(&["-v"]).says(&["---- request stats ----", "Nodes: 4 / 4", "Pass / Fail: 4 / 0", "\"value\": \"de\""]);
+    fact(&["-v"]).says(&[
+        "---- request stats ----",
+        "Nodes: 4 / 4",
+        "Pass / Fail: 4 / 0",
+        "\"value\": \"de\"",
+    ]);
     fact(&[]).says(&["Summary of Value:", "Fact: country", "Value: mt"]);
 
     let sorted = fact(&["--sort"]);
-    let order: Vec<&str> = sorted.stdout.lines().filter(|l| l.contains(".example.net")).map(str::trim).collect();
+    let order: Vec<&str> =
+        sorted.stdout.lines().filter(|l| l.contains(".example.net")).map(str::trim).collect();
     assert_eq!(order, ALL);
     let sorted = fact(&["--sort", "--json"]).json();
     let order = sorted["replies"].as_array().expect("replies").iter().map(|r| r["sender"].as_str());
@@ -242,14 +245,22 @@ fn nodes_come_from_lists() {
     assert_eq!(find(&["-C", "mysql"]), [db1]);
     assert_eq!(find(&["-I", "group:web"]), [web1]);
     assert_eq!(find(&["-S", "fact('country') == 'mt' && with('apache')"]), [web1]);
-    assert_eq!(senders(&["--dm", "inventory", "--do", &file, "-F", "country=mt"]).fine().sorted(), [db1, web1]);
+    assert_eq!(
+        senders(&["--dm", "inventory", "--do", &file, "-F", "country=mt"]).fine().sorted(),
+        [db1, web1]
+    );
 }
 
 #[test]
 fn facts_and_inventory_report() {
     let Fleet { alice, .. } = &fleet();
     let report = alice.run(&["facts", "country"]).fine();
-    report.says(&["Report for fact: country", "mt found 2 times", "de found 2 times", "Finished processing 4 / 4"]);
+    report.says(&[
+        "Report for fact: country",
+        "mt found 2 times",
+        "de found 2 times",
+        "Finished processing 4 / 4",
+    ]);
     let document = alice.run(&["facts", "os.release.major", "--json"]).fine().json();
     assert_eq!(document["12"]["count"], 4);
     let missing = alice.run(&["facts", "nosuch", "-C", "apache"]).fine();

@@ -22,6 +22,8 @@ const CACHED_TARGETS: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Router {
     accounts: [Subscriptions; Account::ALL.len()],
+    /// Subscriptions ever made.
+    made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +45,7 @@ impl Router {
         let subscriptions = self.of(account);
         let mut index = subscriptions.index.write().unwrap_or_else(PoisonError::into_inner);
         let key = index.insert(pattern, queue, target);
+        self.made.fetch_add(1, Ordering::Relaxed);
         subscriptions.generation.fetch_add(1, Ordering::SeqCst);
         key
     }
@@ -63,6 +66,11 @@ impl Router {
             .iter()
             .map(|account| account.index.read().unwrap_or_else(PoisonError::into_inner).len())
             .sum()
+    }
+
+    /// Subscriptions ever made.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     fn of(&self, account: Account) -> &Subscriptions {

@@ -24,6 +24,7 @@ use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, ran
 use super::stats::ConnectionInfo;
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
+use super::view::Chains;
 use super::wire::ReadScratch;
 
 /// Token of the waker; links have their place in the slab.
@@ -208,6 +209,9 @@ impl Shard {
                 // whoever asked may have gone
                 let _ = sender.send(report(&self.links, self.now, limit));
             }
+            Handover::Certificates(sender, cids) => {
+                let _ = sender.send(certificates(&self.links, &cids));
+            }
             Handover::LameDuck(duration) => self.lame_duck(duration),
             Handover::Stop => self.stop = true,
         }
@@ -300,6 +304,15 @@ impl Shard {
         self.bury();
         self.publish_counters();
     }
+}
+
+/// The chains of some links, `cids` in ascending order.
+fn certificates(links: &Slab<Link>, cids: &[u64]) -> Chains {
+    links
+        .iter()
+        .filter(|(_, link)| cids.binary_search(&link.cid).is_ok())
+        .filter_map(|(_, link)| Some((link.cid, link.tls.as_ref()?.peer_certificates()?.to_vec())))
+        .collect()
 }
 
 /// What is known about the oldest links.
