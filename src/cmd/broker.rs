@@ -47,6 +47,9 @@ struct Run {
     /// write the process id to this file
     #[argh(option, arg_name = "file")]
     pid: Option<String>,
+    /// also listen on this port of 127.0.0.1 in clear text, and let everybody in there without restriction: for tests
+    #[argh(option, arg_name = "port")]
+    plaintext_loopback: Option<u16>,
 }
 
 impl Broker {
@@ -55,16 +58,19 @@ impl Broker {
         let config = context::daemon_config(globals, Role::Broker, "broker run")?;
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
-        let broker = start(&config, &provider)?;
+        let broker = start(&config, &provider, run.plaintext_loopback)?;
         let _monitoring = monitoring(globals, &config, &provider, &broker)?;
         for address in broker.local_addrs() {
             tracing::info!(%address, version = build::VERSION, "the broker is listening");
+        }
+        if let Some(address) = run.plaintext_loopback.and(broker.local_addrs().last()) {
+            tracing::warn!(%address, "clear text listener: every process of this machine may say and hear everything");
         }
         context::write_pid(run.pid.as_deref())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         // The broker has threads of its own; this one only waits for signals.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(until_stopped(broker, &config, &provider))?;
+        runtime.block_on(until_stopped(broker, &config, &provider, run.plaintext_loopback.is_some()))?;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -96,7 +102,7 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware> {
+fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> anyhow::Result<Middleware> {
     let address: IpAddr = config.choria_network_listen_address.parse().with_context(|| {
         format!(
             "plugin.choria.network.listen_address '{}' is no address",
@@ -107,10 +113,12 @@ fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware
         format!("plugin.choria.network.client_port {} is no port", config.choria_network_client_port)
     })?;
     let options = |address: IpAddr| -> anyhow::Result<Options> {
+        let mut listeners = vec![Listener::tls(SocketAddr::new(address, port))];
+        listeners.extend(plaintext.map(|port| Listener::plaintext((Ipv4Addr::LOCALHOST, port).into())));
         Ok(Options {
-            listeners: vec![Listener::tls(SocketAddr::new(address, port))],
+            listeners,
             tls: Some(provider.server_tls()?),
-            authenticator: authenticator(config),
+            authenticator: authenticator(config, plaintext.is_some()),
             limits: limits(config),
             server_name: config.identity.clone(),
             cluster_name: config.choria_network_gateway_name.clone(),
@@ -168,7 +176,7 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Who may connect and what it may say, as configured (design decision 14).
-fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
+fn authenticator(config: &Config, allow_plaintext: bool) -> Arc<dyn Authenticator> {
     let names = |entries: &[String]| {
         let list = NameList::new(entries);
         list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -205,7 +213,7 @@ fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
         deny_servers: config.choria_network_deny_server_connections,
         provisioning_password: secret(&config.choria_network_provisioning_client_password),
         system: system.map(|password| SystemUser { user: user.clone(), password }),
-        allow_plaintext: false,
+        allow_plaintext,
     }))
 }
 
@@ -215,6 +223,7 @@ async fn until_stopped(
     mut broker: Middleware,
     config: &Config,
     provider: &Arc<Provider>,
+    plaintext: bool,
 ) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -234,7 +243,7 @@ async fn until_stopped(
                 log::reopen();
                 match provider.reload().and_then(|()| provider.server_tls()) {
                     Ok(tls) => {
-                        broker.reload(Some(tls), authenticator(config), limits(config));
+                        broker.reload(Some(tls), authenticator(config, plaintext), limits(config));
                         tracing::info!("read keys, CA and revocation lists again");
                     }
                     Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),

@@ -26,6 +26,7 @@ mod options;
 mod outbound;
 mod output;
 mod publish;
+mod replies;
 mod router;
 mod session;
 mod shard;

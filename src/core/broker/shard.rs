@@ -231,7 +231,7 @@ impl Shard {
         entry.insert(link);
         let key = key as u32;
         if let Some(counters) = self.counters() {
-            counters.accounts[account.index()].fetch_add(1, Ordering::Relaxed);
+            counters.accounts[account].fetch_add(1, Ordering::Relaxed);
         }
         self.set_first_ping(key, cid);
         if !unsent.is_empty() {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
+use super::account::PerAccount;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
 use super::link::NewLink;
@@ -86,7 +87,7 @@ pub struct ShardCounters {
     /// Links now.
     pub links: AtomicUsize,
     /// Links of each account now.
-    pub accounts: [AtomicUsize; Account::ALL.len()],
+    pub accounts: PerAccount<AtomicUsize>,
     /// Messages from clients.
     pub in_msgs: AtomicU64,
     /// Their payload bytes.

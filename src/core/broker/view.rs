@@ -82,13 +82,13 @@ impl View {
             slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
             stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
             refusals: shared.refusals(),
-            accounts: Account::ALL
-                .iter()
+            accounts: Account::all()
+                .into_iter()
                 .map(|account| {
                     let links = shared
                         .shards
                         .iter()
-                        .map(|shard| shard.accounts[account.index()].load(Ordering::Relaxed))
+                        .map(|shard| shard.accounts[account].load(Ordering::Relaxed))
                         .sum();
                     (account.name(), links)
                 })
