@@ -8,7 +8,7 @@ for tool in cc make git; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "choria: Rust is missing, install it with: curl https://sh.rustup.rs -sSf | sh" >&2
+    echo "choria: Rust is missing, install it with rustup" >&2
     exit 1
 fi
 if [ -n "$missing" ]; then
