@@ -10,6 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::admission::{
     Authenticator, ByName, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
 };
+use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -46,6 +47,9 @@ struct Run {
     /// write the process id to this file
     #[argh(option, arg_name = "file")]
     pid: Option<String>,
+    /// also listen on this port of 127.0.0.1 in clear text, and let everybody in there without restriction: for tests
+    #[argh(option, arg_name = "port")]
+    plaintext_loopback: Option<u16>,
 }
 
 impl Broker {
@@ -54,15 +58,19 @@ impl Broker {
         let config = context::daemon_config(globals, Role::Broker, "broker run")?;
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
-        let broker = start(&config, &provider)?;
+        let broker = start(&config, &provider, run.plaintext_loopback)?;
+        let _monitoring = monitoring(globals, &config, &provider, &broker)?;
         for address in broker.local_addrs() {
             tracing::info!(%address, version = build::VERSION, "the broker is listening");
+        }
+        if let Some(address) = run.plaintext_loopback.and(broker.local_addrs().last()) {
+            tracing::warn!(%address, "clear text listener: every process of this machine may say and hear everything");
         }
         context::write_pid(run.pid.as_deref())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         // The broker has threads of its own; this one only waits for signals.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(until_stopped(broker, &config, &provider))?;
+        runtime.block_on(until_stopped(broker, &config, &provider, run.plaintext_loopback.is_some()))?;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -87,7 +95,6 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
         ("plugin.security.issuer.names", !config.security_issuer_names.is_empty()),
         ("plugin.choria.network.client_signer_cert", !config.choria_network_client_signer_cert.is_empty()),
         ("plugin.choria.network.server_signer_cert", !config.choria_network_server_signer_cert.is_empty()),
-        ("plugin.choria.stats_port", config.choria_stats_port != 0),
     ];
     match unsupported.iter().find(|(_, set)| *set) {
         Some((key, _)) => bail!("{key} is set, which this version of the broker does not support; remove it"),
@@ -95,7 +102,7 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
     }
 }
 
-fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware> {
+fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> anyhow::Result<Middleware> {
     let address: IpAddr = config.choria_network_listen_address.parse().with_context(|| {
         format!(
             "plugin.choria.network.listen_address '{}' is no address",
@@ -106,10 +113,12 @@ fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware
         format!("plugin.choria.network.client_port {} is no port", config.choria_network_client_port)
     })?;
     let options = |address: IpAddr| -> anyhow::Result<Options> {
+        let mut listeners = vec![Listener::tls(SocketAddr::new(address, port))];
+        listeners.extend(plaintext.map(|port| Listener::plaintext((Ipv4Addr::LOCALHOST, port).into())));
         Ok(Options {
-            listeners: vec![Listener::tls(SocketAddr::new(address, port))],
+            listeners,
             tls: Some(provider.server_tls()?),
-            authenticator: authenticator(config),
+            authenticator: authenticator(config, plaintext.is_some()),
             limits: limits(config),
             server_name: config.identity.clone(),
             cluster_name: config.choria_network_gateway_name.clone(),
@@ -132,6 +141,30 @@ fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Middleware
     Ok(started?)
 }
 
+/// Monitoring pages where a port for them is configured; 0 is off.
+fn monitoring(
+    globals: &Globals,
+    config: &Config,
+    provider: &Arc<Provider>,
+    broker: &Middleware,
+) -> anyhow::Result<Option<Monitoring>> {
+    if config.choria_stats_port == 0 {
+        return Ok(None);
+    }
+    let port = u16::try_from(config.choria_stats_port)
+        .with_context(|| format!("plugin.choria.stats_port {} is no port", config.choria_stats_port))?;
+    let address: IpAddr = config.choria_stats_address.parse().with_context(|| {
+        format!("plugin.choria.stats_address '{}' is no address", config.choria_stats_address)
+    })?;
+    let provider = provider.clone();
+    let about = About {
+        identity: config.identity.clone(),
+        config_file: globals.config.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
+        certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),
+    };
+    Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
+}
+
 fn limits(config: &Config) -> Limits {
     Limits {
         max_connections: build::MAX_BROKER_CLIENTS,
@@ -143,7 +176,7 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Who may connect and what it may say, as configured (design decision 14).
-fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
+fn authenticator(config: &Config, allow_plaintext: bool) -> Arc<dyn Authenticator> {
     let names = |entries: &[String]| {
         let list = NameList::new(entries);
         list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -180,16 +213,17 @@ fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
         deny_servers: config.choria_network_deny_server_connections,
         provisioning_password: secret(&config.choria_network_provisioning_client_password),
         system: system.map(|password| SystemUser { user: user.clone(), password }),
-        allow_plaintext: false,
+        allow_plaintext,
     }))
 }
 
 /// SIGHUP reads keys, CA and revocation lists again; the first SIGTERM or
 /// SIGINT closes connections gently, the second at once.
 async fn until_stopped(
-    mut broker: Middleware,
+    broker: Middleware,
     config: &Config,
     provider: &Arc<Provider>,
+    plaintext: bool,
 ) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
@@ -208,7 +242,7 @@ async fn until_stopped(
                 log::reopen();
                 match provider.reload().and_then(|()| provider.server_tls()) {
                     Ok(tls) => {
-                        broker.reload(Some(tls), authenticator(config), limits(config));
+                        broker.reload(Some(tls), authenticator(config, plaintext), limits(config));
                         tracing::info!("read keys, CA and revocation lists again");
                     }
                     Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),

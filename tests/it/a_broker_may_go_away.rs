@@ -77,6 +77,34 @@ fn comings_and_goings_are_events() {
     network.answered_by(&["n2.example.net"]);
 }
 
+#[test]
+fn a_dead_broker_in_the_list_is_passed_over() {
+    let network = Network::start();
+    let hosts = format!("plugin.choria.middleware_hosts = 127.0.0.1:1, {}\n", network.address());
+    let nodes = network.nodes([node("n1").lines(&hosts)]);
+    let alice = network.caller_with("alice.mcollective", &hosts);
+    // Which comes first is chance: often enough it is the dead one.
+    for _ in 0..5 {
+        alice.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(0).says(&["1 / 1"]);
+    }
+    drop(nodes);
+}
+
+#[test]
+fn a_request_outlives_its_broker() {
+    let mut network = Network::start();
+    let _nodes = network.nodes([node("n1")]);
+    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 4\n");
+    let mut request =
+        alice.start(&["rpc", "rpcutil", "ping", "-I", "n1.example.net", "-I", "gone.example.net"]);
+    request.says(&["n1.example.net"]);
+    network.kill_broker();
+    let ended = request.ended();
+    assert_eq!(ended.code(), Some(4), "{:?}", request.lines());
+    request.says(&["Finished processing 1 / 2 hosts"]);
+    request.says(&["gone.example.net"]);
+}
+
 /// An agent that is done when the test says so.
 struct Slow {
     ddl: AgentDdl,

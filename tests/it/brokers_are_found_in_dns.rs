@@ -92,7 +92,7 @@ async fn a_session_follows_a_zone_that_changes() {
     let resolver = SrvResolver::with_server(dns.address).expect("a resolver");
     let names = ["_nosuch._tcp.example.net", NAME].map(str::to_owned).to_vec();
     let mut options = SessionOptions::new("alice", ServerList::srv(resolver, names), "mcollective.reply");
-    options.tls = Some(Arc::new(move || tls.clone()));
+    options.tls = Some(tls);
     options.connect_timeout = PATIENCE;
     options.give_up_after = Some(PATIENCE);
     let session = Session::connect(options).await.expect("a broker");

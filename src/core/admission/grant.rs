@@ -1,46 +1,11 @@
 //! What a connection gets: an account, a name, and what it may publish and subscribe.
 
-use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::account::Account;
 use super::facts::ConnectionFacts;
 use crate::core::nats::subject;
-
-/// The isolated subject spaces of a Choria broker (spec 04 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Account {
-    /// Fleet, clients, events.
-    Choria,
-    /// Unprovisioned servers and provisioners.
-    Provisioning,
-    /// `$SYS` traffic.
-    System,
-}
-
-impl Account {
-    /// All accounts, in the order of [`index`](Account::index).
-    pub const ALL: [Account; 3] = [Account::Choria, Account::Provisioning, Account::System];
-
-    /// Name on the wire and in reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Choria => "choria",
-            Self::Provisioning => "provisioning",
-            Self::System => "system",
-        }
-    }
-
-    /// Place in tables that hold one value an account.
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl fmt::Display for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Subject patterns in one piece of memory: 50,000 links hold one each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,22 +84,40 @@ impl Permission {
     }
 
     /// Whether this pattern may be subscribed, with this queue if one is used.
+    ///
+    /// An entry with a queue allows that queue on its subjects, and there no
+    /// other; denied, it denies that queue. Entries without one are about all.
     pub fn may_subscribe(&self, pattern: &[u8], queue: Option<&[u8]>) -> bool {
+        let about = |entry: &str| match entry.split_once(' ') {
+            None => subject::covers(entry, pattern).then_some(None),
+            Some((entry, named)) => subject::covers(entry, pattern)
+                .then(|| queue.map(|queue| subject::matches(named.trim(), queue))),
+        };
         let allowed = self.allow.as_ref().is_none_or(|allow| {
-            allow.iter().any(|entry| match (entry.split_once(' '), queue) {
-                (None, _) => subject::covers(entry, pattern),
-                (Some((entry, wanted)), Some(queue)) => {
-                    subject::covers(entry, pattern) && subject::matches(wanted.trim(), queue)
+            let (mut plain, mut named) = (false, None);
+            for entry in allow.iter() {
+                match about(entry) {
+                    // for a subscription without a queue, entries with one say nothing
+                    Some(None) => plain |= !entry.contains(' '),
+                    Some(Some(is_it)) => named = Some(named.unwrap_or(false) || is_it),
+                    None => {}
                 }
-                (Some(_), None) => false,
-            })
+            }
+            named.unwrap_or(plain)
         });
-        allowed && !self.deny.iter().any(|entry| subject::covers(entry, pattern))
+        let denied = || {
+            self.deny.iter().any(|entry| match about(entry) {
+                Some(None) => !entry.contains(' '),
+                Some(Some(is_it)) => is_it,
+                None => false,
+            })
+        };
+        allowed && !denied()
     }
 
     /// Whether an allowed subscription still needs its messages filtered one by one.
     pub fn must_filter(&self, pattern: &[u8]) -> bool {
-        self.deny.iter().any(|entry| subject::overlaps(entry, pattern))
+        self.deny.iter().any(|entry| !entry.contains(' ') && subject::overlaps(entry, pattern))
     }
 
     /// Whether the deny list names this literal subject.
@@ -150,8 +133,23 @@ pub struct GrantLimits {
     pub max_subscriptions: Option<usize>,
 }
 
+/// Permission to publish where requests that were delivered want their answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Responses {
+    /// Answers to one request; 1 by default, any number when absent.
+    pub max: Option<u32>,
+    /// How long after the request; 2 minutes by default.
+    pub expires: Duration,
+}
+
+impl Default for Responses {
+    fn default() -> Self {
+        Self { max: Some(1), expires: Duration::from_secs(120) }
+    }
+}
+
 /// The answer to an accepted connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// Where its subjects live.
     pub account: Account,
@@ -161,6 +159,8 @@ pub struct Grant {
     pub publish: Arc<Permission>,
     /// What it may subscribe.
     pub subscribe: Arc<Permission>,
+    /// Where it may publish beside that: answers to what it was asked.
+    pub responses: Option<Responses>,
     /// Its limits.
     pub limits: GrantLimits,
 }
@@ -173,6 +173,7 @@ impl Grant {
             user: user.into(),
             publish: Arc::new(Permission::unrestricted()),
             subscribe: Arc::new(Permission::unrestricted()),
+            responses: None,
             limits: GrantLimits::default(),
         }
     }
@@ -193,6 +194,8 @@ pub enum RefusalKind {
     NotConfigured,
     /// A token that is not accepted.
     Token,
+    /// An unknown key, or a signature that is not its.
+    Signature,
     /// Asked for something no connection gets.
     Request,
 }
@@ -262,6 +265,14 @@ mod tests {
         assert!(permission.may_subscribe(b"a.b", Some(b"q1")));
         assert!(!permission.may_subscribe(b"a.b", Some(b"q2")));
         assert!(!permission.may_subscribe(b"a.b", None));
+        let both = Permission::only(["a.>", "a.> q1"]);
+        assert!(both.may_subscribe(b"a.b", None) && both.may_subscribe(b"a.b", Some(b"q1")));
+        assert!(!both.may_subscribe(b"a.b", Some(b"q2")));
+        let denied = Permission { allow: None, deny: SubjectList::new(["a.> q1", "b"]) };
+        assert!(denied.may_subscribe(b"a.b", None) && denied.may_subscribe(b"a.b", Some(b"q2")));
+        assert!(!denied.may_subscribe(b"a.b", Some(b"q1")));
+        assert!(!denied.may_subscribe(b"b", None) && !denied.may_subscribe(b"b", Some(b"q2")));
+        assert!(!denied.must_filter(b"a.b") && denied.must_filter(b">"));
     }
 
     #[test]

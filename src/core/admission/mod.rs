@@ -4,19 +4,26 @@
 //! auth callout service of a stock nats-server, so that the permission tables
 //! exist once. [`facts`] is what is known about a connection, [`grant`] what
 //! it gets, [`permissions`] the tables, [`x509`] the rules for networks whose
-//! members hold certificates.
+//! members hold certificates, [`static_users`] the rules for embedders who list
+//! their users beforehand.
 
+pub mod account;
 pub mod certificate;
 pub mod facts;
 pub mod grant;
 pub mod hosts;
 pub mod permissions;
+pub mod static_users;
 pub mod x509;
 
+pub use account::{Account, AccountError};
 pub use certificate::PeerCertificate;
 pub use facts::{ConnectionFacts, LinkKind, Transport};
-pub use grant::{Account, Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, SubjectList};
+pub use grant::{
+    Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses, SubjectList,
+};
 pub use hosts::HostList;
+pub use static_users::{Credential, StaticUser, StaticUsers, UsersError};
 pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::facts::{ConnectionFacts, LinkKind, Transport};
-use super::grant::{Account, Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind};
+use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind};
 use super::hosts::HostList;
 use super::permissions::{self, Server};
 use crate::core::nats::connect::Secret;
@@ -171,6 +172,7 @@ impl X509Authenticator {
             user: user.to_owned(),
             publish: publish.clone(),
             subscribe: subscribe.clone(),
+            responses: None,
             limits: GrantLimits::default(),
         }
     }

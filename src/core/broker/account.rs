@@ -1,7 +1,41 @@
-//! What crosses from one account into another (spec 04 §2, §6.17).
+//! Tables by account, and what crosses from one into another (spec 04 §2, §6.17).
+
+use std::ops::{Index, IndexMut};
 
 use crate::core::admission::Account;
 use crate::core::nats::subject;
+
+/// One value for each account there may be.
+#[derive(Debug)]
+pub struct PerAccount<T>(Box<[T]>);
+
+impl<T: Default> Default for PerAccount<T> {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(T::default).take(Account::MOST).collect())
+    }
+}
+
+impl<T> Index<Account> for PerAccount<T> {
+    type Output = T;
+
+    fn index(&self, account: Account) -> &T {
+        // an account's index is below MOST, whoever made it
+        &self.0[account.index()]
+    }
+}
+
+impl<T> IndexMut<Account> for PerAccount<T> {
+    fn index_mut(&mut self, account: Account) -> &mut T {
+        &mut self.0[account.index()]
+    }
+}
+
+impl<T> PerAccount<T> {
+    /// All values.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
 
 /// The account that also hears a message published in `account`, if any.
 ///

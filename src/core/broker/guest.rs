@@ -196,6 +196,7 @@ fn refusal_name(kind: RefusalKind) -> &'static str {
         RefusalKind::Password => "password",
         RefusalKind::NotConfigured => "not configured",
         RefusalKind::Token => "token",
+        RefusalKind::Signature => "signature",
         RefusalKind::Request => "account request",
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use super::outbound::Outbound;
+use super::replies::Replies;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
 use crate::core::admission::{Account, Grant, Permission};
@@ -110,6 +111,8 @@ pub struct Link {
     pub publish: Arc<Permission>,
     /// What it may subscribe.
     pub subscribe: Arc<Permission>,
+    /// Where it may answer beside that.
+    pub replies: Option<Box<Replies>>,
     /// Most subscriptions, if limited for this one.
     pub max_subscriptions: Option<usize>,
     /// How it wants to be treated.
@@ -167,6 +170,7 @@ impl Link {
             account: new.grant.account,
             publish: new.grant.publish,
             subscribe: new.grant.subscribe,
+            replies: new.grant.responses.map(|rule| Box::new(Replies::new(rule))),
             max_subscriptions: new.grant.limits.max_subscriptions,
             manners: Manners::from(&options),
             input: Vec::new(),

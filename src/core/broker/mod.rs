@@ -9,7 +9,8 @@
 //! one `shard`: a thread with an event loop that owns its `link`s. What a
 //! link says is read by `session`, routed by `publish` and sent by
 //! `output`. The `router` knows subscriptions and no sockets; what is for
-//! another shard is handed over in batches (`inbox`).
+//! another shard is handed over in batches (`inbox`). Whoever wants to look on
+//! does so through a [`View`]; [`monitoring`] shows one over HTTP.
 
 mod acceptor;
 mod account;
@@ -20,10 +21,12 @@ mod inbox;
 mod index;
 mod keepalive;
 mod link;
+pub mod monitoring;
 mod options;
 mod outbound;
 mod output;
 mod publish;
+mod replies;
 mod router;
 mod session;
 mod shard;
@@ -36,11 +39,13 @@ mod timer;
 mod tls;
 mod trie;
 mod user_info;
+mod view;
 mod wire;
 
 pub use options::{BrokerError, Limits, Listener, Options};
 pub use start::Broker;
 pub use stats::{ConnectionInfo, Stats};
+pub use view::{Chains, View};
 
 #[cfg(test)]
 mod tests;

@@ -185,7 +185,7 @@ impl Shard {
         let _ = self.poll.registry().deregister(&mut link.stream);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(counters) = self.counters() {
-            counters.accounts[link.account.index()].fetch_sub(1, Ordering::Relaxed);
+            counters.accounts[link.account].fetch_sub(1, Ordering::Relaxed);
             match why {
                 Close::SlowPending | Close::SlowWrite => {
                     counters.slow.fetch_add(1, Ordering::Relaxed);

@@ -37,7 +37,9 @@ impl Shard {
             return self.doom(key, Close::Protocol { reason, told: None });
         }
         let (account, manners) = (link.account, link.manners);
-        let may_publish = link.publish.is_unrestricted() || link.publish.may_publish(message.subject);
+        let may_publish = link.publish.is_unrestricted()
+            || link.publish.may_publish(message.subject)
+            || link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let routable = subject::valid_subject(message.subject);
         if manners.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
@@ -188,6 +190,9 @@ impl Shard {
         }
         if subscription.filtered && link.subscribe.denies(delivery.message.subject()) {
             return false;
+        }
+        if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.message.reply()) {
+            replies.expect(reply, self.now);
         }
         subscription.delivered = subscription.delivered.saturating_add(1);
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;

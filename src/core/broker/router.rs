@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 
+use super::account::PerAccount;
 use super::index::{Index, Matched, SubKey, Target};
 use crate::core::admission::Account;
 
@@ -21,7 +22,9 @@ const CACHED_TARGETS: usize = 256 * 1024;
 /// The subscriptions of all accounts.
 #[derive(Debug, Default)]
 pub struct Router {
-    accounts: [Subscriptions; Account::ALL.len()],
+    accounts: PerAccount<Subscriptions>,
+    /// Subscriptions ever made.
+    made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +46,7 @@ impl Router {
         let subscriptions = self.of(account);
         let mut index = subscriptions.index.write().unwrap_or_else(PoisonError::into_inner);
         let key = index.insert(pattern, queue, target);
+        self.made.fetch_add(1, Ordering::Relaxed);
         subscriptions.generation.fetch_add(1, Ordering::SeqCst);
         key
     }
@@ -65,8 +69,13 @@ impl Router {
             .sum()
     }
 
+    /// Subscriptions ever made.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
     fn of(&self, account: Account) -> &Subscriptions {
-        &self.accounts[account.index()]
+        &self.accounts[account]
     }
 
     fn generation(&self, account: Account) -> u64 {
@@ -86,7 +95,7 @@ impl Router {
 /// Answers of the router, kept by one shard.
 #[derive(Debug, Default)]
 pub struct MatchCache {
-    accounts: [Cached; Account::ALL.len()],
+    accounts: PerAccount<Cached>,
 }
 
 #[derive(Debug, Default)]
@@ -105,7 +114,7 @@ impl MatchCache {
     /// Everybody who wants a subject now.
     pub fn matches(&mut self, router: &Router, account: Account, subject: &[u8]) -> Arc<Matched> {
         let generation = router.generation(account);
-        let cached = &mut self.accounts[account.index()];
+        let cached = &mut self.accounts[account];
         if let Some(answer) = cached.answers.get(subject)
             && answer.generation == generation
         {
@@ -177,7 +186,7 @@ mod tests {
         for number in 0..3 * CACHED_SUBJECTS {
             cache.matches(&router, Account::Choria, format!("s.{number}").as_bytes());
         }
-        let cached = &cache.accounts[Account::Choria.index()];
+        let cached = &cache.accounts[Account::Choria];
         assert!(cached.answers.len() <= CACHED_SUBJECTS);
         assert_eq!(cached.targets, cached.answers.len() * 10);
     }

@@ -3,6 +3,7 @@
 use super::close::Close;
 use super::index::Target;
 use super::link::Manners;
+use super::replies::Replies;
 use super::shard::Shard;
 use super::subscriptions::NONE;
 use super::wire::Received;
@@ -265,14 +266,15 @@ impl Shard {
         let before = std::mem::replace(&mut link.account, grant.account);
         link.publish = grant.publish;
         link.subscribe = grant.subscribe;
+        link.replies = grant.responses.map(|rule| Box::new(Replies::new(rule)));
         link.max_subscriptions = grant.limits.max_subscriptions;
         link.manners = manners;
         link.about.user = grant.user.into();
         link.about.name = facts.options.name.into();
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
-            counters.accounts[before.index()].fetch_sub(1, Relaxed);
-            counters.accounts[grant.account.index()].fetch_add(1, Relaxed);
+            counters.accounts[before].fetch_sub(1, Relaxed);
+            counters.accounts[grant.account].fetch_add(1, Relaxed);
         }
         self.acknowledge(key);
     }

@@ -24,6 +24,7 @@ use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, ran
 use super::stats::ConnectionInfo;
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
+use super::view::Chains;
 use super::wire::ReadScratch;
 
 /// Token of the waker; links have their place in the slab.
@@ -211,6 +212,9 @@ impl Shard {
                 // whoever asked may have gone
                 let _ = sender.send(report(&self.links, self.now, limit));
             }
+            Handover::Certificates(sender, cids) => {
+                let _ = sender.send(certificates(&self.links, &cids));
+            }
             Handover::LameDuck(duration) => self.lame_duck(duration),
             Handover::Stop => self.stop = true,
         }
@@ -230,7 +234,7 @@ impl Shard {
         entry.insert(link);
         let key = key as u32;
         if let Some(counters) = self.counters() {
-            counters.accounts[account.index()].fetch_add(1, Ordering::Relaxed);
+            counters.accounts[account].fetch_add(1, Ordering::Relaxed);
         }
         self.set_first_ping(key, cid);
         if !unsent.is_empty() {
@@ -303,6 +307,15 @@ impl Shard {
         self.bury();
         self.publish_counters();
     }
+}
+
+/// The chains of some links, `cids` in ascending order.
+fn certificates(links: &Slab<Link>, cids: &[u64]) -> Chains {
+    links
+        .iter()
+        .filter(|(_, link)| cids.binary_search(&link.cid).is_ok())
+        .filter_map(|(_, link)| Some((link.cid, link.tls.as_ref()?.peer_certificates()?.to_vec())))
+        .collect()
 }
 
 /// What is known about the oldest links.

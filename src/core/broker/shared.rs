@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
+use super::account::PerAccount;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
 use super::link::NewLink;
@@ -13,6 +14,7 @@ use super::options::Limits;
 use super::outbound::Message;
 use super::router::Router;
 use super::stats::ConnectionInfo;
+use super::view::Chains;
 use crate::core::admission::{Account, Authenticator};
 use crate::core::nats::info::ServerInfo;
 
@@ -71,6 +73,8 @@ pub enum Handover {
     Reload,
     /// Somebody wants to know about connections.
     Report(mpsc::Sender<Vec<ConnectionInfo>>, usize),
+    /// Somebody wants the certificates of these connections, in ascending order.
+    Certificates(mpsc::Sender<Chains>, Arc<[u64]>),
     /// Tell clients to go, then close them spread over the time.
     LameDuck(Duration),
     /// Close everything and end.
@@ -83,7 +87,7 @@ pub struct ShardCounters {
     /// Links now.
     pub links: AtomicUsize,
     /// Links of each account now.
-    pub accounts: [AtomicUsize; Account::ALL.len()],
+    pub accounts: PerAccount<AtomicUsize>,
     /// Messages from clients.
     pub in_msgs: AtomicU64,
     /// Their payload bytes.
@@ -122,6 +126,8 @@ pub struct Shared {
     pub handshakes: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
+    /// Threads that have panicked.
+    pub threads_lost: AtomicUsize,
     settings: RwLock<Arc<Settings>>,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
@@ -140,6 +146,7 @@ impl Shared {
             handshaking: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            threads_lost: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,10 +17,8 @@ use super::options::{BrokerError, Limits, Options};
 use super::shard::{Shard, WAKER};
 use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
-use crate::core::admission::{Account, Authenticator};
-
-/// How long a report may take before it is given without the shards that are late.
-const REPORT: Duration = Duration::from_secs(2);
+use super::view::View;
+use crate::core::admission::Authenticator;
 
 /// A running broker. Dropping it stops it as [`shutdown`](Broker::shutdown) does.
 pub struct Broker {
@@ -107,6 +106,11 @@ impl Broker {
     }
 
     fn spawn(&self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+        let watched = Lost(self.shared.clone());
+        let run = move || {
+            let _watched = watched;
+            run();
+        };
         lock(&self.threads).push(std::thread::Builder::new().name(name).spawn(run)?);
         Ok(())
     }
@@ -130,61 +134,17 @@ impl Broker {
 
     /// Counters now.
     pub fn stats(&self) -> Stats {
-        let shared = &self.shared;
-        let sum = |counter: fn(&super::shared::ShardCounters) -> u64| shared.shards.iter().map(counter).sum();
-        Stats {
-            server_id: shared.identity.server_id.clone(),
-            uptime: shared.start.elapsed(),
-            connections: shared
-                .open
-                .load(Ordering::Relaxed)
-                .saturating_sub(shared.handshaking.load(Ordering::Relaxed)),
-            total_connections: shared.total(),
-            handshaking: shared.handshaking.load(Ordering::Relaxed),
-            handshakes: shared.handshakes.load(Ordering::Relaxed),
-            handshakes_failed: shared.handshakes_failed.load(Ordering::Relaxed),
-            subscriptions: shared.router.len(),
-            in_msgs: sum(|shard| shard.in_msgs.load(Ordering::Relaxed)),
-            in_bytes: sum(|shard| shard.in_bytes.load(Ordering::Relaxed)),
-            out_msgs: sum(|shard| shard.out_msgs.load(Ordering::Relaxed)),
-            out_bytes: sum(|shard| shard.out_bytes.load(Ordering::Relaxed)),
-            pending_bytes: shared.ledger(),
-            slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
-            stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
-            refusals: shared.refusals(),
-            accounts: Account::ALL
-                .iter()
-                .map(|account| {
-                    let links = shared
-                        .shards
-                        .iter()
-                        .map(|shard| shard.accounts[account.index()].load(Ordering::Relaxed))
-                        .sum();
-                    (account.name(), links)
-                })
-                .collect(),
-        }
+        self.view().stats()
     }
 
-    /// What is known about up to `limit` connections, by ascending number. Asks the shards, so it may
-    /// take as long as one turn of the busiest of them.
+    /// See [`View::connections`].
     pub fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
-        let (sender, receiver) = mpsc::channel();
-        for shard in self.shards.iter() {
-            shard.send_one(Handover::Report(sender.clone(), limit));
-        }
-        drop(sender);
-        let until = Instant::now() + REPORT;
-        let mut connections = Vec::new();
-        for _ in self.shards.iter() {
-            match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(part) => connections.extend(part),
-                Err(_) => break,
-            }
-        }
-        connections.sort_by_key(|connection| connection.cid);
-        connections.truncate(limit);
-        connections
+        self.view().connections(limit)
+    }
+
+    /// What others may look at while this broker runs, and after.
+    pub fn view(&self) -> View {
+        View::new(self.shared.clone(), self.shards.clone(), self.addresses.clone())
     }
 
     /// Replaces certificate, rules and limits for connections made from now on;
@@ -240,6 +200,17 @@ impl Broker {
             if thread.join().is_err() {
                 tracing::error!("a broker thread had panicked");
             }
+        }
+    }
+}
+
+/// Counts a thread that panics, for those who only have a [`View`].
+struct Lost(Arc<Shared>);
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.threads_lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Stats {
     pub handshakes_failed: u64,
     /// Subscriptions now.
     pub subscriptions: usize,
+    /// Subscriptions ever made.
+    pub subscriptions_made: u64,
     /// Messages received from clients.
     pub in_msgs: u64,
     /// Payload bytes received from clients.

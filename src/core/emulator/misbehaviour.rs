@@ -35,22 +35,34 @@ impl Manners {
     /// The manner of node `index` of `count`: misbehaving ones are spread
     /// evenly, and the same node misbehaves in every run.
     pub fn of(&self, index: usize, count: usize) -> Manner {
-        // A fixed stride that visits every place once spreads them out.
-        let place = (index.wrapping_mul(2_654_435_761) % count.max(1)) as f64 / count.max(1) as f64;
-        let mut bound = 0.0;
+        let place = index * stride(count) % count.max(1);
+        let mut bound = 0;
         for (share, manner) in [
             (self.slow, Manner::Slow),
             (self.silent, Manner::Silent),
             (self.denying, Manner::Denying),
             (self.flapping, Manner::Flapping),
         ] {
-            bound += share;
+            bound += (share * count as f64).round() as usize;
             if place < bound {
                 return manner;
             }
         }
         Manner::Good
     }
+}
+
+/// A step that visits every place of `count` once and lands far from the last
+/// one: near the golden section, and without a common divisor.
+fn stride(count: usize) -> usize {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let first = (count as f64 * 0.618) as usize;
+    (first.max(1)..).find(|step| gcd(*step, count.max(1)) == 1).unwrap_or(1)
 }
 
 const DELAY: Duration = Duration::from_secs(1);
@@ -87,8 +99,10 @@ mod tests {
         let manners = Manners { slow: 0.1, silent: 0.2, ..Manners::default() };
         let count = |manner| (0..1000).filter(|i| manners.of(*i, 1000) == manner).count();
         for (manner, expected) in [(Manner::Slow, 100), (Manner::Silent, 200), (Manner::Good, 700)] {
-            assert!(count(manner).abs_diff(expected) <= 10, "{manner:?}: {}", count(manner));
+            assert_eq!(count(manner), expected, "{manner:?}");
         }
+        let slow: Vec<usize> = (0..1000).filter(|i| manners.of(*i, 1000) == Manner::Slow).collect();
+        assert!(slow.windows(2).all(|w| w[1] - w[0] < 30), "spread over the fleet: {slow:?}");
         assert_eq!(Manners::default().of(3, 10), Manner::Good);
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Nothing here knows a socket, a clock or an account. [`subject`] is the
 //! algebra of names and patterns, [`codec`] turns bytes of a client into
-//! events, [`connect`] is the body of CONNECT, [`info`] the body of INFO, and
-//! [`frame`] the bytes a broker sends.
+//! events, [`connect`] is the body of CONNECT, [`info`] the body of INFO,
+//! [`nkey`] the keys that may sign its nonce, and [`frame`] the bytes a broker sends.
 
 pub mod codec;
 pub mod connect;
 pub mod frame;
 pub mod info;
+pub mod nkey;
 pub mod subject;

@@ -5,3 +5,4 @@ mod limits;
 mod over_tls;
 mod plain;
 mod protocol_vectors;
+mod users;

@@ -1,0 +1,322 @@
+//! Users known by configuration: names and passwords, tokens, nkeys.
+//!
+//! The second [`Authenticator`], for those who embed a broker without Choria's
+//! rules. It knows its users beforehand and asks nobody else.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::account::Account;
+use super::facts::ConnectionFacts;
+use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses};
+use crate::core::nats::connect::Secret;
+use crate::core::nats::nkey::UserKey;
+
+/// What proves who a user is.
+#[derive(Clone)]
+pub enum Credential {
+    /// Name and password.
+    Password {
+        /// Name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+    /// A token, which has no name.
+    Token(Secret),
+    /// A signature over the nonce of INFO.
+    Nkey(UserKey),
+    /// Nothing: whoever shows no credential. Where TLS demands certificates,
+    /// that is whoever holds one.
+    Anybody,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password { user, .. } => write!(f, "Password({user})"),
+            Self::Token(_) => f.write_str("Token"),
+            Self::Nkey(key) => write!(f, "Nkey({key})"),
+            Self::Anybody => f.write_str("Anybody"),
+        }
+    }
+}
+
+/// One user.
+#[derive(Debug, Clone)]
+pub struct StaticUser {
+    /// What it has to show.
+    pub credential: Credential,
+    /// Where its subjects live.
+    pub account: Account,
+    /// What it may publish.
+    pub publish: Permission,
+    /// What it may subscribe.
+    pub subscribe: Permission,
+    /// Whether it may answer requests it receives, wherever they want their answer.
+    pub responses: Option<Responses>,
+    /// Its limits.
+    pub limits: GrantLimits,
+}
+
+impl StaticUser {
+    /// A user who may do everything in an account.
+    pub fn new(credential: Credential, account: Account) -> Self {
+        Self {
+            credential,
+            account,
+            publish: Permission::unrestricted(),
+            subscribe: Permission::unrestricted(),
+            responses: None,
+            limits: GrantLimits::default(),
+        }
+    }
+}
+
+/// Why users cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsersError {
+    /// Two users with one name, key or token.
+    #[error("user number {0} has the same name, token or nkey as one before it")]
+    Twice(usize),
+    /// A name or token that says nothing.
+    #[error("user number {0} has an empty name, password or token")]
+    Empty(usize),
+}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct StaticUsers {
+    users: Vec<(Credential, Grant)>,
+    has_nkeys: bool,
+}
+
+impl StaticUsers {
+    /// Checks the users.
+    ///
+    /// # Errors
+    /// [`UsersError`] names the first user that cannot be told from another.
+    pub fn new(users: impl IntoIterator<Item = StaticUser>) -> Result<Self, UsersError> {
+        let mut known: Vec<(Credential, Grant)> = Vec::new();
+        for (number, user) in users.into_iter().enumerate() {
+            let empty = match &user.credential {
+                Credential::Password { user, password } => user.is_empty() || password.is_empty(),
+                Credential::Token(token) => token.is_empty(),
+                Credential::Nkey(_) | Credential::Anybody => false,
+            };
+            if empty {
+                return Err(UsersError::Empty(number + 1));
+            }
+            if known.iter().any(|(credential, _)| is_same(credential, &user.credential)) {
+                return Err(UsersError::Twice(number + 1));
+            }
+            let grant = grant(&user);
+            known.push((user.credential, grant));
+        }
+        let has_nkeys = known.iter().any(|(credential, _)| matches!(credential, Credential::Nkey(_)));
+        Ok(Self { users: known, has_nkeys })
+    }
+
+    /// Everybody who can connect may do everything in one account.
+    pub fn open(account: Account) -> Self {
+        let user = StaticUser::new(Credential::Anybody, account);
+        Self { users: vec![(Credential::Anybody, grant(&user))], has_nkeys: false }
+    }
+
+    fn by_nkey(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let refuse = |text: String| Err(Refusal::new(RefusalKind::Signature, text));
+        let wanted = match UserKey::parse(&facts.options.nkey) {
+            Ok(key) => key,
+            Err(error) => return refuse(error.to_string()),
+        };
+        let found = self.users.iter().find(|(c, _)| matches!(c, Credential::Nkey(key) if *key == wanted));
+        match found {
+            None => refuse(format!("nkey {wanted} belongs to no user")),
+            Some(_) if !wanted.verifies(&facts.nonce, facts.options.sig.expose()) => {
+                refuse(format!("the signature does not prove that the peer holds nkey {wanted}"))
+            }
+            Some((_, grant)) => Ok(grant.clone()),
+        }
+    }
+
+    fn by_token(&self, token: &Secret) -> Result<Grant, Refusal> {
+        // all are compared, so that the time does not tell which one came close
+        let mut found = None;
+        for (credential, grant) in &self.users {
+            if let Credential::Token(known) = credential
+                && known.matches(token)
+            {
+                found = Some(grant);
+            }
+        }
+        found.cloned().ok_or_else(|| Refusal::new(RefusalKind::Token, "the token belongs to no user"))
+    }
+
+    fn by_password(&self, name: &str, given: &Secret) -> Result<Grant, Refusal> {
+        let found = self.users.iter().find_map(|(credential, grant)| match credential {
+            Credential::Password { user, password } if user == name => Some((password, grant)),
+            _ => None,
+        });
+        match found {
+            Some((password, grant)) if password.matches(given) => Ok(grant.clone()),
+            Some(_) => Err(Refusal::new(RefusalKind::Password, format!("wrong password of user {name:?}"))),
+            None => Err(Refusal::new(RefusalKind::Password, format!("there is no user {name:?}"))),
+        }
+    }
+}
+
+impl Authenticator for StaticUsers {
+    fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        let options = &facts.options;
+        if options.wants_account {
+            return Err(Refusal::new(RefusalKind::Request, "the peer asked for an account by name"));
+        }
+        if !options.nkey.is_empty() {
+            return self.by_nkey(facts);
+        }
+        if !options.auth_token.is_empty() {
+            return self.by_token(&options.auth_token);
+        }
+        if !options.user.is_empty() {
+            return self.by_password(&options.user, &options.pass);
+        }
+        let anybody = self.users.iter().find(|(credential, _)| matches!(credential, Credential::Anybody));
+        anybody
+            .map(|(_, grant)| grant.clone())
+            .ok_or_else(|| Refusal::new(RefusalKind::Password, "the peer showed no credential"))
+    }
+
+    fn wants_nonce(&self) -> bool {
+        self.has_nkeys
+    }
+}
+
+fn grant(user: &StaticUser) -> Grant {
+    let name = match &user.credential {
+        Credential::Password { user, .. } => user.clone(),
+        Credential::Nkey(key) => key.to_string(),
+        Credential::Token(_) => "[REDACTED]".to_owned(),
+        Credential::Anybody => String::new(),
+    };
+    let publish = match (user.responses, user.publish.is_unrestricted()) {
+        // permission to answer would say nothing beside permission for everything
+        (Some(_), true) => Permission::nothing(),
+        _ => user.publish.clone(),
+    };
+    Grant {
+        account: user.account,
+        user: name,
+        publish: Arc::new(publish),
+        subscribe: Arc::new(user.subscribe.clone()),
+        responses: user.responses,
+        limits: user.limits,
+    }
+}
+
+fn is_same(one: &Credential, other: &Credential) -> bool {
+    match (one, other) {
+        (Credential::Password { user: one, .. }, Credential::Password { user: other, .. }) => one == other,
+        (Credential::Token(one), Credential::Token(other)) => one.matches(other),
+        (Credential::Nkey(one), Credential::Nkey(other)) => one == other,
+        (Credential::Anybody, Credential::Anybody) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+    use crate::core::admission::Transport;
+    use crate::core::nats::connect::ConnectOptions;
+
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password { user: user.to_owned(), password: Secret::new(password) }
+    }
+
+    fn facts(connect: &str) -> ConnectionFacts {
+        let options = ConnectOptions::decode(connect.as_bytes()).unwrap();
+        let nonce = "a-nonce".to_owned();
+        ConnectionFacts { options, nonce, ..ConnectionFacts::new(Transport::Tls) }
+    }
+
+    #[test]
+    fn each_credential_finds_its_user() {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let key = UserKey::new(pair.public_key().as_ref().try_into().unwrap());
+        let stranger = Ed25519KeyPair::generate().unwrap();
+        let users = StaticUsers::new([
+            StaticUser::new(password("a", "secret"), Account::Choria),
+            StaticUser::new(Credential::Token(Secret::new("tok")), Account::System),
+            StaticUser::new(Credential::Nkey(key), Account::Provisioning),
+        ])
+        .unwrap();
+        assert!(users.wants_nonce());
+        let signed = |pair: &Ed25519KeyPair, nonce: &str| {
+            let signature = URL_SAFE_NO_PAD.encode(pair.sign(nonce.as_bytes()).as_ref());
+            format!(r#"{{"nkey":"{key}","sig":"{signature}"}}"#)
+        };
+        for (connect, expected) in [
+            (r#"{"user":"a","pass":"secret"}"#.to_owned(), Ok((Account::Choria, "a".to_owned()))),
+            (r#"{"user":"a","pass":"secreT"}"#.to_owned(), Err(RefusalKind::Password)),
+            (r#"{"user":"a"}"#.to_owned(), Err(RefusalKind::Password)),
+            (r#"{"user":"b","pass":"secret"}"#.to_owned(), Err(RefusalKind::Password)),
+            (r#"{"auth_token":"tok"}"#.to_owned(), Ok((Account::System, "[REDACTED]".to_owned()))),
+            (r#"{"auth_token":"to"}"#.to_owned(), Err(RefusalKind::Token)),
+            // a wrong token is not made good by anything beside it
+            (r#"{"auth_token":"x","user":"a","pass":"secret"}"#.to_owned(), Err(RefusalKind::Token)),
+            (signed(&pair, "a-nonce"), Ok((Account::Provisioning, key.to_string()))),
+            (signed(&pair, "another"), Err(RefusalKind::Signature)),
+            (signed(&stranger, "a-nonce"), Err(RefusalKind::Signature)),
+            (r#"{"nkey":"UABC"}"#.to_owned(), Err(RefusalKind::Signature)),
+            ("{}".to_owned(), Err(RefusalKind::Password)),
+            (r#"{"user":"a","pass":"secret","account":"x"}"#.to_owned(), Err(RefusalKind::Request)),
+        ] {
+            let answer = users.authenticate(&facts(&connect));
+            let answer = answer.map(|grant| (grant.account, grant.user)).map_err(|refusal| refusal.kind);
+            assert_eq!(answer, expected, "{connect}");
+        }
+    }
+
+    #[test]
+    fn refusals_hold_no_secret() {
+        let users = StaticUsers::new([StaticUser::new(password("a", "secret"), Account::Choria)]).unwrap();
+        for connect in [r#"{"user":"a","pass":"hunter2"}"#, r#"{"auth_token":"hunter2"}"#] {
+            let refusal = users.authenticate(&facts(connect)).unwrap_err();
+            assert!(!refusal.reason.contains("hunter2") && !refusal.reason.contains("secret"));
+        }
+        assert!(!format!("{users:?}").contains("secret"));
+    }
+
+    #[test]
+    fn anybody_only_where_told() {
+        let open = StaticUsers::open(Account::Choria);
+        assert_eq!(open.authenticate(&facts("{}")).unwrap().account, Account::Choria);
+        assert!(open.authenticate(&facts(r#"{"user":"x"}"#)).is_err());
+        assert!(StaticUsers::new([]).unwrap().authenticate(&facts("{}")).is_err());
+    }
+
+    #[test]
+    fn users_must_differ() {
+        let user = |credential| StaticUser::new(credential, Account::Choria);
+        let twice = [user(password("a", "1")), user(password("a", "2"))];
+        assert_eq!(StaticUsers::new(twice).unwrap_err(), UsersError::Twice(2));
+        assert_eq!(StaticUsers::new([user(password("a", ""))]).unwrap_err(), UsersError::Empty(1));
+        assert_eq!(
+            StaticUsers::new([user(Credential::Token(Secret::default()))]).unwrap_err(),
+            UsersError::Empty(1)
+        );
+    }
+
+    #[test]
+    fn answers_alone_are_no_permission_for_everything() {
+        let responses = Some(Responses::default());
+        let mut user = StaticUser { responses, ..StaticUser::new(Credential::Anybody, Account::Choria) };
+        assert!(!grant(&user).publish.may_publish(b"a"));
+        user.publish = Permission::only(["a"]);
+        assert!(grant(&user).publish.may_publish(b"a"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Monitoring of a running broker over HTTP (spec 04 §§1.11, 7.1).
+//!
+//! [`pages`] are nats-server's, in its shapes, so that its tools and exporters
+//! can read them; [`metrics`] is Prometheus text with the names the original
+//! has and some of ours; [`choria`] is the original's own page. [`service`]
+//! serves them from one thread with its own runtime: a broker has none, and a
+//! slow reader of pages must not slow anything else.
+//!
+//! Nobody has to show a password here. User names, certificate subjects and
+//! the path of the configuration are therefore shown to loopback alone, and no
+//! page may be read by scripts of other sites (nats-server allows it).
+
+mod choria;
+mod connz;
+mod metrics;
+mod pages;
+mod process;
+mod service;
+mod time;
+
+pub use service::{Monitoring, MonitoringError};
+
+use std::sync::Arc;
+
+use super::View;
+
+/// What the pages say beside what the broker itself knows.
+#[derive(Clone, Default)]
+pub struct About {
+    /// Identity, the label of all metrics.
+    pub identity: String,
+    /// Configuration file, shown to loopback only.
+    pub config_file: String,
+    /// When the broker's certificate expires, unix seconds, asked anew each time.
+    pub certificate_expiry: Option<Expiry>,
+}
+
+/// Answers with unix seconds.
+pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
+
+impl About {
+    fn expiry(&self) -> Option<i64> {
+        self.certificate_expiry.as_ref().and_then(|ask| ask())
+    }
+}
+
+/// What a page is made of.
+struct Subject {
+    view: View,
+    about: About,
+    address: std::net::SocketAddr,
+    started: jiff::Timestamp,
+    requests: service::Requests,
+}
+
+#[cfg(test)]
+mod tests;

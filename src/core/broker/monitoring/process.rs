@@ -1,0 +1,27 @@
+//! What this process uses; zero where the system does not say.
+
+use std::time::Duration;
+
+/// Resident memory in bytes.
+pub fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Processor time of all threads since the start.
+pub fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// Average share of one processor since the start, in percent, as `ps` shows it.
+pub fn percent(uptime: Duration) -> f64 {
+    let share = processor_time().as_secs_f64() / uptime.as_secs_f64().max(0.001) * 100.0;
+    (share * 10.0).round() / 10.0
+}
+
+/// Processors.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

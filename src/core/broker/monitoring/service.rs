@@ -1,0 +1,242 @@
+//! HTTP for the pages, with bounds: few connections, short requests, one
+//! request a connection, ten seconds for all of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde_json::Value;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{About, Subject, choria, connz, metrics, pages};
+use crate::core::broker::View;
+
+/// Connections at a time; more wait unaccepted.
+const CONNECTIONS: usize = 32;
+/// From accepting a connection to its last byte.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Request line and headers, together; the smallest hyper takes.
+const REQUEST: usize = 8192;
+/// Headers of a request.
+const HEADERS: usize = 64;
+/// Pages being made at a time: the largest asks every shard.
+const MAKERS: usize = 2;
+
+/// Requests by page.
+#[derive(Default)]
+pub(super) struct Requests(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Requests {
+    fn count(&self, page: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(page).or_default() += 1;
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Why there is no monitoring.
+#[derive(Debug, thiserror::Error)]
+pub enum MonitoringError {
+    /// The address could not be bound.
+    #[error("listening for monitoring on {address} failed: {source}; is something else running there?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The thread or its runtime could not be made.
+    #[error("starting the monitoring thread failed: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Running pages. Dropping it ends them.
+pub struct Monitoring {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Monitoring {
+    /// Binds the address and serves pages about a broker from a thread of its own.
+    ///
+    /// # Errors
+    /// [`MonitoringError`] when the address cannot be bound or the thread not made.
+    pub fn start(address: SocketAddr, view: View, about: About) -> Result<Self, MonitoringError> {
+        let bind = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            Ok((listener.local_addr()?, listener))
+        };
+        let (address, listener) = bind().map_err(|source| MonitoringError::Bind { address, source })?;
+        let started = jiff::Timestamp::now();
+        let subject = Subject { view, about, address, started, requests: Requests::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(MAKERS)
+            .build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("monitoring".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, Arc::new(subject)) => {}
+                    _ = stopped => {}
+                }
+            });
+            // a page being made has two seconds at most, and nobody to read it
+            runtime.shutdown_background();
+        })?;
+        tracing::info!(%address, "monitoring is listening");
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(%address, "monitoring can be read without a password by everybody who reaches this address");
+        }
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Monitoring {
+    fn drop(&mut self) {
+        // the other end goes with the thread
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Whether the peer is on this machine, and so may see names.
+#[derive(Clone, Copy)]
+struct Trusted(bool);
+
+async fn serve(listener: TcpListener, subject: Arc<Subject>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "monitoring cannot listen"),
+    };
+    let pages = router(subject);
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "accepting a monitoring connection failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let trusted = Trusted(peer.ip().to_canonical().is_loopback());
+        let service = TowerToHyperService::new(pages.clone().layer(Extension(trusted)));
+        tokio::spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE / 2)
+                .keep_alive(false)
+                .max_buf_size(REQUEST)
+                .max_headers(HEADERS)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connection).await {
+                tracing::debug!(%peer, %error, "a monitoring connection failed");
+            }
+            drop(place);
+        });
+    }
+}
+
+fn router(subject: Arc<Subject>) -> Router {
+    let mut router = Router::new()
+        .route(
+            "/",
+            get(|State(s): State<Arc<Subject>>| async move {
+                s.requests.count("/");
+                Html(pages::index())
+            }),
+        )
+        .route("/connz", get(connz))
+        .route("/healthz", get(healthz))
+        .route("/choria", get(|| async { Redirect::temporary("/choria/") }))
+        .route(
+            "/choria/",
+            get(|state: State<Arc<Subject>>, Extension(Trusted(trusted))| {
+                // the original sends this one as plain text
+                made(state, "/choria/", "text/plain; charset=utf-8", move |s| {
+                    choria::page(s, trusted).to_string()
+                })
+            }),
+        );
+    type Page = fn(&Subject) -> Value;
+    let documents: [(&'static str, Page); 6] = [
+        ("/varz", pages::varz),
+        ("/subsz", pages::subsz),
+        ("/subscriptionsz", pages::subsz),
+        ("/routez", pages::routez),
+        ("/leafz", pages::leafz),
+        ("/gatewayz", pages::gatewayz),
+    ];
+    for (path, page) in documents {
+        let make = move |state| made(state, path, "application/json", move |s| page(s).to_string());
+        router = router.route(path, get(make));
+    }
+    for path in ["/metrics", "/choria/metrics", "/choria/prometheus"] {
+        let content = "text/plain; version=0.0.4; charset=utf-8";
+        router = router.route(path, get(move |state| made(state, path, content, metrics::page)));
+    }
+    router.with_state(subject)
+}
+
+/// A page made away from the thread that serves: some ask the shards and wait.
+async fn made(
+    State(subject): State<Arc<Subject>>,
+    path: &'static str,
+    content: &'static str,
+    make: impl FnOnce(&Subject) -> String + Send + 'static,
+) -> Response {
+    subject.requests.count(path);
+    match tokio::task::spawn_blocking(move || make(&subject)).await {
+        Ok(text) => ([(header::CONTENT_TYPE, content)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn connz(
+    State(subject): State<Arc<Subject>>,
+    Extension(Trusted(trusted)): Extension<Trusted>,
+    query: Result<Query<connz::Query>, QueryRejection>,
+) -> Response {
+    subject.requests.count("/connz");
+    let query = match query {
+        Ok(Query(query)) => query,
+        Err(error) => return (StatusCode::BAD_REQUEST, error.body_text()).into_response(),
+    };
+    match tokio::task::spawn_blocking(move || connz::page(&subject, &query, trusted)).await {
+        Ok(Ok(page)) => Json(page).into_response(),
+        Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn healthz(State(subject): State<Arc<Subject>>) -> Response {
+    subject.requests.count("/healthz");
+    match pages::healthz(&subject) {
+        Ok(page) => Json(page).into_response(),
+        Err(page) => (StatusCode::SERVICE_UNAVAILABLE, Json(page)).into_response(),
+    }
+}

@@ -1,0 +1,54 @@
+//! Times and durations in nats-server's words.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// The time `ago` before `now`; times that cannot be are `now`.
+pub fn before(now: Timestamp, ago: Duration) -> Timestamp {
+    SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(now)
+}
+
+/// `1d2h3m4s`, leading units left out; years of 365 days.
+pub fn uptime(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let years = days / 365;
+    let small = |from: usize| {
+        let parts = [format!("{}d", days % 365), format!("{}h", hours % 24), format!("{}m", minutes % 60)];
+        format!("{}{}s", parts.get(from..).unwrap_or_default().concat(), seconds % 60)
+    };
+    match (years, days, hours, minutes) {
+        (0, 0, 0, 0) => small(3),
+        (0, 0, 0, _) => small(2),
+        (0, 0, _, _) => small(1),
+        (0, ..) => small(0),
+        _ => format!("{years}y{}", small(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (1965, "32m45s"),
+            (3600, "1h0m0s"),
+            (93_784, "1d2h3m4s"),
+            (366 * 86_400, "1y1d0h0m0s"),
+        ] {
+            assert_eq!(uptime(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn times_before() {
+        let now = Timestamp::from_second(100).unwrap();
+        assert_eq!(before(now, Duration::from_secs(1)), Timestamp::from_second(99).unwrap());
+        assert_eq!(before(now, Duration::MAX), now);
+    }
+}

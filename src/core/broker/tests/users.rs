@@ -1,0 +1,131 @@
+//! Users of an embedder: accounts, permissions with queues, answers, nkeys.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::kit::{Raw, plain_options, until};
+use crate::core::admission::{
+    Account, Credential, Permission, Responses, StaticUser, StaticUsers, SubjectList,
+};
+use crate::core::broker::{Broker, Options};
+use crate::core::nats::connect::Secret;
+use crate::core::nats::nkey::UserKey;
+
+fn user(name: &str, account: &str) -> StaticUser {
+    let credential = Credential::Password { user: name.to_owned(), password: Secret::new("pw") };
+    StaticUser::new(credential, Account::named(account).unwrap())
+}
+
+fn broker(users: impl IntoIterator<Item = StaticUser>) -> Broker {
+    let authenticator = Arc::new(StaticUsers::new(users).unwrap());
+    Broker::start(Options { authenticator, ..plain_options() }).unwrap()
+}
+
+fn login(broker: &Broker, name: &str) -> Raw {
+    let mut raw = Raw::plain(broker.local_addr());
+    raw.login(&format!(",\"user\":\"{name}\",\"pass\":\"pw\""));
+    raw
+}
+
+#[test]
+fn accounts_of_ones_own_do_not_hear_each_other() {
+    let broker = broker([user("a", "red"), user("b", "blue"), user("c", "red")]);
+    let (mut a, mut b, mut c) = (login(&broker, "a"), login(&broker, "b"), login(&broker, "c"));
+    a.send("SUB > 1\r\n");
+    a.sync();
+    b.send("SUB > 1\r\nPUB x 1\r\nb\r\n");
+    assert!(b.sync().contains("MSG x 1 1\r\nb\r\n"));
+    c.send("PUB y 1\r\nc\r\n");
+    c.sync();
+    assert_eq!(a.until("c\r\n"), "MSG y 1 1\r\nc\r\n");
+    assert_eq!(b.sync(), "");
+    until("links to be counted", || broker.stats().accounts.get("red") == Some(&2));
+    assert_eq!(broker.stats().accounts["blue"], 1);
+}
+
+#[test]
+fn wrong_credentials_stay_out_and_are_counted() {
+    let broker =
+        broker([user("a", "red"), StaticUser::new(Credential::Token(Secret::new("tok")), Account::Choria)]);
+    for (options, counted) in [
+        ("{}", "password"),
+        (r#"{"user":"a","pass":"x"}"#, "password"),
+        (r#"{"user":"z","pass":"pw"}"#, "password"),
+        (r#"{"auth_token":"x"}"#, "token"),
+        (r#"{"nkey":"U"}"#, "signature"),
+        (r#"{"user":"a","pass":"pw","account":"blue"}"#, "account request"),
+    ] {
+        let before = broker.stats().refusals.get(counted).copied().unwrap_or(0);
+        let mut raw = Raw::plain(broker.local_addr());
+        raw.send(format!("CONNECT {options}\r\n"));
+        assert_eq!(raw.rest(), "-ERR 'Authorization Violation'\r\n", "{options}");
+        until(counted, || broker.stats().refusals.get(counted) == Some(&(before + 1)));
+    }
+    let mut raw = Raw::plain(broker.local_addr());
+    raw.login(",\"auth_token\":\"tok\"");
+}
+
+#[test]
+fn nkeys_sign_the_nonce_of_their_own_info() {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let key = UserKey::new(pair.public_key().as_ref().try_into().unwrap());
+    let broker = broker([StaticUser::new(Credential::Nkey(key), Account::Choria)]);
+    let nonce = |raw: &Raw| {
+        let info: serde_json::Value = serde_json::from_str(raw.info.strip_prefix("INFO ").unwrap()).unwrap();
+        info["nonce"].as_str().unwrap().to_owned()
+    };
+    let mut good = Raw::plain(broker.local_addr());
+    let signature = URL_SAFE_NO_PAD.encode(pair.sign(nonce(&good).as_bytes()).as_ref());
+    good.login(&format!(",\"nkey\":\"{key}\",\"sig\":\"{signature}\""));
+    // the same signature again, for another connection
+    let mut replayed = Raw::plain(broker.local_addr());
+    replayed.send(format!("CONNECT {{\"nkey\":\"{key}\",\"sig\":\"{signature}\"}}\r\n"));
+    assert_eq!(replayed.rest(), "-ERR 'Authorization Violation'\r\n");
+}
+
+#[test]
+fn queues_in_permissions() {
+    let limited = StaticUser {
+        subscribe: Permission {
+            deny: SubjectList::new(["jobs.secret"]),
+            ..Permission::only(["jobs.> workers"])
+        },
+        publish: Permission::only(["out.*"]),
+        ..user("a", "queues")
+    };
+    let broker = broker([limited]);
+    let mut a = login(&broker, "a");
+    a.send("SUB jobs.x 1\r\nSUB jobs.x other 2\r\nSUB jobs.x workers 3\r\nSUB jobs.secret workers 4\r\nPUB in 0\r\n\r\n");
+    let complaints = a.sync();
+    assert_eq!(
+        complaints.lines().collect::<Vec<_>>(),
+        [
+            "-ERR 'Permissions Violation for Subscription to \"jobs.x\"'",
+            "-ERR 'Permissions Violation for Subscription to \"jobs.x\" using queue \"other\"'",
+            "-ERR 'Permissions Violation for Subscription to \"jobs.secret\" using queue \"workers\"'",
+            "-ERR 'Permissions Violation for Publish to \"in\"'",
+        ]
+    );
+}
+
+#[test]
+fn answers_are_allowed_as_often_as_said() {
+    let responses = Some(Responses { max: Some(2), expires: Duration::from_secs(60) });
+    let broker = broker([StaticUser { responses, ..user("service", "answers") }, user("caller", "answers")]);
+    let mut service = login(&broker, "service");
+    service.send("SUB ask 1\r\nPUB reply.1 1\r\nx\r\n");
+    assert!(service.sync().contains("Permissions Violation for Publish to \"reply.1\""));
+    let mut caller = login(&broker, "caller");
+    caller.send("SUB reply.* 1\r\nPUB ask reply.1 1\r\n?\r\n");
+    caller.sync();
+    service.until("MSG ask 1 reply.1 1\r\n?\r\n");
+    service.send("PUB reply.1 1\r\na\r\nPUB reply.1 1\r\nb\r\nPUB reply.1 1\r\nc\r\nPUB reply.2 1\r\nd\r\n");
+    let complaints = service.sync();
+    assert_eq!(complaints.matches("Permissions Violation").count(), 2, "{complaints}");
+    caller.until("MSG reply.1 1 1\r\na\r\nMSG reply.1 1 1\r\nb\r\n");
+    assert_eq!(caller.sync(), "");
+}
