@@ -243,6 +243,8 @@ async fn until_stopped(
                 match provider.reload().and_then(|()| provider.server_tls()) {
                     Ok(tls) => {
                         broker.reload(Some(tls), authenticator(config, plaintext), limits(config));
+                        let trust = provider.trust().get();
+                        broker.review(move |certificate| trust.revokes(certificate));
                         tracing::info!("read keys, CA and revocation lists again");
                     }
                     Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),

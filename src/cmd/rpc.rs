@@ -13,6 +13,7 @@ use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
 use choria::core::rpc::RequestBody;
 use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
 use super::context::{self, block_on};
@@ -214,16 +215,20 @@ impl Rpc {
             let bar = output == Output::Text && !self.no_progress;
             view.progress = Progress::new(call.asked(), bar);
             let mut interrupted = false;
+            // Listened to from here on: an interrupt while a reply is being
+            // shown must count too.
+            let mut interrupt = signal(SignalKind::interrupt())?;
             loop {
                 tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {
+                        interrupted = true;
+                        break;
+                    }
                     reply = call.next() => match reply? {
                         Some(reply) => view.reply(reply)?,
                         None => break,
                     },
-                    _ = tokio::signal::ctrl_c() => {
-                        interrupted = true;
-                        break;
-                    }
                 }
             }
             let mut stats = call.stats();

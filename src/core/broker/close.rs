@@ -18,7 +18,7 @@ pub enum Close {
         /// Text of the `-ERR`, if any.
         told: Option<&'static str>,
     },
-    /// A second CONNECT was refused.
+    /// A second CONNECT was refused, or the peer is not welcome any more.
     Refused(String),
     /// Too much waits to be sent.
     SlowPending,

@@ -9,7 +9,7 @@ use super::keepalive::{Due, LinkTimer};
 use super::link::Link;
 use super::outbound::{Flushed, Item, Outbound, write_all};
 use super::shard::{DIRTY, POOLED, Shard};
-use super::shared::client_ip;
+use super::shared::{Unwelcome, client_ip};
 use crate::core::nats::frame;
 use crate::core::nats::info::ServerInfo;
 
@@ -139,6 +139,20 @@ impl Shard {
         );
         change(&mut info);
         info.line()
+    }
+
+    /// Sends away whoever is not welcome any more.
+    pub(super) fn review(&mut self, unwelcome: &Unwelcome) {
+        let presented = |link: &Link| link.tls.as_ref()?.peer_certificates()?.first().cloned();
+        let keys: Vec<u32> = self
+            .links
+            .iter()
+            .filter(|(_, link)| presented(link).is_some_and(|certificate| unwelcome(&certificate)))
+            .map(|(key, _)| key as u32)
+            .collect();
+        for key in keys {
+            self.doom(key, Close::Refused("its certificate has been revoked".to_owned()));
+        }
     }
 
     /// Closes what was doomed in this turn.

@@ -208,6 +208,7 @@ impl Shard {
                 self.deliver_member(account, message, &matched, group, target, tries);
             }
             Handover::Reload => self.settings = self.shared.settings(),
+            Handover::Review(unwelcome) => self.review(&unwelcome),
             Handover::Report(sender, limit) => {
                 // whoever asked may have gone
                 let _ = sender.send(report(&self.links, self.now, limit));

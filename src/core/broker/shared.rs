@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
+use rustls_pki_types::CertificateDer;
+
 use super::account::PerAccount;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
@@ -17,6 +19,9 @@ use super::stats::ConnectionInfo;
 use super::view::Chains;
 use crate::core::admission::{Account, Authenticator};
 use crate::core::nats::info::ServerInfo;
+
+/// Whether a peer that presented this certificate is to be sent away.
+pub type Unwelcome = Arc<dyn Fn(&CertificateDer<'static>) -> bool + Send + Sync>;
 
 /// What a reload may change.
 pub struct Settings {
@@ -71,6 +76,8 @@ pub enum Handover {
     },
     /// Settings have changed.
     Reload,
+    /// Some peers may have lost their right to be here.
+    Review(Unwelcome),
     /// Somebody wants to know about connections.
     Report(mpsc::Sender<Vec<ConnectionInfo>>, usize),
     /// Somebody wants the certificates of these connections, in ascending order.

@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
+use rustls_pki_types::CertificateDer;
 
 use super::acceptor::{self, Acceptor};
 use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
 use super::options::{BrokerError, Limits, Options};
 use super::shard::{Shard, WAKER};
-use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
+use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared, Unwelcome};
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
 use crate::core::admission::Authenticator;
@@ -158,6 +159,15 @@ impl Broker {
         self.shared.replace_settings(Settings { tls, authenticator, limits });
         for shard in self.shards.iter() {
             shard.send_one(Handover::Reload);
+        }
+    }
+
+    /// Closes the connections of all peers whose certificate `unwelcome` names: a
+    /// revocation that waits for a thief to disconnect is none.
+    pub fn review(&self, unwelcome: impl Fn(&CertificateDer<'static>) -> bool + Send + Sync + 'static) {
+        let unwelcome: Unwelcome = Arc::new(unwelcome);
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::Review(unwelcome.clone()));
         }
     }
 

@@ -20,8 +20,12 @@ use tokio::task::JoinHandle;
 
 use super::{Backoff, ServerList, ServerUrl};
 
-/// How long a publish waits for a connection before it fails.
+/// How long a publish waits for a connection, and for room on it, before it
+/// fails.
 const PUBLISH_WAIT: Duration = Duration::from_secs(5);
+/// How long a session that ends waits for what was published to be written: a
+/// broker that reads nothing must not keep a process from stopping.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Error lines of the broker that are kept for whoever wants to explain a
 /// failure; more are only logged.
 const KEPT_ERRORS: usize = 16;
@@ -236,7 +240,11 @@ impl Session {
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
-        client.publish(subject, payload).await.map_err(|e| PublishError::Failed(e.to_string()))
+        let publishing = tokio::time::timeout(PUBLISH_WAIT, client.publish(subject, payload));
+        match publishing.await {
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
+            Err(_) => Err(PublishError::Stalled),
+        }
     }
 
     /// Waits until everything published so far is written to the socket.
@@ -270,9 +278,9 @@ impl Session {
         lock(&self.shared.broker_errors).clone()
     }
 
-    /// Writes out what was published and ends the session.
+    /// Writes out what was published, for two seconds at most, and ends the
+    /// session.
     pub async fn close(&self) {
-        self.flush().await;
         let (done, wait) = oneshot::channel();
         if self.commands.send(Command::Close(done)).is_ok() {
             let _ = wait.await;
@@ -294,6 +302,9 @@ pub enum PublishError {
         /// Bytes the broker takes.
         limit: usize,
     },
+    /// For five seconds the broker read nothing.
+    #[error("the broker takes no messages")]
+    Stalled,
     /// The client library refused it.
     #[error("publishing failed: {0}")]
     Failed(String),
@@ -341,14 +352,17 @@ impl Supervisor {
     async fn serve(&mut self, client: &Client, ended: &mut mpsc::Receiver<()>) -> bool {
         loop {
             tokio::select! {
+                // An event, or the end of whoever sends events: async-nats drops
+                // some when many come at once, the one that tells of the end
+                // among them.
                 _ = ended.recv() => return false,
                 command = self.inbox.recv() => match command {
                     None => {
-                        let _ = client.flush().await;
+                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
                         return true;
                     }
                     Some(Command::Close(done)) => {
-                        let _ = client.flush().await;
+                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
                         let _ = done.send(());
                         return true;
                     }
@@ -555,3 +569,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A poisoned list of texts is still a list of texts.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -227,14 +227,23 @@ impl Provider {
         self.trust.clone()
     }
 
-    /// Reads all files again. Signers, verifiers and TLS configurations made
-    /// earlier use the new ones from their next message or handshake on.
+    /// Reads all files again, a revocation list that has come meanwhile among
+    /// them. Signers, verifiers and TLS configurations made earlier use the new
+    /// ones from their next message or handshake on.
     ///
     /// # Errors
-    /// As [`Provider::new`]; nothing changes then.
+    /// As [`Provider::new`], and a revocation list that has gone; nothing
+    /// changes then.
     pub fn reload(&self) -> Result<(), SecurityError> {
         let credentials = Credentials::read(&self.files, &self.crypto)?;
-        let trust = Trust::read(&self.files.ca, self.files.crl.as_deref())?;
+        let list = self.files.crl_now();
+        if let (None, Some(_), Some(path)) =
+            (list, self.trust.get().revocation(), self.files.usual_crl.first())
+        {
+            let reason = "was read before and is gone, its revocations would be lost".to_owned();
+            return Err(SecurityError::File { what: "revocation list", path: path.clone(), reason });
+        }
+        let trust = Trust::read(&self.files.ca, list)?;
         self.credentials.replace(credentials);
         self.trust.replace(trust);
         Ok(())
