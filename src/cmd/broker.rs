@@ -186,11 +186,7 @@ fn authenticator(config: &Config) -> Arc<dyn Authenticator> {
 
 /// SIGHUP reads keys, CA and revocation lists again; the first SIGTERM or
 /// SIGINT closes connections gently, the second at once.
-async fn until_stopped(
-    mut broker: Middleware,
-    config: &Config,
-    provider: &Arc<Provider>,
-) -> anyhow::Result<()> {
+async fn until_stopped(broker: Middleware, config: &Config, provider: &Arc<Provider>) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;

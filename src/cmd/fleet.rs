@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::out::errln;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::discovery::{
@@ -281,7 +282,7 @@ fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
     let (done, waiting) = std::sync::mpsc::channel::<()>();
     let hint = std::thread::spawn(move || {
         if waiting.recv_timeout(Duration::from_secs(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("choria: waiting for results on standard input; --dm mc does not read it");
+            errln!("choria: waiting for results on standard input; --dm mc does not read it");
         }
     });
     let mut text = String::new();

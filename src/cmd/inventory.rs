@@ -15,6 +15,7 @@ use super::Globals;
 use super::ask::ask;
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
+use super::out::{out, outln};
 use super::render::text::{clean, escaped};
 use super::render::{columns, table};
 
@@ -70,10 +71,10 @@ impl Inventory {
         let (inventory, stats) = (inventory?, stats?);
         if self.json {
             let document = serde_json::json!({"identity": node, "inventory": inventory, "stats": stats});
-            println!("{}", escaped(&serde_json::to_string_pretty(&document)?));
+            outln!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             return Ok(());
         }
-        print!("{}", page(node, &inventory, &stats, !self.no_facts));
+        out!("{}", page(node, &inventory, &stats, !self.no_facts));
         Ok(())
     }
 
@@ -92,14 +93,14 @@ impl Inventory {
             }
         }
         if self.json {
-            println!("{}", escaped(&serde_json::to_string_pretty(&counts)?));
+            outln!("{}", escaped(&serde_json::to_string_pretty(&counts)?));
             return Ok(());
         }
         let mut rows: Vec<(String, usize)> = counts.into_iter().collect();
         rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let rows: Vec<Vec<String>> = rows.into_iter().map(|(n, c)| vec![n, c.to_string()]).collect();
-        println!("Collective Report for {nodes} nodes\n");
-        print!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
+        outln!("Collective Report for {nodes} nodes\n");
+        out!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
         Ok(())
     }
 }

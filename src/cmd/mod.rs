@@ -10,11 +10,13 @@ mod broker;
 mod buildinfo;
 mod completion;
 mod context;
+mod emulate;
 mod exit;
 mod facts;
 mod find;
 mod fleet;
 mod inventory;
+mod out;
 mod ping;
 mod render;
 mod rpc;
@@ -27,12 +29,10 @@ use argh::{ArgsInfo, FromArgs};
 
 pub use argv::Personality;
 use choria::core::build;
+use out::{errln, out, outln};
 
 /// Exit code of usage, configuration and start-up errors.
 const EXIT_ERROR: u8 = 1;
-/// Exit code when the reader of our output went away: what a shell shows for
-/// programs that die of SIGPIPE.
-const EXIT_PIPE: u8 = 141;
 
 /// talk to one or to fifty thousand machines at once, securely, over middleware
 #[derive(FromArgs, ArgsInfo)]
@@ -60,6 +60,7 @@ enum Command {
     Broker(broker::Broker),
     Buildinfo(buildinfo::Buildinfo),
     Completion(completion::Completion),
+    Emulate(emulate::Emulate),
     Facts(facts::Facts),
     Find(find::Find),
     Inventory(inventory::Inventory),
@@ -81,7 +82,6 @@ struct Globals {
 
 /// Runs the program; all errors end here, as one line on stderr.
 pub fn run(argv: &[String]) -> ExitCode {
-    end_quietly_without_reader();
     let (personality, words) = argv::personality(argv);
     let rewritten = match argv::rewrite(&Choria::get_args_info(), &words) {
         Ok(rewritten) => rewritten,
@@ -91,13 +91,13 @@ pub fn run(argv: &[String]) -> ExitCode {
     let choria = match Choria::from_args(&["choria"], &rewritten) {
         Ok(choria) => choria,
         Err(early) if early.status.is_ok() => {
-            print!("{}", early.output);
+            out!("{}", early.output);
             return ExitCode::SUCCESS;
         }
         Err(early) => return usage(early.output.trim()),
     };
     if choria.version {
-        println!("{}", build::VERSION);
+        outln!("{}", build::VERSION);
         return ExitCode::SUCCESS;
     }
     let globals = Globals { config: choria.config.map(Into::into), debug: choria.debug, personality };
@@ -105,31 +105,15 @@ pub fn run(argv: &[String]) -> ExitCode {
         return usage("no command given, see 'choria --help'");
     };
     match dispatch(command, &globals) {
-        Ok(code) => code,
-        Err(e) if lost_reader(&e) => ExitCode::from(EXIT_PIPE),
+        Ok(code) => {
+            out::finish();
+            code
+        }
         Err(e) => {
-            eprintln!("choria: {}", render::text::clean(&sentence(&e), false));
+            errln!("choria: {}", render::text::clean(&sentence(&e), false));
             ExitCode::from(EXIT_ERROR)
         }
     }
-}
-
-/// `println!` panics when nobody reads any more, as under `| head -1`, where
-/// people expect silence. Switching SIGPIPE on again would take unsafe code.
-fn end_quietly_without_reader() {
-    let others = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
-        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
-            std::process::exit(EXIT_PIPE.into());
-        }
-        others(panic);
-    }));
-}
-
-fn lost_reader(error: &anyhow::Error) -> bool {
-    let broken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
-    error.downcast_ref::<std::io::Error>().is_some_and(broken)
 }
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
@@ -137,6 +121,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Broker(c) => c.run(globals),
         Command::Buildinfo(c) => c.run(),
         Command::Completion(c) => c.run(globals),
+        Command::Emulate(c) => c.run(globals),
         Command::Facts(c) => c.run(globals),
         Command::Find(c) => c.run(globals),
         Command::Inventory(c) => c.run(globals),
@@ -173,6 +158,6 @@ fn sentence(error: &anyhow::Error) -> String {
 fn usage(message: &str) -> ExitCode {
     // argh lists what is missing on lines of their own.
     let words: Vec<&str> = message.split_whitespace().collect();
-    eprintln!("choria: {}", words.join(" "));
+    errln!("choria: {}", words.join(" "));
     ExitCode::from(EXIT_ERROR)
 }

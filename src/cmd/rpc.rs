@@ -18,6 +18,7 @@ use super::Globals;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
+use super::out::{Stdout, errln, outln};
 use super::render::jsonl::Line;
 use super::render::progress::Progress;
 use super::render::replies::{self, Style};
@@ -108,7 +109,7 @@ impl Rpc {
         let lines = self.output() == Output::JsonLines;
         match self.request(globals, exit) {
             Err(e) if lines => {
-                println!("{}", Line::error(&format!("{e:#}")).text());
+                outln!("{}", Line::error(&format!("{e:#}")).text());
                 if exit.compat { Ok(ExitCode::SUCCESS) } else { Err(e) }
             }
             outcome => outcome,
@@ -145,7 +146,7 @@ impl Rpc {
             Some(file) => {
                 Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {file}"))?)
             }
-            None => Box::new(std::io::stdout()),
+            None => Box::new(Stdout),
         };
         let colour = text::coloured(config.color) && self.output_file.is_none();
         let method = limit_method(&config, self.limit_seed);
@@ -202,7 +203,7 @@ impl Rpc {
             if let Some(subject) = self.reply_to.clone() {
                 let nodes = nodes.unwrap_or_default();
                 let id = send_only(&client, options, selection.filter()?, &nodes, subject).await?;
-                println!("{id}");
+                outln!("{id}");
                 client.session().close().await;
                 return Ok(ExitCode::SUCCESS);
             }
@@ -229,7 +230,7 @@ impl Rpc {
             stats.discover_time = took;
             view.finish(&self.agent, &self.action, &stats)?;
             for error in client.session().broker_errors() {
-                eprintln!("choria: the broker said: {}", text::clean(&error, false));
+                errln!("choria: the broker said: {}", text::clean(&error, false));
             }
             client.session().close().await;
             Ok(exit.of(&stats, interrupted))

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use argh::{ArgsInfo, FromArgs};
 use choria::core::lifecycle::{Event, EventType};
 
+use super::super::out::{errln, outln};
 use crate::cmd::Globals;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::render::text::{clean, escaped};
@@ -43,7 +44,7 @@ impl EventTool {
             let subject = "choria.lifecycle.event.>";
             let mut events = client.session().subscribe(subject, 1024).await;
             let broker = client.session().connected_server().unwrap_or_default();
-            eprintln!("Waiting for events from topic {subject} on {broker}");
+            errln!("Waiting for events from topic {subject} on {broker}");
             let mut left = self.count.unwrap_or(usize::MAX);
             while left > 0 {
                 let message = tokio::select! {
@@ -64,9 +65,9 @@ impl EventTool {
                     continue;
                 }
                 if self.json {
-                    println!("{}", escaped(&event.encode(true)));
+                    outln!("{}", escaped(&event.encode(true)));
                 } else {
-                    println!("{}", line(&event));
+                    outln!("{}", line(&event));
                 }
                 left -= 1;
             }

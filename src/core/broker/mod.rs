@@ -5,11 +5,11 @@
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
 //!
-//! A connection is born in [`acceptor`], let in by [`handshake`], and lives in
-//! one [`shard`]: a thread with an event loop that owns its [`link`]s. What a
-//! link says is read by [`session`], routed by [`publish`] and sent by
-//! [`output`]. The [`router`] knows subscriptions and no sockets; what is for
-//! another shard is handed over in batches ([`inbox`]).
+//! A connection is born in `acceptor`, let in by `handshake`, and lives in
+//! one `shard`: a thread with an event loop that owns its `link`s. What a
+//! link says is read by `session`, routed by `publish` and sent by
+//! `output`. The `router` knows subscriptions and no sockets; what is for
+//! another shard is handed over in batches (`inbox`).
 
 mod acceptor;
 mod account;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     shards: ShardInboxes,
     rooms: Vec<Arc<Inbox<Arrival>>>,
-    accepting: Option<Accepting>,
-    threads: Vec<JoinHandle<()>>,
+    accepting: Mutex<Option<Accepting>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Accepting {
@@ -77,8 +77,8 @@ impl Broker {
             addresses,
             shards: shards.clone(),
             rooms: Vec::new(),
-            accepting: None,
-            threads: Vec::new(),
+            accepting: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
         };
         for ((id, poll), inbox) in (0_u16..).zip(polls).zip(shards.iter()) {
             let shard = Shard::new(id, shared.clone(), poll, inbox.clone(), shards.clone());
@@ -101,13 +101,13 @@ impl Broker {
             .collect();
         let acceptor = Acceptor::new(shared, poll, sockets, broker.rooms.clone(), stop.clone())?;
         let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || acceptor.run())?;
-        broker.accepting = Some(Accepting { stop, waker, thread });
+        *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
         tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
         Ok(broker)
     }
 
-    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
-        self.threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+    fn spawn(&self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+        lock(&self.threads).push(std::thread::Builder::new().name(name).spawn(run)?);
         Ok(())
     }
 
@@ -124,8 +124,8 @@ impl Broker {
     /// Whether all threads run. If one has failed, connections are lost that nobody serves:
     /// end the process and let it be started anew.
     pub fn is_healthy(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
-            && self.accepting.as_ref().is_none_or(|accepting| !accepting.thread.is_finished())
+        !lock(&self.threads).iter().any(JoinHandle::is_finished)
+            && lock(&self.accepting).as_ref().is_none_or(|accepting| !accepting.thread.is_finished())
     }
 
     /// Counters now.
@@ -203,7 +203,7 @@ impl Broker {
 
     /// Stops listening, tells clients, and closes connections spread over `duration`. Returns when all
     /// are closed or the time is over; call [`shutdown`](Broker::shutdown) next.
-    pub fn lame_duck(&mut self, duration: Duration) {
+    pub fn lame_duck(&self, duration: Duration) {
         self.stop_accepting();
         for shard in self.shards.iter() {
             shard.send_one(Handover::LameDuck(duration));
@@ -214,13 +214,9 @@ impl Broker {
         }
     }
 
-    /// Closes all sockets and joins the threads.
-    pub fn shutdown(mut self) {
-        self.end();
-    }
-
-    fn stop_accepting(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
+    fn stop_accepting(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(accepting) = accepting {
             accepting.stop.store(true, Ordering::Release);
             if let Err(error) = accepting.waker.wake() {
                 tracing::error!(%error, "waking the accepting thread failed");
@@ -230,7 +226,8 @@ impl Broker {
         }
     }
 
-    fn end(&mut self) {
+    /// Closes all sockets and joins the threads. Once is enough; more often does no harm.
+    pub fn shutdown(&self) {
         self.stop_accepting();
         for room in &self.rooms {
             room.send_one(Arrival::Stop);
@@ -238,7 +235,8 @@ impl Broker {
         for shard in self.shards.iter() {
             shard.send_one(Handover::Stop);
         }
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a broker thread had panicked");
             }
@@ -248,8 +246,12 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.end();
+        self.shutdown();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn check(options: &Options) -> Result<(), BrokerError> {

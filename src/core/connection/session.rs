@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,6 +44,9 @@ pub struct SessionOptions {
     pub ping_interval: Duration,
     /// Limit of one connection attempt, TLS included. Default 2 s.
     pub connect_timeout: Duration,
+    /// Address connections start from; default the system's choice. Emulators
+    /// spread over many, so that ports do not run out.
+    pub local_address: Option<IpAddr>,
     /// `None` tries for ever; else the first connection fails after this long.
     pub give_up_after: Option<Duration>,
 }
@@ -62,6 +66,7 @@ impl SessionOptions {
             user: None,
             ping_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),
+            local_address: None,
             give_up_after: None,
         }
     }
@@ -479,6 +484,9 @@ async fn one_life(
         });
     if let Some(tls) = &options.tls {
         connect = connect.require_tls(true).tls_client_config((**tls).clone());
+    }
+    if let Some(address) = options.local_address {
+        connect = connect.local_address(SocketAddr::new(address, 0));
     }
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());

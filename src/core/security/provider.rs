@@ -87,6 +87,31 @@ impl Provider {
         Ok(provider)
     }
 
+    /// As another node: same settings, trust and key, another certificate of
+    /// that key. Emulators make thousands of nodes of one this way.
+    ///
+    /// # Errors
+    /// A name that is none, or a certificate that is not of this key.
+    pub fn twin(&self, identity: &str, certificate_pem: &str) -> Result<Provider, SecurityError> {
+        let caller_id =
+            CallerId::of_certname(identity).ok_or_else(|| SecurityError::Certname(identity.to_owned()))?;
+        let credentials = self.credentials.get().with_certificate(certificate_pem)?;
+        Ok(Provider {
+            role: self.role,
+            identity: identity.to_owned(),
+            certname: identity.to_owned(),
+            caller_id,
+            files: self.files.clone(),
+            allowed: self.allowed.clone(),
+            privileged: self.privileged.clone(),
+            names_by_common_name: self.names_by_common_name,
+            crypto: self.crypto.clone(),
+            credentials: Arc::new(SharedCredentials::new(credentials)),
+            trust: self.trust.clone(),
+            warnings: Vec::new(),
+        })
+    }
+
     /// What an administrator should know at `now` (unix seconds), after a
     /// reload or once a day: expiry, revocation lists past their time, who can
     /// read the key, settings that match nothing.

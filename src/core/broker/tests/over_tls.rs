@@ -261,7 +261,9 @@ fn a_client_library_with_a_certificate() {
                 .unwrap();
             let mut requests = node.subscribe("mcollective.node.dev1.example.net").await.unwrap();
             let stolen = node.subscribe("mcollective.reply.>").await.unwrap();
+            // this library's flush does not wait for the broker
             node.flush().await.unwrap();
+            until("the node's subscription", || broker.stats().subscriptions == 1);
             let answering = tokio::spawn(async move {
                 let request = requests.next().await.unwrap();
                 node.publish(request.reply.unwrap(), "pong".into()).await.unwrap();
