@@ -282,6 +282,10 @@ fn identity_comes_from_where_the_original_takes_it() {
     assert!(matches!(Config::from_text_in(Role::Server, "", &nameless), Err(ConfigError::NoIdentity(_))));
     let wild = Config::from_text(Role::Server, "identity = *\n");
     assert!(matches!(wild, Err(ConfigError::BadIdentity(_))));
+    for name in [".a", "a.", "a..b"] {
+        let gap = Config::from_text(Role::Server, &format!("identity = {name}\n"));
+        assert!(matches!(gap, Err(ConfigError::BadIdentity(_))), "{name}");
+    }
     assert_eq!(server("plugin.security.provider = choria\n").collectives, ["choria"]);
     assert_eq!(server("").collectives, ["mcollective"]);
 }
