@@ -134,7 +134,8 @@ fn page(node: &str, inventory: &Map<String, Value>, stats: &Map<String, Value>, 
     let text = |map: &Map<String, Value>, key: &str| match map.get(key) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => clean(text, false).into_owned(),
-        Some(other) => other.to_string(),
+        // JSON leaves some of what drives a terminal as it is.
+        Some(other) => clean(&other.to_string(), false).into_owned(),
     };
     let mut version = text(inventory, "version");
     if inventory.get("upgradable").and_then(Value::as_bool).unwrap_or(false) {
@@ -183,4 +184,17 @@ fn page(node: &str, inventory: &Map<String, Value>, stats: &Map<String, Value>, 
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_drives_no_terminal() {
+        let told = |value: Value| Map::from_iter([("version".to_owned(), value)]);
+        let inventory = told(serde_json::json!(["\u{9b}2J\u{202e}"]));
+        let page = page("n1", &inventory, &Map::new(), true);
+        assert!(!page.contains(['\u{9b}', '\u{202e}']), "{page:?}");
+    }
 }
