@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::core::agents::{Counts, Node, Traffic};
 use crate::core::config::Config;
 use crate::core::connection::Session;
 use crate::core::ddl::Metadata;
-use crate::core::protocol::filter::{Facts, FactsError, load_classes};
+use crate::core::protocol::filter::{Facts, load_classes};
 use crate::core::security::Provider;
 
 use super::Hosted;
@@ -62,6 +62,9 @@ struct Watched<T> {
     last: Mutex<Option<(Vec<Stamp>, Arc<T>)>>,
 }
 
+/// How long a broken fact file is given to become whole, each of three times.
+const REWRITING: Duration = Duration::from_millis(10);
+
 type Stamp = Option<(u64, u64, SystemTime)>;
 
 impl<T> Watched<T> {
@@ -69,8 +72,7 @@ impl<T> Watched<T> {
         Watched { last: Mutex::new(None) }
     }
 
-    /// `read` is given what was read last, if anything was.
-    fn get(&self, files: &[PathBuf], read: impl FnOnce(Option<&Arc<T>>) -> Arc<T>) -> Arc<T> {
+    fn get(&self, files: &[PathBuf], read: impl FnOnce() -> Arc<T>) -> Arc<T> {
         use std::os::unix::fs::MetadataExt;
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;
@@ -80,8 +82,8 @@ impl<T> Watched<T> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((seen, value)) if *seen == stamps => value.clone(),
-            before => {
-                let value = read(before.as_ref().map(|(_, value)| value));
+            _ => {
+                let value = read();
                 *last = Some((stamps, value.clone()));
                 value
             }
@@ -89,22 +91,20 @@ impl<T> Watched<T> {
     }
 }
 
-/// The facts of the files, or those known `before` while a file is there and
-/// cannot be read: it is being rewritten, and to policies and filters a node
-/// without facts would be another node.
-fn load_facts(list: &str, files: &[PathBuf], before: Option<&Arc<Facts>>) -> Arc<Facts> {
-    let (facts, problems) = Facts::load(list);
-    for problem in problems.iter().filter(|_| !list.is_empty()) {
-        tracing::warn!("{problem}");
-    }
-    let broken = problems.iter().any(|p| matches!(p, FactsError::File { file, .. } if file.exists()));
-    let emptied = || files.iter().any(|file| std::fs::metadata(file).is_ok_and(|m| m.len() == 0));
-    match before {
-        Some(before) if broken || emptied() => {
-            tracing::warn!("keeping the facts that were read before");
-            before.clone()
+/// The facts of the files. A file that is just being rewritten looks broken: it
+/// gets a few more moments.
+fn load_facts(list: &str) -> Arc<Facts> {
+    let mut tries = 1..=3;
+    loop {
+        let (facts, problems) = Facts::load(list);
+        if facts.are_broken() && tries.next().is_some() {
+            std::thread::sleep(REWRITING);
+            continue;
         }
-        _ => Arc::new(facts),
+        for problem in problems.iter().filter(|_| !list.is_empty()) {
+            tracing::warn!("{problem}");
+        }
+        return Arc::new(facts);
     }
 }
 
@@ -187,12 +187,12 @@ impl Node for NodeState {
     }
 
     fn facts(&self) -> Arc<Facts> {
-        self.facts.get(&self.fact_files, |before| load_facts(&self.config.yaml, &self.fact_files, before))
+        self.facts.get(&self.fact_files, || load_facts(&self.config.yaml))
     }
 
     fn classes(&self) -> Arc<Vec<String>> {
         let file = PathBuf::from(&self.config.classesfile);
-        self.classes.get(std::slice::from_ref(&file), |_| Arc::new(load_classes(&file)))
+        self.classes.get(std::slice::from_ref(&file), || Arc::new(load_classes(&file)))
     }
 
     fn agents(&self) -> Vec<Metadata> {
@@ -243,37 +243,12 @@ mod tests {
         std::fs::write(&file, "a\n").unwrap();
         let watched = Watched::new();
         let files = [file.clone()];
-        let read = || watched.get(&files, |_| Arc::new(load_classes(&file)));
+        let read = || watched.get(&files, || Arc::new(load_classes(&file)));
         let first = read();
         assert!(Arc::ptr_eq(&first, &read()));
         std::fs::write(&file, "a\nb\n").unwrap();
         assert_eq!(*read(), ["a", "b"]);
         std::fs::remove_file(&file).unwrap();
         assert!(read().is_empty());
-    }
-
-    #[test]
-    fn facts_stay_while_their_file_is_being_rewritten() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("facts.json");
-        let (list, files) = (file.display().to_string(), [file.clone()]);
-        let mut facts = None;
-        let mut country = |content: Option<&str>| {
-            match content {
-                Some(content) => std::fs::write(&file, content).unwrap(),
-                None => std::fs::remove_file(&file).unwrap(),
-            }
-            let now = load_facts(&list, &files, facts.as_ref());
-            facts = Some(now.clone());
-            now.get("country").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-        };
-        assert_eq!(country(Some(r#"{"coun"#)), "", "there is nothing to keep");
-        assert_eq!(country(Some(r#"{"country":"mt"}"#)), "mt");
-        assert_eq!(country(Some(r#"{"coun"#)), "mt");
-        assert_eq!(country(Some("")), "mt");
-        assert_eq!(country(Some(r#"{"country":"uk"}"#)), "uk");
-        assert_eq!(country(Some("{}")), "", "no facts is what it says");
-        assert_eq!(country(Some(r#"{"country":"uk"}"#)), "uk");
-        assert_eq!(country(None), "");
     }
 }

@@ -43,7 +43,7 @@ pub enum Rejection {
 
 fn ago(seconds: i64) -> String {
     match seconds {
-        ..0 => format!("{} s in the future", seconds.unsigned_abs()),
+        ..0 => format!("{seconds} s ago, which is in the future here,"),
         _ => format!("{seconds} s ago"),
     }
 }
