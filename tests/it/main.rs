@@ -16,5 +16,6 @@ mod a_refused_certificate_gets_no_answer;
 mod a_thousand_requests_at_once;
 mod garbage_does_not_end_a_node;
 mod mistakes_are_explained;
+mod nats_clients_see_no_difference;
 mod silence_is_reported;
 mod the_fleet_answers;
