@@ -26,6 +26,7 @@ mod configuration_is_explained;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod mistakes_are_explained;
+mod nats_clients_see_no_difference;
 mod outputs_end_early;
 mod silence_is_reported;
 mod the_fleet_answers;
