@@ -6,7 +6,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo test bench lint doc man install dist audit check-tools fuzz
+.PHONY: build demo test bench lint doc man install dist audit check-tools check-test-tools fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -17,7 +17,7 @@ demo: check-tools
 	$(CARGO) build --locked
 	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
 
-test: check-tools lint
+test: check-test-tools lint
 	$(CARGO) test --locked
 
 lint: check-tools
@@ -66,3 +66,7 @@ install: build
 # A C compiler for the crypto library, the Rust of Cargo.toml, clippy and fmt.
 check-tools:
 	@packaging/check-tools.sh
+
+# The same, and Python and Node.js, for the NATS clients that others wrote.
+check-test-tools:
+	@packaging/check-tools.sh test

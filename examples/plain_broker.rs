@@ -197,7 +197,7 @@ fn start(path: &Path) -> anyhow::Result<Running> {
         Monitoring::start(SocketAddr::from(([127, 0, 0, 1], port)), broker.view(), about)
     });
     let _monitoring = monitor.transpose()?;
-    tracing::info!(address = %broker.local_addr(), "the broker is listening");
+    println!("the broker is listening on {}", broker.local_addr());
     Ok(Running { broker, _monitoring })
 }
 
@@ -210,8 +210,8 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             _ = hup.recv() => match reload(&broker, path) {
-                Ok(()) => tracing::info!("read the configuration again"),
-                Err(error) => tracing::error!("keeping the previous configuration: {error:#}"),
+                Ok(()) => println!("read the configuration again"),
+                Err(error) => eprintln!("keeping the previous configuration: {error:#}"),
             },
             _ = term.recv() => break,
             _ = int.recv() => break,

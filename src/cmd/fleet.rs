@@ -238,7 +238,7 @@ impl Selection {
             Method::Results(nodes) => self.only_named(nodes)?,
             Method::Inventory(file) => Inventory::read(Path::new(&file))?.select(&collective, &filter)?,
         };
-        Ok(Discovered { nodes, took: begun.elapsed() })
+        Ok(Discovered::known(nodes, begun.elapsed()))
     }
 
     /// A list of names knows nothing of facts and classes: -I narrows it down,

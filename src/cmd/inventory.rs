@@ -63,7 +63,7 @@ impl Inventory {
 
     async fn node(&self, client: &Client, collective: String, node: &str) -> anyhow::Result<()> {
         // Both questions travel at the same time.
-        let one = || Discovered { nodes: vec![node.to_owned()], took: Duration::ZERO };
+        let one = || Discovered::known(vec![node.to_owned()], Duration::ZERO);
         let (inventory, stats) = tokio::join!(
             only_answer(client, "inventory", collective.clone(), one()),
             only_answer(client, "daemon_stats", collective.clone(), one()),

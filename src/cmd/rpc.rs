@@ -11,6 +11,7 @@ use choria::core::client::{
 };
 use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
+use choria::core::discovery::LateAnswers;
 use choria::core::rpc::RequestBody;
 use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -200,7 +201,10 @@ impl Rpc {
                 timeout,
                 batch,
             };
-            let (nodes, took) = discovered.map_or((None, Duration::ZERO), |d| (Some(d.nodes), d.took));
+            let (nodes, took, mut late) = match discovered {
+                Some(found) => (Some(found.nodes), found.took, found.late),
+                None => (None, Duration::ZERO, LateAnswers::default()),
+            };
             if let Some(subject) = self.reply_to.clone() {
                 let nodes = nodes.unwrap_or_default();
                 let id = send_only(&client, options, selection.filter()?, &nodes, subject).await?;
@@ -233,6 +237,7 @@ impl Rpc {
             }
             let mut stats = call.stats();
             stats.discover_time = took;
+            stats.late_discoveries = late.names();
             view.finish(&self.agent, &self.action, &stats)?;
             for error in client.session().broker_errors() {
                 errln!("choria: the broker said: {}", text::clean(&error, false));

@@ -163,6 +163,7 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
     for (title, names) in [
         ("No Responses from", &stats.no_responses),
         ("Unexpected Responses from", &stats.unexpected_responses),
+        ("Discovered too late to be asked, try --fixed-window", &stats.late_discoveries),
     ] {
         if names.is_empty() {
             continue;

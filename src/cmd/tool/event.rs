@@ -43,6 +43,8 @@ impl EventTool {
             let client = context::connect(config).await?;
             let subject = "choria.lifecycle.event.>";
             let mut events = client.session().subscribe(subject, 1024).await;
+            // Nobody should have to wonder whether an event came a moment too soon.
+            client.session().flush().await;
             let broker = client.session().connected_server().unwrap_or_default();
             errln!("Waiting for events from topic {subject} on {broker}");
             let mut left = self.count.unwrap_or(usize::MAX);

@@ -319,6 +319,11 @@ impl HandshakeRoom {
             }
             Leave::Silently { reason, counted } => {
                 let _ = write_all(&mut guest.stream, &guest.unsent);
+                if !guest.unsent.is_empty() {
+                    // as below: the alert says what is wrong with the peer's certificate
+                    let _ = guest.stream.shutdown(Shutdown::Write);
+                    let _ = guest.stream.read(&mut [0; 4096]);
+                }
                 let certname = guest.certname();
                 if counted.is_empty() {
                     tracing::debug!(cid, %remote, certname, %reason, "connection ended before it was let in");

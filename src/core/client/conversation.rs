@@ -240,6 +240,11 @@ impl Conversation<'_> {
         Transport { data, headers }.encode()
     }
 
+    /// What is still to come, after nothing more will be sent.
+    pub fn into_replies(self) -> mpsc::Receiver<Message> {
+        self.replies
+    }
+
     /// The next message on the reply subject, `None` at `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Option<Message> {
         tokio::time::timeout_at(deadline.into(), self.replies.recv()).await.ok().flatten()
