@@ -26,7 +26,7 @@ pub struct Emulate {
     /// directory of the CA that signs their certificates, see choria tool ca
     #[argh(option, arg_name = "dir")]
     ca: String,
-    /// names of the nodes, {{}} is the number
+    /// names of the nodes, with empty braces where the number goes
     #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
     name: String,
     /// collectives, comma separated
