@@ -19,3 +19,4 @@ mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod silence_is_reported;
 mod the_fleet_answers;
+mod who_is_no_longer_allowed_is_cut;

@@ -204,6 +204,9 @@ impl Shard {
             Close::Refused(reason) => {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection refused");
             }
+            Close::Revoked(reason) => {
+                tracing::warn!(cid, %remote, %user, %name, %reason, "connection cut, it is no longer allowed");
+            }
             _ => tracing::info!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed"),
         }
     }

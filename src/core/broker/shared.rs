@@ -129,6 +129,7 @@ pub struct Shared {
     /// Threads that have panicked.
     pub threads_lost: AtomicUsize,
     settings: RwLock<Arc<Settings>>,
+    generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -148,6 +149,7 @@ impl Shared {
             handshakes_failed: AtomicU64::new(0),
             threads_lost: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
+            generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
         }
@@ -161,6 +163,13 @@ impl Shared {
     /// Replaces the settings.
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Changes after each replacement. Read it before the settings: then who
+    /// decides by them knows later whether they may have been replaced.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// A number for a new connection.

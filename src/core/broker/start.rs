@@ -146,8 +146,9 @@ impl Broker {
         View::new(self.shared.clone(), self.shards.clone(), self.addresses.clone())
     }
 
-    /// Replaces certificate, rules and limits for connections made from now on;
-    /// limits apply to existing ones too. Existing connections stay as they are.
+    /// Replaces certificate, rules and limits for connections made from now on,
+    /// and judges existing ones by them: those that would not be let in any
+    /// more, or with other permissions, are cut within a few seconds.
     pub fn reload(
         &self,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -155,6 +156,14 @@ impl Broker {
         limits: Limits,
     ) {
         self.shared.replace_settings(Settings { tls, authenticator, limits });
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::Reload);
+        }
+    }
+
+    /// Judges all connections again by the rules there are: some certificates
+    /// may have expired meanwhile.
+    pub fn judge_again(&self) {
         for shard in self.shards.iter() {
             shard.send_one(Handover::Reload);
         }
