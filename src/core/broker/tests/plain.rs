@@ -228,7 +228,8 @@ fn a_client_library_publishes_subscribes_and_asks() {
         let client = async_nats::connect(&url).await.unwrap();
         let mut plain = server.subscribe("a.*").await.unwrap();
         let mut questions = server.queue_subscribe("ask.>", "g".into()).await.unwrap();
-        server.flush().await.unwrap();
+        // flushing is no round trip: only an answer says that the subscriptions are known
+        server.request("nobody", "".into()).await.unwrap_err();
         client.publish("a.b", "hello".into()).await.unwrap();
         assert_eq!(&plain.next().await.unwrap().payload[..], b"hello");
 
