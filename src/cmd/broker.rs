@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::admission::{
-    Authenticator, ByName, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
+    Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, X509Authenticator, X509Mode,
+    X509Options,
 };
 use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
@@ -16,7 +17,8 @@ use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
-use choria::core::security::{NameList, Provider};
+use choria::core::security::{NameList, Provider, Usage};
+use rustls_pki_types::CertificateDer;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
@@ -25,6 +27,8 @@ use super::context;
 /// Connections are told and closed over this long on SIGTERM, so that a fleet
 /// does not come back all at once.
 const LAME_DUCK: Duration = Duration::from_secs(10);
+/// How often the revocation list is looked at: what it revokes is off within five seconds.
+const WATCH: Duration = Duration::from_secs(2);
 
 /// the middleware
 #[derive(FromArgs, ArgsInfo)]
@@ -70,7 +74,13 @@ impl Broker {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         // The broker has threads of its own; this one only waits for signals.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(until_stopped(broker, &config, &provider, run.plaintext_loopback.is_some()))?;
+        runtime.block_on(until_stopped(
+            broker,
+            globals,
+            config,
+            &provider,
+            run.plaintext_loopback.is_some(),
+        ))?;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -118,7 +128,7 @@ fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> a
         Ok(Options {
             listeners,
             tls: Some(provider.server_tls()?),
-            authenticator: authenticator(config, plaintext.is_some()),
+            authenticator: authenticator(config, provider, plaintext.is_some()),
             limits: limits(config),
             server_name: config.identity.clone(),
             cluster_name: config.choria_network_gateway_name.clone(),
@@ -176,7 +186,7 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Who may connect and what it may say, as configured (design decision 14).
-fn authenticator(config: &Config, allow_plaintext: bool) -> Arc<dyn Authenticator> {
+fn authenticator(config: &Config, provider: &Arc<Provider>, allow_plaintext: bool) -> Arc<dyn Authenticator> {
     let names = |entries: &[String]| {
         let list = NameList::new(entries);
         list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -208,20 +218,46 @@ fn authenticator(config: &Config, allow_plaintext: bool) -> Arc<dyn Authenticato
     let secret = |text: &str| Some(Secret::new(text)).filter(|s| !s.is_empty());
     let (user, password) = (&config.choria_network_system_user, &config.choria_network_system_password);
     let system = secret(password).filter(|_| !user.is_empty());
-    Arc::new(X509Authenticator::new(X509Options {
+    let rules = X509Authenticator::new(X509Options {
         mode,
         deny_servers: config.choria_network_deny_server_connections,
         provisioning_password: secret(&config.choria_network_provisioning_client_password),
         system: system.map(|password| SystemUser { user: user.clone(), password }),
         allow_plaintext,
-    }))
+    });
+    let trust = provider.trust();
+    let check = move |chain: &[CertificateDer<'static>]| {
+        let now = jiff::Timestamp::now().as_second();
+        let (leaf, others) = chain.split_first().ok_or("there is none")?;
+        trust.get().verify(leaf, others, now, Usage::Client).map(|_| ()).map_err(|error| error.to_string())
+    };
+    Arc::new(CurrentCertificates::new(rules, Arc::new(check)))
 }
 
-/// SIGHUP reads keys, CA and revocation lists again; the first SIGTERM or
-/// SIGINT closes connections gently, the second at once.
+/// Puts keys, trust, rules and limits in force as they are on disk now.
+fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plaintext: bool) {
+    match provider.reload().and_then(|()| provider.server_tls()) {
+        Ok(tls) => {
+            broker.reload(Some(tls), authenticator(config, provider, plaintext), limits(config));
+            tracing::info!("read keys, CA and revocation lists again");
+        }
+        Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),
+    }
+}
+
+/// Tells one state of the revocation list from another.
+fn stamp(provider: &Provider) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(provider.files().crl.as_deref()?).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+/// SIGHUP reads the configuration, keys, CA and revocation lists again, a
+/// changed revocation list is read by itself; the first SIGTERM or SIGINT
+/// closes connections gently, the second at once.
 async fn until_stopped(
     broker: Middleware,
-    config: &Config,
+    globals: &Globals,
+    mut config: Config,
     provider: &Arc<Provider>,
     plaintext: bool,
 ) -> anyhow::Result<()> {
@@ -231,6 +267,11 @@ async fn until_stopped(
     // The start has told what was wrong then.
     let day = Duration::from_secs(24 * 3600);
     let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
+    // Certificates expire without anybody telling; the handshake finds those of new connections.
+    let mut hourly = tokio::time::interval(Duration::from_secs(3600));
+    let mut watch = tokio::time::interval(WATCH);
+    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut revocations = stamp(provider);
     loop {
         tokio::select! {
             _ = term.recv() => break,
@@ -238,17 +279,23 @@ async fn until_stopped(
             _ = daily.tick() => {
                 provider.trouble(jiff::Timestamp::now().as_second()).iter().for_each(|text| tracing::warn!("{text}"));
             }
+            _ = hourly.tick() => broker.judge_again(),
+            _ = watch.tick() => {
+                let now = stamp(provider);
+                if now != revocations {
+                    revocations = now;
+                    tracing::info!("the revocation list has changed");
+                    renew(&broker, &config, provider, plaintext);
+                }
+            }
             _ = hup.recv() => {
                 log::reopen();
-                match provider.reload().and_then(|()| provider.server_tls()) {
-                    Ok(tls) => {
-                        broker.reload(Some(tls), authenticator(config, plaintext), limits(config));
-                        let trust = provider.trust().get();
-                        broker.review(move |certificate| trust.revokes(certificate));
-                        tracing::info!("read keys, CA and revocation lists again");
-                    }
-                    Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),
+                match context::reload_config(globals, Role::Broker).and_then(|new| check_features(&new).map(|()| new)) {
+                    Ok(new) => config = new,
+                    Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
                 }
+                revocations = stamp(provider);
+                renew(&broker, &config, provider, plaintext);
             }
         }
     }

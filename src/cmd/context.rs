@@ -47,6 +47,13 @@ pub fn daemon_config(globals: &Globals, role: Role, command: &str) -> anyhow::Re
     Ok(config)
 }
 
+/// Loads the configuration of a running daemon again; its log stays as it is.
+pub fn reload_config(globals: &Globals, role: Role) -> anyhow::Result<Config> {
+    let config = Config::load(role, globals.config.as_deref(), &System)?;
+    report(&config);
+    Ok(config)
+}
+
 /// Says what is wrong with a configuration that works all the same.
 fn report(config: &Config) {
     for warning in config.warnings() {

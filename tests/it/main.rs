@@ -31,3 +31,4 @@ mod outputs_end_early;
 mod silence_is_reported;
 mod the_fleet_answers;
 mod what_we_depend_on;
+mod who_is_no_longer_allowed_is_cut;

@@ -3,12 +3,14 @@
 //! One pure function set, used by the embedded broker on CONNECT and by the
 //! auth callout service of a stock nats-server, so that the permission tables
 //! exist once. [`facts`] is what is known about a connection, [`grant`] what
-//! it gets, [`permissions`] the tables, [`x509`] the rules for networks whose
+//! it gets, [`permissions`] the tables, [`current`] judges certificates at
+//! every decision, [`x509`] the rules for networks whose
 //! members hold certificates, [`static_users`] the rules for embedders who list
 //! their users beforehand.
 
 pub mod account;
 pub mod certificate;
+pub mod current;
 pub mod facts;
 pub mod grant;
 pub mod hosts;
@@ -18,6 +20,7 @@ pub mod x509;
 
 pub use account::{Account, AccountError};
 pub use certificate::PeerCertificate;
+pub use current::{ChainCheck, CurrentCertificates};
 pub use facts::{ConnectionFacts, LinkKind, Transport};
 pub use grant::{
     Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses, SubjectList,

@@ -20,6 +20,10 @@ pub enum Close {
     },
     /// A second CONNECT was refused, or the peer is not welcome any more.
     Refused(String),
+    /// It would not be let in any more.
+    Revoked(String),
+    /// It would be let in with other permissions.
+    Changed,
     /// Too much waits to be sent.
     SlowPending,
     /// A write was blocked too long.
@@ -36,6 +40,7 @@ impl Close {
         match self {
             Self::Protocol { told, .. } => *told,
             Self::Refused(_) => Some("Authorization Violation"),
+            Self::Revoked(_) => Some("User Authentication Revoked"),
             Self::Stale => Some("Stale Connection"),
             _ => None,
         }
@@ -43,7 +48,15 @@ impl Close {
 
     /// Whether what is queued should still be tried to send.
     pub fn flushes(&self) -> bool {
-        matches!(self, Self::Protocol { .. } | Self::Refused(_) | Self::Stale | Self::Shutdown)
+        matches!(
+            self,
+            Self::Protocol { .. }
+                | Self::Refused(_)
+                | Self::Revoked(_)
+                | Self::Changed
+                | Self::Stale
+                | Self::Shutdown
+        )
     }
 
     /// Reason in the words of connection reports.
@@ -54,6 +67,8 @@ impl Close {
             Self::Write(error) => format!("Write Error: {error}").into(),
             Self::Protocol { reason, .. } => format!("Protocol Violation: {reason}").into(),
             Self::Refused(reason) => format!("Authentication Failure: {reason}").into(),
+            Self::Revoked(reason) => format!("Authentication Revoked: {reason}").into(),
+            Self::Changed => "Permissions Changed".into(),
             Self::SlowPending => "Slow Consumer (Pending Bytes)".into(),
             Self::SlowWrite => "Slow Consumer (Write Deadline)".into(),
             Self::Stale => "Stale Connection".into(),

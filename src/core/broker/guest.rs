@@ -42,6 +42,8 @@ pub struct Guest {
     pub deadline: Duration,
     /// When it said anything last.
     pub heard: Duration,
+    /// Generation of the settings it was judged by.
+    pub judged_by: u64,
     /// Bytes it has sent.
     pub received: usize,
     /// The system has seen the end of its stream.

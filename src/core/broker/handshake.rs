@@ -189,6 +189,7 @@ impl HandshakeRoom {
             unsent: line,
             deadline,
             heard: self.now,
+            judged_by: 0,
             received: 0,
             hung_up: false,
         });
@@ -225,6 +226,7 @@ impl HandshakeRoom {
 
     /// Reads what a guest has to say, until there is no more or it leaves.
     fn hear(&mut self, key: usize) {
+        let generation = self.shared.generation();
         let settings = self.shared.settings();
         loop {
             let Some(guest) = self.guests.get_mut(key) else { return };
@@ -251,6 +253,7 @@ impl HandshakeRoom {
                 let timer = (key, guest.cid);
                 self.wheel.insert(guest.deadline, timer);
             }
+            guest.judged_by = generation;
             let leave = guest.talk(&settings);
             let flooding = guest.received > MOST_RECEIVED + settings.limits.max_connect;
             self.flush(key);
@@ -368,6 +371,7 @@ impl HandshakeRoom {
                 remote: guest.remote,
                 listener: guest.listener,
                 nonce: guest.nonce.into(),
+                judged_by: guest.judged_by,
                 options,
                 grant,
                 input: guest.input,

@@ -10,7 +10,7 @@ use super::outbound::Outbound;
 use super::replies::Replies;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
-use crate::core::admission::{Account, Grant, Permission};
+use crate::core::admission::{Account, Grant, Permission, Responses};
 use crate::core::nats::connect::ConnectOptions;
 
 /// A connection that has been let in, on its way to a shard.
@@ -27,6 +27,8 @@ pub struct NewLink {
     pub listener: usize,
     /// Nonce of its INFO.
     pub nonce: Box<str>,
+    /// Generation of the settings it was let in by.
+    pub judged_by: u64,
     /// What CONNECT said.
     pub options: ConnectOptions,
     /// What it was given.
@@ -50,6 +52,8 @@ pub struct About {
     pub lang: Box<str>,
     /// Its version.
     pub version: Box<str>,
+    /// CONNECT, where it showed credentials: it is judged again after reloads.
+    pub shown: Option<Box<ConnectOptions>>,
     /// Nonce of INFO, for a second CONNECT.
     pub nonce: Box<str>,
 }
@@ -163,6 +167,7 @@ impl Link {
     /// Takes a new link over; returns it with the bytes that came behind CONNECT.
     pub fn new(new: NewLink, now: Duration) -> (Self, Vec<u8>, Vec<u8>) {
         let options = new.options;
+        let shown = options.shows_credentials().then(|| Box::new(options.clone()));
         let link = Self {
             cid: new.cid,
             stream: new.stream,
@@ -197,6 +202,7 @@ impl Link {
                 name: options.name.into(),
                 lang: options.lang.into(),
                 version: options.version.into(),
+                shown,
                 nonce: new.nonce,
             }),
         };
@@ -206,6 +212,11 @@ impl Link {
     /// Memory that what waits for it may need, messages shared with others counted in full.
     pub fn weight(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.weight())
+    }
+
+    /// What it was granted about answers.
+    pub fn responses(&self) -> Option<Responses> {
+        self.replies.as_ref().map(|replies| replies.rule())
     }
 
     /// Bytes waiting to be sent.

@@ -26,6 +26,7 @@ mod options;
 mod outbound;
 mod output;
 mod publish;
+mod rejudge;
 mod replies;
 mod router;
 mod session;

@@ -9,7 +9,7 @@ use super::keepalive::{Due, LinkTimer};
 use super::link::Link;
 use super::outbound::{Flushed, Item, Outbound, write_all};
 use super::shard::{DIRTY, POOLED, Shard};
-use super::shared::{Unwelcome, client_ip};
+use super::shared::client_ip;
 use crate::core::nats::frame;
 use crate::core::nats::info::ServerInfo;
 
@@ -150,20 +150,6 @@ impl Shard {
         info.line()
     }
 
-    /// Sends away whoever is not welcome any more.
-    pub(super) fn review(&mut self, unwelcome: &Unwelcome) {
-        let presented = |link: &Link| link.tls.as_ref()?.peer_certificates()?.first().cloned();
-        let keys: Vec<u32> = self
-            .links
-            .iter()
-            .filter(|(_, link)| presented(link).is_some_and(|certificate| unwelcome(&certificate)))
-            .map(|(key, _)| key as u32)
-            .collect();
-        for key in keys {
-            self.doom(key, Close::Refused("its certificate has been revoked".to_owned()));
-        }
-    }
-
     /// Closes what was doomed in this turn.
     pub(super) fn bury(&mut self) {
         while let Some((key, why)) = self.doomed.pop() {
@@ -226,6 +212,9 @@ impl Shard {
             }
             Close::Refused(reason) => {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection refused");
+            }
+            Close::Revoked(reason) => {
+                tracing::warn!(cid, %remote, %user, %name, %reason, "connection cut, it is no longer allowed");
             }
             _ => tracing::info!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed"),
         }

@@ -37,6 +37,11 @@ impl Replies {
         Self { rule, open: HashMap::new(), order: VecDeque::new(), bytes: 0, serial: 0 }
     }
 
+    /// What was granted.
+    pub fn rule(&self) -> Responses {
+        self.rule
+    }
+
     /// A request was delivered: its reply subject may be published to. When
     /// there are too many, the oldest is forgotten.
     pub fn expect(&mut self, reply: &[u8], now: Duration) {

@@ -270,6 +270,7 @@ impl Shard {
         link.max_subscriptions = grant.limits.max_subscriptions;
         link.manners = manners;
         link.about.user = grant.user.into();
+        link.about.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
         link.about.name = facts.options.name.into();
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;

@@ -55,6 +55,8 @@ pub struct Shard {
     pub(super) now: Duration,
     /// Links to read from.
     pub(super) ready: VecDeque<u32>,
+    /// Links to judge again, with their connection numbers.
+    pub(super) on_trial: Vec<(u32, u64)>,
     /// Links to flush.
     pub(super) dirty: Vec<u32>,
     /// Links to close.
@@ -99,6 +101,7 @@ impl Shard {
             wheel: TimerWheel::new(Duration::from_millis(125)),
             now: shared.start.elapsed(),
             ready: VecDeque::new(),
+            on_trial: Vec::new(),
             dirty: Vec::new(),
             doomed: Vec::new(),
             reading: ReadScratch::new(),
@@ -138,6 +141,7 @@ impl Shard {
             if !congested {
                 self.serve();
             }
+            self.judge_some();
             self.wheel.advance(self.now, &mut fired);
             for timer in fired.drain(..) {
                 self.fire(timer);
@@ -154,7 +158,7 @@ impl Shard {
     fn patience(&self, congested: bool) -> Option<Duration> {
         if congested {
             Some(Duration::from_millis(1))
-        } else if !self.ready.is_empty() {
+        } else if !self.ready.is_empty() || !self.on_trial.is_empty() {
             Some(Duration::ZERO)
         } else {
             // rounded up, or the loop would spin through the last millisecond
@@ -207,8 +211,10 @@ impl Shard {
             Handover::Member { account, message, matched, group, target, tries } => {
                 self.deliver_member(account, message, &matched, group, target, tries);
             }
-            Handover::Reload => self.settings = self.shared.settings(),
-            Handover::Review(unwelcome) => self.review(&unwelcome),
+            Handover::Reload => {
+                self.settings = self.shared.settings();
+                self.judge_all_again();
+            }
             Handover::Report(sender, limit) => {
                 // whoever asked may have gone
                 let _ = sender.send(report(&self.links, self.now, limit));
@@ -222,6 +228,7 @@ impl Shard {
     }
 
     fn adopt(&mut self, new: NewLink) {
+        let judged_by = new.judged_by;
         let (mut link, input, unsent) = Link::new(new, self.now);
         let entry = self.links.vacant_entry();
         let key = entry.key();
@@ -238,6 +245,11 @@ impl Shard {
             counters.accounts[account].fetch_add(1, Ordering::Relaxed);
         }
         self.set_first_ping(key, cid);
+        if judged_by != self.shared.generation() {
+            // a reload came between its admission and now
+            self.settings = self.shared.settings();
+            self.on_trial.push((key, cid));
+        }
         if !unsent.is_empty() {
             if with_tls {
                 self.queue_cipher(key, &unsent);

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use rustls_pki_types::CertificateDer;
-
 use super::account::PerAccount;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
@@ -19,9 +17,6 @@ use super::stats::ConnectionInfo;
 use super::view::Chains;
 use crate::core::admission::{Account, Authenticator};
 use crate::core::nats::info::ServerInfo;
-
-/// Whether a peer that presented this certificate is to be sent away.
-pub type Unwelcome = Arc<dyn Fn(&CertificateDer<'static>) -> bool + Send + Sync>;
 
 /// What a reload may change.
 pub struct Settings {
@@ -76,8 +71,6 @@ pub enum Handover {
     },
     /// Settings have changed.
     Reload,
-    /// Some peers may have lost their right to be here.
-    Review(Unwelcome),
     /// Somebody wants to know about connections.
     Report(mpsc::Sender<Vec<ConnectionInfo>>, usize),
     /// Somebody wants the certificates of these connections, in ascending order.
@@ -136,6 +129,7 @@ pub struct Shared {
     /// Threads that have panicked.
     pub threads_lost: AtomicUsize,
     settings: RwLock<Arc<Settings>>,
+    generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -155,6 +149,7 @@ impl Shared {
             handshakes_failed: AtomicU64::new(0),
             threads_lost: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
+            generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
         }
@@ -168,6 +163,13 @@ impl Shared {
     /// Replaces the settings.
     pub fn replace_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Changes after each replacement. Read it before the settings: then who
+    /// decides by them knows later whether they may have been replaced.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// A number for a new connection.

@@ -9,14 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Poll, Waker};
-use rustls_pki_types::CertificateDer;
 
 use super::acceptor::{self, Acceptor};
 use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
 use super::options::{BrokerError, Limits, Options};
 use super::shard::{Shard, WAKER};
-use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared, Unwelcome};
+use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
 use crate::core::admission::Authenticator;
@@ -148,8 +147,9 @@ impl Broker {
         View::new(self.shared.clone(), self.shards.clone(), self.addresses.clone())
     }
 
-    /// Replaces certificate, rules and limits for connections made from now on;
-    /// limits apply to existing ones too. Existing connections stay as they are.
+    /// Replaces certificate, rules and limits for connections made from now on,
+    /// and judges existing ones by them: those that would not be let in any
+    /// more, or with other permissions, are cut within a few seconds.
     pub fn reload(
         &self,
         tls: Option<Arc<rustls::ServerConfig>>,
@@ -162,12 +162,11 @@ impl Broker {
         }
     }
 
-    /// Closes the connections of all peers whose certificate `unwelcome` names: a
-    /// revocation that waits for a thief to disconnect is none.
-    pub fn review(&self, unwelcome: impl Fn(&CertificateDer<'static>) -> bool + Send + Sync + 'static) {
-        let unwelcome: Unwelcome = Arc::new(unwelcome);
+    /// Judges all connections again by the rules there are: some certificates
+    /// may have expired meanwhile.
+    pub fn judge_again(&self) {
         for shard in self.shards.iter() {
-            shard.send_one(Handover::Review(unwelcome.clone()));
+            shard.send_one(Handover::Reload);
         }
     }
 

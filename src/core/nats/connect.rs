@@ -131,6 +131,12 @@ struct Wire {
 }
 
 impl ConnectOptions {
+    /// Whether anything was shown that proves or claims who the client is.
+    pub fn shows_credentials(&self) -> bool {
+        let secrets = [&self.pass, &self.auth_token, &self.jwt, &self.sig];
+        !self.user.is_empty() || !self.nkey.is_empty() || secrets.iter().any(|secret| !secret.is_empty())
+    }
+
     /// Reads the JSON body; unknown fields are ignored, a wrong type is an error.
     pub fn decode(json: &[u8]) -> Result<Self, ConnectError> {
         let wire: Wire = serde_json::from_slice(json)?;

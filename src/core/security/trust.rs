@@ -152,15 +152,6 @@ impl Trust {
         }
     }
 
-    /// Whether a revocation list names this very certificate. For those who
-    /// were let in earlier: far cheaper than following a chain, and a look at
-    /// fifty thousand of them must not hold up a broker.
-    pub fn revokes(&self, leaf: &CertificateDer<'_>) -> bool {
-        // Nothing else than a certificate was ever let in.
-        X509Certificate::from_der(leaf)
-            .is_ok_and(|(_, certificate)| self.check_revocation(&certificate).is_err())
-    }
-
     /// The validity of a trusted certificate with the key of `anchor`, at
     /// `now`. A renewed CA certificate shares name and key with the old one.
     fn anchor_validity(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<Validity> {

@@ -1,5 +1,6 @@
 //! The running broker, seen from its sockets.
 
+mod adversaries;
 pub mod kit;
 mod limits;
 mod over_tls;

@@ -52,20 +52,6 @@ fn refusals_say_the_same_and_are_counted_by_reason() {
 }
 
 #[test]
-fn a_peer_that_is_not_welcome_any_more_is_sent_away() {
-    let broker = Broker::start(tls_options(by_name())).unwrap();
-    let thief = ca().issue("dev1.example.net");
-    let stolen = thief.0.first().unwrap().clone();
-    let mut gone = Raw::tls(broker.local_addr(), ca().client(Some(thief))).unwrap();
-    gone.login("");
-    let mut stays = member(&broker, "dev2.example.net", "");
-    broker.review(move |certificate| *certificate == stolen);
-    assert_eq!(gone.rest(), "-ERR 'Authorization Violation'\r\n");
-    assert_eq!(stays.sync(), "");
-    until("one to be left", || broker.stats().connections == 1);
-}
-
-#[test]
 fn a_certificate_of_another_authority_fails_the_handshake() {
     let broker = Broker::start(tls_options(by_name())).unwrap();
     let foreign = Ca::new().issue("dev1.example.net");

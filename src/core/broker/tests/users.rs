@@ -88,6 +88,27 @@ fn nkeys_sign_the_nonce_of_their_own_info() {
 }
 
 #[test]
+fn a_reload_cuts_those_who_are_no_longer_allowed_and_nobody_else() {
+    let broker = broker([user("a", "re-red"), user("b", "re-red"), user("c", "re-red"), user("d", "re-red")]);
+    let [mut a, mut b, mut c, mut d] = ["a", "b", "c", "d"].map(|name| login(&broker, name));
+    a.send("SUB x 1\r\n");
+    a.sync();
+    let moved = user("c", "re-blue");
+    let limited = StaticUser { publish: Permission::only(["y"]), ..user("d", "re-red") };
+    let users = StaticUsers::new([user("a", "re-red"), moved, limited, user("e", "re-red")]).unwrap();
+    broker.reload(None, Arc::new(users), Default::default());
+    assert_eq!(b.rest(), "-ERR 'User Authentication Revoked'\r\n");
+    assert_eq!((c.rest().as_str(), d.rest().as_str()), ("", ""));
+    assert_eq!(broker.stats().refusals["no longer allowed"], 1);
+    login(&broker, "e").send("PUB x 1\r\n!\r\nPUB x 1\r\n?\r\n");
+    a.until("MSG x 1 1\r\n!\r\n");
+    // the same rules again change nothing
+    broker.judge_again();
+    a.send("PUB x 1\r\n+\r\n");
+    a.until("MSG x 1 1\r\n+\r\n");
+}
+
+#[test]
 fn queues_in_permissions() {
     let limited = StaticUser {
         subscribe: Permission {
