@@ -9,9 +9,11 @@
 
 mod backoff;
 mod hosts;
+mod life;
 mod servers;
 mod session;
 mod srv;
+mod supervisor;
 
 pub use backoff::Backoff;
 pub use hosts::{HostError, ServerUrl, parse_hosts};

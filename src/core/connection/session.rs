@@ -1,36 +1,28 @@
 //! A session outlives the connections that carry it.
 //!
-//! One supervisor task owns the current async-nats client and the wanted
-//! subscriptions. When a connection ends it asks DNS again, waits as the
-//! back-off says, connects to the next broker and subscribes anew; holders of
-//! the [`Session`] notice only that publishing waits.
+//! What its holders see: subscribing, publishing, ending. The work is done by
+//! one [`Supervisor`] task; here are the words it is spoken to with.
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Message, ReconnectToServer};
+use async_nats::{Client, Message};
 use bytes::Bytes;
-use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::{Backoff, ServerList, ServerUrl};
+use super::supervisor::Supervisor;
+use super::{ServerList, ServerUrl};
 
 /// How long a publish waits for a connection, and for room on it, before it
 /// fails.
 const PUBLISH_WAIT: Duration = Duration::from_secs(5);
 /// How long a session that ends waits for what was published to be written: a
 /// broker that reads nothing must not keep a process from stopping.
-const CLOSE_WAIT: Duration = Duration::from_secs(2);
-/// Error lines of the broker that are kept for whoever wants to explain a
-/// failure; more are only logged.
-const KEPT_ERRORS: usize = 16;
-/// Messages that async-nats holds per subscription before it drops some.
-const SUBSCRIPTION_CAPACITY: usize = 16_384;
+pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
 /// What a session needs to know.
 pub struct SessionOptions {
@@ -124,26 +116,26 @@ pub struct Session {
 }
 
 #[derive(Clone)]
-struct Connected {
-    client: Client,
-    url: ServerUrl,
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) url: ServerUrl,
 }
 
 #[derive(Default)]
-struct Shared {
-    stats: SessionStats,
-    last_failures: Mutex<Vec<String>>,
-    broker_errors: Mutex<Vec<String>>,
+pub(super) struct Shared {
+    pub(super) stats: SessionStats,
+    pub(super) last_failures: Mutex<Vec<String>>,
+    pub(super) broker_errors: Mutex<Vec<String>>,
 }
 
-struct Wanted {
-    subject: String,
-    queue: Option<String>,
-    sink: mpsc::Sender<Message>,
-    forwarder: Option<JoinHandle<()>>,
+pub(super) struct Wanted {
+    pub(super) subject: String,
+    pub(super) queue: Option<String>,
+    pub(super) sink: mpsc::Sender<Message>,
+    pub(super) forwarder: Option<JoinHandle<()>>,
 }
 
-enum Command {
+pub(super) enum Command {
     Subscribe(SubscriptionId, Wanted, oneshot::Sender<()>),
     Unsubscribe(SubscriptionId),
     Close(oneshot::Sender<()>),
@@ -310,262 +302,7 @@ pub enum PublishError {
     Failed(String),
 }
 
-// === impl Supervisor ===
-
-struct Supervisor {
-    options: Arc<SessionOptions>,
-    inbox: mpsc::UnboundedReceiver<Command>,
-    current: watch::Sender<Option<Connected>>,
-    shared: Arc<Shared>,
-    wanted: BTreeMap<SubscriptionId, Wanted>,
-    ever_connected: bool,
-}
-
-impl Supervisor {
-    async fn run(mut self) {
-        loop {
-            let Some((connected, mut ended)) = self.connect().await else { return };
-            self.subscribe_all(&connected.client).await;
-            let reconnected = std::mem::replace(&mut self.ever_connected, true);
-            if reconnected {
-                self.shared.stats.reconnections.fetch_add(1, Ordering::Relaxed);
-            }
-            tracing::info!(broker = %connected.url, name = self.options.name, "connected");
-            let client = connected.client.clone();
-            self.current.send_replace(Some(connected));
-            let closing = self.serve(&client, &mut ended).await;
-            self.current.send_replace(None);
-            for wanted in self.wanted.values_mut() {
-                if let Some(forwarder) = wanted.forwarder.take() {
-                    forwarder.abort();
-                }
-            }
-            self.shared.stats.closed.fetch_add(1, Ordering::Relaxed);
-            if closing {
-                return;
-            }
-            tracing::warn!(name = self.options.name, "the broker connection ended, reconnecting");
-        }
-    }
-
-    /// Commands while connected; true when the session is to end.
-    async fn serve(&mut self, client: &Client, ended: &mut mpsc::Receiver<()>) -> bool {
-        loop {
-            tokio::select! {
-                // An event, or the end of whoever sends events: async-nats drops
-                // some when many come at once, the one that tells of the end
-                // among them.
-                _ = ended.recv() => return false,
-                command = self.inbox.recv() => match command {
-                    None => {
-                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
-                        return true;
-                    }
-                    Some(Command::Close(done)) => {
-                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
-                        let _ = done.send(());
-                        return true;
-                    }
-                    Some(Command::Unsubscribe(id)) => self.forget(id),
-                    Some(Command::Subscribe(id, mut wanted, done)) => {
-                        wanted.forwarder = forward(client, &wanted).await;
-                        self.wanted.insert(id, wanted);
-                        let _ = done.send(());
-                    }
-                }
-            }
-        }
-    }
-
-    fn forget(&mut self, id: SubscriptionId) {
-        // Dropping the forwarder drops its subscriber, which unsubscribes.
-        if let Some(Wanted { forwarder: Some(task), .. }) = self.wanted.remove(&id) {
-            task.abort();
-        }
-    }
-
-    async fn subscribe_all(&mut self, client: &Client) {
-        self.wanted.retain(|_, wanted| !wanted.sink.is_closed());
-        for wanted in self.wanted.values_mut() {
-            wanted.forwarder = forward(client, wanted).await;
-        }
-    }
-
-    /// Tries brokers until one accepts; `None` when the session is to end.
-    async fn connect(&mut self) -> Option<(Connected, mpsc::Receiver<()>)> {
-        let backoff = if self.ever_connected { Backoff::TwentySeconds } else { Backoff::FiveSeconds };
-        let mut pass = 0;
-        if self.ever_connected {
-            // A broker that went away took everybody along: spread the return.
-            self.wait(backoff.wait(0, fastrand::f64())).await?;
-        }
-        loop {
-            pass += 1;
-            let mut failures = vec![];
-            let servers = match self.options.servers.resolve().await {
-                Ok(servers) => servers,
-                Err(e) => {
-                    failures.push(e.to_string());
-                    vec![]
-                }
-            };
-            if servers.is_empty() && failures.is_empty() {
-                failures.push("no broker is configured and DNS names none".to_owned());
-            }
-            for url in servers {
-                self.shared.stats.attempts.fetch_add(1, Ordering::Relaxed);
-                match self.attempt(&url).await? {
-                    Ok(connected) => return Some(connected),
-                    Err(reason) => failures.push(format!("{url}: {reason}")),
-                }
-            }
-            let wait = backoff.wait(pass, fastrand::f64());
-            tracing::warn!(try = pass, wait_ms = wait.as_millis(), "cannot connect: {}", failures.join("; "));
-            *lock(&self.shared.last_failures) = failures;
-            self.wait(wait).await?;
-        }
-    }
-
-    async fn wait(&mut self, duration: Duration) -> Option<()> {
-        self.or_closed(tokio::time::sleep(duration)).await
-    }
-
-    async fn attempt(&mut self, url: &ServerUrl) -> Option<Result<(Connected, mpsc::Receiver<()>), String>> {
-        let (ended_tx, ended) = mpsc::channel(1);
-        let attempt = one_life(self.options.clone(), url.clone(), self.shared.clone(), ended_tx);
-        let outcome = self.or_closed(attempt).await?;
-        Some(outcome.map(|client| (Connected { client, url: url.clone() }, ended)))
-    }
-
-    /// Runs `work`, taking commands meanwhile; `None` when the session is to
-    /// end first.
-    async fn or_closed<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return Some(done),
-                command = self.inbox.recv() => match command? {
-                    Command::Close(done) => {
-                        let _ = done.send(());
-                        return None;
-                    }
-                    Command::Unsubscribe(id) => self.forget(id),
-                    Command::Subscribe(id, wanted, done) => {
-                        self.wanted.insert(id, wanted);
-                        let _ = done.send(());
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One connection to one broker.
-///
-/// async-nats would reconnect by itself. It is made to stop instead: a second
-/// pool entry is a port nobody can listen on, the callback sends every
-/// reconnect there, and one failed try is the limit.
-async fn one_life(
-    options: Arc<SessionOptions>,
-    url: ServerUrl,
-    shared: Arc<Shared>,
-    ended: mpsc::Sender<()>,
-) -> Result<Client, String> {
-    let started = Instant::now();
-    let address: async_nats::ServerAddr = url.to_string().parse().map_err(|e| format!("{e}"))?;
-    let nowhere: async_nats::ServerAddr = "nats://127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
-    let first = Arc::new(AtomicU64::new(0));
-    let pool = vec![address.clone(), nowhere.clone()];
-    let mut connect = ConnectOptions::new()
-        .name(&options.name)
-        .custom_inbox_prefix(&options.inbox_prefix)
-        .ping_interval(options.ping_interval)
-        .connection_timeout(options.connect_timeout)
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
-        .ignore_discovered_servers()
-        .max_reconnects(1)
-        .reconnect_to_server_callback(move |_, _| {
-            let again = first.fetch_add(1, Ordering::Relaxed) > 0;
-            let addr = if again { nowhere.clone() } else { address.clone() };
-            async move { Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) }) }
-        })
-        .event_callback(move |event| {
-            note(&shared, &event);
-            if matches!(event, Event::Disconnected | Event::Closed) {
-                let _ = ended.try_send(());
-            }
-            async {}
-        });
-    if let Some(tls) = &options.tls {
-        connect = connect.require_tls(true).tls_client_config((**tls).clone());
-    }
-    if let Some(address) = options.local_address {
-        connect = connect.local_address(SocketAddr::new(address, 0));
-    }
-    if let Some((user, password)) = &options.user {
-        connect = connect.user_and_password(user.clone(), password.to_string());
-    }
-    match connect.connect(pool).await {
-        Ok(client) => Ok(client),
-        Err(e) => {
-            // The outer texts only repeat that it failed; the innermost cause
-            // is what a person can act on.
-            let mut text = e.to_string();
-            let mut cause = e.source();
-            while let Some(inner) = cause {
-                text = inner.to_string();
-                cause = inner.source();
-            }
-            if e.kind() == async_nats::ConnectErrorKind::TimedOut {
-                text = format!("no answer within {} ms", started.elapsed().as_millis());
-            }
-            Err(text)
-        }
-    }
-}
-
-fn note(shared: &Shared, event: &Event) {
-    let text = match event {
-        Event::ServerError(error) => error.to_string(),
-        Event::ClientError(async_nats::ClientError::MaxReconnects) => return,
-        Event::ClientError(error) => error.to_string(),
-        Event::SlowConsumer(_) => {
-            "messages were dropped, they arrived faster than they were taken".to_owned()
-        }
-        _ => return,
-    };
-    shared.stats.errors.fetch_add(1, Ordering::Relaxed);
-    tracing::warn!("broker: {text}");
-    let mut errors = lock(&shared.broker_errors);
-    if errors.len() < KEPT_ERRORS {
-        errors.push(text);
-    }
-}
-
-async fn forward(client: &Client, wanted: &Wanted) -> Option<JoinHandle<()>> {
-    let subject = wanted.subject.clone();
-    let subscribed = match &wanted.queue {
-        Some(queue) => client.queue_subscribe(subject, queue.clone()).await,
-        None => client.subscribe(subject).await,
-    };
-    let mut subscriber = match subscribed {
-        Ok(subscriber) => subscriber,
-        Err(e) => {
-            tracing::error!(subject = wanted.subject, "cannot subscribe: {e}");
-            return None;
-        }
-    };
-    let sink = wanted.sink.clone();
-    Some(tokio::spawn(async move {
-        while let Some(message) = subscriber.next().await {
-            if sink.send(message).await.is_err() {
-                return;
-            }
-        }
-    }))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A poisoned list of texts is still a list of texts.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
