@@ -17,7 +17,7 @@ demo: check-tools
 	$(CARGO) build --locked
 	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
 
-test: check-test-tools lint
+test: check-test-tools lint doc
 	$(CARGO) test --locked
 
 lint: check-tools
@@ -32,7 +32,7 @@ fuzz: check-tools
 	BOLERO_RANDOM_ITERATIONS=$(or $(ITERATIONS),1000000) $(CARGO) test --locked --lib
 
 doc: check-tools
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 
 man: check-tools
 	$(CARGO) run --locked --quiet -- tool man man

@@ -1,7 +1,7 @@
 //! How targets are found (spec 03 §4).
 //!
 //! Broadcast asks the fleet; the other methods read a list somebody made:
-//! [`flatfile`] names, [`inventory`] whole nodes that filters are evaluated
+//! `flatfile` names, `inventory` whole nodes that filters are evaluated
 //! against here.
 
 mod broadcast;

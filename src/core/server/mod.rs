@@ -1,8 +1,8 @@
 //! The node daemon (spec 02): pipeline, registration, lifecycle, status.
 //!
-//! [`Server::start`] brings a node up in the order of spec 02 §1.3 and
-//! [`Server::run`] serves until told to stop. A request is one walk through
-//! [`pipeline`]; everything a request may learn of the node is in [`NodeState`].
+//! [`Server::new`] checks all that can be checked without a network,
+//! [`Server::run`] brings the node up in the order of spec 02 §1.3 and serves
+//! until told to stop. A request is one walk through [`pipeline`]; everything a request may learn of the node is in [`NodeState`].
 //!
 //! Embedders add agents before the start, deny built-in ones by name, and name
 //! the lifecycle component.

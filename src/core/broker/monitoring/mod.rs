@@ -1,8 +1,8 @@
 //! Monitoring of a running broker over HTTP (spec 04 §§1.11, 7.1).
 //!
-//! [`pages`] are nats-server's, in its shapes, so that its tools and exporters
-//! can read them; [`metrics`] is Prometheus text with the names the original
-//! has and some of ours; [`choria`] is the original's own page. [`service`]
+//! `pages` are nats-server's, in its shapes, so that its tools and exporters
+//! can read them; `metrics` is Prometheus text with the names the original
+//! has and some of ours; `choria` is the original's own page. `service`
 //! serves them from one thread with its own runtime: a broker has none, and a
 //! slow reader of pages must not slow anything else.
 //!

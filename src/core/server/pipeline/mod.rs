@@ -1,7 +1,7 @@
 //! One request, one walk: decode → verify → collective → filter → TTL →
 //! replay → authorize → audit → run → reply.
 //!
-//! Each stage is a function from one type to the next ([`stages`]); a stage
+//! Each stage is a function from one type to the next (`stages`); a stage
 //! that refuses ends the walk with a [`Rejection`] that is counted and logged
 //! here, in one place, with request id, caller and the one true reason. Nothing
 //! is ever answered to a request that was not verified and meant for this node.
