@@ -29,7 +29,7 @@ bench: check-tools
 
 # Longer fuzzing of every decoder; see docs/development.md.
 fuzz: check-tools
-	CHORIA_FUZZ_ITERATIONS=$(or $(ITERATIONS),1000000) $(CARGO) test --locked --release --lib -- fuzz
+	BOLERO_RANDOM_ITERATIONS=$(or $(ITERATIONS),1000000) $(CARGO) test --locked --lib
 
 doc: check-tools
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -3,7 +3,8 @@
 //! `cargo bench --bench broker` runs the broker in this process and its
 //! clients in another, so that memory and processor time are the broker's.
 //! `certs DIR` writes certificates for another server, `external DIR ADDRESS
-//! PID` then measures that one by the same clients.
+//! PID` then measures that one by the same clients. `own DIR unbuffered LINKS`
+//! runs with another number of idle links than 2,000.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -24,27 +25,32 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let (asked, arguments): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word == "--bench");
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["clients", dir, address, scenario, links, messages] => {
             clients(Path::new(dir), address.parse()?, scenario, links.parse()?, messages.parse()?)
         }
         ["certs", dir] => write_certificates(Path::new(dir)),
-        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?),
-        ["own", dir, kind] => {
+        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?, 2000),
+        ["own", dir, kind, links] => {
             let broker = start(Path::new(dir), *kind == "buffered")?;
             println!("embedded broker, {kind} TLS:");
-            measure(Path::new(dir), broker.local_addr(), std::process::id())
+            measure(Path::new(dir), broker.local_addr(), std::process::id(), links.parse()?)
         }
-        // `cargo test --benches` and friends call without being asked to measure
-        ["--test", ..] => Ok(()),
+        // `cargo test --all-targets` runs this too, and does not ask to measure
+        _ if asked.is_empty() => Ok(()),
         _ => {
             let dir = tempfile::tempdir()?;
             write_certificates(dir.path())?;
             // a process each: memory that one has freed would hide what the next one takes
             for kind in ["unbuffered", "buffered"] {
-                Command::new(std::env::current_exe()?).arg("own").arg(dir.path()).arg(kind).status()?;
+                Command::new(std::env::current_exe()?)
+                    .arg("own")
+                    .arg(dir.path())
+                    .args([kind, "2000"])
+                    .status()?;
             }
             Ok(())
         }
@@ -82,12 +88,11 @@ fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
 
 // === measuring ===
 
-fn measure(dir: &Path, address: SocketAddr, pid: u32) -> Result<(), Failure> {
+fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), Failure> {
     // once for the caches and arenas of the process itself
     drop(Crowd::gather(dir, address, "idle", 50, 0)?);
     std::thread::sleep(Duration::from_millis(300));
     let (memory, time) = (resident(pid)?, processor(pid)?);
-    let links = 2000;
     let crowd = Crowd::gather(dir, address, "idle", links, 0)?;
     std::thread::sleep(Duration::from_secs(4));
     let grown = resident(pid)?.saturating_sub(memory);
@@ -104,7 +109,7 @@ fn measure(dir: &Path, address: SocketAddr, pid: u32) -> Result<(), Failure> {
         let mut crowd = Crowd::gather(dir, address, scenario, links, messages)?;
         std::thread::sleep(Duration::from_secs(3));
         let before = processor(pid)?;
-        let (count, wall) = crowd.go()?;
+        let Outcome { count, wall, .. } = crowd.go()?;
         let used = processor(pid)? - before;
         println!(
             "  {unit:26} of 512 B: {:6.2} µs processor, {:8.0} a second",
@@ -112,6 +117,29 @@ fn measure(dir: &Path, address: SocketAddr, pid: u32) -> Result<(), Failure> {
             count as f64 / wall
         );
     }
+    let mut pair = Crowd::gather(dir, address, "pingpong", 2, 5000)?;
+    let calm = pair.go()?;
+    drop(pair);
+    let mut pair = Crowd::gather(dir, address, "pingpong", 2, 20_000)?;
+    let begin = Instant::now();
+    let (storm, logins) = std::thread::scope(|scope| {
+        let crowds: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| Crowd::gather(dir, address, "idle", 500, 0).map_err(|error| error.to_string()))
+            })
+            .collect();
+        let storm = pair.go().map_err(|error| error.to_string());
+        let all: Result<Vec<_>, String> = crowds
+            .into_iter()
+            .map(|crowd| crowd.join().unwrap_or_else(|_| Err("panicked".to_owned())))
+            .collect();
+        (storm, all.map(|_| 2000.0 / begin.elapsed().as_secs_f64()))
+    });
+    let storm = storm?;
+    println!(
+        "  round trip of a pair: {} µs, p99 {} µs; while 2000 log in (over {:.0} a second): {} µs, p99 {} µs",
+        calm.median, calm.worst, logins?, storm.median, storm.worst
+    );
     Ok(())
 }
 
@@ -130,6 +158,17 @@ fn processor(pid: u32) -> Result<Duration, Failure> {
         total += text.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(Duration::from_nanos(total))
+}
+
+/// What clients report.
+struct Outcome {
+    count: u64,
+    /// Seconds.
+    wall: f64,
+    /// Round trip of a pair, in microseconds, where there are any.
+    median: u64,
+    /// 99 of 100 are faster.
+    worst: u64,
 }
 
 /// Clients in a process of their own.
@@ -167,12 +206,17 @@ impl Crowd {
         if line.starts_with(word) { Ok(line) } else { Err(format!("clients said {line:?}").into()) }
     }
 
-    fn go(&mut self) -> Result<(u64, f64), Failure> {
+    fn go(&mut self) -> Result<Outcome, Failure> {
         writeln!(self.input, "go")?;
         let line = self.expect("done")?;
         let mut words = line.split_whitespace().skip(1);
-        let count = words.next().ok_or("no count")?.parse()?;
-        Ok((count, words.next().ok_or("no time")?.parse()?))
+        let mut next = || words.next().ok_or("too few numbers");
+        Ok(Outcome {
+            count: next()?.parse()?,
+            wall: next()?.parse()?,
+            median: next()?.parse()?,
+            worst: next()?.parse()?,
+        })
     }
 }
 
@@ -239,14 +283,17 @@ fn clients(
     let payload = "x".repeat(512);
     let publish = |subject: &str| format!("PUB {subject} 512\r\n{payload}\r\n");
     let begin = Instant::now();
+    let mut trips = Vec::new();
     let total = match scenario {
         "pingpong" => {
             let (there, back) = (publish("bench.b"), publish("bench.a"));
             for round in 1..=u64::from(messages) {
+                let start = Instant::now();
                 all[0].send(there.as_bytes())?;
                 serve(&mut poll, &mut all, |all| all[1].seen >= round)?;
                 all[1].send(back.as_bytes())?;
                 serve(&mut poll, &mut all, |all| all[0].seen >= round)?;
+                trips.push(start.elapsed().as_micros());
             }
             u64::from(messages) * 2
         }
@@ -284,7 +331,9 @@ fn clients(
         }
         _ => 0,
     };
-    println!("done {total} {}", begin.elapsed().as_secs_f64());
+    trips.sort_unstable();
+    let place = |part: usize| trips.get(trips.len() * part / 100).copied().unwrap_or(0);
+    println!("done {total} {} {} {}", begin.elapsed().as_secs_f64(), place(50), place(99));
     Ok(())
 }
 

@@ -203,7 +203,7 @@ fn start(path: &Path) -> anyhow::Result<Running> {
 
 /// Serves until told to stop.
 async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
-    let mut broker = running.broker;
+    let broker = running.broker;
     let mut hup = signal(SignalKind::hangup())?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;

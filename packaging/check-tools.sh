@@ -18,7 +18,7 @@ if [ "${1:-}" = test ]; then
     python3 -c "import venv, ensurepip" >/dev/null 2>&1 || missing="$missing python3-venv"
 fi
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "choria: Rust is missing, install it with: curl https://sh.rustup.rs -sSf | sh" >&2
+    echo "choria: Rust is missing, install it with rustup" >&2
     exit 1
 fi
 if [ -n "$missing" ]; then

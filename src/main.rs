@@ -1,5 +1,6 @@
 //! The `choria` executable: argv[0] or the first word picks the personality.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)] // see cmd::out
 
 mod cmd;
 

@@ -18,7 +18,7 @@ pub async fn ask(
     action: &str,
     data: Map<String, Value>,
     collective: String,
-    found: Discovered,
+    mut found: Discovered,
 ) -> anyhow::Result<(Vec<RpcReply>, RequestStats)> {
     if found.nodes.is_empty() {
         bail!("did not discover any nodes");
@@ -47,5 +47,6 @@ pub async fn ask(
     }
     let mut stats = call.stats();
     stats.discover_time = found.took;
+    stats.late_discoveries = found.late.names();
     Ok((replies, stats))
 }

@@ -17,7 +17,7 @@ use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
-use choria::core::security::{NameList, Provider, Usage, expiry_warning};
+use choria::core::security::{NameList, Provider, Usage};
 use rustls_pki_types::CertificateDer;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -255,7 +255,7 @@ fn stamp(provider: &Provider) -> Option<(SystemTime, u64)> {
 /// changed revocation list is read by itself; the first SIGTERM or SIGINT
 /// closes connections gently, the second at once.
 async fn until_stopped(
-    mut broker: Middleware,
+    broker: Middleware,
     globals: &Globals,
     mut config: Config,
     provider: &Arc<Provider>,
@@ -264,7 +264,9 @@ async fn until_stopped(
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut hup = signal(SignalKind::hangup())?;
-    let mut daily = tokio::time::interval(Duration::from_secs(24 * 3600));
+    // The start has told what was wrong then.
+    let day = Duration::from_secs(24 * 3600);
+    let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
     // Certificates expire without anybody telling; the handshake finds those of new connections.
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
@@ -275,10 +277,7 @@ async fn until_stopped(
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = daily.tick() => {
-                let now = jiff::Timestamp::now().as_second();
-                if let Some(text) = provider.certificate_expiry().and_then(|at| expiry_warning(at, now)) {
-                    tracing::warn!("{text}");
-                }
+                provider.trouble(jiff::Timestamp::now().as_second()).iter().for_each(|text| tracing::warn!("{text}"));
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {

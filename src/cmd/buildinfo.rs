@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::out::{out, outln};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::build;
 use serde_json::{Map, Value, json};
@@ -27,9 +28,9 @@ impl Buildinfo {
         if self.json {
             let document: Map<String, Value> =
                 sections.iter().map(|s| (key(s.title), Value::Object(object(&s.rows)))).collect();
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            outln!("{}", serde_json::to_string_pretty(&document)?);
         } else {
-            print!("{}", text(&sections));
+            out!("{}", text(&sections));
         }
         Ok(ExitCode::SUCCESS)
     }

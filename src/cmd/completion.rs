@@ -9,6 +9,7 @@ use anyhow::bail;
 use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
 use choria::core::config::{Config, Role, System};
 
+use super::out::{out, outln};
 use super::rpc::resolver;
 use super::{Choria, Globals};
 
@@ -42,14 +43,12 @@ impl Completion {
             bail!("--zsh and --bash exclude each other");
         }
         match self.list.as_deref() {
-            None if self.zsh => print!("{ZSH}"),
-            None => print!("{BASH}"),
-            Some("words") => {
-                words(&Choria::get_args_info(), &self.typed).iter().for_each(|w| println!("{w}"))
-            }
+            None if self.zsh => out!("{ZSH}"),
+            None => out!("{BASH}"),
+            Some("words") => words(&Choria::get_args_info(), &self.typed).iter().for_each(|w| outln!("{w}")),
             Some(what) => {
                 for (name, description) in self.names(globals, what)? {
-                    if self.zsh { println!("{name}:{description}") } else { println!("{name}") }
+                    if self.zsh { outln!("{name}:{description}") } else { outln!("{name}") }
                 }
             }
         }

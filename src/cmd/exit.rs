@@ -6,7 +6,7 @@
 //! | 1 | refused before anything was sent: usage, configuration, input, no connection, no nodes |
 //! | 2 | at least one node answered with a failure |
 //! | 3 | nobody answered |
-//! | 4 | some answered well, some not at all |
+//! | 4 | some answered well, some not at all, or were found too late to be asked |
 //! | 130 | interrupted |
 //!
 //! The original's codes (0 whenever a request was sent) are had by
@@ -51,7 +51,7 @@ impl Exit {
             _ if interrupted => 130,
             stats if stats.failed > 0 => 2,
             stats if stats.responses == 0 => 3,
-            stats if stats.responses < stats.discovered => 4,
+            stats if stats.responses < stats.discovered || !stats.late_discoveries.is_empty() => 4,
             _ => 0,
         }
     }

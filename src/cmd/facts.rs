@@ -12,7 +12,8 @@ use super::ask::ask;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
-use super::render::text::{clean, coloured};
+use super::out::{errln, out, outln};
+use super::render::text::{clean, coloured, escaped};
 use super::render::{replies, table};
 
 fleet_command! {
@@ -62,22 +63,22 @@ impl Facts {
                     (value.clone(), json!({"count": nodes.len(), "identities": nodes}))
                 };
                 let document: BTreeMap<String, Value> = values.iter().map(entry).collect();
-                println!("{}", serde_json::to_string_pretty(&document)?);
+                outln!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             } else if self.table {
                 let row =
                     |(value, nodes): &(String, Vec<String>)| vec![value.clone(), nodes.len().to_string()];
                 let rows: Vec<Vec<String>> = values.iter().map(row).collect();
-                print!("{}", table::render(&["Fact".to_owned(), "Matches".to_owned()], &rows));
+                out!("{}", table::render(&["Fact".to_owned(), "Matches".to_owned()], &rows));
             } else {
                 self.report(&values);
                 for failed in answers.iter().filter(|a| a.body.statuscode != StatusCode::Ok) {
-                    eprintln!(
+                    errln!(
                         "choria: {}: {}",
                         clean(&failed.sender, false),
                         clean(&failed.body.statusmsg, false)
                     );
                 }
-                print!("\n{}", replies::footer(&stats, self.verbose, colour));
+                out!("\n{}", replies::footer(&stats, self.verbose, colour));
             }
             Ok(Exit::new(globals, self.compat_exit).of(&stats, false))
         })?
@@ -104,14 +105,14 @@ impl Facts {
     }
 
     fn report(&self, values: &[(String, Vec<String>)]) {
-        println!("Report for fact: {}\n", clean(&self.fact, false));
+        outln!("Report for fact: {}\n", clean(&self.fact, false));
         let width = values.iter().map(|(v, _)| v.chars().count()).max().unwrap_or(0);
         for (value, nodes) in values {
-            println!("  {:<width$} found {} times", clean(value, false), nodes.len());
+            outln!("  {:<width$} found {} times", clean(value, false), nodes.len());
             if self.show_nodes || self.verbose {
-                println!();
-                nodes.iter().for_each(|node| println!("    {}", clean(node, false)));
-                println!();
+                outln!();
+                nodes.iter().for_each(|node| outln!("    {}", clean(node, false)));
+                outln!();
             }
         }
     }

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
-use super::render::text::clean;
+use super::out::{errln, outln};
+use super::render::text::{clean, escaped};
 use super::{Globals, Personality};
 
 fleet_command! {
@@ -39,12 +40,12 @@ impl Find {
             let client = context::connect(config).await?;
             let found = selection.discover(&client, Some("rpcutil")).await?;
             if self.json {
-                println!("{}", serde_json::to_string_pretty(&found.nodes)?);
+                outln!("{}", escaped(&serde_json::to_string_pretty(&found.nodes)?));
             } else {
-                found.nodes.iter().for_each(|node| println!("{}", clean(node, false)));
+                found.nodes.iter().for_each(|node| outln!("{}", clean(node, false)));
             }
             if self.verbose && !self.silent {
-                eprintln!(
+                errln!(
                     "Discovered {} nodes using the {} method in {:.2} seconds",
                     found.nodes.len(),
                     selection.method_name(&client),

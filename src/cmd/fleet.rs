@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::out::errln;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::discovery::{
@@ -139,6 +140,9 @@ impl Selection {
         if let Some(expression) = &self.select {
             filter.set_expression(expression).map_err(|e| named("-S", e))?;
         }
+        if let Some(broken) = filter.broken_expression() {
+            bail!("'{broken}' in a filter is not a valid regular expression, no node would match it");
+        }
         Ok(filter)
     }
 
@@ -234,7 +238,7 @@ impl Selection {
             Method::Results(nodes) => self.only_named(nodes)?,
             Method::Inventory(file) => Inventory::read(Path::new(&file))?.select(&collective, &filter)?,
         };
-        Ok(Discovered { nodes, took: begun.elapsed() })
+        Ok(Discovered::known(nodes, begun.elapsed()))
     }
 
     /// A list of names knows nothing of facts and classes: -I narrows it down,
@@ -278,7 +282,7 @@ fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
     let (done, waiting) = std::sync::mpsc::channel::<()>();
     let hint = std::thread::spawn(move || {
         if waiting.recv_timeout(Duration::from_secs(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("choria: waiting for results on standard input; --dm mc does not read it");
+            errln!("choria: waiting for results on standard input; --dm mc does not read it");
         }
     });
     let mut text = String::new();

@@ -15,7 +15,8 @@ use super::Globals;
 use super::ask::ask;
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
-use super::render::text::clean;
+use super::out::{out, outln};
+use super::render::text::{clean, escaped};
 use super::render::{columns, table};
 
 fleet_command! {
@@ -62,7 +63,7 @@ impl Inventory {
 
     async fn node(&self, client: &Client, collective: String, node: &str) -> anyhow::Result<()> {
         // Both questions travel at the same time.
-        let one = || Discovered { nodes: vec![node.to_owned()], took: Duration::ZERO };
+        let one = || Discovered::known(vec![node.to_owned()], Duration::ZERO);
         let (inventory, stats) = tokio::join!(
             only_answer(client, "inventory", collective.clone(), one()),
             only_answer(client, "daemon_stats", collective.clone(), one()),
@@ -70,10 +71,10 @@ impl Inventory {
         let (inventory, stats) = (inventory?, stats?);
         if self.json {
             let document = serde_json::json!({"identity": node, "inventory": inventory, "stats": stats});
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            outln!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             return Ok(());
         }
-        print!("{}", page(node, &inventory, &stats, !self.no_facts));
+        out!("{}", page(node, &inventory, &stats, !self.no_facts));
         Ok(())
     }
 
@@ -92,14 +93,14 @@ impl Inventory {
             }
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&counts)?);
+            outln!("{}", escaped(&serde_json::to_string_pretty(&counts)?));
             return Ok(());
         }
         let mut rows: Vec<(String, usize)> = counts.into_iter().collect();
         rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let rows: Vec<Vec<String>> = rows.into_iter().map(|(n, c)| vec![n, c.to_string()]).collect();
-        println!("Collective Report for {nodes} nodes\n");
-        print!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
+        outln!("Collective Report for {nodes} nodes\n");
+        out!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
         Ok(())
     }
 }
@@ -133,7 +134,8 @@ fn page(node: &str, inventory: &Map<String, Value>, stats: &Map<String, Value>, 
     let text = |map: &Map<String, Value>, key: &str| match map.get(key) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => clean(text, false).into_owned(),
-        Some(other) => other.to_string(),
+        // JSON leaves some of what drives a terminal as it is.
+        Some(other) => clean(&other.to_string(), false).into_owned(),
     };
     let mut version = text(inventory, "version");
     if inventory.get("upgradable").and_then(Value::as_bool).unwrap_or(false) {
@@ -182,4 +184,17 @@ fn page(node: &str, inventory: &Map<String, Value>, stats: &Map<String, Value>, 
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_drives_no_terminal() {
+        let told = |value: Value| Map::from_iter([("version".to_owned(), value)]);
+        let inventory = told(serde_json::json!(["\u{9b}2J\u{202e}"]));
+        let page = page("n1", &inventory, &Map::new(), true);
+        assert!(!page.contains(['\u{9b}', '\u{202e}']), "{page:?}");
+    }
 }

@@ -10,11 +10,13 @@ mod broker;
 mod buildinfo;
 mod completion;
 mod context;
+mod emulate;
 mod exit;
 mod facts;
 mod find;
 mod fleet;
 mod inventory;
+mod out;
 mod ping;
 mod render;
 mod rpc;
@@ -27,6 +29,7 @@ use argh::{ArgsInfo, FromArgs};
 
 pub use argv::Personality;
 use choria::core::build;
+use out::{errln, out, outln};
 
 /// Exit code of usage, configuration and start-up errors.
 const EXIT_ERROR: u8 = 1;
@@ -57,6 +60,7 @@ enum Command {
     Broker(broker::Broker),
     Buildinfo(buildinfo::Buildinfo),
     Completion(completion::Completion),
+    Emulate(emulate::Emulate),
     Facts(facts::Facts),
     Find(find::Find),
     Inventory(inventory::Inventory),
@@ -87,13 +91,13 @@ pub fn run(argv: &[String]) -> ExitCode {
     let choria = match Choria::from_args(&["choria"], &rewritten) {
         Ok(choria) => choria,
         Err(early) if early.status.is_ok() => {
-            print!("{}", early.output);
+            out!("{}", early.output);
             return ExitCode::SUCCESS;
         }
         Err(early) => return usage(early.output.trim()),
     };
     if choria.version {
-        println!("{}", build::VERSION);
+        outln!("{}", build::VERSION);
         return ExitCode::SUCCESS;
     }
     let globals = Globals { config: choria.config.map(Into::into), debug: choria.debug, personality };
@@ -101,9 +105,12 @@ pub fn run(argv: &[String]) -> ExitCode {
         return usage("no command given, see 'choria --help'");
     };
     match dispatch(command, &globals) {
-        Ok(code) => code,
+        Ok(code) => {
+            out::finish();
+            code
+        }
         Err(e) => {
-            eprintln!("choria: {}", render::text::clean(&sentence(&e), false));
+            errln!("choria: {}", render::text::clean(&sentence(&e), false));
             ExitCode::from(EXIT_ERROR)
         }
     }
@@ -114,6 +121,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Broker(c) => c.run(globals),
         Command::Buildinfo(c) => c.run(),
         Command::Completion(c) => c.run(globals),
+        Command::Emulate(c) => c.run(globals),
         Command::Facts(c) => c.run(globals),
         Command::Find(c) => c.run(globals),
         Command::Inventory(c) => c.run(globals),
@@ -150,6 +158,6 @@ fn sentence(error: &anyhow::Error) -> String {
 fn usage(message: &str) -> ExitCode {
     // argh lists what is missing on lines of their own.
     let words: Vec<&str> = message.split_whitespace().collect();
-    eprintln!("choria: {}", words.join(" "));
+    errln!("choria: {}", words.join(" "));
     ExitCode::from(EXIT_ERROR)
 }

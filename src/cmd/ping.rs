@@ -10,6 +10,7 @@ use super::Globals;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
+use super::out::{errln, outln};
 use super::render::graph;
 use super::render::text::clean;
 
@@ -67,9 +68,9 @@ impl Ping {
                 broadcast(&client, collective, filter, window_of(window, self.timeout), |name, time| {
                     times.push(time);
                     if self.names {
-                        println!("{}", clean(name, false));
+                        outln!("{}", clean(name, false));
                     } else if !self.silent {
-                        println!("{:<40} time={} ms", clean(name, false), time.as_millis());
+                        outln!("{:<40} time={} ms", clean(name, false), time.as_millis());
                     }
                     self.expect.is_none_or(|expect| times.len() < expect)
                 });
@@ -85,12 +86,12 @@ impl Ping {
             statistics(&times, overhead, self.silent);
         }
         if self.graph && !times.is_empty() {
-            println!("\n{}", graph::responses(&times));
+            outln!("\n{}", graph::responses(&times));
         }
         let exit = Exit::new(globals, self.compat_exit);
         if times.is_empty() {
             if !self.names {
-                eprintln!("choria: no responses received");
+                errln!("choria: no responses received");
             }
             return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
         }
@@ -112,16 +113,16 @@ fn window_of(window: Window, asked: Option<f64>) -> Window {
 
 fn statistics(times: &[Duration], overhead: Duration, silent: bool) {
     if !silent {
-        println!("\n");
+        outln!("\n");
     }
-    println!("---- ping statistics ----");
+    outln!("---- ping statistics ----");
     let (Some(max), Some(min)) = (times.iter().max(), times.iter().min()) else {
-        println!("no replies");
+        outln!("no replies");
         return;
     };
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
     let average = times.iter().sum::<Duration>() / count;
-    println!(
+    outln!(
         "{} replies max: {}ms min: {}ms avg: {}ms overhead: {}ms",
         times.len(),
         max.as_millis(),

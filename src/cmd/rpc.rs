@@ -11,13 +11,16 @@ use choria::core::client::{
 };
 use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
+use choria::core::discovery::LateAnswers;
 use choria::core::rpc::RequestBody;
 use serde_json::{Map, Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
+use super::out::{Stdout, errln, outln};
 use super::render::jsonl::Line;
 use super::render::progress::Progress;
 use super::render::replies::{self, Style};
@@ -108,7 +111,7 @@ impl Rpc {
         let lines = self.output() == Output::JsonLines;
         match self.request(globals, exit) {
             Err(e) if lines => {
-                println!("{}", Line::error(&format!("{e:#}")).text());
+                outln!("{}", Line::error(&format!("{e:#}")).text());
                 if exit.compat { Ok(ExitCode::SUCCESS) } else { Err(e) }
             }
             outcome => outcome,
@@ -145,7 +148,7 @@ impl Rpc {
             Some(file) => {
                 Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {file}"))?)
             }
-            None => Box::new(std::io::stdout()),
+            None => Box::new(Stdout),
         };
         let colour = text::coloured(config.color) && self.output_file.is_none();
         let method = limit_method(&config, self.limit_seed);
@@ -198,11 +201,14 @@ impl Rpc {
                 timeout,
                 batch,
             };
-            let (nodes, took) = discovered.map_or((None, Duration::ZERO), |d| (Some(d.nodes), d.took));
+            let (nodes, took, mut late) = match discovered {
+                Some(found) => (Some(found.nodes), found.took, found.late),
+                None => (None, Duration::ZERO, LateAnswers::default()),
+            };
             if let Some(subject) = self.reply_to.clone() {
                 let nodes = nodes.unwrap_or_default();
                 let id = send_only(&client, options, selection.filter()?, &nodes, subject).await?;
-                println!("{id}");
+                outln!("{id}");
                 client.session().close().await;
                 return Ok(ExitCode::SUCCESS);
             }
@@ -213,23 +219,28 @@ impl Rpc {
             let bar = output == Output::Text && !self.no_progress;
             view.progress = Progress::new(call.asked(), bar);
             let mut interrupted = false;
+            // Listened to from here on: an interrupt while a reply is being
+            // shown must count too.
+            let mut interrupt = signal(SignalKind::interrupt())?;
             loop {
                 tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => {
+                        interrupted = true;
+                        break;
+                    }
                     reply = call.next() => match reply? {
                         Some(reply) => view.reply(reply)?,
                         None => break,
                     },
-                    _ = tokio::signal::ctrl_c() => {
-                        interrupted = true;
-                        break;
-                    }
                 }
             }
             let mut stats = call.stats();
             stats.discover_time = took;
+            stats.late_discoveries = late.names();
             view.finish(&self.agent, &self.action, &stats)?;
             for error in client.session().broker_errors() {
-                eprintln!("choria: the broker said: {}", text::clean(&error, false));
+                errln!("choria: the broker said: {}", text::clean(&error, false));
             }
             client.session().close().await;
             Ok(exit.of(&stats, interrupted))
@@ -378,7 +389,7 @@ impl View<'_> {
             Output::SendersJson => {
                 let ok = |r: &&RpcReply| r.body.statuscode == choria::core::rpc::StatusCode::Ok;
                 let names: Vec<&String> = self.kept.iter().filter(ok).map(|r| &r.sender).collect();
-                writeln!(self.out, "{}", serde_json::to_string_pretty(&names)?)?;
+                writeln!(self.out, "{}", text::escaped(&serde_json::to_string_pretty(&names)?))?;
             }
             Output::Table => write!(self.out, "{}", self.table())?,
             Output::Senders | Output::Text => {
@@ -421,9 +432,9 @@ impl View<'_> {
 
 /// JSON indented by three spaces, as today's scripts and people know it.
 fn pretty(document: &Value) -> serde_json::Result<String> {
-    let mut text = vec![];
+    let mut json = vec![];
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, formatter);
     serde::Serialize::serialize(document, &mut serializer)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    Ok(text::escaped(&String::from_utf8_lossy(&json)).into_owned())
 }

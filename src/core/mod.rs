@@ -1,7 +1,8 @@
 //! The product: everything `choria` does, with no knowledge of terminals.
 //!
 //! Rooms are stacked; a room uses only rooms below it. From the top:
-//! [`broker`], [`server`] and [`client`] are what a process is; [`agents`],
+//! [`emulator`] runs thousands of [`server`]s; [`broker`], [`server`] and
+//! [`client`] are what a process is; [`agents`],
 //! [`authz`], [`audit`] and [`discovery`] serve them; [`connection`],
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
 //! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
@@ -19,6 +20,7 @@ pub mod config;
 pub mod connection;
 pub mod ddl;
 pub mod discovery;
+pub mod emulator;
 pub mod files;
 pub mod lifecycle;
 pub mod log;

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 
 use crate::network::{Network, node};
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, until};
 use crate::wire::{self, Wire};
 
 #[test]
@@ -67,14 +67,74 @@ fn comings_and_goings_are_events() {
     }
     assert_eq!(startups.ended().code(), Some(0));
 
-    let mut shutdowns = network.alice().start(&[&words[..], &["1", "--json"]].concat());
+    let shutdowns = network.alice().start(&["tool", "event", "--json"]);
     shutdowns.says(&["Waiting for events"]);
+    // A subscription is made when something is heard on it.
+    let mut other = network.node(node("n3"));
+    until("an event to be heard", || {
+        other.start();
+        other.connected();
+        other.daemon().signal(Signal::TERM);
+        other.daemon().ended();
+        shutdowns.matching(0, &["startup", "n3.example.net"]).pop()
+    });
     nodes[0].daemon().signal(Signal::TERM);
     assert_eq!(nodes[0].daemon().ended().code(), Some(0));
-    assert_eq!(shutdowns.ended().code(), Some(0));
-    let line = shutdowns.says(&["{"]);
-    assert!(line.contains("shutdown") && line.contains("n1.example.net"), "{line}");
+    shutdowns.says(&["{", "shutdown", "n1.example.net"]);
     network.answered_by(&["n2.example.net"]);
+}
+
+/// What is still on its way to a node that ends must not take its last words
+/// along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_busy_node_says_goodbye() {
+    let network = Network::start();
+    let alice = Wire::connect(&network, &network.alice()).await;
+    let mut events = alice.subscribe("choria.lifecycle.event.shutdown.>").await;
+    alice.served().await;
+    for round in 0..5 {
+        let mut nodes = tokio::task::block_in_place(|| network.nodes([node("n1")]));
+        let request = alice.request("rpcutil", "ping", json!({}));
+        let message = alice.signed(&request, &alice.reply_subject());
+        for number in 0..3000 {
+            alice.publish("mcollective.node.n1.example.net", message.clone()).await;
+            if number == 1000 {
+                nodes[0].daemon().signal(Signal::TERM);
+            }
+        }
+        let status = tokio::task::block_in_place(|| nodes[0].daemon().ended());
+        assert_eq!(status.code(), Some(0), "round {round}");
+        let event = wire::next(&mut events).await;
+        assert!(String::from_utf8_lossy(&event.payload).contains("n1.example.net"), "round {round}");
+    }
+}
+
+#[test]
+fn a_dead_broker_in_the_list_is_passed_over() {
+    let network = Network::start();
+    let hosts = format!("plugin.choria.middleware_hosts = 127.0.0.1:1, {}\n", network.address());
+    let nodes = network.nodes([node("n1").lines(&hosts)]);
+    let alice = network.caller_with("alice.mcollective", &hosts);
+    // Which comes first is chance: often enough it is the dead one.
+    for _ in 0..5 {
+        alice.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(0).says(&["1 / 1"]);
+    }
+    drop(nodes);
+}
+
+#[test]
+fn a_request_outlives_its_broker() {
+    let mut network = Network::start();
+    let _nodes = network.nodes([node("n1")]);
+    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 4\n");
+    let mut request =
+        alice.start(&["rpc", "rpcutil", "ping", "-I", "n1.example.net", "-I", "gone.example.net"]);
+    request.says(&["n1.example.net"]);
+    network.kill_broker();
+    let ended = request.ended();
+    assert_eq!(ended.code(), Some(4), "{:?}", request.lines());
+    request.says(&["Finished processing 1 / 2 hosts"]);
+    request.says(&["gone.example.net"]);
 }
 
 /// An agent that is done when the test says so.

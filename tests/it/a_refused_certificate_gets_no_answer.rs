@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::network::{Network, node, now};
+use crate::process::{Daemon, program};
 use crate::wire::{self, Wire, signer};
 
 /// A CA that is not the network's.
@@ -29,8 +30,14 @@ fn a_client_of_another_ca_does_not_get_in() {
     let ran = mallory.run(&["ping"]).code(1).silent();
     ran.complains(&["cannot connect to a broker", &address, "alert"]);
     network.broker().says(&["warning", "127.0.0.1", "UnknownIssuer"]);
+}
 
-    // One who trusts only its own CA does not talk to our broker.
+#[test]
+fn a_client_does_not_talk_to_a_broker_of_another_ca() {
+    let network = Network::start();
+    let foreign = foreign_ca(&network);
+    network.certify_by(&foreign, Kind::Client, "mallory.mcollective", now(), &Options::default());
+    let address = network.address().to_string();
     let lines = format!("plugin.security.file.ca = {}\n", foreign.certificate_file().display());
     let mallory = network.caller_with("mallory.mcollective", &lines);
     let ran = mallory.run(&["ping"]).code(1).silent();
@@ -147,4 +154,41 @@ async fn a_node_judges_every_signature_itself() {
     assert!(String::from_utf8_lossy(&message.payload).contains("choria:transport:1"));
     assert_eq!(wire::reply(&message.payload).0, "n1.example.net");
     assert_eq!(nodes[0].audit().len(), 1);
+}
+
+/// Starts a broker with this certificate; nodes and callers are to refuse it
+/// for `reason`.
+fn refused_broker(kind: Kind, name: &str, options: &Options, reason: &str) {
+    let network = Network::without_broker();
+    let issued = network.ca.issue(kind, name, options, now()).expect("a certificate");
+    issued.write(&network.path("ssl")).expect("files");
+    let text = format!(
+        "identity = {name}\nplugin.choria.broker_network = 1\n\
+         plugin.choria.network.listen_address = 127.0.0.1\nplugin.choria.network.client_port = 0\n{}",
+        network.security(name)
+    );
+    let config = network.file("false.conf", &text);
+    let mut command = program(&network.path(""));
+    command.args(["broker", "run", "--config"]).arg(config);
+    let broker = Daemon::start("false broker", command);
+    let line = broker.says(&["the broker is listening"]);
+    let address = line.split("address=").nth(1).and_then(|t| t.split(' ').next()).expect("an address");
+
+    let hosts = format!("plugin.choria.middleware_hosts = {address}\n");
+    let node = network.node(node("n1").lines(&hosts));
+    node.log().says(&["warning", "cannot connect", address, reason]);
+    let ran = network.caller_with("alice.mcollective", &hosts).run(&["ping"]).code(1).silent();
+    ran.complains(&["cannot connect to a broker", address, reason]);
+}
+
+#[test]
+fn a_stolen_node_key_cannot_play_broker() {
+    let loopback = Options { loopback: true, ..Options::default() };
+    refused_broker(Kind::Node, "n2.example.net", &loopback, "InvalidPurpose");
+}
+
+#[test]
+fn a_broker_at_an_address_that_is_not_its_own_is_refused_by_both_names() {
+    let reason = "not valid for name \"127.0.0.1\"; certificate is only valid for \"other.example.net\"";
+    refused_broker(Kind::Broker, "other.example.net", &Options::default(), reason);
 }

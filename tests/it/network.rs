@@ -111,6 +111,16 @@ impl Network {
         self.address = Some(address);
     }
 
+    /// The broker comes back at another port.
+    pub fn move_broker(&mut self) {
+        self.broker = None;
+        let before = self.address.take();
+        while self.address.is_none() || self.address == before {
+            self.address = None;
+            self.start_broker();
+        }
+    }
+
     /// Ends the broker at once.
     pub fn kill_broker(&mut self) {
         self.broker = None;

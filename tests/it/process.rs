@@ -172,7 +172,11 @@ pub struct Daemon {
 impl Daemon {
     #[track_caller]
     pub fn start(name: &str, mut command: Command) -> Daemon {
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
+        Daemon::adopt(name, command.spawn().unwrap_or_else(|e| panic!("{name}: {e}")))
+    }
+
+    /// A program that was started, with what is left of its pipes.
+    pub fn adopt(name: &str, mut child: Child) -> Daemon {
         let output = Arc::new(Lines::default());
         let streams: [Option<Box<dyn Read + Send>>; 2] = [
             child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>),

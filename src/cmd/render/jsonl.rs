@@ -63,6 +63,6 @@ impl<'a> Line<'a> {
 
     pub fn text(&self) -> String {
         // Strings, numbers and values: nothing that fails to serialise.
-        serde_json::to_string(self).unwrap_or_default()
+        super::text::escaped(&serde_json::to_string(self).unwrap_or_default()).into_owned()
     }
 }

@@ -68,7 +68,7 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
         let mut data = Value::Object(reply.body.data.clone());
         data.sort_all_objects();
         let pretty = serde_json::to_string_pretty(&data).unwrap_or_default();
-        pretty.lines().for_each(|line| out.push_str(&format!("   {line}\n")));
+        pretty.lines().for_each(|line| out.push_str(&format!("   {}\n", clean(line, false))));
     } else if ok {
         out.push_str(&outputs(reply, action));
     }
@@ -163,6 +163,7 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
     for (title, names) in [
         ("No Responses from", &stats.no_responses),
         ("Unexpected Responses from", &stats.unexpected_responses),
+        ("Discovered too late to be asked, try --fixed-window", &stats.late_discoveries),
     ] {
         if names.is_empty() {
             continue;

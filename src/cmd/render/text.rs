@@ -17,6 +17,24 @@ pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {
     }
 }
 
+/// A JSON document that cannot drive a terminal either: what JSON itself lets
+/// through raw is written as its escape, so programs still read the same value.
+pub fn escaped(json: &str) -> Cow<'_, str> {
+    // Line ends are the document's own; within texts JSON escapes them.
+    if clean(json, true) == json {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        if clean(c.encode_utf8(&mut [0; 4]), true).starts_with(c) {
+            out.push(c);
+        } else {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Whether standard output gets colour: a terminal, and nobody said no.
 pub fn coloured(configured: bool) -> bool {
     configured && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
@@ -69,6 +87,16 @@ mod tests {
         assert_eq!(clean("\u{202e}evil", true), "\u{fffd}evil");
         assert_eq!(clean("\u{9b}31m", true), "\u{fffd}31m", "C1 controls too");
         assert!(matches!(clean("plain ünïcode", false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_keeps_its_value_and_loses_its_teeth() {
+        let value = serde_json::json!({"a\u{9b}31m": "\u{1b}[2J\u{202e}x\u{7f}\n", "b": ["ü"]});
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let safe = escaped(&text);
+        assert!(!safe.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{safe}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+        assert!(matches!(escaped("{\n}"), Cow::Borrowed(_)));
     }
 
     #[test]

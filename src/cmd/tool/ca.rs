@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::super::out::outln;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::pki::{self, Kind, LEAF_DAYS, Options};
@@ -84,8 +85,8 @@ impl Ca {
         match self.command {
             CaCommand::Init(init) => {
                 let ca = pki::Ca::create(Path::new(&init.dir), &init.name, now)?;
-                println!("CA certificate: {}", ca.certificate_file().display());
-                println!(
+                outln!("CA certificate: {}", ca.certificate_file().display());
+                outln!(
                     "Give this certificate to every broker, node and client; keep the key in {} to yourself.",
                     init.dir
                 );
@@ -94,8 +95,8 @@ impl Ca {
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
                 let revoked = ca.revoke(&revoke.name, now)?;
-                println!("Revoked {revoked} certificates of {}.", revoke.name);
-                println!(
+                outln!("Revoked {revoked} certificates of {}.", revoke.name);
+                outln!(
                     "Copy {} beside the CA certificate of every broker and node.",
                     ca.crl_file().display()
                 );
@@ -122,8 +123,8 @@ impl Issue {
         let issued = load(&self.dir)?.issue(kind, name, &options, now)?;
         let out = PathBuf::from(self.out.as_deref().unwrap_or(&self.dir));
         let (certificate, key) = issued.write(&out)?;
-        println!("certificate: {}", certificate.display());
-        println!("private key: {}", key.display());
+        outln!("certificate: {}", certificate.display());
+        outln!("private key: {}", key.display());
         Ok(())
     }
 }

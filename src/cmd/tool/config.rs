@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{Config, Explained, Origin, Role, System};
 
+use super::super::out::{errln, outln};
 use crate::cmd::Globals;
-use crate::cmd::render::text::clean;
+use crate::cmd::render::text::{clean, escaped};
 
 /// show effective settings and where each came from
 #[derive(FromArgs, ArgsInfo)]
@@ -57,45 +58,46 @@ impl ConfigTool {
                     "default": row.row.map(|r| r.default), "doc": row.row.map(|r| r.doc),
                 })
             };
-            println!("{}", serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?);
+            let document = serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?;
+            outln!("{}", escaped(&document));
             return Ok(ExitCode::SUCCESS);
         }
         if self.key.is_none() {
             overview(&config);
         }
         for row in &rows {
-            println!("{} = {}    ({})", row.key, clean(&row.value, false), row.origin);
+            outln!("{} = {}    ({})", row.key, clean(&row.value, false), row.origin);
             if let (true, Some(key)) = (self.key.is_some(), row.row) {
                 documentation(key);
             }
         }
         for warning in config.warnings() {
-            eprintln!("choria: {warning}");
+            errln!("choria: {warning}");
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
 fn overview(config: &Config) {
-    println!("Read as {} configuration from:", config.role().as_str());
+    outln!("Read as {} configuration from:", config.role().as_str());
     for file in config.files() {
-        println!("  {}", file.display());
+        outln!("  {}", file.display());
     }
-    println!();
+    outln!();
 }
 
 fn documentation(key: &choria::core::config::Key) {
-    println!("    {}", key.doc);
-    println!(
+    outln!("    {}", key.doc);
+    outln!(
         "    type: {:?}, default: {}",
         key.kind,
         if key.default.is_empty() { "unset" } else { key.default }
     );
     if !key.one_of.is_empty() {
-        println!("    one of: {}", key.one_of.join(", "));
+        outln!("    one of: {}", key.one_of.join(", "));
     }
     if let Some(env) = key.env {
-        println!("    environment: {env}");
+        outln!("    environment: {env}");
     }
-    println!();
+    outln!();
 }

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use argh::{ArgsInfo, FromArgs};
 use choria::core::lifecycle::{Event, EventType};
 
+use super::super::out::{errln, outln};
 use crate::cmd::Globals;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::render::text::clean;
+use crate::cmd::render::text::{clean, escaped};
 
 /// watch lifecycle events until interrupted
 #[derive(FromArgs, ArgsInfo)]
@@ -42,8 +43,10 @@ impl EventTool {
             let client = context::connect(config).await?;
             let subject = "choria.lifecycle.event.>";
             let mut events = client.session().subscribe(subject, 1024).await;
+            // Nobody should have to wonder whether an event came a moment too soon.
+            client.session().flush().await;
             let broker = client.session().connected_server().unwrap_or_default();
-            eprintln!("Waiting for events from topic {subject} on {broker}");
+            errln!("Waiting for events from topic {subject} on {broker}");
             let mut left = self.count.unwrap_or(usize::MAX);
             while left > 0 {
                 let message = tokio::select! {
@@ -64,9 +67,9 @@ impl EventTool {
                     continue;
                 }
                 if self.json {
-                    println!("{}", event.encode(true));
+                    outln!("{}", escaped(&event.encode(true)));
                 } else {
-                    println!("{}", line(&event));
+                    outln!("{}", line(&event));
                 }
                 left -= 1;
             }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use super::super::out::outln;
 use anyhow::Context as _;
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::parse_duration;
@@ -58,12 +59,12 @@ impl Status {
         };
         let problem = match check(Path::new(&self.status_file), &checks, SystemTime::now()) {
             Ok(None) => {
-                println!("{} OK", self.status_file);
+                outln!("{} OK", self.status_file);
                 return Ok(ExitCode::SUCCESS);
             }
             Ok(Some(problem)) | Err(problem) => problem,
         };
-        println!("{} {problem}", self.status_file);
+        outln!("{} {problem}", self.status_file);
         Ok(ExitCode::FAILURE)
     }
 }

@@ -223,3 +223,59 @@ fn permission_tables_as_recorded() {
         assert!(seen > 0, "{name} is not in the vectors");
     }
 }
+
+/// Row S serves nodes of by-name networks too; the original proves it on server tokens.
+#[test]
+fn servers_may_what_servers_of_the_original_may() {
+    let vectors = load("captured/broker-permissions.json");
+    let (mut kinds, mut others) = (0, 0);
+    for kind in vectors["kinds"].as_array().unwrap() {
+        let claims = &kind["auth_token_claims"];
+        let permits = |name: &str| claims["permissions"][name] == true;
+        let applies = text(claims, "purpose") == "choria_server"
+            && text(kind, "result") == "connected"
+            && vectors["configs"][text(kind, "config")]
+                .get("plugin.choria.network.deny_server_connections")
+                .is_none()
+            && !permits("streams");
+        if !applies {
+            continue;
+        }
+        let collectives: Vec<String> = strings(&claims["collectives"]).into_iter().collect();
+        let extra: Vec<String> = strings(&claims["pub_subjects"]).into_iter().collect();
+        let server = permissions::Server {
+            identity: text(claims, "identity"),
+            collectives: &collectives,
+            publish: &extra,
+            submission: permits("submission"),
+            service_host: permits("service_host"),
+        };
+        let (publish, subscribe) =
+            (permissions::server_publish(&server), permissions::server_subscribe(&server));
+        for probe in vectors["probes"].as_array().unwrap() {
+            let (subscribed, published) = (text(probe, "sub"), text(probe, "pub"));
+            let listed = |key: &str, subject: &str| strings(&kind[key]).contains(subject);
+            assert_eq!(
+                subscribe.may_subscribe(subscribed.as_bytes(), None),
+                listed("sub_allowed", subscribed),
+                "SUB {subscribed} by {kind}"
+            );
+            assert_eq!(
+                publish.may_publish(published.as_bytes()),
+                listed("pub_allowed", published),
+                "PUB {published} by {kind}"
+            );
+        }
+        kinds += 1;
+        for other in vectors["other"].as_array().unwrap() {
+            let words: Vec<&str> = text(other, "sent").split(' ').collect();
+            if text(other, "kind") == text(kind, "kind") && words[0] == "SUB" {
+                let allowed = other["received"].as_array().unwrap().is_empty();
+                let queue = (words.len() == 4).then(|| words[2].as_bytes());
+                assert_eq!(subscribe.may_subscribe(words[1].as_bytes(), queue), allowed, "{other}");
+                others += 1;
+            }
+        }
+    }
+    assert!(kinds >= 5 && others >= 9, "only {kinds} kinds and {others} further lines");
+}

@@ -39,8 +39,13 @@ fn info(node: &dyn Node) -> Outcome {
     let config = node.config();
     let secure = true;
     let brokers = &config.choria_middleware_hosts;
-    let bare = |host: &String| host.rsplit_once("://").map_or(host.as_str(), |(_, h)| h).to_owned();
-    let url = |host: &String| if host.contains("://") { host.clone() } else { format!("nats://{host}") };
+    // Passwords that somebody wrote into addresses are nobody's business.
+    let public = |host: &str| host.rsplit_once('@').map_or(host, |(_, h)| h).to_owned();
+    let bare = |host: &String| public(host.rsplit_once("://").map_or(host.as_str(), |(_, h)| h));
+    let url = |host: &String| match host.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", public(rest)),
+        None => format!("nats://{}", public(host)),
+    };
     Outcome::ok(json!({
         "security": "choria",
         "connector": "choria",

@@ -71,6 +71,10 @@ fn dev1() -> Dev1 {
 }
 
 async fn answer(agent: &dyn Agent, action: &str, data: Value) -> Outcome {
+    answer_of(&dev1(), agent, action, data).await
+}
+
+async fn answer_of(node: &Dev1, agent: &dyn Agent, action: &str, data: Value) -> Outcome {
     let call = Call {
         agent: agent.ddl().metadata.name.clone(),
         action: action.to_owned(),
@@ -82,7 +86,7 @@ async fn answer(agent: &dyn Agent, action: &str, data: Value) -> Outcome {
         ttl: 60,
         time: 1_795_317_444,
     };
-    agent.run(&call, &dev1()).await
+    agent.run(&call, node).await
 }
 
 /// Request and reply bodies of every captured call of dev1 in a file.
@@ -148,6 +152,15 @@ async fn rpcutil_answers_as_the_original() {
         seen += 1;
     }
     assert!(seen >= 24, "{seen} captured calls");
+}
+
+#[tokio::test]
+async fn passwords_in_broker_addresses_are_not_told() {
+    let text = "plugin.choria.middleware_hosts = nats://bob:s3cret@b1:4222, eve:s3cret@b2:4222\n";
+    let node = Dev1 { config: Config::from_text(Role::Server, text).unwrap(), ..dev1() };
+    let told = Value::Object(answer_of(&node, &ChoriaUtil, "info", json!({})).await.data).to_string();
+    assert!(told.contains("nats://b1:4222") && told.contains("nats://b2:4222"), "{told}");
+    assert!(!told.contains("s3cret"), "{told}");
 }
 
 #[tokio::test]

@@ -197,6 +197,10 @@ impl Rule {
             let node = NodeView { identity: "", agents: &[], classes, facts, data: &NoData };
             conditions.classes.iter().all(|item| item.holds(&node))
         };
+        if classes_hold && !conditions.facts.is_empty() && facts.are_broken() {
+            // To a node without facts no deny rule about facts would apply.
+            return Err("it names facts, and the facts of this node cannot be read".into());
+        }
         // A fact that cannot be compared does not match, as in the original.
         Ok(classes_hold && conditions.facts.iter().all(|fact| fact.matches(facts).unwrap_or(false)))
     }

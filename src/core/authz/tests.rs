@@ -176,3 +176,23 @@ fn no_text_makes_the_policy_reader_fail() {
         }
     });
 }
+
+/// To a node without facts a deny rule about facts would not apply.
+#[test]
+fn rules_about_facts_that_cannot_be_read_deny() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("facts.json");
+    let text = "policy default allow\ndeny\t*\t*\tenvironment=production\t*\nallow\t*\t*\t*\t*\n";
+    let policy = policy::Policy::parse(text);
+    let request = AuthzRequest { caller: "choria=bob", agent: "service", action: "stop" };
+    let verdict = |content: &str| {
+        fs::write(&file, content).unwrap();
+        let (facts, _) = Facts::load(file.to_str().unwrap());
+        policy.decide(&request, &Default::default(), Some(&[]), &facts, false).outcome
+    };
+    assert_eq!(verdict(r#"{"environment":"test"}"#), Outcome::AllowRule);
+    assert_eq!(verdict(r#"{"environment":"production"}"#), Outcome::DenyRule);
+    assert_eq!(verdict(r#"{"environment":"produ"#), Outcome::Error);
+    assert_eq!(verdict(""), Outcome::Error);
+    assert_eq!(verdict("{}"), Outcome::AllowRule);
+}

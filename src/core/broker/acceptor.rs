@@ -18,6 +18,7 @@ use super::inbox::Inbox;
 use super::options::{BrokerError, Listener};
 use super::shard::WAKER;
 use super::shared::Shared;
+use crate::core::log::RefusalLog;
 use crate::core::nats::frame;
 
 /// Connections the system holds for us.
@@ -65,6 +66,7 @@ pub struct Acceptor {
     listeners: Vec<(TcpListener, bool)>,
     rooms: Vec<Arc<Inbox<Arrival>>>,
     next_room: usize,
+    refusals: RefusalLog,
     stop: Arc<AtomicBool>,
 }
 
@@ -86,7 +88,7 @@ impl Acceptor {
             poll.registry().register(&mut listener, Token(number), Interest::READABLE)?;
             listeners.push((listener, tls));
         }
-        Ok(Self { shared, poll, listeners, rooms, next_room: 0, stop })
+        Ok(Self { shared, poll, listeners, rooms, next_room: 0, refusals: RefusalLog::default(), stop })
     }
 
     /// Accepts until told to stop; the sockets close when this returns.
@@ -151,7 +153,10 @@ impl Acceptor {
             if self.shared.open.load(Ordering::Acquire) >= settings.limits.max_connections {
                 refuse(stream);
                 self.shared.refused("maximum connections");
-                tracing::warn!(%remote, limit = settings.limits.max_connections, "connection refused: maximum connections exceeded");
+                let limit = settings.limits.max_connections;
+                self.refusals.note("maximum connections", || {
+                    tracing::warn!(%remote, limit, "connection refused: maximum connections exceeded");
+                });
                 continue;
             }
             // small messages must not wait for acknowledgements

@@ -25,6 +25,7 @@ use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
 use crate::core::admission::Grant;
+use crate::core::log::RefusalLog;
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
 
@@ -68,6 +69,7 @@ pub struct HandshakeRoom {
     wheel: TimerWheel<(usize, u64)>,
     now: Duration,
     scratch: ReadScratch,
+    refusals: RefusalLog,
     stop: bool,
 }
 
@@ -90,6 +92,7 @@ impl HandshakeRoom {
             guests: Slab::new(),
             wheel: TimerWheel::new(Duration::from_millis(50)),
             scratch: ReadScratch::new(),
+            refusals: RefusalLog::default(),
             stop: false,
         }
     }
@@ -328,7 +331,9 @@ impl HandshakeRoom {
                 if counted.is_empty() {
                     tracing::debug!(cid, %remote, certname, %reason, "connection ended before it was let in");
                 } else {
-                    tracing::warn!(cid, %remote, certname, %reason, "connection refused");
+                    self.refusals.note(counted, || {
+                        tracing::warn!(cid, %remote, certname, %reason, "connection refused");
+                    });
                 }
                 self.gone(counted);
             }
@@ -342,7 +347,9 @@ impl HandshakeRoom {
                 let _ = guest.stream.shutdown(Shutdown::Write);
                 let _ = guest.stream.read(&mut [0; 4096]);
                 let certname = guest.certname();
-                tracing::warn!(cid, %remote, certname, %reason, "connection refused");
+                self.refusals.note(counted, || {
+                    tracing::warn!(cid, %remote, certname, %reason, "connection refused");
+                });
                 self.gone(counted);
             }
         }

@@ -5,12 +5,12 @@
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
 //!
-//! A connection is born in [`acceptor`], let in by [`handshake`], and lives in
-//! one [`shard`]: a thread with an event loop that owns its [`link`]s. What a
-//! link says is read by [`session`], routed by [`publish`] and sent by
-//! [`output`]. The [`router`] knows subscriptions and no sockets; what is for
-//! another shard is handed over in batches ([`inbox`]). Whoever wants to look on does so
-//! through a [`View`]; [`monitoring`] shows one over HTTP.
+//! A connection is born in `acceptor`, let in by `handshake`, and lives in
+//! one `shard`: a thread with an event loop that owns its `link`s. What a
+//! link says is read by `session`, routed by `publish` and sent by
+//! `output`. The `router` knows subscriptions and no sockets; what is for
+//! another shard is handed over in batches (`inbox`). Whoever wants to look on
+//! does so through a [`View`]; [`monitoring`] shows one over HTTP.
 
 mod acceptor;
 mod account;

@@ -31,7 +31,8 @@ impl Listener {
 /// Bounds of the broker. The defaults are NATS's where it has one (spec 04 §6.11).
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at a time; default 50,000.
+    /// Connections at a time; default 50,000. Each takes a file descriptor: whoever starts the
+    /// broker raises that limit of the process.
     pub max_connections: usize,
     /// Payload in bytes, headers included; default 1 MiB.
     pub max_payload: usize,

@@ -94,6 +94,15 @@ pub enum WriteError {
     Tls(#[from] rustls::Error),
 }
 
+impl WriteError {
+    /// Whether the peer closed or reset the connection: nobody reads any more,
+    /// and there may still be something to read.
+    pub fn peer_has_gone(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        matches!(self, Self::Socket(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
+    }
+}
+
 /// Output buffers of a thread.
 #[derive(Default)]
 pub struct WriteScratch {

@@ -113,6 +113,15 @@ impl Shard {
                     self.wheel.insert(self.now + self.settings.limits.write_deadline, timer);
                 }
             }
+            Err(error) if error.peer_has_gone() => {
+                self.items -= items - outbound.items();
+                // What it said last may not have been read yet: reading comes to
+                // the end of it, and to the end of the link.
+                (link.writable, link.hung_up) = (false, true);
+                if !std::mem::replace(&mut link.queued, true) {
+                    self.ready.push_back(key);
+                }
+            }
             Err(error) => {
                 self.items -= items - outbound.items();
                 self.doom(key, Close::Write(error.to_string()));

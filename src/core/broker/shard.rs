@@ -31,6 +31,8 @@ use super::wire::ReadScratch;
 pub const WAKER: Token = Token(usize::MAX);
 /// Things waiting in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 16 * 1024;
+/// Links read from in one turn.
+const SERVED: usize = 512;
 /// Links with something to send before they are served in the middle of a turn.
 pub const DIRTY: usize = 256;
 /// Emptied queues kept for the next link that needs one.
@@ -193,9 +195,10 @@ impl Shard {
         }
     }
 
-    /// Reads once from each link that has something: nobody is served twice before all were.
+    /// Reads once from links that have something: nobody is served twice before all were.
+    /// Only so many in one turn, or fifty thousand replies would hold up everything else.
     fn serve(&mut self) {
-        for _ in 0..self.ready.len() {
+        for _ in 0..self.ready.len().min(SERVED) {
             let Some(key) = self.ready.pop_front() else { return };
             self.read_link(key);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,8 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     shards: ShardInboxes,
     rooms: Vec<Arc<Inbox<Arrival>>>,
-    accepting: Option<Accepting>,
-    threads: Vec<JoinHandle<()>>,
+    accepting: Mutex<Option<Accepting>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Accepting {
@@ -75,8 +76,8 @@ impl Broker {
             addresses,
             shards: shards.clone(),
             rooms: Vec::new(),
-            accepting: None,
-            threads: Vec::new(),
+            accepting: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
         };
         for ((id, poll), inbox) in (0_u16..).zip(polls).zip(shards.iter()) {
             let shard = Shard::new(id, shared.clone(), poll, inbox.clone(), shards.clone());
@@ -99,18 +100,18 @@ impl Broker {
             .collect();
         let acceptor = Acceptor::new(shared, poll, sockets, broker.rooms.clone(), stop.clone())?;
         let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || acceptor.run())?;
-        broker.accepting = Some(Accepting { stop, waker, thread });
+        *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
         tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
         Ok(broker)
     }
 
-    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
+    fn spawn(&self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BrokerError> {
         let watched = Lost(self.shared.clone());
         let run = move || {
             let _watched = watched;
             run();
         };
-        self.threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+        lock(&self.threads).push(std::thread::Builder::new().name(name).spawn(run)?);
         Ok(())
     }
 
@@ -127,8 +128,8 @@ impl Broker {
     /// Whether all threads run. If one has failed, connections are lost that nobody serves:
     /// end the process and let it be started anew.
     pub fn is_healthy(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
-            && self.accepting.as_ref().is_none_or(|accepting| !accepting.thread.is_finished())
+        !lock(&self.threads).iter().any(JoinHandle::is_finished)
+            && lock(&self.accepting).as_ref().is_none_or(|accepting| !accepting.thread.is_finished())
     }
 
     /// Counters now.
@@ -171,7 +172,7 @@ impl Broker {
 
     /// Stops listening, tells clients, and closes connections spread over `duration`. Returns when all
     /// are closed or the time is over; call [`shutdown`](Broker::shutdown) next.
-    pub fn lame_duck(&mut self, duration: Duration) {
+    pub fn lame_duck(&self, duration: Duration) {
         self.stop_accepting();
         for shard in self.shards.iter() {
             shard.send_one(Handover::LameDuck(duration));
@@ -182,13 +183,9 @@ impl Broker {
         }
     }
 
-    /// Closes all sockets and joins the threads.
-    pub fn shutdown(mut self) {
-        self.end();
-    }
-
-    fn stop_accepting(&mut self) {
-        if let Some(accepting) = self.accepting.take() {
+    fn stop_accepting(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(accepting) = accepting {
             accepting.stop.store(true, Ordering::Release);
             if let Err(error) = accepting.waker.wake() {
                 tracing::error!(%error, "waking the accepting thread failed");
@@ -198,7 +195,8 @@ impl Broker {
         }
     }
 
-    fn end(&mut self) {
+    /// Closes all sockets and joins the threads. Once is enough; more often does no harm.
+    pub fn shutdown(&self) {
         self.stop_accepting();
         for room in &self.rooms {
             room.send_one(Arrival::Stop);
@@ -206,7 +204,8 @@ impl Broker {
         for shard in self.shards.iter() {
             shard.send_one(Handover::Stop);
         }
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a broker thread had panicked");
             }
@@ -227,8 +226,12 @@ impl Drop for Lost {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        self.end();
+        self.shutdown();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn check(options: &Options) -> Result<(), BrokerError> {

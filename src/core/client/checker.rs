@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 
+use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::v1::{Reply, SecureReply, Transport};
 
 /// Senders remembered that nobody asked; more are only counted.
 const KEPT_UNEXPECTED: usize = 1000;
+/// Longest name of a sender, in bytes.
+const MAX_NAME: usize = 1024;
 /// Senders that may answer a broadcast.
 const MAX_SENDERS: usize = 250_000;
 
@@ -24,6 +27,9 @@ pub enum Dropped {
     /// Not a v1 reply, or its hash is wrong.
     #[error("unreadable reply: {0}")]
     Unreadable(String),
+    /// The sender cannot be a node: nothing could be sent to it.
+    #[error("a reply says it is of {0:?}, which is no node name")]
+    NoName(String),
     /// Answers another request or agent.
     #[error("reply of {0} is for another request")]
     OtherRequest(String),
@@ -108,6 +114,11 @@ impl ReplyChecker {
         let outer = transport.headers.sender;
         if !outer.is_empty() && outer != sender {
             return Err(Dropped::TwoSenders { outer, inner: sender });
+        }
+        // Senders become subjects of later requests: one that cannot be would
+        // end the request to everybody else.
+        if !valid_subject(&sender) || !is_literal(&sender) || sender.len() > MAX_NAME {
+            return Err(Dropped::NoName(sender.chars().take(MAX_NAME).collect()));
         }
         if reply.envelope.requestid != self.request_id || reply.envelope.agent != self.agent {
             return Err(Dropped::OtherRequest(sender));
@@ -204,5 +215,15 @@ mod tests {
         assert!(checker.check(message("n2", "n2", "id", "discovery").as_bytes()).is_ok());
         assert!(checker.check(message("n2", "n2", "id", "discovery").as_bytes()).is_err());
         assert!(checker.missing().is_empty());
+    }
+
+    #[test]
+    fn a_sender_that_nothing_can_be_sent_to_is_no_node() {
+        let mut checker = ReplyChecker::broadcast("id", "discovery");
+        for name in ["", "a b", "a..b", ".a", "a.", "*", "n.>", "a\r\nPUB x 0", &"a".repeat(2000)] {
+            let outcome = checker.check(message(name, name, "id", "discovery").as_bytes());
+            assert!(matches!(outcome, Err(Dropped::NoName(_))), "{name:?}");
+        }
+        assert!(checker.check(message("ok_1.x", "ok_1.x", "id", "discovery").as_bytes()).is_ok());
     }
 }

@@ -82,8 +82,7 @@ impl Client {
             servers,
             subjects::caller_inbox_prefix(&config.main_collective, &caller),
         );
-        let tls = provider.client_tls()?;
-        options.tls = Some(Arc::new(move || tls.clone()));
+        options.tls = Some(provider.client_tls()?);
         options.connect_timeout = config.choria_network_connect_timeout;
         options.give_up_after = Some(GIVE_UP);
         options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
@@ -239,6 +238,11 @@ impl Conversation<'_> {
             federation,
         };
         Transport { data, headers }.encode()
+    }
+
+    /// What is still to come, after nothing more will be sent.
+    pub fn into_replies(self) -> mpsc::Receiver<Message> {
+        self.replies
     }
 
     /// The next message on the reply subject, `None` at `deadline`.

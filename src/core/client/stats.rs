@@ -13,6 +13,10 @@ pub struct RequestStats {
     pub no_responses: Vec<String>,
     /// Senders that were not asked or answered twice, sorted.
     pub unexpected_responses: Vec<String>,
+    /// Ours: nodes that answered discovery after its window had closed and were
+    /// not asked, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub late_discoveries: Vec<String>,
     /// Nodes asked.
     pub discovered: usize,
     /// Replies with a status other than OK.

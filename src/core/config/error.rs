@@ -65,6 +65,8 @@ pub enum ConfigError {
     #[error("this host has no name: set `identity` in {0}")]
     NoIdentity(String),
     /// A name that cannot stand in a subject.
-    #[error("identity {0:?} may not hold spaces or the wildcards * and >: set another `identity`")]
+    #[error(
+        "identity {0:?} may not hold spaces, the wildcards * and >, or two dots in a row, nor begin or end with a dot: set another `identity`"
+    )]
     BadIdentity(String),
 }

@@ -1,5 +1,6 @@
 //! Finding files and reading them in order (spec 03 §§1.1–1.4).
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -154,7 +155,9 @@ impl<'a> Loading<'a> {
         Ok(())
     }
 
-    /// `choria.conf` of every directory from the root to the working directory.
+    /// `choria.conf` of every directory from the root to the working directory,
+    /// where it is the user's own or root's: in `/tmp` anybody could lay one out
+    /// that names another CA, or a log file to be appended to.
     fn project_files(&mut self) -> Result<(), ConfigError> {
         let Some(here) = self.env.working_dir() else { return Ok(()) };
         let mut dirs: Vec<&Path> = here.ancestors().collect();
@@ -162,11 +165,22 @@ impl<'a> Loading<'a> {
         for path in dirs.into_iter().map(|dir| dir.join("choria.conf")).filter(|path| path.is_file()) {
             // The main file may itself be called choria.conf.
             let same = |other: &PathBuf| fs::canonicalize(other).ok() == fs::canonicalize(&path).ok();
-            if !self.config.files.iter().any(same) {
+            if self.config.files.iter().any(same) {
+                continue;
+            }
+            if self.is_trusted(&path) {
                 self.file(&path, "")?;
+            } else {
+                let text = "is neither yours nor root's, or anybody may write it: ignored".to_owned();
+                self.warn(&path, 0, text);
             }
         }
         Ok(())
+    }
+
+    fn is_trusted(&self, path: &Path) -> bool {
+        let trusted = |m: fs::Metadata| [0, self.env.euid()].contains(&m.uid()) && m.mode() & 0o002 == 0;
+        fs::metadata(path).is_ok_and(trusted)
     }
 
     fn file(&mut self, path: &Path, prefix: &str) -> Result<(), ConfigError> {
@@ -214,6 +228,8 @@ impl<'a> Loading<'a> {
                     // A secret may not even be quoted in a complaint about it.
                     let what = if row.is_secret() { "malformed".into() } else { source.to_string() };
                     self.warn(&file, line, format!("{key}: {what}, ignored"));
+                    // Ignored in full: what counts keeps its own origin.
+                    return Ok(());
                 }
             }
             _ if self.config.warnings.len() < MAX_WARNINGS => {

@@ -102,7 +102,10 @@ fn identity(config: &mut Config, env: &dyn Environment) -> Result<(), ConfigErro
         config.raw.insert("identity".into(), (identity.clone(), Origin::Derived(from)));
         config.settings.identity = identity;
     }
-    if config.identity.chars().any(|c| c.is_whitespace() || c.is_control() || c == '*' || c == '>') {
+    let identity = &config.identity;
+    if identity.chars().any(|c| c.is_whitespace() || c.is_control() || c == '*' || c == '>')
+        || identity.split('.').any(str::is_empty)
+    {
         return Err(ConfigError::BadIdentity(config.identity.clone()));
     }
     Ok(())

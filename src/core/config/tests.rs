@@ -186,7 +186,8 @@ fn clients_search_and_add_project_files() {
     write(&home, ".choriarc", "collectives = home\nlibdir = ~/lib\nttl = 90\nidentity = c1\n");
     write(dir.path(), "project/choria.conf", "collectives = project\nlibdir = /p\n");
     write(&deep, "choria.conf", "ttl = 120\n");
-    let env = Fixed { working_dir: Some(deep.clone()), ..Fixed::default() };
+    let euid = System.euid();
+    let env = Fixed { working_dir: Some(deep.clone()), euid, ..Fixed::default() };
     let env = env.with_var("HOME", home.to_str().unwrap());
     let config = Config::load(Role::Client, None, &env).unwrap();
     assert_eq!(config.file().unwrap(), home.join(".choriarc"));
@@ -194,6 +195,14 @@ fn clients_search_and_add_project_files() {
     assert_eq!(config.ttl, 120);
     assert_eq!(config.libdir, [format!("{}/lib", home.display()), "/p".into()]);
     assert_eq!(config.files().len(), 3);
+
+    // One that somebody else could have laid out counts for nothing.
+    use std::os::unix::fs::PermissionsExt;
+    let anybodys = fs::Permissions::from_mode(0o666);
+    fs::set_permissions(deep.join("choria.conf"), anybodys).unwrap();
+    let wary = Config::load(Role::Client, None, &env).unwrap();
+    assert_eq!((wary.ttl, wary.collectives.as_slice()), (90, ["project".to_owned()].as_slice()));
+    assert!(wary.warnings().iter().any(|w| w.to_string().contains("anybody may write it")));
 
     let explicit = Config::load(Role::Client, Some(&home.join(".mcollective")), &env).unwrap();
     assert_eq!(explicit.file().unwrap(), home.join(".mcollective"));
@@ -282,6 +291,10 @@ fn identity_comes_from_where_the_original_takes_it() {
     assert!(matches!(Config::from_text_in(Role::Server, "", &nameless), Err(ConfigError::NoIdentity(_))));
     let wild = Config::from_text(Role::Server, "identity = *\n");
     assert!(matches!(wild, Err(ConfigError::BadIdentity(_))));
+    for name in [".a", "a.", "a..b"] {
+        let gap = Config::from_text(Role::Server, &format!("identity = {name}\n"));
+        assert!(matches!(gap, Err(ConfigError::BadIdentity(_))), "{name}");
+    }
     assert_eq!(server("plugin.security.provider = choria\n").collectives, ["choria"]);
     assert_eq!(server("").collectives, ["mcollective"]);
 }

@@ -18,7 +18,6 @@ pub use hosts::{HostError, ServerUrl, parse_hosts};
 pub use servers::{Purpose, ServerList, srv_domain};
 pub use session::{
     ConnectError, ConnectionTraffic, PublishError, Session, SessionOptions, SessionStats, SubscriptionId,
-    TlsSource,
 };
 pub use srv::{SrvError, SrvResolver};
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,17 +20,17 @@ use tokio::task::JoinHandle;
 
 use super::{Backoff, ServerList, ServerUrl};
 
-/// How long a publish waits for a connection before it fails.
+/// How long a publish waits for a connection, and for room on it, before it
+/// fails.
 const PUBLISH_WAIT: Duration = Duration::from_secs(5);
+/// How long a session that ends waits for what was published to be written: a
+/// broker that reads nothing must not keep a process from stopping.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Error lines of the broker that are kept for whoever wants to explain a
 /// failure; more are only logged.
 const KEPT_ERRORS: usize = 16;
 /// Messages that async-nats holds per subscription before it drops some.
 const SUBSCRIPTION_CAPACITY: usize = 16_384;
-
-/// TLS settings as of now; asked for every connection, so that renewed
-/// certificates are used without a restart.
-pub type TlsSource = Arc<dyn Fn() -> Arc<rustls::ClientConfig> + Send + Sync>;
 
 /// What a session needs to know.
 pub struct SessionOptions {
@@ -38,7 +39,7 @@ pub struct SessionOptions {
     /// Where the brokers are.
     pub servers: ServerList,
     /// `None` connects without TLS: only for brokers that listen in plain text on loopback.
-    pub tls: Option<TlsSource>,
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Inboxes are made under this subject, `<main collective>.reply`.
     pub inbox_prefix: String,
     /// Broker user and password, where configured.
@@ -47,6 +48,9 @@ pub struct SessionOptions {
     pub ping_interval: Duration,
     /// Limit of one connection attempt, TLS included. Default 2 s.
     pub connect_timeout: Duration,
+    /// Address connections start from; default the system's choice. Emulators
+    /// spread over many, so that ports do not run out.
+    pub local_address: Option<IpAddr>,
     /// `None` tries for ever; else the first connection fails after this long.
     pub give_up_after: Option<Duration>,
 }
@@ -66,6 +70,7 @@ impl SessionOptions {
             user: None,
             ping_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),
+            local_address: None,
             give_up_after: None,
         }
     }
@@ -235,7 +240,11 @@ impl Session {
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
-        client.publish(subject, payload).await.map_err(|e| PublishError::Failed(e.to_string()))
+        let publishing = tokio::time::timeout(PUBLISH_WAIT, client.publish(subject, payload));
+        match publishing.await {
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
+            Err(_) => Err(PublishError::Stalled),
+        }
     }
 
     /// Waits until everything published so far is written to the socket.
@@ -269,9 +278,9 @@ impl Session {
         lock(&self.shared.broker_errors).clone()
     }
 
-    /// Writes out what was published and ends the session.
+    /// Writes out what was published, for two seconds at most, and ends the
+    /// session.
     pub async fn close(&self) {
-        self.flush().await;
         let (done, wait) = oneshot::channel();
         if self.commands.send(Command::Close(done)).is_ok() {
             let _ = wait.await;
@@ -293,6 +302,9 @@ pub enum PublishError {
         /// Bytes the broker takes.
         limit: usize,
     },
+    /// For five seconds the broker read nothing.
+    #[error("the broker takes no messages")]
+    Stalled,
     /// The client library refused it.
     #[error("publishing failed: {0}")]
     Failed(String),
@@ -340,14 +352,17 @@ impl Supervisor {
     async fn serve(&mut self, client: &Client, ended: &mut mpsc::Receiver<()>) -> bool {
         loop {
             tokio::select! {
+                // An event, or the end of whoever sends events: async-nats drops
+                // some when many come at once, the one that tells of the end
+                // among them.
                 _ = ended.recv() => return false,
                 command = self.inbox.recv() => match command {
                     None => {
-                        let _ = client.flush().await;
+                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
                         return true;
                     }
                     Some(Command::Close(done)) => {
-                        let _ = client.flush().await;
+                        let _ = tokio::time::timeout(CLOSE_WAIT, client.flush()).await;
                         let _ = done.send(());
                         return true;
                     }
@@ -482,7 +497,10 @@ async fn one_life(
             async {}
         });
     if let Some(tls) = &options.tls {
-        connect = connect.require_tls(true).tls_client_config((*tls()).clone());
+        connect = connect.require_tls(true).tls_client_config((**tls).clone());
+    }
+    if let Some(address) = options.local_address {
+        connect = connect.local_address(SocketAddr::new(address, 0));
     }
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());
@@ -551,3 +569,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A poisoned list of texts is still a list of texts.
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

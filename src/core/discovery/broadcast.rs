@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use super::Discovered;
 use crate::core::agents::discovery;
 use crate::core::client::{Client, ClientError, ReplyChecker, Targets};
+use crate::core::connection::Message;
 use crate::core::protocol::filter::Filter;
 
 /// `ping` in base64: discovery payloads really are.
@@ -70,7 +73,27 @@ pub async fn broadcast(
             Err(dropped) => tracing::warn!("dropped a discovery answer: {dropped}"),
         }
     }
-    Ok(Discovered { nodes, took: begun.elapsed() })
+    let took = begun.elapsed();
+    let late = LateAnswers(Some((checker, conversation.into_replies())));
+    Ok(Discovered { nodes, took, late })
+}
+
+/// Answers that came after the window closed. A window that follows the answers
+/// may close on a slow node; whoever asked must be able to say so.
+#[derive(Debug, Default)]
+pub struct LateAnswers(Option<(ReplyChecker, mpsc::Receiver<Message>)>);
+
+impl LateAnswers {
+    /// Names of the nodes that answered since, sorted.
+    pub fn names(&mut self) -> Vec<String> {
+        let Some((checker, replies)) = &mut self.0 else { return vec![] };
+        let mut names = vec![];
+        while let Ok(message) = replies.try_recv() {
+            names.extend(checker.check(&message.payload).map(|reply| reply.sender));
+        }
+        names.sort();
+        names
+    }
 }
 
 #[cfg(test)]

@@ -61,16 +61,19 @@ pub fn read_names(file: &Path, format: Format) -> Result<Vec<String>, FlatfileEr
     names(&content, format).map_err(|problem| problem.at(file))
 }
 
-/// The names in text that was saved by an earlier request's `--json`; `None`
-/// when the text is no such document, so that it can be something else.
+/// The names in text that was saved by an earlier command's `--json`: results of
+/// a request, or the list `find` prints; `None` when the text is no such
+/// document, so that it can be something else. The original passes over lists,
+/// and so asks the whole fleet where somebody chose a part of it.
 pub fn saved_results(text: &str) -> Option<Result<Vec<String>, FlatfileError>> {
     let trimmed = text.trim();
-    if !trimmed.starts_with('{') || !trimmed.ends_with('}') {
-        return None;
-    }
-    Some(
-        names(trimmed.as_bytes(), Format::Results).map_err(|problem| problem.at(Path::new("standard input"))),
-    )
+    let within = |open: char, close: char| trimmed.starts_with(open) && trimmed.ends_with(close);
+    let format = match () {
+        () if within('{', '}') => Format::Results,
+        () if within('[', ']') => Format::Json,
+        () => return None,
+    };
+    Some(names(trimmed.as_bytes(), format).map_err(|problem| problem.at(Path::new("standard input"))))
 }
 
 enum Problem {
@@ -143,6 +146,9 @@ mod tests {
         assert_eq!(saved_results(results).unwrap().unwrap(), two);
         assert!(saved_results("n1\n").is_none());
         assert!(saved_results("{}").unwrap().is_err());
+        assert_eq!(saved_results("[\n  \"n1.example.net\",\n  \"n2\"\n]\n").unwrap().unwrap(), two);
+        assert!(saved_results("[]").unwrap().unwrap().is_empty(), "nobody is not everybody");
+        assert!(saved_results("[1]").unwrap().is_err());
     }
 
     #[test]

@@ -10,19 +10,28 @@ mod inventory;
 
 use std::time::Duration;
 
-pub use broadcast::{Window, broadcast};
+pub use broadcast::{LateAnswers, Window, broadcast};
 pub use flatfile::{FlatfileError, Format, read_names, saved_results};
 pub use inventory::{Inventory, InventoryError};
 
 use crate::core::protocol::filter::Filter;
 
 /// Nodes that were found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Discovered {
     /// Names, in the order they were found.
     pub nodes: Vec<String>,
     /// How long it took.
     pub took: Duration,
+    /// Where nodes were asked: who answers after the window closed.
+    pub late: LateAnswers,
+}
+
+impl Discovered {
+    /// Names that somebody knows without asking.
+    pub fn known(nodes: Vec<String>, took: Duration) -> Discovered {
+        Discovered { nodes, took, late: LateAnswers::default() }
+    }
 }
 
 /// The names themselves, when a filter asks for nothing but literal identities:

@@ -130,7 +130,7 @@ where
         for (name, value) in &fields.rest {
             write!(line, " {name}=")?;
             match value {
-                Value::String(text) => plain(&mut line, text),
+                Value::String(text) => field(&mut line, text),
                 other => write!(line, "{other}")?,
             }
         }
@@ -138,10 +138,23 @@ where
     }
 }
 
-/// Text from peers must not move a terminal's cursor or forge a second line.
+/// A value that could be taken for several fields stands in quotes.
+fn field(line: &mut String, text: &str) {
+    if text.contains([' ', '"']) {
+        line.push('"');
+        plain(line, &text.replace('\\', "\\\\").replace('"', "\\\""));
+        line.push('"');
+    } else {
+        plain(line, text);
+    }
+}
+
+/// Text from peers must not move a terminal's cursor, turn its direction or
+/// forge a second line.
 fn plain(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() {
+        let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if c.is_control() || direction {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -200,5 +213,12 @@ mod tests {
     fn a_peer_cannot_forge_a_line_or_clear_a_screen() {
         let line = logged(Console { journal: true });
         assert_eq!(line, "<4>refused caller=choria=bob\\n\\u{1b}[2J count=3\n");
+    }
+
+    #[test]
+    fn a_peer_cannot_forge_a_field() {
+        let mut line = String::new();
+        field(&mut line, "eve caller=\"choria=admin\u{202e}");
+        assert_eq!(line, r#""eve caller=\"choria=admin\u{202e}""#);
     }
 }

@@ -7,6 +7,7 @@
 
 mod file;
 mod format;
+mod refusals;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -15,6 +16,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+pub use refusals::RefusalLog;
 
 use file::ReopenedFile;
 use format::{Console, JsonLines};

@@ -29,7 +29,7 @@ pub enum PkiError {
     },
     /// A name that cannot be in a certificate or a file name.
     #[error(
-        "{0:?} cannot be a certificate name: use letters, digits, '_', '.' and '-', not '.' or '-' first"
+        "{0:?} cannot be a certificate name: use letters, digits, '_', single inner '.' and '-', not '-' first, 64 at most"
     )]
     Name(String),
     /// Nothing to revoke.

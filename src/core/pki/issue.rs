@@ -165,7 +165,9 @@ fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
         Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
         _ => name.to_string(),
     };
-    if CallerId::of_certname(&name).is_none() || name.starts_with(['.', '-']) || name.len() > 64 {
+    // Names become subjects, where nothing between two dots is not allowed.
+    let gap = name.split('.').any(str::is_empty);
+    if CallerId::of_certname(&name).is_none() || gap || name.starts_with('-') || name.len() > 64 {
         return Err(PkiError::Name(name));
     }
     Ok(name)

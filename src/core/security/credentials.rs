@@ -60,6 +60,24 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// The same key with another certificate of it, PEM.
+    pub(super) fn with_certificate(&self, text: &str) -> Result<Credentials, SecurityError> {
+        let failed = |reason| failed("certificate", Path::new("(in memory)"), reason);
+        let chain = pem::certificates(text.as_bytes()).map_err(failed)?;
+        let leaf = chain.first().ok_or_else(|| failed("holds no certificate".into()))?;
+        let certificate = Certificate::parse(leaf).ok_or_else(|| failed("is malformed".into()))?;
+        let tls = CertifiedKey::new(chain, self.tls.key.clone());
+        tls.keys_match().map_err(|e| failed(format!("is not of this key: {e}")))?;
+        Ok(Credentials {
+            certificate_text: text.to_owned(),
+            certificate,
+            tls: Arc::new(tls),
+            rsa: self.rsa.clone(),
+        })
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("certificate", &self.certificate).finish_non_exhaustive()

@@ -14,8 +14,31 @@ pub struct Files {
     pub key: PathBuf,
     /// CA certificates.
     pub ca: PathBuf,
-    /// Revocation lists; `None` when nobody configured any and none is there.
+    /// Revocation lists; `None` when nobody configured any and none was there
+    /// at the start.
     pub crl: Option<PathBuf>,
+    /// Where lists are usually put: the first revocation of a network makes the
+    /// first list, long after the start.
+    pub(super) usual_crl: Vec<PathBuf>,
+}
+
+impl Files {
+    /// The revocation lists to read now: those known, else the first of the
+    /// usual ones that has come meanwhile.
+    pub(super) fn crl_now(&self) -> Option<&Path> {
+        // "Cannot be looked at" counts as there: reading it then fails and says so.
+        let there = |path: &&PathBuf| path.try_exists().unwrap_or(true);
+        self.crl.as_ref().or_else(|| self.usual_crl.iter().find(there)).map(PathBuf::as_path)
+    }
+
+    /// With the list found now, or the configured one, which must then exist.
+    fn with_crl(mut self, configured: &str) -> Files {
+        self.crl = match configured {
+            "" => self.crl_now().map(Path::to_path_buf),
+            path => Some(PathBuf::from(path)),
+        };
+        self
+    }
 }
 
 /// Suffix of client names, a build setting of the original.
@@ -68,13 +91,15 @@ fn puppet_files(config: &Config, env: &dyn Environment, certname: &str) -> Resul
     let ssldir = ssldir(config, env)?;
     let file = format!("{certname}.pem");
     let ca = ssldir.join("certs").join("ca.pem");
-    Ok(Files {
+    let files = Files {
         certificate: ssldir.join("certs").join(&file),
         key: ssldir.join("private_keys").join(&file),
+        crl: None,
         // Puppet keeps its list one directory above the CA certificate.
-        crl: crl(config, &[&ca.with_file_name("crl.pem"), &ssldir.join("crl.pem")]),
+        usual_crl: vec![ca.with_file_name("crl.pem"), ssldir.join("crl.pem")],
         ca,
-    })
+    };
+    Ok(files.with_crl(&config.security_crl))
 }
 
 fn ssldir(config: &Config, env: &dyn Environment) -> Result<PathBuf, SecurityError> {
@@ -102,19 +127,12 @@ fn file_files(config: &Config) -> Result<Files, SecurityError> {
         path => Ok(PathBuf::from(path)),
     };
     let ca = need("plugin.security.file.ca", &config.security_file_ca)?;
-    Ok(Files {
+    let files = Files {
         certificate: need("plugin.security.file.certificate", &config.security_file_certificate)?,
         key: need("plugin.security.file.key", &config.security_file_key)?,
-        crl: crl(config, &[&ca.with_file_name("crl.pem")]),
+        crl: None,
+        usual_crl: vec![ca.with_file_name("crl.pem")],
         ca,
-    })
-}
-
-/// The configured list, which must then exist, or the first usual one that does.
-fn crl(config: &Config, usual: &[&Path]) -> Option<PathBuf> {
-    if !config.security_crl.is_empty() {
-        return Some(PathBuf::from(&config.security_crl));
-    }
-    // "Cannot be looked at" counts as there: reading it then fails and says so.
-    usual.iter().find(|path| path.try_exists().unwrap_or(true)).map(|path| path.to_path_buf())
+    };
+    Ok(files.with_crl(&config.security_crl))
 }

@@ -87,6 +87,31 @@ impl Provider {
         Ok(provider)
     }
 
+    /// As another node: same settings, trust and key, another certificate of
+    /// that key. Emulators make thousands of nodes of one this way.
+    ///
+    /// # Errors
+    /// A name that is none, or a certificate that is not of this key.
+    pub fn twin(&self, identity: &str, certificate_pem: &str) -> Result<Provider, SecurityError> {
+        let caller_id =
+            CallerId::of_certname(identity).ok_or_else(|| SecurityError::Certname(identity.to_owned()))?;
+        let credentials = self.credentials.get().with_certificate(certificate_pem)?;
+        Ok(Provider {
+            role: self.role,
+            identity: identity.to_owned(),
+            certname: identity.to_owned(),
+            caller_id,
+            files: self.files.clone(),
+            allowed: self.allowed.clone(),
+            privileged: self.privileged.clone(),
+            names_by_common_name: self.names_by_common_name,
+            crypto: self.crypto.clone(),
+            credentials: Arc::new(SharedCredentials::new(credentials)),
+            trust: self.trust.clone(),
+            warnings: Vec::new(),
+        })
+    }
+
     /// What an administrator should know at `now` (unix seconds), after a
     /// reload or once a day: expiry, revocation lists past their time, who can
     /// read the key, settings that match nothing.
@@ -202,14 +227,23 @@ impl Provider {
         self.trust.clone()
     }
 
-    /// Reads all files again. Signers, verifiers and TLS configurations made
-    /// earlier use the new ones from their next message or handshake on.
+    /// Reads all files again, a revocation list that has come meanwhile among
+    /// them. Signers, verifiers and TLS configurations made earlier use the new
+    /// ones from their next message or handshake on.
     ///
     /// # Errors
-    /// As [`Provider::new`]; nothing changes then.
+    /// As [`Provider::new`], and a revocation list that has gone; nothing
+    /// changes then.
     pub fn reload(&self) -> Result<(), SecurityError> {
         let credentials = Credentials::read(&self.files, &self.crypto)?;
-        let trust = Trust::read(&self.files.ca, self.files.crl.as_deref())?;
+        let list = self.files.crl_now();
+        if let (None, Some(_), Some(path)) =
+            (list, self.trust.get().revocation(), self.files.usual_crl.first())
+        {
+            let reason = "was read before and is gone, its revocations would be lost".to_owned();
+            return Err(SecurityError::File { what: "revocation list", path: path.clone(), reason });
+        }
+        let trust = Trust::read(&self.files.ca, list)?;
         self.credentials.replace(credentials);
         self.trust.replace(trust);
         Ok(())

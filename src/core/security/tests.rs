@@ -281,7 +281,13 @@ fn requests_are_signed_byte_for_byte_as_by_the_original() {
     let mut signers = Vec::new();
     for (name, identity) in vectors["pki"]["identities"].as_object().unwrap() {
         let path = |end: &str| dir.path().join(format!("{name}{end}"));
-        let files = Files { certificate: path(".pem"), key: path(".key"), ca: path(".ca"), crl: None };
+        let files = Files {
+            certificate: path(".pem"),
+            key: path(".key"),
+            ca: path(".ca"),
+            crl: None,
+            usual_crl: vec![],
+        };
         std::fs::write(&files.certificate, identity["cert_pem"].as_str().unwrap()).unwrap();
         std::fs::write(&files.key, identity["key_pem"].as_str().unwrap()).unwrap();
         // TLS takes no RSA key below 2048 bits.

@@ -206,6 +206,12 @@ fn tls_error(reason: ChainError) -> CertificateError {
     }
 }
 
+/// Both names, because whoever reads this has to change one of them.
+fn other_name(expected: &ServerName<'_>, certificate: &Certificate) -> CertificateError {
+    let presented = certificate.names().take(5).map(|name| format!("{name:?}")).collect();
+    CertificateError::NotValidForNameContext { expected: expected.to_owned(), presented }
+}
+
 impl ServerCertVerifier for PeerVerifier {
     fn verify_server_cert(
         &self,
@@ -227,7 +233,7 @@ impl ServerCertVerifier for PeerVerifier {
                 EndEntityCert::try_from(end_entity).map_err(|_| bad(CertificateError::BadEncoding))?;
             parsed
                 .verify_is_valid_for_subject_name(server_name)
-                .map_err(|_| bad(CertificateError::NotValidForName))?;
+                .map_err(|_| bad(other_name(server_name, &certificate)))?;
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -17,7 +17,8 @@ mod registration;
 mod replay;
 pub mod status;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,8 @@ pub struct ServerOptions {
     pub component: String,
     /// Where the brokers are; default what the configuration says.
     pub servers: Option<ServerList>,
+    /// Address connections start from; default the system's choice.
+    pub local_address: Option<IpAddr>,
     /// Requests waiting and running at most; default 2,048 and 64 MiB.
     pub pool: Pool,
 }
@@ -70,6 +73,7 @@ impl ServerOptions {
             denied_agents: vec![],
             component: "server".to_owned(),
             servers: None,
+            local_address: None,
             pool: Pool::default(),
         }
     }
@@ -108,7 +112,16 @@ impl Server {
     /// Checks everything that can be checked without a network: whoever
     /// supervises the process learns of a bad setting at once.
     pub fn new(options: ServerOptions) -> Result<Server, ServerError> {
-        let ServerOptions { config, provider, agents, denied_agents, component, servers, pool } = options;
+        let ServerOptions {
+            config,
+            provider,
+            agents,
+            denied_agents,
+            component,
+            servers,
+            local_address,
+            pool,
+        } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
         let authorizer = Authorizer::from_config(&config);
         let audit = AuditLog::from_config(&config);
@@ -126,21 +139,12 @@ impl Server {
             subjects::inbox_prefix(&config.main_collective),
         );
         session.ping_interval = Duration::from_secs(120);
+        session.local_address = local_address;
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-        // The first configuration is made now so that a bad certificate ends
-        // the start; later ones follow a reload.
-        let last = Mutex::new(provider.client_tls()?);
-        let renewed = provider.clone();
-        session.tls = Some(Arc::new(move || {
-            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-            match renewed.client_tls() {
-                Ok(fresh) => *last = fresh,
-                Err(e) => tracing::error!("keeping the previous TLS configuration: {e}"),
-            }
-            last.clone()
-        }));
+        // Follows reloads of the provider by itself.
+        session.tls = Some(provider.client_tls()?);
         let hosted = hosting::host(agents, &denied_agents)?;
         let verifier = provider.verifier()?;
         let node = Arc::new(NodeState::new(config, provider.clone(), hosted));

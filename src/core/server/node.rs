@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::core::agents::{Counts, Node, Traffic};
 use crate::core::config::Config;
@@ -62,6 +62,9 @@ struct Watched<T> {
     last: Mutex<Option<(Vec<Stamp>, Arc<T>)>>,
 }
 
+/// How long a broken fact file is given to become whole, each of three times.
+const REWRITING: Duration = Duration::from_millis(10);
+
 type Stamp = Option<(u64, u64, SystemTime)>;
 
 impl<T> Watched<T> {
@@ -69,7 +72,7 @@ impl<T> Watched<T> {
         Watched { last: Mutex::new(None) }
     }
 
-    fn get(&self, files: &[PathBuf], read: impl FnOnce() -> T) -> Arc<T> {
+    fn get(&self, files: &[PathBuf], read: impl FnOnce() -> Arc<T>) -> Arc<T> {
         use std::os::unix::fs::MetadataExt;
         let stamp = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;
@@ -80,11 +83,28 @@ impl<T> Watched<T> {
         match &*last {
             Some((seen, value)) if *seen == stamps => value.clone(),
             _ => {
-                let value = Arc::new(read());
+                let value = read();
                 *last = Some((stamps, value.clone()));
                 value
             }
         }
+    }
+}
+
+/// The facts of the files. A file that is just being rewritten looks broken: it
+/// gets a few more moments.
+fn load_facts(list: &str) -> Arc<Facts> {
+    let mut tries = 1..=3;
+    loop {
+        let (facts, problems) = Facts::load(list);
+        if facts.are_broken() && tries.next().is_some() {
+            std::thread::sleep(REWRITING);
+            continue;
+        }
+        for problem in problems.iter().filter(|_| !list.is_empty()) {
+            tracing::warn!("{problem}");
+        }
+        return Arc::new(facts);
     }
 }
 
@@ -167,18 +187,12 @@ impl Node for NodeState {
     }
 
     fn facts(&self) -> Arc<Facts> {
-        self.facts.get(&self.fact_files, || {
-            let (facts, problems) = Facts::load(&self.config.yaml);
-            for problem in problems.iter().filter(|_| !self.config.yaml.is_empty()) {
-                tracing::warn!("{problem}");
-            }
-            facts
-        })
+        self.facts.get(&self.fact_files, || load_facts(&self.config.yaml))
     }
 
     fn classes(&self) -> Arc<Vec<String>> {
         let file = PathBuf::from(&self.config.classesfile);
-        self.classes.get(std::slice::from_ref(&file), || load_classes(&file))
+        self.classes.get(std::slice::from_ref(&file), || Arc::new(load_classes(&file)))
     }
 
     fn agents(&self) -> Vec<Metadata> {
@@ -229,7 +243,7 @@ mod tests {
         std::fs::write(&file, "a\n").unwrap();
         let watched = Watched::new();
         let files = [file.clone()];
-        let read = || watched.get(&files, || load_classes(&file));
+        let read = || watched.get(&files, || Arc::new(load_classes(&file)));
         let first = read();
         assert!(Arc::ptr_eq(&first, &read()));
         std::fs::write(&file, "a\nb\n").unwrap();

@@ -39,7 +39,9 @@ pub enum Replay {
     #[error("it was already run here")]
     Seen,
     /// It is older than what the node can vouch for.
-    #[error("it was made before this node started to remember requests")]
+    #[error(
+        "it was made before this node started to remember requests; if that is not so, check the clocks of both machines"
+    )]
     TooOld,
 }
 

@@ -12,7 +12,7 @@ use super::NodeState;
 use super::node::now;
 use crate::core::agents::Node;
 use crate::core::files::{self, read_bounded};
-use crate::core::security::{Provider, expiry_warning};
+use crate::core::security::Provider;
 
 /// What the original writes where a time does not apply.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -92,7 +92,7 @@ impl Status {
             },
             certificate_expires: expiry.map_or_else(|| NO_TIME.to_owned(), time),
             token_expires: NO_TIME.to_owned(),
-            warnings: expiry.and_then(|at| expiry_warning(at, node.now())).into_iter().collect(),
+            warnings: node.provider().trouble(node.now()),
         }
     }
 }
@@ -101,8 +101,8 @@ fn time(unix: i64) -> String {
     jiff::Timestamp::from_second(unix).map_or_else(|_| NO_TIME.to_owned(), |t| t.to_string())
 }
 
-/// Writes the status file at its interval and warns of an expiring certificate
-/// once a day.
+/// Writes the status file at its interval and warns once a day of what needs
+/// attention, such as an expiring certificate.
 pub(super) async fn keep_written(node: Arc<NodeState>, provider: Arc<Provider>) {
     let config = node.config();
     let file = config.choria_status_file_path.clone();
@@ -115,10 +115,10 @@ pub(super) async fn keep_written(node: Arc<NodeState>, provider: Arc<Provider>) 
     loop {
         ticks.tick().await;
         let today = now() / 86_400;
-        if warned_on != today
-            && let Some(text) = provider.certificate_expiry().and_then(|at| expiry_warning(at, now()))
-        {
-            tracing::warn!("{text}");
+        // The start has told already what was wrong then.
+        if warned_on != today {
+            let trouble = if warned_on == 0 { vec![] } else { provider.trouble(now()) };
+            trouble.iter().for_each(|text| tracing::warn!("{text}"));
             warned_on = today;
         }
         if write {

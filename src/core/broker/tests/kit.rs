@@ -96,6 +96,7 @@ pub fn plain_options() -> Options {
             ..Default::default()
         })),
         server_name: "broker1.example.net".to_owned(),
+        limits: patient_limits(),
         shards: 2,
         ..Default::default()
     }
@@ -112,14 +113,21 @@ pub fn tls_options(rules: X509Options) -> Options {
         tls: Some(ca().server()),
         authenticator: Arc::new(X509Authenticator::new(rules)),
         server_name: "broker1.example.net".to_owned(),
+        limits: patient_limits(),
         shards: 2,
         ..Default::default()
     }
 }
 
+/// Time-outs that a busy machine does not reach.
+pub fn patient_limits() -> Limits {
+    Limits { tls_timeout: PATIENCE, auth_timeout: PATIENCE, ..Default::default() }
+}
+
+/// Time-outs that a test can wait for; TLS still has to be done within its own.
 pub fn quick_limits() -> Limits {
     Limits {
-        tls_timeout: Duration::from_millis(300),
+        tls_timeout: Duration::from_millis(1500),
         auth_timeout: Duration::from_millis(300),
         ..Default::default()
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::kit::{Raw, ca, loopback, plain_broker, plain_options, quick_limits, tls_options, until};
+use super::kit::{
+    Raw, ca, loopback, patient_limits, plain_broker, plain_options, quick_limits, tls_options, until,
+};
 use crate::core::broker::{Broker, BrokerError, Limits, Listener, Options};
 
 #[test]
@@ -54,7 +56,7 @@ fn nobody_stays_without_connect() {
 
 #[test]
 fn a_storm_waits_outside_and_those_inside_do_not_notice() {
-    let limits = Limits { max_handshakes: 3, ..Default::default() };
+    let limits = Limits { max_handshakes: 3, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..tls_options(Default::default()) }).unwrap();
     let login = || {
         let mut client = Raw::tls(broker.local_addr(), ca().client(Some(ca().issue("dev1")))).unwrap();
@@ -94,7 +96,7 @@ fn strangers_get_no_memory() {
 
 #[test]
 fn a_flood_of_tiny_lines_counts_what_it_costs() {
-    let limits = Limits { max_pending: 1024 * 1024, ..Default::default() };
+    let limits = Limits { max_pending: 1024 * 1024, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut pinging = Raw::plain(broker.local_addr());
     pinging.login("");
@@ -106,7 +108,7 @@ fn a_flood_of_tiny_lines_counts_what_it_costs() {
 
 #[test]
 fn too_many_connections() {
-    let limits = Limits { max_connections: 2, ..Default::default() };
+    let limits = Limits { max_connections: 2, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut all: Vec<Raw> = (0..2).map(|_| Raw::plain(broker.local_addr())).collect();
     for client in &mut all {
@@ -121,7 +123,7 @@ fn too_many_connections() {
 
 #[test]
 fn too_many_subscriptions() {
-    let limits = Limits { max_subscriptions: Some(2), ..Default::default() };
+    let limits = Limits { max_subscriptions: Some(2), ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut client = Raw::plain(broker.local_addr());
     client.login("");
@@ -133,7 +135,7 @@ fn too_many_subscriptions() {
 
 #[test]
 fn a_reader_that_does_not_read_is_cut_and_nobody_waits() {
-    let limits = Limits { max_pending: 4 * 1024 * 1024, ..Default::default() };
+    let limits = Limits { max_pending: 4 * 1024 * 1024, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let login = || {
         let mut client = Raw::plain(broker.local_addr());
@@ -164,7 +166,7 @@ fn a_reader_that_does_not_read_is_cut_and_nobody_waits() {
 
 #[test]
 fn a_blocked_write_ends_at_its_deadline() {
-    let limits = Limits { write_deadline: Duration::from_millis(400), ..Default::default() };
+    let limits = Limits { write_deadline: Duration::from_millis(400), ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut slow = Raw::plain(broker.local_addr());
     slow.login("");
@@ -184,7 +186,7 @@ fn a_blocked_write_ends_at_its_deadline() {
 
 #[test]
 fn all_messages_together_have_a_budget() {
-    let limits = Limits { max_pending_total: 8 * 1024 * 1024, ..Default::default() };
+    let limits = Limits { max_pending_total: 8 * 1024 * 1024, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut readers: Vec<Raw> = (0..6)
         .map(|number| {
@@ -210,7 +212,7 @@ fn all_messages_together_have_a_budget() {
 
 #[test]
 fn a_peer_that_answers_no_ping_is_stale() {
-    let limits = Limits { ping_interval: Duration::from_millis(200), ..Default::default() };
+    let limits = Limits { ping_interval: Duration::from_millis(200), ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let mut silent = Raw::plain(broker.local_addr());
     silent.login("");
@@ -237,7 +239,7 @@ fn limits_can_change_while_running() {
     let broker = Broker::start(options).unwrap();
     let mut client = Raw::plain(broker.local_addr());
     client.login("");
-    broker.reload(None, authenticator, Limits { max_payload: 10, ..Default::default() });
+    broker.reload(None, authenticator, Limits { max_payload: 10, ..patient_limits() });
     until("new limits", || Raw::plain(broker.local_addr()).info.contains("\"max_payload\":10,"));
     client.sync();
     client.send("PUB a 11\r\n");

@@ -20,6 +20,7 @@ const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 pub struct Facts {
     json: String,
     parsed: OnceLock<Value>,
+    broken: bool,
 }
 
 impl PartialEq for Facts {
@@ -56,7 +57,7 @@ impl Default for Facts {
 impl Facts {
     /// Facts that are one JSON object already.
     pub fn from_json(json: String) -> Facts {
-        Facts { json, parsed: OnceLock::new() }
+        Facts { json, parsed: OnceLock::new(), broken: false }
     }
 
     /// Reads the files of `plugin.yaml`, a list as in `$PATH`. Later files win,
@@ -74,13 +75,19 @@ impl Facts {
                 Err(reason) => problems.push(FactsError::File { file, reason }),
             }
         }
+        let broken = problems.iter().any(|p| matches!(p, FactsError::File { file, .. } if file.exists()));
         if merged.is_empty() {
             problems.push(FactsError::None { files: files.into() });
-            return (Facts::default(), problems);
         }
         let mut merged = Value::Object(merged);
         merged.sort_all_objects();
-        (Facts::from_json(go_json(&merged)), problems)
+        (Facts { broken, ..Facts::from_json(go_json(&merged)) }, problems)
+    }
+
+    /// Whether a fact file is there and could not be read: then what is missing
+    /// here may well be true of the node.
+    pub fn are_broken(&self) -> bool {
+        self.broken
     }
 
     fn parsed(&self) -> &Value {

@@ -177,6 +177,17 @@ impl Filter {
         Ok(())
     }
 
+    /// The first regular expression that no node could apply, as given. Nodes
+    /// only fail to match it, so whoever asks would see a silent fleet.
+    pub fn broken_expression(&self) -> Option<&str> {
+        let mut words = self.identity.iter().chain(&self.agent).chain(&self.cf_class);
+        let broken = |word: &&String| pattern::expression(word).is_some_and(|e| search(e).is_none());
+        let mut facts = self.fact.iter().filter(|f| f.operator == FactOperator::Match);
+        let broken_fact = |f: &&FactFilter| case_insensitive(f.value.trim_matches('/')).is_none();
+        let word = words.find(broken);
+        word.or_else(|| facts.find(broken_fact).map(|f| &f.value)).map(String::as_str)
+    }
+
     /// Whether a node is meant. All lists must agree; they are asked in the
     /// order identity, agent, class, fact, compound, and the first that does
     /// not ends the matter, errors in later ones included.

@@ -7,7 +7,6 @@
 //! is ever answered to a request that was not verified and meant for this node.
 
 mod pool;
-mod refusals;
 mod reply;
 mod stages;
 
@@ -27,10 +26,10 @@ use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
 use crate::core::connection::Message;
+use crate::core::log::RefusalLog;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestVerifier;
 use pool::{Full, Gate};
-use refusals::RefusalLog;
 use stages::{Accepted, Authorized, Refused};
 
 /// The pipeline of a node.

@@ -36,21 +36,9 @@ pub fn encode(accepted: &Accepted, node: &NodeState, url: Option<&str>, payload:
             time: now,
         },
     };
-    let headers = accepted.headers();
-    let url = url.unwrap_or("unknown").to_owned();
-    let mut seen_by = match headers.federation {
-        Some(_) => headers.seen_by.iter().take(MAX_HOPS).cloned().collect(),
-        None => vec![],
-    };
-    seen_by.push([url.clone(), node.identity().to_owned(), url]);
-    let transport = Transport {
-        data: SecureReply::seal(&reply).encode().into_bytes(),
-        headers: Headers {
-            reply_to: None,
-            sender: node.identity().to_owned(),
-            seen_by,
-            federation: headers.federation.clone(),
-        },
-    };
-    transport.encode()
+    let mut headers = accepted.headers().reply(node.identity());
+    headers.seen_by.truncate(MAX_HOPS);
+    headers.record_hop(url.unwrap_or("unknown"), node.identity());
+    let data = SecureReply::seal(&reply).encode().into_bytes();
+    Transport { data, headers }.encode()
 }

@@ -35,10 +35,17 @@ pub enum Rejection {
     Filtered,
     #[error("its filter cannot be evaluated here: {0}")]
     FilterFailed(String),
-    #[error("it was made {age} s ago and is valid for {ttl} s; check the clocks of both machines")]
+    #[error("it was made {} and is valid for {ttl} s; check the clocks of both machines", ago(*.age))]
     Expired { age: i64, ttl: i64 },
     #[error("{0}")]
     Replayed(#[from] Replay),
+}
+
+fn ago(seconds: i64) -> String {
+    match seconds {
+        ..0 => format!("{seconds} s ago, which is in the future here,"),
+        _ => format!("{seconds} s ago"),
+    }
 }
 
 impl Rejection {

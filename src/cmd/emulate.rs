@@ -1,0 +1,135 @@
+//! `choria emulate`: thousands of real servers in one process, to size a
+//! network before it is built.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use argh::{ArgsInfo, FromArgs};
+use choria::core::emulator::{Emulator, EmulatorOptions, Manners, Population};
+use choria::core::log::{self, Destination};
+
+use super::Globals;
+use super::out::outln;
+
+/// run many real servers in one process
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "emulate")]
+pub struct Emulate {
+    /// how many nodes
+    #[argh(option, arg_name = "n", default = "100")]
+    count: usize,
+    /// broker, host:port
+    #[argh(option, arg_name = "address")]
+    broker: String,
+    /// directory of the CA that signs their certificates, see choria tool ca
+    #[argh(option, arg_name = "dir")]
+    ca: String,
+    /// names of the nodes, with empty braces where the number goes
+    #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
+    name: String,
+    /// collectives, comma separated
+    #[argh(option, arg_name = "list", default = "String::from(\"mcollective\")")]
+    collectives: String,
+    /// connections started a second
+    #[argh(option, arg_name = "n", default = "200")]
+    rate: usize,
+    /// percent that run every action a second late
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    slow: f64,
+    /// percent that are connected and never answer
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    silent: f64,
+    /// percent that deny every action
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    denying: f64,
+    /// percent that come and go every ten seconds
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    flapping: f64,
+    /// connect from one address only, not from all of 127.0.0.0/8
+    #[argh(switch)]
+    one_address: bool,
+}
+
+/// Between two lines about the fleet.
+const REPORT: Duration = Duration::from_secs(10);
+
+impl Emulate {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let share = |flag: &str, percent: f64| match percent {
+            percent if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+            percent => bail!("--{flag} {percent} is no share of the nodes, give percent between 0 and 100"),
+        };
+        let manners = Manners {
+            slow: share("slow", self.slow)?,
+            silent: share("silent", self.silent)?,
+            denying: share("denying", self.denying)?,
+            flapping: share("flapping", self.flapping)?,
+        };
+        if self.count == 0 {
+            bail!("--count 0 emulates nobody");
+        }
+        log::init(Destination::Stderr, if globals.debug { "debug" } else { "error" })?;
+        let base =
+            format!("collectives = {}\nplugin.choria.middleware_hosts = {}", self.collectives, self.broker);
+        let before = resident();
+        let population = Population::new(self.count, &self.name, &base, Path::new(&self.ca))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let begun = Instant::now();
+            let emulator = Emulator::start(EmulatorOptions {
+                population,
+                rate: self.rate,
+                spread_addresses: !self.one_address,
+                manners,
+            })?;
+            let mut told = false;
+            let mut look = tokio::time::interval(Duration::from_millis(100));
+            let mut report = tokio::time::interval(REPORT);
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => break,
+                    () = terminated() => break,
+                    _ = look.tick(), if !told => {
+                        if emulator.connected() >= emulator.nodes() {
+                            told = true;
+                            let each = resident().saturating_sub(before) / emulator.nodes().max(1);
+                            outln!(
+                                "{} nodes are connected after {:.1} s, {} KiB each",
+                                emulator.nodes(), begun.elapsed().as_secs_f64(), each / 1024
+                            );
+                        }
+                    }
+                    _ = report.tick() => {
+                        let counts = emulator.counts();
+                        outln!(
+                            "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
+                            emulator.connected(), emulator.nodes(), counts.total, counts.replies,
+                            counts.unvalidated, counts.filtered, counts.denied, counts.dropped
+                        );
+                    }
+                }
+            }
+            emulator.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+async fn terminated() {
+    let stream = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match stream {
+        Ok(mut stream) => {
+            stream.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Bytes of memory this process holds.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size()
+}

@@ -1,0 +1,240 @@
+//! Thousands of real servers in one process.
+//!
+//! Each emulated node is a whole [`Server`]: the same connection, pipeline,
+//! verification, policies and agents, under its own certificate. What it saves is
+//! what thousands on one machine would share anyway: the key, the CA, the
+//! runtime. Networks are sized with it before they are built.
+
+mod misbehaviour;
+mod population;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+pub use misbehaviour::{Manner, Manners};
+pub use population::{Population, PopulationError, name_of};
+
+use crate::core::agents::{self, Counts, Node as _};
+use crate::core::server::pipeline::Pool;
+use crate::core::server::{NodeState, Server, ServerError, ServerOptions};
+
+/// What an emulator runs.
+pub struct EmulatorOptions {
+    /// Names, certificates, facts and policies of the nodes.
+    pub population: Population,
+    /// Connections started a second; default 200.
+    pub rate: usize,
+    /// Spread connections over 127.0.0.0/8 so that ports do not run out.
+    pub spread_addresses: bool,
+    /// How many misbehave, and how.
+    pub manners: Manners,
+}
+
+/// Nodes that are up.
+pub struct Emulator {
+    nodes: Vec<Arc<NodeState>>,
+    connected: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// Handshakes that may be under way at once, whatever the rate.
+const CONNECTING: usize = 64;
+
+impl Emulator {
+    /// Makes the nodes and starts to connect them; returns when all are made,
+    /// not when all are connected.
+    pub fn start(options: EmulatorOptions) -> Result<Emulator, EmulatorError> {
+        let EmulatorOptions { population, rate, spread_addresses, manners } = options;
+        let (stop, stopping) = watch::channel(false);
+        let connected = Arc::new(AtomicUsize::new(0));
+        let turns = Arc::new(Semaphore::new(CONNECTING));
+        let mut tasks = JoinSet::new();
+        let mut nodes = vec![];
+        let gap = Duration::from_secs(1) / u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
+        for index in 0..population.count() {
+            let manner = manners.of(index, population.count());
+            let make = {
+                let population = population.clone();
+                let address = spread_addresses.then(|| loopback(index));
+                move || server(&population, index, manner, address)
+            };
+            let first = make()?;
+            nodes.push(first.node().clone());
+            let begin = gap * u32::try_from(index).unwrap_or(u32::MAX);
+            let life = Life { manner, begin, turns: turns.clone(), connected: connected.clone() };
+            tasks.spawn(life.live(first, make, stopping.clone()));
+        }
+        Ok(Emulator { nodes, connected, tasks, stop })
+    }
+
+    /// Nodes that exist.
+    pub fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Nodes that are connected now.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Counters of all nodes together.
+    pub fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        for counts in self.nodes.iter().map(|n| n.counts()) {
+            sum.total += counts.total;
+            sum.validated += counts.validated;
+            sum.unvalidated += counts.unvalidated;
+            sum.passed += counts.passed;
+            sum.filtered += counts.filtered;
+            sum.replies += counts.replies;
+            sum.ttlexpired += counts.ttlexpired;
+            sum.events += counts.events;
+            sum.replayed += counts.replayed;
+            sum.dropped += counts.dropped;
+            sum.denied += counts.denied;
+            sum.timedout += counts.timedout;
+        }
+        sum
+    }
+
+    /// Disconnects all nodes in an orderly way.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// The nodes could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorError {
+    /// Names, certificates or files.
+    #[error(transparent)]
+    Population(#[from] PopulationError),
+    /// A server that does not start.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+/// One of 16 million loopback addresses.
+fn loopback(index: usize) -> IpAddr {
+    // Away from 127.0.0.1, which brokers listen on.
+    let [_, b, c, d] = u32::try_from(index % 0x00f0_0000 + 0x0001_0000).unwrap_or(0).to_be_bytes();
+    Ipv4Addr::new(127, b, c, d.max(1)).into()
+}
+
+fn server(
+    population: &Population,
+    index: usize,
+    manner: Manner,
+    address: Option<IpAddr>,
+) -> Result<Server, EmulatorError> {
+    let (config, provider) = population.node(index, manner)?;
+    let mut options = ServerOptions::new(config, Arc::new(provider));
+    options.local_address = address;
+    options.agents = misbehaviour::agents(agents::built_in(), manner);
+    if manner == Manner::Silent {
+        // Subscribed, and never with room for a request.
+        options.pool = Pool { requests: 0, ..Pool::default() };
+    }
+    Ok(Server::new(options)?)
+}
+
+struct Life {
+    manner: Manner,
+    begin: Duration,
+    turns: Arc<Semaphore>,
+    connected: Arc<AtomicUsize>,
+}
+
+/// How long a flapping node stays, and stays away.
+const FLAP: Duration = Duration::from_secs(10);
+
+impl Life {
+    async fn live(
+        self,
+        first: Server,
+        make: impl Fn() -> Result<Server, EmulatorError>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        tokio::select! {
+            () = tokio::time::sleep(self.begin) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        let mut server = first;
+        loop {
+            self.once(server, &mut stopping).await;
+            if self.manner != Manner::Flapping || *stopping.borrow() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FLAP) => {}
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+            server = match make() {
+                Ok(server) => server,
+                Err(e) => {
+                    tracing::error!("an emulated node did not come back: {e}");
+                    return;
+                }
+            };
+        }
+    }
+
+    async fn once(&self, server: Server, stopping: &mut watch::Receiver<bool>) {
+        let node = server.node().clone();
+        let (stop, own) = watch::channel(false);
+        let running = server.run(own);
+        tokio::pin!(running);
+        // The closed semaphore does not happen: nobody closes it.
+        let mut turn = self.turns.acquire().await.ok();
+        let mut counted = false;
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let until = tokio::time::Instant::now() + FLAP;
+        loop {
+            let flap = self.manner == Manner::Flapping && counted;
+            tokio::select! {
+                outcome = &mut running => {
+                    if let Err(e) = outcome {
+                        tracing::debug!("an emulated node ended: {e}");
+                    }
+                    break;
+                }
+                _ = look.tick(), if !counted => {
+                    if node.connected_server().is_some() {
+                        counted = true;
+                        turn = None;
+                        self.connected.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                _ = stopping.wait_for(|stop| *stop), if !*stop.borrow() => {
+                    let _ = stop.send(true);
+                }
+                () = tokio::time::sleep_until(until), if flap && !*stop.borrow() => {
+                    let _ = stop.send(true);
+                }
+            }
+        }
+        drop(turn);
+        if counted {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_a_loopback_address_of_its_own() {
+        let addresses: std::collections::HashSet<IpAddr> = (0..60_000).map(loopback).collect();
+        assert!(addresses.len() > 59_000, "{}", addresses.len());
+        assert!(addresses.iter().all(|a| a.is_loopback() && *a != IpAddr::from([127, 0, 0, 1])));
+    }
+}

@@ -1,0 +1,134 @@
+//! Who the emulated nodes are: names, certificates, facts, classes, policies.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Manner;
+use crate::core::config::{Config, ConfigError, Role, System};
+use crate::core::files;
+use crate::core::pki::{self, Ca, Kind, PkiError};
+use crate::core::security::{Provider, SecurityError};
+
+/// Different sets of facts; nodes share the files.
+const VARIETIES: usize = 16;
+const COUNTRIES: [&str; 4] = ["mt", "uk", "de", "us"];
+const ROLES: [&str; 4] = ["web", "db", "mail", "cache"];
+
+/// Everything the nodes have in common. Clones share it.
+#[derive(Clone)]
+pub struct Population(Arc<Shared>);
+
+struct Shared {
+    count: usize,
+    pattern: String,
+    base: String,
+    dir: tempfile::TempDir,
+    ca: Ca,
+    key: zeroize::Zeroizing<String>,
+    provider: Provider,
+}
+
+/// A population that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum PopulationError {
+    #[error("the name pattern '{0}' has no {{}} where the number goes")]
+    Pattern(String),
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    #[error("cannot write the nodes' files: {0}")]
+    Files(#[from] std::io::Error),
+}
+
+/// The name of a node: `{}` in the pattern is its number, from 1.
+pub fn name_of(pattern: &str, index: usize) -> String {
+    pattern.replace("{}", &(index + 1).to_string())
+}
+
+impl Population {
+    /// `count` nodes named by `pattern`, with certificates of the CA in `ca`
+    /// that share one key, on a network described by `base`: lines of a server
+    /// configuration such as `plugin.choria.middleware_hosts`.
+    pub fn new(count: usize, pattern: &str, base: &str, ca: &Path) -> Result<Population, PopulationError> {
+        if !pattern.contains("{}") {
+            return Err(PopulationError::Pattern(pattern.to_owned()));
+        }
+        let ca = Ca::load(ca)?;
+        let dir = tempfile::Builder::new().prefix("choria-emulate-").tempdir()?;
+        files_of(dir.path())?;
+        let now = jiff::Timestamp::now().as_second();
+        let first = ca.issue(Kind::Node, &name_of(pattern, 0), &pki::Options::default(), now)?;
+        let (certificate, key) = first.write(dir.path())?;
+        let base = format!(
+            "{base}\nplugin.security.provider = file\nplugin.security.file.certificate = {}\n\
+             plugin.security.file.key = {}\nplugin.security.file.ca = {}\nplugin.choria.use_srv = false\n",
+            certificate.display(),
+            key.display(),
+            ca.certificate_file().display(),
+        );
+        let text = format!("identity = {}\n{base}", name_of(pattern, 0));
+        let config = Config::from_text_at(Role::Server, &text, &dir.path().join("server.conf"))?;
+        let provider = Provider::new(&config, Role::Server, &System)?;
+        let shared =
+            Shared { count, pattern: pattern.to_owned(), base, dir, ca, key: first.key_pem, provider };
+        Ok(Population(Arc::new(shared)))
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.count
+    }
+
+    /// Configuration and keys of node `index`.
+    pub(super) fn node(&self, index: usize, manner: Manner) -> Result<(Config, Provider), PopulationError> {
+        let shared = &*self.0;
+        let name = name_of(&shared.pattern, index);
+        let variety = index % VARIETIES;
+        let home: PathBuf = shared.dir.path().join(if manner == Manner::Denying { "deny" } else { "allow" });
+        let file = |what: &str| shared.dir.path().join(format!("{what}-{variety}"));
+        let text = format!(
+            "{}identity = {name}\nplugin.yaml = {}.json\nclassesfile = {}.txt\n",
+            shared.base,
+            file("facts").display(),
+            file("classes").display(),
+        );
+        let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;
+        let now = jiff::Timestamp::now().as_second();
+        let options = pki::Options::default();
+        let issued = shared.ca.issue_for_key(Kind::Node, &name, &options, &shared.key, now)?;
+        Ok((config, shared.provider.twin(&name, &issued.certificate_pem)?))
+    }
+}
+
+fn files_of(dir: &Path) -> std::io::Result<()> {
+    for (home, verdict) in [("allow", "allow"), ("deny", "deny")] {
+        let policies = dir.join(home).join("policies");
+        std::fs::create_dir_all(&policies)?;
+        for agent in ["rpcutil", "choria_util"] {
+            let text = format!("policy default {verdict}\n");
+            files::write_atomic(&policies.join(format!("{agent}.policy")), text.as_bytes(), files::PUBLIC)?;
+        }
+    }
+    for variety in 0..VARIETIES {
+        let (country, role) = (COUNTRIES[variety % 4], ROLES[variety / 4]);
+        let facts = json!({
+            "country": country, "role": role, "cpus": 1 << (variety % 6), "variety": variety,
+            "os": {"family": "Debian", "name": "Debian", "release": {"major": 12}},
+            "emulated": true,
+        });
+        let classes = format!("base\nroles::{role}\n");
+        files::write_atomic(
+            &dir.join(format!("facts-{variety}.json")),
+            facts.to_string().as_bytes(),
+            files::PUBLIC,
+        )?;
+        files::write_atomic(&dir.join(format!("classes-{variety}.txt")), classes.as_bytes(), files::PUBLIC)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Licences, and crates that must not come in by a back door.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// What may be linked into an Apache-2.0 program without further duties than
+/// naming it.
+const LICENCES: [&str; 17] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-1-Clause",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "OpenSSL",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+/// One provider of cryptography, aws-lc; no C library of the system.
+const BANNED: [&str; 6] = ["ring", "openssl", "openssl-sys", "native-tls", "schannel", "security-framework"];
+const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn cargo(words: &[&str]) -> String {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(words).args(["--locked", "--offline"]);
+    let output = command.output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Whether an SPDX expression can be met by allowed licences.
+fn acceptable(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
+    fn split<'a>(text: &'a str, word: &str) -> Vec<&'a str> {
+        let (mut parts, mut depth, mut start) = (vec![], 0i32, 0);
+        for (at, c) in text.char_indices() {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            if depth == 0 && at >= start && text[at..].starts_with(word) {
+                parts.push(&text[start..at]);
+                start = at + word.len();
+            }
+        }
+        parts.push(&text[start..]);
+        parts
+    }
+    let text = expression.trim();
+    for (word, any) in [(" OR ", true), ("/", true), (" AND ", false)] {
+        let parts = split(text, word);
+        if parts.len() > 1 {
+            let mut good = parts.iter().map(|part| acceptable(part, allowed));
+            return if any { good.any(|g| g) } else { good.all(|g| g) };
+        }
+    }
+    match text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
+        Some(inner) => acceptable(inner, allowed),
+        None => allowed(text),
+    }
+}
+
+#[test]
+fn every_dependency_has_a_licence_we_accept_and_comes_from_crates_io() {
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 50);
+    let allowed = |licence: &str| LICENCES.contains(&licence);
+    let mut problems = vec![];
+    for package in packages {
+        let name = format!("{} {}", package["name"], package["version"]);
+        if !acceptable(package["license"].as_str().unwrap_or("none"), &allowed) {
+            problems.push(format!("{name}: licence {}", package["license"]));
+        }
+        if package["source"] != CRATES_IO && package["name"] != "choria" {
+            problems.push(format!("{name}: source {}", package["source"]));
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn licence_expressions_are_understood() {
+    let allowed = |licence: &str| licence == "MIT" || licence == "ISC";
+    for (text, good) in [
+        ("MIT", true),
+        ("GPL-3.0-only", false),
+        ("GPL-3.0-only OR MIT", true),
+        ("MIT/GPL-3.0-only", true),
+        ("ISC AND GPL-3.0-only", false),
+        ("ISC AND (GPL-3.0-only OR MIT)", true),
+        ("(ISC AND GPL-3.0-only) OR (MIT AND ISC)", true),
+        ("MIT WITH nothing", false),
+    ] {
+        assert_eq!(acceptable(text, &allowed), good, "{text}");
+    }
+}
+
+/// `cargo tree` follows the features in use; metadata lists optional parts too.
+#[test]
+fn one_cryptography_and_no_library_of_the_system() {
+    for features in [&[][..], &["--all-features"]] {
+        let words = ["tree", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"];
+        let tree = cargo(&[&words[..], features].concat());
+        let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.contains("aws-lc-rs") && names.contains("rustls"), "{names:?}");
+        let banned: Vec<_> = BANNED.into_iter().filter(|name| names.contains(name)).collect();
+        assert!(banned.is_empty(), "{banned:?}");
+    }
+}
