@@ -343,7 +343,7 @@ async def permissions():
     for subject in ("out.ok", "out.secret", "other"):
         await a.publish(subject, subject.encode())
     allowed = await a.subscribe("in.*")
-    # in.> is left out: nats-server takes an allowed in.* for it, ours does not
+    # Not "in.>": nats-server takes it for "in.*", which we refuse on purpose.
     for subject, queue in (("other", ""), ("in.secret", ""), ("jobs.a", "workers"), ("jobs.b", "others"),
                            ("jobs.c", "")):
         await a.subscribe(subject, queue=queue)

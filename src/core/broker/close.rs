@@ -18,7 +18,7 @@ pub enum Close {
         /// Text of the `-ERR`, if any.
         told: Option<&'static str>,
     },
-    /// A second CONNECT was refused, or the peer is not welcome any more.
+    /// A second CONNECT was refused.
     Refused(String),
     /// It would not be let in any more.
     Revoked(String),

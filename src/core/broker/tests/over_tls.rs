@@ -1,11 +1,16 @@
 //! Who gets in over TLS, and what names allow.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
+use rustls_pki_types::CertificateDer;
 
 use super::kit::{Ca, PATIENCE, Raw, ca, tls_options, until};
 use crate::core::admission::permissions::md5_hex;
-use crate::core::admission::{ByName, HostList, NameTest, SystemUser, X509Mode, X509Options};
-use crate::core::broker::{Broker, Options};
+use crate::core::admission::{
+    ByName, CurrentCertificates, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
+};
+use crate::core::broker::{Broker, Limits, Options};
 use crate::core::nats::connect::Secret;
 
 fn by_name() -> X509Options {
@@ -49,6 +54,26 @@ fn refusals_say_the_same_and_are_counted_by_reason() {
         assert_eq!(refusals.get(reason), Some(&count), "{reason}: {refusals:?}");
     }
     assert_eq!(broker.stats().connections, 0);
+}
+
+#[test]
+fn a_peer_that_is_not_welcome_any_more_is_sent_away() {
+    let broker = Broker::start(tls_options(by_name())).unwrap();
+    let thief = ca().issue("dev1.example.net");
+    let stolen = thief.0.first().unwrap().clone();
+    let mut gone = Raw::tls(broker.local_addr(), ca().client(Some(thief))).unwrap();
+    gone.login("");
+    let mut stays = member(&broker, "dev2.example.net", "");
+    let rules = X509Authenticator::new(by_name());
+    let check = move |chain: &[CertificateDer<'static>]| match chain.first() == Some(&stolen) {
+        true => Err("it has been revoked".to_owned()),
+        false => Ok(()),
+    };
+    let rules = Arc::new(CurrentCertificates::new(rules, Arc::new(check)));
+    broker.reload(Some(ca().server()), rules, Limits::default());
+    assert_eq!(gone.rest(), "-ERR 'User Authentication Revoked'\r\n");
+    assert_eq!(stays.sync(), "");
+    until("one to be left", || broker.stats().connections == 1);
 }
 
 #[test]
