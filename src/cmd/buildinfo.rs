@@ -50,7 +50,8 @@ fn sections() -> Vec<Section> {
                 ("Git SHA", json!(build::SHA)),
                 ("Build Date", json!(build::date())),
                 ("License", json!(build::LICENSE)),
-                ("Compiler", json!(build::COMPILER)),
+                // The row scripts know; it has always named the compiler.
+                ("Go Version", json!(format!("none, {}", build::COMPILER))),
                 ("Target", json!(build::TARGET)),
                 ("Features", json!(build::features())),
             ],
@@ -106,6 +107,8 @@ fn sections() -> Vec<Section> {
             title: "Data Providers",
             rows: vec![("", agent("Choria Data")), ("", agent("Config_item Data"))],
         },
+        Section { title: "Autonomous Agents", rows: vec![("", json!("none"))] },
+        Section { title: "Autonomous Agent Watchers", rows: vec![("", json!("none"))] },
     ]
 }
 
@@ -166,6 +169,7 @@ mod tests {
             "Git SHA",
             "Build Date",
             "License",
+            "Go Version",
             "Maximum Network Clients",
             "Embedded NATS Server Version",
             "Provisioning Brokers",

@@ -121,7 +121,13 @@ pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<
     let Decoded { headers, secure } = decoded;
     match verifier.verify(&secure, now) {
         Ok(request) => Ok(Incoming { headers, request }),
-        Err(refusal) => Err(Refused::early(refusal.into(), &headers.sender)),
+        Err(refusal) => {
+            // What it claims to be, so that people can look for it; nothing
+            // else is done with it.
+            let claimed = Request::decode(secure.message.as_bytes()).ok().map(|request| request.envelope);
+            let (request_id, caller) = claimed.map(|c| (c.requestid, c.callerid)).unwrap_or_default();
+            Err(Box::new(Refused { rejection: refusal.into(), request_id, caller, sender: headers.sender }))
+        }
     }
 }
 
