@@ -14,6 +14,15 @@ use super::Globals;
 /// Loads the configuration of a command people type. Complaints about keys go
 /// to the log, a broken file is an error.
 pub fn client_config(globals: &Globals) -> anyhow::Result<Config> {
+    client_config_logging(globals, true)
+}
+
+/// [`client_config`] for programs that want no log lines at all.
+pub fn silent_client_config(globals: &Globals) -> anyhow::Result<Config> {
+    client_config_logging(globals, false)
+}
+
+fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config> {
     let config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
     let level = if globals.debug {
         "debug"
@@ -23,11 +32,11 @@ pub fn client_config(globals: &Globals) -> anyhow::Result<Config> {
     } else {
         &config.loglevel
     };
-    // The original logs into its own output; ours stays clean unless a file
-    // says otherwise.
-    let destination = match config.origin("logfile") {
-        Origin::Default => Destination::Stderr,
-        _ => Destination::parse(&config.logfile),
+    // The original logs into its own output by default; ours stays clean.
+    let destination = match Destination::parse(&config.logfile) {
+        _ if !logs => Destination::Discard,
+        Destination::Stdout => Destination::Stderr,
+        configured => configured,
     };
     log::init(destination, level)?;
     report(&config);

@@ -34,7 +34,10 @@ impl Find {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let selection = self.selection();
         selection.filter()?;
-        let mut config = context::client_config(globals)?;
+        let mut config = match self.silent {
+            true => context::silent_client_config(globals)?,
+            false => context::client_config(globals)?,
+        };
         super::set_federations(&mut config, self.federations.as_deref())?;
         block_on(async {
             let client = context::connect(config).await?;

@@ -306,3 +306,20 @@ async fn replies_go_where_they_are_sent() {
     senders.sort();
     assert_eq!(senders, ["web1.example.net", "web2.example.net"]);
 }
+
+/// What Ruby's `mco` runs for every discovery: one JSON array and nothing else.
+#[test]
+fn discovery_for_programs_is_json_alone() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1")]);
+    let lines = "logfile = stdout\nloglevel = debug\nno_such_key = 1\n";
+    let alice = network.caller_with("alice.mcollective", lines);
+    let ran = alice.run(&["discover", "-j", "--silent", "--dm", "mc"]).fine();
+    assert_eq!(ran.json(), serde_json::json!(["n1.example.net"]));
+    let ran = alice.run(&["discover", "-j", "--silent", "-F", "country=nowhere"]).fine();
+    assert_eq!(ran.json(), serde_json::json!([]));
+    // Without --silent the log is on standard error.
+    let ran = alice.run(&["discover", "-j"]).code(0);
+    assert_eq!(ran.json(), serde_json::json!(["n1.example.net"]));
+    ran.complains(&["no_such_key"]);
+}
