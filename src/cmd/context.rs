@@ -81,9 +81,25 @@ pub fn provider(config: &Config, role: Role) -> anyhow::Result<Arc<Provider>> {
 
 /// A connected client.
 pub async fn connect(config: Config) -> anyhow::Result<Client> {
-    let provider = provider(&config, Role::Client)?;
-    Ok(Client::connect(Arc::new(config), &provider, &System).await?)
+    connect_workers(config, None).await
 }
+
+/// A connected client that takes replies on `workers` connections.
+pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::Result<Client> {
+    let provider = provider(&config, Role::Client)?;
+    Ok(Client::connect(Arc::new(config), &provider, &System, workers.unwrap_or(1)).await?)
+}
+
+/// The number of `--workers`, checked before anything is connected.
+pub fn check_workers(workers: Option<usize>) -> anyhow::Result<()> {
+    match workers {
+        None | Some(1..=MAX_WORKERS) => Ok(()),
+        Some(other) => anyhow::bail!("--workers {other} is not between 1 and {MAX_WORKERS}"),
+    }
+}
+
+/// Connections one command may open.
+const MAX_WORKERS: usize = 16;
 
 /// A runtime for commands: one thread, they mostly wait.
 pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {

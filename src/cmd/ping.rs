@@ -33,9 +33,8 @@ fleet_command! {
         /// plot when answers came
         #[argh(switch)]
         graph: bool,
-        /// accepted for older scripts: answers arrive on one connection
+        /// connections that take replies, default 1
         #[argh(option, arg_name = "n")]
-        #[allow(dead_code)]
         workers: Option<usize>,
         /// federations to address, comma separated
         #[argh(option, arg_name = "list")]
@@ -50,6 +49,7 @@ impl Ping {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let mut selection = self.selection();
         let filter = selection.filter()?;
+        context::check_workers(self.workers)?;
         if self.expect == Some(0) {
             bail!("--expect 0 waits for nobody, give the number of answers to wait for");
         }
@@ -59,7 +59,7 @@ impl Ping {
         super::set_federations(&mut config, self.federations.as_deref())?;
         let begun = Instant::now();
         let times = block_on(async {
-            let client = context::connect(config).await?;
+            let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let window = selection.window(&client)?;
             let mut times: Vec<Duration> = vec![];

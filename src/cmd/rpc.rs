@@ -57,9 +57,8 @@ fleet_command! {
         /// seconds between batches, default 1
         #[argh(option, arg_name = "seconds")]
         batch_sleep: Option<f64>,
-        /// accepted for older scripts: replies arrive on one connection
+        /// connections that take replies, default 1
         #[argh(option, arg_name = "n")]
-        #[allow(dead_code)]
         workers: Option<usize>,
         /// no progress bar
         #[argh(switch, long = "np")]
@@ -134,6 +133,7 @@ impl Rpc {
     fn request(self, globals: &Globals, exit: Exit) -> anyhow::Result<ExitCode> {
         let selection = self.selection();
         selection.filter()?;
+        context::check_workers(self.workers)?;
         let limit = self.limit.as_deref().map(str::parse::<Limit>).transpose()?;
         let batch = self.batch()?;
         let mut config = context::client_config(globals)?;
@@ -155,7 +155,7 @@ impl Rpc {
         let discovery = u64::try_from(config.discovery_timeout).unwrap_or(2);
         let timeout = Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout()));
         block_on(async {
-            let client = context::connect(config).await?;
+            let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let output = self.output();
             let mut view = View {

@@ -323,3 +323,18 @@ fn discovery_for_programs_is_json_alone() {
     assert_eq!(ran.json(), serde_json::json!(["n1.example.net"]));
     ran.complains(&["no_such_key"]);
 }
+
+/// Replies that are spread over connections are all taken, and once.
+#[test]
+fn replies_may_come_on_several_connections() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1"), node("n2")]);
+    let alice = network.alice();
+    for _ in 0..5 {
+        let ran = alice.run(&["rpc", "rpcutil", "ping", "--workers", "3", "--json"]).code(0).json();
+        assert_eq!(ran["request_stats"]["ok"], 2, "{ran}");
+        assert_eq!(ran["request_stats"]["unexpected_responses"], serde_json::json!([]), "{ran}");
+    }
+    alice.run(&["ping", "--workers", "3"]).code(0).says(&["2 replies"]);
+    alice.run(&["ping", "--workers", "0"]).code(1).complains(&["--workers 0 is not between 1 and 16"]);
+}

@@ -58,6 +58,8 @@ pub enum ClientError {
 /// One caller, connected.
 pub struct Client {
     session: Session,
+    /// Further connections that share the work of taking replies.
+    receivers: Vec<Session>,
     signer: Signer,
     config: Arc<Config>,
     caller: String,
@@ -65,10 +67,14 @@ pub struct Client {
 
 impl Client {
     /// Connects; gives up after ten seconds with the reason each broker gave.
+    ///
+    /// Replies arrive on `workers` connections, at least one; one is enough for
+    /// any fleet unless TLS is what limits a client.
     pub async fn connect(
         config: Arc<Config>,
         provider: &Arc<Provider>,
         env: &dyn Environment,
+        workers: usize,
     ) -> Result<Client, ClientError> {
         let purpose = if config.choria_federation_collectives.is_empty() {
             Purpose::Fleet
@@ -77,18 +83,23 @@ impl Client {
         };
         let servers = ServerList::from_config(&config, purpose, env)?;
         let caller = provider.caller_id().as_str().to_owned();
-        let mut options = SessionOptions::new(
-            &caller,
-            servers,
-            subjects::caller_inbox_prefix(&config.main_collective, &caller),
-        );
-        options.tls = Some(provider.client_tls()?);
-        options.connect_timeout = config.choria_network_connect_timeout;
-        options.give_up_after = Some(GIVE_UP);
-        options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
-            .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-        let session = Session::connect(options).await?;
-        Ok(Client { session, signer: provider.signer()?, config, caller })
+        let tls = provider.client_tls()?;
+        let options = || {
+            let inboxes = subjects::caller_inbox_prefix(&config.main_collective, &caller);
+            let mut options = SessionOptions::new(&caller, servers.clone(), inboxes);
+            options.tls = Some(tls.clone());
+            options.connect_timeout = config.choria_network_connect_timeout;
+            options.give_up_after = Some(GIVE_UP);
+            options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
+                .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
+            options
+        };
+        let session = Session::connect(options()).await?;
+        let mut receivers = vec![];
+        for _ in 1..workers {
+            receivers.push(Session::connect(options()).await?);
+        }
+        Ok(Client { session, receivers, signer: provider.signer()?, config, caller })
     }
 
     /// The configuration the client was made with.
@@ -128,7 +139,13 @@ impl Client {
         }
         let request_id = new_request_id();
         let reply_subject = subjects::reply(&collective, &self.caller, &request_id);
-        let replies = self.session.subscribe(reply_subject.clone(), REPLIES).await;
+        let (sink, replies) = mpsc::channel(REPLIES);
+        // The connection that publishes is one of the group: a reply that comes
+        // before the others are known still finds somebody.
+        let queue = (!self.receivers.is_empty()).then(|| self.caller.clone());
+        for session in [&self.session].into_iter().chain(&self.receivers) {
+            session.subscribe_into(reply_subject.clone(), queue.clone(), sink.clone()).await;
+        }
         let agent = agent.to_owned();
         Ok(Conversation {
             client: self,
