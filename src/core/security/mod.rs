@@ -24,6 +24,7 @@ pub mod pem;
 mod provider;
 mod signer;
 pub mod tls;
+pub mod tokens;
 mod trust;
 mod verifier;
 

@@ -67,6 +67,14 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     key.ok_or_else(|| "no private key that is not encrypted".to_string())
 }
 
+/// The first public key of `text` (SPKI); `None` without one.
+pub fn public_key(text: &[u8]) -> Option<Vec<u8>> {
+    blocks(text).ok()?.into_iter().find_map(|item| match item {
+        Item::SubjectPublicKeyInfo(der) => Some(der.to_vec()),
+        _ => None,
+    })
+}
+
 /// All revocation lists of `text`, in order; other blocks are passed over.
 ///
 /// # Errors

@@ -1,0 +1,149 @@
+//! The token an unconfigured node carries (spec 05 §3, 02 §13.1).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::standard::{StandardClaims, TokenError, text};
+
+/// What `purpose`, or in older tokens `sub`, says.
+pub const PURPOSE: &str = "choria_provisioning";
+/// Extension that carries the CA certificates, PEM.
+const CA: &str = "choria_ca";
+/// Extension that carries the SHA-256 of the broker's public key (SPKI), hex.
+const PIN: &str = "choria_broker_key";
+
+/// Claims of a provisioning token. `Debug` shows no secret.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProvisioningClaims {
+    /// Shared secret that the provisioner must show.
+    #[serde(default, rename = "cht", deserialize_with = "text")]
+    pub token: String,
+    /// Whether messages are signed and verified meanwhile.
+    #[serde(default, rename = "chs", deserialize_with = "flag")]
+    pub secure: bool,
+    /// Brokers, separated by commas.
+    #[serde(default, rename = "chu", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub urls: String,
+    /// Or the domain whose SRV records name them.
+    #[serde(default, rename = "chsrv", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub srv_domain: String,
+    /// Provision where the configuration does not say.
+    #[serde(default, rename = "chpd", deserialize_with = "flag")]
+    pub by_default: bool,
+    /// File published while waiting.
+    #[serde(default, rename = "chrd", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub registration_data: String,
+    /// Fact file while waiting.
+    #[serde(default, rename = "chf", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub facts: String,
+    /// Broker user while waiting.
+    #[serde(default, rename = "chusr", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub username: String,
+    /// And its password.
+    #[serde(default, rename = "chpwd", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub password: String,
+    /// Free; see [`ProvisioningClaims::trust`] for what we put there.
+    #[serde(default)]
+    pub extensions: Option<Map<String, Value>>,
+    /// Organization, by default `choria`.
+    #[serde(default, rename = "ou", skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    pub organization: String,
+    /// Wait as an ed25519 node.
+    #[serde(default, rename = "v2", skip_serializing_if = "std::ops::Not::not", deserialize_with = "flag")]
+    pub protocol_v2: bool,
+    /// A provisioner may replace the binary.
+    #[serde(
+        default,
+        rename = "update",
+        skip_serializing_if = "std::ops::Not::not",
+        deserialize_with = "flag"
+    )]
+    pub allow_update: bool,
+    /// What every token says.
+    #[serde(flatten)]
+    pub standard: StandardClaims,
+}
+
+/// How a node knows the broker before it has a certificate of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// CA certificates, PEM; empty for none.
+    pub ca: String,
+    /// SHA-256 of the broker's public key (SPKI), 64 hex digits; empty for none.
+    pub pin: String,
+}
+
+impl Trust {
+    /// Whether there is anything to know the broker by.
+    pub fn is_empty(&self) -> bool {
+        self.ca.is_empty() && self.pin.is_empty()
+    }
+}
+
+impl ProvisioningClaims {
+    /// Whether a node can use it (spec 05 §3): purpose, a secret, exactly one
+    /// way to the brokers. The node cannot check the signature; broker and
+    /// provisioner do.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn check_usable(&self) -> Result<(), TokenError> {
+        self.standard.check_purpose(PURPOSE)?;
+        if self.token.is_empty() {
+            return Err(TokenError::Claims("it has no access token (cht)"));
+        }
+        match (self.urls.is_empty(), self.srv_domain.is_empty()) {
+            (true, true) => {
+                Err(TokenError::Claims("it names neither brokers (chu) nor an SRV domain (chsrv)"))
+            }
+            (false, false) => {
+                Err(TokenError::Claims("it names both brokers (chu) and an SRV domain (chsrv)"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether broker and provisioner take it at `now` (unix seconds): purpose and time.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn check(&self, now: i64) -> Result<(), TokenError> {
+        self.standard.check_purpose(PURPOSE)?;
+        self.standard.check_time(now)
+    }
+
+    /// CA or key pin it carries.
+    pub fn trust(&self) -> Trust {
+        let extension = |name: &str| {
+            let found = self.extensions.as_ref().and_then(|all| all.get(name)).and_then(Value::as_str);
+            found.unwrap_or_default().to_owned()
+        };
+        Trust { ca: extension(CA), pin: extension(PIN) }
+    }
+
+    /// Puts a CA or key pin in.
+    pub fn set_trust(&mut self, trust: &Trust) {
+        let extensions = self.extensions.get_or_insert_default();
+        for (name, text) in [(CA, &trust.ca), (PIN, &trust.pin)] {
+            if !text.is_empty() {
+                extensions.insert(name.to_owned(), Value::String(text.clone()));
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for ProvisioningClaims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProvisioningClaims")
+            .field("urls", &self.urls)
+            .field("srv_domain", &self.srv_domain)
+            .field("by_default", &self.by_default)
+            .field("standard", &self.standard)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A flag, `null` meaning no as for Go.
+fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<bool>::deserialize(deserializer)?.unwrap_or_default())
+}
