@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::admission::{
-    Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, X509Authenticator, X509Mode,
-    X509Options,
+    Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, WaitingNodes,
+    X509Authenticator, X509Mode, X509Options,
 };
 use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
@@ -17,6 +17,7 @@ use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
+use choria::core::security::tokens::VerifyKey;
 use choria::core::security::{NameList, Provider, Usage};
 use rustls_pki_types::CertificateDer;
 use tokio::signal::unix::{SignalKind, signal};
@@ -128,7 +129,7 @@ fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> a
         Ok(Options {
             listeners,
             tls: Some(provider.server_tls()?),
-            authenticator: authenticator(config, provider, plaintext.is_some()),
+            authenticator: authenticator(config, provider, plaintext.is_some())?,
             limits: limits(config),
             server_name: config.identity.clone(),
             cluster_name: config.choria_network_gateway_name.clone(),
@@ -186,7 +187,11 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Who may connect and what it may say, as configured (design decision 14).
-fn authenticator(config: &Config, provider: &Arc<Provider>, allow_plaintext: bool) -> Arc<dyn Authenticator> {
+fn authenticator(
+    config: &Config,
+    provider: &Arc<Provider>,
+    allow_plaintext: bool,
+) -> anyhow::Result<Arc<dyn Authenticator>> {
     let names = |entries: &[String]| {
         let list = NameList::new(entries);
         list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
@@ -222,6 +227,7 @@ fn authenticator(config: &Config, provider: &Arc<Provider>, allow_plaintext: boo
         mode,
         deny_servers: config.choria_network_deny_server_connections,
         provisioning_password: secret(&config.choria_network_provisioning_client_password),
+        waiting: waiting_nodes(config)?,
         system: system.map(|password| SystemUser { user: user.clone(), password }),
         allow_plaintext,
     });
@@ -231,17 +237,37 @@ fn authenticator(config: &Config, provider: &Arc<Provider>, allow_plaintext: boo
         let (leaf, others) = chain.split_first().ok_or("there is none")?;
         trust.get().verify(leaf, others, now, Usage::Client).map(|_| ()).map_err(|error| error.to_string())
     };
-    Arc::new(CurrentCertificates::new(rules, Arc::new(check)))
+    Ok(Arc::new(CurrentCertificates::new(rules, Arc::new(check))))
+}
+
+/// Nodes with provisioning tokens wait in an account of their own, where a
+/// signer of such tokens is configured.
+fn waiting_nodes(config: &Config) -> anyhow::Result<Option<WaitingNodes>> {
+    const KEY: &str = "plugin.choria.network.provisioning.signer_cert";
+    let signer = &config.choria_network_provisioning_signer_cert;
+    if signer.is_empty() {
+        return Ok(None);
+    }
+    if config.choria_network_provisioning_client_password.is_empty() {
+        bail!(
+            "{KEY} is set and plugin.choria.network.provisioning.client_password is not, without which no provisioner could connect"
+        );
+    }
+    let signer = VerifyKey::from_setting(signer).with_context(|| format!("{KEY} cannot be used"))?;
+    Ok(Some(WaitingNodes::new(signer, || jiff::Timestamp::now().as_second())))
 }
 
 /// Puts keys, trust, rules and limits in force as they are on disk now.
 fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plaintext: bool) {
-    match provider.reload().and_then(|()| provider.server_tls()) {
-        Ok(tls) => {
-            broker.reload(Some(tls), authenticator(config, provider, plaintext), limits(config));
-            tracing::info!("read keys, CA and revocation lists again");
-        }
-        Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),
+    let renewed = || -> anyhow::Result<()> {
+        let rules = authenticator(config, provider, plaintext)?;
+        provider.reload()?;
+        broker.reload(Some(provider.server_tls()?), rules, limits(config));
+        Ok(())
+    };
+    match renewed() {
+        Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
+        Err(e) => tracing::error!("keeping the previous keys, trust and rules: {e:#}"),
     }
 }
 

@@ -5,7 +5,7 @@
 //! exist once. [`facts`] is what is known about a connection, [`grant`] what
 //! it gets, [`permissions`] the tables, [`current`] judges certificates at
 //! every decision, [`x509`] the rules for networks whose
-//! members hold certificates, [`static_users`] the rules for embedders who list
+//! members hold certificates, [`waiting`] those for nodes that have none yet, [`static_users`] the rules for embedders who list
 //! their users beforehand.
 
 pub mod account;
@@ -16,6 +16,7 @@ pub mod grant;
 pub mod hosts;
 pub mod permissions;
 pub mod static_users;
+pub mod waiting;
 pub mod x509;
 
 pub use account::{Account, AccountError};
@@ -27,6 +28,7 @@ pub use grant::{
 };
 pub use hosts::HostList;
 pub use static_users::{Credential, StaticUser, StaticUsers, UsersError};
+pub use waiting::WaitingNodes;
 pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};
 
 #[cfg(test)]

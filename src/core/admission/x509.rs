@@ -8,6 +8,7 @@ use super::facts::{ConnectionFacts, LinkKind, Transport};
 use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind};
 use super::hosts::HostList;
 use super::permissions::{self, Server};
+use super::waiting::WaitingNodes;
 use crate::core::nats::connect::Secret;
 use crate::core::nats::subject;
 
@@ -101,6 +102,9 @@ pub struct X509Options {
     pub deny_servers: bool,
     /// `provisioning.client_password`; without it there is no provisioning account.
     pub provisioning_password: Option<Secret>,
+    /// `provisioning.signer_cert`: lets nodes with its tokens wait in the
+    /// provisioning account, which needs the password too.
+    pub waiting: Option<WaitingNodes>,
     /// System account user; without it the account is unreachable.
     pub system: Option<SystemUser>,
     /// Explicit test mode: clear text clients of a loopback listener are let
@@ -114,6 +118,7 @@ impl Default for X509Options {
             mode: X509Mode::Open { client_hosts: HostList::default() },
             deny_servers: false,
             provisioning_password: None,
+            waiting: None,
             system: None,
             allow_plaintext: false,
         }
@@ -207,6 +212,14 @@ impl X509Authenticator {
     fn member(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
         let user = facts.options.user.as_str();
         let plain = facts.transport == Transport::Plaintext && self.options.allow_plaintext;
+        if facts.certificate.is_none()
+            && facts.transport == Transport::Tls
+            && !facts.options.auth_token.is_empty()
+            && let Some(waiting) = &self.options.waiting
+            && self.options.provisioning_password.as_ref().is_some_and(|password| !password.is_empty())
+        {
+            return waiting.judge(facts);
+        }
         if facts.certificate.is_none() && facts.transport != Transport::InProcess && !plain {
             return Err(Refusal::new(RefusalKind::NoCertificate, "no client certificate was presented"));
         }

@@ -166,7 +166,7 @@ settings! {
     choria_network_peer_user: String = "plugin.choria.network.peer_user", Text, "", Broker, "cluster route user";
     choria_network_peers: Vec<String> = "plugin.choria.network.peers", CommaList, "", Broker, "cluster peers; SRV `_mcollective-broker._tcp` is tried first";
     choria_network_pprof_port: i64 = "plugin.choria.network.pprof_port", Int, "0", Broker, "Go profiling port; accepted and not used here";
-    choria_network_provisioning_client_password: String = "plugin.choria.network.provisioning.client_password", Text, "", Broker, "password for nodes being provisioned", flags = [Secret];
+    choria_network_provisioning_client_password: String = "plugin.choria.network.provisioning.client_password", Text, "", Broker, "password of the provisioner; enables the provisioning account", flags = [Secret];
     choria_network_provisioning_provisioner_without_token: bool = "plugin.choria.network.provisioning.provisioner_without_token", Bool, "false", Broker, "let a provisioner in by user and password over TLS only";
     choria_network_provisioning_signer_cert: String = "plugin.choria.network.provisioning.signer_cert", Path, "", Broker, "public key or certificate that signs provisioning tokens; enables the provisioning account";
     choria_network_server_signer_cert: Vec<String> = "plugin.choria.network.server_signer_cert", CommaList, "", Broker, "certificate files or hex keys that sign server tokens";
