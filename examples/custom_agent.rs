@@ -65,7 +65,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     log::init(log::Destination::Stderr, "info")?;
     let provider = Arc::new(Provider::new(&config, Role::Server, &System)?);
 
-    let mut options = ServerOptions::new(config, provider);
+    let mut options = ServerOptions::new(config, provider)?;
     options.component = "counter".to_owned();
     options
         .agents

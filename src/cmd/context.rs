@@ -45,15 +45,25 @@ fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config
 
 /// Loads the configuration of a daemon, which has to be named.
 pub fn daemon_config(globals: &Globals, role: Role, command: &str) -> anyhow::Result<Config> {
-    let file = globals
+    let config = Config::load(role, Some(daemon_file(globals, command)?), &System)?;
+    init_log(globals, &config)?;
+    Ok(config)
+}
+
+/// Where the configuration of a daemon is, or would be.
+pub fn daemon_file<'a>(globals: &'a Globals, command: &str) -> anyhow::Result<&'a Path> {
+    globals
         .config
         .as_deref()
-        .with_context(|| format!("configuration file required, run 'choria {command} --config FILE'"))?;
-    let config = Config::load(role, Some(file), &System)?;
+        .with_context(|| format!("configuration file required, run 'choria {command} --config FILE'"))
+}
+
+/// Starts the log of a daemon, with what is wrong with its configuration.
+pub fn init_log(globals: &Globals, config: &Config) -> anyhow::Result<()> {
     let level = if globals.debug { "debug" } else { &config.loglevel };
     log::init(Destination::parse(&config.logfile), level)?;
-    report(&config);
-    Ok(config)
+    report(config);
+    Ok(())
 }
 
 /// Loads the configuration of a running daemon again; its log stays as it is.

@@ -1,11 +1,15 @@
 //! `choria server run`: the daemon on a node.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
-use choria::core::config::Role;
+use choria::core::build;
+use choria::core::config::{Config, Role, System};
 use choria::core::log;
+use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
 use choria::core::server::{Server as Daemon, ServerOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,14 +39,26 @@ struct Run {
     /// write the process id to this file
     #[argh(option, arg_name = "file")]
     pid: Option<String>,
+    /// without configuration, wait to be provisioned with this token; default is the one compiled in, see buildinfo
+    #[argh(option, arg_name = "file")]
+    provisioning_token: Option<PathBuf>,
+    /// name of this node while it waits; default is the host name
+    #[argh(option, arg_name = "name")]
+    identity: Option<String>,
 }
 
 impl Server {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let ServerCommand::Run(run) = self.command;
-        let config = context::daemon_config(globals, Role::Server, "server run")?;
-        let provider = context::provider(&config, Role::Server)?;
-        let daemon = Daemon::new(ServerOptions::new(config, provider.clone()))?;
+        let (options, provider) = match self::waiting(globals, &run)? {
+            Some(options) => (options, None),
+            None => {
+                let config = context::daemon_config(globals, Role::Server, "server run")?;
+                let provider = context::provider(&config, Role::Server)?;
+                (ServerOptions::new(config, provider.clone())?, Some(provider))
+            }
+        };
+        let daemon = Daemon::new(options)?;
         context::write_pid(run.pid.as_deref())?;
         // Two threads: one action that computes must not keep the connection
         // from being served.
@@ -71,9 +87,46 @@ impl Server {
     }
 }
 
+/// What a node that waits to be provisioned starts from; `None` for one that has a configuration to serve by.
+fn waiting(globals: &Globals, run: &Run) -> anyhow::Result<Option<ServerOptions>> {
+    let mut setup = Setup::of_build(&build::profile().provisioning);
+    if let Some(file) = &run.provisioning_token {
+        setup.token_file.clone_from(file);
+    }
+    let told = JwtResolver.configure(&mut setup);
+    let file = context::daemon_file(globals, "server run")?;
+    let found = match file.exists() {
+        false => Found::Nothing,
+        true => {
+            let config = Config::load(Role::Server, Some(file), &System)?;
+            Found::Configuration(
+                config.has("plugin.choria.server.provision").then_some(config.choria_server_provision),
+            )
+        }
+    };
+    match decide(found, &setup) {
+        Decision::Serve => return Ok(None),
+        Decision::Neither(why) if found == Found::Nothing => {
+            bail!(
+                "configuration file {} was not found and this node cannot be provisioned: {why}",
+                file.display()
+            )
+        }
+        Decision::Neither(why) => {
+            bail!("{} asks for provisioning, which is not possible: {why}", file.display())
+        }
+        Decision::Wait => {}
+    }
+    let config = setup.config(file, run.identity.as_deref(), &System)?;
+    context::init_log(globals, &config)?;
+    told.iter().for_each(|text| tracing::warn!("{text}"));
+    tracing::info!(identity = config.identity, "no configuration, waiting to be provisioned");
+    Ok(Some(ServerOptions::waiting(config, &Arc::new(setup), &JwtResolver)?))
+}
+
 /// SIGTERM and SIGINT stop, SIGHUP reopens the log and reads keys, CA and CRL
 /// again.
-async fn signals(stop: watch::Sender<bool>, provider: Arc<Provider>) {
+async fn signals(stop: watch::Sender<bool>, provider: Option<Arc<Provider>>) {
     let streams =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
@@ -86,9 +139,10 @@ async fn signals(stop: watch::Sender<bool>, provider: Arc<Provider>) {
             _ = int.recv() => break,
             _ = hup.recv() => {
                 log::reopen();
-                match provider.reload() {
-                    Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
-                    Err(e) => tracing::error!("keeping the previous keys and trust: {e}"),
+                match provider.as_ref().map(|provider| provider.reload()) {
+                    Some(Ok(())) => tracing::info!("read keys, CA and revocation lists again"),
+                    Some(Err(e)) => tracing::error!("keeping the previous keys and trust: {e}"),
+                    None => {}
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Rooms are stacked; a room uses only rooms below it. From the top:
 //! [`emulator`] runs thousands of [`server`]s; [`broker`], [`server`] and
 //! [`client`] are what a process is; [`agents`],
-//! [`authz`], [`audit`] and [`discovery`] serve them; [`connection`],
+//! [`authz`], [`audit`], [`discovery`] and [`provisioning`] serve them; [`connection`],
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
 //! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
 //! [`registration`] are pure formats; [`config`], [`files`], [`log`],
@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod nats;
 pub mod pki;
 pub mod protocol;
+pub mod provisioning;
 pub mod registration;
 pub mod rpc;
 pub mod security;

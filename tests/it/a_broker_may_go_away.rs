@@ -172,7 +172,7 @@ async fn a_node_told_to_stop_answers_what_is_running() {
     let config = Config::load(Role::Server, Some(&files.config), &Fixed::default()).expect("a configuration");
     let provider = Arc::new(Provider::new(&config, Role::Server, &Fixed::default()).expect("keys"));
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let mut options = ServerOptions::new(config, provider);
+    let mut options = ServerOptions::new(config, provider).unwrap();
     let ddl = AgentDdl::parse(SLOW.as_bytes()).expect("a DDL");
     options.agents.push(Arc::new(Slow { ddl, begun: begun.clone(), go_on: go_on.clone() }));
     let (stop, stopping) = watch::channel(false);

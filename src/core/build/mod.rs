@@ -72,6 +72,12 @@ pub struct Provisioning {
     pub username: String,
     /// Broker password while waiting.
     pub password: String,
+    /// CA certificates (PEM) the broker's certificate must chain to; empty = none.
+    #[serde(default)]
+    pub ca: String,
+    /// SHA-256 of the broker's public key (SPKI), 64 hex digits; empty = none.
+    #[serde(default)]
+    pub pin: String,
     /// Whether the provisioning agent is part of the node.
     pub agent: bool,
     /// Wait as an ed25519 node (protocol v2).

@@ -79,9 +79,13 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_text_at(role: Role, text: &str, file: &Path) -> Result<Config, ConfigError> {
-        let mut config = Config::from_text(role, text)?;
-        config.file = Some(file.to_path_buf());
-        Ok(config)
+        Ok(Config::from_text(role, text)?.placed_at(file))
+    }
+
+    /// With `file` as the path of its main file; nothing is read.
+    pub fn placed_at(mut self, file: &Path) -> Config {
+        self.file = Some(file.to_path_buf());
+        self
     }
 }
 

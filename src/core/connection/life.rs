@@ -62,6 +62,9 @@ pub(super) async fn one_life(
     if let Some(address) = options.local_address {
         connect = connect.local_address(SocketAddr::new(address, 0));
     }
+    if let Some(token) = &options.token {
+        connect = connect.token(token().to_string());
+    }
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());
     }

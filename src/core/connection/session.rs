@@ -34,6 +34,8 @@ pub struct SessionOptions {
     pub tls: Option<Arc<rustls::ClientConfig>>,
     /// Inboxes are made under this subject, `<main collective>.reply`.
     pub inbox_prefix: String,
+    /// The token shown to the broker, read anew for every try; `None` for no token.
+    pub token: Option<Arc<dyn Fn() -> zeroize::Zeroizing<String> + Send + Sync>>,
     /// Broker user and password, where configured.
     pub user: Option<(String, zeroize::Zeroizing<String>)>,
     /// Keep-alive: 2 minutes on nodes, 30 s elsewhere. Default 30 s.
@@ -59,6 +61,7 @@ impl SessionOptions {
             servers,
             tls: None,
             inbox_prefix: inbox_prefix.into(),
+            token: None,
             user: None,
             ping_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),

@@ -135,7 +135,7 @@ fn server(
     address: Option<IpAddr>,
 ) -> Result<Server, EmulatorError> {
     let (config, provider) = population.node(index, manner)?;
-    let mut options = ServerOptions::new(config, Arc::new(provider));
+    let mut options = ServerOptions::new(config, Arc::new(provider)).map_err(ServerError::from)?;
     options.local_address = address;
     options.agents = misbehaviour::agents(agents::built_in(), manner);
     if manner == Manner::Silent {

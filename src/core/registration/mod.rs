@@ -9,10 +9,18 @@ use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
+use crate::core::protocol::v1::{Request, SecureRequest};
+
 /// Agent that registration messages are addressed to.
 pub const AGENT: &str = "registration";
 /// Reply subject of registration messages; nobody listens there.
 pub const NO_REPLY: &str = "dev.null";
+
+/// A registration request of a node that has no key to sign with (spec 01 §2.2).
+pub fn unsigned(request: &Request) -> SecureRequest {
+    const TEXT: &str = "insecure registration";
+    SecureRequest { message: request.encode(), signature: STANDARD.encode(TEXT), pubcert: TEXT.to_owned() }
+}
 
 #[derive(Serialize)]
 struct FileContent<'a> {

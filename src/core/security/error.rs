@@ -50,6 +50,14 @@ pub enum SecurityError {
         /// `cipher_suites` or `ecc_curves`.
         setting: &'static str,
     },
+    /// A waiting node cannot know its broker by what it was given.
+    #[error("the {what} in the provisioning token, or in this build, cannot be used: {reason}")]
+    Waiting {
+        /// CA or key.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The TLS library refused the combination.
     #[error("the TLS configuration is not usable: {0}")]
     TlsLibrary(String),

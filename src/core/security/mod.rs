@@ -27,6 +27,7 @@ pub mod tls;
 pub mod tokens;
 mod trust;
 mod verifier;
+pub mod waiting;
 
 #[cfg(test)]
 mod chain_tests;

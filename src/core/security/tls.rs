@@ -28,7 +28,7 @@ use webpki::EndEntityCert;
 use super::credentials::SharedCredentials;
 use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage};
 
-static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
+pub(super) static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
 /// The crypto provider with the configured TLS 1.2 suites and curves, by their
 /// Go/IANA names. TLS 1.3 suites cannot be chosen. Names we do not have are
@@ -101,7 +101,7 @@ fn go_curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
     }
 }
 
-fn library(error: Error) -> SecurityError {
+pub(super) fn library(error: Error) -> SecurityError {
     SecurityError::TlsLibrary(error.to_string())
 }
 
@@ -169,12 +169,12 @@ impl ResolvesServerCert for OwnCertificate {
 
 /// Judges the peer of a handshake, on either side.
 #[derive(Debug)]
-struct PeerVerifier {
-    trust: Arc<SharedTrust>,
-    algorithms: WebPkiSupportedAlgorithms,
+pub(super) struct PeerVerifier {
+    pub(super) trust: Arc<SharedTrust>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
     /// Puppet's rule: a server certificate without any alt name is known by
     /// its common name, ignoring case.
-    names_by_common_name: bool,
+    pub(super) names_by_common_name: bool,
 }
 
 impl PeerVerifier {

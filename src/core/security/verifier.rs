@@ -77,7 +77,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// chain that was believed is remembered by the hash of its text for as long
 /// as trust, and all its certificates, stay what they are.
 pub struct RequestVerifier {
-    trust: Arc<SharedTrust>,
+    /// `None` for a node that has nothing to verify with yet.
+    trust: Option<Arc<SharedTrust>>,
     allowed: NameList,
     privileged: NameList,
     remembered: Mutex<Remembered>,
@@ -88,7 +89,20 @@ impl RequestVerifier {
     /// certificate name is on `allowed`; names on `privileged` may speak for
     /// any caller.
     pub fn new(trust: Arc<SharedTrust>, allowed: NameList, privileged: NameList) -> RequestVerifier {
-        RequestVerifier { trust, allowed, privileged, remembered: Mutex::default() }
+        RequestVerifier { trust: Some(trust), allowed, privileged, remembered: Mutex::default() }
+    }
+
+    /// A verifier for a node that waits for its first certificate and knows no
+    /// CA: it believes what requests say of themselves, as the original does
+    /// (spec 01 §15). Such a node acts on its access token alone.
+    pub(super) fn of_nobody() -> RequestVerifier {
+        let nobody = NameList::default();
+        RequestVerifier {
+            trust: None,
+            allowed: nobody.clone(),
+            privileged: nobody,
+            remembered: Mutex::default(),
+        }
     }
 
     /// Whether `secure` is a request signed by its caller (or somebody
@@ -102,7 +116,11 @@ impl RequestVerifier {
             Request::decode(secure.message.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))?;
         let claimed = &request.envelope.callerid;
         let caller = CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed)))?;
-        let signer = self.signer(&secure.pubcert, &caller, now_unix)?;
+        let Some(trust) = &self.trust else {
+            let certname = caller.name().to_string();
+            return Ok(Verified { value: request, caller, certname, privileged: false });
+        };
+        let signer = self.signer(&secure.pubcert, &caller, trust, now_unix)?;
         let (certname, privileged) = match &signer.privileged {
             Some(name) => (name.clone(), true),
             None => {
@@ -126,11 +144,17 @@ impl RequestVerifier {
     }
 
     /// The signer with this certificate text, remembered or looked into.
-    fn signer(&self, pubcert: &str, caller: &CallerId, now: i64) -> Result<Arc<KnownSigner>, Refusal> {
+    fn signer(
+        &self,
+        pubcert: &str,
+        caller: &CallerId,
+        trust: &SharedTrust,
+        now: i64,
+    ) -> Result<Arc<KnownSigner>, Refusal> {
         if pubcert.len() > MAX_PUBCERT {
             return Err(Refusal::NoCertificate { caller: caller.to_string() });
         }
-        let trust = self.trust.get();
+        let trust = trust.get();
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, pubcert.as_bytes()).as_ref());
         if let Some(known) = self.lock().get(&hash, trust.generation(), now) {

@@ -13,6 +13,7 @@ use crate::core::agents::{Counts, Node};
 use crate::core::build;
 use crate::core::files;
 use crate::core::metrics::{Kind, Registry};
+use crate::core::security::Provider;
 
 /// Name of the file.
 const FILE: &str = "choria_server.prom";
@@ -54,7 +55,7 @@ pub fn registry(node: &Arc<NodeState>) -> Registry {
         "choria_server_certificate_expires_seconds",
         "Seconds until the certificate of this node expires",
         &labels,
-        move || of.provider().certificate_expiry().map_or(0.0, |at| (at - of.now()) as f64),
+        move || of.provider().and_then(Provider::certificate_expiry).map_or(0.0, |at| (at - of.now()) as f64),
     );
     let of = node.clone();
     registry.add(

@@ -15,6 +15,7 @@ pub mod pipeline;
 mod publisher;
 mod registration;
 mod replay;
+mod standing;
 pub mod status;
 
 use std::net::IpAddr;
@@ -23,10 +24,12 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 pub use hosting::{Hosted, HostingError};
 pub use node::{Counters, NodeState};
 pub use replay::ReplayGuard;
+pub use standing::Standing;
 
 use crate::core::agents::{self, Agent};
 use crate::core::audit::AuditLog;
@@ -35,7 +38,8 @@ use crate::core::config::{Config, System};
 use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
 use crate::core::lifecycle::EventType;
 use crate::core::protocol::subjects;
-use crate::core::security::{Provider, SecurityError};
+use crate::core::provisioning::{self, Setup, TargetResolver};
+use crate::core::security::{CallerId, Provider, SecurityError, Signer};
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
 
@@ -48,7 +52,7 @@ pub struct ServerOptions {
     /// Effective configuration, of role server.
     pub config: Config,
     /// Keys and trust.
-    pub provider: Arc<Provider>,
+    pub standing: Standing,
     /// RPC agents; default the built-in ones.
     pub agents: Vec<Arc<dyn Agent>>,
     /// Agents that are not to be hosted, by name.
@@ -57,6 +61,8 @@ pub struct ServerOptions {
     pub component: String,
     /// Where the brokers are; default what the configuration says.
     pub servers: Option<ServerList>,
+    /// Broker user and password; default what the configuration says.
+    pub user: Option<(String, Zeroizing<String>)>,
     /// Address connections start from; default the system's choice.
     pub local_address: Option<IpAddr>,
     /// Requests waiting and running at most; default 2,048 and 64 MiB.
@@ -64,11 +70,41 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
-    /// The stock daemon.
-    pub fn new(config: Config, provider: Arc<Provider>) -> ServerOptions {
+    /// The stock daemon of a network's member.
+    ///
+    /// # Errors
+    /// What the provider lacks.
+    pub fn new(config: Config, provider: Arc<Provider>) -> Result<ServerOptions, SecurityError> {
+        Ok(Self::with(config, Standing::member(provider)?))
+    }
+
+    /// A node that waits to be provisioned: `config` is [`Setup::config`].
+    ///
+    /// # Errors
+    /// Brokers that are none, or a CA or key in the token that cannot be used.
+    pub fn waiting(
+        config: Config,
+        setup: &Arc<Setup>,
+        targets: &dyn TargetResolver,
+    ) -> Result<ServerOptions, ServerError> {
+        let standing = Standing::waiting(&config.identity, setup)?;
+        let user = (!setup.username.is_empty())
+            .then(|| (setup.username.clone(), setup.password.expose().to_owned().into()));
+        Ok(ServerOptions {
+            component: provisioning::COMPONENT.to_owned(),
+            servers: Some(targets.targets(setup)?),
+            user,
+            ..Self::with(config, standing)
+        })
+    }
+
+    fn with(config: Config, standing: Standing) -> ServerOptions {
+        let user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
+            .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
         ServerOptions {
             config,
-            provider,
+            standing,
+            user,
             agents: agents::built_in(),
             denied_agents: vec![],
             component: "server".to_owned(),
@@ -105,7 +141,8 @@ pub struct Server {
     pipeline: Arc<Pipeline>,
     session: SessionOptions,
     component: String,
-    provider: Arc<Provider>,
+    caller: Option<CallerId>,
+    signer: Option<Signer>,
 }
 
 impl Server {
@@ -114,11 +151,12 @@ impl Server {
     pub fn new(options: ServerOptions) -> Result<Server, ServerError> {
         let ServerOptions {
             config,
-            provider,
+            standing,
             agents,
             denied_agents,
             component,
             servers,
+            user,
             local_address,
             pool,
         } = options;
@@ -133,23 +171,18 @@ impl Server {
             Some(servers) => servers,
             None => ServerList::from_config(&config, Purpose::Fleet, &System)?,
         };
-        let mut session = SessionOptions::new(
-            provider.certname(),
-            servers,
-            subjects::inbox_prefix(&config.main_collective),
-        );
+        let Standing { name, caller, tls, verifier, signer, provider, token } = standing;
+        let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
         session.local_address = local_address;
         session.connect_timeout = config.choria_network_connect_timeout;
-        session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
-            .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-        // Follows reloads of the provider by itself.
-        session.tls = Some(provider.client_tls()?);
+        session.user = user;
+        session.token = token;
+        session.tls = Some(tls);
         let hosted = hosting::host(agents, &denied_agents)?;
-        let verifier = provider.verifier()?;
-        let node = Arc::new(NodeState::new(config, provider.clone(), hosted));
+        let node = Arc::new(NodeState::new(config, provider, hosted));
         let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool));
-        Ok(Server { node, pipeline, session, component, provider })
+        Ok(Server { node, pipeline, session, component, caller, signer })
     }
 
     /// What the node is.
@@ -161,7 +194,7 @@ impl Server {
     /// shutdown event, answers what is running for up to
     /// `soft_shutdown_timeout` seconds, and closes.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
-        let Server { node, pipeline, session, component, provider } = self;
+        let Server { node, pipeline, session, component, caller, signer } = self;
         let session = tokio::select! {
             session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
@@ -169,7 +202,7 @@ impl Server {
         node.attach(session.clone());
 
         let mut background = JoinSet::new();
-        background.spawn(status::keep_written(node.clone(), provider.clone()));
+        background.spawn(status::keep_written(node.clone()));
         background.spawn(exposition::keep_written(node.clone()));
         let (sink, intake) = mpsc::channel(INTAKE);
         for collective in &node.config().collectives {
@@ -182,8 +215,7 @@ impl Server {
         }
         drop(sink);
 
-        let publisher =
-            Arc::new(Publisher::new(node.clone(), session.clone(), provider.signer().ok(), component));
+        let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), component, caller, signer));
         publisher.event(EventType::Startup).await;
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
         background.spawn(lifecycle::keep_alive(publisher.clone()));

@@ -111,7 +111,7 @@ fn load_facts(list: &str) -> Arc<Facts> {
 /// The state of a running node.
 pub struct NodeState {
     config: Config,
-    provider: Arc<Provider>,
+    provider: Option<Arc<Provider>>,
     hosted: Hosted,
     started: i64,
     counters: Counters,
@@ -127,7 +127,7 @@ pub(super) fn now() -> i64 {
 }
 
 impl NodeState {
-    pub(super) fn new(config: Config, provider: Arc<Provider>, hosted: Hosted) -> NodeState {
+    pub(super) fn new(config: Config, provider: Option<Arc<Provider>>, hosted: Hosted) -> NodeState {
         let fact_files = std::env::split_paths(&config.yaml).filter(|p| !p.as_os_str().is_empty()).collect();
         NodeState {
             config,
@@ -167,9 +167,9 @@ impl NodeState {
         &self.config
     }
 
-    /// Keys and trust.
-    pub fn provider(&self) -> &Provider {
-        &self.provider
+    /// Keys and trust; none while the node waits for them.
+    pub fn provider(&self) -> Option<&Provider> {
+        self.provider.as_deref()
     }
 
     pub(super) fn identity_text(&self) -> &str {
@@ -228,7 +228,7 @@ impl Node for NodeState {
     }
 
     fn provisioning(&self) -> bool {
-        false
+        self.provider.is_none()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::core::agents::Node;
 use crate::core::build;
 use crate::core::connection::Session;
 use crate::core::lifecycle::{Event, EventType};
@@ -10,7 +11,7 @@ use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Headers, Request, Transport, new_request_id};
 use crate::core::registration;
-use crate::core::security::Signer;
+use crate::core::security::{CallerId, Signer};
 
 use super::NodeState;
 use super::node::now;
@@ -19,18 +20,20 @@ use super::node::now;
 pub struct Publisher {
     pub node: Arc<NodeState>,
     session: Session,
-    signer: Option<Signer>,
     component: String,
+    caller: Option<CallerId>,
+    signer: Option<Signer>,
 }
 
 impl Publisher {
     pub fn new(
         node: Arc<NodeState>,
         session: Session,
-        signer: Option<Signer>,
         component: String,
+        caller: Option<CallerId>,
+        signer: Option<Signer>,
     ) -> Publisher {
-        Publisher { node, session, signer, component }
+        Publisher { node, session, component, caller, signer }
     }
 
     /// Publishes a lifecycle event of the node.
@@ -53,8 +56,7 @@ impl Publisher {
     /// `target` where one is configured, else to the registration agents.
     pub async fn registration(&self, payload: String, target: &str) -> Result<(), String> {
         let config = self.node.config();
-        let signer =
-            self.signer.as_ref().ok_or("this node's key cannot sign requests, it needs an RSA key")?;
+        let caller = self.caller.as_ref().ok_or("the identity of this node cannot be a caller's")?;
         let collective = config.registration_collective.clone();
         let subject = match target {
             "" => subjects::broadcast(&collective, registration::AGENT),
@@ -65,7 +67,7 @@ impl Publisher {
             envelope: Envelope {
                 requestid: new_request_id(),
                 senderid: config.identity.clone(),
-                callerid: self.node.provider().caller_id().as_str().to_owned(),
+                callerid: caller.as_str().to_owned(),
                 collective,
                 agent: registration::AGENT.to_owned(),
                 ttl: config.ttl,
@@ -73,7 +75,12 @@ impl Publisher {
                 filter: Filter::default(),
             },
         };
-        let secure = signer.sign(&request).map_err(|e| e.to_string())?;
+        let secure = match &self.signer {
+            Some(signer) => signer.sign(&request).map_err(|e| e.to_string())?,
+            // there is nothing to sign with yet, and whoever listens knows it
+            None if self.node.provisioning() => registration::unsigned(&request),
+            None => return Err("this node's key cannot sign requests, it needs an RSA key".to_owned()),
+        };
         let url = self.session.connected_server().unwrap_or_else(|| "unknown".to_owned());
         let transport = Transport {
             data: secure.encode().into_bytes(),

@@ -69,7 +69,7 @@ impl Status {
     /// The node as of now.
     pub fn of(node: &NodeState) -> Status {
         let counts = node.counts();
-        let expiry = node.provider().certificate_expiry();
+        let expiry = node.provider().and_then(Provider::certificate_expiry);
         Status {
             identity: node.identity().to_owned(),
             uptime: node.now() - node.started(),
@@ -92,7 +92,7 @@ impl Status {
             },
             certificate_expires: expiry.map_or_else(|| NO_TIME.to_owned(), time),
             token_expires: NO_TIME.to_owned(),
-            warnings: node.provider().trouble(node.now()),
+            warnings: node.provider().map_or_else(Vec::new, |provider| provider.trouble(node.now())),
         }
     }
 }
@@ -103,7 +103,7 @@ fn time(unix: i64) -> String {
 
 /// Writes the status file at its interval and warns once a day of what needs
 /// attention, such as an expiring certificate.
-pub(super) async fn keep_written(node: Arc<NodeState>, provider: Arc<Provider>) {
+pub(super) async fn keep_written(node: Arc<NodeState>) {
     let config = node.config();
     let file = config.choria_status_file_path.clone();
     // Zero switches the file off; the original crashes on it.
@@ -117,7 +117,8 @@ pub(super) async fn keep_written(node: Arc<NodeState>, provider: Arc<Provider>) 
         let today = now() / 86_400;
         // The start has told already what was wrong then.
         if warned_on != today {
-            let trouble = if warned_on == 0 { vec![] } else { provider.trouble(now()) };
+            let provider = node.provider().filter(|_| warned_on != 0);
+            let trouble = provider.map_or_else(Vec::new, |provider| provider.trouble(now()));
             trouble.iter().for_each(|text| tracing::warn!("{text}"));
             warned_on = today;
         }

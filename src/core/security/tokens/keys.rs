@@ -62,10 +62,10 @@ impl VerifyKey {
     /// [`KeyError`].
     pub fn from_setting(setting: &str) -> Result<VerifyKey, KeyError> {
         let path = Path::new(setting);
-        if !path.exists() {
-            if let Some(key) = Self::from_hex(setting) {
-                return Ok(key);
-            }
+        if !path.exists()
+            && let Some(key) = Self::from_hex(setting)
+        {
+            return Ok(key);
         }
         let content = read_bounded(path, MAX_KEY_FILE)?;
         let text = String::from_utf8_lossy(&content);
