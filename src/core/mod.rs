@@ -1,7 +1,7 @@
 //! The product: everything `choria` does, with no knowledge of terminals.
 //!
 //! Rooms are stacked; a room uses only rooms below it. From the top:
-//! [`emulator`] runs thousands of [`server`]s; [`broker`], [`server`] and
+//! [`emulator`] runs thousands of [`server`]s; [`provisioner`], [`broker`], [`server`] and
 //! [`client`] are what a process is; [`agents`],
 //! [`authz`], [`audit`], [`discovery`] and [`provisioning`] serve them; [`connection`],
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod nats;
 pub mod pki;
 pub mod protocol;
+pub mod provisioner;
 pub mod provisioning;
 pub mod registration;
 pub mod rpc;

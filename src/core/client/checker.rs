@@ -21,6 +21,29 @@ pub struct CheckedReply {
     pub reply: Reply,
 }
 
+impl CheckedReply {
+    /// Reads a reply to whatever request: its hash is right, and its sender is one.
+    ///
+    /// # Errors
+    /// [`Dropped`].
+    pub fn read(payload: &[u8]) -> Result<CheckedReply, Dropped> {
+        let unreadable = |e: crate::core::protocol::DecodeError| Dropped::Unreadable(e.to_string());
+        let transport = Transport::decode(payload).map_err(unreadable)?;
+        let reply = SecureReply::decode(&transport.data).and_then(|s| s.open()).map_err(unreadable)?;
+        let sender = reply.envelope.senderid.clone();
+        let outer = transport.headers.sender;
+        if !outer.is_empty() && outer != sender {
+            return Err(Dropped::TwoSenders { outer, inner: sender });
+        }
+        // Senders become subjects of later requests: one that cannot be would
+        // end the request to everybody else.
+        if !valid_subject(&sender) || !is_literal(&sender) || sender.len() > MAX_NAME {
+            return Err(Dropped::NoName(sender.chars().take(MAX_NAME).collect()));
+        }
+        Ok(CheckedReply { sender, reply })
+    }
+}
+
 /// Why a message was not taken for an answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Dropped {
@@ -107,19 +130,7 @@ impl ReplyChecker {
     }
 
     fn examine(&self, payload: &[u8]) -> Result<CheckedReply, Dropped> {
-        let unreadable = |e: crate::core::protocol::DecodeError| Dropped::Unreadable(e.to_string());
-        let transport = Transport::decode(payload).map_err(unreadable)?;
-        let reply = SecureReply::decode(&transport.data).and_then(|s| s.open()).map_err(unreadable)?;
-        let sender = reply.envelope.senderid.clone();
-        let outer = transport.headers.sender;
-        if !outer.is_empty() && outer != sender {
-            return Err(Dropped::TwoSenders { outer, inner: sender });
-        }
-        // Senders become subjects of later requests: one that cannot be would
-        // end the request to everybody else.
-        if !valid_subject(&sender) || !is_literal(&sender) || sender.len() > MAX_NAME {
-            return Err(Dropped::NoName(sender.chars().take(MAX_NAME).collect()));
-        }
+        let CheckedReply { sender, reply } = CheckedReply::read(payload)?;
         if reply.envelope.requestid != self.request_id || reply.envelope.agent != self.agent {
             return Err(Dropped::OtherRequest(sender));
         }
