@@ -10,6 +10,9 @@
 
 pub mod answer;
 pub mod calls;
+pub mod csr;
 pub mod helper;
+pub mod journal;
 pub mod population;
 pub mod question;
+pub mod settings;
