@@ -1,4 +1,4 @@
-//! `/`, `/varz`, `/subsz`, `/healthz`, and the empty pages of what this broker
+//! `/`, `/varz`, `/healthz`, and the empty pages of what this broker
 //! is not: a member of a cluster, a leaf's hub, a gateway.
 
 use jiff::Timestamp;
@@ -116,27 +116,6 @@ fn traffic(subject: &Subject) -> Value {
 
 fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Numbers of subscriptions. Matches are answered from caches without a lock
-/// and not counted; nats-server's list of subscriptions is not offered.
-pub fn subsz(subject: &Subject) -> Value {
-    let stats = subject.view.stats();
-    json!({
-        "server_id": stats.server_id,
-        "now": Timestamp::now().to_string(),
-        "num_subscriptions": stats.subscriptions,
-        "num_cache": 0,
-        "num_inserts": stats.subscriptions_made,
-        "num_removes": stats.subscriptions_made.saturating_sub(stats.subscriptions as u64),
-        "num_matches": 0,
-        "cache_hit_rate": 0,
-        "max_fanout": 0,
-        "avg_fanout": 0,
-        "total": stats.subscriptions,
-        "offset": 0,
-        "limit": PAGE,
-    })
 }
 
 /// Cluster members: none.
