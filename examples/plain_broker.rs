@@ -71,7 +71,7 @@ use tokio::signal::unix::{SignalKind, signal};
 struct File {
     listen: SocketAddr,
     tls: Option<Tls>,
-    /// Port of the monitoring pages, on loopback.
+    /// Port of the monitoring pages, on loopback; 0 is any.
     monitor: Option<u16>,
     #[serde(default)]
     users: Vec<User>,
@@ -197,6 +197,9 @@ fn start(path: &Path) -> anyhow::Result<Running> {
         Monitoring::start(SocketAddr::from(([127, 0, 0, 1], port)), broker.view(), about)
     });
     let _monitoring = monitor.transpose()?;
+    if let Some(monitoring) = &_monitoring {
+        println!("monitoring is listening on {}", monitoring.local_addr());
+    }
     println!("the broker is listening on {}", broker.local_addr());
     Ok(Running { broker, _monitoring })
 }

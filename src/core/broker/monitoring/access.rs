@@ -205,6 +205,8 @@ mod tests {
             assert!(error.contains(complaint), "{error}");
             assert!(!error.contains("0123456789abcdef"), "{error}");
         }
-        assert!(TokenFile::new("/nonexistent/tokens").unwrap_err().to_string().contains("/nonexistent/tokens"));
+        assert!(
+            TokenFile::new("/nonexistent/tokens").unwrap_err().to_string().contains("/nonexistent/tokens")
+        );
     }
 }

@@ -119,9 +119,10 @@ pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, Qu
     let rows: Vec<Value> = rows
         .iter()
         .map(|one| {
-            let ended = one.end.as_ref().map(|(reason, stop)| {
-                (reason.as_str(), time::before(now, uptime.saturating_sub(*stop)))
-            });
+            let ended = one
+                .end
+                .as_ref()
+                .map(|(reason, stop)| (reason.as_str(), time::before(now, uptime.saturating_sub(*stop))));
             let cid = one.connection.cid;
             let mut row = row(&one.connection, ended, now, trusted, auth);
             if let Some(chain) = chains.get(&cid) {
@@ -169,9 +170,7 @@ fn sort(text: &str, open: bool) -> Result<Sort, QueryError> {
 fn listed(row: &mut Map<String, Value>, lists: Lists, found: &[SubscriptionInfo]) {
     let (name, list): (_, Value) = match lists {
         Lists::No => return,
-        Lists::Subjects => {
-            ("subscriptions_list", found.iter().map(|one| one.subject.as_str()).collect())
-        }
+        Lists::Subjects => ("subscriptions_list", found.iter().map(|one| one.subject.as_str()).collect()),
         Lists::Details => {
             ("subscriptions_list_detail", found.iter().map(|one| subsz::row(one, false)).collect())
         }

@@ -155,7 +155,13 @@ fn labelled(registry: &Registry, identity: (&str, &str), stats: &Stats, subject:
     }
     for (account, connections) in &stats.accounts {
         let help = "Connections in each account";
-        add(Kind::Gauge, "choria_broker_account_connections", help, ("account", account), *connections as u64);
+        add(
+            Kind::Gauge,
+            "choria_broker_account_connections",
+            help,
+            ("account", account),
+            *connections as u64,
+        );
     }
     for (page, count) in subject.requests.counts() {
         let help = "Monitoring requests answered";

@@ -26,6 +26,9 @@ pub fn varz(subject: &Subject) -> Value {
     for part in [configuration(subject), process_wide(subject), traffic(subject)] {
         page.extend(part.as_object().cloned().unwrap_or_default());
     }
+    if let Some(most) = subject.view.limits().max_subscriptions {
+        page.insert("max_subscriptions".to_owned(), most.into());
+    }
     if let Some(expiry) = subject.about.expiry()
         && let Ok(expiry) = Timestamp::from_second(expiry)
     {

@@ -159,7 +159,7 @@ struct Trusted(bool);
 struct Peer(IpAddr);
 
 /// Pages for one peer.
-fn pages_for(pages: &Router, peer: IpAddr) -> Router {
+pub(super) fn pages_for(pages: &Router, peer: IpAddr) -> Router {
     pages.clone().layer(Extension(Peer(peer)))
 }
 
@@ -234,7 +234,7 @@ async fn admit(
     }
 }
 
-fn router(subject: Arc<Subject>) -> Router {
+pub(super) fn router(subject: Arc<Subject>) -> Router {
     let mut router = Router::new()
         .route(
             "/",
