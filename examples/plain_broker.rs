@@ -37,7 +37,7 @@
 //!
 //! SIGHUP reads the file again: certificates, users and limits change for
 //! connections to come, and who would not be let in any more is cut. A file
-//! with a mistake changes nothing. SIGTERM and SIGINT close gently.
+//! with a mistake changes nothing. SIGTERM, SIGINT and SIGUSR2 close gently.
 //!
 //! What an embedder needs is in [`start`] and [`serve`]: [`Options`] with an
 //! [`Authenticator`] of one's own, [`Broker::start`], and that is all; the
@@ -210,6 +210,8 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
     let mut hup = signal(SignalKind::hangup())?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    // the one by which nats-server is asked for this
+    let mut usr2 = signal(SignalKind::user_defined2())?;
     loop {
         tokio::select! {
             _ = hup.recv() => match reload(&broker, path) {
@@ -218,6 +220,7 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
             },
             _ = term.recv() => break,
             _ = int.recv() => break,
+            _ = usr2.recv() => break,
         }
     }
     broker.lame_duck(Duration::from_secs(2));

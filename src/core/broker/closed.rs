@@ -78,7 +78,8 @@ impl Kept {
             [&mut connection.user, &mut connection.name, &mut connection.lang, &mut connection.version]
         {
             if text.len() > TEXT {
-                text.truncate(text.floor_char_boundary(TEXT));
+                let end = (0..=TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+                text.truncate(end);
                 text.shrink_to_fit();
             }
         }

@@ -20,7 +20,7 @@ fn subscriptions_are_listed_page_by_page() {
         let mut raw = Raw::plain(broker.local_addr());
         raw.login("");
         for number in 0..10 {
-            raw.send(&format!("SUB own.{client}.{number} s{number}\r\n"));
+            raw.send(format!("SUB own.{client}.{number} s{number}\r\n"));
         }
         raw.send("SUB shared.* pack all\r\nSUB other.> last\r\nUNSUB last 7\r\n");
         raw.sync();
