@@ -139,6 +139,7 @@ impl Guest {
         ConnectionInfo {
             cid: self.cid,
             remote: Some(self.remote),
+            at: now,
             uptime: now.saturating_sub(self.since),
             idle: now.saturating_sub(self.heard),
             tls: self.tls.as_ref().filter(|_| self.secure).map(|tls| tls.summary()).unwrap_or_default(),

@@ -213,6 +213,7 @@ impl Shard {
         ConnectionInfo {
             cid: link.cid,
             remote: Some(link.remote),
+            at: self.now,
             uptime: self.now.saturating_sub(link.since),
             idle: self.now.saturating_sub(link.heard),
             rtt: (link.rtt > 0).then(|| Duration::from_micros(link.rtt.into())),

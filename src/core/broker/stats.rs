@@ -63,6 +63,8 @@ pub struct ConnectionInfo {
     pub cid: u64,
     /// Peer address.
     pub remote: Option<SocketAddr>,
+    /// When all this was so, since the start of the broker.
+    pub at: Duration,
     /// Time since it was admitted.
     pub uptime: Duration,
     /// Time since anything was received.

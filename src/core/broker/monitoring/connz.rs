@@ -115,16 +115,11 @@ pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, Qu
         Lists::Subjects | Lists::Details if trusted => subject.view.subscriptions_of(cids(), SUBSCRIPTIONS),
         _ => HashMap::new(),
     };
-    let (now, uptime) = (Timestamp::now(), subject.view.uptime());
     let rows: Vec<Value> = rows
         .iter()
         .map(|one| {
-            let ended = one
-                .end
-                .as_ref()
-                .map(|(reason, stop)| (reason.as_str(), time::before(now, uptime.saturating_sub(*stop))));
             let cid = one.connection.cid;
-            let mut row = row(&one.connection, ended, now, trusted, auth);
+            let mut row = row(subject.started, one, trusted, auth);
             if let Some(chain) = chains.get(&cid) {
                 let chain = chain.iter().filter_map(describe).collect();
                 row.insert("tls_peer_certs".to_owned(), chain);
@@ -137,7 +132,7 @@ pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, Qu
         .collect();
     Ok(json!({
         "server_id": subject.view.identity().server_id,
-        "now": now.to_string(),
+        "now": Timestamp::now().to_string(),
         "num_connections": rows.len(),
         "total": total,
         "offset": offset,
@@ -178,15 +173,9 @@ fn listed(row: &mut Map<String, Value>, lists: Lists, found: &[SubscriptionInfo]
     row.insert(name.to_owned(), list);
 }
 
-/// One connection; the times of one that has ended are told from its end.
-fn row(
-    connection: &ConnectionInfo,
-    ended: Option<(&str, Timestamp)>,
-    now: Timestamp,
-    trusted: bool,
-    auth: bool,
-) -> Map<String, Value> {
-    let now = ended.map_or(now, |(_, stop)| stop);
+/// One connection; `epoch` is the start of the broker.
+fn row(epoch: Timestamp, Row { connection, end }: &Row, trusted: bool, auth: bool) -> Map<String, Value> {
+    let now = time::after(epoch, connection.at);
     let (ip, port) =
         connection.remote.map_or((String::new(), 0), |r| (r.ip().to_canonical().to_string(), r.port()));
     let mut row = Map::new();
@@ -200,9 +189,9 @@ fn row(
     put("port", port.into());
     put("start", time::before(now, connection.uptime).to_string().into());
     put("last_activity", time::before(now, connection.idle).to_string().into());
-    if let Some((reason, stop)) = ended {
-        put("stop", stop.to_string().into());
-        put("reason", reason.into());
+    if let Some((reason, stop)) = end {
+        put("stop", time::after(epoch, *stop).to_string().into());
+        put("reason", reason.as_str().into());
     }
     if let Some(rtt) = connection.rtt {
         put("rtt", time::trip(rtt).into());

@@ -56,6 +56,7 @@ struct Subject {
     view: View,
     about: About,
     address: std::net::SocketAddr,
+    /// When the broker started.
     started: jiff::Timestamp,
     requests: service::Requests,
     denied: service::Denied,

@@ -76,7 +76,7 @@ fn configuration(subject: &Subject) -> Value {
 fn process_wide(subject: &Subject) -> Value {
     let (now, uptime) = (Timestamp::now(), subject.view.stats().uptime);
     json!({
-        "start": time::before(now, uptime).to_string(),
+        "start": subject.started.to_string(),
         "now": now.to_string(),
         "uptime": time::uptime(uptime),
         "mem": process::memory(),

@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::access::{self, FORWARDED, Wrong, bearer};
 use super::query::QueryError;
-use super::{About, Subject, choria, connz, metrics, pages, subsz};
+use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
 
@@ -105,7 +105,8 @@ impl Monitoring {
             Ok((listener.local_addr()?, listener))
         };
         let (address, listener) = bind().map_err(|source| MonitoringError::Bind { address, source })?;
-        let started = jiff::Timestamp::now();
+        // the broker's clock on the wall, fixed: the times of a connection must not move
+        let started = time::before(jiff::Timestamp::now(), view.uptime());
         let with_tokens = about.tokens.is_some();
         let (requests, denied) = (Requests::default(), Denied::default());
         let subject = Subject { view, about, address, started, requests, denied };

@@ -9,6 +9,11 @@ pub fn before(now: Timestamp, ago: Duration) -> Timestamp {
     SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(now)
 }
 
+/// The time `later` than `start`; times that cannot be are `start`.
+pub fn after(start: Timestamp, later: Duration) -> Timestamp {
+    SignedDuration::try_from(later).ok().and_then(|later| start.checked_add(later).ok()).unwrap_or(start)
+}
+
 /// `1d2h3m4s`, leading units left out; years of 365 days.
 pub fn uptime(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -119,6 +119,10 @@ fn connections_that_ended_are_remembered() {
     assert_eq!(everything["connections"][0]["reason"], "Client Closed");
     let here = &everything["connections"][1];
     assert!(here["name"] == "here" && here.get("reason").is_none() && here.get("stop").is_none(), "{here}");
+    let again = json(address, "/connz?subs=1");
+    for moment in ["start", "last_activity"] {
+        assert_eq!(again["connections"][0][moment], here[moment], "{moment} has moved");
+    }
     let cid = here["cid"].as_u64().unwrap();
     assert_eq!(json(address, &format!("/connz?cid={cid}"))["total"], 1);
     assert_eq!(json(address, &format!("/connz?cid={cid}&state=closed"))["total"], 0);
