@@ -67,6 +67,6 @@ install: build
 check-tools:
 	@packaging/check-tools.sh
 
-# The same, and Python and Node.js, for the NATS clients that others wrote.
+# The same, and Python, Node.js and Prometheus, for the programs that others wrote.
 check-test-tools:
 	@packaging/check-tools.sh test

@@ -1,10 +1,13 @@
-//! What a link and a message cost the embedded broker, over mutual TLS.
+//! What a link and a message cost the embedded broker and nats-server, over mutual TLS.
 //!
-//! `cargo bench --bench broker` runs the broker in this process and its
-//! clients in another, so that memory and processor time are the broker's.
-//! `certs DIR` writes certificates for another server, `external DIR ADDRESS
-//! PID` then measures that one by the same clients. `own DIR unbuffered LINKS`
-//! runs with another number of idle links than 2,000.
+//! `cargo bench --bench broker` runs both by turns, three times, and prints
+//! medians and ratios; nats-server is the one of the conformance tests. Each
+//! is a process of its own and so are the clients, the same for both: memory
+//! and processor time are the server's.
+//!
+//! `own DIR unbuffered LINKS` measures ours alone, also with `buffered` TLS or
+//! another number of idle links than 2,000. `certs DIR` writes certificates
+//! for any other server, `external DIR ADDRESS PID` then measures that one.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,7 +25,16 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+#[allow(dead_code)]
+#[path = "../tests/it/nats_clients_see_no_difference/tools.rs"]
+mod tools;
+
 type Failure = Box<dyn std::error::Error>;
+
+/// Idle links of a run that is not told otherwise.
+const LINKS: u32 = 2000;
+/// Turns of each server.
+const ROUNDS: usize = 3;
 
 fn main() -> Result<(), Failure> {
     let (asked, arguments): (Vec<String>, Vec<String>) =
@@ -33,28 +45,131 @@ fn main() -> Result<(), Failure> {
             clients(Path::new(dir), address.parse()?, scenario, links.parse()?, messages.parse()?)
         }
         ["certs", dir] => write_certificates(Path::new(dir)),
-        ["external", dir, address, pid] => measure(Path::new(dir), address.parse()?, pid.parse()?, 2000),
+        ["external", dir, address, pid] => {
+            show(&measure(Path::new(dir), address.parse()?, pid.parse()?, LINKS)?);
+            Ok(())
+        }
+        ["serve", dir, kind] => serve_until_told(Path::new(dir), *kind == "buffered"),
         ["own", dir, kind, links] => {
-            let broker = start(Path::new(dir), *kind == "buffered")?;
+            let server = Server::ours(Path::new(dir), kind)?;
             println!("embedded broker, {kind} TLS:");
-            measure(Path::new(dir), broker.local_addr(), std::process::id(), links.parse()?)
+            show(&server.measure(Path::new(dir), links.parse()?)?);
+            Ok(())
         }
         // `cargo test --all-targets` runs this too, and does not ask to measure
         _ if asked.is_empty() => Ok(()),
-        _ => {
-            let dir = tempfile::tempdir()?;
-            write_certificates(dir.path())?;
-            // a process each: memory that one has freed would hide what the next one takes
-            for kind in ["unbuffered", "buffered"] {
-                Command::new(std::env::current_exe()?)
-                    .arg("own")
-                    .arg(dir.path())
-                    .args([kind, "2000"])
-                    .status()?;
-            }
-            Ok(())
+        _ => compare(),
+    }
+}
+
+// === both ===
+
+/// Ours and nats-server by turns: what else the machine does meets both.
+fn compare() -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    let dir = dir.path();
+    write_certificates(dir)?;
+    // whatever is missing has been said by then
+    let other = std::panic::catch_unwind(tools::nats_server).ok();
+    if other.is_none() {
+        println!("nats-server is absent, ours is measured alone");
+    }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
+        ours.push(Server::ours(dir, "unbuffered")?.measure(dir, LINKS)?);
+        if let Some(program) = &other {
+            theirs.push(Server::nats_server(dir, program)?.measure(dir, LINKS)?);
         }
     }
+    println!(
+        "medians of {ROUNDS} rounds, {LINKS} idle links of 11 subscriptions, messages of 512 B, mutual TLS"
+    );
+    println!("{:44} {:>12} {:>12} {:>7}  wanted", "", "ours", "nats-server", "ratio");
+    let first = ours.first().cloned().unwrap_or_default();
+    for (row, Figure { name, unit, wanted, .. }) in first.iter().enumerate() {
+        let median = |rounds: &[Vec<Figure>]| {
+            let mut values: Vec<f64> = rounds.iter().map(|figures| figures[row].value).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied()
+        };
+        let text = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
+        let (ours, theirs) = (median(&ours), median(&theirs));
+        let ratio = ours.zip(theirs).map(|(ours, theirs)| ours / theirs);
+        println!(
+            "{:44} {:>12} {:>12} {:>7}  {wanted}",
+            format!("{name}, {unit}"),
+            text(ours),
+            text(theirs),
+            text(ratio)
+        );
+    }
+    Ok(())
+}
+
+/// A server in a process of its own.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn ours(dir: &Path, kind: &str) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").arg(dir).arg(kind).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::start(command, |process| Box::new(process.stdout.take().expect("a pipe")))
+    }
+
+    /// One with the same certificates, rules and time-outs.
+    fn nats_server(dir: &Path, program: &Path) -> Result<Self, Failure> {
+        let path = |name: &str| dir.join(name).display().to_string();
+        let configuration = serde_json::json!({
+            "listen": "127.0.0.1:-1", "authorization": {"timeout": 30},
+            "tls": {
+                "cert_file": path("server.pem"), "key_file": path("server-key.pem"),
+                "ca_file": path("ca.pem"), "verify": true, "timeout": 30,
+            },
+        });
+        std::fs::write(dir.join("nats-server.conf"), configuration.to_string())?;
+        let mut command = Command::new(program);
+        command.arg("-c").arg(dir.join("nats-server.conf")).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::start(command, |process| Box::new(process.stderr.take().expect("a pipe")))
+    }
+
+    fn start(
+        mut command: Command,
+        says: impl FnOnce(&mut Child) -> Box<dyn Read + Send>,
+    ) -> Result<Self, Failure> {
+        let mut process = command.spawn()?;
+        let mut lines = BufReader::new(says(&mut process)).lines();
+        let address = loop {
+            let line = lines.next().ok_or("the server ended before it listened")??;
+            if line.to_lowercase().contains("listening for client connections on") {
+                break line.rsplit(' ').find_map(|word| word.parse().ok()).ok_or("no address")?;
+            }
+        };
+        // a server whose log nobody reads would wait for that in the end
+        std::thread::spawn(move || lines.count());
+        Ok(Self { process, address })
+    }
+
+    fn measure(&self, dir: &Path, links: u32) -> Result<Vec<Figure>, Failure> {
+        measure(dir, self.address, self.process.id(), links)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn serve_until_told(dir: &Path, buffered_tls: bool) -> Result<(), Failure> {
+    let broker = start(dir, buffered_tls)?;
+    println!("listening for client connections on {}", broker.local_addr());
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
@@ -88,7 +203,27 @@ fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
 
 // === measuring ===
 
-fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), Failure> {
+/// Something measured.
+#[derive(Clone)]
+struct Figure {
+    name: String,
+    unit: &'static str,
+    value: f64,
+    /// What it should be, next to nats-server.
+    wanted: &'static str,
+}
+
+fn show(figures: &[Figure]) {
+    for Figure { name, unit, value, .. } in figures {
+        println!("  {name:36} {value:10.2} {unit}");
+    }
+}
+
+fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<Vec<Figure>, Failure> {
+    let mut figures = Vec::new();
+    let mut note = |name: &str, unit, value, wanted| {
+        figures.push(Figure { name: name.to_owned(), unit, value, wanted });
+    };
     // once for the caches and arenas of the process itself
     drop(Crowd::gather(dir, address, "idle", 50, 0)?);
     std::thread::sleep(Duration::from_millis(300));
@@ -96,28 +231,27 @@ fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), 
     let crowd = Crowd::gather(dir, address, "idle", links, 0)?;
     std::thread::sleep(Duration::from_secs(4));
     let grown = resident(pid)?.saturating_sub(memory);
-    println!("  idle link, 11 subscriptions:      {:6.1} KiB", grown as f64 / 1024.0 / f64::from(links));
+    note("idle link", "KiB", grown as f64 / 1024.0 / f64::from(links), "at most 12 KiB");
     let login = processor(pid)? - time;
-    println!("  login (ECDSA P-256), processor:   {:6.0} µs", login.as_secs_f64() * 1e6 / f64::from(links));
+    note("login (ECDSA P-256)", "µs CPU", login.as_secs_f64() * 1e6 / f64::from(links), "at most 0.6");
     drop(crowd);
-    for (scenario, links, messages, unit) in [
-        ("pingpong", 2, 20_000, "1:1, one at a time"),
-        ("stream", 2, 300_000, "1:1, streamed"),
-        ("fanout", 1000, 200, "fan-out 1000, a delivery"),
-        ("fanin", 1000, 100_000, "fan-in 1000, a message"),
+    for (scenario, links, messages, name, wanted) in [
+        ("pingpong", 2, 20_000, "1:1, one at a time, a message", "at most 0.5"),
+        ("stream", 2, 300_000, "1:1, streamed, a message", "at most 0.5"),
+        ("fanout", 1000, 200, "fan-out 1000, a delivery", "at most 0.5"),
+        ("fanin", 1000, 100_000, "fan-in 1000, a message", ""),
     ] {
         let mut crowd = Crowd::gather(dir, address, scenario, links, messages)?;
         std::thread::sleep(Duration::from_secs(3));
         let before = processor(pid)?;
         let Outcome { count, wall, .. } = crowd.go()?;
         let used = processor(pid)? - before;
-        println!(
-            "  {unit:26} of 512 B: {:6.2} µs processor, {:8.0} a second",
-            used.as_secs_f64() * 1e6 / count as f64,
-            count as f64 / wall
-        );
+        note(name, "µs CPU", used.as_secs_f64() * 1e6 / count as f64, wanted);
+        if scenario != "pingpong" {
+            note(&format!("{scenario}, messages"), "a second", count as f64 / wall, "");
+        }
     }
-    let mut pair = Crowd::gather(dir, address, "pingpong", 2, 5000)?;
+    let mut pair = Crowd::gather(dir, address, "pingpong", 2, 20_000)?;
     let calm = pair.go()?;
     drop(pair);
     let mut pair = Crowd::gather(dir, address, "pingpong", 2, 20_000)?;
@@ -136,11 +270,12 @@ fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<(), 
         (storm, all.map(|_| 2000.0 / begin.elapsed().as_secs_f64()))
     });
     let storm = storm?;
-    println!(
-        "  round trip of a pair: {} µs, p99 {} µs; while 2000 log in (over {:.0} a second): {} µs, p99 {} µs",
-        calm.median, calm.worst, logins?, storm.median, storm.worst
-    );
-    Ok(())
+    note("round trip of a pair, median", "µs", calm.median as f64, "");
+    note("round trip of a pair, p99", "µs", calm.worst as f64, "");
+    note("the same while 2000 log in, median", "µs", storm.median as f64, "");
+    note("the same while 2000 log in, p99", "µs", storm.worst as f64, "");
+    note("logins meanwhile", "a second", logins?, "");
+    Ok(figures)
 }
 
 /// Resident memory in bytes.

@@ -37,7 +37,7 @@
 //!
 //! SIGHUP reads the file again: certificates, users and limits change for
 //! connections to come, and who would not be let in any more is cut. A file
-//! with a mistake changes nothing. SIGTERM and SIGINT close gently.
+//! with a mistake changes nothing. SIGTERM, SIGINT and SIGUSR2 close gently.
 //!
 //! What an embedder needs is in [`start`] and [`serve`]: [`Options`] with an
 //! [`Authenticator`] of one's own, [`Broker::start`], and that is all; the
@@ -71,7 +71,7 @@ use tokio::signal::unix::{SignalKind, signal};
 struct File {
     listen: SocketAddr,
     tls: Option<Tls>,
-    /// Port of the monitoring pages, on loopback.
+    /// Port of the monitoring pages, on loopback; 0 is any.
     monitor: Option<u16>,
     #[serde(default)]
     users: Vec<User>,
@@ -197,6 +197,9 @@ fn start(path: &Path) -> anyhow::Result<Running> {
         Monitoring::start(SocketAddr::from(([127, 0, 0, 1], port)), broker.view(), about)
     });
     let _monitoring = monitor.transpose()?;
+    if let Some(monitoring) = &_monitoring {
+        println!("monitoring is listening on {}", monitoring.local_addr());
+    }
     println!("the broker is listening on {}", broker.local_addr());
     Ok(Running { broker, _monitoring })
 }
@@ -207,6 +210,8 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
     let mut hup = signal(SignalKind::hangup())?;
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    // the one by which nats-server is asked for this
+    let mut usr2 = signal(SignalKind::user_defined2())?;
     loop {
         tokio::select! {
             _ = hup.recv() => match reload(&broker, path) {
@@ -215,6 +220,7 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
             },
             _ = term.recv() => break,
             _ = int.recv() => break,
+            _ = usr2.recv() => break,
         }
     }
     broker.lame_duck(Duration::from_secs(2));

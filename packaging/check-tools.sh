@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure the build has what it needs: installs it as root or in CI, says the
 # one command that does everywhere else. With argument `test`, also what the
-# tests need: Python and Node.js, for the NATS clients that others wrote.
+# tests need: Python and Node.js, for the NATS clients that others wrote, and
+# Prometheus, which reads the broker's metrics.
 set -eu
 
 missing=""
@@ -10,8 +11,8 @@ for tool in cc make git; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 if [ "${1:-}" = test ]; then
-    packages="$packages python3 python3-venv nodejs npm"
-    for tool in python3 node npm; do
+    packages="$packages python3 python3-venv nodejs npm prometheus"
+    for tool in python3 node npm prometheus promtool; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # Debian has the module apart from the interpreter
@@ -22,7 +23,7 @@ if ! command -v cargo >/dev/null 2>&1; then
     exit 1
 fi
 if [ -n "$missing" ]; then
-    install="apt-get install -y $packages"
+    install="apt-get install -y --no-install-recommends $packages"
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
         apt-get update -q && $install
     elif [ -n "${CI:-}" ] && sudo -n true 2>/dev/null; then

@@ -11,7 +11,7 @@ use choria::core::admission::{
     Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, WaitingNodes,
     X509Authenticator, X509Mode, X509Options,
 };
-use choria::core::broker::monitoring::{About, Monitoring};
+use choria::core::broker::monitoring::{About, Monitoring, TokenFile};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -172,6 +172,11 @@ fn monitoring(
         identity: config.identity.clone(),
         config_file: globals.config.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
         certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),
+        tokens: Some(&config.choria_stats_token_file)
+            .filter(|path| !path.is_empty())
+            .map(TokenFile::new)
+            .transpose()
+            .context("plugin.choria.stats_token_file")?,
     };
     Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
 }

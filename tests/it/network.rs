@@ -76,6 +76,11 @@ impl Network {
         self.broker.as_mut().expect("the broker was started")
     }
 
+    /// Lines for the configuration of the broker's next start.
+    pub fn configure_broker(&mut self, lines: &str) {
+        self.broker_lines = lines.to_owned();
+    }
+
     /// Starts the broker: at a port of the system's choice, later at the same.
     pub fn start_broker(&mut self) {
         self.broker = None;

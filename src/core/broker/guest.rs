@@ -7,6 +7,7 @@ use mio::net::TcpStream;
 
 use super::session::check_manners;
 use super::shared::Settings;
+use super::stats::ConnectionInfo;
 use super::tls::TlsSession;
 use super::wire::ReadError;
 use crate::core::admission::{
@@ -38,6 +39,8 @@ pub struct Guest {
     pub cipher: Vec<u8>,
     /// Bytes the socket did not take yet.
     pub unsent: Vec<u8>,
+    /// When it was accepted, on the room's clock.
+    pub since: Duration,
     /// When it must have got further, on the room's clock.
     pub deadline: Duration,
     /// When it said anything last.
@@ -128,6 +131,19 @@ impl Guest {
             Some(chain) => PeerCertificate::parse(chain.to_vec())
                 .map(Some)
                 .map_err(|error| Refusal::new(RefusalKind::BadCertificate, error.to_string())),
+        }
+    }
+
+    /// What reports show of it when it has gone.
+    pub fn report(&self, now: Duration) -> ConnectionInfo {
+        ConnectionInfo {
+            cid: self.cid,
+            remote: Some(self.remote),
+            at: now,
+            uptime: now.saturating_sub(self.since),
+            idle: now.saturating_sub(self.heard),
+            tls: self.tls.as_ref().filter(|_| self.secure).map(|tls| tls.summary()).unwrap_or_default(),
+            ..ConnectionInfo::default()
         }
     }
 

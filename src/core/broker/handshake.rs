@@ -187,6 +187,7 @@ impl HandshakeRoom {
             input: Vec::new(),
             cipher: Vec::new(),
             unsent: line,
+            since: self.now,
             deadline,
             heard: self.now,
             judged_by: 0,
@@ -312,6 +313,9 @@ impl HandshakeRoom {
         let Some(mut guest) = self.guests.try_remove(key) else { return };
         let (cid, remote) = (guest.cid, guest.remote);
         let _ = self.poll.registry().deregister(&mut guest.stream);
+        if let Leave::Silently { counted, .. } | Leave::Told { counted, .. } = &leave {
+            self.shared.closed.guest(guest.report(self.now), counted, self.now);
+        }
         match leave {
             Leave::In(admitted) => {
                 let (options, grant) = *admitted;

@@ -30,6 +30,17 @@ pub struct Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubKey(u32);
 
+/// A subscription as the index knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it lives.
+    pub target: Target,
+    /// Subject or pattern.
+    pub subject: Box<[u8]>,
+    /// Queue group.
+    pub queue: Option<Box<[u8]>>,
+}
+
 /// Everybody who wants a subject, laid out for delivery.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Matched {
@@ -62,6 +73,11 @@ impl Matched {
     /// Whether nobody wants the subject.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.plain.iter().all(Vec::is_empty)
+    }
+
+    /// How many deliveries a message makes: one for each subscription, one a group.
+    pub fn fan_out(&self) -> usize {
+        self.plain.iter().map(Vec::len).sum::<usize>() + self.groups.len()
     }
 
     /// Number of subscriptions, for cache accounting.
@@ -208,6 +224,45 @@ impl Index {
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// A subscription, if the handle still stands for the one at `target`.
+    pub fn describe(&self, key: SubKey, target: Target) -> Option<Listed> {
+        let entry = self.entries.get(key.0 as usize).filter(|entry| entry.target == target)?;
+        let subject = self.subjects.get(entry.subject as usize)?;
+        let queue = entry.group.and_then(|group| subject.groups.get(group as usize));
+        Some(Listed { target, subject: (*subject.text).into(), queue: queue.map(|group| group.name.clone()) })
+    }
+
+    /// How many subscriptions there are, of those that want `test` if given, and
+    /// `most` of them behind the first `skip`. The order holds while nobody
+    /// comes or goes. What is skipped is counted by subject, not one by one.
+    pub fn list(&self, test: Option<&[u8]>, skip: usize, most: usize) -> (usize, Vec<Listed>) {
+        let mut ids = Vec::new();
+        match test {
+            None => ids.extend(self.subjects.iter().map(|(id, _)| id as u32)),
+            Some(literal) => {
+                let hash = self.hasher.hash_one(literal);
+                ids.extend(self.literal.find(hash, |id| self.text(*id) == Some(literal)));
+                self.wild.matches(literal, |id| ids.push(id));
+            }
+        }
+        let (mut total, mut listed) = (0, Vec::new());
+        for subject in ids.iter().filter_map(|id| self.subjects.get(*id as usize)) {
+            let (first, last) = (total, total + subject.count as usize);
+            total = last;
+            if last <= skip || listed.len() >= most {
+                continue;
+            }
+            let members = subject.groups.iter().flat_map(|group| group.members.iter());
+            let keys = subject.plain.iter().chain(members).skip(skip.saturating_sub(first));
+            let found = keys.take(most - listed.len()).filter_map(|key| {
+                let target = self.entries.get(*key as usize)?.target;
+                self.describe(SubKey(*key), target)
+            });
+            listed.extend(found);
+        }
+        (total, listed)
     }
 
     fn collect(&self, id: u32, matched: &mut Matched) {

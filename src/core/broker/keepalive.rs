@@ -71,6 +71,7 @@ impl Shard {
                     self.doom(key, Close::Stale);
                 } else {
                     link.pings += 1;
+                    link.pinged = self.now;
                     self.queue_fixed(key, frame::PING);
                     self.wheel.insert(self.now + interval, timer);
                 }

@@ -141,6 +141,10 @@ pub struct Link {
     pub heard: Duration,
     /// Pings not answered yet.
     pub pings: u32,
+    /// When the last of them was sent.
+    pub pinged: Duration,
+    /// Time from the last ping to its answer in microseconds, 0 before there was one.
+    pub rtt: u32,
     /// Peer address.
     pub remote: SocketAddr,
     /// Listener it came by.
@@ -188,6 +192,8 @@ impl Link {
             since: now,
             heard: now,
             pings: 0,
+            pinged: now,
+            rtt: 0,
             remote: new.remote,
             listener: new.listener as u16,
             write_timer: false,

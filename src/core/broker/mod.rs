@@ -15,12 +15,15 @@
 mod acceptor;
 mod account;
 mod close;
+mod closed;
+mod fanout;
 mod guest;
 mod handshake;
 mod inbox;
 mod index;
 mod keepalive;
 mod link;
+mod look;
 pub mod monitoring;
 mod options;
 mod outbound;
@@ -43,9 +46,11 @@ mod user_info;
 mod view;
 mod wire;
 
+pub use fanout::FanOut;
+pub use look::{Order, Select};
 pub use options::{BrokerError, Limits, Listener, Options};
 pub use start::Broker;
-pub use stats::{ConnectionInfo, Stats};
+pub use stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
 pub use view::{Chains, View};
 
 #[cfg(test)]

@@ -160,8 +160,11 @@ impl Shard {
     }
 
     fn close(&mut self, key: u32, why: &Close) {
+        let subscriptions = self.links.get(key as usize).map_or(0, |link| link.subscription_count);
         self.drop_subscriptions(key);
         let mut link = self.links.remove(key as usize);
+        // for the report: how many it had
+        link.subscription_count = subscriptions;
         self.items -= link.outbound.as_ref().map_or(0, |outbound| outbound.items());
         if why.flushes() {
             let mut outbound = link.outbound.take().or_else(|| self.pool.pop()).unwrap_or_default();
@@ -190,6 +193,8 @@ impl Shard {
                 }
             }
         }
+        let info = self.about(&link);
+        self.shared.closed.link(info, why, self.now);
         self.held = self.held.saturating_sub(link.input.len());
         let _ = self.poll.registry().deregister(&mut link.stream);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);

@@ -79,6 +79,7 @@ impl Shard {
     /// Sends to everybody in one account; false if nobody wants it.
     fn route(&mut self, account: Account, message: &Publish<'_>, muted: Option<u32>) -> bool {
         let matched = self.cache.matches(&self.shared.router, account, message.subject);
+        self.fan_out.count(matched.fan_out());
         if matched.is_empty() {
             return false;
         }

@@ -11,7 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use hashbrown::HashMap;
 
 use super::account::PerAccount;
-use super::index::{Index, Matched, SubKey, Target};
+use super::index::{Index, Listed, Matched, SubKey, Target};
+use super::stats::Answers;
 use crate::core::admission::Account;
 
 /// Most answers a shard keeps for an account.
@@ -23,15 +24,21 @@ const CACHED_TARGETS: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Router {
     accounts: PerAccount<Subscriptions>,
-    /// Subscriptions ever made.
-    made: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Subscriptions {
     /// Changes with the index, while it is locked for writing.
     generation: AtomicU64,
+    /// Subscriptions ever made.
+    made: AtomicU64,
     index: RwLock<Index>,
+}
+
+impl Subscriptions {
+    fn len(&self) -> usize {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
 }
 
 impl Router {
@@ -46,7 +53,7 @@ impl Router {
         let subscriptions = self.of(account);
         let mut index = subscriptions.index.write().unwrap_or_else(PoisonError::into_inner);
         let key = index.insert(pattern, queue, target);
-        self.made.fetch_add(1, Ordering::Relaxed);
+        subscriptions.made.fetch_add(1, Ordering::Relaxed);
         subscriptions.generation.fetch_add(1, Ordering::SeqCst);
         key
     }
@@ -63,15 +70,36 @@ impl Router {
 
     /// Number of subscriptions in all accounts.
     pub fn len(&self) -> usize {
-        self.accounts
-            .iter()
-            .map(|account| account.index.read().unwrap_or_else(PoisonError::into_inner).len())
-            .sum()
+        self.accounts.iter().map(Subscriptions::len).sum()
     }
 
     /// Subscriptions ever made.
     pub fn made(&self) -> u64 {
-        self.made.load(Ordering::Relaxed)
+        self.accounts.iter().map(|account| account.made.load(Ordering::Relaxed)).sum()
+    }
+
+    /// The same of one account: now, and ever made.
+    pub fn len_of(&self, account: Account) -> (usize, u64) {
+        let subscriptions = self.of(account);
+        (subscriptions.len(), subscriptions.made.load(Ordering::Relaxed))
+    }
+
+    /// See [`Index::list`].
+    pub fn list(
+        &self,
+        account: Account,
+        test: Option<&[u8]>,
+        skip: usize,
+        most: usize,
+    ) -> (usize, Vec<Listed>) {
+        let index = self.of(account).index.read().unwrap_or_else(PoisonError::into_inner);
+        index.list(test, skip, most)
+    }
+
+    /// See [`Index::describe`]; those that have ended are left out.
+    pub fn describe(&self, account: Account, keys: &[(SubKey, Target)]) -> Vec<Listed> {
+        let index = self.of(account).index.read().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().filter_map(|(key, target)| index.describe(*key, *target)).collect()
     }
 
     fn of(&self, account: Account) -> &Subscriptions {
@@ -96,12 +124,16 @@ impl Router {
 #[derive(Debug, Default)]
 pub struct MatchCache {
     accounts: PerAccount<Cached>,
+    /// Times somebody asked, and times the answer was there.
+    lookups: [u64; 2],
 }
 
 #[derive(Debug, Default)]
 struct Cached {
     answers: HashMap<Box<[u8]>, Answer>,
     targets: usize,
+    lookups: u64,
+    hits: u64,
 }
 
 #[derive(Debug)]
@@ -114,10 +146,15 @@ impl MatchCache {
     /// Everybody who wants a subject now.
     pub fn matches(&mut self, router: &Router, account: Account, subject: &[u8]) -> Arc<Matched> {
         let generation = router.generation(account);
+        let [lookups, hits] = &mut self.lookups;
         let cached = &mut self.accounts[account];
+        *lookups += 1;
+        cached.lookups += 1;
         if let Some(answer) = cached.answers.get(subject)
             && answer.generation == generation
         {
+            *hits += 1;
+            cached.hits += 1;
             return answer.matched.clone();
         }
         let (generation, matched) = router.matches(account, subject);
@@ -141,6 +178,23 @@ impl MatchCache {
             cached.targets += size;
         }
         matched
+    }
+
+    /// Times somebody asked, and times the answer was there.
+    pub fn lookups(&self) -> [u64; 2] {
+        self.lookups
+    }
+
+    /// What is kept for one account.
+    pub fn answers(&self, account: Account) -> Answers {
+        let cached = &self.accounts[account];
+        Answers {
+            subjects: cached.answers.len(),
+            largest: cached.answers.values().map(|answer| answer.matched.len()).max().unwrap_or(0),
+            targets: cached.targets,
+            lookups: cached.lookups,
+            hits: cached.hits,
+        }
     }
 }
 

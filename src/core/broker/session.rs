@@ -119,6 +119,10 @@ impl Shard {
             Event::Ping => self.ping(key),
             Event::Pong => {
                 if let Some(link) = self.links.get_mut(key as usize) {
+                    if link.pings > 0 {
+                        let trip = self.now.saturating_sub(link.pinged).as_micros();
+                        link.rtt = u32::try_from(trip).unwrap_or(u32::MAX).max(1);
+                    }
                     link.pings = 0;
                 }
             }

@@ -15,16 +15,15 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::close::Close;
+use super::fanout::FanOut;
 use super::inbox::Inbox;
 use super::keepalive::LinkTimer;
 use super::link::{Link, NewLink, Traffic};
 use super::outbound::{Item, Outbound, WriteScratch};
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
-use super::stats::ConnectionInfo;
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
-use super::view::Chains;
 use super::wire::ReadScratch;
 
 /// Token of the waker; links have their place in the slab.
@@ -72,6 +71,7 @@ pub struct Shard {
     /// Bytes of unfinished input of all links.
     pub(super) held: usize,
     pub(super) traffic: Traffic,
+    pub(super) fan_out: FanOut,
     pub(super) random: u64,
     stop: bool,
 }
@@ -111,6 +111,7 @@ impl Shard {
             items: 0,
             held: 0,
             traffic: Traffic::default(),
+            fan_out: FanOut::default(),
             // never zero, which the generator could not leave
             random: random_u64() | 1,
             shared,
@@ -215,13 +216,7 @@ impl Shard {
                 self.settings = self.shared.settings();
                 self.judge_all_again();
             }
-            Handover::Report(sender, limit) => {
-                // whoever asked may have gone
-                let _ = sender.send(report(&self.links, self.now, limit));
-            }
-            Handover::Certificates(sender, cids) => {
-                let _ = sender.send(certificates(&self.links, &cids));
-            }
+            Handover::Look(look) => look.at(self),
             Handover::LameDuck(duration) => self.lame_duck(duration),
             Handover::Stop => self.stop = true,
         }
@@ -290,6 +285,13 @@ impl Shard {
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
         counters.out_msgs.store(self.traffic.out_msgs, Ordering::Relaxed);
         counters.out_bytes.store(self.traffic.out_bytes, Ordering::Relaxed);
+        for (counter, count) in counters.lookups.iter().zip(self.cache.lookups()) {
+            counter.store(count, Ordering::Relaxed);
+        }
+        for (counter, count) in counters.fan_out.iter().zip(self.fan_out.messages) {
+            counter.store(count, Ordering::Relaxed);
+        }
+        counters.deliveries.store(self.fan_out.deliveries, Ordering::Relaxed);
     }
 
     /// Marks a link to be closed at the end of the turn.
@@ -320,41 +322,4 @@ impl Shard {
         self.bury();
         self.publish_counters();
     }
-}
-
-/// The chains of some links, `cids` in ascending order.
-fn certificates(links: &Slab<Link>, cids: &[u64]) -> Chains {
-    links
-        .iter()
-        .filter(|(_, link)| cids.binary_search(&link.cid).is_ok())
-        .filter_map(|(_, link)| Some((link.cid, link.tls.as_ref()?.peer_certificates()?.to_vec())))
-        .collect()
-}
-
-/// What is known about the oldest links.
-fn report(links: &Slab<Link>, now: Duration, limit: usize) -> Vec<ConnectionInfo> {
-    let mut oldest: Vec<&Link> = links.iter().map(|(_, link)| link).collect();
-    oldest.sort_by_key(|link| link.cid);
-    oldest
-        .into_iter()
-        .take(limit)
-        .map(|link| ConnectionInfo {
-            cid: link.cid,
-            remote: Some(link.remote),
-            uptime: now.saturating_sub(link.since),
-            idle: now.saturating_sub(link.heard),
-            account: link.account.name(),
-            user: link.about.user.to_string(),
-            name: link.about.name.to_string(),
-            lang: link.about.lang.to_string(),
-            version: link.about.version.to_string(),
-            tls: link.tls.as_ref().map(|tls| tls.summary()).unwrap_or_default(),
-            pending_bytes: link.pending(),
-            in_msgs: link.traffic.in_msgs,
-            in_bytes: link.traffic.in_bytes,
-            out_msgs: link.traffic.out_msgs,
-            out_bytes: link.traffic.out_bytes,
-            subscriptions: link.subscription_count as usize,
-        })
-        .collect()
 }

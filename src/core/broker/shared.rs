@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::account::PerAccount;
+use super::closed::Closed;
+use super::fanout::BOUNDS;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
 use super::link::NewLink;
+use super::look::Look;
 use super::options::Limits;
 use super::outbound::Message;
 use super::router::Router;
-use super::stats::ConnectionInfo;
-use super::view::Chains;
 use crate::core::admission::{Account, Authenticator};
 use crate::core::nats::info::ServerInfo;
 
@@ -71,10 +72,8 @@ pub enum Handover {
     },
     /// Settings have changed.
     Reload,
-    /// Somebody wants to know about connections.
-    Report(mpsc::Sender<Vec<ConnectionInfo>>, usize),
-    /// Somebody wants the certificates of these connections, in ascending order.
-    Certificates(mpsc::Sender<Chains>, Arc<[u64]>),
+    /// Somebody wants to know something.
+    Look(Look),
     /// Tell clients to go, then close them spread over the time.
     LameDuck(Duration),
     /// Close everything and end.
@@ -100,6 +99,12 @@ pub struct ShardCounters {
     pub slow: AtomicU64,
     /// Links cut because they did not answer.
     pub stale: AtomicU64,
+    /// Subjects looked up, and how many of them in its own answers.
+    pub lookups: [AtomicU64; 2],
+    /// Messages by [`BOUNDS`] of those who wanted them.
+    pub fan_out: [AtomicU64; BOUNDS.len() + 1],
+    /// Deliveries of those.
+    pub deliveries: AtomicU64,
     /// Bytes of the queues of its links.
     pub queues: AtomicUsize,
     /// Bytes of messages in memory, made by this shard.
@@ -128,6 +133,8 @@ pub struct Shared {
     pub handshakes_failed: AtomicU64,
     /// Threads that have panicked.
     pub threads_lost: AtomicUsize,
+    /// Connections that have ended.
+    pub closed: Closed,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
@@ -148,6 +155,7 @@ impl Shared {
             handshakes: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
             threads_lost: AtomicUsize::new(0),
+            closed: Closed::default(),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::fanout::FanOut;
+
 /// A snapshot of everything counted. Numbers of different shards are read one
 /// after the other, so sums may be off by what happened in between.
 #[derive(Debug, Clone, Default)]
@@ -44,19 +46,31 @@ pub struct Stats {
     pub refusals: BTreeMap<&'static str, u64>,
     /// Connections now, by account.
     pub accounts: BTreeMap<&'static str, usize>,
+    /// Connections that had been let in, by the reason of their end.
+    pub closed: BTreeMap<String, u64>,
+    /// Subjects looked up for messages.
+    pub lookups: u64,
+    /// Those answered without asking the index.
+    pub lookups_cached: u64,
+    /// Messages by the number of those who wanted them.
+    pub fan_out: FanOut,
 }
 
 /// What is known about one connection.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ConnectionInfo {
     /// Number of the connection, unique in this process.
     pub cid: u64,
     /// Peer address.
     pub remote: Option<SocketAddr>,
+    /// When all this was so, since the start of the broker.
+    pub at: Duration,
     /// Time since it was admitted.
     pub uptime: Duration,
     /// Time since anything was received.
     pub idle: Duration,
+    /// Time between the last ping and its answer, once there was one.
+    pub rtt: Option<Duration>,
     /// Account it is in.
     pub account: &'static str,
     /// User name from the grant.
@@ -81,4 +95,63 @@ pub struct ConnectionInfo {
     pub out_bytes: u64,
     /// Its subscriptions.
     pub subscriptions: usize,
+}
+
+/// A connection that has ended. Its times are those of its end.
+#[derive(Debug, Clone)]
+pub struct ClosedInfo {
+    /// What was known about it.
+    pub connection: ConnectionInfo,
+    /// Why it ended, in the words of nats-server where it has any.
+    pub reason: String,
+    /// When, since the start of the broker.
+    pub stop: Duration,
+}
+
+/// What is known about one subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionInfo {
+    /// Account it is in.
+    pub account: &'static str,
+    /// Subject or pattern.
+    pub subject: String,
+    /// Queue group.
+    pub queue: Option<String>,
+    /// Id the client gave it.
+    pub sid: String,
+    /// Messages it got.
+    pub delivered: u32,
+    /// Messages after which it ends; 0 for never.
+    pub max: u32,
+    /// Connection that made it.
+    pub cid: u64,
+}
+
+/// Answers that shards keep for subjects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// Subjects with an answer.
+    pub subjects: usize,
+    /// Most subscriptions in one.
+    pub largest: usize,
+    /// Subscriptions in all of them.
+    pub targets: usize,
+    /// Times somebody asked.
+    pub lookups: u64,
+    /// Times the answer was there.
+    pub hits: u64,
+}
+
+impl Answers {
+    /// Two shards together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            subjects: self.subjects + other.subjects,
+            largest: self.largest.max(other.largest),
+            targets: self.targets + other.targets,
+            lookups: self.lookups + other.lookups,
+            hits: self.hits + other.hits,
+        }
+    }
 }

@@ -94,6 +94,17 @@ impl Subscriptions {
         self.entries.get_mut(slot as usize)
     }
 
+    /// The subscriptions of a link's chain, the youngest first, each with its slot and serial number.
+    pub fn chain(&self, head: u32) -> impl Iterator<Item = (u32, u32, &Subscription)> {
+        let entry = |slot: u32| self.entries.get(slot as usize).map(|entry| (slot, entry.serial, entry));
+        std::iter::successors(entry(head), move |(_, _, entry_now)| entry(entry_now.next))
+    }
+
+    /// A subscription, if it is still the one with this serial number.
+    pub fn look(&self, slot: u32, serial: u32) -> Option<&Subscription> {
+        self.entries.get(slot as usize).filter(|entry| entry.serial == serial)
+    }
+
     /// Takes a subscription out of the table and its link's chain.
     pub fn remove(&mut self, slot: u32, head: &mut u32) -> Option<Subscription> {
         let entry = self.entries.try_remove(slot as usize)?;

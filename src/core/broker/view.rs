@@ -8,13 +8,20 @@ use std::time::{Duration, Instant};
 
 use rustls_pki_types::CertificateDer;
 
+use super::fanout::FanOut;
+use super::index::{Listed, Target};
+use super::look::{Look, Placed, Select};
 use super::options::Limits;
-use super::shared::{Handover, Identity, ShardInboxes, Shared};
-use super::stats::{ConnectionInfo, Stats};
+use super::shard::Shard;
+use super::shared::{Handover, Identity, ShardCounters, ShardInboxes, Shared};
+use super::stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
 use crate::core::admission::Account;
 
 /// How long a report may take before it is given without the shards that are late.
 const REPORT: Duration = Duration::from_secs(2);
+
+/// Subscriptions described while the index is held.
+const DESCRIBED: usize = 512;
 
 /// Certificate chains by connection number, leaf first.
 pub type Chains = HashMap<u64, Vec<CertificateDer<'static>>>;
@@ -53,6 +60,11 @@ impl View {
         self.shared.threads_lost.load(Ordering::Relaxed) == 0
     }
 
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.shared.start.elapsed()
+    }
+
     pub(super) fn identity(&self) -> &Identity {
         &self.shared.identity
     }
@@ -60,7 +72,7 @@ impl View {
     /// Counters now.
     pub fn stats(&self) -> Stats {
         let shared = &self.shared;
-        let sum = |counter: fn(&super::shared::ShardCounters) -> u64| shared.shards.iter().map(counter).sum();
+        let sum = |counter: fn(&ShardCounters) -> u64| shared.shards.iter().map(counter).sum();
         Stats {
             server_id: shared.identity.server_id.clone(),
             uptime: shared.start.elapsed(),
@@ -93,36 +105,151 @@ impl View {
                     (account.name(), links)
                 })
                 .collect(),
+            closed: shared.closed.counts(),
+            lookups: sum(|shard| shard.lookups[0].load(Ordering::Relaxed)),
+            lookups_cached: sum(|shard| shard.lookups[1].load(Ordering::Relaxed)),
+            fan_out: FanOut {
+                messages: std::array::from_fn(|size| {
+                    let count = |shard: &ShardCounters| shard.fan_out[size].load(Ordering::Relaxed);
+                    shared.shards.iter().map(count).sum()
+                }),
+                deliveries: sum(|shard| shard.deliveries.load(Ordering::Relaxed)),
+            },
         }
     }
 
     /// What is known about up to `limit` connections, by ascending number. Asks the shards, so it may
     /// take as long as one turn of the busiest of them.
     pub fn connections(&self, limit: usize) -> Vec<ConnectionInfo> {
-        let mut connections: Vec<ConnectionInfo> =
-            self.ask(|sender| Handover::Report(sender, limit)).into_iter().flatten().collect();
-        connections.sort_by_key(|connection| connection.cid);
-        connections.truncate(limit);
-        connections
+        self.select(Select { most: limit, ..Select::default() }).1
+    }
+
+    /// How many connections are wanted, and what is known about those that come first.
+    pub fn select(&self, wanted: Select) -> (usize, Vec<ConnectionInfo>) {
+        let (order, most) = (wanted.order, wanted.most);
+        let mut total = 0;
+        let mut connections = Vec::new();
+        for (count, mut part) in self.ask(move |shard| shard.select(&wanted)) {
+            total += count;
+            connections.append(&mut part);
+        }
+        connections.sort_by_cached_key(|connection| (order.key(connection), connection.cid));
+        connections.truncate(most);
+        (total, connections)
+    }
+
+    /// Connections that have ended and are remembered, the longest gone first.
+    pub fn closed(&self, wanted: impl Fn(&ConnectionInfo) -> bool) -> Vec<ClosedInfo> {
+        self.shared.closed.list(wanted)
     }
 
     /// Certificate chains of some connections, those without one left out.
     pub fn certificates(&self, cids: impl IntoIterator<Item = u64>) -> Chains {
-        let mut cids: Vec<u64> = cids.into_iter().collect();
-        cids.sort_unstable();
-        let cids: Arc<[u64]> = cids.into();
-        self.ask(|sender| Handover::Certificates(sender, cids.clone())).into_iter().flatten().collect()
+        let cids = ascending(cids);
+        self.ask(move |shard| shard.certificates(&cids)).into_iter().flatten().collect()
+    }
+
+    /// Subscriptions of some connections, by connection; no more than about `most` in all.
+    pub fn subscriptions_of(
+        &self,
+        cids: impl IntoIterator<Item = u64>,
+        most: usize,
+    ) -> HashMap<u64, Vec<SubscriptionInfo>> {
+        let (cids, share) = (ascending(cids), most / self.shards.len().max(1));
+        let placed = self.ask(move |shard| shard.subscriptions_of(&cids, share));
+        let mut by_account: HashMap<Account, Vec<Placed>> = HashMap::new();
+        for one in placed.into_iter().flatten() {
+            by_account.entry(one.account).or_default().push(one);
+        }
+        let mut found: HashMap<u64, Vec<SubscriptionInfo>> = HashMap::new();
+        for (account, placed) in by_account {
+            // in pieces: who subscribes meanwhile waits for one of them
+            for some in placed.chunks(DESCRIBED) {
+                let keys: Vec<_> = some.iter().filter_map(|one| Some((one.key?, one.target))).collect();
+                let listed = self.shared.router.describe(account, &keys);
+                for info in joined(listed, some.to_vec()) {
+                    found.entry(info.cid).or_default().push(info);
+                }
+            }
+        }
+        found
+    }
+
+    /// How many subscriptions there are, and `most` of them behind the first `skip`: of one account or of
+    /// all, those that want `test` if given.
+    pub fn subscriptions(
+        &self,
+        account: Option<Account>,
+        test: Option<&[u8]>,
+        skip: usize,
+        most: usize,
+    ) -> (usize, Vec<SubscriptionInfo>) {
+        let accounts = account.map_or_else(Account::all, |account| vec![account]);
+        let (mut total, mut listed) = (0, Vec::new());
+        for account in accounts {
+            let (count, mut part) = self.shared.router.list(
+                account,
+                test,
+                skip.saturating_sub(total),
+                most.saturating_sub(listed.len()),
+            );
+            total += count;
+            listed.append(&mut part);
+        }
+        let targets: Arc<[Target]> = listed.iter().map(|one| one.target).collect();
+        let placed = self.ask(move |shard| shard.placed(&targets)).into_iter().flatten().collect();
+        (total, joined(listed, placed))
+    }
+
+    /// Subscriptions now and ever made, and answers kept: of one account or of all.
+    pub fn answers(&self, account: Option<Account>) -> (usize, u64, Answers) {
+        let router = &self.shared.router;
+        let (now, made) = account.map_or_else(|| (router.len(), router.made()), |one| router.len_of(one));
+        let answers = self.ask(move |shard| shard.answers(account)).into_iter();
+        (now, made, answers.fold(Answers::default(), Answers::and))
     }
 
     /// Asks every shard, and does without those that are late.
-    fn ask<T>(&self, question: impl Fn(mpsc::Sender<T>) -> Handover) -> Vec<T> {
+    fn ask<T: Send + 'static>(&self, question: impl Fn(&Shard) -> T + Clone + Send + 'static) -> Vec<T> {
         let (sender, receiver) = mpsc::channel();
         for shard in self.shards.iter() {
-            shard.send_one(question(sender.clone()));
+            let (sender, question) = (sender.clone(), question.clone());
+            let look = Look::new(move |shard| {
+                // whoever asked may have gone
+                let _ = sender.send(question(shard));
+            });
+            shard.send_one(Handover::Look(look));
         }
         drop(sender);
         let until = Instant::now() + REPORT;
         let next = || receiver.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
         std::iter::from_fn(next).take(self.shards.len()).collect()
     }
+}
+
+fn ascending(cids: impl IntoIterator<Item = u64>) -> Arc<[u64]> {
+    let mut cids: Vec<u64> = cids.into_iter().collect();
+    cids.sort_unstable();
+    cids.into()
+}
+
+/// What the index and the shards know about the same subscriptions, in the order of the index.
+fn joined(listed: Vec<Listed>, placed: Vec<Placed>) -> Vec<SubscriptionInfo> {
+    let mut placed: HashMap<Target, Placed> = placed.into_iter().map(|one| (one.target, one)).collect();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    listed
+        .into_iter()
+        .filter_map(|one| {
+            let found = placed.remove(&one.target)?;
+            Some(SubscriptionInfo {
+                account: found.account.name(),
+                subject: text(&one.subject),
+                queue: one.queue.map(|queue| text(&queue)),
+                sid: found.sid,
+                delivered: found.delivered,
+                max: found.max,
+                cid: found.cid,
+            })
+        })
+        .collect()
 }

@@ -100,6 +100,7 @@ settings! {
     choria_server_provision_allow_update: bool = "plugin.choria.server.provision.allow_update", Bool, "false", Server, "let the provisioner upgrade this program";
     choria_stats_address: String = "plugin.choria.stats_address", Text, "127.0.0.1", Server, "listen address of the HTTP statistics endpoint";
     choria_stats_port: i64 = "plugin.choria.stats_port", Int, "0", Server, "port of the HTTP statistics endpoint; 0 = off";
+    choria_stats_token_file: String = "plugin.choria.stats_token_file", Path, "", Broker, "file of bearer tokens, one a line, at least 16 characters each, mode 0640 or less: who shows one sees names in the statistics from other machines too; read again for each request that shows one; unset = only this machine sees names";
     choria_legacy_lifecycle_format: bool = "plugin.choria.legacy_lifecycle_format", Bool, "false", Server, "lifecycle events in the pre-CloudEvents format";
     choria_registration_file_content_data: String = "plugin.choria.registration.file_content.data", Text, "", Server, "file to publish";
     choria_registration_file_content_target: String = "plugin.choria.registration.file_content.target", Text, "", Server, "subject file content is published to";

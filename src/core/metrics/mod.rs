@@ -14,6 +14,8 @@ pub enum Kind {
     Counter,
     /// Goes both ways.
     Gauge,
+    /// Counts by size, see [`Registry::add_histogram`].
+    Histogram,
 }
 
 type Reader = Box<dyn Fn() -> f64 + Send + Sync>;
@@ -22,7 +24,8 @@ struct Family {
     name: &'static str,
     help: &'static str,
     kind: Kind,
-    samples: Vec<(String, Reader)>,
+    /// Ending of the name, labels, value.
+    samples: Vec<(&'static str, String, Reader)>,
 }
 
 /// Named readers of counters, in the order they were added.
@@ -41,10 +44,44 @@ impl Registry {
         labels: &[(&str, &str)],
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
+        self.add_sample((kind, name, help), "", labels, read);
+    }
+
+    /// Adds a histogram: how many things were at most as large as each bound,
+    /// and larger, not cumulative, and the sum of all sizes.
+    pub fn add_histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        bounds: &[u64],
+        counts: &[u64],
+        sum: u64,
+    ) {
+        let family = (Kind::Histogram, name, help);
+        let bounds = bounds.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(counts) {
+            below += count;
+            let labels: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            let value = below as f64;
+            self.add_sample(family, "_bucket", &labels, move || value);
+        }
+        self.add_sample(family, "_sum", labels, move || sum as f64);
+        self.add_sample(family, "_count", labels, move || below as f64);
+    }
+
+    fn add_sample(
+        &self,
+        (kind, name, help): (Kind, &'static str, &'static str),
+        ending: &'static str,
+        labels: &[(&str, &str)],
+        read: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
         let labels =
             labels.iter().map(|(k, v)| format!("{k}=\"{}\"", escape(v))).collect::<Vec<_>>().join(",");
         let mut families = self.families.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let sample = (labels, Box::new(read) as Reader);
+        let sample = (ending, labels, Box::new(read) as Reader);
         match families.iter_mut().find(|f| f.name == name) {
             Some(family) => family.samples.push(sample),
             None => families.push(Family { name, help, kind, samples: vec![sample] }),
@@ -55,13 +92,17 @@ impl Registry {
     pub fn render(&self) -> String {
         let mut out = String::new();
         for family in self.families.lock().unwrap_or_else(std::sync::PoisonError::into_inner).iter() {
-            let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
             let Family { name, help, samples, .. } = family;
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, read) in samples {
+            for (ending, labels, read) in samples {
                 let _ = match labels.is_empty() {
-                    true => writeln!(out, "{name} {}", read()),
-                    false => writeln!(out, "{name}{{{labels}}} {}", read()),
+                    true => writeln!(out, "{name}{ending} {}", read()),
+                    false => writeln!(out, "{name}{ending}{{{labels}}} {}", read()),
                 };
             }
         }
@@ -88,6 +129,18 @@ mod tests {
             "# HELP choria_server_total Requests\n# TYPE choria_server_total counter\n\
              choria_server_total{identity=\"a\\\"b\"} 3\nchoria_server_total{identity=\"c\"} 0.5\n\
              # HELP up Up\n# TYPE up gauge\nup 1\n"
+        );
+    }
+
+    #[test]
+    fn histograms_are_cumulative() {
+        let registry = Registry::default();
+        registry.add_histogram("size", "Sizes", &[("a", "b")], &[1, 10], &[3, 0, 2], 99);
+        assert_eq!(
+            registry.render(),
+            "# HELP size Sizes\n# TYPE size histogram\n\
+             size_bucket{a=\"b\",le=\"1\"} 3\nsize_bucket{a=\"b\",le=\"10\"} 3\nsize_bucket{a=\"b\",le=\"+Inf\"} 5\n\
+             size_sum{a=\"b\"} 99\nsize_count{a=\"b\"} 5\n"
         );
     }
 }

@@ -1,11 +1,12 @@
 //! Clients that others wrote, on our broker and on nats-server: what they see
 //! is compared, scenario by scenario.
 //!
-//! [`servers`] runs the four brokers of each kind, [`tools`] gets the clients
+//! [`monitoring`] compares what monitoring tools see. [`servers`] runs the four brokers of each kind, [`tools`] gets the clients
 //! (pinned in `tests/conformance/`), [`async_nats`] is the client that comes as
 //! a crate. Only loopback is used once the clients are installed.
 
 mod async_nats;
+mod monitoring;
 mod servers;
 mod tools;
 

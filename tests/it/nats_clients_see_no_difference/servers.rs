@@ -136,6 +136,17 @@ impl Servers {
     }
 }
 
+/// One that is open to all, with its monitoring pages: where clients connect, and the pages.
+pub fn monitored(setting: &Setting, kind: Kind) -> (Daemon, SocketAddr, SocketAddr) {
+    let (daemon, clients) = start(setting, kind, "monitored");
+    let line = match kind {
+        Kind::Ours => daemon.says(&["monitoring is listening on 127"]),
+        Kind::NatsServer => daemon.says(&["Starting http monitor on"]),
+    };
+    let pages = line.rsplit(' ').find_map(|word| word.parse().ok());
+    (daemon, clients, pages.expect("an address in the log line"))
+}
+
 fn start(setting: &Setting, kind: Kind, name: &str) -> (Daemon, SocketAddr) {
     let mut command = match kind {
         Kind::Ours => {
@@ -196,6 +207,7 @@ fn ours(setting: &Setting, name: &str) -> Value {
             file["users"] = all.collect();
         }
         "token" => file["users"] = json!([{"token": TOKEN}]),
+        "monitored" => file["monitor"] = 0.into(),
         "tls" => {
             file["tls"] = json!({
                 "cert": setting.text("broker.pem"), "key": setting.text("broker-key.pem"),
@@ -219,6 +231,7 @@ fn theirs(setting: &Setting, name: &str) -> String {
             }
         }
         "token" => file["authorization"] = json!({"token": TOKEN}),
+        "monitored" => file["http"] = "127.0.0.1:-1".into(),
         "tls" => {
             file["tls"] = json!({
                 "cert_file": setting.text("broker.pem"), "key_file": setting.text("broker-key.pem"),

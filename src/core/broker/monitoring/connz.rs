@@ -1,4 +1,6 @@
-//! `/connz`: the connections, page by page.
+//! `/connz`: the connections, page by page, those there are and those there were.
+
+use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
@@ -7,84 +9,130 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::pages::PAGE;
-use super::{Subject, time};
-use crate::core::broker::{Chains, ConnectionInfo};
+use super::query::{self, QueryError, shown};
+use super::{Subject, subsz, time};
+use crate::core::broker::{Chains, ClosedInfo, ConnectionInfo, Order, Select, SubscriptionInfo};
+
+/// Most subscriptions listed on one page.
+const SUBSCRIPTIONS: usize = 64 * 1024;
 
 /// What of nats-server's query is understood; anything else is ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct Query {
-    limit: Option<usize>,
-    offset: Option<usize>,
+    limit: Option<i64>,
+    offset: Option<i64>,
     sort: Option<String>,
     auth: Option<String>,
+    subs: Option<String>,
     cid: Option<u64>,
     state: Option<String>,
     acc: Option<String>,
     user: Option<String>,
 }
 
-/// Why a query cannot be answered, in the words of status 400.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
-    /// Nothing to sort by.
-    #[error(
-        "sort '{0}' is unknown, use one of: cid, start, subs, pending, msgs_to, msgs_from, bytes_to, bytes_from, \
-         last, idle, uptime"
-    )]
-    Sort(String),
-    /// No such state.
-    #[error("state '{0}' is unknown, use open, closed or any")]
-    State(String),
-    /// Names are for loopback.
-    #[error("filtering by user is for requests over loopback only")]
-    User,
+/// Which lists of subscriptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    No,
+    Subjects,
+    Details,
 }
 
-/// The page. Closed connections are not kept: the log has them.
+/// What comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    By(Order),
+    Stop,
+    Reason,
+}
+
+/// A connection, and its end if it had one.
+struct Row {
+    connection: ConnectionInfo,
+    end: Option<(String, std::time::Duration)>,
+}
+
+impl From<ConnectionInfo> for Row {
+    fn from(connection: ConnectionInfo) -> Self {
+        Self { connection, end: None }
+    }
+}
+
+impl From<ClosedInfo> for Row {
+    fn from(closed: ClosedInfo) -> Self {
+        Self { connection: closed.connection, end: Some((closed.reason, closed.stop)) }
+    }
+}
+
+/// The page.
 ///
 /// # Errors
-/// A query that nats-server would refuse too, or that asks for names from afar.
+/// A query that nats-server would refuse too, or that asks for names without being trusted.
 pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, QueryError> {
-    let limit = query.limit.filter(|limit| *limit > 0).unwrap_or(PAGE).min(PAGE);
-    let offset = query.offset.unwrap_or(0);
-    let closed = match query.state.as_deref().unwrap_or("open") {
-        "open" | "any" => false,
-        "closed" => true,
-        other => return Err(QueryError::State(other.to_owned())),
+    let (offset, limit) = query::page(query.offset, query.limit);
+    let (open, closed) = match query.state.as_deref().unwrap_or("open") {
+        "open" | "" => (true, false),
+        "closed" => (false, true),
+        "all" | "any" => (true, true),
+        other => return Err(QueryError::State(shown(other))),
+    };
+    let auth = query::flag("auth", query.auth.as_deref())?;
+    let lists = match query.subs.as_deref() {
+        Some("detail") => Lists::Details,
+        other if query::flag("subs", other)? => Lists::Subjects,
+        _ => Lists::No,
     };
     if query.user.is_some() && !trusted {
-        return Err(QueryError::User);
+        return Err(QueryError::Names("filtering by user"));
     }
-    let sort = query.sort.as_deref().filter(|sort| !sort.is_empty()).unwrap_or("cid");
-    let key = sort_key(sort).ok_or_else(|| QueryError::Sort(sort.to_owned()))?;
-    let filtered = query.cid.is_some() || query.acc.is_some() || query.user.is_some();
-    // in the order shards report in, no more than the page has to be looked at
-    let wanted = if filtered || sort != "cid" { usize::MAX } else { offset.saturating_add(limit) };
-    let mut found = if closed { Vec::new() } else { subject.view.connections(wanted) };
-    found.retain(|connection| {
-        query.cid.is_none_or(|cid| connection.cid == cid)
-            && query.acc.as_ref().is_none_or(|account| connection.account == account)
-            && query.user.as_ref().is_none_or(|user| connection.user == *user)
-    });
-    let total = match (closed, filtered) {
-        (false, false) => subject.view.stats().connections.max(found.len()),
-        _ => found.len(),
+    let sort = sort(query.sort.as_deref().unwrap_or_default(), open)?;
+    let wanted = Select {
+        cid: query.cid.filter(|cid| *cid > 0),
+        account: query.acc.clone(),
+        user: query.user.clone(),
+        order: if let Sort::By(order) = sort { order } else { Order::Cid },
+        most: offset.saturating_add(limit),
     };
-    found.sort_by_key(key);
-    let shown: Vec<ConnectionInfo> = found.into_iter().skip(offset).take(limit).collect();
-    let chains = match trusted && query.auth.as_deref().is_some_and(is_true) {
-        true => subject.view.certificates(shown.iter().map(|connection| connection.cid)),
-        false => Chains::new(),
+    let ended = match closed {
+        true => subject.view.closed(|one| wanted.takes(one.cid, one.account, &one.user)),
+        false => Vec::new(),
     };
-    let now = Timestamp::now();
-    let rows: Vec<Value> = shown
+    let (mut total, running) = if open { subject.view.select(wanted) } else { (0, Vec::new()) };
+    total += ended.len();
+    let mut rows: Vec<Row> =
+        running.into_iter().map(Row::from).chain(ended.into_iter().map(Row::from)).collect();
+    match sort {
+        Sort::By(order) => {
+            rows.sort_by_cached_key(|row| (order.key(&row.connection), row.connection.cid));
+        }
+        Sort::Stop => rows.sort_by_key(|row| std::cmp::Reverse(row.end.as_ref().map(|(_, stop)| *stop))),
+        Sort::Reason => rows.sort_by_key(|row| row.end.as_ref().map(|(reason, _)| reason.clone())),
+    }
+    let rows: Vec<Row> = rows.into_iter().skip(offset).take(limit).collect();
+    let cids = || rows.iter().filter(|row| row.end.is_none()).map(|row| row.connection.cid);
+    let chains = if trusted && auth { subject.view.certificates(cids()) } else { Chains::new() };
+    let mut subscriptions = match lists {
+        Lists::Subjects | Lists::Details if trusted => subject.view.subscriptions_of(cids(), SUBSCRIPTIONS),
+        _ => HashMap::new(),
+    };
+    let rows: Vec<Value> = rows
         .iter()
-        .map(|connection| row(connection, now, trusted, chains.get(&connection.cid).map(Vec::as_slice)))
+        .map(|one| {
+            let cid = one.connection.cid;
+            let mut row = row(subject.started, one, trusted, auth);
+            if let Some(chain) = chains.get(&cid) {
+                let chain = chain.iter().filter_map(describe).collect();
+                row.insert("tls_peer_certs".to_owned(), chain);
+            }
+            if let Some(found) = subscriptions.remove(&cid) {
+                listed(&mut row, lists, &found);
+            }
+            row.into()
+        })
         .collect();
     Ok(json!({
         "server_id": subject.view.identity().server_id,
-        "now": now.to_string(),
+        "now": Timestamp::now().to_string(),
         "num_connections": rows.len(),
         "total": total,
         "offset": offset,
@@ -93,33 +141,41 @@ pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, Qu
     }))
 }
 
-fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "true" | "t" | "TRUE" | "True")
+/// The largest numbers come first, and the oldest by `cid` and `start`.
+fn sort(text: &str, open: bool) -> Result<Sort, QueryError> {
+    Ok(Sort::By(match text {
+        "" | "cid" | "start" => Order::Cid,
+        "subs" => Order::Subscriptions,
+        "pending" => Order::Pending,
+        "msgs_to" => Order::MessagesTo,
+        "msgs_from" => Order::MessagesFrom,
+        "bytes_to" => Order::BytesTo,
+        "bytes_from" => Order::BytesFrom,
+        "last" => Order::Last,
+        "idle" => Order::Idle,
+        "uptime" => Order::Uptime,
+        "rtt" => Order::Rtt,
+        "stop" | "reason" if open => return Err(QueryError::SortOfClosed(text.to_owned())),
+        "stop" => return Ok(Sort::Stop),
+        "reason" => return Ok(Sort::Reason),
+        other => return Err(QueryError::Sort(shown(other))),
+    }))
 }
 
-/// What comes first: the largest numbers, the oldest by `cid` and `start`.
-fn sort_key(sort: &str) -> Option<fn(&ConnectionInfo) -> i128> {
-    Some(match sort {
-        "cid" | "start" => |c| i128::from(c.cid),
-        "subs" => |c| -(c.subscriptions as i128),
-        "pending" => |c| -(c.pending_bytes as i128),
-        "msgs_to" => |c| -i128::from(c.out_msgs),
-        "msgs_from" => |c| -i128::from(c.in_msgs),
-        "bytes_to" => |c| -i128::from(c.out_bytes),
-        "bytes_from" => |c| -i128::from(c.in_bytes),
-        "last" => |c| c.idle.as_nanos() as i128,
-        "idle" => |c| -(c.idle.as_nanos() as i128),
-        "uptime" => |c| -(c.uptime.as_nanos() as i128),
-        _ => return None,
-    })
+fn listed(row: &mut Map<String, Value>, lists: Lists, found: &[SubscriptionInfo]) {
+    let (name, list): (_, Value) = match lists {
+        Lists::No => return,
+        Lists::Subjects => ("subscriptions_list", found.iter().map(|one| one.subject.as_str()).collect()),
+        Lists::Details => {
+            ("subscriptions_list_detail", found.iter().map(|one| subsz::row(one, false)).collect())
+        }
+    };
+    row.insert(name.to_owned(), list);
 }
 
-fn row(
-    connection: &ConnectionInfo,
-    now: Timestamp,
-    trusted: bool,
-    chain: Option<&[CertificateDer<'static>]>,
-) -> Value {
+/// One connection; `epoch` is the start of the broker.
+fn row(epoch: Timestamp, Row { connection, end }: &Row, trusted: bool, auth: bool) -> Map<String, Value> {
+    let now = time::after(epoch, connection.at);
     let (ip, port) =
         connection.remote.map_or((String::new(), 0), |r| (r.ip().to_canonical().to_string(), r.port()));
     let mut row = Map::new();
@@ -133,6 +189,13 @@ fn row(
     put("port", port.into());
     put("start", time::before(now, connection.uptime).to_string().into());
     put("last_activity", time::before(now, connection.idle).to_string().into());
+    if let Some((reason, stop)) = end {
+        put("stop", time::after(epoch, *stop).to_string().into());
+        put("reason", reason.as_str().into());
+    }
+    if let Some(rtt) = connection.rtt {
+        put("rtt", time::trip(rtt).into());
+    }
     put("uptime", time::uptime(connection.uptime).into());
     put("idle", time::uptime(connection.idle).into());
     put("pending_bytes", connection.pending_bytes.into());
@@ -156,18 +219,19 @@ fn row(
             put(key, text.into());
         }
     }
-    if let Some(chain) = chain {
-        put("tls_peer_certs", chain.iter().filter_map(|certificate| describe(certificate)).collect());
+    if auth {
+        if trusted && !connection.user.is_empty() {
+            put("authorized_user", connection.user.as_str().into());
+        }
+        if !connection.account.is_empty() {
+            put("account", connection.account.into());
+            put("name_tag", connection.account.into());
+        }
     }
-    if trusted && !connection.user.is_empty() {
-        put("authorized_user", connection.user.as_str().into());
-    }
-    put("account", connection.account.into());
-    put("name_tag", connection.account.into());
-    row.into()
+    row
 }
 
-fn describe(certificate: &CertificateDer<'_>) -> Option<Value> {
+fn describe(certificate: &CertificateDer<'static>) -> Option<Value> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     Some(json!({
         "subject": parsed.subject().to_string(),

@@ -6,6 +6,7 @@
 
 use super::{Subject, process};
 use crate::core::broker::Stats;
+use crate::core::broker::fanout::BOUNDS;
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry};
 
@@ -38,7 +39,7 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 7] = [
+const OURS: [(Kind, &str, &str, Read); 9] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
     (
         Kind::Counter,
@@ -57,7 +58,25 @@ const OURS: [(Kind, &str, &str, Read); 7] = [
         |s| s.stale_connections,
     ),
     (Kind::Counter, "choria_broker_subscriptions_total", "Subscriptions ever made", |s| s.subscriptions_made),
+    (Kind::Counter, "choria_broker_lookups_total", "Subjects looked up for messages", |s| s.lookups),
+    (
+        Kind::Counter,
+        "choria_broker_lookups_cached_total",
+        "Subjects whose subscriptions were known from an earlier message",
+        |s| s.lookups_cached,
+    ),
     (Kind::Gauge, "choria_broker_uptime_seconds", "Time since the start", |s| s.uptime.as_secs()),
+];
+
+const REFUSED: &str = "Connections refused";
+/// Refusals that an operator wants to hear of.
+const REFUSALS: [&str; 6] = [
+    "authentication timeout",
+    "maximum connections",
+    "no certificate",
+    "no longer allowed",
+    "tls handshake",
+    "tls timeout",
 ];
 
 /// All samples as of now.
@@ -77,25 +96,30 @@ pub fn page(subject: &Subject) -> String {
     for (kind, name, help, read) in OURS {
         add(kind, name, help, &[identity], read(&stats) as f64);
     }
-    for (reason, count) in &stats.refusals {
-        let labels = [identity, ("reason", *reason)];
-        add(Kind::Counter, "choria_broker_refusals_total", "Connections refused", &labels, *count as f64);
-    }
-    for (account, connections) in &stats.accounts {
-        let (labels, help) = ([identity, ("account", *account)], "Connections in each account");
-        add(Kind::Gauge, "choria_broker_account_connections", help, &labels, *connections as f64);
-    }
+    labelled(&registry, identity, &stats, subject);
     let limits = subject.view.limits();
     for (name, help, limit) in [
         ("choria_broker_connections_max", "Connections at a time at most", limits.max_connections),
+        ("choria_broker_handshaking_max", "Budget of choria_broker_handshaking", limits.max_handshakes),
         (
             "choria_broker_pending_bytes_max",
             "Budget of choria_broker_pending_bytes",
             limits.max_pending_total,
         ),
+        (
+            "choria_broker_link_pending_bytes_max",
+            "Most that may wait for one connection before it is cut",
+            limits.max_pending,
+        ),
     ] {
         add(Kind::Gauge, name, help, &[identity], limit as f64);
     }
+    let help = "Messages by the number of subscriptions and queue groups that wanted them";
+    let (counts, sum) = (stats.fan_out.messages, stats.fan_out.deliveries);
+    registry.add_histogram("choria_broker_fan_out", help, &[identity], &BOUNDS, &counts, sum);
+    let help = "Monitoring requests with wrong credentials";
+    let denied = subject.denied.count() as f64;
+    add(Kind::Counter, "choria_broker_monitoring_denied_total", help, &[identity], denied);
     if let Some(expiry) = subject.about.expiry() {
         let left = expiry - jiff::Timestamp::now().as_second();
         let help = "Seconds until the broker's certificate expires, negative afterwards";
@@ -105,5 +129,42 @@ pub fn page(subject: &Subject) -> String {
     add(Kind::Gauge, "process_resident_memory_bytes", "Resident memory", &[], memory);
     let seconds = process::processor_time().as_secs_f64();
     add(Kind::Counter, "process_cpu_seconds_total", "Processor time", &[], seconds);
+    let started = subject.started.as_millisecond() as f64 / 1000.0;
+    add(Kind::Gauge, "process_start_time_seconds", "Start as unix time", &[], started);
+    let (open, most) = process::files();
+    add(Kind::Gauge, "process_open_fds", "Open files and sockets", &[], open as f64);
+    add(Kind::Gauge, "process_max_fds", "Open files and sockets at most", &[], most as f64);
     registry.render()
+}
+
+/// Counters by reason, account and page.
+fn labelled(registry: &Registry, identity: (&str, &str), stats: &Stats, subject: &Subject) {
+    let add = |kind, name, help, label: (&str, &str), count: u64| {
+        registry.add(kind, name, help, &[identity, label], move || count as f64);
+    };
+    // zeros too: an alert on a first refusal needs a sample before it
+    for reason in REFUSALS.iter().filter(|reason| !stats.refusals.contains_key(**reason)) {
+        add(Kind::Counter, "choria_broker_refusals_total", REFUSED, ("reason", reason), 0);
+    }
+    for (reason, count) in &stats.refusals {
+        add(Kind::Counter, "choria_broker_refusals_total", REFUSED, ("reason", reason), *count);
+    }
+    for (reason, count) in &stats.closed {
+        let help = "Connections ended that had been let in";
+        add(Kind::Counter, "choria_broker_closed_total", help, ("reason", reason), *count);
+    }
+    for (account, connections) in &stats.accounts {
+        let help = "Connections in each account";
+        add(
+            Kind::Gauge,
+            "choria_broker_account_connections",
+            help,
+            ("account", account),
+            *connections as u64,
+        );
+    }
+    for (page, count) in subject.requests.counts() {
+        let help = "Monitoring requests answered";
+        add(Kind::Counter, "choria_broker_monitoring_requests_total", help, ("page", page), count);
+    }
 }

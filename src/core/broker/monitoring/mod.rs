@@ -6,18 +6,23 @@
 //! serves them from one thread with its own runtime: a broker has none, and a
 //! slow reader of pages must not slow anything else.
 //!
-//! Nobody has to show a password here. User names, certificate subjects and
-//! the path of the configuration are therefore shown to loopback alone, and no
-//! page may be read by scripts of other sites (nats-server allows it).
+//! User names, certificate subjects, subscriptions and the path of the
+//! configuration are shown to loopback and to those with a token (`access`);
+//! everybody else sees pages without. No page may be read by scripts of other
+//! sites (nats-server allows it).
 
+mod access;
 mod choria;
 mod connz;
 mod metrics;
 mod pages;
 mod process;
+mod query;
 mod service;
+mod subsz;
 mod time;
 
+pub use access::{TokenError, TokenFile};
 pub use service::{Monitoring, MonitoringError};
 
 use std::sync::Arc;
@@ -29,10 +34,12 @@ use super::View;
 pub struct About {
     /// Identity, the label of all metrics.
     pub identity: String,
-    /// Configuration file, shown to loopback only.
+    /// Configuration file, shown with names only.
     pub config_file: String,
     /// When the broker's certificate expires, unix seconds, asked anew each time.
     pub certificate_expiry: Option<Expiry>,
+    /// Who sees names from other machines; nobody without.
+    pub tokens: Option<TokenFile>,
 }
 
 /// Answers with unix seconds.
@@ -49,8 +56,10 @@ struct Subject {
     view: View,
     about: About,
     address: std::net::SocketAddr,
+    /// When the broker started.
     started: jiff::Timestamp,
     requests: service::Requests,
+    denied: service::Denied,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `/`, `/varz`, `/subsz`, `/healthz`, and the empty pages of what this broker
+//! `/`, `/varz`, `/healthz`, and the empty pages of what this broker
 //! is not: a member of a cluster, a leaf's hub, a gateway.
 
 use jiff::Timestamp;
@@ -25,6 +25,9 @@ pub fn varz(subject: &Subject) -> Value {
     let mut page = Map::new();
     for part in [configuration(subject), process_wide(subject), traffic(subject)] {
         page.extend(part.as_object().cloned().unwrap_or_default());
+    }
+    if let Some(most) = subject.view.limits().max_subscriptions {
+        page.insert("max_subscriptions".to_owned(), most.into());
     }
     if let Some(expiry) = subject.about.expiry()
         && let Ok(expiry) = Timestamp::from_second(expiry)
@@ -73,7 +76,7 @@ fn configuration(subject: &Subject) -> Value {
 fn process_wide(subject: &Subject) -> Value {
     let (now, uptime) = (Timestamp::now(), subject.view.stats().uptime);
     json!({
-        "start": time::before(now, uptime).to_string(),
+        "start": subject.started.to_string(),
         "now": now.to_string(),
         "uptime": time::uptime(uptime),
         "mem": process::memory(),
@@ -116,27 +119,6 @@ fn traffic(subject: &Subject) -> Value {
 
 fn nanoseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Numbers of subscriptions. Matches are answered from caches without a lock
-/// and not counted; nats-server's list of subscriptions is not offered.
-pub fn subsz(subject: &Subject) -> Value {
-    let stats = subject.view.stats();
-    json!({
-        "server_id": stats.server_id,
-        "now": Timestamp::now().to_string(),
-        "num_subscriptions": stats.subscriptions,
-        "num_cache": 0,
-        "num_inserts": stats.subscriptions_made,
-        "num_removes": stats.subscriptions_made.saturating_sub(stats.subscriptions as u64),
-        "num_matches": 0,
-        "cache_hit_rate": 0,
-        "max_fanout": 0,
-        "avg_fanout": 0,
-        "total": stats.subscriptions,
-        "offset": 0,
-        "limit": PAGE,
-    })
 }
 
 /// Cluster members: none.

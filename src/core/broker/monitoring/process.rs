@@ -25,3 +25,10 @@ pub fn percent(uptime: Duration) -> f64 {
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// Open files and sockets, and how many there may be.
+pub fn files() -> (u64, u64) {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64;
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    (open, most.unwrap_or(0))
+}

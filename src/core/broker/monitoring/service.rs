@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -19,8 +21,11 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{About, Subject, choria, connz, metrics, pages};
+use super::access::{self, FORWARDED, Wrong, bearer};
+use super::query::QueryError;
+use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
+use crate::core::log::RefusalLog;
 
 /// Connections at a time; more wait unaccepted.
 const CONNECTIONS: usize = 32;
@@ -44,6 +49,24 @@ impl Requests {
 
     pub(super) fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Requests with wrong credentials.
+#[derive(Default)]
+pub(super) struct Denied {
+    count: AtomicU64,
+    log: RefusalLog,
+}
+
+impl Denied {
+    fn note(&self, peer: IpAddr) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.log.note("monitoring token", || tracing::warn!(%peer, "monitoring refused: wrong credentials"));
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -82,8 +105,11 @@ impl Monitoring {
             Ok((listener.local_addr()?, listener))
         };
         let (address, listener) = bind().map_err(|source| MonitoringError::Bind { address, source })?;
-        let started = jiff::Timestamp::now();
-        let subject = Subject { view, about, address, started, requests: Requests::default() };
+        // the broker's clock on the wall, fixed: the times of a connection must not move
+        let started = time::before(jiff::Timestamp::now(), view.uptime());
+        let with_tokens = about.tokens.is_some();
+        let (requests, denied) = (Requests::default(), Denied::default());
+        let subject = Subject { view, about, address, started, requests, denied };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(MAKERS)
@@ -101,7 +127,10 @@ impl Monitoring {
         })?;
         tracing::info!(%address, "monitoring is listening");
         if !address.ip().to_canonical().is_loopback() {
-            tracing::warn!(%address, "monitoring can be read without a password by everybody who reaches this address");
+            tracing::warn!(
+                %address, tokens = with_tokens,
+                "everybody who reaches this address can read monitoring, without names; names need a token"
+            );
         }
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -122,9 +151,18 @@ impl Drop for Monitoring {
     }
 }
 
-/// Whether the peer is on this machine, and so may see names.
+/// Whether a request may see names.
 #[derive(Clone, Copy)]
 struct Trusted(bool);
+
+/// Whoever asks.
+#[derive(Clone, Copy)]
+struct Peer(IpAddr);
+
+/// Pages for one peer.
+pub(super) fn pages_for(pages: &Router, peer: IpAddr) -> Router {
+    pages.clone().layer(Extension(Peer(peer)))
+}
 
 async fn serve(listener: TcpListener, subject: Arc<Subject>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -143,8 +181,7 @@ async fn serve(listener: TcpListener, subject: Arc<Subject>) {
                 continue;
             }
         };
-        let trusted = Trusted(peer.ip().to_canonical().is_loopback());
-        let service = TowerToHyperService::new(pages.clone().layer(Extension(trusted)));
+        let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
         tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -161,7 +198,44 @@ async fn serve(listener: TcpListener, subject: Arc<Subject>) {
     }
 }
 
-fn router(subject: Arc<Subject>) -> Router {
+/// Finds out whether a request may see names, and refuses wrong credentials.
+async fn admit(
+    State(subject): State<Arc<Subject>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let known = match headers.get(header::AUTHORIZATION) {
+        None => None,
+        Some(shown) => {
+            let (subject, token) = (subject.clone(), bearer(shown.as_bytes()).to_owned());
+            let known = tokio::task::spawn_blocking(move || match &subject.about.tokens {
+                None => false,
+                Some(tokens) => tokens.knows(&token).unwrap_or_else(|error| {
+                    tracing::error!("{error}");
+                    false
+                }),
+            });
+            Some(known.await.unwrap_or(false))
+        }
+    };
+    match access::sees_names(peer, forwarded, known) {
+        Ok(trusted) => {
+            request.extensions_mut().insert(Trusted(trusted));
+            next.run(request).await
+        }
+        Err(Wrong) => {
+            subject.denied.note(peer);
+            let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"choria\"")];
+            (StatusCode::UNAUTHORIZED, challenge, "the token is not one of plugin.choria.stats_token_file\n")
+                .into_response()
+        }
+    }
+}
+
+pub(super) fn router(subject: Arc<Subject>) -> Router {
     let mut router = Router::new()
         .route(
             "/",
@@ -170,7 +244,9 @@ fn router(subject: Arc<Subject>) -> Router {
                 Html(pages::index())
             }),
         )
-        .route("/connz", get(connz))
+        .route("/connz", get(|s, t, q| asked(s, t, "/connz", q, connz::page)))
+        .route("/subsz", get(|s, t, q| asked(s, t, "/subsz", q, subsz::page)))
+        .route("/subscriptionsz", get(|s, t, q| asked(s, t, "/subscriptionsz", q, subsz::page)))
         .route("/healthz", get(healthz))
         .route("/choria", get(|| async { Redirect::temporary("/choria/") }))
         .route(
@@ -183,10 +259,8 @@ fn router(subject: Arc<Subject>) -> Router {
             }),
         );
     type Page = fn(&Subject) -> Value;
-    let documents: [(&'static str, Page); 6] = [
+    let documents: [(&'static str, Page); 4] = [
         ("/varz", pages::varz),
-        ("/subsz", pages::subsz),
-        ("/subscriptionsz", pages::subsz),
         ("/routez", pages::routez),
         ("/leafz", pages::leafz),
         ("/gatewayz", pages::gatewayz),
@@ -199,7 +273,7 @@ fn router(subject: Arc<Subject>) -> Router {
         let content = "text/plain; version=0.0.4; charset=utf-8";
         router = router.route(path, get(move |state| made(state, path, content, metrics::page)));
     }
-    router.with_state(subject)
+    router.layer(middleware::from_fn_with_state(subject.clone(), admit)).with_state(subject)
 }
 
 /// A page made away from the thread that serves: some ask the shards and wait.
@@ -216,18 +290,22 @@ async fn made(
     }
 }
 
-async fn connz(
+/// A page that depends on what is asked, and by whom.
+async fn asked<Q: Send + 'static>(
     State(subject): State<Arc<Subject>>,
     Extension(Trusted(trusted)): Extension<Trusted>,
-    query: Result<Query<connz::Query>, QueryRejection>,
+    path: &'static str,
+    query: Result<Query<Q>, QueryRejection>,
+    make: fn(&Subject, &Q, bool) -> Result<Value, QueryError>,
 ) -> Response {
-    subject.requests.count("/connz");
+    subject.requests.count(path);
     let query = match query {
         Ok(Query(query)) => query,
         Err(error) => return (StatusCode::BAD_REQUEST, error.body_text()).into_response(),
     };
-    match tokio::task::spawn_blocking(move || connz::page(&subject, &query, trusted)).await {
+    match tokio::task::spawn_blocking(move || make(&subject, &query, trusted)).await {
         Ok(Ok(page)) => Json(page).into_response(),
+        Ok(Err(error @ QueryError::Names(_))) => (StatusCode::FORBIDDEN, error.to_string()).into_response(),
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

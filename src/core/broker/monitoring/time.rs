@@ -9,6 +9,11 @@ pub fn before(now: Timestamp, ago: Duration) -> Timestamp {
     SignedDuration::try_from(ago).ok().and_then(|ago| now.checked_sub(ago).ok()).unwrap_or(now)
 }
 
+/// The time `later` than `start`; times that cannot be are `start`.
+pub fn after(start: Timestamp, later: Duration) -> Timestamp {
+    SignedDuration::try_from(later).ok().and_then(|later| start.checked_add(later).ok()).unwrap_or(start)
+}
+
 /// `1d2h3m4s`, leading units left out; years of 365 days.
 pub fn uptime(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -27,6 +32,22 @@ pub fn uptime(duration: Duration) -> String {
     }
 }
 
+/// A round trip as Go writes durations: `538µs`, `2.136ms`, `1.5s`.
+pub fn trip(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    let (whole, part, unit) = match micros {
+        0..1_000 => return format!("{micros}µs"),
+        1_000..1_000_000 => (micros / 1_000, micros % 1_000 * 1_000, "ms"),
+        _ => (micros / 1_000_000, micros % 1_000_000, "s"),
+    };
+    let minutes = if unit == "s" { whole / 60 } else { 0 };
+    let front = if minutes > 0 { format!("{minutes}m{}", whole % 60) } else { whole.to_string() };
+    match format!("{part:06}").trim_end_matches('0') {
+        "" => format!("{front}{unit}"),
+        part => format!("{front}.{part}{unit}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +63,21 @@ mod tests {
             (366 * 86_400, "1y1d0h0m0s"),
         ] {
             assert_eq!(uptime(Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn trips() {
+        for (micros, text) in [
+            (0, "0µs"),
+            (538, "538µs"),
+            (1_000, "1ms"),
+            (2_136, "2.136ms"),
+            (20_500, "20.5ms"),
+            (1_500_000, "1.5s"),
+            (61_000_001, "1m1.000001s"),
+        ] {
+            assert_eq!(trip(Duration::from_micros(micros)), text);
         }
     }
 
