@@ -16,6 +16,8 @@ pub enum Kind {
     Gauge,
     /// Counts by size, see [`Registry::add_histogram`].
     Histogram,
+    /// How often and how much together, see [`Registry::add_summary`].
+    Summary,
 }
 
 type Reader = Box<dyn Fn() -> f64 + Send + Sync>;
@@ -45,6 +47,19 @@ impl Registry {
         read: impl Fn() -> f64 + Send + Sync + 'static,
     ) {
         self.add_sample((kind, name, help), "", labels, read);
+    }
+
+    /// Adds a summary without quantiles: the sum of all sizes, and how many.
+    pub fn add_summary(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        sum: impl Fn() -> f64 + Send + Sync + 'static,
+        count: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        self.add_sample((Kind::Summary, name, help), "_sum", labels, sum);
+        self.add_sample((Kind::Summary, name, help), "_count", labels, count);
     }
 
     /// Adds a histogram: how many things were at most as large as each bound,
@@ -96,6 +111,7 @@ impl Registry {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",
                 Kind::Histogram => "histogram",
+                Kind::Summary => "summary",
             };
             let Family { name, help, samples, .. } = family;
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");

@@ -13,6 +13,7 @@ pub mod calls;
 pub mod csr;
 pub mod helper;
 pub mod journal;
+pub mod metrics;
 pub mod population;
 pub mod question;
 pub mod settings;
