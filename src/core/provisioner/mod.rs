@@ -11,9 +11,13 @@
 pub mod answer;
 pub mod calls;
 pub mod csr;
+pub mod daemon;
+pub mod flow;
 pub mod helper;
 pub mod journal;
 pub mod metrics;
 pub mod population;
 pub mod question;
+pub mod server_token;
 pub mod settings;
+pub mod status;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What noticed a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,7 +42,7 @@ pub enum Noticed {
 }
 
 /// How a walk ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum End {
     /// Configured and restarting.
@@ -139,7 +139,7 @@ pub struct Population {
 }
 
 /// How many are where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All names.
     pub known: usize,
@@ -238,17 +238,19 @@ impl Population {
         self.set(name, State::Later(until), Some(until));
     }
 
-    /// Looks at everybody whose time has come.
-    pub fn advance(&mut self, now: Instant) {
+    /// Looks at everybody whose time has come; returns who was silent for so long that it is forgotten.
+    pub fn advance(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut silent = vec![];
         while let Some(((at, _), _)) = self.timers.first_key_value()
             && *at <= now
         {
-            let Some((_, name)) = self.timers.pop_first() else { return };
+            let Some((_, name)) = self.timers.pop_first() else { break };
             let Some(entry) = self.nodes.get(&name) else { continue };
             match entry.state {
                 State::Later(until) if until <= now => {
                     if now.duration_since(entry.heard) > self.rules.forget_after {
                         self.forget(&name);
+                        silent.push(name);
                     } else {
                         self.queue(&name);
                     }
@@ -259,11 +261,17 @@ impl Population {
                 _ => {}
             }
         }
+        silent
     }
 
     /// When to call [`advance`](Population::advance) next.
     pub fn next_turn(&self) -> Option<Instant> {
         self.timers.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Whether a node is being provisioned.
+    pub fn is_working(&self, name: &str) -> bool {
+        self.nodes.get(name).is_some_and(|entry| entry.state == State::Working)
     }
 
     /// Forgets a name.

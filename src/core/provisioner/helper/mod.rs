@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use super::answer::Answer;
 use super::question::Question;
+use super::settings::Settings;
 
 /// What asking is.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, HelperError>> + Send + 'a>>;
@@ -32,4 +33,12 @@ pub enum HelperError {
     /// It asks to be left alone for a while.
     #[error("the helper is busy: {0}")]
     Busy(String),
+}
+
+/// The helper the settings ask for.
+///
+/// # Errors
+/// What keeps it from being asked at all, found at the start.
+pub fn of_settings(settings: &Settings) -> Result<std::sync::Arc<dyn Helper>, HelperError> {
+    Err(HelperError::Unreachable(format!("mode {:?} is not there yet", settings.mode())))
 }

@@ -1,0 +1,490 @@
+//! The provisioner at work: notices nodes, has them taken through their walks, says how it goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::calls::Calls;
+use super::flow::{self, Ended, Plan, Shared};
+use super::helper::{self, HelperError};
+use super::journal::{Journal, JournalError, Step};
+use super::metrics::{Counters, REASONS};
+use super::population::{End, Noticed, Population, Rules, Source};
+use super::server_token::{ServerTokenError, ServerTokens};
+use super::settings::{Settings, patterns};
+use super::status::{Recent, Status};
+use crate::core::build;
+use crate::core::connection::{Message, Session};
+use crate::core::lifecycle::{Event, EventType};
+use crate::core::nats::subject;
+use crate::core::protocol::v1::{Request, SecureRequest, Transport};
+use crate::core::provisioning::REGISTRATION_SUBJECTS;
+use crate::core::security::Signer;
+use crate::core::security::tokens::{KeyError, VerifyKey};
+
+/// Events and registration data waiting to be looked at.
+const INTAKE: usize = 16_384;
+/// A discovery ends this long after the last answer,
+const QUIET: Duration = Duration::from_millis(300);
+/// when nobody answered this long after it began,
+const NOBODY: Duration = Duration::from_secs(2);
+/// and in any case after this.
+const LONGEST: Duration = Duration::from_secs(20);
+/// How long walks may go on when the program is to end.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Longest name of a node, in bytes.
+const MAX_NAME: usize = 255;
+/// Subject of lifecycle events in 2018.
+const EVENTS_2018: &str = "choria.lifecycle.event";
+
+/// The provisioner did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionerError {
+    /// Journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Helper.
+    #[error(transparent)]
+    Helper(#[from] HelperError),
+    /// Key of provisioning tokens.
+    #[error("jwt_verify_cert: {0}")]
+    Verify(#[from] KeyError),
+    /// Key or issuer of server tokens.
+    #[error(transparent)]
+    Tokens(#[from] ServerTokenError),
+    /// A name list.
+    #[error("a list of names {0}")]
+    Patterns(String),
+}
+
+impl Plan {
+    /// What the settings come to.
+    ///
+    /// # Errors
+    /// [`ProvisionerError`]: everything that can be found wrong is found here.
+    pub fn new(settings: Settings) -> Result<Plan, ProvisionerError> {
+        let verify =
+            settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
+        let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
+        let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
+        let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
+        let helper = helper::of_settings(&settings)?;
+        let slots = Semaphore::new(helper.at_once().clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed })
+    }
+}
+
+/// See the module documentation.
+pub struct Daemon {
+    identity: String,
+    session: Session,
+    shared: Shared,
+    plan: RwLock<Arc<Plan>>,
+    population: Mutex<Population>,
+    /// Somebody may be ready, or the pause is over.
+    wake: Notify,
+    paused: Mutex<BTreeSet<&'static str>>,
+    recent: Mutex<Recent>,
+    started: i64,
+}
+
+impl Daemon {
+    /// Starts listening for answers, and takes up what the journal left open.
+    ///
+    /// # Errors
+    /// A journal that cannot be used.
+    pub async fn new(
+        session: Session,
+        signer: Option<Signer>,
+        identity: &str,
+        caller: &str,
+        plan: Plan,
+    ) -> Result<Arc<Daemon>, ProvisionerError> {
+        let (journal, open) = Journal::open(&plan.settings.state_dir)?;
+        let calls = Calls::new(session.clone(), signer, identity, caller).await;
+        let now = Instant::now();
+        let rules = Rules { forget_after: plan.settings.interval * 3, ..Rules::default() };
+        let mut population = Population::new(rules);
+        for node in open.keys() {
+            tracing::info!(node, "was in work when this program ended, it is taken up again");
+            population.notice(node, Source::Journal, now);
+        }
+        let counters = Arc::new(Counters::default());
+        Ok(Arc::new(Daemon {
+            identity: identity.to_owned(),
+            session,
+            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters },
+            plan: RwLock::new(Arc::new(plan)),
+            population: Mutex::new(population),
+            wake: Notify::new(),
+            paused: Mutex::default(),
+            recent: Mutex::new(Recent::new(now)),
+            started: jiff::Timestamp::now().as_second(),
+        }))
+    }
+
+    /// Provisions until `stop` is true; then lets walks end for up to 20 seconds.
+    pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        let mut background = JoinSet::new();
+        background.spawn(self.clone().hear_events().await);
+        background.spawn(self.clone().hear_registration().await);
+        background.spawn(self.clone().discover_for_ever());
+        background.spawn(self.clone().keep_gauges());
+        self.announce().await;
+        let mut walks = JoinSet::new();
+        while !*stop.borrow() {
+            let silent = self.population().advance(Instant::now());
+            self.close(&silent).await;
+            self.set_out(&mut walks);
+            let turn =
+                self.population().next_turn().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                Some(_) = walks.join_next() => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep_until(turn.into()) => {}
+                _ = stop.changed() => {}
+            }
+        }
+        background.shutdown().await;
+        let left = walks.len();
+        if left > 0 {
+            tracing::info!(nodes = left, "ending, nodes in work are finished first");
+        }
+        let drained = tokio::time::timeout(DRAIN, async { while walks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!(
+                nodes = walks.len(),
+                "ending although nodes are in work; they are taken up again at the next start"
+            );
+        }
+    }
+
+    /// Takes one node through its walk, as an operator asks.
+    pub async fn once(&self, node: &str) -> Ended {
+        flow::walk(&self.shared, &self.plan(), &node.into()).await
+    }
+
+    /// What would be done with a node, without doing it.
+    ///
+    /// # Errors
+    /// Where its walk would have ended.
+    pub async fn rehearse(
+        &self,
+        node: &str,
+    ) -> Result<(super::question::Question, super::answer::Answer), Ended> {
+        flow::rehearse(&self.shared, &self.plan(), &node.into()).await
+    }
+
+    /// Works by other settings from the next node on. Connection, journal and
+    /// monitor keep what they were started with.
+    pub fn reload(&self, plan: Plan) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
+        self.wake.notify_one();
+    }
+
+    /// Stops taking nodes on for this cause; others have their own.
+    pub fn pause(&self, cause: &'static str) {
+        lock(&self.paused).insert(cause);
+        tracing::warn!(cause, "paused");
+    }
+
+    /// Ends the pause for this cause.
+    pub fn resume(&self, cause: &'static str) {
+        if lock(&self.paused).remove(cause) {
+            tracing::info!(cause, "resumed");
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether no nodes are taken on.
+    pub fn is_paused(&self) -> bool {
+        !lock(&self.paused).is_empty()
+    }
+
+    /// A moment of it.
+    pub fn status(&self) -> Status {
+        let now = Instant::now();
+        let Shared { counters, .. } = &self.shared;
+        let reasons: BTreeMap<String, u64> = REASONS
+            .iter()
+            .zip(&counters.reasons)
+            .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
+            .collect();
+        let (nodes, oldest) = {
+            let population = self.population();
+            (population.counts(), population.oldest(now))
+        };
+        let mut recent = lock(&self.recent);
+        Status {
+            identity: self.identity.clone(),
+            version: build::VERSION.to_owned(),
+            started: self.started,
+            connected: self.session.connected_server().unwrap_or_default(),
+            paused: lock(&self.paused).iter().map(|cause| (*cause).to_owned()).collect(),
+            helper: format!("{:?}", self.plan().settings.mode()).to_lowercase(),
+            nodes,
+            oldest_seconds: oldest.as_secs(),
+            provisioned: counters.provisioned.load(Ordering::Relaxed),
+            provisioned_last_minute: recent.last_minute(now),
+            reasons,
+            recent: recent.ends(),
+        }
+    }
+
+    /// Counters, for metrics.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.shared.counters
+    }
+
+    /// Requests to nodes, for metrics.
+    pub fn calls(&self) -> &Calls {
+        &self.shared.calls
+    }
+
+    /// Settings in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts walks while there is room and somebody is ready.
+    fn set_out(self: &Arc<Self>, walks: &mut JoinSet<()>) {
+        let plan = self.plan();
+        while walks.len() < plan.settings.max_inflight && !self.is_paused() {
+            let Some(node) = self.population().take() else { return };
+            let (daemon, plan) = (self.clone(), plan.clone());
+            walks.spawn(async move {
+                let begun = Instant::now();
+                let ended = flow::walk(&daemon.shared, &plan, &node).await;
+                daemon.ended(&node, &ended, begun.elapsed());
+            });
+        }
+    }
+
+    fn ended(&self, node: &str, ended: &Ended, took: Duration) {
+        let Shared { counters, .. } = &self.shared;
+        let now = Instant::now();
+        counters.walk_time.add(took);
+        match ended.end {
+            End::Provisioned => {
+                counters.provisioned.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(node, millis = took.as_millis(), "provisioned");
+            }
+            End::Shutdown => tracing::info!(node, "told to end itself"),
+            End::Upgraded => tracing::info!(node, "told to upgrade itself"),
+            End::Stopped => {}
+            End::Deferred | End::Locked => {
+                counters.reason(ended.kind);
+                tracing::info!(node, "not provisioned now: {}", ended.reason);
+            }
+            End::Doubled => {
+                counters.provision_errors.fetch_add(1, Ordering::Relaxed);
+                counters.reason(ended.kind);
+                tracing::error!(node, "not provisioned: {}", ended.reason);
+            }
+            End::Silent | End::Failed => {
+                counters.provision_errors.fetch_add(1, Ordering::Relaxed);
+                counters.reason(ended.kind);
+                tracing::warn!(node, "not provisioned: {}", ended.reason);
+            }
+        }
+        self.population().ended(node, ended.end, now);
+        lock(&self.recent).add(node, ended, took, now, jiff::Timestamp::now().as_second());
+    }
+
+    /// Whatever was open about nodes that are gone.
+    async fn close(&self, nodes: &[Arc<str>]) {
+        for node in nodes {
+            tracing::info!(node = &**node, "was not heard of for long, forgotten");
+            let open = lock(&self.shared.open).remove(&**node).is_some();
+            if open && let Err(error) = self.shared.journal.write(node, Step::Closed).await {
+                tracing::warn!("the journal was not written: {error}");
+            }
+        }
+    }
+
+    fn notice(&self, name: &str, source: Source) {
+        if name.len() > MAX_NAME || !subject::valid_subject(name) || !subject::is_literal(name) {
+            tracing::debug!(?source, "a name that cannot be a node's is ignored");
+            return;
+        }
+        let noticed = self.population().notice(name, source, Instant::now());
+        let counters = &self.shared.counters;
+        let add = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+        match noticed {
+            Noticed::Known => return,
+            Noticed::New => {
+                match source {
+                    Source::Event => add(&counters.event_discovered),
+                    Source::Registration => add(&counters.registration_discovered),
+                    Source::Discovery => add(&counters.discovered),
+                    Source::Journal | Source::Operator => 0,
+                };
+            }
+            Noticed::Again => {
+                add(&counters.returned);
+                tracing::warn!(
+                    node = name,
+                    "was provisioned and is back in the waiting room, it is tried again"
+                );
+            }
+            Noticed::Quarantined => {
+                add(&counters.quarantined);
+                tracing::error!(
+                    node = name,
+                    "keeps coming back after it was provisioned, it is left alone for ten minutes; look at its log"
+                );
+            }
+            Noticed::Full => {
+                // one line a thousand: a flood of names must not become a flood of lines
+                if add(&counters.turned_away).is_multiple_of(1000) {
+                    tracing::warn!(node = name, "too many nodes are known, it is not taken");
+                }
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    async fn hear_events(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let component = self.plan().settings.lifecycle_component.clone();
+        let (sink, mut events) = mpsc::channel::<Message>(INTAKE);
+        for subject in [
+            format!("choria.lifecycle.event.startup.{component}"),
+            format!("choria.lifecycle.event.shutdown.{component}"),
+            EVENTS_2018.to_owned(),
+        ] {
+            self.session.subscribe_into(subject, None, sink.clone()).await;
+        }
+        async move {
+            while let Some(message) = events.recv().await {
+                match Event::decode(&message.payload) {
+                    Ok(event) if event.component != component => {}
+                    Ok(event) => match event.kind() {
+                        Some(EventType::Startup) => self.notice(&event.identity, Source::Event),
+                        Some(EventType::Shutdown) => self.restarted(&event.identity).await,
+                        _ => {}
+                    },
+                    Err(error) => tracing::debug!("an event that cannot be read: {error}"),
+                }
+            }
+        }
+    }
+
+    /// A node that took its configuration and then ended has restarted, whether or not it could say so.
+    async fn restarted(&self, node: &str) {
+        let configured = lock(&self.shared.open).get(node).is_some_and(|open| open.configured);
+        let working = self.population().is_working(node);
+        if configured && !working {
+            lock(&self.shared.open).remove(node);
+            if let Err(error) = self.shared.journal.write(node, Step::Closed).await {
+                tracing::warn!("the journal was not written: {error}");
+            }
+        }
+    }
+
+    async fn hear_registration(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let (sink, mut messages) = mpsc::channel::<Message>(INTAKE);
+        for subject in REGISTRATION_SUBJECTS {
+            self.session.subscribe_into(subject, None, sink.clone()).await;
+        }
+        async move {
+            while let Some(message) = messages.recv().await {
+                let sender = Transport::decode(&message.payload)
+                    .and_then(|transport| SecureRequest::decode(&transport.data))
+                    .and_then(|secure| Request::decode(secure.message.as_bytes()))
+                    .map(|request| request.envelope.senderid);
+                match sender {
+                    Ok(sender) => self.notice(&sender, Source::Registration),
+                    Err(error) => tracing::debug!("registration data that cannot be read: {error}"),
+                }
+            }
+        }
+    }
+
+    async fn discover_for_ever(self: Arc<Self>) {
+        loop {
+            if !self.is_paused() {
+                self.discover().await;
+            }
+            tokio::time::sleep(self.plan().settings.interval).await;
+        }
+    }
+
+    /// Asks everybody in the waiting room once.
+    pub async fn discover(&self) {
+        let counters = &self.shared.counters;
+        counters.discover_cycles.fetch_add(1, Ordering::Relaxed);
+        let mut names = match self.shared.calls.discover().await {
+            Ok(names) => names,
+            Err(error) => {
+                counters.discovery_errors.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("nodes could not be discovered: {error}");
+                return;
+            }
+        };
+        let begun = Instant::now();
+        let mut deadline = begun + NOBODY;
+        let mut found = 0_usize;
+        while let Ok(Some(name)) = tokio::time::timeout_at(deadline.into(), names.recv()).await {
+            found += 1;
+            self.notice(&name, Source::Discovery);
+            deadline = (Instant::now() + QUIET).min(begun + LONGEST);
+        }
+        tracing::debug!(found, "discovery ended");
+    }
+
+    async fn keep_gauges(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let (counts, oldest) = {
+                let population = self.population();
+                (population.counts(), population.oldest(Instant::now()))
+            };
+            let Counters { working, queued, known, cooling, oldest_seconds, paused, .. } =
+                &*self.shared.counters;
+            for (gauge, value) in [
+                (working, counts.working as u64),
+                (queued, (counts.ready + counts.later) as u64),
+                (known, counts.known as u64),
+                (cooling, counts.cooling as u64),
+                (oldest_seconds, oldest.as_secs()),
+                (paused, u64::from(self.is_paused())),
+            ] {
+                gauge.store(value, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn announce(&self) {
+        let now = jiff::Timestamp::now().as_second();
+        let id = uuid::Uuid::new_v4().to_string();
+        let event =
+            Event::new(EventType::Startup, &self.identity, "provisioner", id, now).version(build::VERSION);
+        if let Err(error) = self.session.publish(event.subject(), event.encode(false).into()).await {
+            tracing::warn!("the startup event was not published: {error}");
+        }
+    }
+
+    fn population(&self) -> MutexGuard<'_, Population> {
+        lock(&self.population)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the settings of a file and what they come to, for the start and for reloads.
+///
+/// # Errors
+/// What is wrong, in one sentence.
+pub fn plan_of(file: &Path) -> Result<(Plan, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
+    let (settings, told) = Settings::load(file)?;
+    Ok((Plan::new(settings)?, told))
+}

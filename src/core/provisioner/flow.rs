@@ -1,0 +1,451 @@
+//! The walk of one node: token, inventory, request, helper, configure, restart (spec 05 §7).
+//!
+//! Nothing with an effect on the node is asked before its token is believed.
+//! What it is configured with is in the journal before it is sent, so whoever
+//! takes the walk again after a crash sends the same.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use regex::Regex;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+
+use super::answer::{About, Answer};
+use super::calls::{Ask, CallError, Calls, shortened};
+use super::csr;
+use super::helper::Helper;
+use super::journal::{Journal, Open, Step};
+use super::metrics::Counters;
+use super::population::End;
+use super::question::{CertificateRequest, Ed25519Key, Question};
+use super::server_token::ServerTokens;
+use super::settings::Settings;
+use crate::core::provisioning::AGENT;
+use crate::core::rpc::ReplyBody;
+use crate::core::security::key_transport::Exchange;
+use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
+
+/// First contact: a node that is there answers at once.
+const FIRST: Duration = Duration::from_secs(3);
+/// Nodes look long for a key.
+const KEY: Duration = Duration::from_secs(22);
+/// Writing files takes a moment.
+const CONFIGURE: Duration = Duration::from_secs(10);
+/// Times a restart is asked for.
+const RESTARTS: usize = 3;
+/// What a node says when another provisioner has it.
+const LOCKED: &str = "Could not obtain provisioning lock";
+
+/// What all walks share until the settings change.
+pub struct Plan {
+    /// The file.
+    pub settings: Settings,
+    /// Who says what nodes become.
+    pub helper: Arc<dyn Helper>,
+    /// Nodes the helper is asked about at once.
+    pub slots: Semaphore,
+    /// Key of provisioning tokens; none where they are not fetched.
+    pub verify: Option<VerifyKey>,
+    /// Issues server tokens; none where they are not.
+    pub tokens: Option<ServerTokens>,
+    /// `cert_deny_list`.
+    pub denied: Vec<Regex>,
+    /// `identity_allow`.
+    pub allowed: Vec<Regex>,
+}
+
+/// What all walks share for as long as the program runs.
+#[derive(Clone)]
+pub struct Shared {
+    /// To the nodes.
+    pub calls: Calls,
+    /// What survives us.
+    pub journal: Journal,
+    /// Records of the journal that are not closed.
+    pub open: Arc<Mutex<HashMap<String, Open>>>,
+    /// For the metrics.
+    pub counters: Arc<Counters>,
+}
+
+/// How a walk ended, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// Kind of reason, one of [`REASONS`](super::metrics::REASONS); empty after success.
+    pub kind: &'static str,
+    /// The cause, in words.
+    pub reason: String,
+}
+
+impl Ended {
+    fn well(end: End) -> Ended {
+        Ended { end, kind: "", reason: String::new() }
+    }
+
+    fn failed(kind: &'static str, reason: impl ToString) -> Ended {
+        Ended { end: End::Failed, kind, reason: reason.to_string() }
+    }
+}
+
+impl From<CallError> for Ended {
+    fn from(error: CallError) -> Ended {
+        let (end, kind) = match &error {
+            CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
+            CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
+            CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
+        };
+        Ended { end, kind, reason: error.to_string() }
+    }
+}
+
+/// Takes one node through all of it.
+pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
+    let walk = Walk { shared, plan, node };
+    match walk.run().await {
+        Ok(end) => Ended::well(end),
+        Err(ended) => ended,
+    }
+}
+
+/// Asks a node and the helper what would be done, and does nothing.
+///
+/// # Errors
+/// Where the walk would have ended.
+pub async fn rehearse(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Result<(Question, Answer), Ended> {
+    Walk { shared, plan, node }.rehearse().await
+}
+
+struct Walk<'a> {
+    shared: &'a Shared,
+    plan: &'a Plan,
+    node: &'a Arc<str>,
+}
+
+impl Walk<'_> {
+    async fn run(&self) -> Result<End, Ended> {
+        let Walk { plan, node, .. } = self;
+        if !plan.allowed.is_empty() && !plan.allowed.iter().any(|pattern| pattern.is_match(node)) {
+            return Err(Ended::failed("identity", "identity_allow does not allow its name"));
+        }
+        self.check_alone()?;
+        if let Some(end) = self.resume().await? {
+            return Ok(end);
+        }
+        let (question, request, ecdh_public) = self.learn().await?;
+        let answer = self.ask_helper(&question).await?;
+        if answer.defer {
+            let reason = format!("the helper defers it: {}", shortened(&answer.msg));
+            return Err(Ended { end: End::Deferred, kind: "deferred", reason });
+        }
+        if answer.shutdown {
+            self.shared.counters.helper_shutdown_requests.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(node = &***node, "the helper has it end itself: {}", shortened(&answer.msg));
+            self.ask("shutdown", Map::new(), false, FIRST).await?;
+            return Ok(End::Shutdown);
+        }
+        if let Some(end) = self.upgrade(&question, &answer).await? {
+            return Ok(end);
+        }
+        let inputs = self.inputs(answer, &question, request.as_ref(), ecdh_public.as_deref())?;
+        // two machines may have answered by now
+        self.check_alone()?;
+        self.write(Step::Answered(inputs.clone())).await?;
+        if let Err(ended) = self.configure(inputs).await {
+            if matches!(ended.kind, "refused" | "locked") {
+                self.write(Step::Closed).await?;
+            }
+            return Err(ended);
+        }
+        self.restart().await
+    }
+
+    /// As far as nothing on the node changes: what the helper would say, asked without keys.
+    async fn rehearse(&self) -> Result<(Question, Answer), Ended> {
+        let question = self.learn_without_keys().await?.0;
+        let answer = self.ask_helper(&question).await?;
+        Ok((question, answer))
+    }
+
+    /// Two machines of one name would both write the certificate of one of them.
+    fn check_alone(&self) -> Result<(), Ended> {
+        if !self.shared.calls.doubled(self.node) {
+            return Ok(());
+        }
+        let reason =
+            "two machines claim this name, neither is configured; rename one or shut it down".to_owned();
+        Err(Ended { end: End::Doubled, kind: "doubled", reason })
+    }
+
+    /// Goes on where an earlier walk, or an earlier process, was interrupted.
+    async fn resume(&self) -> Result<Option<End>, Ended> {
+        let open = self.open().get(&**self.node).cloned();
+        let Some(Open { inputs, configured }) = open else { return Ok(None) };
+        if !configured && let Err(ended) = self.configure(inputs).await {
+            return match ended.kind {
+                // it has another key by now, or is another machine: start anew
+                "refused" => {
+                    tracing::info!(node = &**self.node, "does not take its earlier answer: {}", ended.reason);
+                    self.write(Step::Closed).await?;
+                    Ok(None)
+                }
+                _ => Err(ended),
+            };
+        }
+        match self.restart().await {
+            Ok(end) => Ok(Some(end)),
+            // it has restarted since and lost its configuration
+            Err(ended) if ended.kind == "refused" => {
+                tracing::info!(
+                    node = &**self.node,
+                    "cannot restart into its earlier answer: {}",
+                    ended.reason
+                );
+                self.write(Step::Closed).await?;
+                Ok(None)
+            }
+            Err(ended) => Err(ended),
+        }
+    }
+
+    /// What a node tells without changing, and the key that keys are sent by.
+    async fn learn_without_keys(&self) -> Result<(Question, Option<String>), Ended> {
+        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true };
+        let inventory = self.shared.calls.ask(self.node, &inventory, FIRST);
+        let (inventory, token) = match self.plan.verify {
+            Some(_) => {
+                let (inventory, token) = tokio::join!(inventory, self.ask("jwt", Map::new(), true, FIRST));
+                (inventory?, Some(token?))
+            }
+            None => (inventory.await?, None),
+        };
+        let mut question = Question {
+            identity: (**self.node).to_owned(),
+            csr: None,
+            ed25519_pubkey: None,
+            inventory: serde_json::to_string(&inventory.data).unwrap_or_default(),
+            jwt: None,
+        };
+        let mut ecdh_public = None;
+        if let Some(reply) = token {
+            question.jwt = Some(self.claims(&text(&reply, "jwt"))?);
+            ecdh_public = Some(text(&reply, "ecdh_public")).filter(|key| !key.is_empty());
+        }
+        Ok((question, ecdh_public))
+    }
+
+    /// Everything a helper is told, with the checked request and the key that keys are sent by.
+    async fn learn(&self) -> Result<(Question, Option<csr::CheckedCsr>, Option<String>), Ended> {
+        let (mut question, ecdh_public) = self.learn_without_keys().await?;
+        let mut request = None;
+        if self.plan.tokens.is_some() {
+            question.ed25519_pubkey = Some(self.ed25519_key().await?);
+        } else if self.plan.settings.wants_pki() {
+            let reply =
+                self.ask("gencsr", Map::from_iter([("cn".to_owned(), json!(&**self.node))]), false, KEY);
+            let reply = reply.await?;
+            let csr = CertificateRequest {
+                csr: text(&reply, "csr"),
+                public_key: text(&reply, "public_key"),
+                ssldir: text(&reply, "ssldir"),
+            };
+            let checked = csr::check(&csr.csr, self.node, &self.plan.denied);
+            request = Some(checked.map_err(|error| Ended::failed("csr", error))?);
+            question.csr = Some(csr);
+        }
+        Ok((question, request, ecdh_public))
+    }
+
+    /// The claims of a token that is believed, as its maker wrote them.
+    fn claims(&self, token: &str) -> Result<Box<RawValue>, Ended> {
+        let refused = |reason: &dyn std::fmt::Display| {
+            Ended::failed("token", format!("its provisioning token is not believed: {reason}"))
+        };
+        let Some(key) = &self.plan.verify else { return Err(refused(&"there is no key to verify it with")) };
+        let claims: ProvisioningClaims = key.verify(token).map_err(|error| refused(&error))?;
+        claims.check(jiff::Timestamp::now().as_second()).map_err(|error| refused(&error))?;
+        if self.plan.settings.helper_redact_token {
+            let hidden = ProvisioningClaims { token: String::new(), ..claims };
+            return serde_json::value::to_raw_value(&hidden).map_err(|error| refused(&error));
+        }
+        let written = token.trim().split('.').nth(1).unwrap_or_default();
+        let written = URL_SAFE_NO_PAD.decode(written).map_err(|error| refused(&error))?;
+        let written = String::from_utf8(written).map_err(|error| refused(&error))?;
+        RawValue::from_string(written).map_err(|error| refused(&error))
+    }
+
+    async fn ed25519_key(&self) -> Result<Ed25519Key, Ended> {
+        let nonce = uuid::Uuid::new_v4().simple().to_string();
+        let reply =
+            self.ask("gen25519", Map::from_iter([("nonce".to_owned(), json!(nonce))]), false, KEY).await?;
+        let key = Ed25519Key {
+            public_key: text(&reply, "public_key"),
+            directory: text(&reply, "directory"),
+            signature: text(&reply, "signature"),
+        };
+        super::server_token::check_proof(&key, &nonce).map_err(|error| Ended::failed("csr", error))?;
+        Ok(key)
+    }
+
+    async fn ask_helper(&self, question: &Question) -> Result<Answer, Ended> {
+        let Shared { counters, .. } = self.shared;
+        let Ok(_slot) = self.plan.slots.acquire().await else {
+            return Err(Ended { end: End::Stopped, kind: "", reason: String::new() });
+        };
+        let begun = Instant::now();
+        let answer = self.plan.helper.ask(question).await;
+        counters.helper_time.add(begun.elapsed());
+        answer.map_err(|error| {
+            counters.helper_errors.fetch_add(1, Ordering::Relaxed);
+            Ended::failed("helper", error)
+        })
+    }
+
+    /// Has the node run another version first, where the helper says so.
+    async fn upgrade(&self, question: &Question, answer: &Answer) -> Result<Option<End>, Ended> {
+        let settings = &self.plan.settings;
+        if !settings.features.upgrades || answer.upgrade.is_empty() {
+            return Ok(None);
+        }
+        let inventory: Value = serde_json::from_str(&question.inventory).unwrap_or_default();
+        let upgradable = inventory.get("upgradable").and_then(Value::as_bool).unwrap_or_default();
+        let version = inventory.get("version").and_then(Value::as_str).unwrap_or_default();
+        if !upgradable || version == answer.upgrade {
+            return Ok(None);
+        }
+        let data = Map::from_iter([
+            ("repository".to_owned(), json!(settings.upgrades_repository)),
+            ("version".to_owned(), json!(answer.upgrade)),
+        ]);
+        match self.ask("release_update", data, false, Duration::from_secs(120)).await {
+            Ok(_) => Ok(Some(End::Upgraded)),
+            Err(error) if settings.upgrades_optional => {
+                tracing::warn!(node = &**self.node, "provisioned although it was not upgraded: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(Ended::failed("upgrade", error)),
+        }
+    }
+
+    /// Inputs of `configure`, but for the token, which stays off the disk.
+    fn inputs(
+        &self,
+        mut answer: Answer,
+        question: &Question,
+        request: Option<&csr::CheckedCsr>,
+        ecdh_public: Option<&str>,
+    ) -> Result<Map<String, Value>, Ended> {
+        let refused = |error: &dyn std::fmt::Display| {
+            Ended::failed("answer", format!("the helper's answer is not passed on: {error}"))
+        };
+        let now = jiff::Timestamp::now().as_second();
+        let about = About {
+            identity: self.node,
+            request: request.zip(question.csr.as_ref()),
+            takes_key: ecdh_public.is_some(),
+            inject_disabled: self.plan.settings.inject_provision_disabled,
+            now,
+        };
+        let told = answer.check(&about).map_err(|error| refused(&error))?;
+        told.iter().for_each(|text| tracing::warn!(node = &**self.node, "{text}"));
+        let mut own_public = String::new();
+        if let (false, Some(peer)) = (answer.key.is_empty(), ecdh_public) {
+            let exchange = Exchange::new().map_err(|error| refused(&error))?;
+            answer.key = exchange.seal(peer, &answer.key).map_err(|error| refused(&error))?;
+            own_public = exchange.public_hex().to_owned();
+        }
+        let server_jwt = match (&self.plan.tokens, &question.ed25519_pubkey) {
+            (Some(tokens), Some(key)) => {
+                let issued = tokens.issue(self.node, key, &answer, now);
+                issued.map_err(|error| Ended::failed("signing", error))?
+            }
+            _ => String::new(),
+        };
+        let config = serde_json::to_string(&answer.configuration).unwrap_or_default();
+        Ok(Map::from_iter(
+            [
+                ("config", json!(config)),
+                ("certificate", json!(answer.certificate)),
+                ("ca", json!(answer.ca)),
+                ("ssldir", json!(answer.ssldir)),
+                ("key", json!(answer.key)),
+                ("ecdh_public", json!(own_public)),
+                ("action_policies", json!(answer.action_policies)),
+                ("opa_policies", json!(answer.opa_policies)),
+                ("server_jwt", json!(server_jwt)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        ))
+    }
+
+    async fn configure(&self, inputs: Map<String, Value>) -> Result<(), Ended> {
+        self.ask("configure", inputs, false, CONFIGURE).await?;
+        self.write(Step::Configured).await
+    }
+
+    async fn restart(&self) -> Result<End, Ended> {
+        let data = Map::from_iter([("splay".to_owned(), json!(1))]);
+        let mut tries = 1;
+        loop {
+            match self.ask("restart", data.clone(), true, FIRST).await {
+                Ok(_) => break,
+                Err(error @ CallError::Silent { .. }) if tries < RESTARTS => {
+                    tracing::debug!(node = &**self.node, "{error}");
+                    tries += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.write(Step::Closed).await?;
+        Ok(End::Provisioned)
+    }
+
+    async fn ask(
+        &self,
+        action: &'static str,
+        mut data: Map<String, Value>,
+        shared: bool,
+        limit: Duration,
+    ) -> Result<ReplyBody, CallError> {
+        data.insert("token".to_owned(), json!(self.plan.settings.token.expose()));
+        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared }, limit).await
+    }
+
+    async fn write(&self, step: Step) -> Result<(), Ended> {
+        let node = (**self.node).to_owned();
+        self.shared
+            .journal
+            .write(&node, step.clone())
+            .await
+            .map_err(|error| Ended::failed("journal", format!("the journal cannot be written: {error}")))?;
+        let mut open = self.open();
+        match step {
+            Step::Answered(inputs) => {
+                open.insert(node, Open { inputs, configured: false });
+            }
+            Step::Configured => {
+                if let Some(open) = open.get_mut(&node) {
+                    open.configured = true;
+                }
+            }
+            Step::Closed => {
+                open.remove(&node);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<String, Open>> {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn text(reply: &ReplyBody, name: &str) -> String {
+    reply.data.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
