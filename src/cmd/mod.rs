@@ -18,6 +18,7 @@ mod fleet;
 mod inventory;
 mod out;
 mod ping;
+mod provision;
 mod render;
 mod rpc;
 mod server;
@@ -65,6 +66,7 @@ enum Command {
     Find(find::Find),
     Inventory(inventory::Inventory),
     Ping(ping::Ping),
+    Provision(provision::Provision),
     Rpc(rpc::Rpc),
     Server(server::Server),
     Tool(tool::Tool),
@@ -127,6 +129,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Inventory(c) => c.run(globals),
         Command::Ping(c) => c.run(globals),
         Command::Rpc(c) => c.run(globals),
+        Command::Provision(c) => c.run(globals),
         Command::Server(c) => c.run(globals),
         Command::Tool(c) => c.run(globals),
     }

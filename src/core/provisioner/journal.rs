@@ -138,9 +138,8 @@ impl Writer {
                 if written.is_ok() {
                     apply(&mut self.open, line.trim_end());
                 }
-                let answer =
-                    written.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
-                let _ = done.send(answer);
+                let answer = written.as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()));
+                let _ = done.send(answer.copied());
             }
             self.written += lines.len() as u64;
             if self.written > SLACK {

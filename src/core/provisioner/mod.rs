@@ -20,4 +20,5 @@ pub mod population;
 pub mod question;
 pub mod server_token;
 pub mod settings;
+pub mod socket;
 pub mod status;

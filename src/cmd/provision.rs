@@ -1,0 +1,315 @@
+//! `choria provision`: from a bare machine to a managed node, thousands a minute.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::config::{Config, Role, System};
+use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
+use choria::core::log::{self, Destination};
+use choria::core::protocol::subjects;
+use choria::core::provisioner::daemon::{self, Daemon};
+use choria::core::provisioner::flow::Plan;
+use choria::core::provisioner::population::End;
+use choria::core::provisioner::settings::Settings;
+use choria::core::provisioner::socket;
+use choria::core::provisioner::status::Status;
+use choria::core::provisioning::COLLECTIVE;
+use choria::core::security::Provider;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::out::outln;
+use super::{Globals, context};
+
+/// How long commands that are waited for try to reach a broker.
+const GIVE_UP: Duration = Duration::from_secs(10);
+/// User name the broker knows provisioners by.
+const USER: &str = "provisioner";
+
+/// give unconfigured nodes their certificates and configuration
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "provision")]
+pub struct Provision {
+    #[argh(subcommand)]
+    command: ProvisionCommand,
+}
+
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand)]
+enum ProvisionCommand {
+    Run(Run),
+    Status(ShowStatus),
+}
+
+/// watch for unconfigured nodes until stopped; --config names the provisioner's own file
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "run")]
+struct Run {
+    /// client configuration to connect by; default as for other commands
+    #[argh(option, arg_name = "file")]
+    choria_config: Option<PathBuf>,
+    /// write the process id to this file
+    #[argh(option, arg_name = "file")]
+    pid: Option<String>,
+    /// check the configuration, the helper's settings and the keys, and end
+    #[argh(switch)]
+    check_config: bool,
+    /// ask this node and the helper what would be done, change nothing, and end
+    #[argh(option, arg_name = "node")]
+    dry_run: Option<String>,
+    /// provision this one node, and end
+    #[argh(option, arg_name = "node")]
+    once: Option<String>,
+}
+
+/// how a running provisioner is doing; --config names its file
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "status")]
+struct ShowStatus {
+    /// print JSON
+    #[argh(switch, short = 'j')]
+    json: bool,
+}
+
+impl Provision {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let file = globals
+            .config
+            .as_deref()
+            .context("configuration file required, run 'choria provision run --config FILE'")?;
+        match self.command {
+            ProvisionCommand::Run(run) => run.run(globals, file),
+            ProvisionCommand::Status(status) => status.run(file),
+        }
+    }
+}
+
+fn plan(file: &Path) -> anyhow::Result<(Plan, Vec<String>)> {
+    daemon::plan_of(file).map_err(|error| anyhow!("{error}"))
+}
+
+impl Run {
+    fn run(self, globals: &Globals, file: &Path) -> anyhow::Result<ExitCode> {
+        if [self.check_config, self.dry_run.is_some(), self.once.is_some()].iter().filter(|set| **set).count()
+            > 1
+        {
+            bail!("--check-config, --dry-run and --once exclude each other");
+        }
+        // helpers are processes and connections: they need the runtime
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let _inside = runtime.enter();
+        let (plan, told) = plan(file)?;
+        let asks = self.dry_run.is_some() || self.once.is_some() || self.check_config;
+        let level = if globals.debug { "debug" } else { &plan.settings.loglevel };
+        let destination = match Destination::parse(&plan.settings.logfile) {
+            // what a person asked for goes to standard output alone
+            Destination::Stdout if asks => Destination::Stderr,
+            configured => configured,
+        };
+        log::init(destination, level)?;
+        told.iter().for_each(|text| tracing::warn!("{text}"));
+        let config = self.client_config()?;
+        let outcome = runtime.block_on(self.work(file, plan, config));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        outcome
+    }
+
+    /// The client configuration, in the waiting room's collective.
+    fn client_config(&self) -> anyhow::Result<Config> {
+        let mut config = Config::load(Role::Client, self.choria_config.as_deref(), &System)?;
+        for key in ["collectives", "main_collective"] {
+            config.set(key, COLLECTIVE)?;
+        }
+        config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(config)
+    }
+
+    async fn work(self, file: &Path, plan: Plan, config: Config) -> anyhow::Result<ExitCode> {
+        let provider = match plan.settings.choria_insecure {
+            true => None,
+            false => Some(context::provider(&config, Role::Client)?),
+        };
+        if self.check_config {
+            ServerList::from_config(&config, Purpose::Fleet, &System)?;
+            outln!(
+                "{} is good: helper {:?}, certificate requests {}, provisioning tokens {}",
+                file.display(),
+                plan.settings.mode(),
+                if plan.settings.wants_pki() { "fetched" } else { "not fetched" },
+                if plan.settings.wants_jwt() { "verified" } else { "not looked at" }
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        let asks = self.dry_run.is_some() || self.once.is_some();
+        let daemon = connect(plan, &config, provider, asks).await?;
+        if let Some(node) = &self.dry_run {
+            return rehearse(&daemon, node).await;
+        }
+        if let Some(node) = &self.once {
+            return once(&daemon, node).await;
+        }
+        context::write_pid(self.pid.as_deref())?;
+        let served = serve(daemon, file).await;
+        if let Some(pid) = &self.pid {
+            let _ = std::fs::remove_file(pid);
+        }
+        served
+    }
+}
+
+async fn connect(
+    plan: Plan,
+    config: &Config,
+    provider: Option<Arc<Provider>>,
+    asks: bool,
+) -> anyhow::Result<Arc<Daemon>> {
+    let caller = match &provider {
+        Some(provider) => provider.caller_id().as_str().to_owned(),
+        None => format!("choria={}", config.identity),
+    };
+    let servers = ServerList::from_config(config, Purpose::Fleet, &System)?;
+    let mut options =
+        SessionOptions::new(&caller, servers, subjects::caller_inbox_prefix(COLLECTIVE, &caller));
+    options.connect_timeout = config.choria_network_connect_timeout;
+    options.give_up_after = asks.then_some(GIVE_UP);
+    options.tls = provider.as_ref().map(|provider| provider.client_tls()).transpose()?;
+    let password = plan.settings.broker_provisioning_password.expose().to_owned();
+    options.user = (!password.is_empty()).then(|| (USER.to_owned(), password.into()));
+    let session = Session::connect(options).await?;
+    let signer = provider.as_ref().map(|provider| provider.signer()).transpose()?;
+    Ok(Daemon::new(session, signer, &config.identity, &caller, plan).await?)
+}
+
+async fn rehearse(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {
+    let (question, answer) =
+        daemon.rehearse(node).await.map_err(|ended| anyhow!("{node}: {}", ended.reason))?;
+    outln!("The helper is told:\n{}", serde_json::to_string_pretty(&question)?);
+    if answer.defer || answer.shutdown {
+        let word = if answer.defer { "defer" } else { "shutdown" };
+        outln!("It says {word}: {}", answer.msg);
+        return Ok(ExitCode::SUCCESS);
+    }
+    outln!("It would configure {node} with:");
+    for (key, value) in &answer.configuration {
+        let secret = ["password", "token", "secret"].iter().any(|word| key.contains(word));
+        outln!("{key} = {}", if secret { "*****" } else { value });
+    }
+    for name in answer.action_policies.keys().chain(answer.opa_policies.keys()) {
+        outln!("policy file {name}");
+    }
+    outln!("Nothing was changed.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn once(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {
+    let ended = daemon.once(node).await;
+    match ended.end {
+        End::Provisioned => outln!("{node} is provisioned and restarts"),
+        End::Shutdown => outln!("{node} was told to end itself"),
+        End::Upgraded => outln!("{node} was told to upgrade itself"),
+        _ => bail!("{node} was not provisioned: {}", ended.reason),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(daemon: Arc<Daemon>, file: &Path) -> anyhow::Result<ExitCode> {
+    let settings = daemon.plan().settings.clone();
+    let sockets = tokio::spawn({
+        let (daemon, dir) = (daemon.clone(), settings.state_dir.clone());
+        async move {
+            if let Err(error) = socket::serve(daemon, &dir).await {
+                tracing::error!("the status cannot be asked for: {error}");
+            }
+        }
+    });
+    let (stop, stopping) = watch::channel(false);
+    let signals = tokio::spawn(signals(daemon.clone(), file.to_owned(), stop));
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(helper = ?settings.mode(), interval = settings.interval.as_secs(), "watching for nodes");
+    daemon.run(stopping).await;
+    signals.abort();
+    sockets.abort();
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT end, SIGHUP reads the settings again.
+async fn signals(daemon: Arc<Daemon>, file: PathBuf, stop: watch::Sender<bool>) {
+    let streams =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
+        tracing::error!("signals cannot be handled in this process");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {
+                log::reopen();
+                match daemon::plan_of(&file) {
+                    Ok((plan, told)) => {
+                        told.iter().for_each(|text| tracing::warn!("{text}"));
+                        daemon.reload(plan);
+                        tracing::info!("read the settings again");
+                    }
+                    Err(error) => tracing::error!("keeping the previous settings: {error}"),
+                }
+            }
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
+}
+
+impl ShowStatus {
+    fn run(self, file: &Path) -> anyhow::Result<ExitCode> {
+        let (settings, _) = Settings::load(file)?;
+        let status = context::block_on(socket::ask(&settings.state_dir))??;
+        if self.json {
+            outln!("{}", serde_json::to_string(&status)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        show(&status);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn show(status: &Status) {
+    let Status { nodes, .. } = status;
+    let since = jiff::Timestamp::from_second(status.started).map(|time| time.to_string()).unwrap_or_default();
+    outln!("         Identity: {} (choria {}), since {since}", status.identity, status.version);
+    outln!(
+        "           Broker: {}",
+        if status.connected.is_empty() { "not connected" } else { &status.connected }
+    );
+    outln!("           Helper: {}", status.helper);
+    let paused = if status.paused.is_empty() { "no".to_owned() } else { status.paused.join(", ") };
+    outln!("           Paused: {paused}");
+    outln!(
+        "      Provisioned: {}, {} in the last minute",
+        status.provisioned,
+        status.provisioned_last_minute
+    );
+    outln!(
+        "            Nodes: {} waiting, {} in work, {} to be tried again, {} cooling down, {} left alone",
+        nodes.ready,
+        nodes.working,
+        nodes.later,
+        nodes.cooling,
+        nodes.quarantined
+    );
+    outln!("     Longest wait: {} s", status.oldest_seconds);
+    for (reason, count) in status.reasons.iter().filter(|(_, count)| **count > 0) {
+        outln!("{:>17}: {count}", format!("Ended {reason}"));
+    }
+    let failed = status.recent.iter().filter(|end| !end.reason.is_empty());
+    for end in failed.take(10) {
+        let at = jiff::Timestamp::from_second(end.at).map(|time| time.to_string()).unwrap_or_default();
+        outln!("{at} {}: {}", end.node, end.reason);
+    }
+}
