@@ -89,6 +89,8 @@ pub enum UsersError {
 pub struct StaticUsers {
     users: Vec<(Credential, Grant)>,
     has_nkeys: bool,
+    /// Nobody is asked who they are.
+    open: bool,
 }
 
 impl StaticUsers {
@@ -114,13 +116,14 @@ impl StaticUsers {
             known.push((user.credential, grant));
         }
         let has_nkeys = known.iter().any(|(credential, _)| matches!(credential, Credential::Nkey(_)));
-        Ok(Self { users: known, has_nkeys })
+        Ok(Self { users: known, has_nkeys, open: false })
     }
 
-    /// Everybody who can connect may do everything in one account.
+    /// Everybody who can connect may do everything in one account. Credentials that
+    /// somebody shows nevertheless are not looked at, as nats-server without users does.
     pub fn open(account: Account) -> Self {
         let user = StaticUser::new(Credential::Anybody, account);
-        Self { users: vec![(Credential::Anybody, grant(&user))], has_nkeys: false }
+        Self { users: vec![(Credential::Anybody, grant(&user))], has_nkeys: false, open: true }
     }
 
     fn by_nkey(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
@@ -171,14 +174,16 @@ impl Authenticator for StaticUsers {
         if options.wants_account {
             return Err(Refusal::new(RefusalKind::Request, "the peer asked for an account by name"));
         }
-        if !options.nkey.is_empty() {
-            return self.by_nkey(facts);
-        }
-        if !options.auth_token.is_empty() {
-            return self.by_token(&options.auth_token);
-        }
-        if !options.user.is_empty() {
-            return self.by_password(&options.user, &options.pass);
+        if !self.open {
+            if !options.nkey.is_empty() {
+                return self.by_nkey(facts);
+            }
+            if !options.auth_token.is_empty() {
+                return self.by_token(&options.auth_token);
+            }
+            if !options.user.is_empty() {
+                return self.by_password(&options.user, &options.pass);
+            }
         }
         let anybody = self.users.iter().find(|(credential, _)| matches!(credential, Credential::Anybody));
         anybody
@@ -295,7 +300,13 @@ mod tests {
     fn anybody_only_where_told() {
         let open = StaticUsers::open(Account::Choria);
         assert_eq!(open.authenticate(&facts("{}")).unwrap().account, Account::Choria);
-        assert!(open.authenticate(&facts(r#"{"user":"x"}"#)).is_err());
+        for shown in [r#"{"user":"x"}"#, r#"{"auth_token":"x"}"#, r#"{"nkey":"x"}"#] {
+            assert_eq!(open.authenticate(&facts(shown)).unwrap().user, "", "{shown}");
+        }
+        let anybody = StaticUser::new(Credential::Anybody, Account::Choria);
+        let some = StaticUsers::new([anybody]).unwrap();
+        assert!(some.authenticate(&facts("{}")).is_ok());
+        assert!(some.authenticate(&facts(r#"{"user":"x"}"#)).is_err(), "who shows something is held to it");
         assert!(StaticUsers::new([]).unwrap().authenticate(&facts("{}")).is_err());
     }
 
