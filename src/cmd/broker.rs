@@ -17,8 +17,7 @@ use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
-use choria::core::security::{NameList, Provider, Usage};
-use rustls_pki_types::CertificateDer;
+use choria::core::security::{NameList, Provider};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
@@ -225,13 +224,7 @@ fn authenticator(config: &Config, provider: &Arc<Provider>, allow_plaintext: boo
         system: system.map(|password| SystemUser { user: user.clone(), password }),
         allow_plaintext,
     });
-    let trust = provider.trust();
-    let check = move |chain: &[CertificateDer<'static>]| {
-        let now = jiff::Timestamp::now().as_second();
-        let (leaf, others) = chain.split_first().ok_or("there is none")?;
-        trust.get().verify(leaf, others, now, Usage::Client).map(|_| ()).map_err(|error| error.to_string())
-    };
-    Arc::new(CurrentCertificates::new(rules, Arc::new(check)))
+    Arc::new(CurrentCertificates::of_trust(rules, provider.trust()))
 }
 
 /// Puts keys, trust, rules and limits in force as they are on disk now.

@@ -20,7 +20,7 @@ pub mod x509;
 
 pub use account::{Account, AccountError};
 pub use certificate::PeerCertificate;
-pub use current::{ChainCheck, CurrentCertificates};
+pub use current::{ChainCheck, ChainSuspicion, CurrentCertificates};
 pub use facts::{ConnectionFacts, LinkKind, Transport};
 pub use grant::{
     Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses, SubjectList,

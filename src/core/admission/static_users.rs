@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::facts::ConnectionFacts;
+use super::facts::{ConnectionFacts, Transport};
 use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses};
 use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;
@@ -189,6 +189,10 @@ impl Authenticator for StaticUsers {
     fn wants_nonce(&self) -> bool {
         self.has_nkeys
     }
+
+    fn requires_credentials(&self, _: Transport) -> bool {
+        !self.users.iter().any(|(credential, _)| matches!(credential, Credential::Anybody))
+    }
 }
 
 fn grant(user: &StaticUser) -> Grant {
@@ -230,7 +234,6 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
-    use crate::core::admission::Transport;
     use crate::core::nats::connect::ConnectOptions;
 
     fn password(user: &str, password: &str) -> Credential {

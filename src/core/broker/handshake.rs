@@ -361,6 +361,9 @@ impl HandshakeRoom {
             name = %options.name, "connection admitted"
         );
         self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
+        if guest.tls.as_ref().is_some_and(|session| session.is_resumed()) {
+            self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
+        }
         self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
         if let Some(inbox) = self.shards.get(shard) {

@@ -14,8 +14,9 @@ use super::options::Limits;
 use super::outbound::Message;
 use super::router::Router;
 use super::stats::ConnectionInfo;
+use super::tls::without_resumption;
 use super::view::Chains;
-use crate::core::admission::{Account, Authenticator};
+use crate::core::admission::{Account, Authenticator, Transport};
 use crate::core::nats::info::ServerInfo;
 
 /// What a reload may change.
@@ -26,6 +27,20 @@ pub struct Settings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Settings {
+    /// Settings as they are applied: TLS sessions resume only where each
+    /// decision judges the chain of the peer.
+    pub fn new(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        authenticator: Arc<dyn Authenticator>,
+        limits: Limits,
+    ) -> Self {
+        let judged = authenticator.judges_chains();
+        let tls = tls.map(|config| if judged { config } else { without_resumption(&config) });
+        Self { tls, authenticator, limits }
+    }
 }
 
 /// What INFO says about this broker.
@@ -124,6 +139,8 @@ pub struct Shared {
     pub handshaking: AtomicUsize,
     /// Completed handshakes with an admitted connection.
     pub handshakes: AtomicU64,
+    /// Those among them that continued an earlier TLS session.
+    pub handshakes_resumed: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
     /// Threads that have panicked.
@@ -146,6 +163,7 @@ impl Shared {
             open: AtomicUsize::new(0),
             handshaking: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
+            handshakes_resumed: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
             threads_lost: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
@@ -220,7 +238,10 @@ impl Shared {
             host,
             port,
             headers: true,
-            auth_required: true,
+            auth_required: settings.authenticator.requires_credentials(match tls {
+                true => Transport::Tls,
+                false => Transport::Plaintext,
+            }),
             tls_required: tls,
             max_payload: settings.limits.max_payload,
             client_id: cid,

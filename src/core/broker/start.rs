@@ -59,11 +59,8 @@ impl Broker {
             version: options.version.clone(),
             advertised: addresses.iter().map(|address| advertised(&options, *address)).collect(),
         };
-        let settings = Settings {
-            tls: options.tls.clone(),
-            authenticator: options.authenticator,
-            limits: options.limits,
-        };
+        let settings =
+            Settings::new(options.tls.clone(), options.authenticator.clone(), options.limits.clone());
         let count = options.shards.clamp(1, 64);
         let shared = Arc::new(Shared::new(identity, settings, count, options.buffered_tls));
 
@@ -156,7 +153,7 @@ impl Broker {
         authenticator: Arc<dyn Authenticator>,
         limits: Limits,
     ) {
-        self.shared.replace_settings(Settings { tls, authenticator, limits });
+        self.shared.replace_settings(Settings::new(tls, authenticator, limits));
         for shard in self.shards.iter() {
             shard.send_one(Handover::Reload);
         }

@@ -20,6 +20,8 @@ pub struct Stats {
     pub handshaking: usize,
     /// Handshakes completed with an admitted connection.
     pub handshakes: u64,
+    /// Those among them that continued an earlier TLS session.
+    pub handshakes_resumed: u64,
     /// Handshakes that ended otherwise: TLS failures and time-outs.
     pub handshakes_failed: u64,
     /// Subscriptions now.

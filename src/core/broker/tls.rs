@@ -9,9 +9,9 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::CertificateDer;
 
 /// What a call to [`TlsSession::read`] did.
@@ -49,6 +49,10 @@ pub trait TlsSession: Send {
     /// Whether the handshake is not complete.
     fn is_handshaking(&self) -> bool;
 
+    /// Whether the handshake continued an earlier session: the chain of the peer
+    /// is then that session's.
+    fn is_resumed(&self) -> bool;
+
     /// Verified chain of the peer, leaf first.
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]>;
 
@@ -62,6 +66,37 @@ pub trait TlsSession: Send {
 /// The configuration cannot be used.
 pub fn accept(config: Arc<ServerConfig>, buffered: bool) -> Result<Box<dyn TlsSession>, rustls::Error> {
     Ok(if buffered { Box::new(Buffered::new(config)?) } else { Box::new(Unbuffered::new(config)?) })
+}
+
+/// The configuration without resumption: for rules that do not look at the
+/// chain a resumed session brings.
+pub fn without_resumption(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::clone(config);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Arc::new(NoTickets);
+    config.send_tls13_tickets = 0;
+    Arc::new(config)
+}
+
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Space for record headers and tags: 5 + 8 + 17 bytes a record, rounded up,
@@ -271,6 +306,10 @@ impl TlsSession for Unbuffered {
         self.handshaking
     }
 
+    fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.peer_certificates()
     }
@@ -362,6 +401,10 @@ impl TlsSession for Buffered {
 
     fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {

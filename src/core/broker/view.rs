@@ -71,6 +71,7 @@ impl View {
             total_connections: shared.total(),
             handshaking: shared.handshaking.load(Ordering::Relaxed),
             handshakes: shared.handshakes.load(Ordering::Relaxed),
+            handshakes_resumed: shared.handshakes_resumed.load(Ordering::Relaxed),
             handshakes_failed: shared.handshakes_failed.load(Ordering::Relaxed),
             subscriptions: shared.router.len(),
             subscriptions_made: shared.router.made(),

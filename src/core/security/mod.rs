@@ -12,6 +12,7 @@
 //! [`RequestVerifier::verify`], and a CA file without certificates, an empty
 //! revocation list or a provider that is not supported end the start.
 
+mod believed;
 mod caller;
 mod certificate;
 mod chain;
@@ -22,6 +23,7 @@ mod name_list;
 mod paths;
 pub mod pem;
 mod provider;
+mod resumption;
 mod signer;
 pub mod tls;
 mod trust;

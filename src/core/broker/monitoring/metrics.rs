@@ -38,8 +38,14 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 7] = [
+const OURS: [(Kind, &str, &str, Read); 8] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
+    (
+        Kind::Counter,
+        "choria_broker_handshakes_resumed_total",
+        "Connections let in that continued an earlier TLS session",
+        |s| s.handshakes_resumed,
+    ),
     (
         Kind::Counter,
         "choria_broker_handshakes_failed_total",
