@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
@@ -23,10 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Globals;
 use super::context;
 
-/// Connections are told and closed over this long on SIGTERM, so that a fleet
-/// does not come back all at once.
-const LAME_DUCK: Duration = Duration::from_secs(10);
-/// How often the revocation list is looked at: what it revokes is off within five seconds.
+/// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
 
 /// the middleware
@@ -238,14 +235,8 @@ fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plainte
     }
 }
 
-/// Tells one state of the revocation list from another.
-fn stamp(provider: &Provider) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(provider.files().crl.as_deref()?).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
 /// SIGHUP reads the configuration, keys, CA and revocation lists again, a
-/// changed revocation list is read by itself; the first SIGTERM or SIGINT
+/// changed CA file or revocation list is read by itself; the first SIGTERM or SIGINT
 /// closes connections gently, the second at once.
 async fn until_stopped(
     broker: Middleware,
@@ -264,7 +255,7 @@ async fn until_stopped(
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut revocations = stamp(provider);
+    let mut seen = provider.files().trust_stamp();
     loop {
         tokio::select! {
             _ = term.recv() => break,
@@ -274,10 +265,10 @@ async fn until_stopped(
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {
-                let now = stamp(provider);
-                if now != revocations {
-                    revocations = now;
-                    tracing::info!("the revocation list has changed");
+                let now = provider.files().trust_stamp();
+                if now != seen {
+                    seen = now;
+                    tracing::info!("the CA file or the revocation list has changed");
                     renew(&broker, &config, provider, plaintext);
                 }
             }
@@ -287,18 +278,16 @@ async fn until_stopped(
                     Ok(new) => config = new,
                     Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
                 }
-                revocations = stamp(provider);
+                seen = provider.files().trust_stamp();
                 renew(&broker, &config, provider, plaintext);
             }
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    tracing::info!(
-        "stopping, connections are closed over {} s; a second signal ends at once",
-        LAME_DUCK.as_secs()
-    );
+    let spread = config.choria_network_lame_duck_duration;
+    tracing::info!("stopping, connections are closed over {spread:?}; a second signal ends at once");
     let closing = tokio::task::spawn_blocking(move || {
-        broker.lame_duck(LAME_DUCK);
+        broker.lame_duck(spread);
         broker.shutdown();
     });
     tokio::select! {

@@ -8,6 +8,7 @@ mod process;
 mod wire;
 
 mod a_broker_may_go_away;
+mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_denied_caller_gets_no_action;

@@ -6,7 +6,7 @@
 //! it gets, [`permissions`] the tables, [`current`] judges certificates at
 //! every decision, [`x509`] the rules for networks whose
 //! members hold certificates, [`static_users`] the rules for embedders who list
-//! their users beforehand.
+//! their users beforehand, with [`passwords`] as text or hash.
 
 pub mod account;
 pub mod certificate;
@@ -14,6 +14,7 @@ pub mod current;
 pub mod facts;
 pub mod grant;
 pub mod hosts;
+pub mod passwords;
 pub mod permissions;
 pub mod static_users;
 pub mod x509;
@@ -26,6 +27,7 @@ pub use grant::{
     Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses, SubjectList,
 };
 pub use hosts::HostList;
+pub use passwords::PasswordError;
 pub use static_users::{Credential, StaticUser, StaticUsers, UsersError};
 pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};
 

@@ -15,16 +15,17 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::guest::{Guest, Leave, broken, new_nonce};
+use super::guest::{Guest, Leave, broken, new_nonce, sentence};
 use super::inbox::Inbox;
+use super::judges::{Case, Court, Judged};
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::shard::WAKER;
-use super::shared::{Handover, ShardInboxes, Shared, client_ip};
+use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
-use crate::core::admission::Grant;
+use crate::core::admission::{ConnectionFacts, Grant};
 use crate::core::log::RefusalLog;
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
@@ -52,6 +53,8 @@ pub enum Arrival {
         /// The listener speaks TLS.
         tls: bool,
     },
+    /// It has been decided about a guest.
+    Judged(Box<Judged>),
     /// The room is full, and others wait outside.
     Crowded,
     /// Close everything and end.
@@ -65,6 +68,7 @@ pub struct HandshakeRoom {
     inbox: Arc<Inbox<Arrival>>,
     shards: ShardInboxes,
     next_shard: Arc<AtomicUsize>,
+    court: Court,
     guests: Slab<Guest>,
     wheel: TimerWheel<(usize, u64)>,
     now: Duration,
@@ -81,6 +85,7 @@ impl HandshakeRoom {
         inbox: Arc<Inbox<Arrival>>,
         shards: ShardInboxes,
         next_shard: Arc<AtomicUsize>,
+        court: Court,
     ) -> Self {
         Self {
             now: shared.start.elapsed(),
@@ -89,6 +94,7 @@ impl HandshakeRoom {
             inbox,
             shards,
             next_shard,
+            court,
             guests: Slab::new(),
             wheel: TimerWheel::new(Duration::from_millis(50)),
             scratch: ReadScratch::new(),
@@ -117,6 +123,7 @@ impl HandshakeRoom {
                     Arrival::Socket { stream, remote, listener, tls } => {
                         self.welcome(stream, remote, listener, tls);
                     }
+                    Arrival::Judged(judged) => self.conclude(*judged),
                     Arrival::Crowded => self.make_room(),
                     Arrival::Stop => self.stop = true,
                 }
@@ -140,8 +147,7 @@ impl HandshakeRoom {
             }
         }
         for guest in self.guests.drain() {
-            drop(guest);
-            self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
+            self.shared.end_handshake(guest.remote.ip());
             self.shared.open.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -158,7 +164,7 @@ impl HandshakeRoom {
             Ok(session) => session,
             Err(error) => {
                 tracing::error!(%remote, %error, "starting TLS for a connection failed");
-                return self.gone("tls handshake");
+                return self.gone(remote, "tls handshake");
             }
         };
         let nonce = if settings.authenticator.wants_nonce() { new_nonce() } else { String::new() };
@@ -174,7 +180,7 @@ impl HandshakeRoom {
             self.poll.registry().register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE)
         {
             tracing::warn!(%remote, %error, "registering a connection failed; it is closed");
-            return self.gone("registration");
+            return self.gone(remote, "registration");
         }
         entry.insert(Guest {
             cid,
@@ -192,14 +198,15 @@ impl HandshakeRoom {
             judged_by: 0,
             received: 0,
             hung_up: false,
+            judged: false,
         });
         self.wheel.insert(deadline, (key, cid));
         self.flush(key);
     }
 
     /// Counts a connection that ended before it was in.
-    fn gone(&self, counted: &'static str) {
-        self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
+    fn gone(&self, remote: SocketAddr, counted: &'static str) {
+        self.shared.end_handshake(remote.ip());
         self.shared.open.fetch_sub(1, Ordering::AcqRel);
         self.shared.handshakes_failed.fetch_add(1, Ordering::Relaxed);
         if !counted.is_empty() {
@@ -230,6 +237,9 @@ impl HandshakeRoom {
         let settings = self.shared.settings();
         loop {
             let Some(guest) = self.guests.get_mut(key) else { return };
+            if guest.judged {
+                return;
+            }
             guest.heard = self.now;
             let received = self.scratch.receive(
                 &mut guest.stream,
@@ -257,8 +267,10 @@ impl HandshakeRoom {
             let leave = guest.talk(&settings);
             let flooding = guest.received > MOST_RECEIVED + settings.limits.max_connect;
             self.flush(key);
-            if let Some(leave) = leave {
-                return self.dismiss(key, leave);
+            match leave {
+                None => {}
+                Some(Leave::Pending(facts)) => return self.submit(key, *facts, settings),
+                Some(leave) => return self.dismiss(key, leave),
             }
             if flooding || self.guests.get(key).is_some_and(|guest| guest.unsent.len() > MOST_UNSENT) {
                 let reason = "the peer sends much and does not say who it is".to_owned();
@@ -275,12 +287,31 @@ impl HandshakeRoom {
         }
     }
 
+    /// Has somebody decide who may take the time.
+    fn submit(&mut self, key: usize, facts: ConnectionFacts, settings: Arc<Settings>) {
+        let Some(guest) = self.guests.get_mut(key) else { return };
+        guest.judged = true;
+        let (cid, deadline, room) = (guest.cid, guest.deadline, self.inbox.clone());
+        if !self.court.submit(Case { key, cid, deadline, facts, settings, room }) {
+            let reason = "too many passwords wait to be checked".to_owned();
+            let (counted, text) = ("passwords waiting", "Authorization Violation");
+            self.dismiss(key, Leave::Told { reason, counted, text });
+        }
+    }
+
+    fn conclude(&mut self, judged: Judged) {
+        let Judged { key, cid, facts, verdict } = judged;
+        if self.guests.get(key).is_some_and(|guest| guest.cid == cid) {
+            self.dismiss(key, sentence(facts.options, verdict));
+        }
+    }
+
     /// Sends away peers that hold a place and do nothing with it, the longest silent first.
     fn make_room(&mut self) {
         let mut idle: Vec<(Duration, usize)> = self
             .guests
             .iter()
-            .filter(|(_, guest)| guest.heard + IDLE <= self.now)
+            .filter(|(_, guest)| guest.heard + IDLE <= self.now && !guest.judged)
             .map(|(key, guest)| (guest.heard, key))
             .collect();
         idle.sort_unstable();
@@ -320,6 +351,8 @@ impl HandshakeRoom {
                 }
                 self.admit(guest, options, grant);
             }
+            // handled where it arises; nobody leaves by it
+            Leave::Pending(_) => self.gone(remote, "protocol"),
             Leave::Silently { reason, counted } => {
                 let _ = write_all(&mut guest.stream, &guest.unsent);
                 if !guest.unsent.is_empty() {
@@ -335,7 +368,7 @@ impl HandshakeRoom {
                         tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                     });
                 }
-                self.gone(counted);
+                self.gone(remote, counted);
             }
             Leave::Told { reason, counted, text } => {
                 guest.say(&frame::error_line(text));
@@ -350,7 +383,7 @@ impl HandshakeRoom {
                 self.refusals.note(counted, || {
                     tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                 });
-                self.gone(counted);
+                self.gone(remote, counted);
             }
         }
     }
@@ -364,7 +397,7 @@ impl HandshakeRoom {
         if guest.tls.as_ref().is_some_and(|session| session.is_resumed()) {
             self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
+        self.shared.end_handshake(guest.remote.ip());
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
         if let Some(inbox) = self.shards.get(shard) {
             inbox.send_one(Handover::Link(Box::new(NewLink {
@@ -386,7 +419,7 @@ impl HandshakeRoom {
 }
 
 /// Lets the shards go first. On Linux this is about the calling thread alone.
-fn lower_priority() {
+pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 5) {
         tracing::debug!(%error, "handshake threads run at normal priority");

@@ -5,7 +5,8 @@
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
 //!
-//! A connection is born in `acceptor`, let in by `handshake`, and lives in
+//! A connection is born in `acceptor` or [handed in](Broker::adopt), passes the
+//! `door`, is let in by `handshake` (with `judges` for what takes long), and lives in
 //! one `shard`: a thread with an event loop that owns its `link`s. What a
 //! link says is read by `session`, routed by `publish` and sent by
 //! `output`. The `router` knows subscriptions and no sockets; what is for
@@ -15,10 +16,12 @@
 mod acceptor;
 mod account;
 mod close;
+mod door;
 mod guest;
 mod handshake;
 mod inbox;
 mod index;
+mod judges;
 mod keepalive;
 mod link;
 pub mod monitoring;
@@ -43,7 +46,7 @@ mod user_info;
 mod view;
 mod wire;
 
-pub use options::{BrokerError, Limits, Listener, Options};
+pub use options::{AdoptError, BrokerError, Limits, Listener, Options};
 pub use start::Broker;
 pub use stats::{ConnectionInfo, Stats};
 pub use view::{Chains, View};

@@ -1,12 +1,13 @@
 //! What all threads of one broker share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use super::account::PerAccount;
+use super::door::neighbourhood;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
 use super::link::NewLink;
@@ -143,12 +144,16 @@ pub struct Shared {
     pub handshakes_resumed: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
+    /// The broker ends: what takes long is not begun any more.
+    pub stopping: AtomicBool,
     /// Threads that have panicked.
     pub threads_lost: AtomicUsize,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// Unfinished handshakes of each address that has any.
+    crowd: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Shared {
@@ -165,11 +170,13 @@ impl Shared {
             handshakes: AtomicU64::new(0),
             handshakes_resumed: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
             threads_lost: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
+            crowd: Mutex::new(HashMap::new()),
         }
     }
 
@@ -188,6 +195,32 @@ impl Shared {
     /// decides by them knows later whether they may have been replaced.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Counts a connection that begins its handshake, unless its address has `most` of them.
+    pub fn begin_handshake(&self, address: IpAddr, most: usize) -> bool {
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = crowd.entry(neighbourhood(address)).or_default();
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        self.open.fetch_add(1, Ordering::AcqRel);
+        self.handshaking.fetch_add(1, Ordering::AcqRel);
+        true
+    }
+
+    /// Counts the end of a handshake, whatever it was; the connection stays counted as open.
+    pub fn end_handshake(&self, address: IpAddr) {
+        let address = neighbourhood(address);
+        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = crowd.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                crowd.remove(&address);
+            }
+        }
+        self.handshaking.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// A number for a new connection.
