@@ -18,7 +18,7 @@ use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
 use choria::core::security::{NameList, Provider};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Globals;
 use super::context;
@@ -58,6 +58,13 @@ impl Broker {
         let config = context::daemon_config(globals, Role::Broker, "broker run")?;
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
+        // The broker has threads of its own; this one only waits for signals, and
+        // takes them from the moment anybody could know that there is a broker.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let signals = {
+            let _guard = runtime.enter();
+            Signals::new()?
+        };
         let broker = start(&config, &provider, run.plaintext_loopback)?;
         let _monitoring = monitoring(globals, &config, &provider, &broker)?;
         for address in broker.local_addrs() {
@@ -68,9 +75,8 @@ impl Broker {
         }
         context::write_pid(run.pid.as_deref())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        // The broker has threads of its own; this one only waits for signals.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(until_stopped(
+            signals,
             broker,
             globals,
             config,
@@ -235,19 +241,35 @@ fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plainte
     }
 }
 
+/// What this process listens to.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// SIGHUP reads the configuration, keys, CA and revocation lists again, a
 /// changed CA file or revocation list is read by itself; the first SIGTERM or SIGINT
 /// closes connections gently, the second at once.
 async fn until_stopped(
+    signals: Signals,
     broker: Middleware,
     globals: &Globals,
     mut config: Config,
     provider: &Arc<Provider>,
     plaintext: bool,
 ) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
+    let Signals { mut term, mut int, mut hup } = signals;
     // The start has told what was wrong then.
     let day = Duration::from_secs(24 * 3600);
     let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);

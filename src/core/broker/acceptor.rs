@@ -16,12 +16,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::door::Door;
 use super::options::{BrokerError, Listener};
 use super::shard::WAKER;
+use super::shared::Arrived;
 
 /// Connections the system holds for us.
 const BACKLOG: i32 = 4096;
 /// How soon a full handshake room is looked at again.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How soon after an error such as "too many open files".
+/// How soon after an error such as "too many open files", and how often those are thought of
+/// who wait for others of their address.
 const RECOVER: Duration = Duration::from_millis(100);
 
 /// Binds all listeners but those others accept on; nothing is accepted yet.
@@ -115,6 +117,10 @@ impl Acceptor {
                     }
                 }
             }
+            if wait.is_none() && self.door.someone_waits() {
+                wait = Some(RECOVER);
+                self.door.complain();
+            }
         }
     }
 
@@ -137,7 +143,7 @@ impl Acceptor {
                 Err(error) => return Err(error),
             };
             // who is refused has been counted, and closed
-            let _ = self.door.pass(stream, remote, *number, *tls);
+            let _ = self.door.pass(Arrived { stream, remote, listener: *number, tls: *tls });
         }
     }
 }

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 
 use super::handshake::Arrival;
 use super::inbox::Inbox;
-use super::shared::Shared;
+use super::shared::{Arrived, Shared};
 use crate::core::log::RefusalLog;
 use crate::core::nats::frame;
 
@@ -56,34 +56,36 @@ impl Door {
         self.rooms.iter().for_each(|room| room.send_one(Arrival::Crowded));
     }
 
-    /// Passes a connection to a handshake thread, or closes it.
+    /// Somebody waits for others of its address.
+    pub fn someone_waits(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Passes a connection to a handshake thread, lets it wait, or closes it.
     ///
     /// # Errors
     /// Under which name it was refused.
-    pub fn pass(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        listener: usize,
-        tls: bool,
-    ) -> Result<(), &'static str> {
+    pub fn pass(&self, new: Arrived) -> Result<(), &'static str> {
         let settings = self.shared.settings();
         let limits = &settings.limits;
         if self.shared.open.load(Ordering::Acquire) >= limits.max_connections {
-            say(stream, "maximum connections exceeded");
+            let remote = new.remote;
+            say(new.stream, "maximum connections exceeded");
             return Err(self.refuse("maximum connections", remote, limits.max_connections));
         }
-        if !self.shared.begin_handshake(remote.ip(), limits.max_handshakes_per_address) {
-            // without a word: text would be taken for a reason not to come back
-            drop(stream);
-            let limit = limits.max_handshakes_per_address;
-            return Err(self.refuse("too many from one address", remote, limit));
-        }
         // small messages must not wait for acknowledgements
-        let _ = stream.set_nodelay(true);
-        let next = self.next_room.fetch_add(1, Ordering::Relaxed) % self.rooms.len().max(1);
-        if let Some(room) = self.rooms.get(next) {
-            room.send_one(Arrival::Socket { stream, remote, listener, tls });
+        let _ = new.stream.set_nodelay(true);
+        let limit = limits.max_handshakes_per_address;
+        match self.shared.begin_handshake(new, limit) {
+            // without a word: text would be taken for a reason not to come back
+            Err(new) => return Err(self.refuse("too many from one address", new.remote, limit)),
+            Ok(None) => self.complain(),
+            Ok(Some(new)) => {
+                let next = self.next_room.fetch_add(1, Ordering::Relaxed) % self.rooms.len().max(1);
+                if let Some(room) = self.rooms.get(next) {
+                    room.send_one(Arrival::Socket(new));
+                }
+            }
         }
         Ok(())
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
@@ -21,7 +20,7 @@ use super::judges::{Case, Court, Judged};
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::shard::WAKER;
-use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
+use super::shared::{Arrived, Handover, Settings, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
@@ -43,16 +42,7 @@ const MAKE_ROOM: usize = 64;
 /// Something for a handshake thread.
 pub enum Arrival {
     /// A connection as accepted.
-    Socket {
-        /// Its socket.
-        stream: TcpStream,
-        /// Peer address.
-        remote: SocketAddr,
-        /// Listener it came by.
-        listener: usize,
-        /// The listener speaks TLS.
-        tls: bool,
-    },
+    Socket(Arrived),
     /// It has been decided about a guest.
     Judged(Box<Judged>),
     /// The room is full, and others wait outside.
@@ -70,6 +60,8 @@ pub struct HandshakeRoom {
     next_shard: Arc<AtomicUsize>,
     court: Court,
     guests: Slab<Guest>,
+    /// Whose turn it is, because somebody of their address has left.
+    next: Vec<Arrived>,
     wheel: TimerWheel<(usize, u64)>,
     now: Duration,
     scratch: ReadScratch,
@@ -96,6 +88,7 @@ impl HandshakeRoom {
             next_shard,
             court,
             guests: Slab::new(),
+            next: Vec::new(),
             wheel: TimerWheel::new(Duration::from_millis(50)),
             scratch: ReadScratch::new(),
             refusals: RefusalLog::default(),
@@ -109,7 +102,11 @@ impl HandshakeRoom {
         let mut events = Events::with_capacity(256);
         let (mut arrived, mut fired) = (Vec::new(), Vec::new());
         while !self.stop {
-            let patience = self.wheel.next().map(|at| at.saturating_sub(self.now) + Duration::from_millis(1));
+            let mut patience =
+                self.wheel.next().map(|at| at.saturating_sub(self.now) + Duration::from_millis(1));
+            if !self.next.is_empty() {
+                patience = Some(Duration::ZERO);
+            }
             if let Err(error) = self.poll.poll(&mut events, patience)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -120,9 +117,7 @@ impl HandshakeRoom {
             self.inbox.take(&mut arrived);
             for arrival in arrived.drain(..) {
                 match arrival {
-                    Arrival::Socket { stream, remote, listener, tls } => {
-                        self.welcome(stream, remote, listener, tls);
-                    }
+                    Arrival::Socket(new) => self.welcome(new),
                     Arrival::Judged(judged) => self.conclude(*judged),
                     Arrival::Crowded => self.make_room(),
                     Arrival::Stop => self.stop = true,
@@ -140,19 +135,29 @@ impl HandshakeRoom {
                     self.hear(key);
                 }
             }
+            while let Some(new) = self.next.pop() {
+                self.welcome(new);
+            }
             self.now = self.shared.start.elapsed();
             self.wheel.advance(self.now, &mut fired);
             for (key, cid) in fired.drain(..) {
                 self.expire(key, cid);
             }
         }
-        for guest in self.guests.drain() {
-            self.shared.end_handshake(guest.remote.ip());
-            self.shared.open.fetch_sub(1, Ordering::AcqRel);
+        let guests: Vec<SocketAddr> = self.guests.drain().map(|guest| guest.remote).collect();
+        let next = self.next.drain(..).map(|new| new.remote);
+        for remote in guests.into_iter().chain(next.collect::<Vec<_>>()) {
+            let mut ended = 1;
+            // whoever would be next ends too
+            while self.shared.end_handshake(remote.ip()).is_some() {
+                ended += 1;
+            }
+            self.shared.open.fetch_sub(ended, Ordering::AcqRel);
         }
     }
 
-    fn welcome(&mut self, mut stream: TcpStream, remote: SocketAddr, listener: usize, with_tls: bool) {
+    fn welcome(&mut self, new: Arrived) {
+        let Arrived { mut stream, remote, listener, tls: with_tls } = new;
         let settings = self.shared.settings();
         let cid = self.shared.next_cid();
         let session = match (with_tls, &settings.tls) {
@@ -205,8 +210,8 @@ impl HandshakeRoom {
     }
 
     /// Counts a connection that ended before it was in.
-    fn gone(&self, remote: SocketAddr, counted: &'static str) {
-        self.shared.end_handshake(remote.ip());
+    fn gone(&mut self, remote: SocketAddr, counted: &'static str) {
+        self.next.extend(self.shared.end_handshake(remote.ip()));
         self.shared.open.fetch_sub(1, Ordering::AcqRel);
         self.shared.handshakes_failed.fetch_add(1, Ordering::Relaxed);
         if !counted.is_empty() {
@@ -397,7 +402,7 @@ impl HandshakeRoom {
         if guest.tls.as_ref().is_some_and(|session| session.is_resumed()) {
             self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
         }
-        self.shared.end_handshake(guest.remote.ip());
+        self.next.extend(self.shared.end_handshake(guest.remote.ip()));
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
         if let Some(inbox) = self.shards.get(shard) {
             inbox.send_one(Handover::Link(Box::new(NewLink {

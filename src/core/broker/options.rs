@@ -67,8 +67,9 @@ pub struct Limits {
     pub write_deadline: Duration,
     /// Connections in TLS or CONNECT at a time; more wait unaccepted. Default 512.
     pub max_handshakes: usize,
-    /// Those among them from one address (IPv6: one /64 network); more are closed at once.
-    /// Default 384: a whole fleet may stand behind one address, and still does not fill the room.
+    /// Those among them from one address (IPv6: one /64 network). Eight times as many wait until
+    /// it is their turn, more are closed at once. Default 384: a whole fleet may stand behind one
+    /// address, and still leaves room for others.
     pub max_handshakes_per_address: usize,
 }
 

@@ -1,10 +1,12 @@
 //! What all threads of one broker share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
 
 use super::account::PerAccount;
 use super::door::neighbourhood;
@@ -138,6 +140,8 @@ pub struct Shared {
     pub open: AtomicUsize,
     /// Connections in TLS or CONNECT.
     pub handshaking: AtomicUsize,
+    /// Connections that wait until others of their address are in.
+    pub waiting: AtomicUsize,
     /// Completed handshakes with an admitted connection.
     pub handshakes: AtomicU64,
     /// Those among them that continued an earlier TLS session.
@@ -152,8 +156,30 @@ pub struct Shared {
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
-    /// Unfinished handshakes of each address that has any.
-    crowd: Mutex<HashMap<IpAddr, usize>>,
+    /// Addresses that have unfinished handshakes.
+    crowds: Mutex<HashMap<IpAddr, Crowd>>,
+}
+
+/// Connections of one address that wait for each handshake it may have at a time.
+const WAITING: usize = 8;
+
+/// Those of one address that are not in yet.
+#[derive(Default)]
+struct Crowd {
+    handshaking: usize,
+    waiting: VecDeque<Arrived>,
+}
+
+/// A connection as accepted.
+pub struct Arrived {
+    /// Its socket.
+    pub stream: TcpStream,
+    /// Peer address.
+    pub remote: SocketAddr,
+    /// Listener it came by.
+    pub listener: usize,
+    /// The listener speaks TLS.
+    pub tls: bool,
 }
 
 impl Shared {
@@ -167,6 +193,7 @@ impl Shared {
             shards: std::iter::repeat_with(ShardCounters::default).take(shards).collect(),
             open: AtomicUsize::new(0),
             handshaking: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
             handshakes_resumed: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
@@ -176,7 +203,7 @@ impl Shared {
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
-            crowd: Mutex::new(HashMap::new()),
+            crowds: Mutex::new(HashMap::new()),
         }
     }
 
@@ -197,30 +224,59 @@ impl Shared {
         self.generation.load(Ordering::SeqCst)
     }
 
-    /// Counts a connection that begins its handshake, unless its address has `most` of them.
-    pub fn begin_handshake(&self, address: IpAddr, most: usize) -> bool {
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = crowd.entry(neighbourhood(address)).or_default();
-        if *count >= most {
-            return false;
-        }
-        *count += 1;
+    /// Counts a connection that begins its handshake and gives it back, unless its address has
+    /// `most` of them: then it waits, up to [`WAITING`] times as many of one address.
+    ///
+    /// # Errors
+    /// Too many of its address wait.
+    pub fn begin_handshake(&self, new: Arrived, most: usize) -> Result<Option<Arrived>, Arrived> {
+        let mut crowds = self.lock_crowds();
+        let crowd = crowds.entry(neighbourhood(new.remote.ip())).or_default();
+        let begins = if crowd.handshaking < most.max(1) {
+            crowd.handshaking += 1;
+            self.handshaking.fetch_add(1, Ordering::AcqRel);
+            Some(new)
+        } else if crowd.waiting.len() < most.saturating_mul(WAITING) {
+            crowd.waiting.push_back(new);
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            None
+        } else {
+            return Err(new);
+        };
         self.open.fetch_add(1, Ordering::AcqRel);
-        self.handshaking.fetch_add(1, Ordering::AcqRel);
-        true
+        Ok(begins)
     }
 
     /// Counts the end of a handshake, whatever it was; the connection stays counted as open.
-    pub fn end_handshake(&self, address: IpAddr) {
+    /// Returns the next of its address, whose handshake begins with that.
+    #[must_use]
+    pub fn end_handshake(&self, address: IpAddr) -> Option<Arrived> {
         let address = neighbourhood(address);
-        let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = crowd.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                crowd.remove(&address);
-            }
+        let mut crowds = self.lock_crowds();
+        let crowd = crowds.get_mut(&address)?;
+        if let Some(next) = crowd.waiting.pop_front() {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Some(next);
         }
         self.handshaking.fetch_sub(1, Ordering::AcqRel);
+        crowd.handshaking = crowd.handshaking.saturating_sub(1);
+        if crowd.handshaking == 0 {
+            crowds.remove(&address);
+        }
+        None
+    }
+
+    /// Closes those who wait for others of their address.
+    pub fn send_waiting_away(&self) {
+        for crowd in self.lock_crowds().values_mut() {
+            let count = std::mem::take(&mut crowd.waiting).len();
+            self.waiting.fetch_sub(count, Ordering::AcqRel);
+            self.open.fetch_sub(count, Ordering::AcqRel);
+        }
+    }
+
+    fn lock_crowds(&self) -> MutexGuard<'_, HashMap<IpAddr, Crowd>> {
+        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number for a new connection.

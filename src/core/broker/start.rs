@@ -17,7 +17,7 @@ use super::inbox::Inbox;
 use super::judges::Court;
 use super::options::{AdoptError, BrokerError, Limits, Listener, Options};
 use super::shard::{Shard, WAKER};
-use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
+use super::shared::{Arrived, Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
 use crate::core::admission::Authenticator;
@@ -184,7 +184,7 @@ impl Broker {
         }
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        self.door.pass(stream, remote, listener, tls).map_err(AdoptError::Refused)
+        self.door.pass(Arrived { stream, remote, listener, tls }).map_err(AdoptError::Refused)
     }
 
     /// The first address listened on.
@@ -254,6 +254,7 @@ impl Broker {
 
     fn stop_accepting(&self) {
         let accepting = lock(&self.accepting).take();
+        self.shared.send_waiting_away();
         if let Some(accepting) = accepting {
             accepting.stop.store(true, Ordering::Release);
             if let Err(error) = accepting.waker.wake() {

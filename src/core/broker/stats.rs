@@ -18,6 +18,8 @@ pub struct Stats {
     pub total_connections: u64,
     /// Connections in TLS or CONNECT now.
     pub handshaking: usize,
+    /// Connections that wait until others of their address are in.
+    pub waiting: usize,
     /// Handshakes completed with an admitted connection.
     pub handshakes: u64,
     /// Those among them that continued an earlier TLS session.

@@ -38,7 +38,7 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 8] = [
+const OURS: [(Kind, &str, &str, Read); 9] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
     (
         Kind::Counter,
@@ -53,6 +53,9 @@ const OURS: [(Kind, &str, &str, Read); 8] = [
         |s| s.handshakes_failed,
     ),
     (Kind::Gauge, "choria_broker_handshaking", "Connections that are not in yet", |s| s.handshaking as u64),
+    (Kind::Gauge, "choria_broker_waiting", "Connections that wait for others of their address", |s| {
+        s.waiting as u64
+    }),
     (Kind::Gauge, "choria_broker_pending_bytes", "Memory of messages that wait to be sent", |s| {
         s.pending_bytes as u64
     }),

@@ -250,6 +250,10 @@ fn one_address_does_not_fill_the_room() {
     let address = broker.local_addr();
     let mut held: Vec<_> = (0..3).map(|_| from([127, 0, 0, 2], address)).collect();
     until("three guests", || broker.stats().handshaking == 3);
+    // eight times as many wait for them
+    let mut waiting: Vec<_> = (0..24).map(|_| from([127, 0, 0, 2], address)).collect();
+    until("the others", || broker.stats().waiting == 24);
+    assert_eq!((broker.stats().handshaking, broker.stats().connections), (3, 0));
     let mut refused = from([127, 0, 0, 2], address);
     assert_eq!(std::io::Read::read(&mut refused, &mut [0; 10]).unwrap_or(0), 0, "closed without a word");
     assert_eq!(broker.stats().refusals.get("too many from one address"), Some(&1));
@@ -257,13 +261,19 @@ fn one_address_does_not_fill_the_room() {
     Raw::plain(address).login("");
     held.push(from([127, 0, 0, 3], address));
     until("a guest from elsewhere", || broker.stats().handshaking == 4);
-    // who is in, or gone, does not count
-    let mut login = held.remove(0);
-    std::io::Write::write_all(&mut login, b"CONNECT {}\r\n").unwrap();
-    drop(held.remove(0));
-    until("two places", || broker.stats().handshaking == 2);
-    held.extend((0..2).map(|_| from([127, 0, 0, 2], address)));
-    until("both taken", || broker.stats().handshaking == 4);
+    // whoever waits has its turn, and gets in
+    let mut first = waiting.remove(0);
+    std::io::Write::write_all(&mut first, b"CONNECT {}\r\nPING\r\n").unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"PONG\r\n") {
+        let mut piece = [0; 1];
+        std::io::Read::read_exact(&mut first, &mut piece).unwrap();
+        text.extend_from_slice(&piece);
+    }
+    assert!(text.starts_with(b"INFO {"));
+    drop((held, waiting));
+    until("all to be gone", || broker.stats().handshaking == 0 && broker.stats().waiting == 0);
+    until("one to be in", || broker.stats().connections == 1);
     assert_eq!(broker.stats().refusals.get("too many from one address"), Some(&1));
 }
 
