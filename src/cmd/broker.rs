@@ -183,6 +183,10 @@ fn limits(config: &Config) -> Limits {
         tls_timeout: config.choria_network_tls_timeout,
         auth_timeout: config.choria_network_auth_timeout,
         write_deadline: config.choria_network_write_deadline,
+        // nobody at all could log in with none
+        max_handshakes_per_address: usize::try_from(config.choria_network_handshakes_per_address)
+            .unwrap_or(0)
+            .max(1),
         ..Limits::default()
     }
 }

@@ -54,6 +54,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 // === the listening side ===
 
+type Key = Arc<dyn ProducesTickets>;
+
 /// Keys of session tickets.
 pub(super) struct Tickets {
     trust: Arc<SharedTrust>,
@@ -66,8 +68,8 @@ struct Keys {
     /// Unix seconds.
     since: u64,
     /// `None` when the system had no randomness: then there are no tickets.
-    current: Option<Arc<dyn ProducesTickets>>,
-    previous: Option<Arc<dyn ProducesTickets>>,
+    current: Option<Key>,
+    previous: Option<Key>,
 }
 
 impl Keys {
@@ -95,7 +97,7 @@ impl Tickets {
         Tickets { trust, credentials, keys }
     }
 
-    fn keys(&self) -> (Option<Arc<dyn ProducesTickets>>, Option<Arc<dyn ProducesTickets>>) {
+    fn keys(&self) -> (Option<Key>, Option<Key>) {
         let ground = Ground::now(&self.trust, &self.credentials);
         let mut keys = lock(&self.keys);
         keys.renew(ground, UnixTime::now().as_secs());
@@ -124,7 +126,7 @@ impl ProducesTickets for Tickets {
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
         let (current, previous) = self.keys();
-        let open = |key: Arc<dyn ProducesTickets>| key.decrypt(cipher);
+        let open = |key: Key| key.decrypt(cipher);
         current.and_then(open).or_else(|| previous.and_then(open))
     }
 }
