@@ -13,10 +13,10 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::crowds::Arrived;
 use super::door::Door;
 use super::options::{BrokerError, Listener};
 use super::shard::WAKER;
-use super::shared::Arrived;
 
 /// Connections the system holds for us.
 const BACKLOG: i32 = 4096;

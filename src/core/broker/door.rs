@@ -1,15 +1,16 @@
 //! Who may begin a handshake: connections accepted here or handed in.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::TcpStream;
 
+use super::crowds::Arrived;
 use super::handshake::Arrival;
 use super::inbox::Inbox;
-use super::shared::{Arrived, Shared};
+use super::shared::Shared;
 use crate::core::log::RefusalLog;
 use crate::core::nats::frame;
 
@@ -102,27 +103,4 @@ impl Door {
 fn say(mut stream: TcpStream, text: &str) {
     // an empty socket buffer takes one line; if not, the close says it all
     let _ = stream.write(&frame::error_line(text));
-}
-
-/// What counts as one address: an IPv4 address, or the /64 network one IPv6
-/// host has to itself.
-pub fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_that_are_one() {
-        let of = |text: &str| neighbourhood(text.parse().unwrap());
-        assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
-        assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-    }
 }

@@ -14,13 +14,14 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use super::crowds::Arrived;
 use super::guest::{Guest, Leave, broken, new_nonce, sentence};
 use super::inbox::Inbox;
 use super::judges::{Case, Court, Judged};
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::shard::WAKER;
-use super::shared::{Arrived, Handover, Settings, ShardInboxes, Shared, client_ip};
+use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};

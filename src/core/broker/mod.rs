@@ -6,7 +6,7 @@
 //! rely on its subscriptions being seen by every publisher.
 //!
 //! A connection is born in `acceptor` or [handed in](Broker::adopt), passes the
-//! `door`, is let in by `handshake` (with `judges` for what takes long), and lives in
+//! `door` (with its `crowds`), is let in by `handshake` (with `judges` for what takes long), and lives in
 //! one `shard`: a thread with an event loop that owns its `link`s. What a
 //! link says is read by `session`, routed by `publish` and sent by
 //! `output`. The `router` knows subscriptions and no sockets; what is for
@@ -16,6 +16,7 @@
 mod acceptor;
 mod account;
 mod close;
+mod crowds;
 mod door;
 mod guest;
 mod handshake;
@@ -31,6 +32,7 @@ mod output;
 mod publish;
 mod rejudge;
 mod replies;
+mod resumption;
 mod router;
 mod session;
 mod shard;

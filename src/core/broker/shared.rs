@@ -1,23 +1,21 @@
 //! What all threads of one broker share.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-
 use super::account::PerAccount;
-use super::door::neighbourhood;
+use super::crowds::Crowd;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
 use super::link::NewLink;
 use super::options::Limits;
 use super::outbound::Message;
+use super::resumption::without_resumption;
 use super::router::Router;
 use super::stats::ConnectionInfo;
-use super::tls::without_resumption;
 use super::view::Chains;
 use crate::core::admission::{Account, Authenticator, Transport};
 use crate::core::nats::info::ServerInfo;
@@ -157,29 +155,7 @@ pub struct Shared {
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// Addresses that have unfinished handshakes.
-    crowds: Mutex<HashMap<IpAddr, Crowd>>,
-}
-
-/// Connections of one address that wait for each handshake it may have at a time.
-const WAITING: usize = 8;
-
-/// Those of one address that are not in yet.
-#[derive(Default)]
-struct Crowd {
-    handshaking: usize,
-    waiting: VecDeque<Arrived>,
-}
-
-/// A connection as accepted.
-pub struct Arrived {
-    /// Its socket.
-    pub stream: TcpStream,
-    /// Peer address.
-    pub remote: SocketAddr,
-    /// Listener it came by.
-    pub listener: usize,
-    /// The listener speaks TLS.
-    pub tls: bool,
+    pub(super) crowds: Mutex<HashMap<IpAddr, Crowd>>,
 }
 
 impl Shared {
@@ -222,61 +198,6 @@ impl Shared {
     /// decides by them knows later whether they may have been replaced.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
-    }
-
-    /// Counts a connection that begins its handshake and gives it back, unless its address has
-    /// `most` of them: then it waits, up to [`WAITING`] times as many of one address.
-    ///
-    /// # Errors
-    /// Too many of its address wait.
-    pub fn begin_handshake(&self, new: Arrived, most: usize) -> Result<Option<Arrived>, Arrived> {
-        let mut crowds = self.lock_crowds();
-        let crowd = crowds.entry(neighbourhood(new.remote.ip())).or_default();
-        let begins = if crowd.handshaking < most.max(1) {
-            crowd.handshaking += 1;
-            self.handshaking.fetch_add(1, Ordering::AcqRel);
-            Some(new)
-        } else if crowd.waiting.len() < most.saturating_mul(WAITING) {
-            crowd.waiting.push_back(new);
-            self.waiting.fetch_add(1, Ordering::AcqRel);
-            None
-        } else {
-            return Err(new);
-        };
-        self.open.fetch_add(1, Ordering::AcqRel);
-        Ok(begins)
-    }
-
-    /// Counts the end of a handshake, whatever it was; the connection stays counted as open.
-    /// Returns the next of its address, whose handshake begins with that.
-    #[must_use]
-    pub fn end_handshake(&self, address: IpAddr) -> Option<Arrived> {
-        let address = neighbourhood(address);
-        let mut crowds = self.lock_crowds();
-        let crowd = crowds.get_mut(&address)?;
-        if let Some(next) = crowd.waiting.pop_front() {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Some(next);
-        }
-        self.handshaking.fetch_sub(1, Ordering::AcqRel);
-        crowd.handshaking = crowd.handshaking.saturating_sub(1);
-        if crowd.handshaking == 0 {
-            crowds.remove(&address);
-        }
-        None
-    }
-
-    /// Closes those who wait for others of their address.
-    pub fn send_waiting_away(&self) {
-        for crowd in self.lock_crowds().values_mut() {
-            let count = std::mem::take(&mut crowd.waiting).len();
-            self.waiting.fetch_sub(count, Ordering::AcqRel);
-            self.open.fetch_sub(count, Ordering::AcqRel);
-        }
-    }
-
-    fn lock_crowds(&self) -> MutexGuard<'_, HashMap<IpAddr, Crowd>> {
-        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number for a new connection.

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
+use super::crowds::Arrived;
 use super::door::Door;
 use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
 use super::judges::Court;
 use super::options::{AdoptError, BrokerError, Limits, Listener, Options};
 use super::shard::{Shard, WAKER};
-use super::shared::{Arrived, Handover, Identity, Settings, ShardInboxes, Shared};
+use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
 use crate::core::admission::Authenticator;

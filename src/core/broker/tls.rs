@@ -9,7 +9,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use rustls::server::{NoServerSessionStorage, ProducesTickets, UnbufferedServerConnection};
+use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::CertificateDer;
@@ -66,37 +66,6 @@ pub trait TlsSession: Send {
 /// The configuration cannot be used.
 pub fn accept(config: Arc<ServerConfig>, buffered: bool) -> Result<Box<dyn TlsSession>, rustls::Error> {
     Ok(if buffered { Box::new(Buffered::new(config)?) } else { Box::new(Unbuffered::new(config)?) })
-}
-
-/// The configuration without resumption: for rules that do not look at the
-/// chain a resumed session brings.
-pub fn without_resumption(config: &Arc<ServerConfig>) -> Arc<ServerConfig> {
-    let mut config = ServerConfig::clone(config);
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.ticketer = Arc::new(NoTickets);
-    config.send_tls13_tickets = 0;
-    Arc::new(config)
-}
-
-#[derive(Debug)]
-struct NoTickets;
-
-impl ProducesTickets for NoTickets {
-    fn enabled(&self) -> bool {
-        false
-    }
-
-    fn lifetime(&self) -> u32 {
-        0
-    }
-
-    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
 }
 
 /// Space for record headers and tags: 5 + 8 + 17 bytes a record, rounded up,
