@@ -8,6 +8,7 @@ mod process;
 mod wire;
 
 mod a_broker_may_go_away;
+mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_denied_caller_gets_no_action;
@@ -20,6 +21,7 @@ mod a_node_reports_itself;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_thousand_requests_at_once;
+mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;
 mod configuration_is_explained;
