@@ -272,7 +272,7 @@ fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plainte
     };
     match renewed() {
         Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
-        Err(e) => tracing::error!("keeping the previous keys, trust and rules: {e:#}"),
+        Err(e) => tracing::error!("keeping the previous keys and trust: {e:#}"),
     }
 }
 
