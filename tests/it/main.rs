@@ -30,5 +30,6 @@ mod nats_clients_see_no_difference;
 mod outputs_end_early;
 mod silence_is_reported;
 mod the_fleet_answers;
+mod the_logs_say_who_called;
 mod what_we_depend_on;
 mod who_is_no_longer_allowed_is_cut;

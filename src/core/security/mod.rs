@@ -18,6 +18,7 @@ mod chain;
 mod credentials;
 pub mod crl;
 mod error;
+mod fitness;
 mod name_list;
 mod paths;
 pub mod pem;

@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{SharedCredentials, permission_warning};
+use super::fitness::Fitness;
 use super::{
     CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
     expiry_warning, paths, tls,
@@ -143,6 +144,32 @@ impl Provider {
             warnings.extend(told);
         }
         warnings
+    }
+
+    /// Why nobody can accept this process as a caller at `now` (unix seconds):
+    /// its certificate has expired.
+    pub fn unfit(&self, now: i64) -> Option<String> {
+        self.fitness(&self.credentials.get(), &self.trust.get()).unfit(now)
+    }
+
+    /// Why brokers and nodes may refuse this process as a caller at `now` (unix
+    /// seconds), as far as can be known here: another CA, a time before its
+    /// certificate's, a name that is not a caller's.
+    pub fn doubts(&self, now: i64) -> Vec<String> {
+        self.fitness(&self.credentials.get(), &self.trust.get()).doubts(now)
+    }
+
+    fn fitness<'a>(&'a self, credentials: &'a Credentials, trust: &'a Trust) -> Fitness<'a> {
+        Fitness {
+            certname: &self.certname,
+            certificate: &credentials.certificate,
+            chain: &credentials.tls.cert,
+            file: &self.files.certificate,
+            ca: &self.files.ca,
+            trust,
+            allowed: &self.allowed,
+            privileged: &self.privileged,
+        }
     }
 
     /// As what this process runs.

@@ -29,7 +29,7 @@ pub use node::{Counters, NodeState};
 pub use replay::ReplayGuard;
 
 use crate::core::agents::{self, Agent};
-use crate::core::audit::AuditLog;
+use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, System};
 use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
@@ -94,6 +94,9 @@ pub enum ServerError {
     /// A registration plugin nobody knows, or one without its file.
     #[error("{0}")]
     Registration(String),
+    /// Auditing is mandatory and cannot be.
+    #[error("{0}")]
+    Audit(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -123,6 +126,7 @@ impl Server {
             pool,
         } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
+        audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Authorizer::from_config(&config);
         let audit = AuditLog::from_config(&config);
         let audit_warning = audit.as_ref().and_then(AuditLog::warning);
