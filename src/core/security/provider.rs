@@ -113,6 +113,24 @@ impl Provider {
         })
     }
 
+    /// As another node with the same certificate.
+    pub fn alias(&self, identity: &str) -> Provider {
+        Provider {
+            role: self.role,
+            identity: identity.to_owned(),
+            certname: self.certname.clone(),
+            caller_id: self.caller_id.clone(),
+            files: self.files.clone(),
+            allowed: self.allowed.clone(),
+            privileged: self.privileged.clone(),
+            names_by_common_name: self.names_by_common_name,
+            crypto: self.crypto.clone(),
+            credentials: self.credentials.clone(),
+            trust: self.trust.clone(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What an administrator should know at `now` (unix seconds), after a
     /// reload or once a day: expiry, revocation lists past their time, who can
     /// read the key, settings that match nothing.

@@ -3,8 +3,7 @@
 //! `pages` are nats-server's, in its shapes, so that its tools and exporters
 //! can read them; `metrics` is Prometheus text with the names the original
 //! has and some of ours; `choria` is the original's own page. `service`
-//! serves them from one thread with its own runtime: a broker has none, and a
-//! slow reader of pages must not slow anything else.
+//! says which there are; [`crate::core::pages`] serves them.
 //!
 //! Nobody has to show a password here. User names, certificate subjects and
 //! the path of the configuration are therefore shown to loopback alone, and no
@@ -14,7 +13,6 @@ mod choria;
 mod connz;
 mod metrics;
 mod pages;
-mod process;
 mod service;
 mod time;
 
