@@ -23,6 +23,7 @@ mod a_thousand_requests_at_once;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;
 mod configuration_is_explained;
+mod faults_lose_only_what_they_break;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod mistakes_are_explained;
