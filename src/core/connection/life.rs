@@ -83,7 +83,12 @@ fn note(shared: &Shared, event: &Event, person: bool) {
     let text = match event {
         Event::ServerError(error) => error.to_string(),
         Event::ClientError(async_nats::ClientError::MaxReconnects) => return,
-        Event::ClientError(error) => error.to_string(),
+        Event::ClientError(error) => {
+            // Not the broker's words: a connection that broke, mostly.
+            shared.stats.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::info!("broker connection: {error}");
+            return;
+        }
         Event::SlowConsumer(_) => {
             "messages were dropped, they arrived faster than they were taken".to_owned()
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::{Client, Message};
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::supervisor::Supervisor;
@@ -43,6 +43,9 @@ pub struct SessionOptions {
     /// Address connections start from; default the system's choice. Emulators
     /// spread over many, so that ports do not run out.
     pub local_address: Option<IpAddr>,
+    /// Tries under way at once, shared by the sessions of a process that has
+    /// thousands: more of them than its processors can carry all time out.
+    pub turns: Option<Arc<Semaphore>>,
     /// `None` tries for ever; else the first connection fails after this long,
     /// and at once when every broker refuses this process for what it is.
     pub give_up_after: Option<Duration>,
@@ -70,6 +73,7 @@ impl SessionOptions {
             ping_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),
             local_address: None,
+            turns: None,
             give_up_after: None,
             first_failure: None,
         }

@@ -158,7 +158,15 @@ impl Supervisor {
 
     async fn attempt(&mut self, url: &ServerUrl) -> Option<Result<(Connected, mpsc::Receiver<()>), Failure>> {
         let (ended_tx, ended) = mpsc::channel(1);
-        let attempt = one_life(self.options.clone(), url.clone(), self.shared.clone(), ended_tx);
+        let (options, shared) = (self.options.clone(), self.shared.clone());
+        let attempt = async {
+            // Nobody closes the semaphore.
+            let _turn = match &options.turns {
+                Some(turns) => turns.acquire().await.ok(),
+                None => None,
+            };
+            one_life(options.clone(), url.clone(), shared, ended_tx).await
+        };
         let outcome = self.or_closed(attempt).await?;
         Some(outcome.map(|client| (Connected { client, url: url.clone() }, ended)))
     }

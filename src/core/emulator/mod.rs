@@ -44,7 +44,8 @@ pub struct Emulator {
     stop: watch::Sender<bool>,
 }
 
-/// Handshakes that may be under way at once, whatever the rate.
+/// Handshakes that may be under way at once, whatever the rate, and when all
+/// come back after their broker did.
 const CONNECTING: usize = 64;
 
 impl Emulator {
@@ -60,14 +61,14 @@ impl Emulator {
         for index in 0..population.count() {
             let manner = manners.of(index, population.count());
             let make = {
-                let population = population.clone();
+                let (population, turns) = (population.clone(), turns.clone());
                 let address = spread_addresses.then(|| loopback(index));
-                move || server(&population, index, manner, address)
+                move || server(&population, index, manner, address, &turns)
             };
             let first = make()?;
             fleet.join(first.node().clone());
             let begin = gap * u32::try_from(index).unwrap_or(u32::MAX);
-            let life = Life { index, manner, begin, turns: turns.clone(), fleet: fleet.clone() };
+            let life = Life { index, manner, begin, fleet: fleet.clone() };
             tasks.spawn(life.live(first, make, stopping.clone()));
         }
         Ok(Emulator { fleet, tasks, stop })
@@ -108,10 +109,12 @@ fn server(
     index: usize,
     manner: Manner,
     address: Option<IpAddr>,
+    turns: &Arc<Semaphore>,
 ) -> Result<Server, EmulatorError> {
     let (config, provider) = population.node(index, manner)?;
     let mut options = ServerOptions::new(config, Arc::new(provider));
     options.local_address = address;
+    options.turns = Some(turns.clone());
     options.agents = misbehaviour::agents(agents::built_in(), manner);
     if manner == Manner::Silent {
         // Subscribed, and never with room for a request.
@@ -124,7 +127,6 @@ struct Life {
     index: usize,
     manner: Manner,
     begin: Duration,
-    turns: Arc<Semaphore>,
     fleet: Arc<Fleet>,
 }
 
@@ -176,8 +178,6 @@ impl Life {
         let (stop, own) = watch::channel(false);
         let running = server.run(own);
         tokio::pin!(running);
-        // The closed semaphore does not happen: nobody closes it.
-        let mut turn = self.turns.acquire().await.ok();
         let mut counted = false;
         let mut look = tokio::time::interval(Duration::from_millis(50));
         let mut until = tokio::time::Instant::now();
@@ -193,7 +193,6 @@ impl Life {
                 _ = look.tick(), if !counted => {
                     if node.connected_server().is_some() {
                         counted = true;
-                        turn = None;
                         until = tokio::time::Instant::now() + flap();
                         self.fleet.connected.fetch_add(1, Ordering::Relaxed);
                     }
@@ -206,7 +205,6 @@ impl Life {
                 }
             }
         }
-        drop(turn);
         if counted {
             self.fleet.connected.fetch_sub(1, Ordering::Relaxed);
         }

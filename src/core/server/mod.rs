@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use hosting::{Hosted, HostingError};
@@ -59,6 +59,8 @@ pub struct ServerOptions {
     pub servers: Option<ServerList>,
     /// Address connections start from; default the system's choice.
     pub local_address: Option<IpAddr>,
+    /// Tries to connect under way at once, shared by many servers of one process.
+    pub turns: Option<Arc<Semaphore>>,
     /// Requests waiting and running at most; default 2,048 and 64 MiB.
     pub pool: Pool,
 }
@@ -74,6 +76,7 @@ impl ServerOptions {
             component: "server".to_owned(),
             servers: None,
             local_address: None,
+            turns: None,
             pool: Pool::default(),
         }
     }
@@ -123,6 +126,7 @@ impl Server {
             component,
             servers,
             local_address,
+            turns,
             pool,
         } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
@@ -144,6 +148,7 @@ impl Server {
         );
         session.ping_interval = Duration::from_secs(120);
         session.local_address = local_address;
+        session.turns = turns;
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
