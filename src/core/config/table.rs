@@ -130,6 +130,7 @@ settings! {
     choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority";
     rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log";
     rpcaudit_logfile_group: String = "plugin.rpcaudit.logfile.group", Text, "", Server, "group the audit log is given; unset = unchanged";
+    rpcaudit_mandatory: bool = "plugin.rpcaudit.mandatory", Bool, "false", Server, "refuse requests whose audit record cannot be written; by default they run and the loss is logged";
     rpcaudit_logfile_mode: String = "plugin.rpcaudit.logfile.mode", Text, "0600", Server, "mode of a new audit log; a leading 0 means octal, without one it is decimal as in the original";
     choria_executor_enabled: bool = "plugin.choria.executor.enabled", Bool, "false", Server, "enable the executor agent";
     choria_executor_spool: String = "plugin.choria.executor.spool", Path, "", Server, "executor state directory";
@@ -182,6 +183,7 @@ settings! {
     choria_network_tls_timeout: Duration = "plugin.choria.network.tls_timeout", Duration, "2s", Broker, "broker TLS handshake limit, at most 60 s";
     choria_network_auth_timeout: Duration = "plugin.choria.network.auth_timeout", Duration, "2s", Broker, "broker authentication limit, at most 60 s";
     choria_network_connect_timeout: Duration = "plugin.choria.network.connect_timeout", Duration, "2s", All, "client connect limit, at most 120 s";
+    choria_network_connect_limit: Duration = "plugin.choria.network.connect_limit", Duration, "10s", Client, "how long a client tries to connect before it gives up; a broker that refuses its certificate ends it at once";
     choria_network_websocket_advertise: String = "plugin.choria.network.websocket_advertise", Text, "", Broker, "advertised websocket URL";
     choria_network_websocket_port: i64 = "plugin.choria.network.websocket_port", Int, "0", Broker, "websocket port; 0 = off";
     choria_network_write_deadline: Duration = "plugin.choria.network.write_deadline", Duration, "10s", Broker, "slow consumer limit";

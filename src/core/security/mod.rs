@@ -19,6 +19,7 @@ mod chain;
 mod credentials;
 pub mod crl;
 mod error;
+mod fitness;
 pub mod key_transport;
 mod name_list;
 mod paths;

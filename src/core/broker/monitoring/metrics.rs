@@ -4,11 +4,11 @@
 //! of the original; what this broker does not do, such as streams, is zero
 //! there, so that dashboards and alerts keep working. `choria_broker_*` is ours.
 
-use super::{Subject, process};
+use super::Subject;
 use crate::core::broker::Stats;
 use crate::core::broker::fanout::BOUNDS;
 use crate::core::build;
-use crate::core::metrics::{Kind, Registry};
+use crate::core::metrics::{Kind, Registry, process};
 
 type Read = fn(&Stats) -> u64;
 
