@@ -148,7 +148,11 @@ impl Pipeline {
 
     fn record(&self, authorized: &Authorized) {
         let Some(audit) = &self.audit else { return };
-        let data = Value::Object(authorized.call.data.clone());
+        let mut data = authorized.call.data.clone();
+        for name in authorized.agent.secrets() {
+            data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
+        }
+        let data = Value::Object(data);
         if let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) {
             tracing::error!(request = authorized.call.request_id, "the audit record was not written: {e}");
         }
