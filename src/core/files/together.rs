@@ -45,8 +45,7 @@ impl Together {
     pub fn write(&mut self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
-        let mut new =
-            tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent(&target)).map_err(named)?;
+        let mut new = tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent(&target)).map_err(named)?;
         new.write_all(content).map_err(named)?;
         new.as_file().set_permissions(Permissions::from_mode(mode)).map_err(named)?;
         new.as_file().sync_all().map_err(named)?;
@@ -100,11 +99,13 @@ impl Together {
 impl Change {
     fn make(&mut self) -> io::Result<()> {
         let target = &self.target;
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot change {}: {e}", target.display()));
+        let named =
+            |e: io::Error| io::Error::new(e.kind(), format!("cannot change {}: {e}", target.display()));
         let before = match fs::symlink_metadata(target) {
             Err(_) => None,
             Ok(_) => {
-                let place = tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent(target)).map_err(named)?;
+                let place =
+                    tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent(target)).map_err(named)?;
                 let place = place.into_temp_path();
                 match &self.new {
                     // no moment without the file
@@ -223,7 +224,11 @@ mod tests {
         change.write(&at("a"), b"new", 0o644).unwrap();
         change.write(&at("b"), b"new", 0o644).unwrap();
         // a directory is no file
-        change.changes.push(Change { target: at("c"), new: Some(NamedTempFile::new_in(dir.path()).unwrap()), state: State::Prepared });
+        change.changes.push(Change {
+            target: at("c"),
+            new: Some(NamedTempFile::new_in(dir.path()).unwrap()),
+            state: State::Prepared,
+        });
         assert!(change.make().is_err());
         drop(change);
         assert_eq!(listing(dir.path()), before);

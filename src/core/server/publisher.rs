@@ -25,7 +25,7 @@ impl Publisher {
     pub fn new(
         node: Arc<NodeState>,
         session: Session,
-            caller: Option<CallerId>,
+        caller: Option<CallerId>,
         signer: Option<Signer>,
     ) -> Publisher {
         Publisher { node, session, caller, signer }

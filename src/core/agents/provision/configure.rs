@@ -39,7 +39,12 @@ impl Configured {
 
 impl Room {
     /// `configure`.
-    pub(super) fn configure(&self, flow: &mut Flow, inputs: &Inputs, about: &About) -> Result<Value, Refusal> {
+    pub(super) fn configure(
+        &self,
+        flow: &mut Flow,
+        inputs: &Inputs,
+        about: &About,
+    ) -> Result<Value, Refusal> {
         if let Some(configured) = &flow.configured {
             // asked again because the answer got lost
             return match configured.digest == inputs.digest() {
@@ -87,7 +92,11 @@ impl Room {
     }
 
     /// Writes the configuration beside its place, tries it there, and moves it.
-    fn write_configuration(&self, settings: &BTreeMap<String, String>, about: &About) -> Result<usize, String> {
+    fn write_configuration(
+        &self,
+        settings: &BTreeMap<String, String>,
+        about: &About,
+    ) -> Result<usize, String> {
         // in the request of a node that verifies nobody the caller may be any text
         let line = |text: &str| text.replace(char::is_control, " ");
         let at = jiff::Timestamp::from_second(about.now).unwrap_or_default();
@@ -104,11 +113,8 @@ impl Room {
         let dir = target.parent().unwrap_or(Path::new("/"));
         let suffix = target.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
         let failed = |e: std::io::Error| format!("cannot write {}: {e}", target.display());
-        let mut temp = tempfile::Builder::new()
-            .prefix(".choria-")
-            .suffix(&suffix)
-            .tempfile_in(dir)
-            .map_err(failed)?;
+        let mut temp =
+            tempfile::Builder::new().prefix(".choria-").suffix(&suffix).tempfile_in(dir).map_err(failed)?;
         temp.write_all(text.as_bytes()).map_err(failed)?;
         temp.as_file().sync_all().map_err(failed)?;
         self.try_configuration(temp.path(), about)
@@ -170,7 +176,8 @@ fn prepare_policies(
             return Err(format!("expected {:?} to have {suffix} extension", shortened(name)));
         }
         let odd = |c: char| c == '/' || c == '\\' || c.is_control();
-        if name.len() == suffix.len() || name.len() > MAX_NAME || name.starts_with('.') || name.contains(odd) {
+        if name.len() == suffix.len() || name.len() > MAX_NAME || name.starts_with('.') || name.contains(odd)
+        {
             return Err(format!("{:?} cannot be the name of a policy file", shortened(name)));
         }
     }

@@ -8,8 +8,23 @@ use super::refusal::Refusal;
 
 /// Texts of every action, by the name of the input.
 const TEXTS: &[&str] = &[
-    "token", "nonce", "cn", "C", "L", "O", "OU", "ST", "config", "certificate", "ca", "ssldir", "key",
-    "ecdh_public", "server_jwt", "repository", "version",
+    "token",
+    "nonce",
+    "cn",
+    "C",
+    "L",
+    "O",
+    "OU",
+    "ST",
+    "config",
+    "certificate",
+    "ca",
+    "ssldir",
+    "key",
+    "ecdh_public",
+    "server_jwt",
+    "repository",
+    "version",
 ];
 /// Texts by name.
 const MAPS: &[&str] = &["action_policies", "opa_policies"];
@@ -59,8 +74,7 @@ impl Inputs {
 
     /// What tells these inputs from others: SHA-256 of all but the token.
     pub fn digest(&self) -> [u8; 32] {
-        let ordered: BTreeMap<&String, &Value> =
-            self.0.iter().filter(|(name, _)| *name != "token").collect();
+        let ordered: BTreeMap<&String, &Value> = self.0.iter().filter(|(name, _)| *name != "token").collect();
         // texts and maps of texts: nothing to fail on
         let text = serde_json::to_vec(&ordered).unwrap_or_default();
         let mut digest = [0; 32];

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, PKCS_RSA_SHA256, RsaKeySize, string::PrintableString,
+    CertificateParams, DistinguishedName, DnType, DnValue, KeyPair, PKCS_RSA_SHA256, RsaKeySize,
+    string::PrintableString,
 };
 use x509_parser::der_parser::der::parse_der_sequence;
 use zeroize::Zeroizing;

@@ -77,7 +77,8 @@ fn check(certificate: &str, ca: &str, key: &[u8], about: &About) -> Result<(), S
         return Err("the certificate is not in PEM".to_owned());
     };
     let parsed = Certificate::parse(leaf).ok_or("the certificate is no X.509 certificate")?;
-    let private = pem::private_key(key).map_err(|reason| format!("the private key cannot be read: {reason}"))?;
+    let private =
+        pem::private_key(key).map_err(|reason| format!("the private key cannot be read: {reason}"))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     CertifiedKey::from_der(chain.clone(), private, &provider)
         .map_err(|_| "the certificate is of another key than this node's private.pem")?;
@@ -85,8 +86,8 @@ fn check(certificate: &str, ca: &str, key: &[u8], about: &About) -> Result<(), S
         let names: Vec<&str> = parsed.names().take(3).collect();
         return Err(format!("the certificate is for {}, not {}", names.join(", "), about.identity));
     }
-    let trust =
-        Trust::from_pem(ca.as_bytes(), None).map_err(|reason| format!("the CA cannot be used: it {reason}"))?;
+    let trust = Trust::from_pem(ca.as_bytes(), None)
+        .map_err(|reason| format!("the CA cannot be used: it {reason}"))?;
     trust
         .verify(leaf, others, about.now, Usage::Client)
         .map(|_| ())
