@@ -5,6 +5,7 @@
 
 mod network;
 mod process;
+mod waiting_room;
 mod wire;
 
 mod a_broker_may_go_away;
@@ -21,6 +22,7 @@ mod a_node_reports_itself;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_thousand_requests_at_once;
+mod a_waiting_node_is_provisioned;
 mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;

@@ -153,7 +153,11 @@ impl Pipeline {
     /// Writes the audit record; false when the call must not run without it.
     fn record(&self, authorized: &Authorized) -> bool {
         let Some(audit) = &self.audit else { return true };
-        let data = Value::Object(authorized.call.data.clone());
+        let mut data = authorized.call.data.clone();
+        for name in authorized.agent.secrets() {
+            data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
+        }
+        let data = Value::Object(data);
         let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) else {
             return true;
         };
