@@ -86,7 +86,10 @@ fn helper(room: &WaitingRoom, script: &str) -> String {
          told = json.load(sys.stdin)\n\
          name, csr = told[\"identity\"], told[\"csr\"]\n\
          ca, ssl = \"{ca}\", csr[\"ssldir\"]\n\
-         out = subprocess.run([\"openssl\", \"x509\", \"-req\", \"-days\", \"2\", \"-CA\", ca + \"/ca.pem\", \"-CAkey\", ca + \"/ca-key.pem\"],\n\
+         extensions = tempfile.NamedTemporaryFile(\"w+\")\n\
+         extensions.write(\"subjectAltName = DNS:\" + name + \"\\n\")\n\
+         extensions.flush()\n\
+         out = subprocess.run([\"openssl\", \"x509\", \"-req\", \"-days\", \"2\", \"-CA\", ca + \"/ca.pem\", \"-CAkey\", ca + \"/ca-key.pem\", \"-extfile\", extensions.name],\n\
              input=csr[\"csr\"], capture_output=True, text=True, check=True).stdout\n\
          print(json.dumps({{\"certificate\": out, \"ca\": open(ca + \"/ca.pem\").read(), \"configuration\": {{\n\
              \"identity\": name, \"plugin.choria.server.provision\": \"false\",\n\
