@@ -1,14 +1,21 @@
 //! `choria emulate`: thousands of real servers in one process, to size a
 //! network before it is built.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
-use choria::core::emulator::{Emulator, EmulatorOptions, Manners, Population};
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use choria::core::emulator::{Certificates, Emulator, EmulatorOptions, Fleet, Manners, Population, metrics};
 use choria::core::log::{self, Destination};
+use choria::core::metrics::process;
+use choria::core::pages::{PROMETHEUS, Pages};
 
 use super::Globals;
 use super::out::outln;
@@ -47,6 +54,12 @@ pub struct Emulate {
     /// percent that come and go every ten seconds
     #[argh(option, arg_name = "percent", default = "0.0")]
     flapping: f64,
+    /// all nodes share one certificate; for brokers with open permissions
+    #[argh(switch)]
+    one_certificate: bool,
+    /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
+    #[argh(option, arg_name = "port")]
+    monitor: Option<u16>,
     /// connect from one address only, not from all of 127.0.0.0/8
     #[argh(switch)]
     one_address: bool,
@@ -73,8 +86,14 @@ impl Emulate {
         log::init(Destination::Stderr, if globals.debug { "debug" } else { "error" })?;
         let base =
             format!("collectives = {}\nplugin.choria.middleware_hosts = {}", self.collectives, self.broker);
-        let before = resident();
-        let population = Population::new(self.count, &self.name, &base, Path::new(&self.ca))?;
+        let before = process::memory();
+        let population = Population::new(
+            self.count,
+            &self.name,
+            &base,
+            Path::new(&self.ca),
+            if self.one_certificate { Certificates::One } else { Certificates::Many },
+        )?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let begun = Instant::now();
@@ -84,6 +103,8 @@ impl Emulate {
                 spread_addresses: !self.one_address,
                 manners,
             })?;
+            let _pages = self.pages(emulator.fleet())?;
+            let fleet = emulator.fleet().clone();
             let mut told = false;
             let mut look = tokio::time::interval(Duration::from_millis(100));
             let mut report = tokio::time::interval(REPORT);
@@ -92,20 +113,21 @@ impl Emulate {
                     _ = tokio::signal::ctrl_c() => break,
                     () = terminated() => break,
                     _ = look.tick(), if !told => {
-                        if emulator.connected() >= emulator.nodes() {
+                        if fleet.connected() >= fleet.nodes() {
                             told = true;
-                            let each = resident().saturating_sub(before) / emulator.nodes().max(1);
+                            let each =
+                                process::memory().saturating_sub(before) / (fleet.nodes().max(1) as u64);
                             outln!(
                                 "{} nodes are connected after {:.1} s, {} KiB each",
-                                emulator.nodes(), begun.elapsed().as_secs_f64(), each / 1024
+                                fleet.nodes(), begun.elapsed().as_secs_f64(), each / 1024
                             );
                         }
                     }
                     _ = report.tick() => {
-                        let counts = emulator.counts();
+                        let counts = fleet.counts();
                         outln!(
                             "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
-                            emulator.connected(), emulator.nodes(), counts.total, counts.replies,
+                            fleet.connected(), fleet.nodes(), counts.total, counts.replies,
                             counts.unvalidated, counts.filtered, counts.denied, counts.dropped
                         );
                     }
@@ -117,6 +139,22 @@ impl Emulate {
     }
 }
 
+impl Emulate {
+    /// Counters for Prometheus, on this machine only.
+    fn pages(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Option<Pages>> {
+        let Some(port) = self.monitor else { return Ok(None) };
+        let (fleet, name) = (fleet.clone(), self.name.clone());
+        let page = move || {
+            let text = metrics(&fleet, &name).render();
+            async move { ([(header::CONTENT_TYPE, PROMETHEUS)], text) }
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let pages = Pages::start(address, |_| Router::new().route("/metrics", get(page)))?;
+        outln!("counters are at http://{}/metrics", pages.local_addr());
+        Ok(Some(pages))
+    }
+}
+
 async fn terminated() {
     let stream = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     match stream {
@@ -125,11 +163,4 @@ async fn terminated() {
         }
         Err(_) => std::future::pending().await,
     }
-}
-
-/// Bytes of memory this process holds.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size()
 }

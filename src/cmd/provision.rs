@@ -13,6 +13,7 @@ use choria::core::log::{self, Destination};
 use choria::core::protocol::subjects;
 use choria::core::provisioner::daemon::{self, Daemon};
 use choria::core::provisioner::flow::Plan;
+use choria::core::provisioner::helper::Surroundings;
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -88,10 +89,6 @@ impl Provision {
     }
 }
 
-fn plan(file: &Path) -> anyhow::Result<(Plan, Vec<String>)> {
-    daemon::plan_of(file).map_err(|error| anyhow!("{error}"))
-}
-
 impl Run {
     fn run(self, globals: &Globals, file: &Path) -> anyhow::Result<ExitCode> {
         if [self.check_config, self.dry_run.is_some(), self.once.is_some()].iter().filter(|set| **set).count()
@@ -102,18 +99,19 @@ impl Run {
         // helpers are processes and connections: they need the runtime
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let _inside = runtime.enter();
-        let (plan, told) = plan(file)?;
+        let (settings, mut told) = Settings::load(file)?;
         let asks = self.dry_run.is_some() || self.once.is_some() || self.check_config;
-        let level = if globals.debug { "debug" } else { &plan.settings.loglevel };
-        let destination = match Destination::parse(&plan.settings.logfile) {
+        let level = if globals.debug { "debug" } else { &settings.loglevel };
+        let destination = match Destination::parse(&settings.logfile) {
             // what a person asked for goes to standard output alone
             Destination::Stdout if asks => Destination::Stderr,
             configured => configured,
         };
         log::init(destination, level)?;
-        told.iter().for_each(|text| tracing::warn!("{text}"));
         let config = self.client_config()?;
-        let outcome = runtime.block_on(self.work(file, plan, config));
+        told.extend(config.warnings().iter().map(ToString::to_string));
+        told.iter().for_each(|text| tracing::warn!("{text}"));
+        let outcome = runtime.block_on(self.work(file, settings, config));
         runtime.shutdown_timeout(Duration::from_secs(1));
         outcome
     }
@@ -124,15 +122,18 @@ impl Run {
         for key in ["collectives", "main_collective"] {
             config.set(key, COLLECTIVE)?;
         }
-        config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(config)
     }
 
-    async fn work(self, file: &Path, plan: Plan, config: Config) -> anyhow::Result<ExitCode> {
-        let provider = match plan.settings.choria_insecure {
+    async fn work(self, file: &Path, settings: Settings, config: Config) -> anyhow::Result<ExitCode> {
+        let provider = match settings.choria_insecure {
             true => None,
             false => Some(context::provider(&config, Role::Client)?),
         };
+        let ca = provider.as_ref().map(|provider| provider.files().ca.clone());
+        let mut around = Surroundings::of(&config, &System, ca);
+        around.rehearsal = self.check_config || self.dry_run.is_some();
+        let plan = Plan::new(settings, &around)?;
         if self.check_config {
             ServerList::from_config(&config, Purpose::Fleet, &System)?;
             outln!(
@@ -153,7 +154,7 @@ impl Run {
             return once(&daemon, node).await;
         }
         context::write_pid(self.pid.as_deref())?;
-        let served = serve(daemon, file).await;
+        let served = serve(daemon, file, around).await;
         if let Some(pid) = &self.pid {
             let _ = std::fs::remove_file(pid);
         }
@@ -216,7 +217,7 @@ async fn once(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(daemon: Arc<Daemon>, file: &Path) -> anyhow::Result<ExitCode> {
+async fn serve(daemon: Arc<Daemon>, file: &Path, around: Surroundings) -> anyhow::Result<ExitCode> {
     let settings = daemon.plan().settings.clone();
     let sockets = tokio::spawn({
         let (daemon, dir) = (daemon.clone(), settings.state_dir.clone());
@@ -227,7 +228,7 @@ async fn serve(daemon: Arc<Daemon>, file: &Path) -> anyhow::Result<ExitCode> {
         }
     });
     let (stop, stopping) = watch::channel(false);
-    let signals = tokio::spawn(signals(daemon.clone(), file.to_owned(), stop));
+    let signals = tokio::spawn(signals(daemon.clone(), file.to_owned(), around, stop));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(helper = ?settings.mode(), interval = settings.interval.as_secs(), "watching for nodes");
     daemon.run(stopping).await;
@@ -238,7 +239,7 @@ async fn serve(daemon: Arc<Daemon>, file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// SIGTERM and SIGINT end, SIGHUP reads the settings again.
-async fn signals(daemon: Arc<Daemon>, file: PathBuf, stop: watch::Sender<bool>) {
+async fn signals(daemon: Arc<Daemon>, file: PathBuf, around: Surroundings, stop: watch::Sender<bool>) {
     let streams =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
     let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
@@ -251,7 +252,7 @@ async fn signals(daemon: Arc<Daemon>, file: PathBuf, stop: watch::Sender<bool>) 
             _ = int.recv() => break,
             _ = hup.recv() => {
                 log::reopen();
-                match daemon::plan_of(&file) {
+                match daemon::plan_of(&file, &around) {
                     Ok((plan, told)) => {
                         told.iter().for_each(|text| tracing::warn!("{text}"));
                         daemon.reload(plan);

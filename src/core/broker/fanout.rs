@@ -6,7 +6,7 @@ pub const BOUNDS: [u64; 6] = [0, 1, 10, 100, 1_000, 10_000];
 /// Messages by the number of subscriptions and queue groups that got them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FanOut {
-    /// Messages for each of [`BOUNDS`], and for more; not cumulative.
+    /// Those that 0, 1, at most 10, 100, 1,000 and 10,000 got, and more; not cumulative.
     pub messages: [u64; BOUNDS.len() + 1],
     /// Deliveries, all together.
     pub deliveries: u64,

@@ -86,6 +86,32 @@ proptest! {
             members.sort();
             prop_assert_eq!(members, expected(Some(name)));
         }
+        // page by page, each is there once and as it was made
+        for test in [None, Some(subject.as_str())] {
+            let wanted = |pattern: &str| test.is_none_or(|subject| matches(pattern, subject));
+            let mut made: Vec<(Target, String, Option<&str>)> = list
+                .iter()
+                .filter(|(_, pattern, ..)| wanted(pattern))
+                .map(|(_, pattern, queue, target)| (*target, pattern.clone(), *queue))
+                .collect();
+            let mut listed = Vec::new();
+            for page in 0..=made.len() / 3 {
+                let (total, rows) = index.list(test.map(str::as_bytes), page * 3, 3);
+                prop_assert_eq!(total, made.len());
+                listed.extend(rows);
+            }
+            made.sort();
+            listed.sort_by_key(|row| row.target);
+            prop_assert_eq!(listed.len(), made.len());
+            for (row, (target, pattern, queue)) in listed.iter().zip(&made) {
+                let row = (row.target, &*row.subject, row.queue.as_deref());
+                prop_assert_eq!(row, (*target, pattern.as_bytes(), queue.map(str::as_bytes)));
+            }
+        }
+        for (key, _, _, target) in &list {
+            prop_assert!(index.describe(*key, *target).is_some());
+            prop_assert_eq!(index.describe(*key, Target { serial: 2, ..*target }), None);
+        }
         for (key, ..) in list {
             index.remove(key);
         }

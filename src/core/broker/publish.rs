@@ -240,6 +240,7 @@ impl Shard {
             account,
             &link.publish,
             &link.subscribe,
+            link.responses(),
         );
         let matched = self.cache.matches(&self.shared.router, account, reply);
         if !matched.is_empty() {

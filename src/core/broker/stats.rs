@@ -20,8 +20,12 @@ pub struct Stats {
     pub total_connections: u64,
     /// Connections in TLS or CONNECT now.
     pub handshaking: usize,
+    /// Connections that wait until others of their address are in.
+    pub waiting: usize,
     /// Handshakes completed with an admitted connection.
     pub handshakes: u64,
+    /// Those among them that continued an earlier TLS session.
+    pub handshakes_resumed: u64,
     /// Handshakes that ended otherwise: TLS failures and time-outs.
     pub handshakes_failed: u64,
     /// Subscriptions now.

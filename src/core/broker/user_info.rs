@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::shared::Identity;
-use crate::core::admission::{Account, Permission, SubjectList};
+use crate::core::admission::{Account, Permission, Responses, SubjectList};
 
 /// Subject of the request.
 pub const SUBJECT: &[u8] = b"$SYS.REQ.USER.INFO";
@@ -15,7 +15,14 @@ pub fn answer(
     account: Account,
     publish: &Permission,
     subscribe: &Permission,
+    responses: Option<Responses>,
 ) -> String {
+    let mut permissions = json!({ "publish": lists(publish), "subscribe": lists(subscribe) });
+    if let (Some(Responses { max, expires }), Some(permissions)) = (responses, permissions.as_object_mut()) {
+        let ttl = u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX);
+        let max = max.map_or(-1, i64::from);
+        permissions.insert("responses".to_owned(), json!({ "max": max, "ttl": ttl }));
+    }
     let (host, _) = identity.advertised.first().cloned().unwrap_or_default();
     json!({
         "server": {
@@ -29,7 +36,7 @@ pub fn answer(
         "data": {
             "user": user,
             "account": account.name(),
-            "permissions": { "publish": lists(publish), "subscribe": lists(subscribe) },
+            "permissions": permissions,
         },
     })
     .to_string()
@@ -66,11 +73,15 @@ mod tests {
             Account::Choria,
             &Permission::only(["a.>"]),
             &Permission { allow: None, deny: SubjectList::new(["b"]) },
+            Some(Responses::default()),
         );
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
             value["data"],
-            json!({"user": "choria=bob", "account": "choria", "permissions": {"publish": {"allow": ["a.>"]}, "subscribe": {"deny": ["b"]}}})
+            json!({"user": "choria=bob", "account": "choria", "permissions": {
+                "publish": {"allow": ["a.>"]}, "subscribe": {"deny": ["b"]},
+                "responses": {"max": 1, "ttl": 120_000_000_000_u64},
+            }})
         );
         assert_eq!(value["server"]["name"], "b1");
     }

@@ -4,6 +4,8 @@
 //! holds readers, so raising costs one addition and naming costs nothing until
 //! somebody looks.
 
+pub mod process;
+
 use std::fmt::Write;
 use std::sync::Mutex;
 

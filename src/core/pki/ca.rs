@@ -68,6 +68,17 @@ impl Ca {
         Ok(Ca { dir: dir.to_path_buf(), certificate_pem, issuer })
     }
 
+    /// Opens the CA in `dir`, or makes it where there is none; true: it was made.
+    ///
+    /// # Errors
+    /// As [`Ca::load`] and [`Ca::create`]: half a CA is not replaced.
+    pub fn load_or_create(dir: &Path, name: &str, now_unix: i64) -> Result<(Ca, bool), PkiError> {
+        if dir.join("ca.pem").exists() || dir.join("ca-key.pem").exists() {
+            return Ok((Ca::load(dir)?, false));
+        }
+        Ok((Ca::create(dir, name, now_unix)?, true))
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir

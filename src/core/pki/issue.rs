@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
-    RsaKeySize, SanType,
+    PublicKeyData, RsaKeySize, SanType,
 };
 use zeroize::Zeroizing;
 
 use super::ca::{at, new_serial, purposes, write_new};
-use super::{BACKDATED, Ca, LEAF_DAYS, PkiError};
+use super::{BACKDATED, Ca, LEAF_DAYS, PkiError, hex};
 use crate::core::files::{PUBLIC, SECRET};
 use crate::core::security::CallerId;
+
+/// 2049-12-31, the last day of the short form of dates in certificates.
+const LAST_DATE: i64 = 2_524_521_600;
 
 /// Whom a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,16 @@ impl Issued {
     }
 }
 
+/// A certificate, and what is to be remembered of it.
+pub(super) struct Signed {
+    /// Serial number, hex.
+    pub(super) serial: String,
+    pub(super) pem: String,
+    /// Unix seconds.
+    pub(super) from: i64,
+    pub(super) until: i64,
+}
+
 impl Ca {
     /// Makes a key and a certificate for `name`. RSA keys take some hundred
     /// milliseconds of CPU to find.
@@ -136,13 +149,31 @@ impl Ca {
         key: &KeyPair,
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
+        let until = now_unix + i64::from(options.days) * 86_400;
+        let Signed { serial, pem, .. } = self.sign(kind, &name, options, key, now_unix, until)?;
+        write_new(&self.dir.join("issued").join(format!("{serial}.pem")), pem.as_bytes(), PUBLIC)?;
+        Ok(Issued { name, certificate_pem: pem, key_pem: Zeroizing::new(key.serialize_pem()) })
+    }
+
+    /// Signs a certificate of these names and no others. Writes nothing.
+    pub(super) fn sign(
+        &self,
+        kind: Kind,
+        name: &str,
+        options: &Options,
+        key: &impl PublicKeyData,
+        now_unix: i64,
+        until: i64,
+    ) -> Result<Signed, PkiError> {
         let serial = new_serial()?;
+        // beyond it dates have another form, which few have seen
+        let (from, until) = (now_unix - BACKDATED, until.min(LAST_DATE));
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name.as_str());
-        params.subject_alt_names = alt_names(&name, options)?;
-        params.not_before = date!(now_unix - BACKDATED);
-        params.not_after = date!(now_unix + i64::from(options.days) * 86_400);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names = alt_names(name, options)?;
+        params.not_before = date!(from);
+        params.not_after = date!(until);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         if kind != Kind::Broker {
@@ -152,15 +183,13 @@ impl Ca {
         params.extended_key_usages = purposes(kind == Kind::Broker);
         params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(serial.clone());
-        let certificate_pem = params.signed_by(key, &self.issuer)?.pem();
-        let copy: String = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        write_new(&self.dir.join("issued").join(format!("{copy}.pem")), certificate_pem.as_bytes(), PUBLIC)?;
-        Ok(Issued { name, certificate_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
+        let pem = params.signed_by(key, &self.issuer)?.pem();
+        Ok(Signed { serial: hex(&serial.to_bytes()), pem, from, until })
     }
 }
 
 /// The name a certificate of `kind` carries, if it can.
-fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
+pub(super) fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
     let name = match kind {
         Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
         _ => name.to_string(),

@@ -2,7 +2,8 @@
 //! provisioning.
 //!
 //! A [`Ca`] is a directory: `ca.pem`, `ca-key.pem`, `crl.pem` and `issued/`
-//! with every certificate it made. Its key is ECDSA P-256. Nodes and clients
+//! with every certificate it made for people and brokers; what a
+//! [`NodeIssuer`] signs is a line of `issued.jsonl` instead. Its key is ECDSA P-256. Nodes and clients
 //! get RSA-2048 keys, because protocol version 1 signs with RSA only; brokers,
 //! which sign nothing but handshakes, get ECDSA P-256, at half the cost of
 //! each. Both run against Go peers.
@@ -20,6 +21,8 @@ macro_rules! date {
 mod ca;
 mod error;
 mod issue;
+mod ledger;
+mod nodes;
 mod revoke;
 
 #[cfg(test)]
@@ -28,6 +31,8 @@ mod tests;
 pub use ca::Ca;
 pub use error::PkiError;
 pub use issue::{Issued, Kind, Options};
+pub use ledger::Entry;
+pub use nodes::NodeIssuer;
 
 /// Days a CA certificate is valid: ten years.
 pub const CA_DAYS: u32 = 3_650;
@@ -36,3 +41,8 @@ pub const LEAF_DAYS: u32 = 1_825;
 
 /// Clocks differ: certificates are valid from an hour before they are made.
 const BACKDATED: i64 = 3_600;
+
+/// Bytes as lower case hex.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -8,7 +8,7 @@ use rcgen::{
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::ca::{MAX_BYTES, at, read_text, write_new};
-use super::{CA_DAYS, Ca, PkiError};
+use super::{CA_DAYS, Ca, Entry, PkiError, hex};
 use crate::core::files::{PUBLIC, read_bounded, write_atomic};
 use crate::core::security::{Certificate, pem};
 
@@ -52,10 +52,41 @@ impl Ca {
         write_new(&self.crl_file(), text.as_bytes(), PUBLIC)
     }
 
+    /// Every certificate it made, by file and by log, and whether it was taken back.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn issued(&self) -> Result<Vec<(Entry, bool)>, PkiError> {
+        let mut entries = self.filed()?;
+        super::ledger::read(&self.dir, |entry| entries.push(entry))?;
+        let list = self.read_list()?;
+        let revoked: std::collections::HashSet<String> =
+            list.revoked.iter().map(|(serial, _)| hex(serial)).collect();
+        Ok(entries
+            .into_iter()
+            .map(|entry| {
+                let taken_back = revoked.contains(&entry.serial);
+                (entry, taken_back)
+            })
+            .collect())
+    }
+
     /// Serial numbers of all certificates issued to `name`.
     fn serials_of(&self, name: &str) -> Result<Vec<Vec<u8>>, PkiError> {
+        let mut serials: Vec<String> =
+            self.filed()?.into_iter().filter(|entry| entry.name == name).map(|entry| entry.serial).collect();
+        super::ledger::read(&self.dir, |entry| {
+            if entry.name == name {
+                serials.push(entry.serial);
+            }
+        })?;
+        Ok(serials.iter().filter_map(|serial| unhex(serial)).collect())
+    }
+
+    /// Certificates of which there is a copy.
+    fn filed(&self) -> Result<Vec<Entry>, PkiError> {
         let dir = self.dir.join("issued");
-        let mut serials = Vec::new();
+        let mut entries = Vec::new();
         for entry in fs::read_dir(&dir).map_err(at(&dir))? {
             let path = entry.map_err(at(&dir))?.path();
             if path.extension().is_none_or(|extension| extension != "pem") {
@@ -66,11 +97,15 @@ impl Ca {
             let certificates = pem::certificates(text.as_bytes()).map_err(malformed)?;
             let certificate = certificates.first().and_then(|der| Certificate::parse(der));
             let certificate = certificate.ok_or_else(|| malformed("holds no certificate".into()))?;
-            if certificate.common_name == name {
-                serials.push(certificate.serial);
-            }
+            entries.push(Entry {
+                name: certificate.common_name,
+                serial: hex(&certificate.serial),
+                key: String::new(),
+                from: certificate.not_before,
+                until: certificate.not_after,
+            });
         }
-        Ok(serials)
+        Ok(entries)
     }
 
     fn read_list(&self) -> Result<List, PkiError> {
@@ -119,4 +154,13 @@ fn incremented(number: &[u8]) -> Vec<u8> {
     }
     digits.insert(0, 1);
     digits
+}
+
+/// Bytes of hex; nothing where it is none.
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2).map(|pair| {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+        u8::from_str_radix(pair, 16).ok()
+    });
+    digits.collect()
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::calls::Calls;
 use super::flow::{self, Ended, Plan, Shared};
-use super::helper::{self, HelperError};
+use super::helper::{self, HelperError, Surroundings};
 use super::journal::{Journal, JournalError, Step};
 use super::metrics::{Counters, REASONS};
 use super::population::{End, Noticed, Population, Rules, Source};
@@ -67,13 +67,13 @@ impl Plan {
     ///
     /// # Errors
     /// [`ProvisionerError`]: everything that can be found wrong is found here.
-    pub fn new(settings: Settings) -> Result<Plan, ProvisionerError> {
+    pub fn new(settings: Settings, around: &Surroundings) -> Result<Plan, ProvisionerError> {
         let verify =
             settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
         let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
         let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
         let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
-        let helper = helper::of_settings(&settings)?;
+        let helper = helper::of_settings(&settings, around)?;
         let slots = Semaphore::new(helper.at_once().clamp(1, Semaphore::MAX_PERMITS));
         Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed })
     }
@@ -484,7 +484,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// # Errors
 /// What is wrong, in one sentence.
-pub fn plan_of(file: &Path) -> Result<(Plan, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
+pub fn plan_of(
+    file: &Path,
+    around: &Surroundings,
+) -> Result<(Plan, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
     let (settings, told) = Settings::load(file)?;
-    Ok((Plan::new(settings)?, told))
+    Ok((Plan::new(settings, around)?, told))
 }

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::answer::{About, Answer};
 use super::calls::{Ask, CallError, Calls, shortened};
 use super::csr;
-use super::helper::Helper;
+use super::helper::{Helper, HelperError};
 use super::journal::{Journal, Open, Step};
 use super::metrics::Counters;
 use super::population::End;
@@ -302,6 +302,9 @@ impl Walk<'_> {
         let answer = self.plan.helper.ask(question).await;
         counters.helper_time.add(begun.elapsed());
         answer.map_err(|error| {
+            if let HelperError::Busy(_) = error {
+                return Ended { end: End::Deferred, kind: "deferred", reason: error.to_string() };
+            }
             counters.helper_errors.fetch_add(1, Ordering::Relaxed);
             Ended::failed("helper", error)
         })

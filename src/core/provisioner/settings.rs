@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::config::parse_duration;
+use crate::core::connection::parse_hosts;
 use crate::core::files::read_bounded;
 use crate::core::nats::connect::Secret;
 
@@ -100,6 +101,8 @@ pub struct Settings {
     pub helper_token_file: PathBuf,
     /// Leave the access token out of what helpers are told.
     pub helper_redact_token: bool,
+    /// Brokers nodes are told of, `host:port`; by default those of the client configuration.
+    pub brokers: Vec<String>,
     /// Template of the `builtin` helper.
     pub template: PathBuf,
     /// Directory of the `builtin` helper's CA; made when missing. Default `ca` in `state_dir`.
@@ -166,6 +169,7 @@ impl Default for Settings {
             helper_url: String::new(),
             helper_token_file: PathBuf::new(),
             helper_redact_token: false,
+            brokers: vec![],
             template: PathBuf::new(),
             ca_dir: PathBuf::new(),
             cert_validity: Duration::from_secs(365 * 86_400),
@@ -194,7 +198,7 @@ impl Default for Settings {
 }
 
 /// Every key of the file, in the order of the documentation.
-pub const KEYS: [(&str, &str); 37] = [
+pub const KEYS: [(&str, &str); 38] = [
     ("workers", "one-shot helpers that run at once; 0: one a processor"),
     ("interval", "time between discoveries, at least 1m"),
     ("logfile", "log file, or stdout, stderr, discard"),
@@ -206,6 +210,7 @@ pub const KEYS: [(&str, &str); 37] = [
     ("helper_url", "address of an http helper"),
     ("helper_token_file", "file with a bearer token for it"),
     ("helper_redact_token", "leave the access token out of what helpers are told"),
+    ("brokers", "brokers the builtin helper tells nodes of; default those of the client configuration"),
     ("template", "template of the builtin helper"),
     ("ca_dir", "CA of the builtin helper, made when missing; default ca in state_dir"),
     ("cert_validity", "how long its certificates are valid"),
@@ -285,6 +290,9 @@ impl Settings {
         }
         if self.helper_timeout.is_zero() {
             return problem("helper_timeout", "must be longer than 0");
+        }
+        if let Err(error) = parse_hosts(&self.brokers) {
+            return problem("brokers", &format!("has a mistake: {error}"));
         }
         for (key, list) in
             [("cert_deny_list", &self.cert_deny_list), ("identity_allow", &self.identity_allow)]

@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -32,7 +32,7 @@ pub use replay::ReplayGuard;
 pub use standing::Standing;
 
 use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
-use crate::core::audit::AuditLog;
+use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, Role, System};
 use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
@@ -65,6 +65,8 @@ pub struct ServerOptions {
     pub user: Option<(String, Zeroizing<String>)>,
     /// Address connections start from; default the system's choice.
     pub local_address: Option<IpAddr>,
+    /// Tries to connect under way at once, shared by many servers of one process.
+    pub turns: Option<Arc<Semaphore>>,
     /// Requests waiting and running at most; default 2,048 and 64 MiB.
     pub pool: Pool,
     /// Whether the provisioner of a waiting node may replace its binary; default no.
@@ -113,6 +115,7 @@ impl ServerOptions {
             component: "server".to_owned(),
             servers: None,
             local_address: None,
+            turns: None,
             pool: Pool::default(),
             upgradable: false,
         }
@@ -141,6 +144,9 @@ pub enum ServerError {
     /// A registration plugin nobody knows, or one without its file.
     #[error("{0}")]
     Registration(String),
+    /// Auditing is mandatory and cannot be.
+    #[error("{0}")]
+    Audit(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -168,10 +174,12 @@ impl Server {
             servers,
             user,
             local_address,
+            turns,
             pool,
             upgradable,
         } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
+        audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Authorizer::from_config(&config);
         let audit = AuditLog::from_config(&config);
         let audit_warning = audit.as_ref().and_then(AuditLog::warning);
@@ -186,6 +194,7 @@ impl Server {
         let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
         session.local_address = local_address;
+        session.turns = turns;
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = user;
         session.token = token;

@@ -4,11 +4,11 @@
 //! of the original; what this broker does not do, such as streams, is zero
 //! there, so that dashboards and alerts keep working. `choria_broker_*` is ours.
 
-use super::{Subject, process};
+use super::Subject;
 use crate::core::broker::Stats;
 use crate::core::broker::fanout::BOUNDS;
 use crate::core::build;
-use crate::core::metrics::{Kind, Registry};
+use crate::core::metrics::{Kind, Registry, process};
 
 type Read = fn(&Stats) -> u64;
 
@@ -39,8 +39,14 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 9] = [
+const OURS: [(Kind, &str, &str, Read); 11] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
+    (
+        Kind::Counter,
+        "choria_broker_handshakes_resumed_total",
+        "Connections let in that continued an earlier TLS session",
+        |s| s.handshakes_resumed,
+    ),
     (
         Kind::Counter,
         "choria_broker_handshakes_failed_total",
@@ -48,6 +54,9 @@ const OURS: [(Kind, &str, &str, Read); 9] = [
         |s| s.handshakes_failed,
     ),
     (Kind::Gauge, "choria_broker_handshaking", "Connections that are not in yet", |s| s.handshaking as u64),
+    (Kind::Gauge, "choria_broker_waiting", "Connections that wait for others of their address", |s| {
+        s.waiting as u64
+    }),
     (Kind::Gauge, "choria_broker_pending_bytes", "Memory of messages that wait to be sent", |s| {
         s.pending_bytes as u64
     }),

@@ -3,8 +3,7 @@
 //! `pages` are nats-server's, in its shapes, so that its tools and exporters
 //! can read them; `metrics` is Prometheus text with the names the original
 //! has and some of ours; `choria` is the original's own page. `service`
-//! serves them from one thread with its own runtime: a broker has none, and a
-//! slow reader of pages must not slow anything else.
+//! says which there are; [`crate::core::pages`] serves them.
 //!
 //! User names, certificate subjects, subscriptions and the path of the
 //! configuration are shown to loopback and to those with a token (`access`);
@@ -16,7 +15,6 @@ mod choria;
 mod connz;
 mod metrics;
 mod pages;
-mod process;
 mod query;
 mod service;
 mod subsz;

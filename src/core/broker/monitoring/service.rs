@@ -1,13 +1,9 @@
-//! HTTP for the pages, with bounds: few connections, short requests, one
-//! request a connection, ten seconds for all of it.
+//! Which pages there are.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -16,27 +12,14 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
-use tokio::sync::{Semaphore, oneshot};
 
 use super::access::{self, FORWARDED, Wrong, bearer};
 use super::query::QueryError;
 use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
-
-/// Connections at a time; more wait unaccepted.
-const CONNECTIONS: usize = 32;
-/// From accepting a connection to its last byte.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Request line and headers, together; the smallest hyper takes.
-const REQUEST: usize = 8192;
-/// Headers of a request.
-const HEADERS: usize = 64;
-/// Pages being made at a time: the largest asks every shard.
-const MAKERS: usize = 2;
+use crate::core::pages::{PROMETHEUS, Pages, Peer};
 
 /// Requests by page.
 #[derive(Default)]
@@ -71,27 +54,10 @@ impl Denied {
 }
 
 /// Why there is no monitoring.
-#[derive(Debug, thiserror::Error)]
-pub enum MonitoringError {
-    /// The address could not be bound.
-    #[error("listening for monitoring on {address} failed: {source}; is something else running there?")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The thread or its runtime could not be made.
-    #[error("starting the monitoring thread failed: {0}")]
-    Thread(#[from] io::Error),
-}
+pub use crate::core::pages::PagesError as MonitoringError;
 
 /// Running pages. Dropping it ends them.
-pub struct Monitoring {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Monitoring(Pages);
 
 impl Monitoring {
     /// Binds the address and serves pages about a broker from a thread of its own.
@@ -99,104 +65,32 @@ impl Monitoring {
     /// # Errors
     /// [`MonitoringError`] when the address cannot be bound or the thread not made.
     pub fn start(address: SocketAddr, view: View, about: About) -> Result<Self, MonitoringError> {
-        let bind = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = bind().map_err(|source| MonitoringError::Bind { address, source })?;
+        let with_tokens = about.tokens.is_some();
         // the broker's clock on the wall, fixed: the times of a connection must not move
         let started = time::before(jiff::Timestamp::now(), view.uptime());
-        let with_tokens = about.tokens.is_some();
         let (requests, denied) = (Requests::default(), Denied::default());
-        let subject = Subject { view, about, address, started, requests, denied };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(MAKERS)
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("monitoring".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, Arc::new(subject)) => {}
-                    _ = stopped => {}
-                }
-            });
-            // a page being made has two seconds at most, and nobody to read it
-            runtime.shutdown_background();
+        let pages = Pages::start(address, |address| {
+            router(Arc::new(Subject { view, about, address, started, requests, denied }))
         })?;
-        tracing::info!(%address, "monitoring is listening");
+        let address = pages.local_addr();
         if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(
                 %address, tokens = with_tokens,
                 "everybody who reaches this address can read monitoring, without names; names need a token"
             );
         }
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self(pages))
     }
 
     /// The address listened on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Monitoring {
-    fn drop(&mut self) {
-        // the other end goes with the thread
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.local_addr()
     }
 }
 
 /// Whether a request may see names.
 #[derive(Clone, Copy)]
 struct Trusted(bool);
-
-/// Whoever asks.
-#[derive(Clone, Copy)]
-struct Peer(IpAddr);
-
-/// Pages for one peer.
-pub(super) fn pages_for(pages: &Router, peer: IpAddr) -> Router {
-    pages.clone().layer(Extension(Peer(peer)))
-}
-
-async fn serve(listener: TcpListener, subject: Arc<Subject>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "monitoring cannot listen"),
-    };
-    let pages = router(subject);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::debug!(%error, "accepting a monitoring connection failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE / 2)
-                .keep_alive(false)
-                .max_buf_size(REQUEST)
-                .max_headers(HEADERS)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connection).await {
-                tracing::debug!(%peer, %error, "a monitoring connection failed");
-            }
-            drop(place);
-        });
-    }
-}
 
 /// Finds out whether a request may see names, and refuses wrong credentials.
 async fn admit(
@@ -270,8 +164,7 @@ pub(super) fn router(subject: Arc<Subject>) -> Router {
         router = router.route(path, get(make));
     }
     for path in ["/metrics", "/choria/metrics", "/choria/prometheus"] {
-        let content = "text/plain; version=0.0.4; charset=utf-8";
-        router = router.route(path, get(move |state| made(state, path, content, metrics::page)));
+        router = router.route(path, get(move |state| made(state, path, PROMETHEUS, metrics::page)));
     }
     router.layer(middleware::from_fn_with_state(subject.clone(), admit)).with_state(subject)
 }

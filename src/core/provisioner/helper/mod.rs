@@ -1,10 +1,27 @@
 //! Whoever knows what a node is to become (spec 05 §8.5, 15.2).
+//!
+//! Four kinds: a program a node ([`oneshot`]), programs that stay
+//! ([`stream`]), a web service ([`http`]), and none of them: our own CA and a
+//! template ([`builtin`]). What they say is read here and checked elsewhere
+//! ([`answer`](super::answer)), whoever said it.
 
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::answer::Answer;
 use super::question::Question;
-use super::settings::Settings;
+use super::settings::{HelperMode, Settings};
+use crate::core::config::{Config, Environment};
+use crate::core::connection::srv_domain;
+
+pub mod builtin;
+mod command;
+#[cfg(test)]
+mod fixtures;
+pub mod oneshot;
+mod pipes;
+pub mod template;
 
 /// What asking is.
 pub type Asking<'a> = Pin<Box<dyn Future<Output = Result<Answer, HelperError>> + Send + 'a>>;
@@ -35,10 +52,37 @@ pub enum HelperError {
     Busy(String),
 }
 
-/// The helper the settings ask for.
+/// What the built-in helper learns from the provisioner's own configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Brokers, `host:port` or URLs; empty: found by DNS.
+    pub brokers: Vec<String>,
+    /// Domain whose SRV records name brokers.
+    pub srv_domain: Option<String>,
+    /// CA certificates the provisioner trusts.
+    pub ca: Option<PathBuf>,
+    /// Nothing is going to be signed: make no CA, write no log.
+    pub rehearsal: bool,
+}
+
+impl Surroundings {
+    /// What a client configuration, and the CA file its security provider reads, say.
+    pub fn of(config: &Config, env: &dyn Environment, ca: Option<PathBuf>) -> Surroundings {
+        let brokers = config.choria_middleware_hosts.clone();
+        let ask = brokers.is_empty() && config.choria_use_srv;
+        let srv_domain = ask.then(|| srv_domain(config, env)).flatten();
+        Surroundings { brokers, srv_domain, ca, rehearsal: false }
+    }
+}
+
+/// The helper the settings ask for. Call it inside a tokio runtime.
 ///
 /// # Errors
 /// What keeps it from being asked at all, found at the start.
-pub fn of_settings(settings: &Settings) -> Result<std::sync::Arc<dyn Helper>, HelperError> {
-    Err(HelperError::Unreachable(format!("mode {:?} is not there yet", settings.mode())))
+pub fn of_settings(settings: &Settings, around: &Surroundings) -> Result<Arc<dyn Helper>, HelperError> {
+    Ok(match settings.mode() {
+        HelperMode::Oneshot => Arc::new(oneshot::Oneshot::new(settings)?),
+        HelperMode::Builtin => Arc::new(builtin::Builtin::new(settings, around)?),
+        mode => return Err(HelperError::Unreachable(format!("mode {mode:?} is not there yet"))),
+    })
 }
