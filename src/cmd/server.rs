@@ -66,7 +66,7 @@ impl Server {
         };
         let waits = provider.is_none();
         let options = match waits || !setup.access.is_empty() {
-            true => options.provisioned_by(agent(setup, waits)),
+            true => options.provisioned_by(agent(setup, waits).with_image(image.as_ref().ok().cloned())),
             false => options,
         };
         let daemon = Daemon::new(options)?;

@@ -14,6 +14,7 @@ mod rpcutil;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -95,6 +96,12 @@ pub trait Agent: Send + Sync {
     /// Inputs whose values no audit log may hold.
     fn secrets(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// How long an action may take before its caller hears nothing; default the timeout
+    /// of the interface.
+    fn limit(&self, _action: &str) -> Duration {
+        Duration::from_secs(self.ddl().metadata.timeout)
     }
 
     /// Runs one action that is in the DDL. Calls run at the same time.

@@ -59,6 +59,12 @@ impl End {
         End { action: "shutdown", ending: Ending::Shutdown, delay, message }
     }
 
+    /// After 2 seconds, by another binary.
+    pub fn upgrade(version: &str) -> End {
+        let message = format!("Restarting with version {version}");
+        End { action: "release_update", ending: Ending::Restart, delay: Duration::from_secs(GRACE), message }
+    }
+
     /// Sets it going; the reply says when.
     pub fn begin(self, flow: &mut Flow, control: Control) -> Value {
         let (delay, ending) = (self.delay, self.ending);

@@ -5,7 +5,8 @@
 //! action, one at a time. `jwt`, `gencsr` and `gen25519` tell who the node is
 //! ([`identity`], with [`keys`]); `configure` makes it somebody, all of it or
 //! nothing ([`configure`], [`material`]); `restart`, `reprovision` and `shutdown`
-//! end the process ([`ending`]). What is refused is a [`refusal`].
+//! end the process ([`ending`]); `release_update` does so by another binary
+//! ([`release`]). What is refused is a [`refusal`].
 //!
 //! Better than the original: a caller without the token cannot take the lock, a
 //! certificate request belongs to one flow and its key is not replaced under it,
@@ -20,12 +21,14 @@ pub mod keys;
 mod lock;
 mod material;
 mod refusal;
+pub mod release;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -57,6 +60,8 @@ struct Room {
     keys: Arc<dyn KeySource>,
     rehearse: Rehearse,
     flow: Arc<Mutex<Flow>>,
+    /// The program that may be replaced; none where there is no process to replace.
+    image: Option<PathBuf>,
 }
 
 /// How far the node is.
@@ -115,7 +120,14 @@ impl Provision {
     /// For a node set up by `setup`. `keys` makes its key, `rehearse` tries the
     /// configuration it is given.
     pub fn new(setup: Arc<Setup>, keys: Arc<dyn KeySource>, rehearse: Rehearse) -> Provision {
-        Provision(Arc::new(Room { setup, keys, rehearse, flow: Arc::default() }))
+        Provision(Arc::new(Room { setup, keys, rehearse, flow: Arc::default(), image: None }))
+    }
+
+    /// With the program that may be replaced by another version, where the token allows it.
+    pub fn with_image(self, image: Option<PathBuf>) -> Provision {
+        let Room { setup, keys, rehearse, flow, .. } = &*self.0;
+        let (setup, keys, rehearse, flow) = (setup.clone(), keys.clone(), rehearse.clone(), flow.clone());
+        Provision(Arc::new(Room { setup, keys, rehearse, flow, image }))
     }
 
     async fn act(&self, call: &Call, node: &dyn Node) -> Result<Value, Refusal> {
@@ -150,6 +162,13 @@ impl Provision {
                 }
                 Ok(reply)
             }
+            "release_update" => {
+                let version = inputs.text("version");
+                self.update(inputs.text("repository"), version).await?;
+                node.announce(EventType::Upgraded, Some(version)).await;
+                node.announce(EventType::Shutdown, None).await;
+                Ok(End::upgrade(version).begin(&mut flow, node.control()))
+            }
             "restart" => {
                 let room = room.clone();
                 let (file, reply) = (about.file, inputs.number("splay"));
@@ -175,11 +194,24 @@ impl Provision {
         let controlled = waiting || !self.0.setup.access.is_empty();
         match action {
             "jwt" | "gencsr" | "gen25519" | "configure" if !waiting => Err(Refusal::NotWaiting),
+            "release_update" if !waiting => Err(Refusal::NoUpdateHere),
             "restart" if !controlled => Err(Refusal::NotControlled("restart")),
             "shutdown" if !controlled => Err(Refusal::NotControlled("shutdown")),
             "reprovision" if waiting => Err(Refusal::Waiting),
             _ => Ok(()),
         }
+    }
+
+    async fn update(&self, repository: &str, version: &str) -> Result<(), Refusal> {
+        let Room { setup, image, .. } = &*self.0;
+        let Some(image) = image.as_deref().filter(|_| setup.allow_update) else {
+            return Err(Refusal::NoUpdates);
+        };
+        let done = release::update(repository, version, &setup.release_key, &setup.trust.ca, image).await;
+        done.map_err(|e| Refusal::Update {
+            version: version.chars().take(64).collect(),
+            reason: e.to_string(),
+        })
     }
 
     /// Runs what computes or writes off the threads that serve. It ends, and is
@@ -209,6 +241,14 @@ impl Agent for Provision {
 
     fn secrets(&self) -> &'static [&'static str] {
         &["token", "key", "server_jwt"]
+    }
+
+    fn limit(&self, action: &str) -> Duration {
+        match action {
+            // provisioners wait two minutes for it
+            "release_update" => Duration::from_secs(115),
+            _ => Duration::from_secs(self.ddl().metadata.timeout),
+        }
     }
 
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {

@@ -58,6 +58,10 @@ pub enum Refusal {
     WouldWait(String),
     #[error("This server cannot wait to be provisioned: {0}")]
     Nowhere(String),
+    #[error("Version updates is not enabled in the configuration")]
+    NoUpdates,
+    #[error("Update to version {version} failed, release rolled back: {reason}")]
+    Update { version: String, reason: String },
     #[error("{0}")]
     Work(String),
     #[error("Unknown action {0} for agent choria_provision")]

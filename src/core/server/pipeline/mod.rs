@@ -176,7 +176,7 @@ impl Pipeline {
     /// Runs the action within the agent's timeout; `None` means silence, which
     /// is what callers of the original know a timeout by.
     async fn run(&self, authorized: &Authorized) -> Option<Outcome> {
-        let limit = Duration::from_secs(authorized.agent.ddl().metadata.timeout);
+        let limit = authorized.agent.limit(&authorized.call.action);
         let running = authorized.agent.run(&authorized.call, &*self.node);
         match tokio::time::timeout(limit, running).await {
             Ok(outcome) => Some(outcome),
