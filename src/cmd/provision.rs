@@ -132,7 +132,13 @@ impl Run {
         Ok(config)
     }
 
-    async fn work(self, file: &Path, settings: Settings, config: Config) -> anyhow::Result<ExitCode> {
+    async fn work(self, file: &Path, mut settings: Settings, config: Config) -> anyhow::Result<ExitCode> {
+        // a rehearsal touches no journal: the real one may be in use, and is nobody's to change
+        let stage = self.dry_run.as_ref().map(|_| tempfile::tempdir()).transpose()?;
+        if let Some(stage) = &stage {
+            settings.ca_dir = settings.ca_dir();
+            settings.state_dir = stage.path().to_owned();
+        }
         let provider = match settings.choria_insecure {
             true => None,
             false => Some(context::provider(&config, Role::Client)?),
