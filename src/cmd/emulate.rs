@@ -2,7 +2,7 @@
 //! network before it is built.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,14 @@ use argh::{ArgsInfo, FromArgs};
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use choria::core::emulator::{Certificates, Emulator, EmulatorOptions, Fleet, Manners, Population, metrics};
+use choria::core::emulator::{
+    Certificates, Emulator, EmulatorOptions, Faults, Fleet, Manners, Population, Progress, WaitingFleet,
+    WaitingOptions, metrics,
+};
 use choria::core::log::{self, Destination};
 use choria::core::metrics::process;
 use choria::core::pages::{PROMETHEUS, Pages};
+use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 
 use super::Globals;
 use super::out::outln;
@@ -27,12 +31,30 @@ pub struct Emulate {
     /// how many nodes
     #[argh(option, arg_name = "n", default = "100")]
     count: usize,
-    /// broker, host:port
-    #[argh(option, arg_name = "address")]
+    /// broker, host:port; nodes that wait know theirs from their token
+    #[argh(option, arg_name = "address", default = "String::new()")]
     broker: String,
     /// directory of the CA that signs their certificates, see choria tool ca
-    #[argh(option, arg_name = "dir")]
+    #[argh(option, arg_name = "dir", default = "String::new()")]
     ca: String,
+    /// nodes that wait to be provisioned, with this token
+    #[argh(option, arg_name = "file")]
+    provisioning_token: Option<PathBuf>,
+    /// waiting nodes connect as members once they are provisioned
+    #[argh(switch)]
+    come_back: bool,
+    /// keys that waiting nodes share
+    #[argh(option, arg_name = "n", default = "8")]
+    keys: usize,
+    /// percent of waiting nodes that end once they are configured, without their restart
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    dying: f64,
+    /// percent of waiting nodes that want another access token
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    wrong_token: f64,
+    /// percent of waiting nodes that claim the name of another
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    doubled: f64,
     /// names of the nodes, with empty braces where the number goes
     #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
     name: String,
@@ -84,6 +106,24 @@ impl Emulate {
             bail!("--count 0 emulates nobody");
         }
         log::init(Destination::Stderr, if globals.debug { "debug" } else { "error" })?;
+        if let Some(token) = &self.provisioning_token {
+            let faults = Faults {
+                silent: share("silent", self.silent)?,
+                dying: share("dying", self.dying)?,
+                wrong_token: share("wrong-token", self.wrong_token)?,
+                doubled: share("doubled", self.doubled)?,
+            };
+            if manners != (Manners { silent: manners.silent, ..Manners::default() }) {
+                bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
+            }
+            return self.waiting(token, faults);
+        }
+        if self.broker.is_empty() || self.ca.is_empty() {
+            bail!("--broker and --ca are needed, or --provisioning-token for nodes that wait");
+        }
+        if self.come_back || self.dying + self.wrong_token + self.doubled > 0.0 {
+            bail!("--come-back, --dying, --wrong-token and --doubled are for --provisioning-token");
+        }
         let base =
             format!("collectives = {}\nplugin.choria.middleware_hosts = {}", self.collectives, self.broker);
         let before = process::memory();
@@ -140,6 +180,64 @@ impl Emulate {
 }
 
 impl Emulate {
+    /// Nodes that wait to be provisioned.
+    fn waiting(&self, token: &Path, faults: Faults) -> anyhow::Result<ExitCode> {
+        let mut setup = Setup { token_file: token.to_owned(), ..Setup::default() };
+        let told = JwtResolver.configure(&mut setup);
+        if !setup.knows_brokers() {
+            bail!("{} is no provisioning token: {}", token.display(), told.join("; "));
+        }
+        if !self.broker.is_empty() {
+            setup.brokers = vec![self.broker.clone()];
+            setup.srv_domain.clear();
+        }
+        let before = process::memory();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        // threads that write files: more would only cost memory
+        let runtime = builder.enable_all().max_blocking_threads(8).build()?;
+        runtime.block_on(async {
+            let begun = Instant::now();
+            let fleet = WaitingFleet::start(WaitingOptions {
+                count: self.count,
+                pattern: self.name.clone(),
+                setup,
+                keys: self.keys,
+                rate: self.rate,
+                spread_addresses: !self.one_address,
+                come_back: self.come_back,
+                faults,
+            })?;
+            let (mut told, mut done) = (false, false);
+            let mut look = tokio::time::interval(Duration::from_millis(100));
+            let mut report = tokio::time::interval(REPORT);
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => break,
+                    () = terminated() => break,
+                    _ = look.tick(), if !done => {
+                        let Progress { waiting, provisioned, ended, .. } = fleet.progress();
+                        let since = begun.elapsed().as_secs_f64();
+                        if !told && waiting + provisioned + ended >= self.count {
+                            told = true;
+                            let each = process::memory().saturating_sub(before) / (self.count.max(1) as u64);
+                            outln!("{} nodes wait after {since:.1} s, {} KiB each", self.count, each / 1024);
+                        }
+                        if provisioned + ended >= self.count {
+                            done = true;
+                            outln!("{provisioned} nodes are provisioned after {since:.1} s, {ended} ended");
+                        }
+                    }
+                    _ = report.tick() => {
+                        let Progress { waiting, provisioned, members, ended } = fleet.progress();
+                        outln!("{waiting} wait, {provisioned} provisioned, {members} members, {ended} ended");
+                    }
+                }
+            }
+            fleet.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
     /// Counters for Prometheus, on this machine only.
     fn pages(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Option<Pages>> {
         let Some(port) = self.monitor else { return Ok(None) };

@@ -17,7 +17,7 @@ use rcgen::{CertificateSigningRequestParams, Issuer, KeyPair};
 use serde_json::{Map, Value, json};
 
 use crate::network::{Network, now};
-use crate::process::{Daemon, PATIENCE, program};
+use crate::process::{Daemon, PATIENCE, named_program};
 use crate::wire;
 
 /// What nodes want to be told.
@@ -121,7 +121,12 @@ impl Waiting {
     }
 
     pub fn command(&self) -> Command {
-        let mut command = program(&self.home);
+        self.command_by(std::path::Path::new(env!("CARGO_BIN_EXE_choria")))
+    }
+
+    /// The same by another path.
+    pub fn command_by(&self, program: &std::path::Path) -> Command {
+        let mut command = named_program(program, &self.home);
         self.words(&mut command);
         command
     }

@@ -15,6 +15,7 @@
 
 mod acceptor;
 mod account;
+mod claims;
 mod close;
 mod closed;
 mod crowds;

@@ -280,6 +280,9 @@ impl Shard {
         link.about.user = grant.user.into();
         link.about.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
         link.about.name = facts.options.name.into();
+        // before the new one, or it would be its own double
+        link.claim = None;
+        link.claim = self.shared.claims.claim(link.account, &link.about.user, &link.about.name);
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
             counters.accounts[before].fetch_sub(1, Relaxed);

@@ -235,6 +235,7 @@ impl Shard {
             return;
         }
         let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
+        link.claim = self.shared.claims.claim(account, &link.about.user, &link.about.name);
         entry.insert(link);
         let key = key as u32;
         if let Some(counters) = self.counters() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::account::PerAccount;
+use super::claims::Claims;
 use super::closed::Closed;
 use super::crowds::Crowd;
 use super::fanout::BOUNDS;
@@ -157,6 +158,8 @@ pub struct Shared {
     pub threads_lost: AtomicUsize,
     /// Connections that have ended.
     pub closed: Closed,
+    /// Names of waiting nodes.
+    pub claims: Claims,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
@@ -183,6 +186,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             threads_lost: AtomicUsize::new(0),
             closed: Closed::default(),
+            claims: Claims::default(),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),

@@ -46,6 +46,8 @@ pub struct Stats {
     pub slow_consumers: u64,
     /// Connections cut because they did not answer pings.
     pub stale_connections: u64,
+    /// Waiting nodes that claimed a name somebody else had.
+    pub doubled_names: u64,
     /// Refusals by reason: `no certificate`, `password`, `tls handshake`, …
     pub refusals: BTreeMap<&'static str, u64>,
     /// Connections now, by account.

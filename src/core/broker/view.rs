@@ -96,6 +96,7 @@ impl View {
             pending_bytes: shared.ledger(),
             slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
             stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
+            doubled_names: shared.claims.doubled(),
             refusals: shared.refusals(),
             accounts: Account::all()
                 .into_iter()

@@ -8,6 +8,7 @@
 mod fleet;
 mod misbehaviour;
 mod population;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use tokio::task::JoinSet;
 pub use fleet::{Fleet, metrics};
 pub use misbehaviour::{Manner, Manners};
 pub use population::{Certificates, Population, PopulationError, name_of};
+pub use waiting::{Faults, Progress, WaitingFleet, WaitingOptions};
 
 use crate::core::agents::{self, Node as _};
+use crate::core::config::ConfigError;
 use crate::core::server::pipeline::Pool;
 use crate::core::server::{Server, ServerError, ServerOptions};
 
@@ -95,6 +98,15 @@ pub enum EmulatorError {
     /// A server that does not start.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// A configuration that cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No place for the files of nodes.
+    #[error("cannot write the nodes' files: {0}")]
+    Files(std::io::Error),
+    /// No keys for them.
+    #[error("cannot make keys: {0}")]
+    Key(String),
 }
 
 /// One of 16 million loopback addresses.

@@ -39,7 +39,7 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 11] = [
+const OURS: [(Kind, &str, &str, Read); 12] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
     (
         Kind::Counter,
@@ -65,6 +65,12 @@ const OURS: [(Kind, &str, &str, Read); 11] = [
         "choria_broker_stale_connections_total",
         "Connections cut because pings stayed unanswered",
         |s| s.stale_connections,
+    ),
+    (
+        Kind::Counter,
+        "choria_broker_doubled_names_total",
+        "Waiting nodes that claimed a name another connection had",
+        |s| s.doubled_names,
     ),
     (Kind::Counter, "choria_broker_subscriptions_total", "Subscriptions ever made", |s| s.subscriptions_made),
     (Kind::Counter, "choria_broker_lookups_total", "Subjects looked up for messages", |s| s.lookups),
