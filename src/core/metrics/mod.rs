@@ -7,6 +7,8 @@
 use std::fmt::Write;
 use std::sync::Mutex;
 
+pub mod process;
+
 /// What a family of samples is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

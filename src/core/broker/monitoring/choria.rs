@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Subject, process};
+use super::Subject;
 use crate::core::build;
+use crate::core::metrics::process;
 
 /// The page. `go` keeps its name, and holds the compiler that built this binary.
 pub fn page(subject: &Subject, trusted: bool) -> Value {

@@ -4,11 +4,11 @@
 //! of the original; what this broker does not do, such as streams, is zero
 //! there, so that dashboards and alerts keep working. `choria_broker_*` is ours.
 
-use super::{Subject, process};
+use super::Subject;
 use crate::core::broker::Stats;
 use crate::core::broker::fanout::BOUNDS;
 use crate::core::build;
-use crate::core::metrics::{Kind, Registry};
+use crate::core::metrics::{Kind, Registry, process};
 
 type Read = fn(&Stats) -> u64;
 
@@ -125,15 +125,7 @@ pub fn page(subject: &Subject) -> String {
         let help = "Seconds until the broker's certificate expires, negative afterwards";
         add(Kind::Gauge, "choria_broker_certificate_expires_seconds", help, &[identity], left as f64);
     }
-    let memory = process::memory() as f64;
-    add(Kind::Gauge, "process_resident_memory_bytes", "Resident memory", &[], memory);
-    let seconds = process::processor_time().as_secs_f64();
-    add(Kind::Counter, "process_cpu_seconds_total", "Processor time", &[], seconds);
-    let started = subject.started.as_millisecond() as f64 / 1000.0;
-    add(Kind::Gauge, "process_start_time_seconds", "Start as unix time", &[], started);
-    let (open, most) = process::files();
-    add(Kind::Gauge, "process_open_fds", "Open files and sockets", &[], open as f64);
-    add(Kind::Gauge, "process_max_fds", "Open files and sockets at most", &[], most as f64);
+    process::register(&registry, subject.started);
     registry.render()
 }
 

@@ -7,22 +7,20 @@
 //! slow reader of pages must not slow anything else.
 //!
 //! User names, certificate subjects, subscriptions and the path of the
-//! configuration are shown to loopback and to those with a token (`access`);
+//! configuration are shown to loopback and to those with a token ([`access`](crate::core::web::access));
 //! everybody else sees pages without. No page may be read by scripts of other
 //! sites (nats-server allows it).
 
-mod access;
 mod choria;
 mod connz;
 mod metrics;
 mod pages;
-mod process;
 mod query;
 mod service;
 mod subsz;
 mod time;
 
-pub use access::{TokenError, TokenFile};
+pub use crate::core::web::access::{TokenError, TokenFile};
 pub use service::{Monitoring, MonitoringError};
 
 use std::sync::Arc;

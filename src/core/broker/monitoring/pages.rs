@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Subject, process, time};
+use super::{Subject, time};
 use crate::core::build;
+use crate::core::metrics::process;
 
 /// Largest and default number of connections or subscriptions on a page.
 pub const PAGE: usize = 1024;

@@ -1,5 +1,4 @@
-//! HTTP for the pages, with bounds: few connections, short requests, one
-//! request a connection, ten seconds for all of it.
+//! The pages over HTTP.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +6,6 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -16,25 +14,16 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use super::access::{self, FORWARDED, Wrong, bearer};
 use super::query::QueryError;
 use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
+use crate::core::web::access::{self, FORWARDED, Wrong, bearer};
+use crate::core::web::{self, Peer};
 
-/// Connections at a time; more wait unaccepted.
-const CONNECTIONS: usize = 32;
-/// From accepting a connection to its last byte.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Request line and headers, together; the smallest hyper takes.
-const REQUEST: usize = 8192;
-/// Headers of a request.
-const HEADERS: usize = 64;
 /// Pages being made at a time: the largest asks every shard.
 const MAKERS: usize = 2;
 
@@ -155,47 +144,12 @@ impl Drop for Monitoring {
 #[derive(Clone, Copy)]
 struct Trusted(bool);
 
-/// Whoever asks.
-#[derive(Clone, Copy)]
-struct Peer(IpAddr);
-
-/// Pages for one peer.
-pub(super) fn pages_for(pages: &Router, peer: IpAddr) -> Router {
-    pages.clone().layer(Extension(Peer(peer)))
-}
-
 async fn serve(listener: TcpListener, subject: Arc<Subject>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "monitoring cannot listen"),
     };
-    let pages = router(subject);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::debug!(%error, "accepting a monitoring connection failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE / 2)
-                .keep_alive(false)
-                .max_buf_size(REQUEST)
-                .max_headers(HEADERS)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connection).await {
-                tracing::debug!(%peer, %error, "a monitoring connection failed");
-            }
-            drop(place);
-        });
-    }
+    web::serve(listener, router(subject)).await;
 }
 
 /// Finds out whether a request may see names, and refuses wrong credentials.

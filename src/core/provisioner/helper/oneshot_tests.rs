@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
 use super::super::fixtures::{about, checked, foreign, good_answer, question};
