@@ -13,6 +13,7 @@ mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_denied_caller_gets_no_action;
+mod a_fleet_is_provisioned;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
 mod a_node_cannot_drive_a_terminal;

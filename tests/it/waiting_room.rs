@@ -22,7 +22,7 @@ use crate::wire;
 
 /// What nodes want to be told.
 pub const ACCESS: &str = "toomanysecrets";
-const PASSWORD: &str = "pr0visioner";
+pub const PASSWORD: &str = "pr0visioner";
 
 pub struct WaitingRoom {
     pub network: Network,
