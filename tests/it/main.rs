@@ -24,6 +24,7 @@ mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
+mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
 mod an_embedded_broker_judges_again;
