@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::backplane;
 use choria::core::config::{Config, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
@@ -233,6 +234,13 @@ async fn serve(
             }
         }
     });
+    let backplane = match &settings.management {
+        None => None,
+        Some(management) => {
+            let own = provider.as_ref().map(|provider| own_keys(provider));
+            Some(backplane::start(management, daemon.backplane_service(), own.as_ref(), &System)?)
+        }
+    };
     let page = match settings.monitor_port {
         0 => None,
         port => {
@@ -252,8 +260,24 @@ async fn serve(
     if let Some(page) = page {
         page.abort();
     }
+    if let Some(backplane) = backplane {
+        backplane.stop().await;
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keys the backplane has where its settings name none: those we connect with.
+fn own_keys(provider: &Provider) -> backplane::Tls {
+    let files = provider.files();
+    backplane::Tls {
+        identity: provider.certname().to_owned(),
+        scheme: backplane::Scheme::File,
+        ca: files.ca.clone(),
+        cert: files.certificate.clone(),
+        key: files.key.clone(),
+        ..backplane::Tls::default()
+    }
 }
 
 /// SIGTERM and SIGINT end, SIGHUP reads the settings again.

@@ -1,7 +1,8 @@
 //! The product: everything `choria` does, with no knowledge of terminals.
 //!
 //! Rooms are stacked; a room uses only rooms below it. From the top:
-//! [`emulator`] runs thousands of [`server`]s; [`provisioner`], [`broker`], [`server`] and
+//! [`emulator`] runs thousands of [`server`]s; [`backplane`] is one inside other programs;
+//! [`provisioner`], [`broker`], [`server`] and
 //! [`client`] are what a process is; [`agents`],
 //! [`authz`], [`audit`], [`discovery`] and [`provisioning`] serve them; [`connection`],
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
@@ -13,6 +14,7 @@ pub mod admission;
 pub mod agents;
 pub mod audit;
 pub mod authz;
+pub mod backplane;
 pub mod broker;
 pub mod build;
 pub mod client;

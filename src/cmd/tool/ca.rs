@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::super::out::outln;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
-use choria::core::pki::{self, Kind, LEAF_DAYS, Options};
+use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
 
 /// make the certificates of a first network
 #[derive(FromArgs, ArgsInfo)]
@@ -22,7 +22,20 @@ pub struct Ca {
 enum CaCommand {
     Init(Init),
     Issue(Issue),
+    List(List),
     Revoke(Revoke),
+}
+
+/// list the certificates a CA has made, those of its provisioner included
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list")]
+struct List {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// print JSON
+    #[argh(switch, short = 'j')]
+    json: bool,
 }
 
 /// make a new CA
@@ -92,6 +105,7 @@ impl Ca {
                 );
             }
             CaCommand::Issue(issue) => issue.run(now)?,
+            CaCommand::List(list) => list.run(now)?,
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
                 let revoked = ca.revoke(&revoke.name, now)?;
@@ -109,6 +123,32 @@ impl Ca {
 fn load(dir: &str) -> anyhow::Result<pki::Ca> {
     pki::Ca::load(Path::new(dir))
         .with_context(|| format!("no CA in {dir}, make one with 'choria tool ca init --dir {dir}'"))
+}
+
+impl List {
+    fn run(self, now: i64) -> anyhow::Result<()> {
+        let mut issued = load(&self.dir)?.issued()?;
+        issued.sort_by(|(a, _), (b, _)| (&a.name, a.from).cmp(&(&b.name, b.from)));
+        for (Entry { name, serial, key, from, until }, revoked) in issued {
+            if self.json {
+                let entry = serde_json::json!({
+                    "name": name, "serial": serial, "key": key, "from": from, "until": until, "revoked": revoked,
+                });
+                outln!("{entry}");
+                continue;
+            }
+            let day = |unix| jiff::Timestamp::from_second(unix).map(|time| time.strftime("%F").to_string());
+            let state = if revoked {
+                "revoked"
+            } else if until < now {
+                "expired"
+            } else {
+                "good"
+            };
+            outln!("{name} {state} {}..{} {serial}", day(from)?, day(until)?);
+        }
+        Ok(())
+    }
 }
 
 impl Issue {
