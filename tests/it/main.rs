@@ -19,6 +19,7 @@ mod a_node_is_bound_to_its_name;
 mod a_node_reports_itself;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
+mod a_service_is_paused_from_afar;
 mod a_thousand_requests_at_once;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;
