@@ -3,11 +3,13 @@
 //! `cargo bench --bench broker` runs both by turns, three times, and prints
 //! medians and ratios; nats-server is the one of the conformance tests. Each
 //! is a process of its own and so are the clients, the same for both: memory
-//! and processor time are the server's.
+//! and processor time are the server's. Every idle link has a certificate of
+//! its own.
 //!
 //! `own DIR unbuffered LINKS` measures ours alone, also with `buffered` TLS or
-//! another number of idle links than 2,000. `certs DIR` writes certificates
-//! for any other server, `external DIR ADDRESS PID` then measures that one.
+//! another number of idle links than 2,000, `judge DIR LINKS` shows how soon a
+//! revocation list ends them. `certs DIR` writes certificates for any other
+//! server, `external DIR ADDRESS PID` then measures that one.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -15,14 +17,22 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use choria::core::admission::{X509Authenticator, X509Options};
+use choria::core::admission::{
+    Authenticator, ConnectionFacts, CurrentCertificates, Grant, Refusal, X509Authenticator, X509Options,
+};
 use choria::core::broker::{Broker, Limits, Listener, Options};
+use choria::core::config::{Config, Fixed, Role};
+use choria::core::security::Provider;
 use mio::{Events, Interest, Poll, Token};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, IsCa, Issuer,
+    KeyPair, RevokedCertParams, SerialNumber,
+};
+use rustls::client::Resumption;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 #[allow(dead_code)]
@@ -50,6 +60,7 @@ fn main() -> Result<(), Failure> {
             Ok(())
         }
         ["serve", dir, kind] => serve_until_told(Path::new(dir), *kind == "buffered"),
+        ["judge", dir, links] => judge(Path::new(dir), links.parse()?),
         ["own", dir, kind, links] => {
             let server = Server::ours(Path::new(dir), kind)?;
             println!("embedded broker, {kind} TLS:");
@@ -104,7 +115,8 @@ fn compare() -> Result<(), Failure> {
             text(ratio)
         );
     }
-    Ok(())
+    println!("a revocation list on ours:");
+    judge(dir, LINKS)
 }
 
 /// A server in a process of its own.
@@ -172,33 +184,104 @@ fn serve_until_told(dir: &Path, buffered_tls: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The security of `choria broker run`.
+fn provider(dir: &Path) -> Result<Provider, Failure> {
+    let file = |name: &str| dir.join(name).display().to_string();
+    let config = Config::from_text(
+        Role::Broker,
+        &format!(
+            "identity = server.example.net\nplugin.security.provider = file\n\
+             plugin.security.file.certificate = {}\nplugin.security.file.key = {}\n\
+             plugin.security.file.ca = {}\n",
+            file("server.pem"),
+            file("server-key.pem"),
+            file("ca.pem")
+        ),
+    )?;
+    Ok(Provider::new(&config, Role::Broker, &Fixed::default())?)
+}
+
+fn rules(provider: &Provider) -> CurrentCertificates<X509Authenticator> {
+    CurrentCertificates::of_trust(X509Authenticator::new(X509Options::default()), provider.trust())
+}
+
+fn limits() -> Limits {
+    let long = Duration::from_secs(30);
+    Limits { tls_timeout: long, auth_timeout: long, ..Limits::default() }
+}
+
 fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
-    let read = |name: &str| std::fs::read(dir.join(name));
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(read("ca.der")?))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .allow_unauthenticated()
-        .build()?;
-    let tls = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(
-            vec![CertificateDer::from(read("server.der")?)],
-            PrivateKeyDer::try_from(read("server-key.der")?)?,
-        )?;
+    let provider = provider(dir)?;
     Ok(Broker::start(Options {
         listeners: vec![Listener::tls(SocketAddr::from(([127, 0, 0, 1], 0)))],
-        tls: Some(Arc::new(tls)),
-        authenticator: Arc::new(X509Authenticator::new(X509Options::default())),
-        limits: Limits {
-            tls_timeout: Duration::from_secs(30),
-            auth_timeout: Duration::from_secs(30),
-            ..Limits::default()
-        },
+        tls: Some(provider.server_tls()?),
+        authenticator: Arc::new(rules(&provider)),
+        limits: limits(),
         buffered_tls,
         ..Options::default()
     })?)
+}
+
+// === judging again ===
+
+/// Rules that count how often they were asked.
+struct Counted(CurrentCertificates<X509Authenticator>, Arc<AtomicUsize>);
+
+impl Authenticator for Counted {
+    fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.authenticate(facts)
+    }
+
+    fn judges_chains(&self) -> bool {
+        true
+    }
+
+    fn suspects(&self, chain: &[CertificateDer<'static>]) -> bool {
+        self.0.suspects(chain)
+    }
+}
+
+/// Every tenth link is revoked while a pair talks: how long until all of them are off, and until
+/// everybody has been judged.
+fn judge(dir: &Path, links: u32) -> Result<(), Failure> {
+    let provider = provider(dir)?;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let authenticator = |asked: &Arc<AtomicUsize>| Arc::new(Counted(rules(&provider), asked.clone()));
+    let broker = Broker::start(Options {
+        listeners: vec![Listener::tls(SocketAddr::from(([127, 0, 0, 1], 0)))],
+        tls: Some(provider.server_tls()?),
+        authenticator: authenticator(&asked),
+        limits: limits(),
+        ..Options::default()
+    })?;
+    let _crowd = Crowd::gather(dir, broker.local_addr(), "idle", links, 0)?;
+    let mut pair = Crowd::gather(dir, broker.local_addr(), "pingpong", 2, 100_000)?;
+    let revoked: Vec<u64> = (0..u64::from(links)).filter(|number| number % 10 == 0).collect();
+    write_revocations(dir, &revoked)?;
+    let before = broker.stats().connections;
+    asked.store(0, Ordering::Relaxed);
+    let busy = std::thread::spawn(move || pair.go().map(|trips| (trips.median, trips.worst)).ok());
+    std::thread::sleep(Duration::from_millis(500));
+    let begin = Instant::now();
+    provider.reload()?;
+    broker.reload(Some(provider.server_tls()?), authenticator(&asked), limits());
+    while broker.stats().connections > before - revoked.len() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (off, first) = (begin.elapsed(), asked.load(Ordering::Relaxed));
+    while asked.load(Ordering::Relaxed) < before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!(
+        "  {links} links, {} revoked: off after {} ms (with {first} judged), all judged after {} ms",
+        revoked.len(),
+        off.as_millis(),
+        begin.elapsed().as_millis()
+    );
+    let trips = busy.join().unwrap_or_default().unwrap_or_default();
+    println!("  round trip of a pair meanwhile: {} µs, p99 {} µs", trips.0, trips.1);
+    Ok(())
 }
 
 // === measuring ===
@@ -235,6 +318,14 @@ fn measure(dir: &Path, address: SocketAddr, pid: u32, links: u32) -> Result<Vec<
     let login = processor(pid)? - time;
     note("login (ECDSA P-256)", "µs CPU", login.as_secs_f64() * 1e6 / f64::from(links), "at most 0.6");
     drop(crowd);
+    for (scenario, name) in [("again", "login, chain known"), ("resume", "login, session resumed")] {
+        let mut crowd = Crowd::gather(dir, address, scenario, links.min(2000), 0)?;
+        std::thread::sleep(Duration::from_secs(2));
+        let before = processor(pid)?;
+        let count = crowd.go()?.count;
+        let used = processor(pid)? - before;
+        note(name, "µs CPU", used.as_secs_f64() * 1e6 / count as f64, "");
+    }
     for (scenario, links, messages, name, wanted) in [
         ("pingpong", 2, 20_000, "1:1, one at a time, a message", "at most 0.5"),
         ("stream", 2, 300_000, "1:1, streamed, a message", "at most 0.5"),
@@ -380,22 +471,18 @@ fn clients(
     links: u32,
     messages: u32,
 ) -> Result<(), Failure> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(std::fs::read(dir.join("ca.der"))?))?;
-    let config = Arc::new(
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(
-                vec![CertificateDer::from(std::fs::read(dir.join("client.der"))?)],
-                PrivateKeyDer::try_from(std::fs::read(dir.join("client-key.der"))?)?,
-            )?,
-    );
+    let person = Person::read(dir)?;
+    let config = person.config(1_000_000, false)?;
     let mut poll = Poll::new()?;
     let mut all = Vec::new();
+    let mut configs = Vec::new();
     for number in 0..links {
+        let config = match scenario {
+            "idle" | "again" | "resume" => person.config(u64::from(number), scenario == "resume")?,
+            _ => config.clone(),
+        };
         let subscriptions = match (scenario, number) {
-            ("idle", _) => (0..10)
+            ("idle" | "again" | "resume", _) => (0..10)
                 .map(|agent| format!("SUB mcollective.broadcast.agent.agent{agent} {agent}\r\n"))
                 .chain([format!("SUB mcollective.node.node{number}.example.net n\r\n")])
                 .collect(),
@@ -407,8 +494,10 @@ fn clients(
         };
         let mut client = Client::login(address, &config, &subscriptions)?;
         poll.registry().register(&mut client.stream, Token(number as usize), Interest::READABLE)?;
-        all.push(client);
+        all.push((client, subscriptions));
+        configs.push(config);
     }
+    let (mut all, subscriptions): (Vec<Client>, Vec<String>) = all.into_iter().unzip();
     println!("ready");
     let mut line = String::new();
     io::stdin().read_line(&mut line)?;
@@ -420,6 +509,15 @@ fn clients(
     let begin = Instant::now();
     let mut trips = Vec::new();
     let total = match scenario {
+        "again" | "resume" => {
+            // all go, and come back
+            all.clear();
+            std::thread::sleep(Duration::from_millis(500));
+            for (config, subscriptions) in configs.iter().zip(&subscriptions) {
+                all.push(Client::login(address, config, subscriptions)?);
+            }
+            u64::from(links)
+        }
         "pingpong" => {
             let (there, back) = (publish("bench.b"), publish("bench.a"));
             for round in 1..=u64::from(messages) {
@@ -555,11 +653,77 @@ impl Client {
 
 // === certificates ===
 
+/// Whoever makes client certificates.
+struct Person {
+    roots: Arc<RootCertStore>,
+    issuer: Issuer<'static, KeyPair>,
+    key: KeyPair,
+}
+
+impl Person {
+    fn read(dir: &Path) -> Result<Self, Failure> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(std::fs::read(dir.join("ca.der"))?))?;
+        let text = |name: &str| std::fs::read_to_string(dir.join(name));
+        let key = KeyPair::from_pem(&text("ca-key.pem")?)?;
+        let issuer = Issuer::from_ca_cert_pem(&text("ca.pem")?, key)?;
+        Ok(Self { roots: Arc::new(roots), issuer, key: KeyPair::from_pem(&text("client-key.pem")?)? })
+    }
+
+    fn config(&self, number: u64, resumes: bool) -> Result<Arc<ClientConfig>, Failure> {
+        let name = format!("node{number}.example.net");
+        let mut params = CertificateParams::new(vec![name.clone()])?;
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(serial(number));
+        let certificate = params.signed_by(&self.key, &self.issuer)?;
+        let mut config =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_root_certificates(self.roots.clone())
+                .with_client_auth_cert(
+                    vec![certificate.der().clone()],
+                    PrivateKeyDer::try_from(self.key.serialize_der())?,
+                )?;
+        if !resumes {
+            config.resumption = Resumption::disabled();
+        }
+        Ok(Arc::new(config))
+    }
+}
+
+fn serial(number: u64) -> SerialNumber {
+    SerialNumber::from(number + 1)
+}
+
+fn write_revocations(dir: &Path, numbers: &[u64]) -> Result<(), Failure> {
+    let now = rcgen::date_time_ymd(2020, 1, 1);
+    let revoked = numbers.iter().map(|number| RevokedCertParams {
+        serial_number: serial(*number),
+        revocation_time: now,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: now,
+        next_update: rcgen::date_time_ymd(2040, 1, 1),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let person = Person::read(dir)?;
+    std::fs::write(dir.join("crl.pem"), list.signed_by(&person.issuer)?.pem()?)?;
+    Ok(())
+}
+
 fn write_certificates(dir: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(dir)?;
     let mut params = CertificateParams::new(Vec::<String>::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let ca_key = KeyPair::generate()?;
+    std::fs::write(dir.join("ca-key.pem"), ca_key.serialize_pem())?;
+    let ca = CertifiedIssuer::self_signed(params, ca_key)?;
     std::fs::write(dir.join("ca.der"), ca.der())?;
     std::fs::write(dir.join("ca.pem"), ca.pem())?;
     for name in ["server", "client"] {

@@ -11,10 +11,11 @@
 //! ```json
 //! {
 //!   "listen": "127.0.0.1:4222",
-//!   "tls": {"cert": "broker.pem", "key": "broker-key.pem", "ca": "ca.pem", "verify": true},
+//!   "tls": {"cert": "broker.pem", "key": "broker-key.pem", "ca": "ca.pem", "crl": "crl.pem", "verify": true},
 //!   "monitor": 8222,
 //!   "users": [
 //!     {"user": "alice", "password": "s3cret"},
+//!     {"user": "bob", "password": "$2y$10$…"},
 //!     {"token": "t0ken", "account": "tools"},
 //!     {"nkey": "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"},
 //!     {
@@ -33,11 +34,13 @@
 //!
 //! Times are in seconds, sizes in bytes; what is left out has the default of
 //! [`Limits`]. Clear text is served on loopback only. A user without
-//! credentials (`{"permissions": …}`) is whoever shows none.
+//! credentials (`{"permissions": …}`) is whoever shows none. A password may be
+//! a bcrypt hash.
 //!
-//! SIGHUP reads the file again: certificates, users and limits change for
-//! connections to come, and who would not be let in any more is cut. A file
-//! with a mistake changes nothing. SIGTERM, SIGINT and SIGUSR2 close gently.
+//! SIGHUP reads the file again, and the certificates and revocation lists it
+//! names: they change for connections to come, and who would not be let in any
+//! more, by user or by certificate, is cut. A file with a mistake changes
+//! nothing. SIGTERM, SIGINT and SIGUSR2 close gently.
 //!
 //! What an embedder needs is in [`start`] and [`serve`]: [`Options`] with an
 //! [`Authenticator`] of one's own, [`Broker::start`], and that is all; the
@@ -51,15 +54,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use choria::core::admission::{
-    Account, Authenticator, Credential, GrantLimits, Permission, Responses, StaticUser, StaticUsers,
-    SubjectList,
+    Account, Authenticator, Credential, CurrentCertificates, GrantLimits, Permission, Responses, StaticUser,
+    StaticUsers, SubjectList,
 };
 use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker, Limits, Listener, Options};
 use choria::core::log::{self, Destination};
 use choria::core::nats::connect::Secret;
 use choria::core::nats::nkey::UserKey;
-use choria::core::security::pem;
+use choria::core::security::{SharedTrust, Trust, pem};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
@@ -87,6 +90,8 @@ struct Tls {
     cert: PathBuf,
     key: PathBuf,
     ca: Option<PathBuf>,
+    /// Revocation lists of `ca`.
+    crl: Option<PathBuf>,
     /// Clients must show a certificate of `ca`.
     #[serde(default)]
     verify: bool,
@@ -182,12 +187,12 @@ struct Running {
 
 fn start(path: &Path) -> anyhow::Result<Running> {
     let file = read(path)?;
-    let tls = file.tls.as_ref().map(tls).transpose()?;
+    let (tls, authenticator) = rules(&file)?;
     let listener = if tls.is_some() { Listener::tls(file.listen) } else { Listener::plaintext(file.listen) };
     let broker = Broker::start(Options {
         listeners: vec![listener],
         tls,
-        authenticator: users(&file)?,
+        authenticator,
         limits: limits(&file)?,
         server_name: "plain-broker".to_owned(),
         ..Options::default()
@@ -231,9 +236,25 @@ async fn serve(running: Running, path: &Path) -> anyhow::Result<()> {
 /// Everything but the listener and the monitoring port, which stay.
 fn reload(broker: &Broker, path: &Path) -> anyhow::Result<()> {
     let file = read(path)?;
-    let tls = file.tls.as_ref().map(tls).transpose()?;
-    broker.reload(tls, users(&file)?, limits(&file)?);
+    let (tls, authenticator) = rules(&file)?;
+    broker.reload(tls, authenticator, limits(&file)?);
     Ok(())
+}
+
+type Rules = (Option<Arc<ServerConfig>>, Arc<dyn Authenticator>);
+
+/// TLS, and who may connect. With a CA the chain of everybody is judged again
+/// whenever the broker decides: at login, after a reload.
+fn rules(file: &File) -> anyhow::Result<Rules> {
+    let config = file.tls.as_ref().map(tls).transpose()?;
+    let users = users(file)?;
+    Ok(match file.tls.as_ref().and_then(|tls| Some((tls.ca.as_ref()?, tls.crl.as_deref()))) {
+        None => (config, Arc::new(users)),
+        Some((ca, crl)) => {
+            let trust = Arc::new(SharedTrust::new(Trust::read(ca, crl)?));
+            (config, Arc::new(CurrentCertificates::of_trust(users, trust)))
+        }
+    })
 }
 
 /// Certificates of whoever `ca` has issued one to are verified; with `verify`,
@@ -247,14 +268,22 @@ fn tls(tls: &Tls) -> anyhow::Result<Arc<ServerConfig>> {
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let builder = match &tls.ca {
-        None if tls.verify => bail!("tls.verify needs tls.ca, or nobody could be verified"),
+        None if tls.verify || tls.crl.is_some() => {
+            bail!("tls.verify and tls.crl need tls.ca, or nobody could be verified")
+        }
         None => builder.with_no_client_auth(),
         Some(ca) => {
             let mut roots = RootCertStore::empty();
             for certificate in pem::certificates(&load(ca)?).map_err(anyhow::Error::msg)? {
                 roots.add(certificate)?;
             }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let lists = match &tls.crl {
+                Some(crl) => pem::revocation_lists(&load(crl)?).map_err(anyhow::Error::msg)?,
+                None => Vec::new(),
+            };
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+                .with_crls(lists)
+                .allow_unknown_revocation_status();
             let verifier = if tls.verify { verifier } else { verifier.allow_unauthenticated() };
             builder.with_client_cert_verifier(verifier.build()?)
         }
@@ -263,11 +292,11 @@ fn tls(tls: &Tls) -> anyhow::Result<Arc<ServerConfig>> {
 }
 
 /// Who may connect. Without users everybody may, into one account.
-fn users(file: &File) -> anyhow::Result<Arc<dyn Authenticator>> {
+fn users(file: &File) -> anyhow::Result<StaticUsers> {
     // the name nats-server gives to the account of those who have none
     let default = Account::named("$G")?;
     if file.users.is_empty() {
-        return Ok(Arc::new(StaticUsers::open(default)));
+        return Ok(StaticUsers::open(default));
     }
     let mut accounts: HashMap<&str, Account> = HashMap::new();
     let mut users = Vec::new();
@@ -286,7 +315,7 @@ fn users(file: &File) -> anyhow::Result<Arc<dyn Authenticator>> {
             limits: GrantLimits { max_subscriptions: user.max_subscriptions },
         });
     }
-    Ok(Arc::new(StaticUsers::new(users)?))
+    Ok(StaticUsers::new(users)?)
 }
 
 fn credential(user: &User) -> anyhow::Result<Credential> {

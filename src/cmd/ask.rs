@@ -7,8 +7,18 @@ use anyhow::{Context as _, bail};
 use choria::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use choria::core::discovery::Discovered;
 use serde_json::{Map, Value};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::rpc::resolver;
+use super::trouble;
+
+/// What came back.
+pub struct Answers {
+    pub replies: Vec<RpcReply>,
+    pub stats: RequestStats,
+    /// A person ended it before everybody had answered.
+    pub interrupted: bool,
+}
 
 /// Calls `agent#action` on `found` and collects the replies; stops early when
 /// interrupted, with what is known.
@@ -19,9 +29,9 @@ pub async fn ask(
     data: Map<String, Value>,
     collective: String,
     mut found: Discovered,
-) -> anyhow::Result<(Vec<RpcReply>, RequestStats)> {
+) -> anyhow::Result<Answers> {
     if found.nodes.is_empty() {
-        bail!("did not discover any nodes");
+        bail!("did not discover any nodes{}", trouble::nobody_found(client, &collective, &found));
     }
     let ddl = resolver(client.config()).agent(agent)?;
     ddl.action(action).with_context(|| format!("unknown action {agent}#{action}"))?;
@@ -30,23 +40,29 @@ pub async fn ask(
         agent: agent.to_owned(),
         action: action.to_owned(),
         data,
-        collective,
+        collective: collective.clone(),
         timeout: Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout())),
         batch: None,
     };
     let mut call = RpcCall::direct(client, options, found.nodes).await?;
     let mut replies = vec![];
+    let mut interrupted = false;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             reply = call.next() => match reply? {
                 Some(reply) => replies.push(reply),
                 None => break,
             },
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupt.recv() => {
+                interrupted = true;
+                break;
+            }
         }
     }
     let mut stats = call.stats();
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
-    Ok((replies, stats))
+    trouble::report(client, &collective, &stats);
+    Ok(Answers { replies, stats, interrupted })
 }

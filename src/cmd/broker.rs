@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
@@ -18,17 +18,13 @@ use choria::core::config::{Config, Role};
 use choria::core::log;
 use choria::core::nats::connect::Secret;
 use choria::core::security::tokens::VerifyKey;
-use choria::core::security::{NameList, Provider, Usage};
-use rustls_pki_types::CertificateDer;
-use tokio::signal::unix::{SignalKind, signal};
+use choria::core::security::{NameList, Provider};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Globals;
 use super::context;
 
-/// Connections are told and closed over this long on SIGTERM, so that a fleet
-/// does not come back all at once.
-const LAME_DUCK: Duration = Duration::from_secs(10);
-/// How often the revocation list is looked at: what it revokes is off within five seconds.
+/// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
 
 /// the middleware
@@ -63,6 +59,13 @@ impl Broker {
         let config = context::daemon_config(globals, Role::Broker, "broker run")?;
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
+        // The broker has threads of its own; this one only waits for signals, and
+        // takes them from the moment anybody could know that there is a broker.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let signals = {
+            let _guard = runtime.enter();
+            Signals::new()?
+        };
         let broker = start(&config, &provider, run.plaintext_loopback)?;
         let _monitoring = monitoring(globals, &config, &provider, &broker)?;
         for address in broker.local_addrs() {
@@ -73,9 +76,8 @@ impl Broker {
         }
         context::write_pid(run.pid.as_deref())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        // The broker has threads of its own; this one only waits for signals.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(until_stopped(
+            signals,
             broker,
             globals,
             config,
@@ -187,6 +189,10 @@ fn limits(config: &Config) -> Limits {
         tls_timeout: config.choria_network_tls_timeout,
         auth_timeout: config.choria_network_auth_timeout,
         write_deadline: config.choria_network_write_deadline,
+        // nobody at all could log in with none
+        max_handshakes_per_address: usize::try_from(config.choria_network_handshakes_per_address)
+            .unwrap_or(0)
+            .max(1),
         ..Limits::default()
     }
 }
@@ -236,13 +242,7 @@ fn authenticator(
         system: system.map(|password| SystemUser { user: user.clone(), password }),
         allow_plaintext,
     });
-    let trust = provider.trust();
-    let check = move |chain: &[CertificateDer<'static>]| {
-        let now = jiff::Timestamp::now().as_second();
-        let (leaf, others) = chain.split_first().ok_or("there is none")?;
-        trust.get().verify(leaf, others, now, Usage::Client).map(|_| ()).map_err(|error| error.to_string())
-    };
-    Ok(Arc::new(CurrentCertificates::new(rules, Arc::new(check))))
+    Ok(Arc::new(CurrentCertificates::of_trust(rules, provider.trust())))
 }
 
 /// Nodes with provisioning tokens wait in an account of their own, where a
@@ -272,29 +272,39 @@ fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plainte
     };
     match renewed() {
         Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
-        Err(e) => tracing::error!("keeping the previous keys, trust and rules: {e:#}"),
+        Err(e) => tracing::error!("keeping the previous keys and trust: {e:#}"),
     }
 }
 
-/// Tells one state of the revocation list from another.
-fn stamp(provider: &Provider) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(provider.files().crl.as_deref()?).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+/// What this process listens to.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// SIGHUP reads the configuration, keys, CA and revocation lists again, a
-/// changed revocation list is read by itself; the first SIGTERM or SIGINT
+/// changed CA file or revocation list is read by itself; the first SIGTERM or SIGINT
 /// closes connections gently, the second at once.
 async fn until_stopped(
+    signals: Signals,
     broker: Middleware,
     globals: &Globals,
     mut config: Config,
     provider: &Arc<Provider>,
     plaintext: bool,
 ) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    let mut hup = signal(SignalKind::hangup())?;
+    let Signals { mut term, mut int, mut hup } = signals;
     // The start has told what was wrong then.
     let day = Duration::from_secs(24 * 3600);
     let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
@@ -302,7 +312,7 @@ async fn until_stopped(
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut revocations = stamp(provider);
+    let mut seen = provider.files().trust_stamp();
     loop {
         tokio::select! {
             _ = term.recv() => break,
@@ -312,10 +322,10 @@ async fn until_stopped(
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {
-                let now = stamp(provider);
-                if now != revocations {
-                    revocations = now;
-                    tracing::info!("the revocation list has changed");
+                let now = provider.files().trust_stamp();
+                if now != seen {
+                    seen = now;
+                    tracing::info!("the CA file or the revocation list has changed");
                     renew(&broker, &config, provider, plaintext);
                 }
             }
@@ -325,18 +335,16 @@ async fn until_stopped(
                     Ok(new) => config = new,
                     Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
                 }
-                revocations = stamp(provider);
+                seen = provider.files().trust_stamp();
                 renew(&broker, &config, provider, plaintext);
             }
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    tracing::info!(
-        "stopping, connections are closed over {} s; a second signal ends at once",
-        LAME_DUCK.as_secs()
-    );
+    let spread = config.choria_network_lame_duck_duration;
+    tracing::info!("stopping, connections are closed over {spread:?}; a second signal ends at once");
     let closing = tokio::task::spawn_blocking(move || {
-        broker.lame_duck(LAME_DUCK);
+        broker.lame_duck(spread);
         broker.shutdown();
     });
     tokio::select! {

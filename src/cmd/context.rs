@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use choria::core::client::Client;
+use anyhow::{Context as _, bail};
+use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
 use choria::core::log::{self, Destination};
 use choria::core::security::Provider;
 
 use super::Globals;
+use super::out::errln;
+use super::render::text::clean;
 
 /// Loads the configuration of a command people type. Complaints about keys go
 /// to the log, a broken file is an error.
@@ -96,8 +98,25 @@ pub async fn connect(config: Config) -> anyhow::Result<Client> {
 
 /// A connected client that takes replies on `workers` connections.
 pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::Result<Client> {
-    let provider = provider(&config, Role::Client)?;
-    Ok(Client::connect(Arc::new(config), &provider, &System, workers.unwrap_or(1)).await?)
+    let provider = Provider::new(&config, Role::Client, &System)?;
+    if let Some(reason) = provider.unfit(jiff::Timestamp::now().as_second()) {
+        bail!("{reason}");
+    }
+    for warning in provider.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let limit = config.choria_network_connect_limit;
+    let first_failure = move |reasons: &[String]| {
+        errln!("choria: cannot connect yet, trying for {limit:?}: {}", clean(&reasons.join("; "), false));
+    };
+    let options =
+        ClientOptions { workers: workers.unwrap_or(1), first_failure: Some(Arc::new(first_failure)) };
+    match Client::connect(Arc::new(config), &Arc::new(provider), &System, options).await {
+        Err(ClientError::Connect { error, .. }) if !error.refused => {
+            bail!("{error}; is it running there, and is plugin.choria.middleware_hosts right?")
+        }
+        outcome => Ok(outcome?),
+    }
 }
 
 /// The number of `--workers`, checked before anything is connected.

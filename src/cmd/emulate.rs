@@ -1,14 +1,25 @@
 //! `choria emulate`: thousands of real servers in one process, to size a
 //! network before it is built.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
-use choria::core::emulator::{Emulator, EmulatorOptions, Manners, Population};
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use choria::core::emulator::{
+    Certificates, Emulator, EmulatorOptions, Faults, Fleet, Manners, Population, Progress, WaitingFleet,
+    WaitingOptions, metrics,
+};
 use choria::core::log::{self, Destination};
+use choria::core::metrics::process;
+use choria::core::pages::{PROMETHEUS, Pages};
+use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 
 use super::Globals;
 use super::out::outln;
@@ -20,12 +31,30 @@ pub struct Emulate {
     /// how many nodes
     #[argh(option, arg_name = "n", default = "100")]
     count: usize,
-    /// broker, host:port
-    #[argh(option, arg_name = "address")]
+    /// broker, host:port; nodes that wait know theirs from their token
+    #[argh(option, arg_name = "address", default = "String::new()")]
     broker: String,
     /// directory of the CA that signs their certificates, see choria tool ca
-    #[argh(option, arg_name = "dir")]
+    #[argh(option, arg_name = "dir", default = "String::new()")]
     ca: String,
+    /// nodes that wait to be provisioned, with this token
+    #[argh(option, arg_name = "file")]
+    provisioning_token: Option<PathBuf>,
+    /// waiting nodes connect as members once they are provisioned
+    #[argh(switch)]
+    come_back: bool,
+    /// keys that waiting nodes share
+    #[argh(option, arg_name = "n", default = "8")]
+    keys: usize,
+    /// percent of waiting nodes that end once they are configured, without their restart
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    dying: f64,
+    /// percent of waiting nodes that want another access token
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    wrong_token: f64,
+    /// percent of waiting nodes that claim the name of another
+    #[argh(option, arg_name = "percent", default = "0.0")]
+    doubled: f64,
     /// names of the nodes, with empty braces where the number goes
     #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
     name: String,
@@ -47,6 +76,12 @@ pub struct Emulate {
     /// percent that come and go every ten seconds
     #[argh(option, arg_name = "percent", default = "0.0")]
     flapping: f64,
+    /// all nodes share one certificate; for brokers with open permissions
+    #[argh(switch)]
+    one_certificate: bool,
+    /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
+    #[argh(option, arg_name = "port")]
+    monitor: Option<u16>,
     /// connect from one address only, not from all of 127.0.0.0/8
     #[argh(switch)]
     one_address: bool,
@@ -71,10 +106,34 @@ impl Emulate {
             bail!("--count 0 emulates nobody");
         }
         log::init(Destination::Stderr, if globals.debug { "debug" } else { "error" })?;
+        if let Some(token) = &self.provisioning_token {
+            let faults = Faults {
+                silent: share("silent", self.silent)?,
+                dying: share("dying", self.dying)?,
+                wrong_token: share("wrong-token", self.wrong_token)?,
+                doubled: share("doubled", self.doubled)?,
+            };
+            if manners != (Manners { silent: manners.silent, ..Manners::default() }) {
+                bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
+            }
+            return self.waiting(token, faults);
+        }
+        if self.broker.is_empty() || self.ca.is_empty() {
+            bail!("--broker and --ca are needed, or --provisioning-token for nodes that wait");
+        }
+        if self.come_back || self.dying + self.wrong_token + self.doubled > 0.0 {
+            bail!("--come-back, --dying, --wrong-token and --doubled are for --provisioning-token");
+        }
         let base =
             format!("collectives = {}\nplugin.choria.middleware_hosts = {}", self.collectives, self.broker);
-        let before = resident();
-        let population = Population::new(self.count, &self.name, &base, Path::new(&self.ca))?;
+        let before = process::memory();
+        let population = Population::new(
+            self.count,
+            &self.name,
+            &base,
+            Path::new(&self.ca),
+            if self.one_certificate { Certificates::One } else { Certificates::Many },
+        )?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let begun = Instant::now();
@@ -84,6 +143,8 @@ impl Emulate {
                 spread_addresses: !self.one_address,
                 manners,
             })?;
+            let _pages = self.pages(emulator.fleet())?;
+            let fleet = emulator.fleet().clone();
             let mut told = false;
             let mut look = tokio::time::interval(Duration::from_millis(100));
             let mut report = tokio::time::interval(REPORT);
@@ -92,20 +153,21 @@ impl Emulate {
                     _ = tokio::signal::ctrl_c() => break,
                     () = terminated() => break,
                     _ = look.tick(), if !told => {
-                        if emulator.connected() >= emulator.nodes() {
+                        if fleet.connected() >= fleet.nodes() {
                             told = true;
-                            let each = resident().saturating_sub(before) / emulator.nodes().max(1);
+                            let each =
+                                process::memory().saturating_sub(before) / (fleet.nodes().max(1) as u64);
                             outln!(
                                 "{} nodes are connected after {:.1} s, {} KiB each",
-                                emulator.nodes(), begun.elapsed().as_secs_f64(), each / 1024
+                                fleet.nodes(), begun.elapsed().as_secs_f64(), each / 1024
                             );
                         }
                     }
                     _ = report.tick() => {
-                        let counts = emulator.counts();
+                        let counts = fleet.counts();
                         outln!(
                             "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
-                            emulator.connected(), emulator.nodes(), counts.total, counts.replies,
+                            fleet.connected(), fleet.nodes(), counts.total, counts.replies,
                             counts.unvalidated, counts.filtered, counts.denied, counts.dropped
                         );
                     }
@@ -117,6 +179,80 @@ impl Emulate {
     }
 }
 
+impl Emulate {
+    /// Nodes that wait to be provisioned.
+    fn waiting(&self, token: &Path, faults: Faults) -> anyhow::Result<ExitCode> {
+        let mut setup = Setup { token_file: token.to_owned(), ..Setup::default() };
+        let told = JwtResolver.configure(&mut setup);
+        if !setup.knows_brokers() {
+            bail!("{} is no provisioning token: {}", token.display(), told.join("; "));
+        }
+        if !self.broker.is_empty() {
+            setup.brokers = vec![self.broker.clone()];
+            setup.srv_domain.clear();
+        }
+        let before = process::memory();
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        // threads that write files: more would only cost memory
+        let runtime = builder.enable_all().max_blocking_threads(8).build()?;
+        runtime.block_on(async {
+            let begun = Instant::now();
+            let fleet = WaitingFleet::start(WaitingOptions {
+                count: self.count,
+                pattern: self.name.clone(),
+                setup,
+                keys: self.keys,
+                rate: self.rate,
+                spread_addresses: !self.one_address,
+                come_back: self.come_back,
+                faults,
+            })?;
+            let (mut told, mut done) = (false, false);
+            let mut look = tokio::time::interval(Duration::from_millis(100));
+            let mut report = tokio::time::interval(REPORT);
+            loop {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => break,
+                    () = terminated() => break,
+                    _ = look.tick(), if !done => {
+                        let Progress { waiting, provisioned, ended, .. } = fleet.progress();
+                        let since = begun.elapsed().as_secs_f64();
+                        if !told && waiting + provisioned + ended >= self.count {
+                            told = true;
+                            let each = process::memory().saturating_sub(before) / (self.count.max(1) as u64);
+                            outln!("{} nodes wait after {since:.1} s, {} KiB each", self.count, each / 1024);
+                        }
+                        if provisioned + ended >= self.count {
+                            done = true;
+                            outln!("{provisioned} nodes are provisioned after {since:.1} s, {ended} ended");
+                        }
+                    }
+                    _ = report.tick() => {
+                        let Progress { waiting, provisioned, members, ended } = fleet.progress();
+                        outln!("{waiting} wait, {provisioned} provisioned, {members} members, {ended} ended");
+                    }
+                }
+            }
+            fleet.stop().await;
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
+    /// Counters for Prometheus, on this machine only.
+    fn pages(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Option<Pages>> {
+        let Some(port) = self.monitor else { return Ok(None) };
+        let (fleet, name) = (fleet.clone(), self.name.clone());
+        let page = move || {
+            let text = metrics(&fleet, &name).render();
+            async move { ([(header::CONTENT_TYPE, PROMETHEUS)], text) }
+        };
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let pages = Pages::start(address, |_| Router::new().route("/metrics", get(page)))?;
+        outln!("counters are at http://{}/metrics", pages.local_addr());
+        Ok(Some(pages))
+    }
+}
+
 async fn terminated() {
     let stream = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     match stream {
@@ -125,11 +261,4 @@ async fn terminated() {
         }
         Err(_) => std::future::pending().await,
     }
-}
-
-/// Bytes of memory this process holds.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split_whitespace().nth(1).and_then(|p| p.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size()
 }

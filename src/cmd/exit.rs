@@ -18,6 +18,9 @@ use choria::core::client::RequestStats;
 
 use super::{Globals, Personality};
 
+/// A person pressed Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
+
 /// Which codes are wanted.
 #[derive(Debug, Clone, Copy)]
 pub struct Exit {
@@ -36,6 +39,11 @@ impl Exit {
         ExitCode::from(if self.compat { 1 } else { 3 })
     }
 
+    /// The code of a broadcast that a person ended.
+    pub fn interrupted(self) -> ExitCode {
+        ExitCode::from(if self.compat { 0 } else { INTERRUPTED })
+    }
+
     pub fn some_missing(self) -> ExitCode {
         ExitCode::from(if self.compat { 0 } else { 4 })
     }
@@ -48,7 +56,7 @@ impl Exit {
     fn code(self, stats: &RequestStats, interrupted: bool) -> u8 {
         match stats {
             _ if self.compat => 0,
-            _ if interrupted => 130,
+            _ if interrupted => INTERRUPTED,
             stats if stats.failed > 0 => 2,
             stats if stats.responses == 0 => 3,
             stats if stats.responses < stats.discovered || !stats.late_discoveries.is_empty() => 4,

@@ -8,7 +8,7 @@ use choria::core::rpc::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Globals;
-use super::ask::ask;
+use super::ask::{Answers, ask};
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
@@ -55,7 +55,8 @@ impl Facts {
             let found = selection.discover(&client, Some("rpcutil")).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let data = Map::from_iter([("fact".to_owned(), json!(self.fact))]);
-            let (answers, stats) = ask(&client, "rpcutil", "get_fact", data, collective, found).await?;
+            let Answers { replies: answers, stats, interrupted } =
+                ask(&client, "rpcutil", "get_fact", data, collective, found).await?;
             client.session().close().await;
             let values = self.tally(&answers);
             if self.json {
@@ -80,7 +81,7 @@ impl Facts {
                 }
                 out!("\n{}", replies::footer(&stats, self.verbose, colour));
             }
-            Ok(Exit::new(globals, self.compat_exit).of(&stats, false))
+            Ok(Exit::new(globals, self.compat_exit).of(&stats, interrupted))
         })?
     }
 

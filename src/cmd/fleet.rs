@@ -1,17 +1,21 @@
 //! What all commands that address the fleet share: filters, and how the nodes
 //! are found.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::out::errln;
+use super::trouble;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, literal_identities, read_names, saved_results,
+    Discovered, Format, Inventory, Window, broadcast, listed_names, literal_identities, read_names,
+    saved_results,
 };
 use choria::core::protocol::filter::Filter;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest list of nodes read from standard input.
 const MAX_STDIN: u64 = 256 * 1024 * 1024;
@@ -59,7 +63,7 @@ macro_rules! fleet_command {
             /// always wait the whole discovery timeout
             #[argh(switch, long = "fixed-window")]
             fixed_window: bool,
-            /// address the nodes named in this file
+            /// address the nodes named in this file, - reads standard input
             #[argh(option, long = "nodes", arg_name = "file")]
             nodes: Option<String>,
             $($body)*
@@ -156,6 +160,9 @@ impl Selection {
 
     fn method(&self, client: &Client) -> anyhow::Result<Method> {
         let config = client.config();
+        if self.nodes.as_deref() == Some("-") {
+            return Ok(Method::Results(names_on_stdin()?));
+        }
         if let Some(file) = &self.nodes {
             return Ok(Method::Flatfile { file: file.clone(), format: Format::of(Path::new(file)) });
         }
@@ -218,8 +225,25 @@ impl Selection {
         Ok(if fixed { Window::Fixed(timeout) } else { Window::Sliding(timeout) })
     }
 
-    /// Finds the nodes; with `agent` only those that have it.
+    /// Finds the nodes; with `agent` only those that have it. Interrupted, it
+    /// says who was found so far.
     pub async fn discover(&self, client: &Client, agent: Option<&str>) -> anyhow::Result<Discovered> {
+        let known = RefCell::new(vec![]);
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            biased;
+            _ = interrupt.recv() => {}
+            found = self.find(client, agent, &known) => return found,
+        }
+        Err(Interrupted { known: known.into_inner() }.into())
+    }
+
+    async fn find(
+        &self,
+        client: &Client,
+        agent: Option<&str>,
+        known: &RefCell<Vec<String>>,
+    ) -> anyhow::Result<Discovered> {
         let mut filter = self.filter()?;
         if let Some(agent) = agent {
             filter.add_agent(agent)?;
@@ -231,7 +255,13 @@ impl Selection {
                 Some(nodes) => nodes,
                 None => {
                     let window = self.window(client)?;
-                    return Ok(broadcast(client, collective, filter, window, |_, _| true).await?);
+                    let keep = |name: &str, _| {
+                        known.borrow_mut().push(name.to_owned());
+                        true
+                    };
+                    let found = broadcast(client, collective, filter, window, keep).await?;
+                    trouble::overflowed(found.overflowed);
+                    return Ok(found);
                 }
             },
             Method::Flatfile { file, format } => self.only_named(read_names(Path::new(&file), format)?)?,
@@ -270,15 +300,53 @@ impl Selection {
     }
 }
 
-/// Nodes of the results of an earlier request that are piped in.
+/// Discovery was interrupted, nobody was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted before discovery was complete, {} nodes were found so far", .known.len())]
+pub struct Interrupted {
+    /// Nodes found so far.
+    pub known: Vec<String>,
+}
+
+/// Nodes of the results of an earlier request that are piped in, by somebody
+/// who did not say so.
+///
+/// Nothing at all is no source: cron and many a service give their commands an
+/// empty pipe. Anything else that is no result would silently mean the whole
+/// fleet, as after a command in front that failed halfway or in a shell loop
+/// that reads names from the same input.
 fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
     use std::os::unix::fs::FileTypeExt;
-    let stdin = std::io::stdin();
     // A terminal is a person, /dev/null and other devices hold no results.
     let kind = std::fs::metadata("/dev/stdin").map(|m| m.file_type());
-    if stdin.is_terminal() || !kind.is_ok_and(|k| k.is_fifo() || k.is_file()) {
+    if std::io::stdin().is_terminal() || !kind.is_ok_and(|k| k.is_fifo() || k.is_file()) {
         return Ok(None);
     }
+    let text = stdin_text()?;
+    match saved_results(&text) {
+        Some(names) => Ok(Some(names?)),
+        None if text.trim().is_empty() => Ok(None),
+        None => bail!(
+            "standard input holds something else than results of an earlier command, which would mean the whole \
+             fleet: give --nodes - if it is a list of names, --dm mc or </dev/null if it is not meant"
+        ),
+    }
+}
+
+/// Nodes on standard input where somebody has said that they are there.
+fn names_on_stdin() -> anyhow::Result<Vec<String>> {
+    if std::io::stdin().is_terminal() {
+        bail!("--nodes - reads names from standard input, which is a terminal: pipe them in");
+    }
+    let text = stdin_text()?;
+    if text.trim().is_empty() {
+        bail!("--nodes - found no names on standard input: did the command in front of it fail?");
+    }
+    Ok(listed_names(&text)?)
+}
+
+fn stdin_text() -> anyhow::Result<String> {
+    let stdin = std::io::stdin();
     let (done, waiting) = std::sync::mpsc::channel::<()>();
     let hint = std::thread::spawn(move || {
         if waiting.recv_timeout(Duration::from_secs(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
@@ -289,5 +357,5 @@ fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
     stdin.lock().take(MAX_STDIN).read_to_string(&mut text).context("cannot read standard input")?;
     drop(done);
     let _ = hint.join();
-    Ok(saved_results(&text).transpose()?)
+    Ok(text)
 }

@@ -12,7 +12,7 @@ use choria::core::rpc::StatusCode;
 use serde_json::{Map, Value};
 
 use super::Globals;
-use super::ask::ask;
+use super::ask::{Answers, ask};
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
 use super::out::{out, outln};
@@ -85,7 +85,8 @@ impl Inventory {
         found: Discovered,
     ) -> anyhow::Result<()> {
         let nodes = found.nodes.len();
-        let (answers, _) = ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
+        let Answers { replies: answers, .. } =
+            ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for answer in &answers {
             for name in list(answer.body.data.get("collectives")) {
@@ -112,8 +113,8 @@ async fn only_answer(
     node: Discovered,
 ) -> anyhow::Result<Map<String, Value>> {
     let name = node.nodes.first().cloned().unwrap_or_default();
-    let (answers, _) = ask(client, "rpcutil", action, Map::new(), collective, node).await?;
-    let answer = answers.into_iter().next().with_context(|| {
+    let answers = ask(client, "rpcutil", action, Map::new(), collective, node).await?;
+    let answer = answers.replies.into_iter().next().with_context(|| {
         format!(
             "no inventory received: {name} did not answer rpcutil#{action}; it may be down, unknown, or refuse \
              this caller's certificate"

@@ -23,6 +23,7 @@ mod render;
 mod rpc;
 mod server;
 mod tool;
+mod trouble;
 
 use std::process::ExitCode;
 
@@ -87,7 +88,7 @@ pub fn run(argv: &[String]) -> ExitCode {
     let (personality, words) = argv::personality(argv);
     let rewritten = match argv::rewrite(&Choria::get_args_info(), &words) {
         Ok(rewritten) => rewritten,
-        Err(e) => return usage(&e.to_string()),
+        Err(e) => return usage(&misnamed(argv, &words, &e).unwrap_or_else(|| e.to_string())),
     };
     let rewritten: Vec<&str> = rewritten.iter().map(String::as_str).collect();
     let choria = match Choria::from_args(&["choria"], &rewritten) {
@@ -113,9 +114,30 @@ pub fn run(argv: &[String]) -> ExitCode {
         }
         Err(e) => {
             errln!("choria: {}", render::text::clean(&sentence(&e), false));
-            ExitCode::from(EXIT_ERROR)
+            match e.downcast_ref::<fleet::Interrupted>() {
+                // What is known is shown, whatever form was asked for.
+                Some(interrupted) => {
+                    interrupted.known.iter().for_each(|n| errln!("{}", render::text::clean(n, false)));
+                    ExitCode::from(exit::INTERRUPTED)
+                }
+                None => ExitCode::from(EXIT_ERROR),
+            }
         }
     }
+}
+
+/// The problem of a program that was given a name of its own, such as
+/// `choria-0.2`: that names a command.
+fn misnamed(argv: &[String], words: &[String], error: &argv::ArgvError) -> Option<String> {
+    let program = std::path::Path::new(argv.first()?).file_name()?.to_str()?;
+    let command = ["choria-", "mc-"].iter().find_map(|prefix| program.strip_prefix(prefix))?;
+    let argv::ArgvError::UnknownCommand { word, .. } = error else { return None };
+    (word == command && words.first() == Some(word)).then(|| {
+        format!(
+            "this program is called '{program}', which stands for 'choria {command}', and there is no command \
+             '{command}': call it choria, or choria-COMMAND after one of its commands"
+        )
+    })
 }
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {

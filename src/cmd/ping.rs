@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use choria::core::discovery::{Window, broadcast};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
 use super::context::{self, block_on};
@@ -13,6 +14,7 @@ use super::fleet::fleet_command;
 use super::out::{errln, outln};
 use super::render::graph;
 use super::render::text::clean;
+use super::trouble;
 
 fleet_command! {
     /// ask every node for a sign of life
@@ -58,14 +60,19 @@ impl Ping {
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.federations.as_deref())?;
         let begun = Instant::now();
-        let times = block_on(async {
+        let asked = block_on(async {
             let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let window = selection.window(&client)?;
             let mut times: Vec<Duration> = vec![];
             let overhead = begun.elapsed();
-            let asking =
-                broadcast(&client, collective, filter, window_of(window, self.timeout), |name, time| {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let asking = broadcast(
+                &client,
+                collective.clone(),
+                filter,
+                window_of(window, self.timeout),
+                |name, time| {
                     times.push(time);
                     if self.names {
                         outln!("{}", clean(name, false));
@@ -73,15 +80,23 @@ impl Ping {
                         outln!("{:<40} time={} ms", clean(name, false), time.as_millis());
                     }
                     self.expect.is_none_or(|expect| times.len() < expect)
-                });
-            tokio::select! {
-                done = asking => done.map(|_| ())?,
-                _ = tokio::signal::ctrl_c() => {}
+                },
+            );
+            let found = tokio::select! {
+                biased;
+                _ = interrupt.recv() => None,
+                done = asking => Some(done?),
+            };
+            let mut reason = String::new();
+            if let Some(found) = &found {
+                reason = trouble::nobody_found(&client, &collective, found);
+                trouble::overflowed(found.overflowed);
             }
+            trouble::complaints(&client);
             client.session().close().await;
-            anyhow::Ok((times, overhead))
+            anyhow::Ok((times, overhead, reason, found.is_none()))
         })?;
-        let (times, overhead) = times?;
+        let (times, overhead, reason, interrupted) = asked?;
         if !self.names {
             statistics(&times, overhead, self.silent);
         }
@@ -89,9 +104,12 @@ impl Ping {
             outln!("\n{}", graph::responses(&times));
         }
         let exit = Exit::new(globals, self.compat_exit);
+        if interrupted {
+            return Ok(exit.interrupted());
+        }
         if times.is_empty() {
             if !self.names {
-                errln!("choria: no responses received");
+                errln!("choria: no responses received{reason}");
             }
             return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
         }

@@ -15,7 +15,7 @@ use choria::core::protocol::subjects;
 use choria::core::provisioner::daemon::{self, Daemon};
 use choria::core::provisioner::flow::Plan;
 use choria::core::provisioner::helper::Surroundings;
-use choria::core::provisioner::page::{Expiry, Page};
+use choria::core::provisioner::page::{self, Expiry};
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -30,6 +30,8 @@ use super::{Globals, context};
 
 /// How long commands that are waited for try to reach a broker.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// What stands for a secret.
+const HIDDEN: &str = "*****";
 /// User name the broker knows provisioners by.
 const USER: &str = "provisioner";
 
@@ -103,7 +105,12 @@ impl Run {
         let _inside = runtime.enter();
         let (settings, mut told) = Settings::load(file)?;
         let asks = self.dry_run.is_some() || self.once.is_some() || self.check_config;
-        let level = if globals.debug { "debug" } else { &settings.loglevel };
+        let level = match asks {
+            _ if globals.debug => "debug",
+            // a person wants to hear of what goes wrong and of nothing else
+            true => "warn",
+            false => &settings.loglevel,
+        };
         let destination = match Destination::parse(&settings.logfile) {
             // what a person asked for goes to standard output alone
             Destination::Stdout if asks => Destination::Stderr,
@@ -127,7 +134,13 @@ impl Run {
         Ok(config)
     }
 
-    async fn work(self, file: &Path, settings: Settings, config: Config) -> anyhow::Result<ExitCode> {
+    async fn work(self, file: &Path, mut settings: Settings, config: Config) -> anyhow::Result<ExitCode> {
+        // a rehearsal touches no journal: the real one may be in use, and is nobody's to change
+        let stage = self.dry_run.as_ref().map(|_| tempfile::tempdir()).transpose()?;
+        if let Some(stage) = &stage {
+            settings.ca_dir = settings.ca_dir();
+            settings.state_dir = stage.path().to_owned();
+        }
         let provider = match settings.choria_insecure {
             true => None,
             false => Some(context::provider(&config, Role::Client)?),
@@ -190,7 +203,11 @@ async fn connect(
 async fn rehearse(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {
     let (question, answer) =
         daemon.rehearse(node).await.map_err(|ended| anyhow!("{node}: {}", ended.reason))?;
-    outln!("The helper is told:\n{}", serde_json::to_string_pretty(&question)?);
+    let mut told = serde_json::to_value(&question)?;
+    for secret in ["cht", "chpwd"] {
+        told["jwt"].get_mut(secret).into_iter().for_each(|value| *value = HIDDEN.into());
+    }
+    outln!("The helper is told (secrets hidden here):\n{}", serde_json::to_string_pretty(&told)?);
     if answer.defer || answer.shutdown {
         let word = if answer.defer { "defer" } else { "shutdown" };
         outln!("It says {word}: {}", answer.msg);
@@ -199,7 +216,7 @@ async fn rehearse(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> 
     outln!("It would configure {node} with:");
     for (key, value) in &answer.configuration {
         let secret = ["password", "token", "secret"].iter().any(|word| key.contains(word));
-        outln!("{key} = {}", if secret { "*****" } else { value });
+        outln!("{key} = {}", if secret { HIDDEN } else { value });
     }
     for name in answer.action_policies.keys().chain(answer.opa_policies.keys()) {
         outln!("policy file {name}");
@@ -247,7 +264,7 @@ async fn serve(
             let expiry =
                 provider.map(|provider| -> Expiry { Arc::new(move || provider.certificate_expiry()) });
             let address = (settings.monitor_address, port).into();
-            Some(tokio::spawn(Page::bind(address, daemon.clone(), expiry).await?.serve()))
+            Some(page::start(address, daemon.clone(), expiry)?)
         }
     };
     let (stop, stopping) = watch::channel(false);
@@ -257,9 +274,7 @@ async fn serve(
     daemon.run(stopping).await;
     signals.abort();
     sockets.abort();
-    if let Some(page) = page {
-        page.abort();
-    }
+    drop(page);
     if let Some(backplane) = backplane {
         backplane.stop().await;
     }

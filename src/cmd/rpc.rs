@@ -20,11 +20,12 @@ use super::Globals;
 use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
-use super::out::{Stdout, errln, outln};
+use super::out::{Stdout, outln};
 use super::render::jsonl::Line;
 use super::render::progress::Progress;
 use super::render::replies::{self, Style};
 use super::render::{table, text};
+use super::trouble;
 
 fleet_command! {
     /// invoke an action of an agent on the nodes that match filters
@@ -183,7 +184,10 @@ impl Rpc {
                 }
                 let mut found = selection.discover(&client, Some(&self.agent)).await?;
                 if found.nodes.is_empty() {
-                    bail!("did not discover any nodes");
+                    bail!(
+                        "did not discover any nodes{}",
+                        trouble::nobody_found(&client, &collective, &found)
+                    );
                 }
                 if let Some(limit) = limit {
                     found.nodes = limit.apply(found.nodes, method)?;
@@ -193,6 +197,7 @@ impl Rpc {
                 }
                 Some(found)
             };
+            let asked_in = collective.clone();
             let options = RpcOptions {
                 agent: self.agent.clone(),
                 action: self.action.clone(),
@@ -239,9 +244,7 @@ impl Rpc {
             stats.discover_time = took;
             stats.late_discoveries = late.names();
             view.finish(&self.agent, &self.action, &stats)?;
-            for error in client.session().broker_errors() {
-                errln!("choria: the broker said: {}", text::clean(&error, false));
-            }
+            trouble::report(&client, &asked_in, &stats);
             client.session().close().await;
             Ok(exit.of(&stats, interrupted))
         })?

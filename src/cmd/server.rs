@@ -1,11 +1,14 @@
 //! `choria server run`: the daemon on a node.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::agents::provision::keys::OwnKeys;
+use choria::core::agents::{Ending, Provision};
 use choria::core::build;
 use choria::core::config::{Config, Role, System};
 use choria::core::log;
@@ -50,7 +53,10 @@ struct Run {
 impl Server {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let ServerCommand::Run(run) = self.command;
-        let (options, provider) = match self::waiting(globals, &run)? {
+        // Before anything can replace the file this program is in.
+        let image = std::env::current_exe().context("where this program is cannot be found out");
+        let (setup, told) = setup(&run);
+        let (options, provider) = match self::waiting(globals, &run, &setup, &told)? {
             Some(options) => (options, None),
             None => {
                 let config = context::daemon_config(globals, Role::Server, "server run")?;
@@ -58,12 +64,17 @@ impl Server {
                 (ServerOptions::new(config, provider.clone())?, Some(provider))
             }
         };
+        let waits = provider.is_none();
+        let options = match waits || !setup.access.is_empty() {
+            true => options.provisioned_by(agent(setup, waits).with_image(image.as_ref().ok().cloned())),
+            false => options,
+        };
         let daemon = Daemon::new(options)?;
         context::write_pid(run.pid.as_deref())?;
         // Two threads: one action that computes must not keep the connection
         // from being served.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let stopped = runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let (stop, stopping) = watch::channel(false);
             let signals = tokio::spawn(signals(stop, provider));
             // The set-up is complete; brokers may take as long as they like.
@@ -78,22 +89,56 @@ impl Server {
             outcome
         });
         runtime.shutdown_background();
-        tracing::info!("stopped");
-        match stopped {
+        match ended {
+            Ok(Ending::Restart) => Err(start_again(&image?)),
             // Told to stop is what happened, connected or not.
-            Ok(()) | Err(choria::core::server::ServerError::Stopped) => Ok(ExitCode::SUCCESS),
+            Ok(Ending::Stopped | Ending::Shutdown) | Err(choria::core::server::ServerError::Stopped) => {
+                tracing::info!("stopped");
+                Ok(ExitCode::SUCCESS)
+            }
             Err(e) => Err(e.into()),
         }
     }
 }
 
-/// What a node that waits to be provisioned starts from; `None` for one that has a configuration to serve by.
-fn waiting(globals: &Globals, run: &Run) -> anyhow::Result<Option<ServerOptions>> {
+/// Becomes the same program again, in the same process, with the same words and
+/// environment: whoever supervises it notices nothing. Returns only what went wrong.
+fn start_again(image: &Path) -> anyhow::Error {
+    tracing::info!(image = %image.display(), "starting again");
+    let mut words = std::env::args_os();
+    let mut command = Command::new(image);
+    if let Some(name) = words.next() {
+        command.arg0(name);
+    }
+    let error = command.args(words).exec();
+    anyhow::Error::new(error).context(format!("cannot start {} again", image.display()))
+}
+
+/// What a node knows without configuration, and what an administrator should know of it.
+fn setup(run: &Run) -> (Arc<Setup>, Vec<String>) {
     let mut setup = Setup::of_build(&build::profile().provisioning);
     if let Some(file) = &run.provisioning_token {
         setup.token_file.clone_from(file);
     }
     let told = JwtResolver.configure(&mut setup);
+    (Arc::new(setup), told)
+}
+
+/// The agent that configures a node that waits, and has a configured one wait again.
+fn agent(setup: Arc<Setup>, waits: bool) -> Provision {
+    // only nodes that wait are asked for a key
+    let keys = if waits { OwnKeys::begin() } else { OwnKeys::default() };
+    let rehearse = Arc::new(|config| Daemon::rehearse(config).map_err(|e| e.to_string()));
+    Provision::new(setup, Arc::new(keys), rehearse)
+}
+
+/// What a node that waits to be provisioned starts from; `None` for one that has a configuration to serve by.
+fn waiting(
+    globals: &Globals,
+    run: &Run,
+    setup: &Arc<Setup>,
+    told: &[String],
+) -> anyhow::Result<Option<ServerOptions>> {
     let file = context::daemon_file(globals, "server run")?;
     let found = match file.exists() {
         false => Found::Nothing,
@@ -104,7 +149,7 @@ fn waiting(globals: &Globals, run: &Run) -> anyhow::Result<Option<ServerOptions>
             )
         }
     };
-    match decide(found, &setup) {
+    match decide(found, setup) {
         Decision::Serve => return Ok(None),
         Decision::Neither(why) if found == Found::Nothing => {
             bail!(
@@ -121,7 +166,7 @@ fn waiting(globals: &Globals, run: &Run) -> anyhow::Result<Option<ServerOptions>
     context::init_log(globals, &config)?;
     told.iter().for_each(|text| tracing::warn!("{text}"));
     tracing::info!(identity = config.identity, "no configuration, waiting to be provisioned");
-    Ok(Some(ServerOptions::waiting(config, &Arc::new(setup), &JwtResolver)?))
+    Ok(Some(ServerOptions::waiting(config, setup, &JwtResolver)?))
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reopens the log and reads keys, CA and CRL

@@ -125,7 +125,8 @@ fn a_dead_broker_in_the_list_is_passed_over() {
 #[test]
 fn a_request_outlives_its_broker() {
     let mut network = Network::start();
-    let _nodes = network.nodes([node("n1")]);
+    let nodes = network.nodes([node("n1"), node("gone")]);
+    nodes[1].log().signal(Signal::STOP);
     let alice = network.caller_with("alice.mcollective", "discovery_timeout = 4\n");
     let mut request =
         alice.start(&["rpc", "rpcutil", "ping", "-I", "n1.example.net", "-I", "gone.example.net"]);

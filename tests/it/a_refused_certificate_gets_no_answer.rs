@@ -1,12 +1,13 @@
 //! What callers see, and nodes and brokers log, when a certificate is not good
 //! enough.
 
+use choria::core::connection::{ServerList, ServerUrl, Session, SessionOptions};
 use choria::core::pki::{Ca, Kind, Options};
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::network::{Network, node, now};
-use crate::process::{Daemon, program};
+use crate::process::{Daemon, PATIENCE, program};
 use crate::wire::{self, Wire, signer};
 
 /// A CA that is not the network's.
@@ -28,8 +29,20 @@ fn a_client_of_another_ca_does_not_get_in() {
     let address = network.address().to_string();
 
     let ran = mallory.run(&["ping"]).code(1).silent();
-    ran.complains(&["cannot connect to a broker", &address, "alert"]);
+    let ran = ran.complains(&[
+        "cannot connect to a broker",
+        &address,
+        "alert",
+        "is not issued by a CA the broker trusts",
+    ]);
+    let ran = ran.complains(&[
+        "mallory.mcollective.pem is not issued by a CA of",
+        "get one from the CA of this network",
+    ]);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
     network.broker().says(&["warning", "127.0.0.1", "UnknownIssuer"]);
+    // Told once, the client did not ask again.
+    assert_eq!(network.broker().matching(0, &["UnknownIssuer"]).len(), 1);
 }
 
 #[test]
@@ -45,13 +58,59 @@ fn a_client_does_not_talk_to_a_broker_of_another_ca() {
 }
 
 #[test]
-fn an_expired_client_does_not_get_in_and_is_told_why() {
+fn an_expired_client_is_told_before_anything_is_sent() {
     let mut network = Network::start();
     certify_expired(&network, "late.mcollective");
     let late = network.caller("late.mcollective");
     let ran = late.run(&["ping"]).code(1).silent();
-    ran.complains(&["late.mcollective.pem", "expired", "cannot connect to a broker"]);
+    let ran =
+        ran.complains(&["late.mcollective.pem", "expired on 20", "this machine's clock says 20", "renew it"]);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+    assert!(network.broker().matching(0, &["xpired"]).is_empty());
+}
+
+/// Whoever does not look at the own certificate is looked at by the broker.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_expired_certificate_does_not_get_in() {
+    let mut network = Network::start();
+    certify_expired(&network, "late.mcollective");
+    let late = network.caller("late.mcollective");
+    let address = network.address();
+    let servers = ServerList::fixed(vec![ServerUrl::nats("127.0.0.1", address.port())]);
+    let mut options = SessionOptions::new("late", servers, "mcollective.reply");
+    options.tls = Some(wire::provider(&late.config, &late.name).client_tls().expect("TLS"));
+    options.give_up_after = Some(PATIENCE);
+    let error = Session::connect(options).await.err().expect("a refusal");
+    assert!(error.refused, "{error}");
+    assert!(error.to_string().contains("the broker refused this client's certificate"), "{error}");
+    assert!(error.to_string().contains("CertificateExpired"), "{error}");
     network.broker().says(&["warning", "127.0.0.1", "xpired"]);
+}
+
+#[test]
+fn a_certificate_of_tomorrow_is_told_from_a_bad_one() {
+    let network = Network::start();
+    let tomorrow = now() + 86_400;
+    network.certify_by(&network.ca, Kind::Client, "early.mcollective", tomorrow, &Options::default());
+    let ran = network.caller("early.mcollective").run(&["ping"]).code(1).silent();
+    ran.complains(&[
+        "cannot connect to a broker",
+        "early.mcollective.pem is not valid before",
+        "set the clock",
+    ]);
+}
+
+#[test]
+fn a_name_that_is_no_callers_is_told_when_nobody_answers() {
+    let network = Network::start_with("plugin.choria.network.x509_permissions = open\n");
+    let _nodes = network.nodes([node("n1").policy("default", "policy default allow\n")]);
+    let carol = network.caller("carol.example.net");
+    let reason =
+        ["carol.example.net is not on plugin.choria.security.certname_whitelist", "NAME.mcollective"];
+    carol.run(&["ping"]).code(3).complains(&["no responses received"]).complains(&reason);
+    carol.run(&["rpc", "rpcutil", "ping"]).code(1).complains(&["did not discover"]).complains(&reason);
+    let ran = carol.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(3);
+    ran.complains(&reason);
 }
 
 #[test]
@@ -87,15 +146,19 @@ fn a_node_cannot_call_other_nodes() {
         let nodes = network.nodes([node("n1").policy("default", "policy default allow\n"), node("n2")]);
         // n2 is taken over: its key calls.
         let stolen = network.caller("n2.example.net");
-        let ran = stolen.run(&["ping"]).code(3).complains(&["no responses received"]);
-        let ran = (ran, stolen.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(3));
+        let ran = (stolen.run(&["ping"]), stolen.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]));
         match permissions {
             "by-name" => {
-                ran.0.complains(&["ermissions"]);
-                ran.1.complains(&["ermissions"]);
+                let reason = ["the broker does not let choria=n2.example.net", "client_certnames"];
+                for ran in [ran.0.code(1).silent(), ran.1.code(1)] {
+                    let ran = ran.complains(&reason);
+                    assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
+                }
                 assert!(nodes[0].log().matching(0, &["refused a request"]).is_empty());
             }
             _ => {
+                ran.0.code(3).complains(&["no responses received"]);
+                ran.1.code(3);
                 let reason = "choria=n2.example.net is not on plugin.choria.security.certname_whitelist";
                 nodes[0].log().says(&["refused a request", reason]);
                 nodes[0].counts("invalid", 2);

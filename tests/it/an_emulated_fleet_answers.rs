@@ -1,6 +1,10 @@
 //! `choria emulate`: many real servers in one process, good ones and others.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::network::Network;
+use crate::process::PATIENCE;
 
 #[test]
 fn emulated_nodes_are_real_and_misbehave_as_told() {
@@ -24,7 +28,10 @@ fn emulated_nodes_are_real_and_misbehave_as_told() {
         "10",
         "--denying",
         "20",
+        "--monitor",
+        "0",
     ]);
+    let page = emulator.says(&["counters are at http://127.0.0.1:"]);
     emulator.says(&["40 nodes are connected"]);
 
     // Silent nodes have no room for discovery either.
@@ -39,6 +46,40 @@ fn emulated_nodes_are_real_and_misbehave_as_told() {
     let stats = alice.run(&words).code(2).json()["request_stats"].clone();
     assert_eq!((&stats["ok"], &stats["failed"]), (&28.into(), &8.into()), "{stats}");
     assert_eq!(stats["no_responses"].as_array().unwrap().len(), 4, "{stats}");
+
+    // The counters of all nodes together.
+    let address = page.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("an address");
+    let text = get(address, "/metrics");
+    let value = |name: &str| {
+        let line = text.lines().find(|l| l.starts_with(&format!("{name}{{"))).expect("a sample");
+        line.rsplit(' ').next().and_then(|n| n.parse::<f64>().ok()).expect("a number")
+    };
+    assert_eq!((value("choria_emulator_nodes"), value("choria_emulator_connected")), (40.0, 40.0));
+    assert_eq!(value("choria_server_denied"), 8.0, "{text}");
+    assert!(value("choria_server_replies") >= 36.0 + 36.0, "{text}");
+}
+
+/// A page over HTTP.
+fn get(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("a listener");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("a connection");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    text
+}
+
+#[test]
+fn nodes_may_share_one_certificate_where_the_broker_binds_nobody_to_a_name() {
+    let network = Network::start_with("plugin.choria.network.x509_permissions = open\n");
+    let broker = network.address().to_string();
+    let ca = network.path("ca").display().to_string();
+    let alice = network.alice();
+    let words = ["emulate", "--count", "3", "--broker", &broker, "--ca", &ca, "--name", "e{}.example.net"];
+    let emulator = alice.start(&[&words[..], &["--one-certificate", "--one-address"]].concat());
+    emulator.says(&["3 nodes are connected"]);
+    network.answered_by(&["e1.example.net", "e2.example.net", "e3.example.net"]);
 }
 
 #[test]

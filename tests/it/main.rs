@@ -5,12 +5,15 @@
 
 mod network;
 mod process;
+mod waiting_room;
 mod wire;
 
 mod a_broker_may_go_away;
+mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_denied_caller_gets_no_action;
+mod a_fleet_is_provisioned;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
 mod a_node_cannot_drive_a_terminal;
@@ -21,9 +24,14 @@ mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
 mod a_thousand_requests_at_once;
+mod a_waiting_fleet_is_emulated;
+mod a_waiting_node_is_provisioned;
+mod a_waiting_node_is_upgraded;
+mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;
 mod configuration_is_explained;
+mod faults_lose_only_what_they_break;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod helpers_of_others_sign;
@@ -33,5 +41,6 @@ mod outputs_end_early;
 mod silence_is_reported;
 mod the_default_makes_a_working_node;
 mod the_fleet_answers;
+mod the_logs_say_who_called;
 mod what_we_depend_on;
 mod who_is_no_longer_allowed_is_cut;

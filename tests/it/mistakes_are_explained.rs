@@ -1,6 +1,7 @@
 //! What a person reads who typed something wrong: one line that names it.
 
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 
 use crate::network::{Network, node};
 use crate::process::{program, run};
@@ -83,12 +84,26 @@ fn an_unreachable_broker_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     drop(listener);
-    let lines = format!("plugin.choria.middleware_hosts = {address}\n");
+    let lines = format!(
+        "plugin.choria.middleware_hosts = {address}\nplugin.choria.network.connect_limit = 1s\nlogfile = discard\n"
+    );
     let ran = network.caller_with("alice.mcollective", &lines).run(&["ping"]).code(1).silent();
-    ran.complains(&["cannot connect to a broker", &format!("nats://{address}"), "refused"]);
+    let ran = ran.complains(&["cannot connect to a broker", &format!("nats://{address}"), "refused"]);
+    // At once, and at the end of the configured time.
+    let ran = ran.complains(&["cannot connect yet, trying for 1s: nats://", "is it running there"]);
+    assert_eq!(ran.stderr.lines().count(), 2, "{ran:?}");
 
     let bad = network.caller_with("bob.mcollective", "plugin.choria.middleware_hosts = broker1\n");
     bad.run(&["ping"]).code(1).silent().complains(&["'broker1' has no port", "host:port"]);
+}
+
+#[test]
+fn a_name_that_is_no_command_is_named() {
+    let network = Network::without_broker();
+    let renamed = network.path("choria-0.2");
+    symlink(env!("CARGO_BIN_EXE_choria"), &renamed).expect("a link");
+    let ran = run(network.alice().command_by(&renamed, &["ping"]), None).code(1).silent();
+    ran.complains(&["this program is called 'choria-0.2'", "no command '0.2'", "call it choria"]);
 }
 
 #[test]

@@ -36,7 +36,9 @@ fn a_closed_pipe_ends_a_command_quietly() {
 #[test]
 fn an_interrupted_request_says_how_far_it_got() {
     let network = Network::start();
-    let _nodes = network.nodes([node("n1")]);
+    // Somebody who is there and says nothing: nobody would be told at once.
+    let nodes = network.nodes([node("n1"), node("gone")]);
+    nodes[1].log().signal(Signal::STOP);
     let slow = network.caller_with("alice.mcollective", "discovery_timeout = 600\n");
     let words = ["rpc", "rpcutil", "ping", "-I", "n1.example.net", "-I", "gone.example.net"];
     let mut child = slow.command(&words).spawn().expect("the program");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions, Event};
-use choria::core::pki::{Kind, Options};
+use choria::core::pki::{Ca, Kind, Options};
 use rustix::process::Signal;
 
 use crate::network::{Network, now};
@@ -81,6 +81,38 @@ async fn the_revoked_without_being_told() {
     mallory.cut_soon().await;
     network.broker().says(&["the revocation list has changed"]);
     assert_eq!(alice.events(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_revoked_by_a_list_that_was_not_there() {
+    let mut network = Network::without_broker();
+    let (list, aside) = (network.ca.crl_file(), network.path("later.pem"));
+    // a CA of others makes its first list with the first revocation
+    std::fs::rename(&list, &aside).expect("a file");
+    network.start_broker();
+    let alice = Guest::arrive(&network, "alice.mcollective").await;
+    let mallory = Guest::arrive(&network, "mallory.mcollective").await;
+    std::fs::rename(&aside, &list).expect("a file");
+    network.ca.revoke("mallory.mcollective", now()).expect("a revocation");
+    mallory.cut_soon().await;
+    // and the next one replaces it, as careful writers do
+    let carol = Guest::arrive(&network, "carol.mcollective").await;
+    network.ca.revoke("carol.mcollective", now()).expect("a revocation");
+    carol.cut_soon().await;
+    // a list that goes takes nothing back
+    std::fs::rename(&list, &aside).expect("a file");
+    network.broker().says(&["keeping the previous keys and trust", "gone"]);
+    assert_eq!(alice.events(), "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_of_a_ca_that_has_been_replaced() {
+    let network = Network::start();
+    let alice = Guest::arrive(&network, "alice.mcollective").await;
+    let other = Ca::create(&network.path("other"), "Other CA", now()).expect("a CA");
+    let new = network.file("ca/new.pem", other.certificate_pem());
+    std::fs::rename(new, network.ca.certificate_file()).expect("a file");
+    alice.cut_soon().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! `choria tool`: small tools around a network.
 
+mod audit;
 mod ca;
 mod config;
 mod event;
@@ -23,6 +24,7 @@ pub struct Tool {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum ToolCommand {
+    Audit(audit::Audit),
     Ca(ca::Ca),
     Config(config::ConfigTool),
     Event(event::EventTool),
@@ -33,6 +35,7 @@ enum ToolCommand {
 impl Tool {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         match self.command {
+            ToolCommand::Audit(c) => c.run(globals),
             ToolCommand::Ca(c) => c.run(),
             ToolCommand::Config(c) => c.run(globals),
             ToolCommand::Event(c) => c.run(globals),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
+
 use super::account::Account;
-use super::facts::ConnectionFacts;
+use super::facts::{ConnectionFacts, Transport};
 use crate::core::nats::subject;
 
 /// Subject patterns in one piece of memory: 50,000 links hold one each.
@@ -225,8 +227,37 @@ pub trait Authenticator: Send + Sync {
     /// A [`Refusal`] with the one true reason.
     fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal>;
 
+    /// The same decision for those who must not wait: `None` when it would take
+    /// long, because a slow hash of a password has to be computed. Whoever asks
+    /// then calls [`authenticate`](Self::authenticate) on a thread that may wait.
+    fn authenticate_quickly(&self, facts: &ConnectionFacts) -> Option<Result<Grant, Refusal>> {
+        Some(self.authenticate(facts))
+    }
+
     /// Whether INFO must carry a nonce for signatures.
     fn wants_nonce(&self) -> bool {
+        false
+    }
+
+    /// Whether INFO says that something must be shown to get in: false where
+    /// somebody without credential and certificate is let in over `transport`.
+    fn requires_credentials(&self, transport: Transport) -> bool {
+        let _ = transport;
+        true
+    }
+
+    /// Whether every decision judges the chain of the peer by what is trusted
+    /// at that moment. Only then may TLS sessions resume: a resumed session
+    /// brings the chain of an earlier handshake, which nobody else looks at.
+    fn judges_chains(&self) -> bool {
+        false
+    }
+
+    /// Whether this chain, leaf first, looks as if it had been revoked: a quick
+    /// look that decides nothing. After a reload such connections are judged
+    /// before all others.
+    fn suspects(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let _ = chain;
         false
     }
 }

@@ -5,8 +5,9 @@
 //! exist once. [`facts`] is what is known about a connection, [`grant`] what
 //! it gets, [`permissions`] the tables, [`current`] judges certificates at
 //! every decision, [`x509`] the rules for networks whose
-//! members hold certificates, [`waiting`] those for nodes that have none yet, [`static_users`] the rules for embedders who list
-//! their users beforehand.
+//! members hold certificates, [`waiting`] those for nodes that have none yet,
+//! [`static_users`] the rules for embedders who list their users beforehand,
+//! with [`passwords`] as text or hash.
 
 pub mod account;
 pub mod certificate;
@@ -14,6 +15,7 @@ pub mod current;
 pub mod facts;
 pub mod grant;
 pub mod hosts;
+pub mod passwords;
 pub mod permissions;
 pub mod static_users;
 pub mod waiting;
@@ -21,12 +23,13 @@ pub mod x509;
 
 pub use account::{Account, AccountError};
 pub use certificate::PeerCertificate;
-pub use current::{ChainCheck, CurrentCertificates};
+pub use current::{ChainCheck, ChainSuspicion, CurrentCertificates};
 pub use facts::{ConnectionFacts, LinkKind, Transport};
 pub use grant::{
     Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses, SubjectList,
 };
 pub use hosts::HostList;
+pub use passwords::PasswordError;
 pub use static_users::{Credential, StaticUser, StaticUsers, UsersError};
 pub use waiting::WaitingNodes;
 pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};

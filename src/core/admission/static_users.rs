@@ -7,8 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::account::Account;
-use super::facts::ConnectionFacts;
+use super::facts::{ConnectionFacts, Transport};
 use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses};
+use super::passwords::{PasswordError, Stored};
 use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;
 
@@ -19,7 +20,7 @@ pub enum Credential {
     Password {
         /// Name.
         user: String,
-        /// Password.
+        /// Password, or its bcrypt hash: `$2a$`, `$2b$` or `$2y$`.
         password: Secret,
     },
     /// A token, which has no name.
@@ -79,15 +80,27 @@ pub enum UsersError {
     /// Two users with one name, key or token.
     #[error("user number {0} has the same name, token or nkey as one before it")]
     Twice(usize),
+    /// A password hash that cannot be used.
+    #[error("the password of user number {0} cannot be used: {1}")]
+    Password(usize, PasswordError),
     /// A name or token that says nothing.
     #[error("user number {0} has an empty name, password or token")]
     Empty(usize),
 }
 
+/// A credential, looked into.
+#[derive(Debug)]
+enum Known {
+    Password(String, Stored),
+    Token(Secret),
+    Nkey(UserKey),
+    Anybody,
+}
+
 /// See the module documentation.
 #[derive(Debug)]
 pub struct StaticUsers {
-    users: Vec<(Credential, Grant)>,
+    users: Vec<(Known, Grant)>,
     has_nkeys: bool,
     /// Nobody is asked who they are.
     open: bool,
@@ -99,7 +112,8 @@ impl StaticUsers {
     /// # Errors
     /// [`UsersError`] names the first user that cannot be told from another.
     pub fn new(users: impl IntoIterator<Item = StaticUser>) -> Result<Self, UsersError> {
-        let mut known: Vec<(Credential, Grant)> = Vec::new();
+        let mut seen: Vec<Credential> = Vec::new();
+        let mut known: Vec<(Known, Grant)> = Vec::new();
         for (number, user) in users.into_iter().enumerate() {
             let empty = match &user.credential {
                 Credential::Password { user, password } => user.is_empty() || password.is_empty(),
@@ -109,13 +123,23 @@ impl StaticUsers {
             if empty {
                 return Err(UsersError::Empty(number + 1));
             }
-            if known.iter().any(|(credential, _)| is_same(credential, &user.credential)) {
+            if seen.iter().any(|credential| is_same(credential, &user.credential)) {
                 return Err(UsersError::Twice(number + 1));
             }
             let grant = grant(&user);
-            known.push((user.credential, grant));
+            let credential = match user.credential.clone() {
+                Credential::Password { user, password } => Known::Password(
+                    user,
+                    Stored::new(password).map_err(|error| UsersError::Password(number + 1, error))?,
+                ),
+                Credential::Token(token) => Known::Token(token),
+                Credential::Nkey(key) => Known::Nkey(key),
+                Credential::Anybody => Known::Anybody,
+            };
+            known.push((credential, grant));
+            seen.push(user.credential);
         }
-        let has_nkeys = known.iter().any(|(credential, _)| matches!(credential, Credential::Nkey(_)));
+        let has_nkeys = known.iter().any(|(credential, _)| matches!(credential, Known::Nkey(_)));
         Ok(Self { users: known, has_nkeys, open: false })
     }
 
@@ -123,7 +147,7 @@ impl StaticUsers {
     /// somebody shows nevertheless are not looked at, as nats-server without users does.
     pub fn open(account: Account) -> Self {
         let user = StaticUser::new(Credential::Anybody, account);
-        Self { users: vec![(Credential::Anybody, grant(&user))], has_nkeys: false, open: true }
+        Self { users: vec![(Known::Anybody, grant(&user))], has_nkeys: false, open: true }
     }
 
     fn by_nkey(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
@@ -132,7 +156,7 @@ impl StaticUsers {
             Ok(key) => key,
             Err(error) => return refuse(error.to_string()),
         };
-        let found = self.users.iter().find(|(c, _)| matches!(c, Credential::Nkey(key) if *key == wanted));
+        let found = self.users.iter().find(|(c, _)| matches!(c, Known::Nkey(key) if *key == wanted));
         match found {
             None => refuse(format!("nkey {wanted} belongs to no user")),
             Some(_) if !wanted.verifies(&facts.nonce, facts.options.sig.expose()) => {
@@ -146,7 +170,7 @@ impl StaticUsers {
         // all are compared, so that the time does not tell which one came close
         let mut found = None;
         for (credential, grant) in &self.users {
-            if let Credential::Token(known) = credential
+            if let Known::Token(known) = credential
                 && known.matches(token)
             {
                 found = Some(grant);
@@ -155,44 +179,67 @@ impl StaticUsers {
         found.cloned().ok_or_else(|| Refusal::new(RefusalKind::Token, "the token belongs to no user"))
     }
 
-    fn by_password(&self, name: &str, given: &Secret) -> Result<Grant, Refusal> {
-        let found = self.users.iter().find_map(|(credential, grant)| match credential {
-            Credential::Password { user, password } if user == name => Some((password, grant)),
+    /// `None` if it would take long and `may_wait` is not given.
+    fn by_password(&self, name: &str, given: &Secret, may_wait: bool) -> Option<Result<Grant, Refusal>> {
+        let check = |password: &Stored| match may_wait {
+            true => Some(password.matches(given)),
+            false => password.matches_quickly(given),
+        };
+        let stored = self.users.iter().filter_map(|(credential, grant)| match credential {
+            Known::Password(user, password) => Some((user, password, grant)),
             _ => None,
         });
-        match found {
-            Some((password, grant)) if password.matches(given) => Ok(grant.clone()),
-            Some(_) => Err(Refusal::new(RefusalKind::Password, format!("wrong password of user {name:?}"))),
-            None => Err(Refusal::new(RefusalKind::Password, format!("there is no user {name:?}"))),
+        let refuse = |text: String| Some(Err(Refusal::new(RefusalKind::Password, text)));
+        match stored.clone().find(|(user, _, _)| *user == name) {
+            Some((_, password, grant)) => match check(password)? {
+                true => Some(Ok(grant.clone())),
+                false => refuse(format!("wrong password of user {name:?}")),
+            },
+            None => {
+                // as long as it takes with a user, or the time would tell who is one
+                if let Some((_, password, _)) = stored.clone().find(|(_, password, _)| password.is_slow()) {
+                    check(password)?;
+                }
+                refuse(format!("there is no user {name:?}"))
+            }
         }
+    }
+
+    fn decide(&self, facts: &ConnectionFacts, may_wait: bool) -> Option<Result<Grant, Refusal>> {
+        let options = &facts.options;
+        Some(if options.wants_account {
+            Err(Refusal::new(RefusalKind::Request, "the peer asked for an account by name"))
+        } else if !self.open && !options.nkey.is_empty() {
+            self.by_nkey(facts)
+        } else if !self.open && !options.auth_token.is_empty() {
+            self.by_token(&options.auth_token)
+        } else if !self.open && !options.user.is_empty() {
+            return self.by_password(&options.user, &options.pass, may_wait);
+        } else {
+            let anybody = self.users.iter().find(|(credential, _)| matches!(credential, Known::Anybody));
+            anybody
+                .map(|(_, grant)| grant.clone())
+                .ok_or_else(|| Refusal::new(RefusalKind::Password, "the peer showed no credential"))
+        })
     }
 }
 
 impl Authenticator for StaticUsers {
     fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
-        let options = &facts.options;
-        if options.wants_account {
-            return Err(Refusal::new(RefusalKind::Request, "the peer asked for an account by name"));
-        }
-        if !self.open {
-            if !options.nkey.is_empty() {
-                return self.by_nkey(facts);
-            }
-            if !options.auth_token.is_empty() {
-                return self.by_token(&options.auth_token);
-            }
-            if !options.user.is_empty() {
-                return self.by_password(&options.user, &options.pass);
-            }
-        }
-        let anybody = self.users.iter().find(|(credential, _)| matches!(credential, Credential::Anybody));
-        anybody
-            .map(|(_, grant)| grant.clone())
-            .ok_or_else(|| Refusal::new(RefusalKind::Password, "the peer showed no credential"))
+        self.decide(facts, true)
+            .unwrap_or_else(|| Err(Refusal::new(RefusalKind::Password, "the password was not checked")))
+    }
+
+    fn authenticate_quickly(&self, facts: &ConnectionFacts) -> Option<Result<Grant, Refusal>> {
+        self.decide(facts, false)
     }
 
     fn wants_nonce(&self) -> bool {
         self.has_nkeys
+    }
+
+    fn requires_credentials(&self, _: Transport) -> bool {
+        !self.users.iter().any(|(credential, _)| matches!(credential, Known::Anybody))
     }
 }
 
@@ -235,7 +282,6 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
-    use crate::core::admission::Transport;
     use crate::core::nats::connect::ConnectOptions;
 
     fn password(user: &str, password: &str) -> Credential {
@@ -284,6 +330,32 @@ mod tests {
             let answer = answer.map(|grant| (grant.account, grant.user)).map_err(|refusal| refusal.kind);
             assert_eq!(answer, expected, "{connect}");
         }
+    }
+
+    #[test]
+    fn hashed_passwords_wait_for_whoever_may_wait() {
+        let hash = bcrypt::hash("a hashed secret", 4).unwrap();
+        let users = StaticUsers::new([
+            StaticUser::new(password("h", &hash), Account::Choria),
+            StaticUser::new(password("a", "secret"), Account::System),
+        ])
+        .unwrap();
+        let quick = |connect: &str| users.authenticate_quickly(&facts(connect)).map(|answer| answer.is_ok());
+        let slow = |connect: &str| users.authenticate(&facts(connect)).is_ok();
+        let right = r#"{"user":"h","pass":"a hashed secret"}"#;
+        assert_eq!(quick(right), None);
+        assert!(slow(right));
+        assert_eq!(quick(right), Some(true), "known by now");
+        for wrong in [r#"{"user":"h","pass":"x"}"#, r#"{"user":"nobody","pass":"x"}"#] {
+            assert_eq!(quick(wrong), None, "{wrong}");
+            assert!(!slow(wrong), "{wrong}");
+            assert_eq!(quick(wrong), None, "{wrong}");
+        }
+        assert!(!slow(&format!(r#"{{"user":"h","pass":"{hash}"}}"#)), "the hash is no password");
+        assert_eq!(quick(r#"{"user":"a","pass":"secret"}"#), Some(true));
+        assert_eq!(quick(r#"{"user":"a","pass":"x"}"#), Some(false));
+        let broken = StaticUsers::new([StaticUser::new(password("h", "$2b$10$no"), Account::Choria)]);
+        assert_eq!(broken.unwrap_err(), UsersError::Password(1, PasswordError::Malformed));
     }
 
     #[test]

@@ -295,6 +295,10 @@ impl X509Authenticator {
 }
 
 impl Authenticator for X509Authenticator {
+    fn requires_credentials(&self, transport: Transport) -> bool {
+        transport != Transport::Plaintext || !self.options.allow_plaintext
+    }
+
     fn authenticate(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
         if facts.options.wants_account {
             return Err(Refusal::new(RefusalKind::Request, "the client asked for an account of its own"));

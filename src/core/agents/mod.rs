@@ -5,18 +5,23 @@
 //! wire: whoever hands it a call has verified, authorized and audited it.
 
 mod choria_util;
+mod control;
 pub mod data;
 pub mod discovery;
 mod node;
+pub mod provision;
 mod rpcutil;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 pub use choria_util::ChoriaUtil;
-pub use node::{Counts, Node, Traffic};
+pub use control::{Control, Ending};
+pub use node::{Announcing, Counts, Node, Traffic};
+pub use provision::Provision;
 pub use rpcutil::RpcUtil;
 
 use crate::core::ddl::AgentDdl;
@@ -87,6 +92,17 @@ impl Outcome {
 pub trait Agent: Send + Sync {
     /// Its interface; the node enforces it.
     fn ddl(&self) -> &AgentDdl;
+
+    /// Inputs whose values no audit log may hold.
+    fn secrets(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How long an action may take before its caller hears nothing; default the timeout
+    /// of the interface.
+    fn limit(&self, _action: &str) -> Duration {
+        Duration::from_secs(self.ddl().metadata.timeout)
+    }
 
     /// Runs one action that is in the DDL. Calls run at the same time.
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a>;

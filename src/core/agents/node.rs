@@ -1,11 +1,14 @@
 //! What an agent may know of the node it runs on.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::Control;
 use crate::core::config::Config;
 use crate::core::ddl::Metadata;
+use crate::core::lifecycle::EventType;
 use crate::core::protocol::filter::Facts;
 
 /// The node as agents and data plugins see it.
@@ -32,7 +35,23 @@ pub trait Node: Send + Sync {
     fn traffic(&self) -> Traffic;
     /// Whether the node waits for its configuration.
     fn provisioning(&self) -> bool;
+    /// Whether its provisioner may replace its binary.
+    fn upgradable(&self) -> bool {
+        false
+    }
+    /// Ends the node.
+    fn control(&self) -> Control {
+        Control::default()
+    }
+    /// Publishes a lifecycle event of the node; `new_version` is what an upgrade leads to.
+    fn announce<'a>(&'a self, kind: EventType, new_version: Option<&'a str>) -> Announcing<'a> {
+        let _ = (kind, new_version);
+        Box::pin(std::future::ready(()))
+    }
 }
+
+/// What publishing an event is.
+pub type Announcing<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Messages and bytes of a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

@@ -99,7 +99,7 @@ fn inventory(node: &dyn Node) -> Outcome {
         "machines": [],
         "main_collective": node.config().main_collective,
         "version": build::VERSION,
-        "upgradable": false,
+        "upgradable": node.upgradable(),
     }))
 }
 

@@ -3,7 +3,8 @@
 //! One JSON object a line, in the format of the original and of the Ruby
 //! `choria` audit plugin, so that a file may be shared. The file is opened for
 //! every record: rotation needs no signal. A record that cannot be written is
-//! the caller's to report; the action runs all the same.
+//! the caller's to report; the action runs all the same, unless
+//! `plugin.rpcaudit.mandatory` says that nothing runs unaudited.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -17,6 +18,8 @@ use thiserror::Error;
 use crate::core::config::Config;
 use crate::core::files::read_bounded;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
+
+pub mod trail;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +62,21 @@ pub enum AuditError {
     },
 }
 
+/// What makes `config` unable to audit although it must.
+///
+/// # Errors
+/// The text for whoever starts the node.
+pub fn check(config: &Config) -> Result<(), String> {
+    let log = AuditLog::from_config(config);
+    match (config.rpcaudit_mandatory, log) {
+        (false, _) => Ok(()),
+        (true, None) => Err("plugin.rpcaudit.mandatory is on and nothing is audited: set rpcaudit = 1 and \
+             plugin.rpcaudit.logfile"
+            .to_owned()),
+        (true, Some(log)) => log.warning().map_or(Ok(()), Err),
+    }
+}
+
 /// Appends records to the audit log of this node.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -71,6 +89,7 @@ pub struct AuditLog {
     /// being appended in one write. Whether the last write may have left part
     /// of a line, as on a full disk.
     torn: Mutex<bool>,
+    mandatory: bool,
 }
 
 impl AuditLog {
@@ -83,7 +102,13 @@ impl AuditLog {
             mode: config.rpcaudit_logfile_mode.clone(),
             group: config.rpcaudit_logfile_group.clone(),
             torn: Mutex::new(false),
+            mandatory: config.rpcaudit_mandatory,
         })
+    }
+
+    /// Whether a call without a record must not run.
+    pub fn is_mandatory(&self) -> bool {
+        self.mandatory
     }
 
     /// Where the log is.

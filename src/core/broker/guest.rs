@@ -51,6 +51,8 @@ pub struct Guest {
     pub received: usize,
     /// The system has seen the end of its stream.
     pub hung_up: bool,
+    /// Somebody decides about its CONNECT: nothing more is read until then.
+    pub judged: bool,
 }
 
 /// How a guest leaves.
@@ -73,6 +75,8 @@ pub enum Leave {
     },
     /// Into a shard.
     In(Box<(ConnectOptions, Grant)>),
+    /// It stays until somebody has had time to decide.
+    Pending(Box<ConnectionFacts>),
 }
 
 impl Guest {
@@ -183,14 +187,9 @@ fn judge(guest: &Guest, body: &[u8], settings: &Settings) -> Leave {
     if let Err((reason, text)) = check_manners(&options) {
         return Leave::Told { reason: reason.to_owned(), counted: "protocol", text };
     }
-    let refuse = |refusal: Refusal| Leave::Told {
-        reason: refusal.reason,
-        counted: refusal_name(refusal.kind),
-        text: "Authorization Violation",
-    };
     let certificate = match guest.certificate() {
         Ok(certificate) => certificate,
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return refused(refusal),
     };
     let facts = ConnectionFacts {
         remote: Some(guest.remote),
@@ -200,9 +199,25 @@ fn judge(guest: &Guest, body: &[u8], settings: &Settings) -> Leave {
         options,
         nonce: guest.nonce.clone(),
     };
-    match settings.authenticator.authenticate(&facts) {
-        Ok(grant) => Leave::In(Box::new((facts.options, grant))),
-        Err(refusal) => refuse(refusal),
+    match settings.authenticator.authenticate_quickly(&facts) {
+        None => Leave::Pending(Box::new(facts)),
+        Some(verdict) => sentence(facts.options, verdict),
+    }
+}
+
+/// How a guest leaves about whom has been decided.
+pub fn sentence(options: ConnectOptions, verdict: Result<Grant, Refusal>) -> Leave {
+    match verdict {
+        Ok(grant) => Leave::In(Box::new((options, grant))),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn refused(refusal: Refusal) -> Leave {
+    Leave::Told {
+        reason: refusal.reason,
+        counted: refusal_name(refusal.kind),
+        text: "Authorization Violation",
     }
 }
 

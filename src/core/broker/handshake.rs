@@ -11,20 +11,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use super::guest::{Guest, Leave, broken, new_nonce};
+use super::crowds::Arrived;
+use super::guest::{Guest, Leave, broken, new_nonce, sentence};
 use super::inbox::Inbox;
+use super::judges::{Case, Court, Judged};
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::shard::WAKER;
-use super::shared::{Handover, ShardInboxes, Shared, client_ip};
+use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
-use crate::core::admission::Grant;
+use crate::core::admission::{ConnectionFacts, Grant};
 use crate::core::log::RefusalLog;
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
@@ -42,16 +43,9 @@ const MAKE_ROOM: usize = 64;
 /// Something for a handshake thread.
 pub enum Arrival {
     /// A connection as accepted.
-    Socket {
-        /// Its socket.
-        stream: TcpStream,
-        /// Peer address.
-        remote: SocketAddr,
-        /// Listener it came by.
-        listener: usize,
-        /// The listener speaks TLS.
-        tls: bool,
-    },
+    Socket(Arrived),
+    /// It has been decided about a guest.
+    Judged(Box<Judged>),
     /// The room is full, and others wait outside.
     Crowded,
     /// Close everything and end.
@@ -65,7 +59,10 @@ pub struct HandshakeRoom {
     inbox: Arc<Inbox<Arrival>>,
     shards: ShardInboxes,
     next_shard: Arc<AtomicUsize>,
+    court: Court,
     guests: Slab<Guest>,
+    /// Whose turn it is, because somebody of their address has left.
+    next: Vec<Arrived>,
     wheel: TimerWheel<(usize, u64)>,
     now: Duration,
     scratch: ReadScratch,
@@ -81,6 +78,7 @@ impl HandshakeRoom {
         inbox: Arc<Inbox<Arrival>>,
         shards: ShardInboxes,
         next_shard: Arc<AtomicUsize>,
+        court: Court,
     ) -> Self {
         Self {
             now: shared.start.elapsed(),
@@ -89,7 +87,9 @@ impl HandshakeRoom {
             inbox,
             shards,
             next_shard,
+            court,
             guests: Slab::new(),
+            next: Vec::new(),
             wheel: TimerWheel::new(Duration::from_millis(50)),
             scratch: ReadScratch::new(),
             refusals: RefusalLog::default(),
@@ -103,7 +103,11 @@ impl HandshakeRoom {
         let mut events = Events::with_capacity(256);
         let (mut arrived, mut fired) = (Vec::new(), Vec::new());
         while !self.stop {
-            let patience = self.wheel.next().map(|at| at.saturating_sub(self.now) + Duration::from_millis(1));
+            let mut patience =
+                self.wheel.next().map(|at| at.saturating_sub(self.now) + Duration::from_millis(1));
+            if !self.next.is_empty() {
+                patience = Some(Duration::ZERO);
+            }
             if let Err(error) = self.poll.poll(&mut events, patience)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -114,9 +118,8 @@ impl HandshakeRoom {
             self.inbox.take(&mut arrived);
             for arrival in arrived.drain(..) {
                 match arrival {
-                    Arrival::Socket { stream, remote, listener, tls } => {
-                        self.welcome(stream, remote, listener, tls);
-                    }
+                    Arrival::Socket(new) => self.welcome(new),
+                    Arrival::Judged(judged) => self.conclude(*judged),
                     Arrival::Crowded => self.make_room(),
                     Arrival::Stop => self.stop = true,
                 }
@@ -133,20 +136,29 @@ impl HandshakeRoom {
                     self.hear(key);
                 }
             }
+            while let Some(new) = self.next.pop() {
+                self.welcome(new);
+            }
             self.now = self.shared.start.elapsed();
             self.wheel.advance(self.now, &mut fired);
             for (key, cid) in fired.drain(..) {
                 self.expire(key, cid);
             }
         }
-        for guest in self.guests.drain() {
-            drop(guest);
-            self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
-            self.shared.open.fetch_sub(1, Ordering::AcqRel);
+        let guests: Vec<SocketAddr> = self.guests.drain().map(|guest| guest.remote).collect();
+        let next = self.next.drain(..).map(|new| new.remote);
+        for remote in guests.into_iter().chain(next.collect::<Vec<_>>()) {
+            let mut ended = 1;
+            // whoever would be next ends too
+            while self.shared.end_handshake(remote.ip()).is_some() {
+                ended += 1;
+            }
+            self.shared.open.fetch_sub(ended, Ordering::AcqRel);
         }
     }
 
-    fn welcome(&mut self, mut stream: TcpStream, remote: SocketAddr, listener: usize, with_tls: bool) {
+    fn welcome(&mut self, new: Arrived) {
+        let Arrived { mut stream, remote, listener, tls: with_tls } = new;
         let settings = self.shared.settings();
         let cid = self.shared.next_cid();
         let session = match (with_tls, &settings.tls) {
@@ -158,7 +170,7 @@ impl HandshakeRoom {
             Ok(session) => session,
             Err(error) => {
                 tracing::error!(%remote, %error, "starting TLS for a connection failed");
-                return self.gone("tls handshake");
+                return self.gone(remote, "tls handshake");
             }
         };
         let nonce = if settings.authenticator.wants_nonce() { new_nonce() } else { String::new() };
@@ -174,7 +186,7 @@ impl HandshakeRoom {
             self.poll.registry().register(&mut stream, Token(key), Interest::READABLE | Interest::WRITABLE)
         {
             tracing::warn!(%remote, %error, "registering a connection failed; it is closed");
-            return self.gone("registration");
+            return self.gone(remote, "registration");
         }
         entry.insert(Guest {
             cid,
@@ -193,14 +205,15 @@ impl HandshakeRoom {
             judged_by: 0,
             received: 0,
             hung_up: false,
+            judged: false,
         });
         self.wheel.insert(deadline, (key, cid));
         self.flush(key);
     }
 
     /// Counts a connection that ended before it was in.
-    fn gone(&self, counted: &'static str) {
-        self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
+    fn gone(&mut self, remote: SocketAddr, counted: &'static str) {
+        self.next.extend(self.shared.end_handshake(remote.ip()));
         self.shared.open.fetch_sub(1, Ordering::AcqRel);
         self.shared.handshakes_failed.fetch_add(1, Ordering::Relaxed);
         if !counted.is_empty() {
@@ -231,6 +244,9 @@ impl HandshakeRoom {
         let settings = self.shared.settings();
         loop {
             let Some(guest) = self.guests.get_mut(key) else { return };
+            if guest.judged {
+                return;
+            }
             guest.heard = self.now;
             let received = self.scratch.receive(
                 &mut guest.stream,
@@ -258,8 +274,10 @@ impl HandshakeRoom {
             let leave = guest.talk(&settings);
             let flooding = guest.received > MOST_RECEIVED + settings.limits.max_connect;
             self.flush(key);
-            if let Some(leave) = leave {
-                return self.dismiss(key, leave);
+            match leave {
+                None => {}
+                Some(Leave::Pending(facts)) => return self.submit(key, *facts, settings),
+                Some(leave) => return self.dismiss(key, leave),
             }
             if flooding || self.guests.get(key).is_some_and(|guest| guest.unsent.len() > MOST_UNSENT) {
                 let reason = "the peer sends much and does not say who it is".to_owned();
@@ -276,12 +294,31 @@ impl HandshakeRoom {
         }
     }
 
+    /// Has somebody decide who may take the time.
+    fn submit(&mut self, key: usize, facts: ConnectionFacts, settings: Arc<Settings>) {
+        let Some(guest) = self.guests.get_mut(key) else { return };
+        guest.judged = true;
+        let (cid, deadline, room) = (guest.cid, guest.deadline, self.inbox.clone());
+        if !self.court.submit(Case { key, cid, deadline, facts, settings, room }) {
+            let reason = "too many passwords wait to be checked".to_owned();
+            let (counted, text) = ("passwords waiting", "Authorization Violation");
+            self.dismiss(key, Leave::Told { reason, counted, text });
+        }
+    }
+
+    fn conclude(&mut self, judged: Judged) {
+        let Judged { key, cid, facts, verdict } = judged;
+        if self.guests.get(key).is_some_and(|guest| guest.cid == cid) {
+            self.dismiss(key, sentence(facts.options, verdict));
+        }
+    }
+
     /// Sends away peers that hold a place and do nothing with it, the longest silent first.
     fn make_room(&mut self) {
         let mut idle: Vec<(Duration, usize)> = self
             .guests
             .iter()
-            .filter(|(_, guest)| guest.heard + IDLE <= self.now)
+            .filter(|(_, guest)| guest.heard + IDLE <= self.now && !guest.judged)
             .map(|(key, guest)| (guest.heard, key))
             .collect();
         idle.sort_unstable();
@@ -324,6 +361,8 @@ impl HandshakeRoom {
                 }
                 self.admit(guest, options, grant);
             }
+            // handled where it arises; nobody leaves by it
+            Leave::Pending(_) => self.gone(remote, "protocol"),
             Leave::Silently { reason, counted } => {
                 let _ = write_all(&mut guest.stream, &guest.unsent);
                 if !guest.unsent.is_empty() {
@@ -339,7 +378,7 @@ impl HandshakeRoom {
                         tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                     });
                 }
-                self.gone(counted);
+                self.gone(remote, counted);
             }
             Leave::Told { reason, counted, text } => {
                 guest.say(&frame::error_line(text));
@@ -354,7 +393,7 @@ impl HandshakeRoom {
                 self.refusals.note(counted, || {
                     tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                 });
-                self.gone(counted);
+                self.gone(remote, counted);
             }
         }
     }
@@ -365,7 +404,10 @@ impl HandshakeRoom {
             name = %options.name, "connection admitted"
         );
         self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
-        self.shared.handshaking.fetch_sub(1, Ordering::AcqRel);
+        if guest.tls.as_ref().is_some_and(|session| session.is_resumed()) {
+            self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.next.extend(self.shared.end_handshake(guest.remote.ip()));
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
         if let Some(inbox) = self.shards.get(shard) {
             inbox.send_one(Handover::Link(Box::new(NewLink {
@@ -387,7 +429,7 @@ impl HandshakeRoom {
 }
 
 /// Lets the shards go first. On Linux this is about the calling thread alone.
-fn lower_priority() {
+pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 5) {
         tracing::debug!(%error, "handshake threads run at normal priority");

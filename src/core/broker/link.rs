@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
+use super::claims::Claim;
 use super::outbound::Outbound;
 use super::replies::Replies;
 use super::subscriptions::NONE;
@@ -163,6 +164,8 @@ pub struct Link {
     pub hung_up: bool,
     /// On the list of links to close: takes and sends nothing more.
     pub doomed: bool,
+    /// The name it claims, where it is a waiting node.
+    pub claim: Option<Box<Claim>>,
     /// For reports.
     pub about: Box<About>,
 }
@@ -203,6 +206,7 @@ impl Link {
             queued: false,
             hung_up: false,
             doomed: false,
+            claim: None,
             about: Box::new(About {
                 user: new.grant.user.into(),
                 name: options.name.into(),

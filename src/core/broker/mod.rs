@@ -5,7 +5,8 @@
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
 //!
-//! A connection is born in `acceptor`, let in by `handshake`, and lives in
+//! A connection is born in `acceptor` or [handed in](Broker::adopt), passes the
+//! `door` (with its `crowds`), is let in by `handshake` (with `judges` for what takes long), and lives in
 //! one `shard`: a thread with an event loop that owns its `link`s. What a
 //! link says is read by `session`, routed by `publish` and sent by
 //! `output`. The `router` knows subscriptions and no sockets; what is for
@@ -14,13 +15,17 @@
 
 mod acceptor;
 mod account;
+mod claims;
 mod close;
 mod closed;
+mod crowds;
+mod door;
 mod fanout;
 mod guest;
 mod handshake;
 mod inbox;
 mod index;
+mod judges;
 mod keepalive;
 mod link;
 mod look;
@@ -31,6 +36,7 @@ mod output;
 mod publish;
 mod rejudge;
 mod replies;
+mod resumption;
 mod router;
 mod session;
 mod shard;
@@ -48,7 +54,7 @@ mod wire;
 
 pub use fanout::FanOut;
 pub use look::{Order, Select};
-pub use options::{BrokerError, Limits, Listener, Options};
+pub use options::{AdoptError, BrokerError, Limits, Listener, Options};
 pub use start::Broker;
 pub use stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
 pub use view::{Chains, View};

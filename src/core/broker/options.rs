@@ -14,17 +14,25 @@ pub struct Listener {
     pub address: SocketAddr,
     /// TLS after INFO. Without it the listener is clear text and must be bound to loopback.
     pub tls: bool,
+    /// Somebody else listens there and hands in what was accepted: nothing is bound.
+    pub handed_in: bool,
 }
 
 impl Listener {
     /// A TLS listener, as every real one is.
     pub fn tls(address: SocketAddr) -> Self {
-        Self { address, tls: true }
+        Self { address, tls: true, handed_in: false }
     }
 
     /// A clear text listener for tests and local tools; only loopback addresses are taken.
     pub fn plaintext(address: SocketAddr) -> Self {
-        Self { address, tls: false }
+        Self { address, tls: false, handed_in: false }
+    }
+
+    /// A listener somebody else accepts on: a service manager, a loop of one's own.
+    /// Connections come by [`Broker::adopt`](super::Broker::adopt); the address is what INFO says.
+    pub fn handed_in(self) -> Self {
+        Self { handed_in: true, ..self }
     }
 }
 
@@ -59,6 +67,10 @@ pub struct Limits {
     pub write_deadline: Duration,
     /// Connections in TLS or CONNECT at a time; more wait unaccepted. Default 512.
     pub max_handshakes: usize,
+    /// Those among them from one address (IPv6: one /64 network). Eight times as many wait until
+    /// it is their turn, more are closed at once. Default 384: a whole fleet may stand behind one
+    /// address, and still leaves room for others.
+    pub max_handshakes_per_address: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +89,7 @@ impl Default for Limits {
             auth_timeout: Duration::from_secs(2),
             write_deadline: Duration::from_secs(10),
             max_handshakes: 512,
+            max_handshakes_per_address: 384,
         }
     }
 }
@@ -134,6 +147,29 @@ impl Default for Options {
             buffered_tls: false,
         }
     }
+}
+
+/// Why a connection was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// No listener of that number is [`handed_in`](Listener::handed_in).
+    #[error("taking a connection in: listener {0} of the options is not one whose connections are handed in")]
+    NoListener(usize),
+    /// Clear text from elsewhere.
+    #[error("taking a connection in: {0} would speak clear text and is not on this machine")]
+    PlaintextNotLoopback(SocketAddr),
+    /// The handshake threads have enough to do: here it is back, for another try a little later.
+    #[error("taking a connection in: too many handshakes are under way, try again in some milliseconds")]
+    Busy(std::net::TcpStream),
+    /// A limit was reached; it is closed, and counted under this name.
+    #[error("taking a connection in: refused, {0}")]
+    Refused(&'static str),
+    /// The broker stops.
+    #[error("taking a connection in: the broker is stopping")]
+    Stopping,
+    /// The socket is not usable.
+    #[error("taking a connection in: its socket failed: {0}")]
+    Socket(#[from] std::io::Error),
 }
 
 /// Why a broker does not start.

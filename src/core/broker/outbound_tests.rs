@@ -47,6 +47,10 @@ impl TlsSession for Marked {
         Ok(())
     }
     fn close(&mut self, _: &mut [u8], _: &mut Vec<u8>) {}
+    fn is_resumed(&self) -> bool {
+        false
+    }
+
     fn is_handshaking(&self) -> bool {
         false
     }

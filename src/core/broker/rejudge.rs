@@ -4,28 +4,79 @@
 //! told so and cut; whoever would get something else is cut without a word,
 //! comes back and gets it: subscriptions made under the old rules do not
 //! survive them. For fifty thousand links this is some seconds of work, so it
-//! is done in pieces between which everybody else is served.
+//! is done in pieces between which everybody else is served. To have the
+//! revoked off within those seconds, all are looked at quickly first, and those
+//! the authenticator suspects are judged at once; the rest waits its turn.
+
+use std::time::Duration;
 
 use super::close::Close;
 use super::link::Link;
 use super::shard::Shard;
 use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Refusal, Transport};
 
-/// Links judged in one turn: a few milliseconds, with chains to verify.
-const AT_ONCE: usize = 32;
+/// Least and most time of one turn spent on judging. The least is what an idle
+/// shard does at a time, and what a busy one does at any rate.
+const LEAST: Duration = Duration::from_millis(2);
+const MOST: Duration = Duration::from_millis(20);
+
+/// Links to judge again, with their connection numbers.
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// Nobody has looked at them since the reload.
+    unseen: Vec<(u32, u64)>,
+    /// They look innocent.
+    waiting: Vec<(u32, u64)>,
+}
+
+impl Trial {
+    /// Whether nobody is to be judged.
+    pub fn is_over(&self) -> bool {
+        self.unseen.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Puts one more on the list.
+    pub fn add(&mut self, key: u32, cid: u64) {
+        self.unseen.push((key, cid));
+    }
+}
 
 impl Shard {
     /// Puts all links there are on the list.
     pub(super) fn judge_all_again(&mut self) {
-        self.on_trial = self.links.iter().map(|(key, link)| (key as u32, link.cid)).collect();
+        self.trial.unseen = self.links.iter().map(|(key, link)| (key as u32, link.cid)).collect();
+        self.trial.waiting.clear();
     }
 
-    /// Judges some of the list.
+    /// Judges some of the list: for a third of the time the turn has taken for
+    /// everything else, so that judging takes a quarter of a busy shard.
     pub(super) fn judge_some(&mut self) {
-        for _ in 0..AT_ONCE {
-            let Some((key, cid)) = self.on_trial.pop() else { return };
-            self.judge_again(key, cid);
+        if self.trial.is_over() {
+            return;
         }
+        let begin = self.shared.start.elapsed();
+        let until = begin + (begin.saturating_sub(self.now) / 3).clamp(LEAST, MOST);
+        while self.shared.start.elapsed() < until {
+            if let Some((key, cid)) = self.trial.unseen.pop() {
+                if self.is_suspect(key, cid) {
+                    self.judge_again(key, cid);
+                } else {
+                    self.trial.waiting.push((key, cid));
+                }
+            } else if let Some((key, cid)) = self.trial.waiting.pop() {
+                self.judge_again(key, cid);
+            } else {
+                // the lists have held all links once
+                self.trial = Trial::default();
+                return;
+            }
+        }
+    }
+
+    fn is_suspect(&self, key: u32, cid: u64) -> bool {
+        let link = self.links.get(key as usize).filter(|link| link.cid == cid);
+        let chain = link.and_then(|link| link.tls.as_ref()?.peer_certificates());
+        chain.is_some_and(|chain| self.settings.authenticator.suspects(chain))
     }
 
     fn judge_again(&mut self, key: u32, cid: u64) {
@@ -33,14 +84,18 @@ impl Shard {
         else {
             return;
         };
-        match certificate(link)
-            .and_then(|certificate| self.settings.authenticator.authenticate(&facts(link, certificate)))
-        {
-            Err(refusal) => {
+        let verdict = match certificate(link) {
+            Ok(certificate) => self.settings.authenticator.authenticate_quickly(&facts(link, certificate)),
+            Err(refusal) => Some(Err(refusal)),
+        };
+        match verdict {
+            // to be judged it has to log in again, where somebody may wait
+            None => self.doom(key, Close::Changed),
+            Some(Err(refusal)) => {
                 self.shared.refused("no longer allowed");
                 self.doom(key, Close::Revoked(refusal.reason));
             }
-            Ok(grant) => {
+            Some(Ok(grant)) => {
                 let same = grant.account == link.account
                     && *grant.user == *link.about.user
                     && grant.publish == link.publish

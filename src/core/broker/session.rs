@@ -261,9 +261,13 @@ impl Shard {
             options,
             nonce: link.about.nonce.to_string(),
         };
-        let grant = match self.settings.authenticator.authenticate(&facts) {
-            Ok(grant) => grant,
-            Err(refusal) => return self.doom(key, Close::Refused(refusal.reason)),
+        let grant = match self.settings.authenticator.authenticate_quickly(&facts) {
+            Some(Ok(grant)) => grant,
+            Some(Err(refusal)) => return self.doom(key, Close::Refused(refusal.reason)),
+            None => {
+                let reason = "a password that takes long to check is taken from new connections only";
+                return self.doom(key, Close::Refused(reason.to_owned()));
+            }
         };
         self.drop_subscriptions(key);
         let Some(link) = self.links.get_mut(key as usize) else { return };
@@ -276,6 +280,9 @@ impl Shard {
         link.about.user = grant.user.into();
         link.about.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
         link.about.name = facts.options.name.into();
+        // before the new one, or it would be its own double
+        link.claim = None;
+        link.claim = self.shared.claims.claim(link.account, &link.about.user, &link.about.name);
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
             counters.accounts[before].fetch_sub(1, Relaxed);

@@ -20,6 +20,7 @@ use super::inbox::Inbox;
 use super::keepalive::LinkTimer;
 use super::link::{Link, NewLink, Traffic};
 use super::outbound::{Item, Outbound, WriteScratch};
+use super::rejudge::Trial;
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::subscriptions::Subscriptions;
@@ -54,8 +55,8 @@ pub struct Shard {
     pub(super) now: Duration,
     /// Links to read from.
     pub(super) ready: VecDeque<u32>,
-    /// Links to judge again, with their connection numbers.
-    pub(super) on_trial: Vec<(u32, u64)>,
+    /// Links to judge again.
+    pub(super) trial: Trial,
     /// Links to flush.
     pub(super) dirty: Vec<u32>,
     /// Links to close.
@@ -101,7 +102,7 @@ impl Shard {
             wheel: TimerWheel::new(Duration::from_millis(125)),
             now: shared.start.elapsed(),
             ready: VecDeque::new(),
-            on_trial: Vec::new(),
+            trial: Trial::default(),
             dirty: Vec::new(),
             doomed: Vec::new(),
             reading: ReadScratch::new(),
@@ -159,7 +160,7 @@ impl Shard {
     fn patience(&self, congested: bool) -> Option<Duration> {
         if congested {
             Some(Duration::from_millis(1))
-        } else if !self.ready.is_empty() || !self.on_trial.is_empty() {
+        } else if !self.ready.is_empty() || !self.trial.is_over() {
             Some(Duration::ZERO)
         } else {
             // rounded up, or the loop would spin through the last millisecond
@@ -234,6 +235,7 @@ impl Shard {
             return;
         }
         let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
+        link.claim = self.shared.claims.claim(account, &link.about.user, &link.about.name);
         entry.insert(link);
         let key = key as u32;
         if let Some(counters) = self.counters() {
@@ -243,7 +245,7 @@ impl Shard {
         if judged_by != self.shared.generation() {
             // a reload came between its admission and now
             self.settings = self.shared.settings();
-            self.on_trial.push((key, cid));
+            self.trial.add(key, cid);
         }
         if !unsent.is_empty() {
             if with_tls {

@@ -1,13 +1,15 @@
 //! What all threads of one broker share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use super::account::PerAccount;
+use super::claims::Claims;
 use super::closed::Closed;
+use super::crowds::Crowd;
 use super::fanout::BOUNDS;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
@@ -15,8 +17,9 @@ use super::link::NewLink;
 use super::look::Look;
 use super::options::Limits;
 use super::outbound::Message;
+use super::resumption::without_resumption;
 use super::router::Router;
-use crate::core::admission::{Account, Authenticator};
+use crate::core::admission::{Account, Authenticator, Transport};
 use crate::core::nats::info::ServerInfo;
 
 /// What a reload may change.
@@ -27,6 +30,20 @@ pub struct Settings {
     pub authenticator: Arc<dyn Authenticator>,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Settings {
+    /// Settings as they are applied: TLS sessions resume only where each
+    /// decision judges the chain of the peer.
+    pub fn new(
+        tls: Option<Arc<rustls::ServerConfig>>,
+        authenticator: Arc<dyn Authenticator>,
+        limits: Limits,
+    ) -> Self {
+        let judged = authenticator.judges_chains();
+        let tls = tls.map(|config| if judged { config } else { without_resumption(&config) });
+        Self { tls, authenticator, limits }
+    }
 }
 
 /// What INFO says about this broker.
@@ -127,18 +144,28 @@ pub struct Shared {
     pub open: AtomicUsize,
     /// Connections in TLS or CONNECT.
     pub handshaking: AtomicUsize,
+    /// Connections that wait until others of their address are in.
+    pub waiting: AtomicUsize,
     /// Completed handshakes with an admitted connection.
     pub handshakes: AtomicU64,
+    /// Those among them that continued an earlier TLS session.
+    pub handshakes_resumed: AtomicU64,
     /// Handshakes that ended otherwise.
     pub handshakes_failed: AtomicU64,
+    /// The broker ends: what takes long is not begun any more.
+    pub stopping: AtomicBool,
     /// Threads that have panicked.
     pub threads_lost: AtomicUsize,
     /// Connections that have ended.
     pub closed: Closed,
+    /// Names of waiting nodes.
+    pub claims: Claims,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// Addresses that have unfinished handshakes.
+    pub(super) crowds: Mutex<HashMap<IpAddr, Crowd>>,
 }
 
 impl Shared {
@@ -152,14 +179,19 @@ impl Shared {
             shards: std::iter::repeat_with(ShardCounters::default).take(shards).collect(),
             open: AtomicUsize::new(0),
             handshaking: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             handshakes: AtomicU64::new(0),
+            handshakes_resumed: AtomicU64::new(0),
             handshakes_failed: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
             threads_lost: AtomicUsize::new(0),
             closed: Closed::default(),
+            claims: Claims::default(),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
+            crowds: Mutex::new(HashMap::new()),
         }
     }
 
@@ -228,7 +260,10 @@ impl Shared {
             host,
             port,
             headers: true,
-            auth_required: true,
+            auth_required: settings.authenticator.requires_credentials(match tls {
+                true => Transport::Tls,
+                false => Transport::Plaintext,
+            }),
             tls_required: tls,
             max_payload: settings.limits.max_payload,
             client_id: cid,

@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
+use super::crowds::Arrived;
+use super::door::Door;
 use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
-use super::options::{BrokerError, Limits, Options};
+use super::judges::Court;
+use super::options::{AdoptError, BrokerError, Limits, Listener, Options};
 use super::shard::{Shard, WAKER};
 use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
@@ -25,6 +28,8 @@ pub struct Broker {
     shared: Arc<Shared>,
     addresses: Vec<SocketAddr>,
     shards: ShardInboxes,
+    listeners: Vec<Listener>,
+    door: Arc<Door>,
     rooms: Vec<Arc<Inbox<Arrival>>>,
     accepting: Mutex<Option<Accepting>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -50,8 +55,11 @@ impl Broker {
     pub fn start(options: Options) -> Result<Self, BrokerError> {
         check(&options)?;
         let sockets = acceptor::bind(&options.listeners)?;
-        let addresses =
-            sockets.iter().map(std::net::TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+        let addresses = sockets
+            .iter()
+            .zip(&options.listeners)
+            .map(|(socket, listener)| socket.as_ref().map_or(Ok(listener.address), |s| s.local_addr()))
+            .collect::<Result<Vec<_>, _>>()?;
         let identity = Identity {
             server_id: server_id(),
             server_name: options.server_name.clone(),
@@ -59,11 +67,8 @@ impl Broker {
             version: options.version.clone(),
             advertised: addresses.iter().map(|address| advertised(&options, *address)).collect(),
         };
-        let settings = Settings {
-            tls: options.tls.clone(),
-            authenticator: options.authenticator,
-            limits: options.limits,
-        };
+        let settings =
+            Settings::new(options.tls.clone(), options.authenticator.clone(), options.limits.clone());
         let count = options.shards.clamp(1, 64);
         let shared = Arc::new(Shared::new(identity, settings, count, options.buffered_tls));
 
@@ -75,10 +80,14 @@ impl Broker {
             shared: shared.clone(),
             addresses,
             shards: shards.clone(),
+            listeners: options.listeners.clone(),
+            door: Arc::new(Door::new(shared.clone(), Vec::new())),
             rooms: Vec::new(),
             accepting: Mutex::new(None),
             threads: Mutex::new(Vec::new()),
         };
+        // after `broker`, so that it is dropped before: the judges end with the court
+        let (court, docket) = Court::new();
         for ((id, poll), inbox) in (0_u16..).zip(polls).zip(shards.iter()) {
             let shard = Shard::new(id, shared.clone(), poll, inbox.clone(), shards.clone());
             broker.spawn(format!("broker-{id}"), move || shard.run())?;
@@ -87,18 +96,31 @@ impl Broker {
         for number in 0..options.handshake_threads.clamp(1, 64) {
             let (poll, inbox) = event_queue()?;
             broker.rooms.push(Arc::clone(&inbox));
-            let room = HandshakeRoom::new(shared.clone(), poll, inbox, shards.clone(), next_shard.clone());
+            let room = HandshakeRoom::new(
+                shared.clone(),
+                poll,
+                inbox,
+                shards.clone(),
+                next_shard.clone(),
+                court.clone(),
+            );
             broker.spawn(format!("handshake-{number}"), move || room.run())?;
+            let (docket, shared) = (docket.clone(), shared.clone());
+            broker.spawn(format!("judge-{number}"), move || docket.run(&shared))?;
         }
+        // the judges end when the last handshake thread has
+        drop(court);
+        broker.door = Arc::new(Door::new(shared.clone(), broker.rooms.clone()));
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let stop = Arc::new(AtomicBool::new(false));
         let sockets = sockets
             .into_iter()
             .zip(&options.listeners)
-            .map(|(socket, listener)| (socket, listener.tls))
+            .enumerate()
+            .filter_map(|(number, (socket, listener))| Some((number, socket?, listener.tls)))
             .collect();
-        let acceptor = Acceptor::new(shared, poll, sockets, broker.rooms.clone(), stop.clone())?;
+        let acceptor = Acceptor::new(poll, sockets, broker.door.clone(), stop.clone())?;
         let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || acceptor.run())?;
         *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
         tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
@@ -118,6 +140,52 @@ impl Broker {
     /// Addresses listened on, in the order of [`Options::listeners`].
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Takes in a connection somebody else has accepted, as if it had come by listener number
+    /// `listener` of [`Options::listeners`], which is one made with [`Listener::handed_in`]. All
+    /// limits apply. Does not wait: this is for the accepting loop of a service manager's
+    /// socket, or of a program that looks at connections first.
+    ///
+    /// ```no_run
+    /// use choria::core::broker::{AdoptError, Broker, Listener, Options};
+    /// # fn options() -> Options { Options::default() }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:4222")?;
+    /// let listener = Listener::plaintext(socket.local_addr()?).handed_in();
+    /// let broker = Broker::start(Options { listeners: vec![listener], ..options() })?;
+    /// for stream in socket.incoming() {
+    ///     let mut stream = stream?;
+    ///     while let Err(AdoptError::Busy(back)) = broker.adopt(0, stream) {
+    ///         std::thread::sleep(std::time::Duration::from_millis(5));
+    ///         stream = back;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AdoptError`]; but for [`AdoptError::Busy`] the connection is closed then.
+    pub fn adopt(&self, listener: usize, stream: std::net::TcpStream) -> Result<(), AdoptError> {
+        let settings = self.listeners.get(listener).filter(|listener| listener.handed_in);
+        let tls = settings.ok_or(AdoptError::NoListener(listener))?.tls;
+        let remote = stream.peer_addr()?;
+        if !tls && !remote.ip().to_canonical().is_loopback() {
+            return Err(AdoptError::PlaintextNotLoopback(remote));
+        }
+        // held, so that nobody stops the threads that are about to get it
+        let accepting = lock(&self.accepting);
+        if accepting.is_none() {
+            return Err(AdoptError::Stopping);
+        }
+        if self.door.is_full() {
+            self.door.complain();
+            return Err(AdoptError::Busy(stream));
+        }
+        stream.set_nonblocking(true)?;
+        let stream = mio::net::TcpStream::from_std(stream);
+        self.door.pass(Arrived { stream, remote, listener, tls }).map_err(AdoptError::Refused)
     }
 
     /// The first address listened on.
@@ -156,7 +224,7 @@ impl Broker {
         authenticator: Arc<dyn Authenticator>,
         limits: Limits,
     ) {
-        self.shared.replace_settings(Settings { tls, authenticator, limits });
+        self.shared.replace_settings(Settings::new(tls, authenticator, limits));
         for shard in self.shards.iter() {
             shard.send_one(Handover::Reload);
         }
@@ -170,8 +238,10 @@ impl Broker {
         }
     }
 
-    /// Stops listening, tells clients, and closes connections spread over `duration`. Returns when all
-    /// are closed or the time is over; call [`shutdown`](Broker::shutdown) next.
+    /// Stops listening, tells clients, and closes connections spread over `duration`, so that those
+    /// who come back elsewhere do not come all at once. A tenth of the time is for clients to go by
+    /// themselves. Returns when all are closed or the time is over; call
+    /// [`shutdown`](Broker::shutdown) next.
     pub fn lame_duck(&self, duration: Duration) {
         self.stop_accepting();
         for shard in self.shards.iter() {
@@ -185,6 +255,7 @@ impl Broker {
 
     fn stop_accepting(&self) {
         let accepting = lock(&self.accepting).take();
+        self.shared.send_waiting_away();
         if let Some(accepting) = accepting {
             accepting.stop.store(true, Ordering::Release);
             if let Err(error) = accepting.waker.wake() {
@@ -197,6 +268,7 @@ impl Broker {
 
     /// Closes all sockets and joins the threads. Once is enough; more often does no harm.
     pub fn shutdown(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
         self.stop_accepting();
         for room in &self.rooms {
             room.send_one(Arrival::Stop);

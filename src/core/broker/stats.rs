@@ -20,8 +20,12 @@ pub struct Stats {
     pub total_connections: u64,
     /// Connections in TLS or CONNECT now.
     pub handshaking: usize,
+    /// Connections that wait until others of their address are in.
+    pub waiting: usize,
     /// Handshakes completed with an admitted connection.
     pub handshakes: u64,
+    /// Those among them that continued an earlier TLS session.
+    pub handshakes_resumed: u64,
     /// Handshakes that ended otherwise: TLS failures and time-outs.
     pub handshakes_failed: u64,
     /// Subscriptions now.
@@ -42,6 +46,8 @@ pub struct Stats {
     pub slow_consumers: u64,
     /// Connections cut because they did not answer pings.
     pub stale_connections: u64,
+    /// Waiting nodes that claimed a name somebody else had.
+    pub doubled_names: u64,
     /// Refusals by reason: `no certificate`, `password`, `tls handshake`, …
     pub refusals: BTreeMap<&'static str, u64>,
     /// Connections now, by account.

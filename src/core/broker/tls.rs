@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use rustls_pki_types::CertificateDer;
 
 /// What a call to [`TlsSession::read`] did.
@@ -48,6 +48,10 @@ pub trait TlsSession: Send {
 
     /// Whether the handshake is not complete.
     fn is_handshaking(&self) -> bool;
+
+    /// Whether the handshake continued an earlier session: the chain of the peer
+    /// is then that session's.
+    fn is_resumed(&self) -> bool;
 
     /// Verified chain of the peer, leaf first.
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]>;
@@ -271,6 +275,10 @@ impl TlsSession for Unbuffered {
         self.handshaking
     }
 
+    fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {
         self.session.peer_certificates()
     }
@@ -362,6 +370,10 @@ impl TlsSession for Buffered {
 
     fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     fn peer_certificates(&self) -> Option<&[CertificateDer<'static>]> {

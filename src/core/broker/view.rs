@@ -79,10 +79,13 @@ impl View {
             connections: shared
                 .open
                 .load(Ordering::Relaxed)
-                .saturating_sub(shared.handshaking.load(Ordering::Relaxed)),
+                .saturating_sub(shared.handshaking.load(Ordering::Relaxed))
+                .saturating_sub(shared.waiting.load(Ordering::Relaxed)),
             total_connections: shared.total(),
             handshaking: shared.handshaking.load(Ordering::Relaxed),
+            waiting: shared.waiting.load(Ordering::Relaxed),
             handshakes: shared.handshakes.load(Ordering::Relaxed),
+            handshakes_resumed: shared.handshakes_resumed.load(Ordering::Relaxed),
             handshakes_failed: shared.handshakes_failed.load(Ordering::Relaxed),
             subscriptions: shared.router.len(),
             subscriptions_made: shared.router.made(),
@@ -93,6 +96,7 @@ impl View {
             pending_bytes: shared.ledger(),
             slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
             stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
+            doubled_names: shared.claims.doubled(),
             refusals: shared.refusals(),
             accounts: Account::all()
                 .into_iter()

@@ -84,6 +84,9 @@ pub struct Provisioning {
     pub protocol_v2: bool,
     /// Whether a provisioner may replace the binary.
     pub allow_update: bool,
+    /// Key that signs those binaries, ed25519, 64 hex digits; empty = none.
+    #[serde(default)]
+    pub release_key: String,
 }
 
 impl std::fmt::Debug for Provisioning {

@@ -1,26 +1,26 @@
 //! One caller's connection, and requests on it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
+use super::replies::{Heard, Replies};
 use crate::core::config::{Config, Environment};
 use crate::core::connection::{
-    ConnectError, HostError, Message, PublishError, Purpose, ServerList, Session, SessionOptions,
+    ConnectError, FirstFailure, HostError, PublishError, Purpose, ServerList, Session, SessionOptions,
 };
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Federation, Headers, Request, Transport, new_request_id};
 use crate::core::security::{Provider, SecurityError, Signer};
 
-/// Replies that wait to be looked at; a fleet's answer to one broadcast.
-const REPLIES: usize = 65_536;
 /// Node subjects in one message to a federation broker.
 const FEDERATED_TARGETS: usize = 200;
-/// How long a first connection is tried before a person is told.
-const GIVE_UP: Duration = Duration::from_secs(10);
+/// Least time a first connection is tried, whatever is configured.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +41,8 @@ pub enum ClientError {
     Hosts(#[from] HostError),
     #[error(transparent)]
     Security(#[from] SecurityError),
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    #[error("{error}{}", listed(.doubts))]
+    Connect { error: ConnectError, doubts: Vec<String> },
     #[error("the request was not sent: {0}")]
     Publish(#[from] PublishError),
     #[error("cannot set collective to '{0}', it is not on the list of known collectives: {1}")]
@@ -51,8 +51,19 @@ pub enum ClientError {
         "requests without filters have been disabled by plugin.choria.require_client_filter, add a filter such as -F, -C or -I"
     )]
     FilterRequired,
+    #[error("{0}")]
+    Unfit(String),
+    #[error(
+        "the broker does not let {caller} {what}: there, its certificate is not one of a client \
+         (plugin.choria.network.client_certnames of the broker), or its permissions leave this out"
+    )]
+    Denied { caller: String, what: String },
     #[error("ttl is {0} seconds, a request needs at least 30; set ttl in the client configuration")]
     Ttl(i64),
+}
+
+fn listed(doubts: &[String]) -> String {
+    doubts.iter().map(|doubt| format!("; {doubt}")).collect()
 }
 
 /// One caller, connected.
@@ -63,19 +74,36 @@ pub struct Client {
     signer: Signer,
     config: Arc<Config>,
     caller: String,
+    doubts: Vec<String>,
+}
+
+/// How a client connects.
+#[derive(Default)]
+pub struct ClientOptions {
+    /// Connections that take replies, at least one; one is enough for any fleet
+    /// unless TLS is what limits a client.
+    pub workers: usize,
+    /// Hears why the first try failed, when there will be another.
+    pub first_failure: Option<FirstFailure>,
 }
 
 impl Client {
-    /// Connects; gives up after ten seconds with the reason each broker gave.
+    /// Connects; gives up after `plugin.choria.network.connect_limit` with the
+    /// reason each broker gave, and at once when all of them refuse this caller.
     ///
-    /// Replies arrive on `workers` connections, at least one; one is enough for
-    /// any fleet unless TLS is what limits a client.
+    /// # Errors
+    /// [`ClientError`]; a certificate that nobody can accept is one before
+    /// anything is connected.
     pub async fn connect(
         config: Arc<Config>,
         provider: &Arc<Provider>,
         env: &dyn Environment,
-        workers: usize,
+        with: ClientOptions,
     ) -> Result<Client, ClientError> {
+        let now = jiff::Timestamp::now().as_second();
+        if let Some(reason) = provider.unfit(now) {
+            return Err(ClientError::Unfit(reason));
+        }
         let purpose = if config.choria_federation_collectives.is_empty() {
             Purpose::Fleet
         } else {
@@ -89,17 +117,32 @@ impl Client {
             let mut options = SessionOptions::new(&caller, servers.clone(), inboxes);
             options.tls = Some(tls.clone());
             options.connect_timeout = config.choria_network_connect_timeout;
-            options.give_up_after = Some(GIVE_UP);
+            options.give_up_after = Some(config.choria_network_connect_limit.max(LEAST_PATIENCE));
+            options.first_failure = with.first_failure.clone();
             options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
                 .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
             options
         };
-        let session = Session::connect(options()).await?;
+        let doubts = provider.doubts(now);
+        let connecting = || async {
+            Session::connect(options()).await.map_err(|error| {
+                // Who is not even spoken to is not refused for a certificate.
+                let doubts = if error.refused { doubts.clone() } else { vec![] };
+                ClientError::Connect { error, doubts }
+            })
+        };
+        let session = connecting().await?;
         let mut receivers = vec![];
-        for _ in 1..workers {
-            receivers.push(Session::connect(options()).await?);
+        for _ in 1..with.workers {
+            receivers.push(connecting().await?);
         }
-        Ok(Client { session, receivers, signer: provider.signer()?, config, caller })
+        Ok(Client { session, receivers, signer: provider.signer()?, config, caller, doubts })
+    }
+
+    /// Why brokers and nodes might refuse this caller, as far as can be known
+    /// here: what to say when nobody answers.
+    pub fn doubts(&self) -> &[String] {
+        &self.doubts
     }
 
     /// The configuration the client was made with.
@@ -139,13 +182,19 @@ impl Client {
         }
         let request_id = new_request_id();
         let reply_subject = subjects::reply(&collective, &self.caller, &request_id);
-        let (sink, replies) = mpsc::channel(REPLIES);
+        let none = format!("{reply_subject}.none");
+        let (replies, sink) = Replies::new(none.clone());
+        let complaints = self.session.complaints();
+        let complaints_read = self.session.broker_errors().len();
         // The connection that publishes is one of the group: a reply that comes
         // before the others are known still finds somebody.
         let queue = (!self.receivers.is_empty()).then(|| self.caller.clone());
         for session in [&self.session].into_iter().chain(&self.receivers) {
-            session.subscribe_into(reply_subject.clone(), queue.clone(), sink.clone()).await;
+            let subject = reply_subject.clone();
+            session.subscribe_within(subject, queue.clone(), sink.clone(), replies.budget()).await;
         }
+        // Only the connection that publishes is told that nobody listens.
+        self.session.subscribe_within(format!("{none}.>"), None, sink, replies.budget()).await;
         let agent = agent.to_owned();
         Ok(Conversation {
             client: self,
@@ -155,7 +204,11 @@ impl Client {
             filter,
             request_id,
             reply_subject,
+            none,
             replies,
+            complaints,
+            complaints_read,
+            denials: VecDeque::new(),
         })
     }
 }
@@ -178,7 +231,11 @@ pub struct Conversation<'a> {
     filter: Filter,
     request_id: String,
     reply_subject: String,
-    replies: mpsc::Receiver<Message>,
+    none: String,
+    replies: Replies,
+    complaints: watch::Receiver<u64>,
+    complaints_read: usize,
+    denials: VecDeque<Heard>,
 }
 
 impl Conversation<'_> {
@@ -208,8 +265,14 @@ impl Conversation<'_> {
         let federations = &self.client.config.choria_federation_collectives;
         if federations.is_empty() {
             let message = Bytes::from(self.transport(secure, None));
-            for subject in subjects {
-                self.client.session.publish(subject, message.clone()).await?;
+            for (index, subject) in subjects.into_iter().enumerate() {
+                let nobody = match targets {
+                    Targets::Direct(nodes) => {
+                        format!("{}.node.{}", self.none, nodes.get(index).map_or("", String::as_str))
+                    }
+                    Targets::Broadcast | Targets::Service => format!("{}.all.nodes", self.none),
+                };
+                self.client.session.publish_asking(subject, nobody, message.clone()).await?;
             }
         } else {
             for targets in subjects.chunks(FEDERATED_TARGETS) {
@@ -257,13 +320,75 @@ impl Conversation<'_> {
         Transport { data, headers }.encode()
     }
 
+    /// Asks the broker to say when it has worked through everything sent so
+    /// far: [`Heard::Probed`] with this number. It says so by telling that
+    /// nobody listens on the subject of a node that cannot be; where somebody
+    /// listens to all subjects the answer does not come.
+    pub async fn probe(&self, number: u64) -> Result<(), ClientError> {
+        let nowhere = subjects::node(&self.collective, &self.request_id);
+        let back = format!("{}.probe.{number}", self.none);
+        self.client.session.publish_asking(nowhere, back, Bytes::new()).await?;
+        self.client.session.flush().await;
+        Ok(())
+    }
+
     /// What is still to come, after nothing more will be sent.
-    pub fn into_replies(self) -> mpsc::Receiver<Message> {
+    pub fn into_replies(self) -> Replies {
         self.replies
     }
 
-    /// The next message on the reply subject, `None` at `deadline`.
-    pub async fn next(&mut self, deadline: Instant) -> Option<Message> {
-        tokio::time::timeout_at(deadline.into(), self.replies.recv()).await.ok().flatten()
+    /// What arrives next, `None` at `deadline`.
+    pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
+        loop {
+            if let Some(denied) = self.denials.pop_front() {
+                return Some(denied);
+            }
+            tokio::select! {
+                biased;
+                heard = self.replies.next(deadline) => return heard,
+                changed = self.complaints.changed() => match changed {
+                    Ok(()) => self.read_complaints(),
+                    // The session has gone, and with it whoever could complain.
+                    Err(_) => return self.replies.next(deadline).await,
+                },
+            }
+        }
+    }
+
+    /// The error of a conversation whose caller may not do `what`.
+    pub fn denied(&self, what: String) -> ClientError {
+        ClientError::Denied { caller: self.client.caller.clone(), what }
+    }
+
+    /// Messages dropped because too many bytes of them waited.
+    pub fn overflowed(&self) -> u64 {
+        self.replies.overflowed()
+    }
+
+    /// Picks what concerns this conversation out of what the broker has denied.
+    fn read_complaints(&mut self) {
+        const PUBLISH: &str = "Permissions Violation for Publish to ";
+        const SUBSCRIBE: &str = "Permissions Violation for Subscription to ";
+        let errors = self.client.session.broker_errors_from(self.complaints_read);
+        self.complaints_read += errors.len();
+        for error in errors {
+            let subject = |after: &str| Some(error.split_once(after)?.1.split('"').nth(1)?.to_owned());
+            let denied = match (subject(PUBLISH), subject(SUBSCRIBE)) {
+                (Some(subject), _) => {
+                    let node = subject.strip_prefix(&subjects::node(&self.collective, ""));
+                    let everybody = [subjects::broadcast, subjects::service]
+                        .iter()
+                        .any(|of| of(&self.collective, &self.agent) == subject);
+                    match node {
+                        Some(node) => Some(Heard::DeniedAt(node.to_owned())),
+                        None => everybody.then(|| Heard::Denied(format!("publish to {subject}"))),
+                    }
+                }
+                (None, Some(subject)) => (subject == self.reply_subject)
+                    .then(|| Heard::Denied(format!("hear replies on {subject}"))),
+                (None, None) => None,
+            };
+            self.denials.extend(denied);
+        }
     }
 }

@@ -12,11 +12,13 @@
 mod batches;
 mod checker;
 mod conversation;
+mod replies;
 mod rpc;
 mod stats;
 
 pub use batches::{Limit, LimitError, LimitMethod};
 pub use checker::{CheckedReply, Dropped, ReplyChecker};
-pub use conversation::{Client, ClientError, Conversation, Targets};
+pub use conversation::{Client, ClientError, ClientOptions, Conversation, Targets};
+pub use replies::{Heard, Replies};
 pub use rpc::{RpcCall, RpcOptions, RpcReply};
 pub use stats::RequestStats;

@@ -1,12 +1,13 @@
 //! One action on many nodes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
 use super::checker::ReplyChecker;
 use super::conversation::{Client, ClientError, Conversation, Targets};
+use super::replies::Heard;
 use super::stats::RequestStats;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::Reply;
@@ -42,12 +43,21 @@ pub struct RpcReply {
     pub protocol: Reply,
 }
 
+/// Why a node is known not to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    NobodyListens,
+    Denied,
+}
+
 /// A running request; [`RpcCall::next`] yields each reply when it is checked.
 pub struct RpcCall<'a> {
     conversation: Conversation<'a>,
     checker: ReplyChecker,
     groups: VecDeque<Vec<String>>,
     current: HashSet<String>,
+    /// Asked nodes that are known not to answer.
+    silent: HashMap<String, Silence>,
     outstanding: usize,
     deadline: Instant,
     timeout: Duration,
@@ -106,6 +116,7 @@ impl<'a> RpcCall<'a> {
             conversation,
             groups: VecDeque::new(),
             current: HashSet::new(),
+            silent: HashMap::new(),
             outstanding: 0,
             deadline: now,
             timeout,
@@ -125,10 +136,28 @@ impl<'a> RpcCall<'a> {
                     return Ok(None);
                 }
             }
-            let Some(message) = self.conversation.next(self.deadline).await else {
-                // Whoever of this group is silent stays missing.
-                self.outstanding = 0;
-                continue;
+            let message = match self.conversation.next(self.deadline).await {
+                Some(Heard::Reply(message)) => message,
+                Some(Heard::NobodyAt(node)) => {
+                    self.give_up(node, Silence::NobodyListens);
+                    continue;
+                }
+                Some(Heard::DeniedAt(node)) => {
+                    self.give_up(node, Silence::Denied);
+                    self.all_denied()?;
+                    continue;
+                }
+                Some(Heard::Denied(what)) => return Err(self.conversation.denied(what)),
+                Some(Heard::NobodyAtAll) if self.service => {
+                    self.outstanding = 0;
+                    continue;
+                }
+                Some(Heard::NobodyAtAll | Heard::Probed(_)) => continue,
+                None => {
+                    // Whoever of this group is silent stays missing.
+                    self.outstanding = 0;
+                    continue;
+                }
             };
             let checked = match self.checker.check(&message.payload) {
                 Ok(checked) => checked,
@@ -137,8 +166,10 @@ impl<'a> RpcCall<'a> {
                     continue;
                 }
             };
-            if self.service || self.current.contains(&checked.sender) {
-                self.outstanding -= 1;
+            let counted = self.service || self.current.contains(&checked.sender);
+            // A node that came while it was asked is no longer nobody.
+            if counted && self.silent.remove(&checked.sender).is_none() {
+                self.outstanding = self.outstanding.saturating_sub(1);
             }
             let reply = RpcReply {
                 sender: checked.sender,
@@ -149,6 +180,25 @@ impl<'a> RpcCall<'a> {
             self.count(&reply);
             return Ok(Some(reply));
         }
+    }
+
+    /// Takes it that `node` of this group will not answer.
+    fn give_up(&mut self, node: String, why: Silence) {
+        if self.current.contains(&node)
+            && !self.checker.answered(&node)
+            && self.silent.insert(node, why).is_none()
+        {
+            self.outstanding = self.outstanding.saturating_sub(1);
+        }
+    }
+
+    /// A caller who may ask none of its nodes learns that instead of their names.
+    fn all_denied(&self) -> Result<(), ClientError> {
+        let denied = self.silent.values().filter(|why| **why == Silence::Denied).count();
+        if denied < self.stats.discovered {
+            return Ok(());
+        }
+        Err(self.conversation.denied("ask any of the nodes".to_owned()))
     }
 
     fn count(&mut self, reply: &RpcReply) {
@@ -186,8 +236,17 @@ impl<'a> RpcCall<'a> {
 
     /// Statistics so far; `discover_time` is the caller's to fill.
     pub fn stats(&self) -> RequestStats {
+        let of = |why: Silence| {
+            let silent = self.silent.iter().filter(|(_, silence)| **silence == why);
+            let mut names: Vec<String> = silent.map(|(name, _)| name.clone()).collect();
+            names.sort();
+            names
+        };
         RequestStats {
             no_responses: self.checker.missing(),
+            nobody_listens: of(Silence::NobodyListens),
+            denied_by_broker: of(Silence::Denied),
+            overflowed_responses: self.conversation.overflowed(),
             unexpected_responses: self.checker.unexpected(),
             dropped_responses: self.checker.dropped(),
             ..self.stats.clone()

@@ -36,6 +36,18 @@ pub struct RequestStats {
     pub discover_time: Duration,
     /// When the request began.
     pub start_time_utc: jiff::Timestamp,
+    /// Ours: asked nodes on whose subject nobody listens, a part of
+    /// `no_responses`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nobody_listens: Vec<String>,
+    /// Ours: asked nodes that the broker does not let this caller ask, a part of
+    /// `no_responses`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub denied_by_broker: Vec<String>,
+    /// Ours: replies dropped because more bytes of them waited than a client
+    /// keeps.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overflowed_responses: u64,
     /// Ours: messages that were no answers to this request and were dropped.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropped_responses: u64,

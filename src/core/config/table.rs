@@ -2,8 +2,10 @@
 //!
 //! The parser, `choria tool config` and the documentation are made from these
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
-//! `plugin.security.crl`, `plugin.choria.network.x509_permissions` and
-//! `plugin.choria.network.client_certnames`). Optional parts of a row: the
+//! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
+//! `plugin.choria.network.client_certnames`,
+//! `plugin.choria.network.handshakes_per_address` and
+//! `plugin.choria.network.lame_duck_duration`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown, `Strict` makes a malformed value an error because
 //! falling back to the default would be less safe than was asked for.
@@ -128,6 +130,7 @@ settings! {
     choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority";
     rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log";
     rpcaudit_logfile_group: String = "plugin.rpcaudit.logfile.group", Text, "", Server, "group the audit log is given; unset = unchanged";
+    rpcaudit_mandatory: bool = "plugin.rpcaudit.mandatory", Bool, "false", Server, "refuse requests whose audit record cannot be written; by default they run and the loss is logged";
     rpcaudit_logfile_mode: String = "plugin.rpcaudit.logfile.mode", Text, "0600", Server, "mode of a new audit log; a leading 0 means octal, without one it is decimal as in the original";
     choria_executor_enabled: bool = "plugin.choria.executor.enabled", Bool, "false", Server, "enable the executor agent";
     choria_executor_spool: String = "plugin.choria.executor.spool", Path, "", Server, "executor state directory";
@@ -180,10 +183,13 @@ settings! {
     choria_network_tls_timeout: Duration = "plugin.choria.network.tls_timeout", Duration, "2s", Broker, "broker TLS handshake limit, at most 60 s";
     choria_network_auth_timeout: Duration = "plugin.choria.network.auth_timeout", Duration, "2s", Broker, "broker authentication limit, at most 60 s";
     choria_network_connect_timeout: Duration = "plugin.choria.network.connect_timeout", Duration, "2s", All, "client connect limit, at most 120 s";
+    choria_network_connect_limit: Duration = "plugin.choria.network.connect_limit", Duration, "10s", Client, "how long a client tries to connect before it gives up; a broker that refuses its certificate ends it at once";
     choria_network_websocket_advertise: String = "plugin.choria.network.websocket_advertise", Text, "", Broker, "advertised websocket URL";
     choria_network_websocket_port: i64 = "plugin.choria.network.websocket_port", Int, "0", Broker, "websocket port; 0 = off";
     choria_network_write_deadline: Duration = "plugin.choria.network.write_deadline", Duration, "10s", Broker, "slow consumer limit";
     choria_network_soft_shutdown_timeout: i64 = "plugin.choria.network.soft_shutdown_timeout", Int, "60", Broker, "broker shutdown grace in seconds";
+    choria_network_handshakes_per_address: i64 = "plugin.choria.network.handshakes_per_address", Int, "384", Broker, "logins under way from one address (IPv6: one /64 network); eight times as many wait, more are closed";
+    choria_network_lame_duck_duration: Duration = "plugin.choria.network.lame_duck_duration", Duration, "10s", Broker, "time over which a broker that ends closes its connections, so that a fleet does not come back all at once; 0 = at once";
     choria_broker_network: bool = "plugin.choria.broker_network", Bool, "false", Broker, "run the network broker";
     choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker";
     choria_adapters: Vec<String> = "plugin.choria.adapters", CommaList, "", Broker, "names of data adapters";

@@ -1,22 +1,24 @@
 //! One connection to one broker, from async-nats.
 
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_nats::{Client, ConnectOptions, Event, ReconnectToServer};
+use async_nats::{Client, ConnectOptions, Event, Message, ReconnectToServer};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::ServerUrl;
+use super::failure::Failure;
 use super::session::{SessionOptions, Shared, Wanted, lock};
+use super::{ByteBudget, ServerUrl};
 
 /// Error lines of the broker that are kept for whoever wants to explain a
 /// failure; more are only logged.
-const KEPT_ERRORS: usize = 16;
+const KEPT_ERRORS: usize = 4096;
+/// Longest of them, in characters.
+const MAX_ERROR: usize = 512;
 /// Messages that async-nats holds per subscription before it drops some.
 const SUBSCRIPTION_CAPACITY: usize = 16_384;
 
@@ -30,10 +32,14 @@ pub(super) async fn one_life(
     url: ServerUrl,
     shared: Arc<Shared>,
     ended: mpsc::Sender<()>,
-) -> Result<Client, String> {
+) -> Result<Client, Failure> {
     let started = Instant::now();
-    let address: async_nats::ServerAddr = url.to_string().parse().map_err(|e| format!("{e}"))?;
-    let nowhere: async_nats::ServerAddr = "nats://127.0.0.1:0".parse().map_err(|e| format!("{e}"))?;
+    let address: async_nats::ServerAddr =
+        url.to_string().parse().map_err(|e| Failure::passing(format!("{e}")))?;
+    let nowhere: async_nats::ServerAddr =
+        "nats://127.0.0.1:0".parse().map_err(|e| Failure::passing(format!("{e}")))?;
+    // A person is told by the command what matters of it.
+    let person = options.first_failure.is_some();
     let first = Arc::new(AtomicU64::new(0));
     let pool = vec![address.clone(), nowhere.clone()];
     let mut connect = ConnectOptions::new()
@@ -50,7 +56,7 @@ pub(super) async fn one_life(
             async move { Some(ReconnectToServer { addr, delay: Some(Duration::ZERO) }) }
         })
         .event_callback(move |event| {
-            note(&shared, &event);
+            note(&shared, &event, person);
             if matches!(event, Event::Disconnected | Event::Closed) {
                 let _ = ended.try_send(());
             }
@@ -68,41 +74,41 @@ pub(super) async fn one_life(
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());
     }
-    match connect.connect(pool).await {
-        Ok(client) => Ok(client),
-        Err(e) => {
-            // The outer texts only repeat that it failed; the innermost cause
-            // is what a person can act on.
-            let mut text = e.to_string();
-            let mut cause = e.source();
-            while let Some(inner) = cause {
-                text = inner.to_string();
-                cause = inner.source();
-            }
-            if e.kind() == async_nats::ConnectErrorKind::TimedOut {
-                text = format!("no answer within {} ms", started.elapsed().as_millis());
-            }
-            Err(text)
+    connect.connect(pool).await.map_err(|e| match e.kind() {
+        async_nats::ConnectErrorKind::TimedOut => {
+            Failure::passing(format!("no answer within {} ms", started.elapsed().as_millis()))
         }
-    }
+        _ => Failure::of(&e),
+    })
 }
 
-fn note(shared: &Shared, event: &Event) {
+fn note(shared: &Shared, event: &Event, person: bool) {
     let text = match event {
         Event::ServerError(error) => error.to_string(),
         Event::ClientError(async_nats::ClientError::MaxReconnects) => return,
-        Event::ClientError(error) => error.to_string(),
+        Event::ClientError(error) => {
+            // Not the broker's words: a connection that broke, mostly.
+            shared.stats.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::info!("broker connection: {error}");
+            return;
+        }
         Event::SlowConsumer(_) => {
             "messages were dropped, they arrived faster than they were taken".to_owned()
         }
         _ => return,
     };
     shared.stats.errors.fetch_add(1, Ordering::Relaxed);
-    tracing::warn!("broker: {text}");
-    let mut errors = lock(&shared.broker_errors);
-    if errors.len() < KEPT_ERRORS {
-        errors.push(text);
+    match person {
+        true => tracing::info!("broker: {text}"),
+        false => tracing::warn!("broker: {text}"),
     }
+    {
+        let mut errors = lock(&shared.broker_errors);
+        if errors.len() < KEPT_ERRORS {
+            errors.push(text.chars().take(MAX_ERROR).collect());
+        }
+    }
+    shared.complained.send_modify(|count| *count += 1);
 }
 
 pub(super) async fn forward(client: &Client, wanted: &Wanted) -> Option<JoinHandle<()>> {
@@ -119,11 +125,31 @@ pub(super) async fn forward(client: &Client, wanted: &Wanted) -> Option<JoinHand
         }
     };
     let sink = wanted.sink.clone();
+    let budget = wanted.budget.clone();
     Some(tokio::spawn(async move {
         while let Some(message) = subscriber.next().await {
-            if sink.send(message).await.is_err() {
+            let gone = match &budget {
+                None => sink.send(message).await.is_err(),
+                Some(budget) => !offer(&sink, budget, message),
+            };
+            if gone {
                 return;
             }
         }
     }))
+}
+
+/// Puts a message into `sink` if the budget has room for it; false when nobody
+/// takes messages out any more.
+fn offer(sink: &mpsc::Sender<Message>, budget: &ByteBudget, message: Message) -> bool {
+    if sink.is_closed() {
+        return false;
+    }
+    if budget.take(&message)
+        && let Err(mpsc::error::TrySendError::Full(message)) = sink.try_send(message)
+    {
+        budget.give_back(&message);
+        budget.drop_one();
+    }
+    true
 }

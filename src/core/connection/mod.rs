@@ -8,6 +8,8 @@
 //! keeps the list it was given.
 
 mod backoff;
+mod budget;
+mod failure;
 mod hosts;
 mod life;
 mod servers;
@@ -16,11 +18,16 @@ mod srv;
 mod supervisor;
 
 pub use backoff::Backoff;
+pub use budget::ByteBudget;
 pub use hosts::{HostError, ServerUrl, parse_hosts};
 pub use servers::{Purpose, ServerList, srv_domain};
 pub use session::{
-    ConnectError, ConnectionTraffic, PublishError, Session, SessionOptions, SessionStats, SubscriptionId,
+    ConnectError, ConnectionTraffic, FirstFailure, PublishError, Session, SessionOptions, SessionStats,
+    SubscriptionId,
 };
 pub use srv::{SrvError, SrvResolver};
 
 pub use async_nats::Message;
+
+/// Status of a message by which a broker says that nobody listens.
+pub const NOBODY_LISTENS: async_nats::StatusCode = async_nats::StatusCode::NO_RESPONDERS;

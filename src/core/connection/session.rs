@@ -5,17 +5,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Client, Message};
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::supervisor::Supervisor;
-use super::{ServerList, ServerUrl};
+use super::{ByteBudget, ServerList, ServerUrl};
 
 /// How long a publish waits for a connection, and for room on it, before it
 /// fails.
@@ -45,9 +45,19 @@ pub struct SessionOptions {
     /// Address connections start from; default the system's choice. Emulators
     /// spread over many, so that ports do not run out.
     pub local_address: Option<IpAddr>,
-    /// `None` tries for ever; else the first connection fails after this long.
+    /// Tries under way at once, shared by the sessions of a process that has
+    /// thousands: more of them than its processors can carry all time out.
+    pub turns: Option<Arc<Semaphore>>,
+    /// `None` tries for ever; else the first connection fails after this long,
+    /// and at once when every broker refuses this process for what it is.
     pub give_up_after: Option<Duration>,
+    /// Told the reasons when the first pass over the brokers failed and there
+    /// will be another; without it, that goes to the log like all later ones.
+    pub first_failure: Option<FirstFailure>,
 }
+
+/// Hears one text a broker tried: `nats://host:port: reason`.
+pub type FirstFailure = Arc<dyn Fn(&[String]) + Send + Sync>;
 
 impl SessionOptions {
     /// Options with the documented defaults.
@@ -66,7 +76,9 @@ impl SessionOptions {
             ping_interval: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(2),
             local_address: None,
+            turns: None,
             give_up_after: None,
+            first_failure: None,
         }
     }
 }
@@ -77,6 +89,8 @@ impl SessionOptions {
 pub struct ConnectError {
     /// One text a broker tried last: `nats://host:port: reason`.
     pub reasons: Vec<String>,
+    /// Every broker said no to who this process is: trying again is no use.
+    pub refused: bool,
 }
 
 /// A subscription of a session, for [`Session::unsubscribe`].
@@ -128,13 +142,18 @@ pub(super) struct Connected {
 pub(super) struct Shared {
     pub(super) stats: SessionStats,
     pub(super) last_failures: Mutex<Vec<String>>,
+    pub(super) refused: AtomicBool,
     pub(super) broker_errors: Mutex<Vec<String>>,
+    /// Counts complaints, so that whoever waits for an answer hears of one.
+    pub(super) complained: watch::Sender<u64>,
 }
 
 pub(super) struct Wanted {
     pub(super) subject: String,
     pub(super) queue: Option<String>,
     pub(super) sink: mpsc::Sender<Message>,
+    /// `None` waits for room in the sink; else what finds none is dropped.
+    pub(super) budget: Option<Arc<ByteBudget>>,
     pub(super) forwarder: Option<JoinHandle<()>>,
 }
 
@@ -176,7 +195,8 @@ impl Session {
             if reasons.is_empty() {
                 reasons.push("no broker answered in time".to_owned());
             }
-            return Err(ConnectError { reasons });
+            let refused = session.shared.refused.load(Ordering::Relaxed);
+            return Err(ConnectError { reasons, refused });
         }
         Ok(session)
     }
@@ -200,10 +220,33 @@ impl Session {
         queue: Option<String>,
         sink: mpsc::Sender<Message>,
     ) -> SubscriptionId {
+        self.want(subject.into(), queue, sink, None).await
+    }
+
+    /// [`Session::subscribe_into`] within a budget: what finds no room in it, or
+    /// in `sink`, is dropped and counted there. Whoever takes messages out gives
+    /// their room back.
+    pub async fn subscribe_within(
+        &self,
+        subject: impl Into<String>,
+        queue: Option<String>,
+        sink: mpsc::Sender<Message>,
+        budget: Arc<ByteBudget>,
+    ) -> SubscriptionId {
+        self.want(subject.into(), queue, sink, Some(budget)).await
+    }
+
+    async fn want(
+        &self,
+        subject: String,
+        queue: Option<String>,
+        sink: mpsc::Sender<Message>,
+        budget: Option<Arc<ByteBudget>>,
+    ) -> SubscriptionId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = SubscriptionId(NEXT.fetch_add(1, Ordering::Relaxed));
         let (done, wait) = oneshot::channel();
-        let wanted = Wanted { subject: subject.into(), queue, sink, forwarder: None };
+        let wanted = Wanted { subject, queue, sink, budget, forwarder: None };
         if self.commands.send(Command::Subscribe(id, wanted, done)).is_ok() {
             let _ = wait.await;
         }
@@ -225,6 +268,15 @@ impl Session {
 
     /// Publishes, waiting up to 5 s for a connection where there is none.
     pub async fn publish(&self, subject: String, payload: Bytes) -> Result<(), PublishError> {
+        self.publish_with(subject, None, payload).await
+    }
+
+    async fn publish_with(
+        &self,
+        subject: String,
+        reply: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
         let mut current = self.current.clone();
         let connected = tokio::time::timeout(PUBLISH_WAIT, current.wait_for(Option::is_some));
         let client = match connected.await {
@@ -235,8 +287,13 @@ impl Session {
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
-        let publishing = tokio::time::timeout(PUBLISH_WAIT, client.publish(subject, payload));
-        match publishing.await {
+        let publishing = async {
+            match reply {
+                Some(reply) => client.publish_with_reply(subject, reply, payload).await,
+                None => client.publish(subject, payload).await,
+            }
+        };
+        match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
             Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
             Err(_) => Err(PublishError::Stalled),
         }
@@ -268,9 +325,31 @@ impl Session {
         &self.shared.stats
     }
 
-    /// `-ERR` texts of the broker so far, oldest first, at most 16.
+    /// `-ERR` texts of the broker so far, oldest first, at most 4,096.
     pub fn broker_errors(&self) -> Vec<String> {
-        lock(&self.shared.broker_errors).clone()
+        self.broker_errors_from(0)
+    }
+
+    /// The same without the first `known` of them.
+    pub fn broker_errors_from(&self, known: usize) -> Vec<String> {
+        lock(&self.shared.broker_errors).get(known..).unwrap_or_default().to_vec()
+    }
+
+    /// Changes whenever the broker complains, see [`Session::broker_errors`].
+    pub fn complaints(&self) -> watch::Receiver<u64> {
+        self.shared.complained.subscribe()
+    }
+
+    /// Publishes with a subject that the broker tells when nobody listens: a
+    /// message with status 503 arrives there then, for a subscription of this
+    /// session. Waits as [`Session::publish`] does.
+    pub async fn publish_asking(
+        &self,
+        subject: String,
+        nobody: String,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        self.publish_with(subject, Some(nobody), payload).await
     }
 
     /// Writes out what was published, for two seconds at most, and ends the

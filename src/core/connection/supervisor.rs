@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_nats::Client;
 use tokio::sync::{mpsc, watch};
 
+use super::failure::Failure;
 use super::life::{forward, one_life};
 use super::session::{CLOSE_WAIT, Command, Connected, SessionOptions, Shared, SubscriptionId, Wanted, lock};
 use super::{Backoff, ServerUrl};
@@ -107,6 +108,7 @@ impl Supervisor {
         loop {
             pass += 1;
             let mut failures = vec![];
+            let mut refusals = 0;
             let servers = match self.options.servers.resolve().await {
                 Ok(servers) => servers,
                 Err(e) => {
@@ -121,11 +123,30 @@ impl Supervisor {
                 self.shared.stats.attempts.fetch_add(1, Ordering::Relaxed);
                 match self.attempt(&url).await? {
                     Ok(connected) => return Some(connected),
-                    Err(reason) => failures.push(format!("{url}: {reason}")),
+                    Err(failure) => {
+                        refusals += usize::from(failure.refused);
+                        failures.push(format!("{url}: {}", failure.text));
+                    }
                 }
             }
+            let impatient = self.options.give_up_after.is_some() && !self.ever_connected;
+            if impatient && refusals > 0 && refusals == failures.len() {
+                // Every broker has said no to who we are: asking again for the
+                // rest of the limit would only keep a person waiting.
+                *lock(&self.shared.last_failures) = failures;
+                self.shared.refused.store(true, Ordering::Relaxed);
+                return None;
+            }
             let wait = backoff.wait(pass, fastrand::f64());
-            tracing::warn!(try = pass, wait_ms = wait.as_millis(), "cannot connect: {}", failures.join("; "));
+            match &self.options.first_failure {
+                Some(tell) if pass == 1 && !self.ever_connected => tell(&failures),
+                _ => tracing::warn!(
+                    try = pass,
+                    wait_ms = wait.as_millis(),
+                    "cannot connect: {}",
+                    failures.join("; ")
+                ),
+            }
             *lock(&self.shared.last_failures) = failures;
             self.wait(wait).await?;
         }
@@ -135,9 +156,17 @@ impl Supervisor {
         self.or_closed(tokio::time::sleep(duration)).await
     }
 
-    async fn attempt(&mut self, url: &ServerUrl) -> Option<Result<(Connected, mpsc::Receiver<()>), String>> {
+    async fn attempt(&mut self, url: &ServerUrl) -> Option<Result<(Connected, mpsc::Receiver<()>), Failure>> {
         let (ended_tx, ended) = mpsc::channel(1);
-        let attempt = one_life(self.options.clone(), url.clone(), self.shared.clone(), ended_tx);
+        let (options, shared) = (self.options.clone(), self.shared.clone());
+        let attempt = async {
+            // Nobody closes the semaphore.
+            let _turn = match &options.turns {
+                Some(turns) => turns.acquire().await.ok(),
+                None => None,
+            };
+            one_life(options.clone(), url.clone(), shared, ended_tx).await
+        };
         let outcome = self.or_closed(attempt).await?;
         Some(outcome.map(|client| (Connected { client, url: url.clone() }, ended)))
     }

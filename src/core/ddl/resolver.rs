@@ -176,6 +176,9 @@ mod tests {
         assert!(matches!(resolver.agent("broken"), Err(ResolveError::Broken { .. })));
         assert!(matches!(resolver.agent("nope"), Err(ResolveError::Unknown { .. })));
         assert!(matches!(resolver.agent("../agent/demo"), Err(ResolveError::Unknown { .. })));
-        assert_eq!(resolver.agent_names(), ["broken", "choria_util", "demo", "rpcutil", "wrong"]);
+        assert_eq!(
+            resolver.agent_names(),
+            ["broken", "choria_provision", "choria_util", "demo", "rpcutil", "wrong"]
+        );
     }
 }

@@ -76,6 +76,14 @@ pub fn saved_results(text: &str) -> Option<Result<Vec<String>, FlatfileError>> {
     Some(names(trimmed.as_bytes(), format).map_err(|problem| problem.at(Path::new("standard input"))))
 }
 
+/// The names in text that is known to hold some: saved by an earlier command's
+/// `--json`, or one a line.
+pub fn listed_names(text: &str) -> Result<Vec<String>, FlatfileError> {
+    saved_results(text).unwrap_or_else(|| {
+        names(text.trim().as_bytes(), Format::Text).map_err(|problem| problem.at(Path::new("standard input")))
+    })
+}
+
 enum Problem {
     Malformed(String),
     Name(usize, String),
@@ -116,13 +124,11 @@ fn names(content: &[u8], format: Format) -> Result<Vec<String>, Problem> {
     Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }
 
-/// Dot-separated labels of letters, digits and inner dashes.
+/// Dot-separated labels of what certificate names are made of: letters, digits,
+/// `_` and `-`. The original takes no `_` here, though nodes may be called so.
 fn is_name(name: &str) -> bool {
     let label = |label: &str| {
-        !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     name.len() <= 1024 && name.split('.').all(label)
 }
@@ -154,7 +160,11 @@ mod tests {
     #[test]
     fn a_line_that_is_no_name_is_pointed_at() {
         assert!(read("n1\n\nn2\n", Format::Text).unwrap_err().contains("line 2"));
-        assert!(read("a_b\n", Format::Text).unwrap_err().contains("a_b"));
+        assert!(read("a b\n", Format::Text).unwrap_err().contains("a b"));
+        for bad in ["a..b", ".a", "a.", "a*", "a.>", "é"] {
+            assert!(read(bad, Format::Text).is_err(), "{bad}");
+        }
+        assert_eq!(read("web_1.example.net\n", Format::Text).unwrap(), ["web_1.example.net"]);
         assert!(read("# comment\n", Format::Text).is_err());
     }
 }

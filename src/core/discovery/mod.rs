@@ -7,12 +7,14 @@
 mod broadcast;
 mod flatfile;
 mod inventory;
+mod window;
 
 use std::time::Duration;
 
-pub use broadcast::{LateAnswers, Window, broadcast};
-pub use flatfile::{FlatfileError, Format, read_names, saved_results};
+pub use broadcast::{LateAnswers, broadcast};
+pub use flatfile::{FlatfileError, Format, listed_names, read_names, saved_results};
 pub use inventory::{Inventory, InventoryError};
+pub use window::Window;
 
 use crate::core::protocol::filter::Filter;
 
@@ -25,12 +27,16 @@ pub struct Discovered {
     pub took: Duration,
     /// Where nodes were asked: who answers after the window closed.
     pub late: LateAnswers,
+    /// Where nodes were asked: no node at all listens, by the broker's word.
+    pub nobody_listens: bool,
+    /// Answers dropped because too many bytes of them waited.
+    pub overflowed: u64,
 }
 
 impl Discovered {
     /// Names that somebody knows without asking.
     pub fn known(nodes: Vec<String>, took: Duration) -> Discovered {
-        Discovered { nodes, took, late: LateAnswers::default() }
+        Discovered { nodes, took, ..Discovered::default() }
     }
 }
 

@@ -54,7 +54,7 @@ impl Manners {
 
 /// A step that visits every place of `count` once and lands far from the last
 /// one: near the golden section, and without a common divisor.
-fn stride(count: usize) -> usize {
+pub(super) fn stride(count: usize) -> usize {
     let gcd = |mut a: usize, mut b: usize| {
         while b > 0 {
             (a, b) = (b, a % b);

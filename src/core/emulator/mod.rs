@@ -5,23 +5,28 @@
 //! what thousands on one machine would share anyway: the key, the CA, the
 //! runtime. Networks are sized with it before they are built.
 
+mod fleet;
 mod misbehaviour;
 mod population;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use fleet::{Fleet, metrics};
 pub use misbehaviour::{Manner, Manners};
-pub use population::{Population, PopulationError, name_of};
+pub use population::{Certificates, Population, PopulationError, name_of};
+pub use waiting::{Faults, Progress, WaitingFleet, WaitingOptions};
 
-use crate::core::agents::{self, Counts, Node as _};
+use crate::core::agents::{self, Node as _};
+use crate::core::config::ConfigError;
 use crate::core::server::pipeline::Pool;
-use crate::core::server::{NodeState, Server, ServerError, ServerOptions};
+use crate::core::server::{Server, ServerError, ServerOptions};
 
 /// What an emulator runs.
 pub struct EmulatorOptions {
@@ -37,13 +42,13 @@ pub struct EmulatorOptions {
 
 /// Nodes that are up.
 pub struct Emulator {
-    nodes: Vec<Arc<NodeState>>,
-    connected: Arc<AtomicUsize>,
+    fleet: Arc<Fleet>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
-/// Handshakes that may be under way at once, whatever the rate.
+/// Handshakes that may be under way at once, whatever the rate, and when all
+/// come back after their broker did.
 const CONNECTING: usize = 64;
 
 impl Emulator {
@@ -52,55 +57,29 @@ impl Emulator {
     pub fn start(options: EmulatorOptions) -> Result<Emulator, EmulatorError> {
         let EmulatorOptions { population, rate, spread_addresses, manners } = options;
         let (stop, stopping) = watch::channel(false);
-        let connected = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(Semaphore::new(CONNECTING));
         let mut tasks = JoinSet::new();
-        let mut nodes = vec![];
+        let fleet = Arc::new(Fleet::default());
         let gap = Duration::from_secs(1) / u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
         for index in 0..population.count() {
             let manner = manners.of(index, population.count());
             let make = {
-                let population = population.clone();
+                let (population, turns) = (population.clone(), turns.clone());
                 let address = spread_addresses.then(|| loopback(index));
-                move || server(&population, index, manner, address)
+                move || server(&population, index, manner, address, &turns)
             };
             let first = make()?;
-            nodes.push(first.node().clone());
+            fleet.join(first.node().clone());
             let begin = gap * u32::try_from(index).unwrap_or(u32::MAX);
-            let life = Life { manner, begin, turns: turns.clone(), connected: connected.clone() };
+            let life = Life { index, manner, begin, fleet: fleet.clone() };
             tasks.spawn(life.live(first, make, stopping.clone()));
         }
-        Ok(Emulator { nodes, connected, tasks, stop })
+        Ok(Emulator { fleet, tasks, stop })
     }
 
-    /// Nodes that exist.
-    pub fn nodes(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Nodes that are connected now.
-    pub fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    /// Counters of all nodes together.
-    pub fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
-        for counts in self.nodes.iter().map(|n| n.counts()) {
-            sum.total += counts.total;
-            sum.validated += counts.validated;
-            sum.unvalidated += counts.unvalidated;
-            sum.passed += counts.passed;
-            sum.filtered += counts.filtered;
-            sum.replies += counts.replies;
-            sum.ttlexpired += counts.ttlexpired;
-            sum.events += counts.events;
-            sum.replayed += counts.replayed;
-            sum.dropped += counts.dropped;
-            sum.denied += counts.denied;
-            sum.timedout += counts.timedout;
-        }
-        sum
+    /// The nodes, for counting them while they run.
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
     }
 
     /// Disconnects all nodes in an orderly way.
@@ -119,6 +98,15 @@ pub enum EmulatorError {
     /// A server that does not start.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// A configuration that cannot be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No place for the files of nodes.
+    #[error("cannot write the nodes' files: {0}")]
+    Files(std::io::Error),
+    /// No keys for them.
+    #[error("cannot make keys: {0}")]
+    Key(String),
 }
 
 /// One of 16 million loopback addresses.
@@ -133,10 +121,12 @@ fn server(
     index: usize,
     manner: Manner,
     address: Option<IpAddr>,
+    turns: &Arc<Semaphore>,
 ) -> Result<Server, EmulatorError> {
     let (config, provider) = population.node(index, manner)?;
     let mut options = ServerOptions::new(config, Arc::new(provider)).map_err(ServerError::from)?;
     options.local_address = address;
+    options.turns = Some(turns.clone());
     options.agents = misbehaviour::agents(agents::built_in(), manner);
     if manner == Manner::Silent {
         // Subscribed, and never with room for a request.
@@ -146,14 +136,20 @@ fn server(
 }
 
 struct Life {
+    index: usize,
     manner: Manner,
     begin: Duration,
-    turns: Arc<Semaphore>,
-    connected: Arc<AtomicUsize>,
+    fleet: Arc<Fleet>,
 }
 
-/// How long a flapping node stays, and stays away.
+/// How long a flapping node stays, and stays away, on average.
 const FLAP: Duration = Duration::from_secs(10);
+
+/// Half to one and a half of [`FLAP`]: nodes that come and go in step would be
+/// a storm, and real ones do not.
+fn flap() -> Duration {
+    FLAP.mul_f64(0.5 + fastrand::f64())
+}
 
 impl Life {
     async fn live(
@@ -173,11 +169,14 @@ impl Life {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(FLAP) => {}
+                () = tokio::time::sleep(flap()) => {}
                 _ = stopping.wait_for(|stop| *stop) => return,
             }
             server = match make() {
-                Ok(server) => server,
+                Ok(server) => {
+                    self.fleet.replace(self.index, server.node().clone());
+                    server
+                }
                 Err(e) => {
                     tracing::error!("an emulated node did not come back: {e}");
                     return;
@@ -191,13 +190,11 @@ impl Life {
         let (stop, own) = watch::channel(false);
         let running = server.run(own);
         tokio::pin!(running);
-        // The closed semaphore does not happen: nobody closes it.
-        let mut turn = self.turns.acquire().await.ok();
         let mut counted = false;
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        let until = tokio::time::Instant::now() + FLAP;
+        let mut until = tokio::time::Instant::now();
         loop {
-            let flap = self.manner == Manner::Flapping && counted;
+            let flaps = self.manner == Manner::Flapping && counted;
             tokio::select! {
                 outcome = &mut running => {
                     if let Err(e) = outcome {
@@ -208,21 +205,20 @@ impl Life {
                 _ = look.tick(), if !counted => {
                     if node.connected_server().is_some() {
                         counted = true;
-                        turn = None;
-                        self.connected.fetch_add(1, Ordering::Relaxed);
+                        until = tokio::time::Instant::now() + flap();
+                        self.fleet.connected.fetch_add(1, Ordering::Relaxed);
                     }
                 }
                 _ = stopping.wait_for(|stop| *stop), if !*stop.borrow() => {
                     let _ = stop.send(true);
                 }
-                () = tokio::time::sleep_until(until), if flap && !*stop.borrow() => {
+                () = tokio::time::sleep_until(until), if flaps && !*stop.borrow() => {
                     let _ = stop.send(true);
                 }
             }
         }
-        drop(turn);
         if counted {
-            self.connected.fetch_sub(1, Ordering::Relaxed);
+            self.fleet.connected.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

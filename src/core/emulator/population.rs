@@ -28,6 +28,17 @@ struct Shared {
     ca: Ca,
     key: zeroize::Zeroizing<String>,
     provider: Provider,
+    certificates: Certificates,
+}
+
+/// What the nodes show who they are with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certificates {
+    /// Each its own, under its own name.
+    Many,
+    /// All the first node's: quicker to make. Brokers that bind nodes to the
+    /// names of their certificates let only one in by it.
+    One,
 }
 
 /// A population that cannot be.
@@ -53,9 +64,15 @@ pub fn name_of(pattern: &str, index: usize) -> String {
 
 impl Population {
     /// `count` nodes named by `pattern`, with certificates of the CA in `ca`
-    /// that share one key, on a network described by `base`: lines of a server
+    /// that share one key (or share one certificate), on a network described by `base`: lines of a server
     /// configuration such as `plugin.choria.middleware_hosts`.
-    pub fn new(count: usize, pattern: &str, base: &str, ca: &Path) -> Result<Population, PopulationError> {
+    pub fn new(
+        count: usize,
+        pattern: &str,
+        base: &str,
+        ca: &Path,
+        certificates: Certificates,
+    ) -> Result<Population, PopulationError> {
         if !pattern.contains("{}") {
             return Err(PopulationError::Pattern(pattern.to_owned()));
         }
@@ -75,8 +92,16 @@ impl Population {
         let text = format!("identity = {}\n{base}", name_of(pattern, 0));
         let config = Config::from_text_at(Role::Server, &text, &dir.path().join("server.conf"))?;
         let provider = Provider::new(&config, Role::Server, &System)?;
-        let shared =
-            Shared { count, pattern: pattern.to_owned(), base, dir, ca, key: first.key_pem, provider };
+        let shared = Shared {
+            count,
+            pattern: pattern.to_owned(),
+            base,
+            dir,
+            ca,
+            key: first.key_pem,
+            provider,
+            certificates,
+        };
         Ok(Population(Arc::new(shared)))
     }
 
@@ -99,6 +124,9 @@ impl Population {
             file("classes").display(),
         );
         let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;
+        if shared.certificates == Certificates::One {
+            return Ok((config, shared.provider.alias(&name)));
+        }
         let now = jiff::Timestamp::now().as_second();
         let options = pki::Options::default();
         let issued = shared.ca.issue_for_key(Kind::Node, &name, &options, &shared.key, now)?;

@@ -9,6 +9,10 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+mod together;
+
+pub use together::Together;
+
 /// Mode of files that hold secrets: private keys, seeds, tokens.
 pub const SECRET: u32 = 0o600;
 /// Mode of files anybody may read: certificates, status files.

@@ -76,7 +76,10 @@ pub fn init(destination: Destination, level: &str) -> Result<(), LogError> {
     };
     // Libraries speak up only in debug: their info is our debug.
     let libraries = if level == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::ERROR };
-    let targets = Targets::new().with_default(libraries).with_target("choria", level);
+    // What the NATS library calls errors we tell ourselves, with cause and broker.
+    let nats = if level == LevelFilter::DEBUG { LevelFilter::INFO } else { LevelFilter::OFF };
+    let targets =
+        Targets::new().with_default(libraries).with_target("choria", level).with_target("async_nats", nats);
     let registry = tracing_subscriber::registry().with(targets);
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let console = |writer| {

@@ -40,6 +40,8 @@ pub struct Setup {
     pub password: Secret,
     /// A provisioner may replace the binary.
     pub allow_update: bool,
+    /// Key that signs new binaries, ed25519, 64 hex digits; empty for none.
+    pub release_key: String,
     /// How the broker is known.
     pub trust: Trust,
 }
@@ -61,6 +63,7 @@ impl Setup {
             username: build.username.clone(),
             password: Secret::new(&build.password),
             allow_update: build.allow_update,
+            release_key: build.release_key.clone(),
             trust: Trust { ca: build.ca.clone(), pin: build.pin.clone() },
         }
     }
@@ -95,7 +98,7 @@ impl Setup {
     }
 
     fn apply(&mut self, claims: ProvisioningClaims) -> Vec<String> {
-        let trust = claims.trust();
+        let (trust, release_key) = (claims.trust(), claims.release_key());
         if !trust.is_empty() {
             self.trust = trust;
         }
@@ -107,6 +110,7 @@ impl Setup {
         self.access = Secret::new(claims.token);
         self.allow_update = claims.allow_update;
         for (value, setting) in [
+            (release_key, &mut self.release_key),
             (claims.registration_data, &mut self.registration_data),
             (claims.facts, &mut self.facts),
             (claims.username, &mut self.username),

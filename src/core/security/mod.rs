@@ -12,17 +12,20 @@
 //! [`RequestVerifier::verify`], and a CA file without certificates, an empty
 //! revocation list or a provider that is not supported end the start.
 
+mod believed;
 mod caller;
 mod certificate;
 mod chain;
 mod credentials;
 pub mod crl;
 mod error;
+mod fitness;
 pub mod key_transport;
 mod name_list;
 mod paths;
 pub mod pem;
 mod provider;
+mod resumption;
 mod signer;
 pub mod tls;
 pub mod tokens;
@@ -45,7 +48,7 @@ pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
 pub use error::{Refusal, SecurityError};
 pub use name_list::NameList;
-pub use paths::Files;
+pub use paths::{Files, TrustStamp};
 pub use provider::Provider;
 pub use signer::Signer;
 pub use trust::{SharedTrust, Trust};

@@ -1,5 +1,6 @@
 //! Which name this process has and where its files are (spec 01 §9).
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::SecurityError;
@@ -22,13 +23,32 @@ pub struct Files {
     pub(super) usual_crl: Vec<PathBuf>,
 }
 
+/// Path, device, file number, time of writing to the nanosecond, and length.
+type Stamp = (PathBuf, u64, u64, (i64, i64, u64));
+
+/// See [`Files::trust_stamp`]. A file that cannot be looked at has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustStamp([Option<Stamp>; 2]);
+
 impl Files {
     /// The revocation lists to read now: those known, else the first of the
     /// usual ones that has come meanwhile.
-    pub(super) fn crl_now(&self) -> Option<&Path> {
+    pub fn crl_now(&self) -> Option<&Path> {
         // "Cannot be looked at" counts as there: reading it then fails and says so.
         let there = |path: &&PathBuf| path.try_exists().unwrap_or(true);
         self.crl.as_ref().or_else(|| self.usual_crl.iter().find(there)).map(PathBuf::as_path)
+    }
+
+    /// What tells one state of the CA file and the revocation lists from
+    /// another: a list that comes or goes, a file written again or replaced by
+    /// another of its name. For whoever watches them.
+    pub fn trust_stamp(&self) -> TrustStamp {
+        let of = |path: &Path| {
+            let found = std::fs::metadata(path).ok()?;
+            let written = (found.mtime(), found.mtime_nsec(), found.len());
+            Some((path.to_path_buf(), found.dev(), found.ino(), written))
+        };
+        TrustStamp([of(&self.ca), self.crl_now().and_then(of)])
     }
 
     /// With the list found now, or the configured one, which must then exist.

@@ -7,6 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::{SharedCredentials, permission_warning};
+use super::fitness::Fitness;
 use super::{
     CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
     expiry_warning, paths, tls,
@@ -112,6 +113,24 @@ impl Provider {
         })
     }
 
+    /// As another node with the same certificate.
+    pub fn alias(&self, identity: &str) -> Provider {
+        Provider {
+            role: self.role,
+            identity: identity.to_owned(),
+            certname: self.certname.clone(),
+            caller_id: self.caller_id.clone(),
+            files: self.files.clone(),
+            allowed: self.allowed.clone(),
+            privileged: self.privileged.clone(),
+            names_by_common_name: self.names_by_common_name,
+            crypto: self.crypto.clone(),
+            credentials: self.credentials.clone(),
+            trust: self.trust.clone(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// What an administrator should know at `now` (unix seconds), after a
     /// reload or once a day: expiry, revocation lists past their time, who can
     /// read the key, settings that match nothing.
@@ -143,6 +162,32 @@ impl Provider {
             warnings.extend(told);
         }
         warnings
+    }
+
+    /// Why nobody can accept this process as a caller at `now` (unix seconds):
+    /// its certificate has expired.
+    pub fn unfit(&self, now: i64) -> Option<String> {
+        self.fitness(&self.credentials.get(), &self.trust.get()).unfit(now)
+    }
+
+    /// Why brokers and nodes may refuse this process as a caller at `now` (unix
+    /// seconds), as far as can be known here: another CA, a time before its
+    /// certificate's, a name that is not a caller's.
+    pub fn doubts(&self, now: i64) -> Vec<String> {
+        self.fitness(&self.credentials.get(), &self.trust.get()).doubts(now)
+    }
+
+    fn fitness<'a>(&'a self, credentials: &'a Credentials, trust: &'a Trust) -> Fitness<'a> {
+        Fitness {
+            certname: &self.certname,
+            certificate: &credentials.certificate,
+            chain: &credentials.tls.cert,
+            file: &self.files.certificate,
+            ca: &self.files.ca,
+            trust,
+            allowed: &self.allowed,
+            privileged: &self.privileged,
+        }
     }
 
     /// As what this process runs.

@@ -3,7 +3,9 @@
 //! TLS 1.2 and 1.3, aws-lc as the provider passed explicitly: a library never
 //! sets the process default. Both sides verify through [`Trust`], so requests
 //! and connections believe the same chains, and a reload reaches the next
-//! handshake.
+//! handshake. Sessions resume within one state of trust and credentials
+//! (`resumption`); whoever listens has to look at the dates in the chain of a
+//! resumed session again, as the broker does with every CONNECT.
 //!
 //! [`Trust`]: super::Trust
 
@@ -26,7 +28,8 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
 use super::credentials::SharedCredentials;
-use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage};
+use super::resumption::{Sessions, Tickets};
+use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage, Validity};
 
 pub(super) static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
@@ -112,7 +115,8 @@ pub(super) fn client(
     names_by_common_name: bool,
 ) -> Result<Arc<ClientConfig>, SecurityError> {
     let algorithms = crypto.signature_verification_algorithms;
-    let verifier = PeerVerifier { trust, algorithms, names_by_common_name };
+    let sessions = Arc::new(Sessions::new(trust.clone(), credentials.clone()));
+    let verifier = PeerVerifier { trust, algorithms, names_by_common_name, sessions: Some(sessions.clone()) };
     let mut config = ClientConfig::builder_with_provider(crypto)
         .with_protocol_versions(VERSIONS)
         .map_err(library)?
@@ -121,9 +125,7 @@ pub(super) fn client(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(OwnCertificate(credentials)));
-    // A resumed session would not look at the broker's certificate again, nor
-    // at a revocation list read meanwhile.
-    config.resumption = Resumption::disabled();
+    config.resumption = Resumption::store(sessions);
     Ok(Arc::new(config))
 }
 
@@ -133,17 +135,18 @@ pub(super) fn server(
     credentials: Arc<SharedCredentials>,
 ) -> Result<Arc<ServerConfig>, SecurityError> {
     let algorithms = crypto.signature_verification_algorithms;
-    let verifier = PeerVerifier { trust, algorithms, names_by_common_name: false };
+    let tickets = Tickets::new(trust.clone(), credentials.clone());
+    let verifier = PeerVerifier { trust, algorithms, names_by_common_name: false, sessions: None };
     let mut config = ServerConfig::builder_with_provider(crypto)
         .with_protocol_versions(VERSIONS)
         .map_err(library)?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(Arc::new(OwnCertificate(credentials)));
-    // No resumption yet: a resumed session skips the certificate, so a peer
-    // revoked meanwhile would come back. Rotating tickets that re-check the
-    // chain are a change of their own.
+    // Tickets alone, no store: fifty thousand sessions would need memory. One
+    // a handshake, because every resumed one brings the next.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    config.ticketer = Arc::new(tickets);
+    config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
@@ -175,6 +178,8 @@ pub(super) struct PeerVerifier {
     /// Puppet's rule: a server certificate without any alt name is known by
     /// its common name, ignoring case.
     pub(super) names_by_common_name: bool,
+    /// Who is to know how long a server's chain holds, on the client's side.
+    pub(super) sessions: Option<Arc<Sessions>>,
 }
 
 impl PeerVerifier {
@@ -184,12 +189,11 @@ impl PeerVerifier {
         others: &[CertificateDer<'_>],
         now: UnixTime,
         usage: Usage,
-    ) -> Result<(), Error> {
+    ) -> Result<Validity, Error> {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        match self.trust.get().verify(leaf, others, now, usage) {
-            Ok(_) => Ok(()),
-            Err(reason) => Err(Error::InvalidCertificate(tls_error(reason))),
-        }
+        self.trust
+            .verify(leaf, others, now, usage)
+            .map_err(|reason| Error::InvalidCertificate(tls_error(reason)))
     }
 }
 
@@ -221,7 +225,7 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check_chain(end_entity, intermediates, now, Usage::Server)?;
+        let validity = self.check_chain(end_entity, intermediates, now, Usage::Server)?;
         let bad = |reason| Error::InvalidCertificate(reason);
         let certificate = Certificate::parse(end_entity).ok_or(bad(CertificateError::BadEncoding))?;
         let by_common_name = self.names_by_common_name
@@ -234,6 +238,9 @@ impl ServerCertVerifier for PeerVerifier {
             parsed
                 .verify_is_valid_for_subject_name(server_name)
                 .map_err(|_| bad(other_name(server_name, &certificate)))?;
+        }
+        if let Some(sessions) = &self.sessions {
+            sessions.believed(server_name, validity);
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
@@ -13,6 +13,7 @@ use webpki::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::believed::{self, Believed};
 use super::chain::{ITS_ISSUER, MAX_CHAIN, chain_error, check_purpose};
 use super::crl::RevocationLists;
 use super::{Certificate, ChainError, SecurityError, Usage, Validity, pem};
@@ -152,6 +153,17 @@ impl Trust {
         }
     }
 
+    /// Whether a revocation list holds the serial number of any certificate of
+    /// `chain`, by its issuer. A quick look, a microsecond a certificate, for
+    /// whoever has thousands of chains to judge and should begin with these;
+    /// [`verify`](Trust::verify) decides.
+    pub fn lists_as_revoked(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some(lists) = &self.revocation else { return false };
+        chain.iter().take(MAX_CHAIN + 1).any(|der| {
+            EndEntityCert::try_from(der).is_ok_and(|read| lists.revokes(read.issuer(), read.serial()))
+        })
+    }
+
     /// The validity of a trusted certificate with the key of `anchor`, at
     /// `now`. A renewed CA certificate shares name and key with the old one.
     fn anchor_validity(&self, anchor: &TrustAnchor<'_>, now: i64) -> Option<Validity> {
@@ -231,21 +243,52 @@ fn sequence_content(der: &[u8]) -> &[u8] {
 /// The [`Trust`] in force, replaced in one step when files change. Requests
 /// and TLS handshakes in flight finish with the one they started with.
 #[derive(Debug)]
-pub struct SharedTrust(RwLock<Arc<Trust>>);
+pub struct SharedTrust {
+    trust: RwLock<Arc<Trust>>,
+    believed: Mutex<Believed>,
+}
 
 impl SharedTrust {
     /// Starts with `trust`.
     pub fn new(trust: Trust) -> SharedTrust {
-        SharedTrust(RwLock::new(Arc::new(trust)))
+        SharedTrust { trust: RwLock::new(Arc::new(trust)), believed: Mutex::default() }
     }
 
     /// The one in force.
     pub fn get(&self) -> Arc<Trust> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts `trust` in force.
     pub fn replace(&self, trust: Trust) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+
+    /// [`Trust::verify`] by the trust in force. A chain that it has believed
+    /// before costs a hash and a look at the clock, however often it comes:
+    /// in a handshake, at CONNECT, in a resumed session.
+    ///
+    /// # Errors
+    /// As [`Trust::verify`].
+    pub fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: i64,
+        usage: Usage,
+    ) -> Result<Validity, ChainError> {
+        let trust = self.get();
+        if others.len() > MAX_CHAIN {
+            return Err(ChainError::TooLong);
+        }
+        let key = believed::key(leaf, others, usage);
+        let lock = || self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(validity) = lock().get(&key, trust.generation(), now) {
+            return Ok(validity);
+        }
+        // not under the lock: others are not to wait for a chain
+        let validity = trust.verify(leaf, others, now, usage)?;
+        lock().insert(key, trust.generation(), validity);
+        Ok(validity)
     }
 }

@@ -62,8 +62,12 @@ impl WaitingSecurity {
                     .to_owned(),
             );
         }
-        let chain =
-            trust.clone().map(|trust| PeerVerifier { trust, algorithms, names_by_common_name: false });
+        let chain = trust.clone().map(|trust| PeerVerifier {
+            trust,
+            algorithms,
+            names_by_common_name: false,
+            sessions: None,
+        });
         let mut tls = ClientConfig::builder_with_provider(crypto)
             .with_protocol_versions(VERSIONS)
             .map_err(library)?

@@ -37,6 +37,14 @@ const COUNTERS: [(&str, &str, Read); 12] = [
     ("choria_server_timedout", "Actions that took longer than their agent's timeout", |c| c.timedout),
 ];
 
+/// Adds the counters of a node, or of many together, as they are now.
+pub fn add_counts(registry: &Registry, counts: &Counts, labels: &[(&str, &str)]) {
+    for (name, help, read) in COUNTERS {
+        let value = read(counts) as f64;
+        registry.add(Kind::Counter, name, help, labels, move || value);
+    }
+}
+
 /// The registry of a node.
 pub fn registry(node: &Arc<NodeState>) -> Registry {
     let registry = Registry::default();

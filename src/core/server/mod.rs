@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -31,10 +31,10 @@ pub use node::{Counters, NodeState};
 pub use replay::ReplayGuard;
 pub use standing::Standing;
 
-use crate::core::agents::{self, Agent};
-use crate::core::audit::AuditLog;
+use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
+use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
-use crate::core::config::{Config, System};
+use crate::core::config::{Config, Role, System};
 use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
 use crate::core::lifecycle::EventType;
 use crate::core::protocol::subjects;
@@ -65,8 +65,12 @@ pub struct ServerOptions {
     pub user: Option<(String, Zeroizing<String>)>,
     /// Address connections start from; default the system's choice.
     pub local_address: Option<IpAddr>,
+    /// Tries to connect under way at once, shared by many servers of one process.
+    pub turns: Option<Arc<Semaphore>>,
     /// Requests waiting and running at most; default 2,048 and 64 MiB.
     pub pool: Pool,
+    /// Whether the provisioner of a waiting node may replace its binary; default no.
+    pub upgradable: bool,
 }
 
 impl ServerOptions {
@@ -92,6 +96,7 @@ impl ServerOptions {
             .then(|| (setup.username.clone(), setup.password.expose().to_owned().into()));
         Ok(ServerOptions {
             component: provisioning::COMPONENT.to_owned(),
+            upgradable: setup.allow_update,
             servers: Some(targets.targets(setup)?),
             user,
             ..Self::with(config, standing)
@@ -110,8 +115,17 @@ impl ServerOptions {
             component: "server".to_owned(),
             servers: None,
             local_address: None,
+            turns: None,
             pool: Pool::default(),
+            upgradable: false,
         }
+    }
+
+    /// With the agent that provisions: for nodes that wait, and for those that know the
+    /// token by which they may be made to wait again.
+    pub fn provisioned_by(mut self, agent: Provision) -> ServerOptions {
+        self.agents.push(Arc::new(agent));
+        self
     }
 }
 
@@ -130,6 +144,9 @@ pub enum ServerError {
     /// A registration plugin nobody knows, or one without its file.
     #[error("{0}")]
     Registration(String),
+    /// Auditing is mandatory and cannot be.
+    #[error("{0}")]
+    Audit(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -140,7 +157,6 @@ pub struct Server {
     node: Arc<NodeState>,
     pipeline: Arc<Pipeline>,
     session: SessionOptions,
-    component: String,
     caller: Option<CallerId>,
     signer: Option<Signer>,
 }
@@ -158,9 +174,12 @@ impl Server {
             servers,
             user,
             local_address,
+            turns,
             pool,
+            upgradable,
         } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
+        audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Authorizer::from_config(&config);
         let audit = AuditLog::from_config(&config);
         let audit_warning = audit.as_ref().and_then(AuditLog::warning);
@@ -175,14 +194,24 @@ impl Server {
         let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
         session.local_address = local_address;
+        session.turns = turns;
         session.connect_timeout = config.choria_network_connect_timeout;
         session.user = user;
         session.token = token;
         session.tls = Some(tls);
         let hosted = hosting::host(agents, &denied_agents)?;
-        let node = Arc::new(NodeState::new(config, provider, hosted));
+        let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
         let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool));
-        Ok(Server { node, pipeline, session, component, caller, signer })
+        Ok(Server { node, pipeline, session, caller, signer })
+    }
+
+    /// Whether a node could serve by this configuration: everything but the network is tried.
+    ///
+    /// # Errors
+    /// What would keep it from its start.
+    pub fn rehearse(config: Config) -> Result<(), ServerError> {
+        let provider = Arc::new(Provider::new(&config, Role::Server, &System)?);
+        Server::new(ServerOptions::new(config, provider)?).map(|_| ())
     }
 
     /// What the node is.
@@ -192,9 +221,13 @@ impl Server {
 
     /// Connects, subscribes and serves until `stop` is true; then publishes the
     /// shutdown event, answers what is running for up to
-    /// `soft_shutdown_timeout` seconds, and closes.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<(), ServerError> {
-        let Server { node, pipeline, session, component, caller, signer } = self;
+    /// `soft_shutdown_timeout` seconds, and closes. A caller may end the node too: what
+    /// then becomes of the process is up to whoever called this.
+    ///
+    /// # Errors
+    /// [`ServerError::Stopped`]: there was no connection yet.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<Ending, ServerError> {
+        let Server { node, pipeline, session, caller, signer } = self;
         let session = tokio::select! {
             session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
@@ -215,24 +248,26 @@ impl Server {
         }
         drop(sink);
 
-        let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), component, caller, signer));
-        publisher.event(EventType::Startup).await;
+        let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), caller, signer));
+        node.event(EventType::Startup, None).await;
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
-        background.spawn(lifecycle::keep_alive(publisher.clone()));
+        background.spawn(lifecycle::keep_alive(node.clone()));
         registration::spawn(&mut background, &node, &publisher);
 
-        tokio::select! {
-            () = pipeline.clone().serve(intake) => {}
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
+        let control = node.control();
+        let ending = tokio::select! {
+            () = pipeline.clone().serve(intake) => Ending::Stopped,
+            _ = stop.wait_for(|stop| *stop) => Ending::Stopped,
+            ending = control.ended() => ending,
+        };
 
         background.shutdown().await;
         let grace = u64::try_from(node.config().soft_shutdown_timeout).unwrap_or(2).max(1);
         if !pipeline.drain(Duration::from_secs(grace)).await {
             tracing::warn!("stopping although requests are still running");
         }
-        publisher.event(EventType::Shutdown).await;
+        node.event(EventType::Shutdown, None).await;
         session.close().await;
-        Ok(())
+        Ok(ending)
     }
 }

@@ -1,14 +1,16 @@
 //! What a node is: configuration, facts, classes, counters, connection.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::core::agents::{Counts, Node, Traffic};
+use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
+use crate::core::build;
 use crate::core::config::Config;
 use crate::core::connection::Session;
 use crate::core::ddl::Metadata;
+use crate::core::lifecycle::{Event, EventType};
 use crate::core::protocol::filter::{Facts, load_classes};
 use crate::core::security::Provider;
 
@@ -119,6 +121,10 @@ pub struct NodeState {
     fact_files: Vec<PathBuf>,
     classes: Watched<Vec<String>>,
     session: OnceLock<Session>,
+    component: String,
+    upgradable: bool,
+    control: Control,
+    said_goodbye: AtomicBool,
 }
 
 /// Unix seconds.
@@ -127,7 +133,13 @@ pub(super) fn now() -> i64 {
 }
 
 impl NodeState {
-    pub(super) fn new(config: Config, provider: Option<Arc<Provider>>, hosted: Hosted) -> NodeState {
+    pub(super) fn new(
+        config: Config,
+        provider: Option<Arc<Provider>>,
+        hosted: Hosted,
+        component: String,
+        upgradable: bool,
+    ) -> NodeState {
         let fact_files = std::env::split_paths(&config.yaml).filter(|p| !p.as_os_str().is_empty()).collect();
         NodeState {
             config,
@@ -139,6 +151,31 @@ impl NodeState {
             fact_files,
             classes: Watched::new(),
             session: OnceLock::new(),
+            component,
+            upgradable,
+            control: Control::default(),
+            said_goodbye: AtomicBool::new(false),
+        }
+    }
+
+    /// Publishes a lifecycle event of the node; the event of its end only once.
+    pub(super) async fn event(&self, kind: EventType, new_version: Option<&str>) {
+        if kind == EventType::Shutdown && self.said_goodbye.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Some(session) = self.session.get() else { return };
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut event = Event::new(kind, self.identity_text(), &self.component, id, now());
+        if matches!(kind, EventType::Startup | EventType::Alive | EventType::Upgraded) {
+            event = event.version(build::VERSION);
+        }
+        event.new_version = new_version.map(str::to_owned);
+        let text = event.encode(self.config.choria_legacy_lifecycle_format);
+        match session.publish(event.subject(), text.into()).await {
+            Ok(()) => {
+                self.counters.events.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(e) => tracing::warn!(event = kind.as_str(), "lifecycle event was not published: {e}"),
         }
     }
 
@@ -229,6 +266,18 @@ impl Node for NodeState {
 
     fn provisioning(&self) -> bool {
         self.provider.is_none()
+    }
+
+    fn upgradable(&self) -> bool {
+        self.upgradable
+    }
+
+    fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    fn announce<'a>(&'a self, kind: EventType, new_version: Option<&'a str>) -> Announcing<'a> {
+        Box::pin(self.event(kind, new_version))
     }
 }
 

@@ -1,12 +1,9 @@
-//! What a node publishes of its own accord: events and registration data.
+//! What a node publishes of its own accord: registration data.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::core::agents::Node;
-use crate::core::build;
 use crate::core::connection::Session;
-use crate::core::lifecycle::{Event, EventType};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Headers, Request, Transport, new_request_id};
@@ -20,7 +17,6 @@ use super::node::now;
 pub struct Publisher {
     pub node: Arc<NodeState>,
     session: Session,
-    component: String,
     caller: Option<CallerId>,
     signer: Option<Signer>,
 }
@@ -29,27 +25,10 @@ impl Publisher {
     pub fn new(
         node: Arc<NodeState>,
         session: Session,
-        component: String,
         caller: Option<CallerId>,
         signer: Option<Signer>,
     ) -> Publisher {
-        Publisher { node, session, component, caller, signer }
-    }
-
-    /// Publishes a lifecycle event of the node.
-    pub async fn event(&self, kind: EventType) {
-        let id = uuid::Uuid::new_v4().to_string();
-        let mut event = Event::new(kind, self.node.identity_text(), &self.component, id, now());
-        if matches!(kind, EventType::Startup | EventType::Alive) {
-            event = event.version(build::VERSION);
-        }
-        let text = event.encode(self.node.config().choria_legacy_lifecycle_format);
-        match self.session.publish(event.subject(), text.into()).await {
-            Ok(()) => {
-                self.node.counters().events.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(e) => tracing::warn!(event = kind.as_str(), "lifecycle event was not published: {e}"),
-        }
+        Publisher { node, session, caller, signer }
     }
 
     /// Publishes a registration document as a signed request of the node: to

@@ -16,6 +16,7 @@ use crate::core::agents::Node;
 use crate::core::build;
 use crate::core::config::Config;
 use crate::core::files::read_bounded;
+use crate::core::provisioning::REGISTRATION_SUBJECTS;
 use crate::core::registration::{file_content, inventory_content};
 
 /// Largest file that is published; what does not fit a message is of no use.
@@ -122,6 +123,10 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
             }
             Ok(payload) => {
                 let size = payload.len();
+                if publisher.node.provisioning() {
+                    // where provisioners of 2018 listen
+                    let _ = publisher.registration(payload.clone(), REGISTRATION_SUBJECTS[1]).await;
+                }
                 publisher.registration(payload, target).await.map(|()| size)
             }
             Err(e) => Err(e),

@@ -30,6 +30,10 @@ struct Seen {
     order: VecDeque<(i64, i64, Key)>,
     /// Requests made at or before this time are refused.
     floor: i64,
+    /// The latest time the clock has shown.
+    latest: i64,
+    /// When the newest of the requests that were forgotten was made.
+    forgotten: i64,
 }
 
 /// Why a request may be a copy.
@@ -40,9 +44,14 @@ pub enum Replay {
     Seen,
     /// It is older than what the node can vouch for.
     #[error(
-        "it was made before this node started to remember requests; if that is not so, check the clocks of both machines"
+        "it was made {by} s before the first moment this node can vouch for, so it may be a copy of one that ran; \
+         if it is new, the clocks of both machines differ by more than {BEFORE_START} s: set them, or wait {by} s \
+         and ask again"
     )]
-    TooOld,
+    TooOld {
+        /// Seconds between its time and the first that is taken.
+        by: i64,
+    },
 }
 
 impl ReplayGuard {
@@ -52,7 +61,13 @@ impl ReplayGuard {
     }
 
     fn with_capacity(started: i64, capacity: usize) -> ReplayGuard {
-        let seen = Seen { keys: HashSet::new(), order: VecDeque::new(), floor: started - BEFORE_START - 1 };
+        let seen = Seen {
+            keys: HashSet::new(),
+            order: VecDeque::new(),
+            floor: started - BEFORE_START - 1,
+            latest: started,
+            forgotten: i64::MIN,
+        };
         ReplayGuard { capacity, seen: Mutex::new(seen) }
     }
 
@@ -61,14 +76,21 @@ impl ReplayGuard {
     pub fn admit(&self, caller: &str, request_id: &str, time: i64, ttl: i64, now: i64) -> Result<(), Replay> {
         let key = key(caller, request_id);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((forget, _, old)) = seen.order.front().copied()
+        if now < seen.latest {
+            // The clock was set back: what was forgotten as out of time may be
+            // in time again.
+            seen.floor = seen.floor.max(seen.forgotten);
+        }
+        seen.latest = now;
+        while let Some((forget, made, old)) = seen.order.front().copied()
             && forget < now
         {
             seen.order.pop_front();
             seen.keys.remove(&old);
+            seen.forgotten = seen.forgotten.max(made);
         }
         if time <= seen.floor {
-            return Err(Replay::TooOld);
+            return Err(Replay::TooOld { by: seen.floor.saturating_add(1).saturating_sub(time) });
         }
         if !seen.keys.insert(key) {
             return Err(Replay::Seen);
@@ -108,7 +130,7 @@ mod tests {
     #[test]
     fn what_was_made_before_the_start_is_refused() {
         let guard = ReplayGuard::new(1000);
-        assert_eq!(guard.admit("a", "1", 989, 60, 1001), Err(Replay::TooOld));
+        assert_eq!(guard.admit("a", "1", 989, 60, 1001), Err(Replay::TooOld { by: 1 }));
         assert_eq!(guard.admit("a", "2", 990, 60, 1001), Ok(()));
     }
 
@@ -118,8 +140,40 @@ mod tests {
         for (id, time) in [("1", 100), ("2", 101), ("3", 102)] {
             assert_eq!(guard.admit("a", id, time, 60, 102), Ok(()));
         }
-        assert_eq!(guard.admit("a", "1", 100, 60, 103), Err(Replay::TooOld));
+        assert_eq!(guard.admit("a", "1", 100, 60, 103), Err(Replay::TooOld { by: 1 }));
         assert_eq!(guard.admit("a", "3", 102, 60, 103), Err(Replay::Seen));
+    }
+
+    /// A clock that is set runs nothing twice, whichever way and back it goes.
+    #[test]
+    fn a_clock_that_is_stepped_runs_nothing_twice() {
+        for steps in
+            [&[300, -300][..], &[-300, 300], &[300], &[-300], &[300, -300, 300, -300], &[3600, -3600]]
+        {
+            let guard = ReplayGuard::new(10_000);
+            let (mut clock, made, ttl) = (10_005, 10_005, 60);
+            assert_eq!(guard.admit("a", "1", made, ttl, clock), Ok(()));
+            for step in steps {
+                clock += step;
+                // Other requests come meanwhile, made by callers whose clocks go along.
+                let _ = guard.admit("b", &clock.to_string(), clock, ttl, clock);
+                // As in the pipeline, what is not in time does not get here.
+                if (clock - made).abs() <= ttl {
+                    assert!(guard.admit("a", "1", made, ttl, clock).is_err(), "{steps:?}");
+                }
+            }
+            // The network goes on, at the latest when the clock is where it was.
+            clock = clock.max(10_005) + 130;
+            assert_eq!(guard.admit("a", "2", clock, ttl, clock), Ok(()), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_ahead_says_so() {
+        let guard = ReplayGuard::new(1000);
+        let text = guard.admit("a", "1", 985, 60, 1000).unwrap_err().to_string();
+        assert!(text.contains("made 5 s before") && text.contains("wait 5 s"), "{text}");
+        assert_eq!(guard.admit("a", "1", 990, 60, 1005), Ok(()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Ran, run};
 use servers::{Kind, Servers, Setting};
+pub use tools::plain_broker;
 
 /// The same scenarios on both, at the same time. `refusals` are results that
 /// must not only agree: both could let everybody in, or nobody.

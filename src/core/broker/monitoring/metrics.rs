@@ -39,8 +39,14 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 9] = [
+const OURS: [(Kind, &str, &str, Read); 12] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
+    (
+        Kind::Counter,
+        "choria_broker_handshakes_resumed_total",
+        "Connections let in that continued an earlier TLS session",
+        |s| s.handshakes_resumed,
+    ),
     (
         Kind::Counter,
         "choria_broker_handshakes_failed_total",
@@ -48,6 +54,9 @@ const OURS: [(Kind, &str, &str, Read); 9] = [
         |s| s.handshakes_failed,
     ),
     (Kind::Gauge, "choria_broker_handshaking", "Connections that are not in yet", |s| s.handshaking as u64),
+    (Kind::Gauge, "choria_broker_waiting", "Connections that wait for others of their address", |s| {
+        s.waiting as u64
+    }),
     (Kind::Gauge, "choria_broker_pending_bytes", "Memory of messages that wait to be sent", |s| {
         s.pending_bytes as u64
     }),
@@ -56,6 +65,12 @@ const OURS: [(Kind, &str, &str, Read); 9] = [
         "choria_broker_stale_connections_total",
         "Connections cut because pings stayed unanswered",
         |s| s.stale_connections,
+    ),
+    (
+        Kind::Counter,
+        "choria_broker_doubled_names_total",
+        "Waiting nodes that claimed a name another connection had",
+        |s| s.doubled_names,
     ),
     (Kind::Counter, "choria_broker_subscriptions_total", "Subscriptions ever made", |s| s.subscriptions_made),
     (Kind::Counter, "choria_broker_lookups_total", "Subjects looked up for messages", |s| s.lookups),

@@ -1,11 +1,9 @@
-//! The pages over HTTP.
+//! Which pages there are.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -15,17 +13,13 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use super::query::QueryError;
 use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
-use crate::core::web::access::{self, FORWARDED, Wrong, bearer};
-use crate::core::web::{self, Peer};
-
-/// Pages being made at a time: the largest asks every shard.
-const MAKERS: usize = 2;
+use crate::core::pages::access::{self, FORWARDED, Wrong, bearer};
+use crate::core::pages::{PROMETHEUS, Pages, Peer};
 
 /// Requests by page.
 #[derive(Default)]
@@ -60,27 +54,10 @@ impl Denied {
 }
 
 /// Why there is no monitoring.
-#[derive(Debug, thiserror::Error)]
-pub enum MonitoringError {
-    /// The address could not be bound.
-    #[error("listening for monitoring on {address} failed: {source}; is something else running there?")]
-    Bind {
-        /// The address.
-        address: SocketAddr,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The thread or its runtime could not be made.
-    #[error("starting the monitoring thread failed: {0}")]
-    Thread(#[from] io::Error),
-}
+pub use crate::core::pages::PagesError as MonitoringError;
 
 /// Running pages. Dropping it ends them.
-pub struct Monitoring {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Monitoring(Pages);
 
 impl Monitoring {
     /// Binds the address and serves pages about a broker from a thread of its own.
@@ -88,69 +65,32 @@ impl Monitoring {
     /// # Errors
     /// [`MonitoringError`] when the address cannot be bound or the thread not made.
     pub fn start(address: SocketAddr, view: View, about: About) -> Result<Self, MonitoringError> {
-        let bind = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = bind().map_err(|source| MonitoringError::Bind { address, source })?;
+        let with_tokens = about.tokens.is_some();
         // the broker's clock on the wall, fixed: the times of a connection must not move
         let started = time::before(jiff::Timestamp::now(), view.uptime());
-        let with_tokens = about.tokens.is_some();
         let (requests, denied) = (Requests::default(), Denied::default());
-        let subject = Subject { view, about, address, started, requests, denied };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(MAKERS)
-            .build()?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("monitoring".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = serve(listener, Arc::new(subject)) => {}
-                    _ = stopped => {}
-                }
-            });
-            // a page being made has two seconds at most, and nobody to read it
-            runtime.shutdown_background();
+        let pages = Pages::start(address, |address| {
+            router(Arc::new(Subject { view, about, address, started, requests, denied }))
         })?;
-        tracing::info!(%address, "monitoring is listening");
+        let address = pages.local_addr();
         if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(
                 %address, tokens = with_tokens,
                 "everybody who reaches this address can read monitoring, without names; names need a token"
             );
         }
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self(pages))
     }
 
     /// The address listened on.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Monitoring {
-    fn drop(&mut self) {
-        // the other end goes with the thread
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.local_addr()
     }
 }
 
 /// Whether a request may see names.
 #[derive(Clone, Copy)]
 struct Trusted(bool);
-
-async fn serve(listener: TcpListener, subject: Arc<Subject>) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "monitoring cannot listen"),
-    };
-    web::serve(listener, router(subject)).await;
-}
 
 /// Finds out whether a request may see names, and refuses wrong credentials.
 async fn admit(
@@ -224,8 +164,7 @@ pub(super) fn router(subject: Arc<Subject>) -> Router {
         router = router.route(path, get(make));
     }
     for path in ["/metrics", "/choria/metrics", "/choria/prometheus"] {
-        let content = "text/plain; version=0.0.4; charset=utf-8";
-        router = router.route(path, get(move |state| made(state, path, content, metrics::page)));
+        router = router.route(path, get(move |state| made(state, path, PROMETHEUS, metrics::page)));
     }
     router.layer(middleware::from_fn_with_state(subject.clone(), admit)).with_state(subject)
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::kit::{
     Raw, ca, loopback, patient_limits, plain_broker, plain_options, quick_limits, tls_options, until,
 };
-use crate::core::broker::{Broker, BrokerError, Limits, Listener, Options};
+use crate::core::admission::{X509Authenticator, X509Options};
+use crate::core::broker::{AdoptError, Broker, BrokerError, Limits, Listener, Options};
 
 #[test]
 fn options_that_contradict_each_other() {
@@ -230,6 +231,162 @@ fn a_peer_that_answers_no_ping_is_stale() {
     let mut alive = answering.join().unwrap();
     assert_eq!(alive.sync().replace("PING\r\n", ""), "");
     assert_eq!(broker.stats().stale_connections, 1);
+}
+
+/// A connection from an address of this machine's many.
+fn from(host: [u8; 4], to: std::net::SocketAddr) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&std::net::SocketAddr::from((host, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = std::net::TcpStream::from(socket);
+    stream.set_read_timeout(Some(super::kit::PATIENCE)).unwrap();
+    stream
+}
+
+#[test]
+fn one_address_does_not_fill_the_room() {
+    let limits = Limits { max_handshakes: 10, max_handshakes_per_address: 3, ..patient_limits() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let address = broker.local_addr();
+    let mut held: Vec<_> = (0..3).map(|_| from([127, 0, 0, 2], address)).collect();
+    until("three guests", || broker.stats().handshaking == 3);
+    // eight times as many wait for them
+    let mut waiting: Vec<_> = (0..24).map(|_| from([127, 0, 0, 2], address)).collect();
+    until("the others", || broker.stats().waiting == 24);
+    assert_eq!((broker.stats().handshaking, broker.stats().connections), (3, 0));
+    let mut refused = from([127, 0, 0, 2], address);
+    assert_eq!(std::io::Read::read(&mut refused, &mut [0; 10]).unwrap_or(0), 0, "closed without a word");
+    assert_eq!(broker.stats().refusals.get("too many from one address"), Some(&1));
+    // others do not notice
+    Raw::plain(address).login("");
+    held.push(from([127, 0, 0, 3], address));
+    until("a guest from elsewhere", || broker.stats().handshaking == 4);
+    // whoever waits has its turn, and gets in
+    let mut first = waiting.remove(0);
+    std::io::Write::write_all(&mut first, b"CONNECT {}\r\nPING\r\n").unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"PONG\r\n") {
+        let mut piece = [0; 1];
+        std::io::Read::read_exact(&mut first, &mut piece).unwrap();
+        text.extend_from_slice(&piece);
+    }
+    assert!(text.starts_with(b"INFO {"));
+    drop((held, waiting));
+    until("all to be gone", || broker.stats().handshaking == 0 && broker.stats().waiting == 0);
+    until("one to be in", || broker.stats().connections == 1);
+    assert_eq!(broker.stats().refusals.get("too many from one address"), Some(&1));
+}
+
+#[test]
+fn ten_thousand_who_never_say_who_they_are() {
+    const ALL: usize = 10_000;
+    const AT_ONCE: usize = 500;
+    let limits = Limits { auth_timeout: Duration::from_millis(300), ..Limits::default() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let mut inside = Raw::plain(broker.local_addr());
+    inside.login("");
+    inside.send("SUB song 1\r\n");
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).map(str::to_owned);
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok()).unwrap_or(0)
+    };
+    let mut after_first = 0;
+    for round in 0..ALL / AT_ONCE {
+        let crowd: Vec<_> = (0..AT_ONCE)
+            .map(|number| from([127, 1, round as u8, (number % 8) as u8 + 1], broker.local_addr()))
+            .collect();
+        inside.send("PUB song 1\r\nx\r\n");
+        inside.until("MSG song 1 1\r\nx\r\n");
+        for mut stranger in crowd {
+            let mut said = String::new();
+            // a peer that was sent away to make room may see a reset
+            let _ = std::io::Read::read_to_string(&mut stranger, &mut said);
+            assert!(said.is_empty() || said.starts_with("INFO {"), "{said}");
+        }
+        if round == 0 {
+            after_first = resident();
+        }
+    }
+    until("all to be gone", || broker.stats().handshaking == 0 && broker.stats().connections == 1);
+    let stats = broker.stats();
+    let refused: u64 = ["authentication timeout", "crowded out"]
+        .iter()
+        .map(|reason| stats.refusals.get(reason).copied().unwrap_or(0))
+        .sum();
+    assert_eq!(refused, ALL as u64, "{:?}", stats.refusals);
+    assert!(stats.refusals["authentication timeout"] > 0);
+    assert_eq!(stats.handshakes_failed, ALL as u64);
+    // other tests of this process need memory too: what matters is that it is not ten thousand times something
+    let grown = resident().saturating_sub(after_first);
+    assert!(grown < 200 * 1024, "{grown} KiB more after {ALL} strangers than after {AT_ONCE}");
+    assert_eq!(inside.sync(), "");
+    assert_eq!(stats.stale_connections + stats.slow_consumers, 0);
+}
+
+#[test]
+fn connections_that_somebody_else_has_accepted() {
+    let plain = std::net::TcpListener::bind(loopback()).unwrap();
+    let secure = std::net::TcpListener::bind(loopback()).unwrap();
+    let own = Listener::plaintext(loopback());
+    let handed = [
+        own,
+        Listener::plaintext(plain.local_addr().unwrap()).handed_in(),
+        Listener::tls(secure.local_addr().unwrap()).handed_in(),
+    ];
+    let limits = Limits { max_handshakes: 2, max_connections: 4, ..patient_limits() };
+    let options = Options { limits, listeners: handed.to_vec(), ..tls_options(Default::default()) };
+    let rules = X509Authenticator::new(X509Options { allow_plaintext: true, ..Default::default() });
+    let broker = Broker::start(Options { authenticator: Arc::new(rules), ..options }).unwrap();
+    assert_eq!(broker.local_addrs()[1..], [plain.local_addr().unwrap(), secure.local_addr().unwrap()]);
+    let adopt = |number, socket: &std::net::TcpListener| broker.adopt(number, socket.accept().unwrap().0);
+
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut client = Raw::plain(plain.local_addr().unwrap());
+            client.login("");
+            client
+        });
+        adopt(1, &plain).unwrap();
+        let mut client = client.join().unwrap();
+        assert!(client.info.contains(&format!("\"port\":{}", plain.local_addr().unwrap().port())));
+        let member = scope.spawn(|| {
+            let identity = ca().client(Some(ca().issue("dev1.example.net")));
+            let mut client = Raw::tls(secure.local_addr().unwrap(), identity).unwrap();
+            client.login("");
+            client
+        });
+        adopt(2, &secure).unwrap();
+        let mut member = member.join().unwrap();
+        member.send("SUB a 1\r\n");
+        member.sync();
+        client.send("PUB a 1\r\nx\r\n");
+        member.until("MSG a 1 1\r\nx\r\n");
+
+        // limits are the same: two in the room, four altogether
+        let silent: Vec<_> =
+            (0..3).map(|_| std::net::TcpStream::connect(plain.local_addr().unwrap()).unwrap()).collect();
+        adopt(1, &plain).unwrap();
+        adopt(1, &plain).unwrap();
+        let back = match adopt(1, &plain) {
+            Err(AdoptError::Busy(stream)) => stream,
+            other => panic!("{other:?}"),
+        };
+        broker.reload(
+            Some(ca().server()),
+            Arc::new(X509Authenticator::new(X509Options { allow_plaintext: true, ..Default::default() })),
+            Limits { max_connections: 4, ..patient_limits() },
+        );
+        assert!(matches!(broker.adopt(1, back), Err(AdoptError::Refused("maximum connections"))));
+        drop(silent);
+        let _waiting = std::net::TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        assert!(matches!(adopt(0, &plain), Err(AdoptError::NoListener(0))));
+        let _waiting = std::net::TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        assert!(matches!(adopt(9, &plain), Err(AdoptError::NoListener(9))));
+        let _waiting = std::net::TcpStream::connect(plain.local_addr().unwrap()).unwrap();
+        broker.shutdown();
+        assert!(matches!(adopt(1, &plain), Err(AdoptError::Stopping)));
+    });
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod limits;
 mod over_tls;
 mod plain;
 mod protocol_vectors;
+mod resumption;
 mod users;

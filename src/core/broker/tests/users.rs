@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::kit::{Raw, plain_options, until};
+use super::kit::{Raw, patient_limits, plain_options, until};
 use crate::core::admission::{
     Account, Credential, Permission, Responses, StaticUser, StaticUsers, SubjectList,
 };
@@ -149,4 +149,76 @@ fn answers_are_allowed_as_often_as_said() {
     assert_eq!(complaints.matches("Permissions Violation").count(), 2, "{complaints}");
     caller.until("MSG reply.1 1 1\r\na\r\nMSG reply.1 1 1\r\nb\r\n");
     assert_eq!(caller.sync(), "");
+}
+
+fn hashed(hash: &str) -> StaticUser {
+    let credential = Credential::Password { user: "hashed".to_owned(), password: Secret::new(hash) };
+    StaticUser::new(credential, Account::named("red").unwrap())
+}
+
+#[test]
+fn a_slow_hash_holds_up_nobody_else() {
+    let hash = bcrypt::hash("a password for this test", 9).unwrap();
+    let authenticator = Arc::new(StaticUsers::new([hashed(&hash), user("a", "red")]).unwrap());
+    let options = Options { shards: 1, handshake_threads: 1, ..plain_options() };
+    let broker = Broker::start(Options { authenticator, ..options }).unwrap();
+    let try_password = |password: &str| {
+        let mut raw = Raw::plain(broker.local_addr());
+        raw.send(format!(
+            "CONNECT {{\"verbose\":false,\"user\":\"hashed\",\"pass\":\"{password}\"}}\r\nPING\r\n"
+        ));
+        raw
+    };
+    let mut inside = login(&broker, "a");
+    // one thread decides, and the queue is short
+    let mut wrong = Vec::new();
+    while !broker.stats().refusals.contains_key("passwords waiting") {
+        wrong.push(try_password("wrong"));
+        assert!(wrong.len() < 5000, "nobody was ever turned away");
+    }
+    inside.sync();
+    login(&broker, "a").sync();
+    let decided = broker.stats().refusals.get("password").copied().unwrap_or(0) as usize;
+    assert!(decided + 1 < wrong.len(), "who shows another password has waited for all these");
+    for raw in &mut wrong {
+        assert_eq!(raw.rest(), "-ERR 'Authorization Violation'\r\n");
+    }
+    until("all to be counted", || {
+        let refusals = broker.stats().refusals;
+        let count = |reason: &str| refusals.get(reason).copied().unwrap_or(0);
+        count("password") + count("passwords waiting") == wrong.len() as u64
+    });
+    // what comes behind CONNECT waits with it
+    let mut right = try_password("a password for this test");
+    assert_eq!(right.until("PONG\r\n"), "PONG\r\n");
+    // judged again, and known: no hash is computed on the way
+    let users = |hash: &str| Arc::new(StaticUsers::new([hashed(hash), user("a", "red")]).unwrap());
+    broker.reload(None, users(&hash), patient_limits());
+    login(&broker, "a").sync();
+    right.sync();
+    // another hash would take long to check: it has to log in again
+    let other = bcrypt::hash("another password", 5).unwrap();
+    broker.reload(None, users(&other), patient_limits());
+    assert_eq!(right.rest(), "");
+    let mut changed = try_password("a password for this test");
+    assert_eq!(changed.rest(), "-ERR 'Authorization Violation'\r\n");
+    // a second CONNECT is judged where nobody may wait
+    let mut second = login(&broker, "a");
+    second.send("CONNECT {\"verbose\":false,\"user\":\"hashed\",\"pass\":\"another password\"}\r\n");
+    assert_eq!(second.rest(), "-ERR 'Authorization Violation'\r\n");
+    inside.sync();
+}
+
+#[test]
+fn info_says_whether_something_must_be_shown() {
+    let open = Broker::start(plain_options()).unwrap();
+    assert!(!Raw::plain(open.local_addr()).info.contains("auth_required"));
+    let guests = StaticUser::new(Credential::Anybody, Account::named("red").unwrap());
+    for (users, required) in
+        [(vec![user("a", "red")], true), (vec![user("a", "red"), guests], false), (vec![], true)]
+    {
+        let broker = broker(users);
+        let info = Raw::plain(broker.local_addr()).info;
+        assert_eq!(info.contains("\"auth_required\":true"), required, "{info}");
+    }
 }

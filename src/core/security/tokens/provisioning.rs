@@ -11,6 +11,8 @@ pub const PURPOSE: &str = "choria_provisioning";
 const CA: &str = "choria_ca";
 /// Extension that carries the SHA-256 of the broker's public key (SPKI), hex.
 const PIN: &str = "choria_broker_key";
+/// Extension that carries the ed25519 key that signs new binaries, hex.
+const RELEASE_KEY: &str = "choria_release_key";
 
 /// Claims of a provisioning token. `Debug` shows no secret.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -114,11 +116,23 @@ impl ProvisioningClaims {
 
     /// CA or key pin it carries.
     pub fn trust(&self) -> Trust {
-        let extension = |name: &str| {
-            let found = self.extensions.as_ref().and_then(|all| all.get(name)).and_then(Value::as_str);
-            found.unwrap_or_default().to_owned()
-        };
-        Trust { ca: extension(CA), pin: extension(PIN) }
+        Trust { ca: self.extension(CA), pin: self.extension(PIN) }
+    }
+
+    /// Key that signs new binaries, hex; empty for none.
+    pub fn release_key(&self) -> String {
+        self.extension(RELEASE_KEY)
+    }
+
+    /// Puts the key that signs new binaries in.
+    pub fn set_release_key(&mut self, key: &str) {
+        let extensions = self.extensions.get_or_insert_default();
+        extensions.insert(RELEASE_KEY.to_owned(), Value::String(key.to_owned()));
+    }
+
+    fn extension(&self, name: &str) -> String {
+        let found = self.extensions.as_ref().and_then(|all| all.get(name)).and_then(Value::as_str);
+        found.unwrap_or_default().to_owned()
     }
 
     /// Puts a CA or key pin in.

@@ -32,6 +32,9 @@ use crate::core::security::RequestVerifier;
 use pool::{Full, Gate};
 use stages::{Accepted, Authorized, Refused};
 
+/// What a caller is told whose call would leave no trace.
+const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
+
 /// The pipeline of a node.
 pub struct Pipeline {
     node: Arc<NodeState>,
@@ -118,13 +121,14 @@ impl Pipeline {
             return;
         }
         let body = match stages::authorize(&accepted, &self.node, &self.authorizer) {
-            Ok(authorized) => {
-                self.record(&authorized);
-                match self.run(&authorized).await {
-                    Some(outcome) => reply_body(&authorized.call.action, outcome),
-                    None => return,
-                }
+            Ok(authorized) if !self.record(&authorized) => {
+                raise(&self.node.counters().denied);
+                reply_body(&authorized.call.action, Outcome::failed(StatusCode::Aborted, UNAUDITED))
             }
+            Ok(authorized) => match self.run(&authorized).await {
+                Some(outcome) => reply_body(&authorized.call.action, outcome),
+                None => return,
+            },
             Err(denial) => {
                 if denial.counts_as_denied {
                     raise(&self.node.counters().denied);
@@ -146,18 +150,33 @@ impl Pipeline {
         self.reply(&accepted, body.encode()).await;
     }
 
-    fn record(&self, authorized: &Authorized) {
-        let Some(audit) = &self.audit else { return };
-        let data = Value::Object(authorized.call.data.clone());
-        if let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) {
-            tracing::error!(request = authorized.call.request_id, "the audit record was not written: {e}");
+    /// Writes the audit record; false when the call must not run without it.
+    fn record(&self, authorized: &Authorized) -> bool {
+        let Some(audit) = &self.audit else { return true };
+        let mut data = authorized.call.data.clone();
+        for name in authorized.agent.secrets() {
+            data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
         }
+        let data = Value::Object(data);
+        let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) else {
+            return true;
+        };
+        let runs = !audit.is_mandatory();
+        let consequence = if runs { "the action runs all the same" } else { "the action does not run" };
+        tracing::error!(
+            request = authorized.call.request_id,
+            caller = authorized.call.caller,
+            agent = authorized.call.agent,
+            action = authorized.call.action,
+            "the audit record was not written, {consequence}: {e}"
+        );
+        runs
     }
 
     /// Runs the action within the agent's timeout; `None` means silence, which
     /// is what callers of the original know a timeout by.
     async fn run(&self, authorized: &Authorized) -> Option<Outcome> {
-        let limit = Duration::from_secs(authorized.agent.ddl().metadata.timeout);
+        let limit = authorized.agent.limit(&authorized.call.action);
         let running = authorized.agent.run(&authorized.call, &*self.node);
         match tokio::time::timeout(limit, running).await {
             Ok(outcome) => Some(outcome),

@@ -1,0 +1,80 @@
+//! What a person should hear when not everybody answered: causes first, each in
+//! one line on stderr, with the next step.
+
+use choria::core::client::{Client, RequestStats};
+use choria::core::discovery::Discovered;
+
+use super::out::errln;
+use super::render::text::clean;
+
+/// Nodes that get a line of their own; more are counted.
+const NAMED: usize = 10;
+/// Complaints of the broker that are shown.
+const COMPLAINTS: usize = 3;
+
+/// Says what is known about those who did not answer a request.
+pub fn report(client: &Client, collective: &str, stats: &RequestStats) {
+    name(&stats.nobody_listens, |node| {
+        format!("nobody listens as node {node} in collective {collective}: is its daemon running?")
+    });
+    name(&stats.denied_by_broker, |node| {
+        format!("the broker does not let this caller ask node {node} in collective {collective}")
+    });
+    overflowed(stats.overflowed_responses);
+    let explained = stats.nobody_listens.len() + stats.denied_by_broker.len();
+    if stats.responses == 0 && stats.no_responses.len() > explained {
+        doubts(client);
+    }
+    complaints(client);
+}
+
+/// Why discovery found nobody, for the end of a sentence; empty when there is
+/// no telling.
+pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> String {
+    let doubts = client.doubts();
+    match () {
+        () if found.nobody_listens => {
+            let broker = client.session().connected_server().unwrap_or_default();
+            format!(
+                ": no node of collective {collective} listens at {broker}, are servers running and members of it?"
+            )
+        }
+        () if !doubts.is_empty() => format!(": {}", doubts.join("; ")),
+        () => String::new(),
+    }
+}
+
+/// Answers of a broadcast that were lost here.
+pub fn overflowed(count: u64) {
+    if count > 0 {
+        errln!(
+            "choria: {count} replies were dropped, more bytes of them waited than this client keeps: ask \
+             fewer nodes at a time, with --batch or a filter"
+        );
+    }
+}
+
+/// What else the broker complained about.
+pub fn complaints(client: &Client) {
+    let errors = client.session().broker_errors();
+    // What was denied has been told by name.
+    let others = errors.iter().filter(|error| !error.contains("Permissions Violation"));
+    for error in others.take(COMPLAINTS) {
+        errln!("choria: the broker said: {}", clean(error, false));
+    }
+}
+
+fn doubts(client: &Client) {
+    for doubt in client.doubts() {
+        errln!("choria: nobody answered: {}", clean(doubt, false));
+    }
+}
+
+fn name(nodes: &[String], text: impl Fn(&str) -> String) {
+    for node in nodes.iter().take(NAMED) {
+        errln!("choria: {}", text(&clean(node, false)));
+    }
+    if nodes.len() > NAMED {
+        errln!("choria: the same is true of {} more nodes, see --json", nodes.len() - NAMED);
+    }
+}

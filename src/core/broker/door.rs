@@ -1,0 +1,106 @@
+//! Who may begin a handshake: connections accepted here or handed in.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mio::net::TcpStream;
+
+use super::crowds::Arrived;
+use super::handshake::Arrival;
+use super::inbox::Inbox;
+use super::shared::Shared;
+use crate::core::log::RefusalLog;
+use crate::core::nats::frame;
+
+/// See the module documentation.
+pub struct Door {
+    shared: Arc<Shared>,
+    rooms: Vec<Arc<Inbox<Arrival>>>,
+    next_room: AtomicUsize,
+    refusals: Mutex<RefusalLog>,
+    /// When the handshake threads were last told that others wait, in milliseconds.
+    complained: AtomicU64,
+}
+
+/// How often they are told, in milliseconds.
+const COMPLAIN: u64 = 100;
+
+impl Door {
+    /// A door to these handshake threads.
+    pub fn new(shared: Arc<Shared>, rooms: Vec<Arc<Inbox<Arrival>>>) -> Self {
+        Self {
+            shared,
+            rooms,
+            next_room: AtomicUsize::new(0),
+            refusals: Mutex::default(),
+            complained: AtomicU64::new(0),
+        }
+    }
+
+    /// The handshake threads have as many in hand as they may.
+    pub fn is_full(&self) -> bool {
+        let most = self.shared.settings().limits.max_handshakes;
+        self.shared.handshaking.load(Ordering::Acquire) >= most
+    }
+
+    /// Tells the handshake threads that others wait, now and then.
+    pub fn complain(&self) {
+        let now = self.shared.start.elapsed().as_millis() as u64;
+        let last = self.complained.load(Ordering::Relaxed);
+        let due = now >= last.saturating_add(COMPLAIN);
+        if !due || self.complained.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        self.rooms.iter().for_each(|room| room.send_one(Arrival::Crowded));
+    }
+
+    /// Somebody waits for others of its address.
+    pub fn someone_waits(&self) -> bool {
+        self.shared.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Passes a connection to a handshake thread, lets it wait, or closes it.
+    ///
+    /// # Errors
+    /// Under which name it was refused.
+    pub fn pass(&self, new: Arrived) -> Result<(), &'static str> {
+        let settings = self.shared.settings();
+        let limits = &settings.limits;
+        if self.shared.open.load(Ordering::Acquire) >= limits.max_connections {
+            let remote = new.remote;
+            say(new.stream, "maximum connections exceeded");
+            return Err(self.refuse("maximum connections", remote, limits.max_connections));
+        }
+        // small messages must not wait for acknowledgements
+        let _ = new.stream.set_nodelay(true);
+        let limit = limits.max_handshakes_per_address;
+        match self.shared.begin_handshake(new, limit) {
+            // without a word: text would be taken for a reason not to come back
+            Err(new) => return Err(self.refuse("too many from one address", new.remote, limit)),
+            Ok(None) => self.complain(),
+            Ok(Some(new)) => {
+                let next = self.next_room.fetch_add(1, Ordering::Relaxed) % self.rooms.len().max(1);
+                if let Some(room) = self.rooms.get(next) {
+                    room.send_one(Arrival::Socket(new));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, reason: &'static str, remote: SocketAddr, limit: usize) -> &'static str {
+        self.shared.refused(reason);
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).note(reason, || {
+            tracing::warn!(%remote, limit, "connection refused: {reason}");
+        });
+        reason
+    }
+}
+
+fn say(mut stream: TcpStream, text: &str) {
+    // an empty socket buffer takes one line; if not, the close says it all
+    let _ = stream.write(&frame::error_line(text));
+}

@@ -1,0 +1,97 @@
+//! What comes back to a conversation: replies, and the broker's word that
+//! nobody hears.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::core::connection::{ByteBudget, Message, NOBODY_LISTENS};
+
+/// Replies that wait to be looked at; a fleet's answer to one broadcast.
+const MESSAGES: usize = 65_536;
+/// Bytes of them. A broker, or whoever may publish replies, decides how large
+/// they are; a person's machine has to live with it.
+const BYTES: usize = 128 * 1024 * 1024;
+
+/// What arrived.
+#[derive(Debug)]
+pub enum Heard {
+    /// A message on the reply subject.
+    Reply(Message),
+    /// Nobody listens on the subject of this node.
+    NobodyAt(String),
+    /// No node at all listens where everybody was asked.
+    NobodyAtAll,
+    /// The broker does not let this caller ask this node.
+    DeniedAt(String),
+    /// The broker does not let this caller ask at all, or hear the answer: what
+    /// it may not do.
+    Denied(String),
+    /// The broker has worked through what was sent before this probe, and we
+    /// have read what it had for us then.
+    Probed(u64),
+}
+
+/// The receiving end of a conversation.
+#[derive(Debug)]
+pub struct Replies {
+    receiver: mpsc::Receiver<Message>,
+    budget: Arc<ByteBudget>,
+    /// Below it the broker says that nobody listens.
+    none: String,
+}
+
+impl Replies {
+    /// The end that is read, and the one that subscriptions fill.
+    pub(super) fn new(none: String) -> (Replies, mpsc::Sender<Message>) {
+        let (sink, receiver) = mpsc::channel(MESSAGES);
+        (Replies { receiver, budget: Arc::new(ByteBudget::new(BYTES)), none }, sink)
+    }
+
+    pub(super) fn budget(&self) -> Arc<ByteBudget> {
+        self.budget.clone()
+    }
+
+    /// Messages dropped because too many bytes waited.
+    pub fn overflowed(&self) -> u64 {
+        self.budget.dropped()
+    }
+
+    /// What arrives next, `None` at `deadline`. What has arrived is handed out
+    /// however late it is asked for.
+    pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
+        loop {
+            let message = tokio::time::timeout_at(deadline.into(), self.receiver.recv()).await.ok()??;
+            if let Some(heard) = self.sort(message) {
+                return Some(heard);
+            }
+        }
+    }
+
+    /// What has arrived and was not handed out.
+    pub fn try_next(&mut self) -> Option<Heard> {
+        loop {
+            let message = self.receiver.try_recv().ok()?;
+            if let Some(heard) = self.sort(message) {
+                return Some(heard);
+            }
+        }
+    }
+
+    fn sort(&self, message: Message) -> Option<Heard> {
+        self.budget.give_back(&message);
+        let below = message.subject.strip_prefix(self.none.as_str()).and_then(|s| s.strip_prefix('.'));
+        let Some(what) = below else { return Some(Heard::Reply(message)) };
+        // Whoever may publish here could say anything; only the broker's status counts.
+        if message.status != Some(NOBODY_LISTENS) {
+            return None;
+        }
+        match what.split_once('.') {
+            Some(("node", name)) => Some(Heard::NobodyAt(name.to_owned())),
+            Some(("probe", number)) => number.parse().ok().map(Heard::Probed),
+            Some(("all", _)) => Some(Heard::NobodyAtAll),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Bytes that may wait to be looked at.
+//!
+//! A count of messages is no bound on memory: each may be as large as the
+//! broker takes. Whoever subscribes for a person's request gives a budget in
+//! bytes; what arrives beyond it is dropped and counted, because waiting would
+//! only move the heap into the client library.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use async_nats::Message;
+
+/// A budget that several subscriptions may share.
+#[derive(Debug)]
+pub struct ByteBudget {
+    limit: usize,
+    held: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+impl ByteBudget {
+    /// Room for `limit` bytes of messages.
+    pub fn new(limit: usize) -> ByteBudget {
+        ByteBudget { limit, held: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+    }
+
+    /// Bytes there is room for.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Messages that found no room.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for a message; false, and counted, when there is none. A
+    /// message larger than the whole budget finds room when it is alone.
+    pub(super) fn take(&self, message: &Message) -> bool {
+        let size = size(message);
+        let held = self.held.fetch_add(size, Ordering::AcqRel);
+        if held > 0 && held.saturating_add(size) > self.limit {
+            self.held.fetch_sub(size, Ordering::AcqRel);
+            self.drop_one();
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives back the room of a message that was taken out of its queue.
+    pub fn give_back(&self, message: &Message) {
+        self.held.fetch_sub(size(message), Ordering::AcqRel);
+    }
+}
+
+/// The payload, the subject and what the queue needs for it.
+fn size(message: &Message) -> usize {
+    message.payload.len() + message.subject.len() + size_of::<Message>()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(bytes: usize) -> Message {
+        let (subject, payload) = ("a".into(), Bytes::from(vec![0; bytes]));
+        Message {
+            subject,
+            reply: None,
+            payload,
+            headers: None,
+            status: None,
+            description: None,
+            length: bytes,
+        }
+    }
+
+    #[test]
+    fn what_exceeds_the_budget_is_counted_and_room_comes_back() {
+        let budget = ByteBudget::new(3_000);
+        let (small, large) = (message(1_000), message(10_000));
+        assert!(budget.take(&small) && budget.take(&small));
+        assert!(!budget.take(&small) && !budget.take(&large));
+        assert_eq!(budget.dropped(), 2);
+        budget.give_back(&small);
+        assert!(budget.take(&small));
+        budget.give_back(&small);
+        budget.give_back(&small);
+        assert!(budget.take(&large), "alone, a large one finds room");
+        assert!(!budget.take(&small));
+    }
+}

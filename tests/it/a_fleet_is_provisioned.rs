@@ -1,0 +1,242 @@
+//! `choria provision run` on real waiting nodes: from a token to `choria ping`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::network::Caller;
+use crate::process::{Daemon, program, run, until};
+use crate::waiting_room::{ACCESS, PASSWORD, Waiting, WaitingRoom};
+
+/// A provisioner with a directory of its own.
+struct Provisioning<'a> {
+    room: &'a WaitingRoom,
+    caller: Caller,
+    name: String,
+    daemon: Option<Daemon>,
+}
+
+impl<'a> Provisioning<'a> {
+    /// With the network's own CA, `lines` added to its settings.
+    fn new(room: &'a WaitingRoom, name: &str, identity: &str, lines: &str) -> Provisioning<'a> {
+        let caller =
+            room.network.caller_with(&format!("{name}.mcollective"), &format!("identity = {identity}\n"));
+        let path = |file: &str| room.network.path(&format!("{name}/{file}"));
+        let settings = format!(
+            "token: {ACCESS}\nbroker_provisioning_password: {PASSWORD}\nloglevel: debug\n\
+             state_dir: {}\nca_dir: {}\njwt_verify_cert: {}\nfeatures: {{jwt: true, pki: true}}\n{lines}",
+            path("state").display(),
+            room.network.path("ca").display(),
+            room.key.public_hex().expect("ed25519"),
+        );
+        room.network.file(&format!("{name}/provisioner.yaml"), &settings);
+        Provisioning { room, caller, name: name.to_owned(), daemon: None }
+    }
+
+    /// `choria provision` with its own settings.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = program(&self.room.network.path(""));
+        command.env("MCOLLECTIVE_CERTNAME", &self.caller.name).arg("provision").args(words);
+        command.arg("--config").arg(self.room.network.path(&format!("{}/provisioner.yaml", self.name)));
+        command
+    }
+
+    /// `choria provision run`.
+    fn run_command(&self) -> Command {
+        let mut command = self.command(&["run"]);
+        command.arg("--choria-config").arg(&self.caller.config);
+        // helpers are programs like any other
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    fn start(&mut self) {
+        self.daemon = None;
+        let daemon = Daemon::start(&self.name, self.run_command());
+        daemon.says(&["watching for nodes"]);
+        self.daemon = Some(daemon);
+    }
+
+    fn log(&self) -> &Daemon {
+        self.daemon.as_ref().expect("it was started")
+    }
+
+    /// As `kill -9` does.
+    fn kill(&mut self) {
+        self.daemon = None;
+    }
+
+    fn status(&self) -> Value {
+        run(self.command(&["status", "--json"]), None).fine().json()
+    }
+}
+
+/// A helper that signs by the network's CA, after `script` has had its say.
+fn helper(room: &WaitingRoom, script: &str) -> String {
+    let ca = room.network.path("ca");
+    let text = format!(
+        "#!/bin/sh\n\
+         in=$(cat)\n\
+         {script}\n\
+         printf %s \"$in\" | python3 -c '\n\
+         import json, subprocess, sys, tempfile\n\
+         told = json.load(sys.stdin)\n\
+         name, csr = told[\"identity\"], told[\"csr\"]\n\
+         ca, ssl = \"{ca}\", csr[\"ssldir\"]\n\
+         extensions = tempfile.NamedTemporaryFile(\"w+\")\n\
+         extensions.write(\"subjectAltName = DNS:\" + name + \"\\n\")\n\
+         extensions.flush()\n\
+         out = subprocess.run([\"openssl\", \"x509\", \"-req\", \"-days\", \"2\", \"-CA\", ca + \"/ca.pem\", \"-CAkey\", ca + \"/ca-key.pem\", \"-extfile\", extensions.name],\n\
+             input=csr[\"csr\"], capture_output=True, text=True, check=True).stdout\n\
+         print(json.dumps({{\"certificate\": out, \"ca\": open(ca + \"/ca.pem\").read(), \"configuration\": {{\n\
+             \"identity\": name, \"plugin.choria.server.provision\": \"false\",\n\
+             \"plugin.choria.middleware_hosts\": \"{broker}\", \"plugin.security.provider\": \"file\",\n\
+             \"plugin.security.file.certificate\": ssl + \"/certificate.pem\", \"plugin.security.file.key\": ssl + \"/private.pem\",\n\
+             \"plugin.security.file.ca\": ssl + \"/ca.pem\"}}}}))\n\
+         '\n",
+        ca = ca.display(),
+        broker = room.network.address(),
+    );
+    // lines of the small program must not be indented
+    let text = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n";
+    let file = room.network.file("helper.sh", &text);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("an executable file");
+    file.display().to_string()
+}
+
+fn waiting(room: &WaitingRoom, names: &[&str]) -> Vec<Waiting> {
+    let mut nodes: Vec<Waiting> = names.iter().map(|name| room.node(name)).collect();
+    nodes.iter_mut().for_each(Waiting::start);
+    nodes
+}
+
+/// Everybody answers as a member.
+fn all_are_members(room: &WaitingRoom, names: &[&str]) {
+    let alice = room.network.alice();
+    until("all nodes to answer as members", || {
+        let found = alice.run(&["find", "--json"]);
+        let mut found: Vec<String> = serde_json::from_str(&found.stdout).unwrap_or_default();
+        found.sort();
+        (found == names).then_some(())
+    });
+}
+
+const NAMES: [&str; 5] =
+    ["n1.example.net", "n2.example.net", "n3.example.net", "n4.example.net", "n5.example.net"];
+
+#[test]
+fn by_our_own_ca_and_the_default_template() {
+    let room = WaitingRoom::open();
+    let mut provisioner = Provisioning::new(&room, "p1", "p1.example.net", "");
+    let before = waiting(&room, &NAMES[..3]);
+    before.iter().for_each(|node| node.waits(0));
+    // those that wait already are found by asking, those that come by their events
+    provisioner.start();
+    let _after = waiting(&room, &NAMES[3..]);
+    all_are_members(&room, &NAMES);
+    let alice = room.network.alice();
+    alice.run(&["rpc", "rpcutil", "ping"]).fine().says(&["5 / 5"]);
+    // nothing that changes a node was allowed by saying nothing
+    alice.run(&["rpc", "choria_provision", "restart", "token=x"]).says(&["not authorized"]);
+    until("the provisioner to count them", || (provisioner.status()["provisioned"] == 5).then_some(()));
+    let status = provisioner.status();
+    assert_eq!(status["helper"], "builtin");
+    assert!(status["recent"].as_array().is_some_and(|recent| recent.len() >= 5), "{status}");
+    let text = provisioner.log().lines().join("\n");
+    assert!(!text.contains(ACCESS) && !text.contains("PRIVATE KEY"), "no secrets in the log");
+    // told to end, it ends
+    provisioner.log().signal(Signal::TERM);
+    assert!(provisioner.daemon.as_mut().expect("it was started").ended().success());
+}
+
+#[test]
+fn killed_at_any_step_it_gives_nobody_two_answers() {
+    let room = WaitingRoom::open();
+    let signed = room.network.path("signed");
+    fs::create_dir(&signed).expect("a directory");
+    // remembers every node it was asked about, and takes a moment
+    let script = format!("mktemp {}/asked.XXXXXX > /dev/null; sleep 0.3", signed.display());
+    let lines = format!("helper: {}\nworkers: 2\n", helper(&room, &script));
+    let mut provisioner = Provisioning::new(&room, "p1", "p1.example.net", &lines);
+    let nodes = waiting(&room, &NAMES);
+    nodes.iter().for_each(|node| node.waits(0));
+    for kills in 1..=4 {
+        provisioner.start();
+        // each time a little further
+        until("some more nodes to be asked about", || {
+            let asked = fs::read_dir(&signed).expect("a directory").count();
+            (asked >= kills).then_some(())
+        });
+        provisioner.kill();
+    }
+    provisioner.start();
+    all_are_members(&room, &NAMES);
+    for node in &nodes {
+        let written = node.log().matching(0, &["configured"]);
+        assert!(written.len() <= 1, "{} was configured more than once: {written:?}", node.name);
+    }
+}
+
+#[test]
+fn two_provisioners_share_a_fleet_also_by_one_name() {
+    for identities in [["p1.example.net", "p2.example.net"], ["p.example.net", "p.example.net"]] {
+        let room = WaitingRoom::open();
+        let mut first = Provisioning::new(&room, "p1", identities[0], "");
+        let mut second = Provisioning::new(&room, "p2", identities[1], "");
+        first.start();
+        second.start();
+        let nodes = waiting(&room, &NAMES);
+        all_are_members(&room, &NAMES);
+        let count = |provisioning: &Provisioning<'_>| {
+            provisioning.status()["provisioned"].as_u64().expect("a number")
+        };
+        assert_eq!(count(&first) + count(&second), 5, "each of them once");
+        drop(nodes);
+    }
+}
+
+#[test]
+fn two_machines_of_one_name_are_left_alone_and_told_of() {
+    let room = WaitingRoom::open();
+    let mut provisioner = Provisioning::new(&room, "p1", "p1.example.net", "");
+    let mut nodes = [room.node("n1.example.net"), room.node("n1.example.net")];
+    nodes[1].dir = room.network.path("another");
+    fs::create_dir_all(&nodes[1].dir).expect("a directory");
+    nodes.iter_mut().for_each(Waiting::start);
+    nodes.iter().for_each(|node| node.waits(0));
+    provisioner.start();
+    provisioner.log().says(&["error", "two machines claim this name"]);
+    assert!(nodes.iter().all(|node| !node.config().exists()), "neither is configured");
+    assert_eq!(provisioner.status()["provisioned"], 0);
+    // one of them goes, the other is provisioned when the memory of two has faded: told at once by hand
+    assert_eq!(provisioner.status()["reasons"]["doubled"], 1);
+}
+
+#[test]
+fn what_would_be_done_is_shown_and_one_node_is_done_by_hand() {
+    let room = WaitingRoom::open();
+    let provisioner = Provisioning::new(&room, "p1", "p1.example.net", "");
+    let nodes = waiting(&room, &["n1.example.net"]);
+    nodes[0].waits(0);
+    let asked = |words: &[&str]| {
+        let mut command = provisioner.run_command();
+        command.args(words);
+        run(command, None)
+    };
+    asked(&["--check-config"]).fine().says(&["is good", "Builtin"]);
+    asked(&["--dry-run", "n1.example.net"]).fine().says(&[
+        "\"cht\": \"*****\"",
+        "identity = n1.example.net",
+        "Nothing was changed.",
+    ]);
+    assert!(!nodes[0].config().exists());
+    asked(&["--once", "n1.example.net"]).fine().says(&["n1.example.net is provisioned and restarts"]);
+    all_are_members(&room, &["n1.example.net"]);
+    asked(&["--once", "nobody.example.net"])
+        .code(1)
+        .complains(&["nobody.example.net was not provisioned", "no answer"]);
+    run(provisioner.command(&["status"]), None).code(1).complains(&["no provisioner runs"]);
+}
