@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::backplane;
 use choria::core::config::{Config, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
@@ -14,7 +15,7 @@ use choria::core::protocol::subjects;
 use choria::core::provisioner::daemon::{self, Daemon};
 use choria::core::provisioner::flow::Plan;
 use choria::core::provisioner::helper::Surroundings;
-use choria::core::provisioner::page::{Expiry, Page};
+use choria::core::provisioner::page::{self, Expiry};
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -250,13 +251,20 @@ async fn serve(
             }
         }
     });
+    let backplane = match &settings.management {
+        None => None,
+        Some(management) => {
+            let own = provider.as_ref().map(|provider| own_keys(provider));
+            Some(backplane::start(management, daemon.backplane_service(), own.as_ref(), &System)?)
+        }
+    };
     let page = match settings.monitor_port {
         0 => None,
         port => {
             let expiry =
                 provider.map(|provider| -> Expiry { Arc::new(move || provider.certificate_expiry()) });
             let address = (settings.monitor_address, port).into();
-            Some(tokio::spawn(Page::bind(address, daemon.clone(), expiry).await?.serve()))
+            Some(page::start(address, daemon.clone(), expiry)?)
         }
     };
     let (stop, stopping) = watch::channel(false);
@@ -266,11 +274,25 @@ async fn serve(
     daemon.run(stopping).await;
     signals.abort();
     sockets.abort();
-    if let Some(page) = page {
-        page.abort();
+    drop(page);
+    if let Some(backplane) = backplane {
+        backplane.stop().await;
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keys the backplane has where its settings name none: those we connect with.
+fn own_keys(provider: &Provider) -> backplane::Tls {
+    let files = provider.files();
+    backplane::Tls {
+        identity: provider.certname().to_owned(),
+        scheme: backplane::Scheme::File,
+        ca: files.ca.clone(),
+        cert: files.certificate.clone(),
+        key: files.key.clone(),
+        ..backplane::Tls::default()
+    }
 }
 
 /// SIGTERM and SIGINT end, SIGHUP reads the settings again.

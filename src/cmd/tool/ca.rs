@@ -8,7 +8,7 @@ use super::super::out::outln;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
-use choria::core::pki::{self, Kind, LEAF_DAYS, Options};
+use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
 use choria::core::security::tokens::keys::hex;
 use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust};
 use zeroize::Zeroizing;
@@ -28,6 +28,7 @@ pub struct Ca {
 enum CaCommand {
     Init(Init),
     Issue(Issue),
+    List(List),
     ProvisioningToken(ProvisioningToken),
     Revoke(Revoke),
 }
@@ -60,6 +61,18 @@ struct ProvisioningToken {
     /// file the token is written to, default provisioning.jwt beside the CA
     #[argh(option, arg_name = "file")]
     out: Option<PathBuf>,
+}
+
+/// list the certificates a CA has made, those of its provisioner included
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "list")]
+struct List {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// print JSON
+    #[argh(switch, short = 'j')]
+    json: bool,
 }
 
 /// make a new CA
@@ -130,6 +143,7 @@ impl Ca {
             }
             CaCommand::Issue(issue) => issue.run(now)?,
             CaCommand::ProvisioningToken(token) => token.run()?,
+            CaCommand::List(list) => list.run(now)?,
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
                 let revoked = ca.revoke(&revoke.name, now)?;
@@ -181,6 +195,32 @@ impl ProvisioningToken {
         outln!("  broker_provisioning_password: (that password)");
         outln!("  token: (what is in {})", file("provisioning-access.txt").display());
         outln!("  jwt_verify_cert: {public}");
+        Ok(())
+    }
+}
+
+impl List {
+    fn run(self, now: i64) -> anyhow::Result<()> {
+        let mut issued = load(&self.dir)?.issued()?;
+        issued.sort_by(|(a, _), (b, _)| (&a.name, a.from).cmp(&(&b.name, b.from)));
+        for (Entry { name, serial, key, from, until }, revoked) in issued {
+            if self.json {
+                let entry = serde_json::json!({
+                    "name": name, "serial": serial, "key": key, "from": from, "until": until, "revoked": revoked,
+                });
+                outln!("{entry}");
+                continue;
+            }
+            let day = |unix| jiff::Timestamp::from_second(unix).map(|time| time.strftime("%F").to_string());
+            let state = if revoked {
+                "revoked"
+            } else if until < now {
+                "expired"
+            } else {
+                "good"
+            };
+            outln!("{name} {state} {}..{} {serial}", day(from)?, day(until)?);
+        }
         Ok(())
     }
 }

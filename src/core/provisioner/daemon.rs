@@ -252,6 +252,16 @@ impl Daemon {
         }
     }
 
+    /// Whether it is paused for this cause.
+    pub fn is_paused_by(&self, cause: &'static str) -> bool {
+        lock(&self.paused).contains(cause)
+    }
+
+    /// What the backplane offers of it.
+    pub fn backplane_service(self: &Arc<Self>) -> crate::core::backplane::Service {
+        super::management::service(self)
+    }
+
     /// Counters, for metrics.
     pub fn counters(&self) -> &Arc<Counters> {
         &self.shared.counters

@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod flow;
 pub mod helper;
 pub mod journal;
+mod management;
 pub mod metrics;
 pub mod page;
 pub mod population;

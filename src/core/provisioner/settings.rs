@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::core::backplane;
 use crate::core::config::parse_duration;
 use crate::core::connection::parse_hosts;
 use crate::core::files::read_bounded;
@@ -153,6 +154,8 @@ pub struct Settings {
     pub upgrades_optional: bool,
     /// Write `plugin.choria.server.provision=false` where an answer forgets it; else refuse.
     pub inject_provision_disabled: bool,
+    /// The backplane: looked at, paused and resumed from afar; none without.
+    pub management: Option<backplane::Settings>,
     /// Parts of the walk.
     pub features: Features,
 }
@@ -195,13 +198,14 @@ impl Default for Settings {
             upgrades_repository: String::new(),
             upgrades_optional: false,
             inject_provision_disabled: true,
+            management: None,
             features: Features::default(),
         }
     }
 }
 
 /// Every key of the file, in the order of the documentation.
-pub const KEYS: [(&str, &str); 39] = [
+pub const KEYS: [(&str, &str); 44] = [
     ("workers", "one-shot helpers that run at once; 0: one a processor"),
     ("interval", "time between discoveries, at least 1m"),
     ("logfile", "log file, or stdout, stderr, discard"),
@@ -237,13 +241,21 @@ pub const KEYS: [(&str, &str); 39] = [
     ("upgrades_repository", "address of the repository of releases"),
     ("upgrades_optional", "provision although an upgrade failed"),
     ("inject_provision_disabled", "write plugin.choria.server.provision=false where an answer forgets it"),
+    ("management.name", "backplane: its collective is NAME_backplane"),
+    ("management.brokers", "backplane: brokers, host:port; the collective is on these"),
+    ("management.auth.full", "backplane: callers who may do everything, regular expressions"),
+    ("management.auth.read_only", "backplane: callers who may look"),
+    (
+        "management.tls",
+        "backplane: identity, scheme, ca, cert, key, ssl_dir; default those of the client configuration",
+    ),
     ("features.pki", "fetch certificate requests; default without helper"),
     ("features.jwt", "fetch provisioning tokens and verify them"),
     ("features.ed25519", "issue server tokens; includes jwt, excludes pki"),
     ("features.upgrades", "heed upgrade of a helper"),
 ];
 /// Keys of the original that do nothing, there or here.
-const IDLE: [&str; 3] = ["broker_port", "rego_policy", "management"];
+const IDLE: [&str; 2] = ["broker_port", "rego_policy"];
 
 impl Settings {
     /// Reads a file; also returns what its author should know.

@@ -5,7 +5,6 @@
 //! nodes say of themselves reaches the page as JSON and its text as text,
 //! never as HTML, and a content security policy holds even where that failed.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,14 +13,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
-use tokio::net::TcpListener;
 
 use super::daemon::Daemon;
 use super::status::Status;
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry, process};
-use crate::core::web::access::{FORWARDED, sees_names};
-use crate::core::web::{self, Peer};
+use crate::core::pages::access::{FORWARDED, sees_names};
+use crate::core::pages::{PROMETHEUS, Pages, PagesError, Peer};
 
 const HTML: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
@@ -33,46 +31,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Answers with unix seconds.
 pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
 
-/// Pages at an address.
-pub struct Page {
-    listener: TcpListener,
-    router: Router,
-}
-
 /// What pages ask.
 struct Subject {
     daemon: Arc<Daemon>,
     registry: Registry,
 }
 
-impl Page {
-    /// Binds the address. `expiry` says when our own certificate expires.
-    ///
-    /// # Errors
-    /// It cannot be listened on.
-    pub async fn bind(
-        address: SocketAddr,
-        daemon: Arc<Daemon>,
-        expiry: Option<Expiry>,
-    ) -> Result<Page, io::Error> {
-        let named = |e: io::Error| {
-            io::Error::new(e.kind(), format!("listening on {address} (monitor_address, monitor_port): {e}"))
-        };
-        let listener = TcpListener::bind(address).await.map_err(named)?;
-        let address = listener.local_addr().map_err(named)?;
-        tracing::info!(%address, "metrics and status page are listening");
-        if !address.ip().to_canonical().is_loopback() {
-            tracing::warn!(%address, "everybody who reaches this address can read metrics and status, without names");
-        }
-        let registry = registry(&daemon, expiry);
-        let router = router(Arc::new(Subject { daemon, registry }));
-        Ok(Page { listener, router })
+/// Serves pages at this address until what is returned is dropped. `expiry`
+/// says when our own certificate expires.
+///
+/// # Errors
+/// It cannot be listened on.
+pub fn start(address: SocketAddr, daemon: Arc<Daemon>, expiry: Option<Expiry>) -> Result<Pages, PagesError> {
+    let registry = registry(&daemon, expiry);
+    let pages = Pages::start(address, |_| router(Arc::new(Subject { daemon, registry })))?;
+    let address = pages.local_addr();
+    if !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(%address, "everybody who reaches this address can read metrics and status, without names");
     }
-
-    /// Serves, for ever.
-    pub async fn serve(self) {
-        web::serve(self.listener, self.router).await;
-    }
+    Ok(pages)
 }
 
 fn registry(daemon: &Arc<Daemon>, expiry: Option<Expiry>) -> Registry {
@@ -182,8 +159,7 @@ fn local_name(headers: &HeaderMap) -> bool {
 }
 
 async fn metrics(State(subject): State<Arc<Subject>>) -> Response {
-    let content = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, content)], subject.registry.render()).into_response()
+    ([(header::CONTENT_TYPE, PROMETHEUS)], subject.registry.render()).into_response()
 }
 
 async fn ready(State(subject): State<Arc<Subject>>) -> Response {
