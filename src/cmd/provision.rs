@@ -14,6 +14,7 @@ use choria::core::protocol::subjects;
 use choria::core::provisioner::daemon::{self, Daemon};
 use choria::core::provisioner::flow::Plan;
 use choria::core::provisioner::helper::Surroundings;
+use choria::core::provisioner::page::{Expiry, Page};
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -159,7 +160,7 @@ impl Run {
             return Ok(ExitCode::SUCCESS);
         }
         let asks = self.dry_run.is_some() || self.once.is_some();
-        let daemon = connect(plan, &config, provider, asks).await?;
+        let daemon = connect(plan, &config, provider.clone(), asks).await?;
         if let Some(node) = &self.dry_run {
             return rehearse(&daemon, node).await;
         }
@@ -167,7 +168,7 @@ impl Run {
             return once(&daemon, node).await;
         }
         context::write_pid(self.pid.as_deref())?;
-        let served = serve(daemon, file, around).await;
+        let served = serve(daemon, file, around, provider).await;
         if let Some(pid) = &self.pid {
             let _ = std::fs::remove_file(pid);
         }
@@ -234,7 +235,12 @@ async fn once(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(daemon: Arc<Daemon>, file: &Path, around: Surroundings) -> anyhow::Result<ExitCode> {
+async fn serve(
+    daemon: Arc<Daemon>,
+    file: &Path,
+    around: Surroundings,
+    provider: Option<Arc<Provider>>,
+) -> anyhow::Result<ExitCode> {
     let settings = daemon.plan().settings.clone();
     let sockets = tokio::spawn({
         let (daemon, dir) = (daemon.clone(), settings.state_dir.clone());
@@ -244,6 +250,15 @@ async fn serve(daemon: Arc<Daemon>, file: &Path, around: Surroundings) -> anyhow
             }
         }
     });
+    let page = match settings.monitor_port {
+        0 => None,
+        port => {
+            let expiry =
+                provider.map(|provider| -> Expiry { Arc::new(move || provider.certificate_expiry()) });
+            let address = (settings.monitor_address, port).into();
+            Some(tokio::spawn(Page::bind(address, daemon.clone(), expiry).await?.serve()))
+        }
+    };
     let (stop, stopping) = watch::channel(false);
     let signals = tokio::spawn(signals(daemon.clone(), file.to_owned(), around, stop));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -251,6 +266,9 @@ async fn serve(daemon: Arc<Daemon>, file: &Path, around: Surroundings) -> anyhow
     daemon.run(stopping).await;
     signals.abort();
     sockets.abort();
+    if let Some(page) = page {
+        page.abort();
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
 //! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
 //! [`registration`] are pure formats; [`config`], [`files`], [`log`],
-//! [`metrics`], [`pages`] and [`build`] carry them all.
+//! [`metrics`], [`web`] and [`build`] carry them all.
 
 pub mod admission;
 pub mod agents;
@@ -26,7 +26,6 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod nats;
-pub mod pages;
 pub mod pki;
 pub mod protocol;
 pub mod provisioner;
@@ -35,3 +34,4 @@ pub mod registration;
 pub mod rpc;
 pub mod security;
 pub mod server;
+pub mod web;

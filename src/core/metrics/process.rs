@@ -2,6 +2,19 @@
 
 use std::time::Duration;
 
+use super::{Kind, Registry};
+
+/// Adds the usual samples of a process that started at this time.
+pub fn register(registry: &Registry, started: jiff::Timestamp) {
+    registry.add(Kind::Gauge, "process_resident_memory_bytes", "Resident memory", &[], || memory() as f64);
+    let seconds = || processor_time().as_secs_f64();
+    registry.add(Kind::Counter, "process_cpu_seconds_total", "Processor time", &[], seconds);
+    let started = started.as_millisecond() as f64 / 1000.0;
+    registry.add(Kind::Gauge, "process_start_time_seconds", "Start as unix time", &[], move || started);
+    registry.add(Kind::Gauge, "process_open_fds", "Open files and sockets", &[], || files().0 as f64);
+    registry.add(Kind::Gauge, "process_max_fds", "Open files and sockets at most", &[], || files().1 as f64);
+}
+
 /// Resident memory in bytes.
 pub fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

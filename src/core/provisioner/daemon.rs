@@ -162,6 +162,7 @@ impl Daemon {
                 "ending although nodes are in work; they are taken up again at the next start"
             );
         }
+        self.plan().helper.close().await;
     }
 
     /// Takes one node through its walk, as an operator asks.
@@ -233,6 +234,21 @@ impl Daemon {
             provisioned_last_minute: recent.last_minute(now),
             reasons,
             recent: recent.ends(),
+        }
+    }
+
+    /// Whether it can do its work: connected and not paused.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.session.connected_server().is_none() {
+            return Err("not connected to a broker".to_owned());
+        }
+        let paused: Vec<&str> = lock(&self.paused).iter().copied().collect();
+        match paused.is_empty() {
+            true => Ok(()),
+            false => Err(format!("paused: {}", paused.join(", "))),
         }
     }
 

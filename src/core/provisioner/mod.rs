@@ -6,7 +6,8 @@
 //! [`helper`], configure, restart. Requests travel over one connection
 //! ([`calls`]); what a helper answers is checked ([`answer`], [`csr`]) before
 //! the node sees it, and written down ([`journal`]) before it is acted on.
-//! [`daemon`] ties them together, [`settings`] is its file.
+//! [`daemon`] ties them together, [`settings`] is its file,
+//! [`page`] shows it to people and to Prometheus.
 
 pub mod answer;
 pub mod calls;
@@ -16,6 +17,7 @@ pub mod flow;
 pub mod helper;
 pub mod journal;
 pub mod metrics;
+pub mod page;
 pub mod population;
 pub mod question;
 pub mod server_token;

@@ -74,6 +74,11 @@ impl ServerTokens {
         Ok(tokens)
     }
 
+    /// When the token of whoever signs expires, unix seconds.
+    pub fn signer_expires(&self) -> Option<i64> {
+        self.issuer.as_ref().and_then(|issuer| issuer.standard.expires)
+    }
+
     /// The token of a node.
     ///
     /// # Errors

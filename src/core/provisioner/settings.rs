@@ -99,6 +99,8 @@ pub struct Settings {
     pub helper_url: String,
     /// File with a bearer token for it.
     pub helper_token_file: PathBuf,
+    /// CA certificates of its web service; by default those of the system.
+    pub helper_ca: PathBuf,
     /// Leave the access token out of what helpers are told.
     pub helper_redact_token: bool,
     /// Brokers nodes are told of, `host:port`; by default those of the client configuration.
@@ -168,6 +170,7 @@ impl Default for Settings {
             helper_processes: 1,
             helper_url: String::new(),
             helper_token_file: PathBuf::new(),
+            helper_ca: PathBuf::new(),
             helper_redact_token: false,
             brokers: vec![],
             template: PathBuf::new(),
@@ -198,7 +201,7 @@ impl Default for Settings {
 }
 
 /// Every key of the file, in the order of the documentation.
-pub const KEYS: [(&str, &str); 38] = [
+pub const KEYS: [(&str, &str); 39] = [
     ("workers", "one-shot helpers that run at once; 0: one a processor"),
     ("interval", "time between discoveries, at least 1m"),
     ("logfile", "log file, or stdout, stderr, discard"),
@@ -209,6 +212,7 @@ pub const KEYS: [(&str, &str); 38] = [
     ("helper_processes", "processes of a stream helper"),
     ("helper_url", "address of an http helper"),
     ("helper_token_file", "file with a bearer token for it"),
+    ("helper_ca", "CA certificates of an https helper; default those of the system"),
     ("helper_redact_token", "leave the access token out of what helpers are told"),
     ("brokers", "brokers the builtin helper tells nodes of; default those of the client configuration"),
     ("template", "template of the builtin helper"),

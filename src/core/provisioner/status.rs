@@ -43,6 +43,17 @@ pub struct Status {
     pub recent: Vec<RecentEnd>,
 }
 
+impl Status {
+    /// As it is shown to strangers: numbers, and no names of nodes and brokers.
+    pub fn without_names(mut self) -> Status {
+        self.recent.clear();
+        if !self.connected.is_empty() {
+            self.connected = "a broker".to_owned();
+        }
+        self
+    }
+}
+
 /// How one walk ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RecentEnd {

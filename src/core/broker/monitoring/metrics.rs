@@ -140,15 +140,7 @@ pub fn page(subject: &Subject) -> String {
         let help = "Seconds until the broker's certificate expires, negative afterwards";
         add(Kind::Gauge, "choria_broker_certificate_expires_seconds", help, &[identity], left as f64);
     }
-    let memory = process::memory() as f64;
-    add(Kind::Gauge, "process_resident_memory_bytes", "Resident memory", &[], memory);
-    let seconds = process::processor_time().as_secs_f64();
-    add(Kind::Counter, "process_cpu_seconds_total", "Processor time", &[], seconds);
-    let started = subject.started.as_millisecond() as f64 / 1000.0;
-    add(Kind::Gauge, "process_start_time_seconds", "Start as unix time", &[], started);
-    let (open, most) = process::files();
-    add(Kind::Gauge, "process_open_fds", "Open files and sockets", &[], open as f64);
-    add(Kind::Gauge, "process_max_fds", "Open files and sockets at most", &[], most as f64);
+    process::register(&registry, subject.started);
     registry.render()
 }
 

@@ -13,7 +13,7 @@ use crate::core::provisioner::answer::Answer;
 use crate::core::provisioner::csr;
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::{Settings, patterns};
-use crate::core::security::pem;
+use crate::core::security::{Certificate, pem};
 
 /// Name in the certificate of a CA we make.
 const CA_NAME: &str = "Choria provisioner CA";
@@ -113,6 +113,12 @@ impl Helper for Builtin {
 
     fn at_once(&self) -> usize {
         AT_ONCE
+    }
+
+    fn ca_expiry(&self) -> Option<i64> {
+        let pem = self.issuer.as_ref()?.ca().certificate_pem();
+        let chain = pem::certificates(pem.as_bytes()).ok()?;
+        chain.first().and_then(|der| Certificate::parse(der)).map(|certificate| certificate.not_after)
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::HelperError;
@@ -54,6 +55,31 @@ impl CommandLine {
             .map_err(|e| {
                 HelperError::Unreachable(format!("{} cannot be started: {e}", self.program.display()))
             })
+    }
+}
+
+/// The process group of a program. Dropping it kills whoever is in it, unless
+/// the program has been waited for: its number may be another's then.
+#[derive(Debug)]
+pub(super) struct Group(Option<Pid>);
+
+impl Group {
+    pub(super) fn of(child: &Child) -> Group {
+        Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// The program has been waited for.
+    pub(super) fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0.take() {
+            // gone already: nothing to do
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 }
 

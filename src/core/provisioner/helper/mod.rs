@@ -19,8 +19,10 @@ pub mod builtin;
 mod command;
 #[cfg(test)]
 mod fixtures;
+pub mod http;
 pub mod oneshot;
 mod pipes;
+pub mod stream;
 pub mod template;
 
 /// What asking is.
@@ -33,6 +35,16 @@ pub trait Helper: Send + Sync {
 
     /// Nodes it can take at once; more wait in the population and not in the helper.
     fn at_once(&self) -> usize;
+
+    /// When the CA it signs by expires, unix seconds, where it has one.
+    fn ca_expiry(&self) -> Option<i64> {
+        None
+    }
+
+    /// Lets go of programs that stay. Nobody is asked about after it.
+    fn close(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A helper gave no answer.
@@ -83,6 +95,7 @@ pub fn of_settings(settings: &Settings, around: &Surroundings) -> Result<Arc<dyn
     Ok(match settings.mode() {
         HelperMode::Oneshot => Arc::new(oneshot::Oneshot::new(settings)?),
         HelperMode::Builtin => Arc::new(builtin::Builtin::new(settings, around)?),
-        mode => return Err(HelperError::Unreachable(format!("mode {mode:?} is not there yet"))),
+        HelperMode::Stream => Arc::new(stream::Stream::new(settings)?),
+        HelperMode::Http => Arc::new(http::Http::new(settings)?),
     })
 }

@@ -4,11 +4,10 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
 
-use super::command::CommandLine;
+use super::command::{CommandLine, Group};
 use super::pipes::{Look, Pipe, Said};
 use super::{Asking, Helper, HelperError};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
@@ -76,8 +75,7 @@ impl Helper for Oneshot {
 struct Program<'a> {
     node: &'a str,
     child: Child,
-    /// Its process group, as long as it is sure to be its own.
-    group: Option<Pid>,
+    group: Group,
     input: Option<ChildStdin>,
     question: String,
     output: Option<Pipe>,
@@ -89,7 +87,7 @@ struct Program<'a> {
 impl<'a> Program<'a> {
     fn start(command: &CommandLine, question: &'a Question) -> Result<Program<'a>, HelperError> {
         let mut child = command.start()?;
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let group = Group::of(&child);
         let pipe = |end: Option<io::Result<std::os::fd::OwnedFd>>| {
             let failed = |e: io::Error| HelperError::Unreachable(format!("its pipes: {e}"));
             end.map(Pipe::new).transpose().map_err(failed)
@@ -144,7 +142,7 @@ impl<'a> Program<'a> {
                 )));
             }
         };
-        self.group = None;
+        self.group.ended();
         while let Some(pipe) = &mut self.output
             && self.answer.len() <= MAX_ANSWER
             && matches!(pipe.look(&mut self.answer), Look::Read(_))
@@ -157,15 +155,6 @@ impl<'a> Program<'a> {
             left -= 1;
         }
         Ok(status)
-    }
-}
-
-impl Drop for Program<'_> {
-    fn drop(&mut self) {
-        if let Some(group) = self.group.take() {
-            // gone already: nothing to do
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 

@@ -1,29 +1,13 @@
-//! Serving a few pages over HTTP, with bounds: few connections, short
-//! requests, one request a connection, ten seconds for all of it.
-//!
-//! Brokers show themselves this way, and emulators. Pages are served from one
-//! thread with a runtime of its own: a slow reader of pages must not slow
-//! anything else.
+//! Pages from a thread with a runtime of its own: a slow reader of pages must
+//! not slow anything else. Brokers show themselves this way, and emulators.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use axum::{Extension, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use tokio::sync::{Semaphore, oneshot};
+use axum::Router;
+use tokio::sync::oneshot;
 
-/// Connections at a time; more wait unaccepted.
-const CONNECTIONS: usize = 32;
-/// From accepting a connection to its last byte.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Request line and headers, together; the smallest hyper takes.
-const REQUEST: usize = 8192;
-/// Headers of a request.
-const HEADERS: usize = 64;
 /// Pages being made at a time: the largest of a broker asks every shard.
 const MAKERS: usize = 2;
 
@@ -44,15 +28,6 @@ pub enum PagesError {
     /// The thread or its runtime could not be made.
     #[error("starting the monitoring thread failed: {0}")]
     Thread(#[from] io::Error),
-}
-
-/// Whoever asks; an extension of every request.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
-
-/// Pages for one peer.
-pub(in crate::core) fn pages_for(pages: &Router, peer: IpAddr) -> Router {
-    pages.clone().layer(Extension(Peer(peer)))
 }
 
 /// Pages that are served. Dropping it ends them.
@@ -86,7 +61,7 @@ impl Pages {
         let thread = std::thread::Builder::new().name("monitoring".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = serve(listener, router) => {}
+                    () = listen(listener, router) => {}
                     _ = stopped => {}
                 }
             });
@@ -113,35 +88,9 @@ impl Drop for Pages {
     }
 }
 
-async fn serve(listener: TcpListener, pages: Router) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "monitoring cannot listen"),
-    };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::debug!(%error, "accepting a monitoring connection failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
-        tokio::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE / 2)
-                .keep_alive(false)
-                .max_buf_size(REQUEST)
-                .max_headers(HEADERS)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connection).await {
-                tracing::debug!(%peer, %error, "a monitoring connection failed");
-            }
-            drop(place);
-        });
+async fn listen(listener: TcpListener, pages: Router) {
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => super::serve(listener, pages).await,
+        Err(error) => tracing::error!(%error, "monitoring cannot listen"),
     }
 }

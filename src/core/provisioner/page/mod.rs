@@ -1,0 +1,194 @@
+//! The provisioner over HTTP: metrics, health, and a page for people (spec 05 §10, 15.5).
+//!
+//! Names of nodes and brokers are shown on this machine alone; whoever asks
+//! from elsewhere sees numbers. Settings and secrets are shown to nobody. What
+//! nodes say of themselves reaches the page as JSON and its text as text,
+//! never as HTML, and a content security policy holds even where that failed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router, middleware};
+use tokio::net::TcpListener;
+
+use super::daemon::Daemon;
+use super::status::Status;
+use crate::core::build;
+use crate::core::metrics::{Kind, Registry, process};
+use crate::core::web::access::{FORWARDED, sees_names};
+use crate::core::web::{self, Peer};
+
+const HTML: &str = include_str!("page.html");
+const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page.css");
+/// Only what this server itself sends is run, shown or asked.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Answers with unix seconds.
+pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
+
+/// Pages at an address.
+pub struct Page {
+    listener: TcpListener,
+    router: Router,
+}
+
+/// What pages ask.
+struct Subject {
+    daemon: Arc<Daemon>,
+    registry: Registry,
+}
+
+impl Page {
+    /// Binds the address. `expiry` says when our own certificate expires.
+    ///
+    /// # Errors
+    /// It cannot be listened on.
+    pub async fn bind(
+        address: SocketAddr,
+        daemon: Arc<Daemon>,
+        expiry: Option<Expiry>,
+    ) -> Result<Page, io::Error> {
+        let named = |e: io::Error| {
+            io::Error::new(e.kind(), format!("listening on {address} (monitor_address, monitor_port): {e}"))
+        };
+        let listener = TcpListener::bind(address).await.map_err(named)?;
+        let address = listener.local_addr().map_err(named)?;
+        tracing::info!(%address, "metrics and status page are listening");
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(%address, "everybody who reaches this address can read metrics and status, without names");
+        }
+        let registry = registry(&daemon, expiry);
+        let router = router(Arc::new(Subject { daemon, registry }));
+        Ok(Page { listener, router })
+    }
+
+    /// Serves, for ever.
+    pub async fn serve(self) {
+        web::serve(self.listener, self.router).await;
+    }
+}
+
+fn registry(daemon: &Arc<Daemon>, expiry: Option<Expiry>) -> Registry {
+    let registry = Registry::default();
+    let settings = &daemon.plan().settings;
+    let site = ("site", settings.site.as_str());
+    daemon.counters().register(&registry, daemon.calls(), &settings.site);
+    let labels = [("version", build::VERSION), ("sha", build::SHA), site];
+    registry.add(
+        Kind::Gauge,
+        "choria_provisioner_build_info",
+        "Build of the running program",
+        &labels,
+        || 1.0,
+    );
+    let connected = daemon.clone();
+    registry.add(
+        Kind::Gauge,
+        "choria_provisioner_ready",
+        "1 while connected to a broker and not paused",
+        &[site],
+        move || f64::from(u8::from(connected.ready().is_ok())),
+    );
+    let left = |until: Option<i64>| {
+        until.map_or(f64::NAN, |until| (until - jiff::Timestamp::now().as_second()) as f64)
+    };
+    if let Some(expiry) = expiry {
+        let help = "Seconds until our own certificate expires, negative afterwards";
+        registry.add(
+            Kind::Gauge,
+            "choria_provisioner_certificate_expires_seconds",
+            help,
+            &[site],
+            move || left(expiry()),
+        );
+    }
+    if daemon.plan().helper.ca_expiry().is_some() {
+        let daemon = daemon.clone();
+        let help = "Seconds until the CA of the built-in helper expires, negative afterwards";
+        registry.add(Kind::Gauge, "choria_provisioner_ca_expires_seconds", help, &[site], move || {
+            left(daemon.plan().helper.ca_expiry())
+        });
+    }
+    if let Some(signer) = daemon.plan().tokens.as_ref().and_then(|tokens| tokens.signer_expires()) {
+        let help = "Seconds until jwt_signing_token expires, negative afterwards";
+        registry.add(Kind::Gauge, "choria_provisioner_token_expires_seconds", help, &[site], move || {
+            left(Some(signer))
+        });
+    }
+    process::register(&registry, jiff::Timestamp::now());
+    registry
+}
+
+fn router(subject: Arc<Subject>) -> Router {
+    let fixed = |content: &'static str, text: &'static str| {
+        get(move || async move { ([(header::CONTENT_TYPE, content)], text) })
+    };
+    Router::new()
+        .route("/", fixed("text/html; charset=utf-8", HTML))
+        .route("/page.js", fixed("text/javascript; charset=utf-8", SCRIPT))
+        .route("/page.css", fixed("text/css; charset=utf-8", STYLE))
+        .route("/status.json", get(status))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .layer(middleware::map_response(protect))
+        .with_state(subject)
+}
+
+/// What browsers may do with what they get.
+async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn status(
+    State(subject): State<Arc<Subject>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+) -> Json<Status> {
+    let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let status = subject.daemon.status();
+    Json(match sees_names(peer, forwarded || !local_name(&headers), None) {
+        Ok(true) => status,
+        _ => status.without_names(),
+    })
+}
+
+/// Whether it was asked for by a name of this machine: a page of another site
+/// can make a browser here ask, by a name of its own that leads to 127.0.0.1.
+fn local_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
+}
+
+async fn metrics(State(subject): State<Arc<Subject>>) -> Response {
+    let content = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content)], subject.registry.render()).into_response()
+}
+
+async fn ready(State(subject): State<Arc<Subject>>) -> Response {
+    match subject.daemon.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
