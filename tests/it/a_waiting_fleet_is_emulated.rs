@@ -1,5 +1,6 @@
 //! `choria emulate` of nodes that wait, right ones and wrong ones.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::process::{Daemon, program};
@@ -12,10 +13,16 @@ fn emulate(room: &WaitingRoom, words: &[&str]) -> Daemon {
     Daemon::start("emulator", command)
 }
 
+/// In an orderly way: the nodes' files go with it.
+fn end(fleet: &mut Daemon) {
+    fleet.signal(Signal::TERM);
+    assert!(fleet.ended().success());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn they_are_provisioned_and_come_back() {
     let room = WaitingRoom::open();
-    let fleet = emulate(&room, &["--count", "2", "--come-back"]);
+    let mut fleet = emulate(&room, &["--count", "2", "--come-back"]);
     fleet.says(&["2 nodes wait after"]);
     let provisioner = room.provisioner().await;
     let names = provisioner.discover(2).await;
@@ -44,24 +51,27 @@ async fn they_are_provisioned_and_come_back() {
     tokio::task::block_in_place(|| {
         fleet.says(&["2 nodes are provisioned after", "0 ended"]);
         room.network.answered_by(&["emulated1.example.net", "emulated2.example.net"]);
+        end(&mut fleet);
     });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_of_one_name_are_flagged_by_the_broker() {
     let mut room = WaitingRoom::open();
-    let fleet = emulate(&room, &["--count", "2", "--doubled", "50"]);
+    let mut fleet = emulate(&room, &["--count", "2", "--doubled", "50"]);
     fleet.says(&["2 nodes wait after"]);
     room.network.broker().says(&["warning", "two waiting nodes claim this name"]);
+    end(&mut fleet);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn those_that_want_another_token_refuse() {
     let room = WaitingRoom::open();
-    let fleet = emulate(&room, &["--count", "1", "--wrong-token", "100"]);
+    let mut fleet = emulate(&room, &["--count", "1", "--wrong-token", "100"]);
     fleet.says(&["1 nodes wait after"]);
     let provisioner = room.provisioner().await;
     let names = provisioner.discover(1).await;
     let refused = provisioner.ask(&names[0], "jwt", json!({})).await;
     assert!(Provisioner::refused(refused).contains("Incorrect provision token supplied"));
+    end(&mut fleet);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use choria::core::agents::provision::keys::{self, KeySource, OwnKeys, Subject};
+use choria::core::protocol::v1::{Request, SecureRequest, Transport};
 use serde_json::{Value, json};
 
 use crate::process::{PATIENCE, named_program, until};
@@ -219,4 +220,29 @@ async fn a_broker_of_another_ca_is_never_told_the_token() {
     let joined = room.network.broker().matching(0, &["n1.example.net"]);
     assert!(joined.is_empty(), "{joined:?}");
     assert!(node.log().matching(0, &["answering requests"]).is_empty());
+}
+
+/// On the subject of today and on that of 2018, by provisioners of either time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn it_says_what_it_is_where_provisioners_listen() {
+    let room = WaitingRoom::open();
+    let mut node = room.node("n1.example.net");
+    let mut claims = room.claims();
+    let data = room.network.file("metadata.json", "{\"site\":\"test\"}\n");
+    claims.registration_data = data.display().to_string();
+    room.token("n1.example.net/provisioning.jwt", &claims);
+    let provisioner = room.provisioner().await;
+    let mut today = provisioner.session.subscribe("provisioning.registration.data", 10).await;
+    let mut before = provisioner.session.subscribe("choria.provisioning_data", 10).await;
+    provisioner.session.flush().await;
+    node.start();
+    for subject in [&mut today, &mut before] {
+        let message = tokio::time::timeout(PATIENCE, subject.recv()).await.expect("in time").expect("data");
+        let transport = Transport::decode(&message.payload).expect("a transport message");
+        let secure = SecureRequest::decode(&transport.data).expect("a secure request");
+        let request = Request::decode(secure.message.as_bytes()).expect("a request");
+        assert_eq!(request.envelope.senderid, "n1.example.net");
+        assert_eq!(request.envelope.agent, "registration");
+        assert!(String::from_utf8_lossy(&request.payload()).contains("choria:registration:filecontent:1"));
+    }
 }

@@ -1,12 +1,12 @@
 //! The `choria_provision` agent (spec 02 §13.4, 05 §4): turns a node that waits
 //! into a member of its network.
 //!
-//! A call goes mode → types of its inputs ([`inputs`]) → access token → [`lock`] →
+//! A call goes mode → types of its inputs (`inputs`) → access token → `lock` →
 //! action, one at a time. `jwt`, `gencsr` and `gen25519` tell who the node is
-//! ([`identity`], with [`keys`]); `configure` makes it somebody, all of it or
-//! nothing ([`configure`], [`material`]); `restart`, `reprovision` and `shutdown`
-//! end the process ([`ending`]); `release_update` does so by another binary
-//! ([`release`]). What is refused is a [`refusal`].
+//! (`identity`, with [`keys`]); `configure` makes it somebody, all of it or
+//! nothing (`configure`, `material`); `restart`, `reprovision` and `shutdown`
+//! end the process (`ending`); `release_update` does so by another binary
+//! ([`release`]). What is refused is a `refusal`.
 //!
 //! Better than the original: a caller without the token cannot take the lock, a
 //! certificate request belongs to one flow and its key is not replaced under it,

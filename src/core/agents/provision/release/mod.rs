@@ -2,8 +2,8 @@
 //!
 //! `REPOSITORY/VERSION/OS/ARCH/release.json` names the file, the SHA-256 of
 //! the binary in it, and, which the original does not ask for, an ed25519 signature
-//! ([`Manifest`]). The [`fetch`]ed file is unpacked and hashed beside the
-//! running binary, tried, and only then put in its place ([`install`]); the old one
+//! ([`Manifest`]). The `fetch`ed file is unpacked and hashed beside the
+//! running binary, tried, and only then put in its place (`install`); the old one
 //! stays as `.backup`. What fails leaves nothing behind.
 
 mod fetch;
