@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job on a real secured fleet: one broker, five nodes, one operator,
-# all over mutual TLS with a throw-away CA, on loopback only.
+# The main job on a real secured fleet: one broker, one operator, and five bare
+# machines that a provisioner makes nodes, all over mutual TLS with a throw-away
+# CA, on loopback only.
 #
 #   demo.sh CHORIA      runs the show, stops everything, fails unless all was as expected
 #   KEEP=1 demo.sh ...  leaves the network up and says how to play with it
@@ -25,10 +26,10 @@ trap 'exit 130' INT TERM
 
 say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 
-# wait_for FILE TEXT: until a log says so, at most 20 seconds.
+# wait_for FILE TEXT [TIMES]: until a log says so, at most 20 seconds.
 wait_for() {
     local tries=200
-    until grep -q "$2" "$1" 2>/dev/null; do
+    until [[ $(grep -c "$2" "$1" 2>/dev/null) -ge ${3:-1} ]]; do
         ((tries--)) || { echo "demo: '$2' never came, this is $1:" >&2; cat "$1" >&2; exit 1; }
         sleep 0.1
     done
@@ -48,10 +49,16 @@ show() {
     fi
 }
 
-say "A throw-away CA, one broker, five nodes, one operator"
+say "A throw-away CA, one broker, one operator, and a provisioner that uses the CA"
 "$choria" tool ca init --dir "$net/ca" --name "Choria demo CA" >/dev/null
 "$choria" tool ca issue --dir "$net/ca" --broker broker.demo.example.net --loopback --out "$net/broker" >/dev/null
-"$choria" tool ca issue --dir "$net/ca" --client operator --out "$net/operator" >/dev/null
+"$choria" tool ca issue --dir "$net/ca" --client operator --out "$net/operator" >/dev/null &
+made=($!)
+"$choria" tool ca issue --dir "$net/ca" --client provisioner --out "$net/provisioner" >/dev/null &
+made+=($!)
+# The first token makes the key that signs them; it is made anew below, when the port is known.
+signer=$("$choria" tool ca provisioning-token --dir "$net/ca" --urls 127.0.0.1:1 --out "$net/token.jwt" |
+    sed -n 's/.*jwt_verify_cert: //p')
 
 cat >"$net/broker/broker.conf" <<CONF
 identity = broker.demo.example.net
@@ -59,6 +66,8 @@ plugin.choria.broker_network = true
 plugin.choria.network.listen_address = 127.0.0.1
 plugin.choria.network.client_port = 0
 plugin.choria.network.x509_permissions = by-name
+plugin.choria.network.provisioning.signer_cert = $signer
+plugin.choria.network.provisioning.client_password = demo-password
 plugin.choria.use_srv = false
 plugin.security.provider = file
 plugin.security.file.certificate = $net/broker/broker.demo.example.net.pem
@@ -70,56 +79,84 @@ pids+=($!)
 wait_for "$net/broker.log" "the broker is listening"
 port=$(sed -n 's/.*the broker is listening address=127\.0\.0\.1:\([0-9]*\).*/\1/p' "$net/broker.log")
 echo "broker.demo.example.net listens on 127.0.0.1:$port, mutual TLS, nodes bound to their names"
-
-node() {
-    local name=$1.demo.example.net country=$2 role=$3 dir=$net/$1
-    "$choria" tool ca issue --dir "$net/ca" --node "$name" --out "$dir" >/dev/null
-    mkdir -p "$dir/policies"
-    printf '{"country":"%s","role":"%s","cpus":%d}\n' "$country" "$role" "$4" >"$dir/facts.json"
-    printf 'base\nroles::%s\n' "$role" >"$dir/classes.txt"
-    # The operator may do everything rpcutil offers but read configuration items.
-    printf 'policy default deny\ndeny\tchoria=operator.mcollective\tget_config_item\t*\t*\nallow\tchoria=operator.mcollective\t*\t*\t*\n' \
-        >"$dir/policies/rpcutil.policy"
-    cat >"$dir/server.conf" <<CONF
-identity = $name
-plugin.choria.middleware_hosts = 127.0.0.1:$port
-plugin.choria.use_srv = false
-plugin.security.provider = file
-plugin.security.file.certificate = $dir/$name.pem
-plugin.security.file.key = $dir/$name-key.pem
-plugin.security.file.ca = $net/ca/ca.pem
-plugin.yaml = $dir/facts.json
-classesfile = $dir/classes.txt
-rpcaudit = true
-plugin.rpcaudit.logfile = $dir/audit.log
-plugin.choria.status_file_path = $dir/status.json
-CONF
-}
-node web1 mt web 4 & made=($!)
-node web2 mt web 8 & made+=($!)
-node db1 uk db 16 & made+=($!)
-node db2 de db 16 & made+=($!)
-node mail1 mt mail 2 & made+=($!)
 # Each by its own number: a plain wait would wait for the broker too.
 for job in "${made[@]}"; do wait "$job"; done
-unset MCOLLECTIVE_CERTNAME
-for name in web1 web2 db1 db2 mail1; do
-    "$choria" server run --config "$net/$name/server.conf" >"$net/$name.log" 2>&1 &
-    pids+=($!)
-done
-for name in web1 web2 db1 db2 mail1; do
-    wait_for "$net/$name.log" "answering requests"
-done
-echo "five nodes are connected: web1 web2 db1 db2 mail1 (.demo.example.net)"
 
-cat >"$net/operator/client.conf" <<CONF
+# client NAME: how an operator or the provisioner connects.
+client() {
+    cat >"$net/$1/client.conf" <<CONF
+identity = $1.demo.example.net
 plugin.choria.middleware_hosts = 127.0.0.1:$port
 plugin.choria.use_srv = false
 plugin.security.provider = file
-plugin.security.file.certificate = $net/operator/operator.mcollective.pem
-plugin.security.file.key = $net/operator/operator.mcollective-key.pem
+plugin.security.file.certificate = $net/$1/$1.mcollective.pem
+plugin.security.file.key = $net/$1/$1.mcollective-key.pem
 plugin.security.file.ca = $net/ca/ca.pem
 CONF
+}
+client operator
+client provisioner
+
+# What nodes become: everybody the same, but for what they know of themselves.
+# The operator may do everything rpcutil offers but read configuration items.
+cat >"$net/provisioner/template.yaml" <<CONF
+rules:
+  - configuration:
+      plugin.yaml: '{{ssldir}}/../facts.json'
+      classesfile: '{{ssldir}}/../classes.txt'
+      rpcaudit: 'true'
+      plugin.rpcaudit.logfile: '{{ssldir}}/../audit.log'
+      plugin.choria.status_file_path: '{{ssldir}}/../status.json'
+    action_policies:
+      rpcutil.policy: |
+        policy default deny
+        deny	choria=operator.mcollective	get_config_item	*	*
+        allow	choria=operator.mcollective	*	*	*
+CONF
+cat >"$net/provisioner/provisioner.yaml" <<CONF
+token: $(cat "$net/ca/provisioning-access.txt")
+broker_provisioning_password: demo-password
+jwt_verify_cert: $signer
+features: {jwt: true}
+ca_dir: $net/ca
+state_dir: $net/provisioner/state
+template: $net/provisioner/template.yaml
+CONF
+MCOLLECTIVE_CERTNAME=provisioner.mcollective "$choria" provision run \
+    --config "$net/provisioner/provisioner.yaml" --choria-config "$net/provisioner/client.conf" \
+    >"$net/provisioner.log" 2>&1 &
+pids+=($!)
+wait_for "$net/provisioner.log" "watching for nodes"
+
+say "Five bare machines: no certificate, no configuration, only a token"
+node() {
+    local name=$1.demo.example.net country=$2 role=$3 dir=$net/$1
+    mkdir -p "$dir"
+    printf '{"country":"%s","role":"%s","cpus":%d}\n' "$country" "$role" "$4" >"$dir/facts.json"
+    printf 'base\nroles::%s\n' "$role" >"$dir/classes.txt"
+    "$choria" tool ca provisioning-token --dir "$net/ca" --urls "127.0.0.1:$port" --facts "$dir/facts.json" \
+        --out "$dir/provisioning.jwt" >/dev/null
+    "$choria" server run --config "$dir/server.conf" --provisioning-token "$dir/provisioning.jwt" \
+        --identity "$name" >"$net/$1.log" 2>&1 &
+    pids+=($!)
+}
+unset MCOLLECTIVE_CERTNAME
+node web1 mt web 4
+node web2 mt web 8
+node db1 uk db 16
+node db2 de db 16
+node mail1 mt mail 2
+for name in web1 web2 db1 db2 mail1; do
+    wait_for "$net/$name.log" "no configuration, waiting to be provisioned"
+done
+for name in web1 web2 db1 db2 mail1; do
+    # for the second time: as a member
+    wait_for "$net/$name.log" "configured: Wrote"
+    wait_for "$net/$name.log" "answering requests agents=.*" 2
+done
+grep -h "provisioned node=" "$net/provisioner.log" | sed 's/^/    /'
+echo "five nodes have got their certificates and configuration and are members now"
+
 export MCOLLECTIVE_CERTNAME=operator.mcollective
 config=(--config "$net/operator/client.conf")
 unset CHORIA_COMPAT_EXIT

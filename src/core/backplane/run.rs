@@ -1,6 +1,6 @@
 //! The node a backplane is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,7 +125,7 @@ pub fn start(
     Ok(Backplane { stop, task })
 }
 
-fn write_facts(file: &PathBuf, service: &Service, name: &str) -> std::io::Result<()> {
+fn write_facts(file: &Path, service: &Service, name: &str) -> std::io::Result<()> {
     let facts = serde_json::to_vec(&agent::facts(service, name))?;
     write_atomic(file, &facts, SECRET)
 }
