@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::out::{out, outln};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::build;
+use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 use serde_json::{Map, Value, json};
 
 /// show the defaults compiled into this binary
@@ -40,6 +41,10 @@ impl Buildinfo {
 fn sections() -> Vec<Section> {
     let profile = build::profile();
     let p = &profile.provisioning;
+    // as a node would start: the token on disk counts
+    let mut setup = Setup::of_build(p);
+    JwtResolver.configure(&mut setup);
+    let known = |what: &str| if what.is_empty() { "not set" } else { "set" };
     let set = |secret: &str| if secret.is_empty() { "not set" } else { "*****" };
     let agent = |name: &str| json!(format!("{name} version {}", build::VERSION));
     vec![
@@ -73,24 +78,27 @@ fn sections() -> Vec<Section> {
         Section {
             title: "Server Settings",
             rows: vec![
-                ("Provisioning Target Resolver", json!("Choria JWT Resolver")),
-                ("Supports Provisioning", json!(p.supported())),
+                ("Provisioning Target Resolver", json!(JwtResolver.name())),
+                ("Supports Provisioning", json!(!setup.access.is_empty())),
                 ("Provisioning Profile", json!(build::profile_name())),
                 ("Provisioning Profile Hash", json!(build::profile_hash())),
                 ("Provisioning JWT file", json!(p.jwt_file)),
-                ("Provisioning Token", json!(set(&p.token))),
-                ("Provisioning Default", json!(p.mode_default)),
-                ("Provisioning TLS", json!(p.secure)),
+                ("Provisioning Token", json!(set(setup.access.expose()))),
+                ("Provisioning Default", json!(setup.by_default)),
+                ("Provisioning TLS", json!(setup.secure)),
+                ("Provisioning CA", json!(known(&setup.trust.ca))),
+                ("Provisioning Broker Key", json!(setup.trust.pin)),
                 ("Default Provisioning Agent", json!(p.agent)),
-                ("Provisioning Brokers", json!(p.broker_urls)),
-                ("Provisioning SRV Domain", json!(p.srv_domain)),
-                ("Provisioning Registration Data", json!(p.registration_data)),
-                ("Provisioning Facts", json!(p.facts)),
-                ("Provisioning Status File", json!(p.status_file)),
-                ("Provisioning Broker Username", json!(p.username)),
-                ("Provisioning Broker Password", json!(set(&p.password))),
+                ("Provisioning Brokers", json!(setup.brokers)),
+                ("Provisioning SRV Domain", json!(setup.srv_domain)),
+                ("Provisioning Registration Data", json!(setup.registration_data)),
+                ("Provisioning Facts", json!(setup.facts)),
+                ("Provisioning Status File", json!(setup.status_file)),
+                ("Provisioning Broker Username", json!(setup.username)),
+                ("Provisioning Broker Password", json!(set(setup.password.expose()))),
                 ("Provisioning Using Protocol v2", json!(p.protocol_v2)),
-                ("Provisioning Version Upgrades", json!(p.allow_update)),
+                ("Provisioning Version Upgrades", json!(setup.allow_update)),
+                ("Provisioning Release Key", json!(setup.release_key)),
             ],
         },
         Section {

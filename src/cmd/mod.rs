@@ -16,6 +16,7 @@ mod facts;
 mod find;
 mod fleet;
 mod inventory;
+mod jwt;
 mod out;
 mod ping;
 mod provision;
@@ -66,6 +67,7 @@ enum Command {
     Facts(facts::Facts),
     Find(find::Find),
     Inventory(inventory::Inventory),
+    Jwt(jwt::Jwt),
     Ping(ping::Ping),
     Provision(provision::Provision),
     Rpc(rpc::Rpc),
@@ -149,6 +151,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Facts(c) => c.run(globals),
         Command::Find(c) => c.run(globals),
         Command::Inventory(c) => c.run(globals),
+        Command::Jwt(c) => c.run(),
         Command::Ping(c) => c.run(globals),
         Command::Rpc(c) => c.run(globals),
         Command::Provision(c) => c.run(globals),

@@ -50,7 +50,10 @@ fn to_people_to_prometheus_and_to_the_backplane() {
     // names are for those on this machine
     for headers in ["host: localhost\r\nx-forwarded-for: 192.0.2.1\r\n", "host: evil.example.net\r\n"] {
         let (_, _, body) = page_with(port, "/status.json", headers);
-        assert!(!body.contains("n1.example.net") && !body.contains(&room.network.address().to_string()), "{body}");
+        assert!(
+            !body.contains("n1.example.net") && !body.contains(&room.network.address().to_string()),
+            "{body}"
+        );
     }
     let (code, head, html) = page(port, "/");
     assert_eq!(code, 200);
@@ -83,7 +86,8 @@ fn to_people_to_prometheus_and_to_the_backplane() {
     // the circuit breaker
     let alice = room.network.caller_with("alice.mcollective", "collectives = mcollective,prov_backplane\n");
     let call = |action: &str| {
-        let words = ["rpc", "backplane", action, "-T", "prov_backplane", "-F", "backplane_pausable=true", "-j"];
+        let words =
+            ["rpc", "backplane", action, "-T", "prov_backplane", "-F", "backplane_pausable=true", "-j"];
         alice.run(&words).code(0)
     };
     assert_eq!(call("pause").json()["replies"][0]["data"]["paused"], true);

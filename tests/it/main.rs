@@ -26,6 +26,7 @@ mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
+mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
 mod an_embedded_broker_judges_again;

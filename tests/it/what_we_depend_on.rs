@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// What may be linked into an Apache-2.0 program without further duties than
 /// naming it.
-const LICENCES: [&str; 17] = [
+const LICENCES: [&str; 18] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -24,6 +24,7 @@ const LICENCES: [&str; 17] = [
     "OpenSSL",
     "Unicode-3.0",
     "Unlicense",
+    "bzip2-1.0.6",
     "Zlib",
 ];
 /// One provider of cryptography, aws-lc; no C library of the system.

@@ -7,7 +7,13 @@ use std::process::ExitCode;
 use super::super::out::outln;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::files;
 use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
+use choria::core::security::tokens::keys::hex;
+use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust};
+use zeroize::Zeroizing;
+
+use super::super::jwt;
 
 /// make the certificates of a first network
 #[derive(FromArgs, ArgsInfo)]
@@ -23,6 +29,7 @@ enum CaCommand {
     Init(Init),
     Issue(Issue),
     List(List),
+    ProvisioningToken(ProvisioningToken),
     Revoke(Revoke),
 }
 
@@ -36,6 +43,36 @@ struct List {
     /// print JSON
     #[argh(switch, short = 'j')]
     json: bool,
+}
+
+/// make a token for nodes that wait to be provisioned; it carries the CA
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "provisioning-token")]
+struct ProvisioningToken {
+    /// directory of the CA
+    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    dir: String,
+    /// brokers to wait at, comma separated
+    #[argh(option, arg_name = "list", default = "String::new()")]
+    urls: String,
+    /// or the domain whose SRV records name them
+    #[argh(option, arg_name = "domain", default = "String::new()")]
+    srv: String,
+    /// fact file of nodes while they wait
+    #[argh(option, arg_name = "file", default = "String::new()")]
+    facts: String,
+    /// file they publish while they wait
+    #[argh(option, arg_name = "file", default = "String::new()")]
+    registration: String,
+    /// nodes wait only where their configuration says so
+    #[argh(switch)]
+    no_default: bool,
+    /// how long the token is valid, such as 30d or 1y
+    #[argh(option, arg_name = "time", default = "String::from(\"1y\")")]
+    validity: String,
+    /// file the token is written to, default provisioning.jwt beside the CA
+    #[argh(option, arg_name = "file")]
+    out: Option<PathBuf>,
 }
 
 /// make a new CA
@@ -106,6 +143,7 @@ impl Ca {
             }
             CaCommand::Issue(issue) => issue.run(now)?,
             CaCommand::List(list) => list.run(now)?,
+            CaCommand::ProvisioningToken(token) => token.run()?,
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
                 let revoked = ca.revoke(&revoke.name, now)?;
@@ -149,6 +187,53 @@ impl List {
         }
         Ok(())
     }
+}
+
+impl ProvisioningToken {
+    fn run(self) -> anyhow::Result<()> {
+        let ca = load(&self.dir)?;
+        let file = |name: &str| ca.dir().join(name);
+        once(&file("provisioning-signer.seed"))?;
+        let access = once(&file("provisioning-access.txt"))?;
+        let key = SigningKey::from_file(&file("provisioning-signer.seed"))?;
+        let public =
+            jwt::public(&key).context("the key that signs provisioning tokens is no ed25519 seed")?;
+        let mut claims = ProvisioningClaims {
+            token: access.to_string(),
+            secure: true,
+            urls: self.urls,
+            srv_domain: self.srv,
+            by_default: !self.no_default,
+            facts: self.facts,
+            registration_data: self.registration,
+            organization: "choria".to_owned(),
+            ..ProvisioningClaims::default()
+        };
+        claims.set_trust(&Trust { ca: ca.certificate_pem().to_owned(), pin: String::new() });
+        let out = self.out.unwrap_or_else(|| file("provisioning.jwt"));
+        jwt::write(&out, claims, &key, &self.validity)?;
+        outln!("provisioning token: {}", out.display());
+        outln!("");
+        outln!("The broker lets nodes with it wait once its configuration has");
+        outln!("  plugin.choria.network.provisioning.signer_cert = {public}");
+        outln!("  plugin.choria.network.provisioning.client_password = (a password of your choice)");
+        outln!("and the provisioner's has");
+        outln!("  broker_provisioning_password: (that password)");
+        outln!("  token: (what is in {})", file("provisioning-access.txt").display());
+        outln!("  jwt_verify_cert: {public}");
+        Ok(())
+    }
+}
+
+/// 64 random hex digits, made on first use and kept 0600.
+fn once(file: &Path) -> anyhow::Result<Zeroizing<String>> {
+    if !file.exists() {
+        let mut random = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *random).ok().context("no random numbers are to be had")?;
+        files::write_atomic(file, Zeroizing::new(hex(&*random)).as_bytes(), files::SECRET)?;
+    }
+    let text = Zeroizing::new(files::read_bounded(file, 1024)?);
+    Ok(Zeroizing::new(String::from_utf8_lossy(&text).trim().to_owned()))
 }
 
 impl Issue {

@@ -5,6 +5,8 @@ mod ca;
 mod config;
 mod event;
 mod man;
+mod provisioner;
+mod release;
 mod status;
 
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ enum ToolCommand {
     Config(config::ConfigTool),
     Event(event::EventTool),
     Man(man::Man),
+    Provisioner(provisioner::Provisioner),
+    Release(release::Release),
     Status(status::Status),
 }
 
@@ -40,6 +44,8 @@ impl Tool {
             ToolCommand::Config(c) => c.run(globals),
             ToolCommand::Event(c) => c.run(globals),
             ToolCommand::Man(c) => c.run(),
+            ToolCommand::Provisioner(c) => c.run(),
+            ToolCommand::Release(c) => c.run(),
             ToolCommand::Status(c) => c.run(),
         }
     }

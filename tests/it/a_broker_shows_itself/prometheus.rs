@@ -92,7 +92,8 @@ fn prometheus_reads_it() {
 fn complaints_are_the_originals(pages: u16) {
     let text = get(pages, "/metrics");
     let (_, metrics) = text.split_once("\r\n\r\n").expect("a body");
-    let ours = |line: &String| !(line.starts_with("choria_network_") || line.starts_with("choria_build_info"));
+    let ours =
+        |line: &String| !(line.starts_with("choria_network_") || line.starts_with("choria_build_info"));
     let minded: Vec<String> = minded(metrics).into_iter().filter(ours).collect();
     assert!(minded.is_empty(), "{minded:?}");
 }

@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::keys::SigningKey;
+use super::ksuid::ksuid;
 use super::standard::{StandardClaims, TokenError, text};
 
+/// Who issued a token, in the original's words.
+const ISSUER: &str = "Choria Tokens Package";
 /// What `purpose`, or in older tokens `sub`, says.
 pub const PURPOSE: &str = "choria_provisioning";
 /// Extension that carries the CA certificates, PEM.
@@ -103,6 +107,30 @@ impl ProvisioningClaims {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Dates the claims and signs them: for `validity` seconds from `now`. `random` names
+    /// the token.
+    ///
+    /// # Errors
+    /// Claims no node could use.
+    pub fn issue(
+        mut self,
+        key: &SigningKey,
+        now: i64,
+        validity: i64,
+        random: [u8; 16],
+    ) -> Result<String, TokenError> {
+        let standard = &mut self.standard;
+        standard.purpose = PURPOSE.to_owned();
+        standard.subject = PURPOSE.to_owned();
+        standard.issuer = ISSUER.to_owned();
+        standard.issued = Some(now);
+        standard.not_before = Some(now);
+        standard.expires = Some(now.saturating_add(validity));
+        standard.id = ksuid(now, random);
+        self.check_usable()?;
+        key.sign(&self)
     }
 
     /// Whether broker and provisioner take it at `now` (unix seconds): purpose and time.
