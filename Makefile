@@ -51,7 +51,7 @@ dist: check-tools
 install: build
 	install -D -m 0755 $(TARGET)/release/choria $(DESTDIR)$(PREFIX)/bin/choria
 	ln -sf choria $(DESTDIR)$(PREFIX)/bin/mco
-	for unit in choria-broker choria-server; do \
+	for unit in choria-broker choria-server choria-provisioner; do \
 	    install -D -m 0644 packaging/systemd/$$unit.service $(DESTDIR)$(UNITDIR)/$$unit.service; \
 	done
 	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
@@ -60,6 +60,8 @@ install: build
 	    test -e $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf || \
 	        install -D -m 0640 packaging/config/$$file.conf $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf; \
 	done
+	install -D -m 0644 packaging/config/provisioner.yaml $(DESTDIR)$(PREFIX)/share/doc/choria/examples/provisioner.yaml
+	install -D -m 0644 packaging/grafana/provisioner.json $(DESTDIR)$(PREFIX)/share/doc/choria/grafana/provisioner.json
 	for page in man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 	install -D -m 0644 packaging/completion/choria.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/choria
@@ -69,6 +71,7 @@ install: build
 check-tools:
 	@packaging/check-tools.sh
 
-# The same, and Python, Node.js and Prometheus, for the programs that others wrote.
+# The same, and Python, Node.js, Prometheus, cfssl, jq and Ruby, for the programs
+# that others wrote.
 check-test-tools:
 	@packaging/check-tools.sh test

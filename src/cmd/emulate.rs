@@ -18,8 +18,8 @@ use choria::core::emulator::{
 };
 use choria::core::log::{self, Destination};
 use choria::core::metrics::process;
-use choria::core::pages::{PROMETHEUS, Pages};
 use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
+use choria::core::web::{PROMETHEUS, Pages};
 
 use super::Globals;
 use super::out::outln;

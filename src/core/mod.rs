@@ -1,14 +1,14 @@
 //! The product: everything `choria` does, with no knowledge of terminals.
 //!
 //! Rooms are stacked; a room uses only rooms below it. From the top:
-//! [`emulator`] runs thousands of [`server`]s; [`backplane`] is one inside other programs;
+//! [`emulator`] runs thousands of [`server`]s, [`backplane`] one inside other programs;
 //! [`provisioner`], [`broker`], [`server`] and
 //! [`client`] are what a process is; [`agents`],
 //! [`authz`], [`audit`], [`discovery`] and [`provisioning`] serve them; [`connection`],
 //! [`admission`], [`security`] and [`pki`] know keys and sockets;
 //! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
 //! [`registration`] are pure formats; [`config`], [`files`], [`log`],
-//! [`metrics`], [`pages`] and [`build`] carry them all.
+//! [`metrics`], [`web`] and [`build`] carry them all.
 
 pub mod admission;
 pub mod agents;
@@ -28,7 +28,6 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod nats;
-pub mod pages;
 pub mod pki;
 pub mod protocol;
 pub mod provisioner;
@@ -37,3 +36,4 @@ pub mod registration;
 pub mod rpc;
 pub mod security;
 pub mod server;
+pub mod web;

@@ -12,7 +12,7 @@ use crate::process::{Daemon, program, run, until};
 use crate::waiting_room::{ACCESS, PASSWORD, Waiting, WaitingRoom};
 
 /// A provisioner with a directory of its own.
-struct Provisioning<'a> {
+pub struct Provisioning<'a> {
     room: &'a WaitingRoom,
     caller: Caller,
     name: String,
@@ -21,7 +21,7 @@ struct Provisioning<'a> {
 
 impl<'a> Provisioning<'a> {
     /// With the network's own CA, `lines` added to its settings.
-    fn new(room: &'a WaitingRoom, name: &str, identity: &str, lines: &str) -> Provisioning<'a> {
+    pub fn new(room: &'a WaitingRoom, name: &str, identity: &str, lines: &str) -> Provisioning<'a> {
         let caller =
             room.network.caller_with(&format!("{name}.mcollective"), &format!("identity = {identity}\n"));
         let path = |file: &str| room.network.path(&format!("{name}/{file}"));
@@ -53,14 +53,14 @@ impl<'a> Provisioning<'a> {
         command
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         self.daemon = None;
         let daemon = Daemon::start(&self.name, self.run_command());
         daemon.says(&["watching for nodes"]);
         self.daemon = Some(daemon);
     }
 
-    fn log(&self) -> &Daemon {
+    pub fn log(&self) -> &Daemon {
         self.daemon.as_ref().expect("it was started")
     }
 

@@ -20,6 +20,7 @@ mod a_node_cannot_drive_a_terminal;
 mod a_node_in_trouble_says_so;
 mod a_node_is_bound_to_its_name;
 mod a_node_reports_itself;
+mod a_provisioner_shows_itself;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;

@@ -1,6 +1,6 @@
 //! The node a backplane is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,10 +4,10 @@
 //! holds readers, so raising costs one addition and naming costs nothing until
 //! somebody looks.
 
-pub mod process;
-
 use std::fmt::Write;
 use std::sync::Mutex;
+
+pub mod process;
 
 /// What a family of samples is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What monitoring reads from a running broker.
 
-mod prometheus;
+pub mod prometheus;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -92,6 +92,14 @@ fn prometheus_reads_it() {
 fn complaints_are_the_originals(pages: u16) {
     let text = get(pages, "/metrics");
     let (_, metrics) = text.split_once("\r\n\r\n").expect("a body");
+    let ours =
+        |line: &String| !(line.starts_with("choria_network_") || line.starts_with("choria_build_info"));
+    let minded: Vec<String> = minded(metrics).into_iter().filter(ours).collect();
+    assert!(minded.is_empty(), "{minded:?}");
+}
+
+/// What promtool minds of metrics that it can read.
+pub fn minded(metrics: &str) -> Vec<String> {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -107,9 +115,6 @@ fn complaints_are_the_originals(pages: u16) {
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     // 3 is "read, but minds a name"; 1 is a text that it cannot read
     assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
-    let ours = |line: &&str| !(line.starts_with("choria_network_") || line.starts_with("choria_build_info"));
-    let minded: Vec<&str> = said.lines().filter(|line| !line.is_empty()).filter(ours).collect();
-    assert!(minded.is_empty(), "{minded:?}");
     for family in metrics.lines().filter(|line| !line.starts_with('#')) {
         let name = family.split(['{', ' ']).next().unwrap_or_default();
         let stem =
@@ -118,6 +123,7 @@ fn complaints_are_the_originals(pages: u16) {
             assert!(metrics.contains(&format!("# {head} {stem} ")), "no {head} of {name}");
         }
     }
+    said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn chmod(path: &std::path::Path, mode: u32) {

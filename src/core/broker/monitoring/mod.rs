@@ -3,10 +3,10 @@
 //! `pages` are nats-server's, in its shapes, so that its tools and exporters
 //! can read them; `metrics` is Prometheus text with the names the original
 //! has and some of ours; `choria` is the original's own page. `service`
-//! says which there are; [`crate::core::pages`] serves them.
+//! says which there are; [`crate::core::web`] serves them.
 //!
 //! User names, certificate subjects, subscriptions and the path of the
-//! configuration are shown to loopback and to those with a token ([`access`](crate::core::pages::access));
+//! configuration are shown to loopback and to those with a token ([`access`](crate::core::web::access));
 //! everybody else sees pages without. No page may be read by scripts of other
 //! sites (nats-server allows it).
 
@@ -19,7 +19,7 @@ mod service;
 mod subsz;
 mod time;
 
-pub use crate::core::pages::access::{TokenError, TokenFile};
+pub use crate::core::web::access::{TokenError, TokenFile};
 pub use service::{Monitoring, MonitoringError};
 
 use std::sync::Arc;

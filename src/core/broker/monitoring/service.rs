@@ -18,8 +18,8 @@ use super::query::QueryError;
 use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
-use crate::core::pages::access::{self, FORWARDED, Wrong, bearer};
-use crate::core::pages::{PROMETHEUS, Pages, Peer};
+use crate::core::web::access::{self, FORWARDED, Wrong, bearer};
+use crate::core::web::{PROMETHEUS, Pages, Peer};
 
 /// Requests by page.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl Denied {
 }
 
 /// Why there is no monitoring.
-pub use crate::core::pages::PagesError as MonitoringError;
+pub use crate::core::web::PagesError as MonitoringError;
 
 /// Running pages. Dropping it ends them.
 pub struct Monitoring(Pages);

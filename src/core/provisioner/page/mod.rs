@@ -18,8 +18,8 @@ use super::daemon::Daemon;
 use super::status::Status;
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry, process};
-use crate::core::pages::access::{FORWARDED, sees_names};
-use crate::core::pages::{PROMETHEUS, Pages, PagesError, Peer};
+use crate::core::web::access::{FORWARDED, sees_names};
+use crate::core::web::{PROMETHEUS, Pages, PagesError, Peer};
 
 const HTML: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");

@@ -17,7 +17,7 @@ fn asked(pages: &axum::Router, peer: &str, path: &str, headers: &[(&str, &str)])
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let pages = TowerToHyperService::new(crate::core::pages::pages_for(pages, peer.parse().unwrap()));
+    let pages = TowerToHyperService::new(crate::core::web::pages_for(pages, peer.parse().unwrap()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let response = pages.call(request.body(Body::empty()).unwrap()).await.unwrap();

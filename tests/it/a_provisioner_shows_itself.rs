@@ -1,0 +1,103 @@
+//! The provisioner's pages, and its backplane.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::Value;
+
+use crate::a_broker_shows_itself::prometheus::minded;
+use crate::a_fleet_is_provisioned::Provisioning;
+use crate::process::until;
+use crate::waiting_room::{ACCESS, PASSWORD, WaitingRoom};
+
+/// Status code, headers and body of a page.
+fn page(port: u16, path: &str) -> (u16, String, String) {
+    page_with(port, path, &format!("host: 127.0.0.1:{port}\r\n"))
+}
+
+fn page_with(port: u16, path: &str, headers: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let request = format!("GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
+    (code, head.to_lowercase(), body.to_owned())
+}
+
+#[test]
+fn to_people_to_prometheus_and_to_the_backplane() {
+    let room = WaitingRoom::open();
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let lines = format!(
+        "site: testsite\nmonitor_port: {port}\nmanagement:\n  name: prov\n  brokers: ['{}']\n  auth:\n    \
+         full: ['^choria=alice\\.']\n",
+        room.network.address()
+    );
+    let mut provisioning = Provisioning::new(&room, "provisioner", "prov1.example.net", &lines);
+    provisioning.start();
+    provisioning.log().says(&["answering requests"]);
+    until("readiness", || (page(port, "/readyz").0 == 200).then_some(()));
+    let mut node = room.node("n1.example.net");
+    node.start();
+    let status = until("a node that is done", || {
+        let status: Value = serde_json::from_str(&page(port, "/status.json").2).expect("JSON");
+        (status["provisioned"] == 1).then_some(status)
+    });
+    assert_eq!(status["recent"][0]["node"], "n1.example.net");
+
+    // names are for those on this machine
+    for headers in ["host: localhost\r\nx-forwarded-for: 192.0.2.1\r\n", "host: evil.example.net\r\n"] {
+        let (_, _, body) = page_with(port, "/status.json", headers);
+        assert!(
+            !body.contains("n1.example.net") && !body.contains(&room.network.address().to_string()),
+            "{body}"
+        );
+    }
+    let (code, head, html) = page(port, "/");
+    assert_eq!(code, 200);
+    assert!(head.contains("content-security-policy: default-src 'none';"), "{head}");
+    assert!(!head.contains("access-control-allow-origin"), "{head}");
+    assert!(html.contains("<title>Choria provisioner</title>") && !html.contains("http"), "{html}");
+    for path in ["/page.js", "/page.css", "/healthz"] {
+        assert_eq!(page(port, path).0, 200, "{path}");
+    }
+    let (_, _, script) = page(port, "/page.js");
+    assert!(!script.contains("innerHTML"), "what nodes say is text");
+
+    let (_, _, metrics) = page(port, "/metrics");
+    for line in [
+        "choria_provisioner_provisioned{site=\"testsite\"} 1",
+        "choria_provisioner_helper_errors{site=\"testsite\"} 0",
+        "choria_provisioner_paused{site=\"testsite\"} 0",
+        "choria_provisioner_rpc_time_count{rpc=\"choria_provision#configure\",site=\"testsite\"} 1",
+        "choria_provisioner_ready{site=\"testsite\"} 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing: {metrics}");
+    }
+    for name in ["build_info{", "certificate_expires_seconds{", "ca_expires_seconds{"] {
+        assert!(metrics.contains(&format!("choria_provisioner_{name}")), "{name}: {metrics}");
+    }
+    // the original's names have no unit and no ending
+    let minded = minded(&metrics);
+    assert!(minded.iter().all(|line| line.starts_with("choria_provisioner_")), "{minded:?}");
+
+    // the circuit breaker
+    let alice = room.network.caller_with("alice.mcollective", "collectives = mcollective,prov_backplane\n");
+    let call = |action: &str| {
+        let words =
+            ["rpc", "backplane", action, "-T", "prov_backplane", "-F", "backplane_pausable=true", "-j"];
+        alice.run(&words).code(0)
+    };
+    assert_eq!(call("pause").json()["replies"][0]["data"]["paused"], true);
+    let (code, _, why) = page(port, "/readyz");
+    assert_eq!((code, why.as_str()), (503, "paused: backplane\n"));
+    let info = call("info");
+    assert!(info.stdout.contains("testsite"), "{info:?}");
+    for secret in [ACCESS, PASSWORD] {
+        assert!(!info.stdout.contains(secret), "{info:?}");
+    }
+    assert_eq!(call("resume").json()["replies"][0]["data"]["paused"], false);
+    assert_eq!(page(port, "/readyz").0, 200);
+}
