@@ -115,7 +115,7 @@ async fn main() -> anyhow::Result<()> {
     let backplane = backplane::start(&management, service, None, &System)?;
 
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "greeting");
+    eprintln!("greeting address={}", listener.local_addr()?);
     let pages = Router::new().route("/", get(greet)).with_state(greeter.clone());
     let asked_to_end = async move { greeter.stop.notified().await };
     axum::serve(listener, pages).with_graceful_shutdown(asked_to_end).await?;

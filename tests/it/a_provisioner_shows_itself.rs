@@ -30,10 +30,21 @@ fn page_with(port: u16, path: &str, headers: &str) -> (u16, String, String) {
 fn to_people_to_prometheus_and_to_the_backplane() {
     let room = WaitingRoom::open();
     let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    // a node of its own: callers may not answer
+    room.network.certify(choria::core::pki::Kind::Node, "backplane.example.net");
+    let security = room.network.security("backplane.example.net");
+    let file = |key: &str| {
+        let line = security.lines().find(|line| line.contains(key)).expect("a line");
+        line.split_once('=').expect("a value").1.trim().to_owned()
+    };
     let lines = format!(
         "site: testsite\nmonitor_port: {port}\nmanagement:\n  name: prov\n  brokers: ['{}']\n  auth:\n    \
-         full: ['^choria=alice\\.']\n",
-        room.network.address()
+         full: ['^choria=alice\\.']\n  \
+         tls: {{identity: backplane.example.net, ca: '{}', cert: '{}', key: '{}'}}\n",
+        room.network.address(),
+        file("file.ca"),
+        file("file.certificate"),
+        file("file.key"),
     );
     let mut provisioning = Provisioning::new(&room, "provisioner", "prov1.example.net", &lines);
     provisioning.start();

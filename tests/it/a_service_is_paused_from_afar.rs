@@ -34,7 +34,9 @@ fn example() -> Command {
 
 #[test]
 fn by_those_who_may() {
-    let network = Network::start();
+    let network = Network::start_with(
+        "plugin.choria.network.x509_permissions = by-name\ncollectives = mcollective,greeter_backplane\n",
+    );
     network.certify(Kind::Node, "web1.example.net");
     let lines = "collectives = mcollective,greeter_backplane\n";
     let alice = network.caller_with("alice.mcollective", lines);

@@ -34,6 +34,7 @@ impl WaitingRoom {
         let key = SigningKey::from_seed(&[7; 32]).expect("a key");
         let network = Network::start_with(&format!(
             "plugin.choria.network.x509_permissions = by-name\n\
+             collectives = mcollective,prov_backplane\n\
              plugin.choria.network.provisioning.signer_cert = {}\n\
              plugin.choria.network.provisioning.client_password = {PASSWORD}\n",
             key.public_hex().expect("ed25519"),

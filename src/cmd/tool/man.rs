@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs};
 use choria::core::config::{Roles, keys};
 use choria::core::files;
+use choria::core::provisioner::settings::KEYS;
 
 use crate::cmd::Choria;
 
@@ -34,6 +35,7 @@ pub fn pages() -> Vec<(String, String)> {
     let mut pages = vec![];
     collect(&top, &["choria".to_owned()], &mut pages);
     pages.push(("choria.conf.5".to_owned(), configuration()));
+    pages.push(("choria-provisioner.5".to_owned(), provisioner()));
     pages
 }
 
@@ -123,6 +125,20 @@ fn configuration() -> String {
     out
 }
 
+fn provisioner() -> String {
+    let mut out = String::from(
+        ".TH CHORIA\\-PROVISIONER 5 \"\" Choria\n\
+         .SH NAME\nchoria\\-provisioner \\- settings of choria provision\n\
+         .SH DESCRIPTION\nA file in YAML or JSON, or in TOML where its name ends in .toml. A dot in a key \
+         stands for a table. Files of the original are understood; keys nobody knows are told and ignored.\n\
+         .SH KEYS\n",
+    );
+    for (name, doc) in KEYS {
+        out.push_str(&format!(".TP\n.B {}\n{}\n", roff(name), roff(doc)));
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +152,17 @@ mod tests {
             assert!(committed == *text, "man/{name} is out of date, run 'make man'");
         }
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), pages.len(), "a page no command has");
+    }
+
+    #[test]
+    fn the_guide_has_every_key_of_the_provisioner() {
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/provisioning.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        for (name, doc) in KEYS {
+            assert!(
+                guide.contains(&format!("| `{name}` | {doc} |")),
+                "{name} is not in docs/provisioning.md"
+            );
+        }
     }
 }

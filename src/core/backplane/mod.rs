@@ -5,7 +5,8 @@
 //! shutdown, log levels), reads [`Settings`] from wherever it reads its own,
 //! and [`start`]s the backplane: a node in a collective of its own,
 //! `NAME_backplane`, with agents `discovery` and `backplane` and no others.
-//! Who may do what is decided by the settings alone, by caller id.
+//! Brokers with permissions by name need that collective in their `collectives`,
+//! and the service the certificate of a node. Who may do what is decided by the settings alone, by caller id.
 //!
 //! `examples/backplane.rs` is a web service with one; our provisioner has one too.
 

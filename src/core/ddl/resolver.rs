@@ -178,7 +178,7 @@ mod tests {
         assert!(matches!(resolver.agent("../agent/demo"), Err(ResolveError::Unknown { .. })));
         assert_eq!(
             resolver.agent_names(),
-            ["broken", "choria_provision", "choria_util", "demo", "rpcutil", "wrong"]
+            ["backplane", "broken", "choria_provision", "choria_util", "demo", "rpcutil", "wrong"]
         );
     }
 }
