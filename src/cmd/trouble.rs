@@ -28,8 +28,8 @@ pub fn report(client: &Client, collective: &str, stats: &RequestStats) {
     complaints(client);
 }
 
-/// Why discovery found nobody, for the end of a sentence; empty when there is
-/// no telling.
+/// Why discovery found nobody, for the end of a sentence; empty when nobody was
+/// asked.
 pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> String {
     let doubts = client.doubts();
     match () {
@@ -40,6 +40,7 @@ pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> St
             )
         }
         () if !doubts.is_empty() => format!(": {}", doubts.join("; ")),
+        () if found.late.asked() => format!(": {}", unheard(client)),
         () => String::new(),
     }
 }
@@ -68,6 +69,19 @@ fn doubts(client: &Client) {
     for doubt in client.doubts() {
         errln!("choria: nobody answered: {}", clean(doubt, false));
     }
+    if client.doubts().is_empty() {
+        errln!("choria: nobody answered: {}", unheard(client));
+    }
+}
+
+/// What keeps nodes that listen from answering. Which of it, only they know.
+fn unheard(client: &Client) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+    format!(
+        "nodes are silent when a filter does not match them and when they refuse a request, such as one of another \
+         CA or a clock more than {} s from theirs (here it is {now}); their logs say why",
+        client.config().ttl
+    )
 }
 
 fn name(nodes: &[String], text: impl Fn(&str) -> String) {

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
+use serde_json::json;
+
 use crate::network::{Network, node};
 use crate::process::{program, run};
 
@@ -52,6 +54,41 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         assert!(ran.stderr.starts_with("choria: "), "{ran:?}");
         assert!(!ran.stderr.contains("connect"), "{ran:?}");
         assert!(ran.stderr.lines().count() <= 3 && !ran.stderr.contains("panicked"), "{ran:?}");
+    }
+}
+
+#[test]
+fn inputs_of_another_type_are_refused_before_anything_is_sent() {
+    let network = Network::without_broker();
+    let input = |kind: &str| {
+        json!({"prompt": "it", "description": "it", "type": kind, "optional": true,
+            "validation": ".", "maxlength": 5, "list": ["on", "off"]})
+    };
+    let inputs: serde_json::Map<_, _> = ["integer", "float", "number", "boolean", "string", "list"]
+        .map(|kind| (kind.to_owned(), input(kind)))
+        .into_iter()
+        .collect();
+    let ddl = json!({
+        "metadata": {"name": "typed", "description": "it", "author": "it", "license": "it", "version": "1.0.0",
+            "url": "https://example.net", "timeout": 2},
+        "actions": [{"action": "go", "description": "it", "display": "always", "input": inputs, "output": {}}],
+    });
+    network.file("lib/mcollective/agent/typed.json", &ddl.to_string());
+    let lines = format!("libdir = {}\n", network.path("lib").display());
+    let alice = network.caller_with("alice.mcollective", &lines);
+    for (input, kind) in [
+        ("integer=many", "integer"),
+        ("integer=1.5", "integer"),
+        ("float=a", "float"),
+        ("number=a", "number"),
+        ("boolean=maybe", "boolean"),
+        ("string=much too long", "5"),
+        ("list=none", "on"),
+    ] {
+        let name = input.split('=').next().expect("a name");
+        let ran = alice.run(&["rpc", "typed", "go", input]).code(1).silent();
+        let ran = ran.complains(&["choria: invalid input", name, kind]);
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
     }
 }
 

@@ -67,7 +67,19 @@ fn nobody_is_told_from_a_node_that_says_nothing() {
     let document = alice.run(&[&words[..], &["--json"]].concat()).code(4).json();
     assert_eq!(document["request_stats"]["nobody_listens"], json!(["gone.example.net"]));
     assert_eq!(document["request_stats"]["no_responses"].as_array().map(Vec::len), Some(2));
+    // Alone it leaves the caller with what only the node could tell.
+    let ran = alice.run(&["rpc", "rpcutil", "ping", "-I", "mute.example.net"]).code(3);
+    ran.complains(&[
+        "nobody answered: nodes are silent when",
+        "another CA",
+        "a clock more than 60 s from theirs",
+    ]);
     nodes[1].log().signal(Signal::CONT);
+    let ran = alice.run(&["rpc", "rpcutil", "ping", "-F", "country=atlantis"]).code(1).silent();
+    ran.complains(&[
+        "did not discover any nodes: nodes are silent when a filter does not match",
+        "here it is 20",
+    ]);
 }
 
 #[test]

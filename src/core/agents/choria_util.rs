@@ -80,7 +80,8 @@ fn info(node: &dyn Node) -> Outcome {
 
 fn machine_state(call: &Call) -> Outcome {
     let asked = ["name", "instance", "path"].iter().any(|key| !call.text(key).is_empty());
-    let message = if asked { "Could not find a matching machine" } else { "No search criteria given" };
+    // As of any node that runs none.
+    let message = if asked { "No running machines" } else { "No search criteria given" };
     let mut outcome = Outcome::failed(StatusCode::Aborted, message);
     // Clients of the original expect every output to be there, also on failure.
     if let Value::Object(placeholders) = json!({

@@ -130,16 +130,13 @@ pub struct MatchCache {
 
 #[derive(Debug, Default)]
 struct Cached {
-    answers: HashMap<Box<[u8]>, Answer>,
+    /// All are of one generation: whatever subscribes or leaves makes them all
+    /// void, and subjects of requests long answered go with them.
+    generation: u64,
+    answers: HashMap<Box<[u8]>, Arc<Matched>>,
     targets: usize,
     lookups: u64,
     hits: u64,
-}
-
-#[derive(Debug)]
-struct Answer {
-    generation: u64,
-    matched: Arc<Matched>,
 }
 
 impl MatchCache {
@@ -150,31 +147,26 @@ impl MatchCache {
         let cached = &mut self.accounts[account];
         *lookups += 1;
         cached.lookups += 1;
-        if let Some(answer) = cached.answers.get(subject)
-            && answer.generation == generation
+        if cached.generation == generation
+            && let Some(matched) = cached.answers.get(subject)
         {
             *hits += 1;
             cached.hits += 1;
-            return answer.matched.clone();
+            return matched.clone();
         }
         let (generation, matched) = router.matches(account, subject);
         let matched = Arc::new(matched);
         let size = matched.len();
-        if cached.answers.len() >= CACHED_SUBJECTS || cached.targets + size > CACHED_TARGETS {
+        if cached.generation != generation
+            || cached.answers.len() >= CACHED_SUBJECTS
+            || cached.targets + size > CACHED_TARGETS
+        {
             cached.answers.clear();
             cached.targets = 0;
+            cached.generation = generation;
         }
         if size <= CACHED_TARGETS {
-            let answer = Answer { generation, matched: matched.clone() };
-            match cached.answers.get_mut(subject) {
-                Some(old) => {
-                    cached.targets -= old.matched.len();
-                    *old = answer;
-                }
-                None => {
-                    cached.answers.insert(subject.into(), answer);
-                }
-            }
+            cached.answers.insert(subject.into(), matched.clone());
             cached.targets += size;
         }
         matched
@@ -190,7 +182,7 @@ impl MatchCache {
         let cached = &self.accounts[account];
         Answers {
             subjects: cached.answers.len(),
-            largest: cached.answers.values().map(|answer| answer.matched.len()).max().unwrap_or(0),
+            largest: cached.answers.values().map(|matched| matched.len()).max().unwrap_or(0),
             targets: cached.targets,
             lookups: cached.lookups,
             hits: cached.hits,
@@ -243,5 +235,19 @@ mod tests {
         let cached = &cache.accounts[Account::Choria];
         assert!(cached.answers.len() <= CACHED_SUBJECTS);
         assert_eq!(cached.targets, cached.answers.len() * 10);
+    }
+
+    #[test]
+    fn subjects_of_answered_requests_go_with_the_next_change() {
+        let router = Router::default();
+        let mut cache = MatchCache::default();
+        for number in 0..100 {
+            cache.matches(&router, Account::Choria, format!("reply.{number}").as_bytes());
+        }
+        assert_eq!(cache.answers(Account::Choria).subjects, 100);
+        router.subscribe(Account::Choria, b"reply.new", None, target(1));
+        assert_eq!(cache.matches(&router, Account::Choria, b"reply.new").len(), 1);
+        let kept = cache.answers(Account::Choria);
+        assert_eq!((kept.subjects, kept.targets), (1, 1));
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::outgoing::{Outgoing, Post};
 use super::replies::{Heard, Replies};
 use crate::core::config::{Config, Environment};
 use crate::core::connection::{
@@ -256,34 +257,48 @@ impl Conversation<'_> {
 
     /// Signs the request as of now and publishes it to the targets.
     pub async fn send(&self, targets: Targets<'_>) -> Result<(), ClientError> {
-        let subjects: Vec<String> = match targets {
+        let mut outgoing = self.outgoing(targets)?;
+        while outgoing.send_some().await? {}
+        Ok(())
+    }
+
+    /// Signs the request as of now; it is the caller's to send, between looks at
+    /// what comes back.
+    pub(super) fn outgoing(&self, targets: Targets<'_>) -> Result<Outgoing, ClientError> {
+        let secure = self.client.signer.sign(&self.request())?.encode().into_bytes();
+        let federations = &self.client.config.choria_federation_collectives;
+        let post = match targets {
+            _ if !federations.is_empty() => Post::Carried(self.carried(&secure, &self.subjects(targets))),
+            Targets::Direct(nodes) => Post::Each {
+                collective: self.collective.clone(),
+                nodes: nodes.to_vec(),
+                message: Bytes::from(self.transport(secure, None)),
+            },
+            Targets::Broadcast | Targets::Service => Post::All {
+                subject: self.subjects(targets).swap_remove(0),
+                message: Bytes::from(self.transport(secure, None)),
+            },
+        };
+        Ok(Outgoing::new(self.client.session.clone(), self.none.clone(), post))
+    }
+
+    fn subjects(&self, targets: Targets<'_>) -> Vec<String> {
+        match targets {
             Targets::Broadcast => vec![subjects::broadcast(&self.collective, &self.agent)],
             Targets::Service => vec![subjects::service(&self.collective, &self.agent)],
             Targets::Direct(nodes) => nodes.iter().map(|n| subjects::node(&self.collective, n)).collect(),
-        };
-        let secure = self.client.signer.sign(&self.request())?.encode().into_bytes();
-        let federations = &self.client.config.choria_federation_collectives;
-        if federations.is_empty() {
-            let message = Bytes::from(self.transport(secure, None));
-            for (index, subject) in subjects.into_iter().enumerate() {
-                let nobody = match targets {
-                    Targets::Direct(nodes) => {
-                        format!("{}.node.{}", self.none, nodes.get(index).map_or("", String::as_str))
-                    }
-                    Targets::Broadcast | Targets::Service => format!("{}.all.nodes", self.none),
-                };
-                self.client.session.publish_asking(subject, nobody, message.clone()).await?;
-            }
-        } else {
-            for targets in subjects.chunks(FEDERATED_TARGETS) {
-                let message = Bytes::from(self.transport(secure.clone(), Some(targets.to_vec())));
-                for cluster in federations {
-                    self.client.session.publish(subjects::federation(cluster), message.clone()).await?;
-                }
-            }
         }
-        self.client.session.flush().await;
-        Ok(())
+    }
+
+    /// One message for so many subjects, to each federation.
+    fn carried(&self, secure: &[u8], nodes: &[String]) -> Vec<(String, Bytes)> {
+        let federations = &self.client.config.choria_federation_collectives;
+        let mut messages = vec![];
+        for targets in nodes.chunks(FEDERATED_TARGETS) {
+            let message = Bytes::from(self.transport(secure.to_vec(), Some(targets.to_vec())));
+            messages.extend(federations.iter().map(|f| (subjects::federation(f), message.clone())));
+        }
+        messages
     }
 
     fn request(&self) -> Request {

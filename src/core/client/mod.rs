@@ -12,6 +12,7 @@
 mod batches;
 mod checker;
 mod conversation;
+mod outgoing;
 mod replies;
 mod rpc;
 mod stats;

@@ -7,11 +7,15 @@ use serde_json::{Map, Value};
 
 use super::checker::ReplyChecker;
 use super::conversation::{Client, ClientError, Conversation, Targets};
+use super::outgoing::Outgoing;
 use super::replies::Heard;
 use super::stats::RequestStats;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::Reply;
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
+
+/// Longer than anything is sent; publishing has limits of its own.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// How a request is run.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub struct RpcCall<'a> {
     checker: ReplyChecker,
     groups: VecDeque<Vec<String>>,
     current: HashSet<String>,
+    /// What is left to send to them, and since when.
+    outgoing: Option<(Outgoing, Instant)>,
     /// Asked nodes that are known not to answer.
     silent: HashMap<String, Silence>,
     outstanding: usize,
@@ -116,6 +122,7 @@ impl<'a> RpcCall<'a> {
             conversation,
             groups: VecDeque::new(),
             current: HashSet::new(),
+            outgoing: None,
             silent: HashMap::new(),
             outstanding: 0,
             deadline: now,
@@ -131,12 +138,30 @@ impl<'a> RpcCall<'a> {
     /// The next reply; `None` when everybody answered or time is up.
     pub async fn next(&mut self) -> Result<Option<RpcReply>, ClientError> {
         loop {
-            while self.outstanding == 0 {
+            while self.outstanding == 0 && self.outgoing.is_none() {
                 if !self.next_group().await? {
                     return Ok(None);
                 }
             }
-            let message = match self.conversation.next(self.deadline).await {
+            let heard = match &mut self.outgoing {
+                None => self.conversation.next(self.deadline).await,
+                // Whoever answers while others are still being asked is shown.
+                Some((outgoing, since)) => tokio::select! {
+                    biased;
+                    heard = self.conversation.next(*since + A_DAY) => heard,
+                    more = outgoing.send_some() => {
+                        if !more? {
+                            self.stats.publish_time += since.elapsed();
+                            // The clock starts when the request is out: the original's
+                            // starts before, so that a slow publish eats into the wait.
+                            self.deadline = Instant::now() + self.timeout;
+                            self.outgoing = None;
+                        }
+                        continue;
+                    }
+                },
+            };
+            let message = match heard {
                 Some(Heard::Reply(message)) => message,
                 Some(Heard::NobodyAt(node)) => {
                     self.give_up(node, Silence::NobodyListens);
@@ -156,6 +181,7 @@ impl<'a> RpcCall<'a> {
                 None => {
                     // Whoever of this group is silent stays missing.
                     self.outstanding = 0;
+                    self.outgoing = None;
                     continue;
                 }
             };
@@ -222,13 +248,8 @@ impl<'a> RpcCall<'a> {
         } else {
             tokio::time::sleep(self.pause).await;
         }
-        let publishing = Instant::now();
         let targets = if self.service { Targets::Service } else { Targets::Direct(&group) };
-        self.conversation.send(targets).await?;
-        self.stats.publish_time += publishing.elapsed();
-        // The clock starts when the request is out: the original's starts
-        // before, so that a slow publish eats into the wait.
-        self.deadline = Instant::now() + self.timeout;
+        self.outgoing = Some((self.conversation.outgoing(targets)?, Instant::now()));
         self.outstanding = group.iter().filter(|node| !self.checker.answered(node)).count();
         self.current = group.into_iter().collect();
         Ok(true)

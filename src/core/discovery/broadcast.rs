@@ -77,6 +77,11 @@ pub async fn broadcast(
 pub struct LateAnswers(Option<(ReplyChecker, Replies)>);
 
 impl LateAnswers {
+    /// Whether the network was asked at all; a list of names is not.
+    pub fn asked(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Names of the nodes that answered since, sorted.
     pub fn names(&mut self) -> Vec<String> {
         let Some((checker, replies)) = &mut self.0 else { return vec![] };

@@ -1,0 +1,345 @@
+//! What a command and a node cost, and a command on 15,000 nodes.
+//!
+//! `cargo bench --bench fleet` starts the real program, release build, as broker,
+//! nodes, emulator and client on loopback, all by mutual TLS and with nodes bound
+//! to their names, and prints medians of five beside what was measured on the
+//! original. `fleet NODES` takes another number of emulated nodes; a process may
+//! open about that many files, so 15,000 fit the usual 20,000. `fleet 0` leaves
+//! them out.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
+
+#[allow(dead_code)]
+#[path = "../tests/it/network.rs"]
+mod network;
+#[allow(dead_code)]
+#[path = "../tests/it/process.rs"]
+mod process;
+#[allow(dead_code)]
+#[path = "../tests/it/wire.rs"]
+mod wire;
+
+use network::{Caller, Network, Node, node};
+use process::{Daemon, run};
+use wire::Wire;
+
+/// Of each figure.
+const ROUNDS: usize = 5;
+/// Emulated nodes of a run that is not told otherwise.
+const NODES: usize = 15_000;
+/// Requests sent at once.
+const REQUESTS: usize = 1_000;
+
+fn main() {
+    let (asked, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word == "--bench");
+    // `cargo test --all-targets` runs this too, and does not ask to measure
+    if asked.is_empty() {
+        return;
+    }
+    let nodes = words.first().map_or(NODES, |word| word.parse().expect("a number of emulated nodes"));
+    println!("{:52} {:>9} {:>22}  wanted", "", "ours", "the original");
+    let network = Network::start();
+    one_node(&network);
+    five_nodes(&network);
+    if nodes > 0 {
+        fleet(nodes);
+    }
+}
+
+/// A row: the median of what was measured.
+fn show(name: &str, unit: &str, mut values: Vec<f64>, original: &str, wanted: &str) {
+    values.sort_by(f64::total_cmp);
+    let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
+    println!("{:52} {median:9.2} {original:>22}  {wanted}", format!("{name}, {unit}"));
+}
+
+fn rounds(mut measure: impl FnMut() -> f64) -> Vec<f64> {
+    (0..ROUNDS).map(|_| measure()).collect()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+// === a node ===
+
+fn one_node(network: &Network) {
+    let mut nodes = network.nodes([node("n1")]);
+    let node = &mut nodes[0];
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let alice = runtime.block_on(Wire::connect(network, &network.alice()));
+
+    let begun = rounds(|| milliseconds(runtime.block_on(start_to_answer(node, &alice))));
+    show("node, start to first answer", "ms", begun, "160 to 210", "at most 100");
+
+    let (mut all, mut own) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        runtime.block_on(start_to_answer(node, &alice));
+        for _ in 0..20 {
+            runtime.block_on(answered(&alice, 1));
+        }
+        // registration, events and the status file have had their turn
+        std::thread::sleep(Duration::from_secs(2));
+        all.push(memory(node.log().pid(), "Rss:"));
+        own.push(memory(node.log().pid(), "Private_Dirty:"));
+    }
+    show("node, resident memory", "MiB", all, "71", "at most 12");
+    show("  of that its own, not the program file's", "MiB", own, "13", "");
+
+    let cost = rounds(|| {
+        let before = processor(node.log().pid());
+        for _ in 0..200 {
+            assert_eq!(runtime.block_on(answered(&alice, 1)), 1);
+        }
+        milliseconds(processor(node.log().pid()) - before) / 200.0
+    });
+    show("node, a request, one at a time", "ms CPU", cost, "3.2 to 4.0", "at most 0.5");
+
+    let mut heard = vec![];
+    let cost = rounds(|| {
+        let before = processor(node.log().pid());
+        heard.push(runtime.block_on(answered(&alice, REQUESTS)) as f64);
+        milliseconds(processor(node.log().pid()) - before) / REQUESTS as f64
+    });
+    show(&format!("node, {REQUESTS} requests at once, answered"), "", heard, "34", "1000");
+    show("  each of them", "ms CPU", cost, "", "at most 0.5");
+    let peak = node.peak_memory() as f64 / f64::from(1 << 20);
+    show("  most memory meanwhile", "MiB", vec![peak], "", "");
+}
+
+/// From the start of the program until somebody holds its answer.
+async fn start_to_answer(node: &mut Node, alice: &Wire) -> Duration {
+    node.kill();
+    let subject = alice.reply_subject();
+    let mut replies = alice.subscribe(&subject).await;
+    let begun = Instant::now();
+    node.start();
+    loop {
+        let request = alice.signed(&alice.request("discovery", "ping", json!({})), &subject);
+        alice.publish("mcollective.broadcast.agent.discovery", request).await;
+        if tokio::time::timeout(Duration::from_millis(3), replies.next()).await.is_ok() {
+            return begun.elapsed();
+        }
+        assert!(begun.elapsed() < process::PATIENCE, "the node never answered");
+    }
+}
+
+/// So many requests at once; how many are answered.
+async fn answered(alice: &Wire, requests: usize) -> usize {
+    let subject = alice.reply_subject();
+    let mut replies = alice.subscribe(&subject).await;
+    // signed first, so that they come as fast as a connection carries them
+    let messages: Vec<String> =
+        (0..requests).map(|_| alice.signed(&alice.request("rpcutil", "ping", json!({})), &subject)).collect();
+    for message in messages {
+        alice.publish("mcollective.node.n1.example.net", message).await;
+    }
+    let mut heard = 0;
+    while heard < requests {
+        match tokio::time::timeout(Duration::from_secs(10), replies.next()).await {
+            Ok(Some(_)) => heard += 1,
+            _ => break,
+        }
+    }
+    heard
+}
+
+/// A line of what the kernel says of a process's memory, in MiB.
+fn memory(pid: u32, line: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("Linux");
+    let line = text.lines().find(|l| l.starts_with(line)).expect("the line");
+    let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
+    kib.expect("a number") / 1024.0
+}
+
+/// Processor time of all threads that still run, to the nanosecond.
+fn processor(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("Linux");
+    let time = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(time).sum())
+}
+
+// === a command ===
+
+fn five_nodes(network: &Network) {
+    let _nodes = network.nodes(["n1", "n2", "n3", "n4", "n5"].map(node));
+    let alice = network.alice();
+    let timed = |words: &[&str]| {
+        let begun = Instant::now();
+        run(alice.command(words), None).code(0);
+        milliseconds(begun.elapsed())
+    };
+    let wall = rounds(|| timed(&["rpc", "rpcutil", "ping"]));
+    show("five nodes asked, answered and shown", "ms", wall, "2070", "at most 600");
+    let one = ["rpc", "rpcutil", "ping", "-I", "n1.example.net"];
+    let wall = rounds(|| timed(&one));
+    show("one node by name", "ms", wall, "79", "at most 60");
+    // Twenty a round: the kernel tells the time of ended children in hundredths of a second.
+    let cost = rounds(|| {
+        let before = of_children();
+        for _ in 0..20 {
+            timed(&one);
+        }
+        milliseconds(of_children() - before) / 20.0
+    });
+    show("  of the client", "ms CPU", cost, "60", "at most 15");
+}
+
+/// Processor time of all children that have ended.
+fn of_children() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").expect("Linux");
+    let after_name = text.rsplit(") ").next().expect("a name");
+    let ticks = after_name.split(' ').skip(13).take(2).filter_map(|n| n.parse::<u64>().ok()).sum::<u64>();
+    let each = rustix::param::clock_ticks_per_second();
+    Duration::from_millis(ticks * 1000 / each)
+}
+
+// === a fleet ===
+
+fn fleet(count: usize) {
+    let network = Network::start();
+    let broker = network.address().to_string();
+    let ca = network.path("ca").display().to_string();
+    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 60\n");
+    let number = count.to_string();
+    let name = "e{}.example.net";
+    let words =
+        ["emulate", "--count", &number, "--broker", &broker, "--ca", &ca, "--name", name, "--rate", "2000"];
+    let emulator = Daemon::start("emulator", alice.command(&words));
+    let begun = Instant::now();
+    let connected = loop {
+        if let Some(line) = emulator.matching(0, &["nodes are connected"]).pop() {
+            break line;
+        }
+        assert!(begun.elapsed() < 5 * process::PATIENCE, "the fleet never came up");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    println!("{connected}");
+    let (mut cost, mut peak, mut first, mut wall) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let seen = on_a_terminal(&alice, count, None);
+        cost.push(seen.processor.as_secs_f64() * 1e6 / count as f64);
+        peak.push(seen.peak as f64 / f64::from(1 << 20));
+        wall.push(seen.wall.as_secs_f64());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let listener = runtime.block_on(Wire::connect(&network, &alice));
+    for _ in 0..ROUNDS {
+        let seen = on_a_terminal(&alice, count, Some((&runtime, &listener)));
+        first.push(milliseconds(seen.first_row));
+    }
+    show(&format!("{count} nodes found, asked and shown"), "s", wall, "", "");
+    show("  of the client, a node", "µs CPU", cost, "45 (of 20,000)", "at most 20");
+    show("  most memory of the client", "MiB", peak, "108 (of 20,000)", "at most 120 MB");
+    show("  first answer to first row on a terminal", "ms", first, "3850 after the start", "at most 100");
+}
+
+/// What a command on a terminal did.
+struct Seen {
+    wall: Duration,
+    processor: Duration,
+    /// Bytes.
+    peak: u64,
+    /// From the first reply on the network to the first row.
+    first_row: Duration,
+}
+
+/// `rpc rpcutil ping` of everybody, on a terminal of its own; with `listener`, a second connection of
+/// the same caller hears when the first reply to the action is there, which costs the broker a copy of each.
+fn on_a_terminal(alice: &Caller, count: usize, listener: Option<(&tokio::runtime::Runtime, &Wire)>) -> Seen {
+    let heard = listener.map(|(runtime, wire)| runtime.block_on(first_reply(wire)));
+    let (mut screen, terminal) = pseudo_terminal();
+    let mut command = alice.command(&["rpc", "rpcutil", "ping"]);
+    command.stdin(terminal.try_clone().expect("a terminal"));
+    command.stdout(terminal.try_clone().expect("a terminal")).stderr(Stdio::null());
+    let (before, begun) = (of_children(), Instant::now());
+    let mut child = command.spawn().expect("the program");
+    drop((command, terminal));
+    let reader = std::thread::spawn(move || {
+        let (mut bytes, mut shown, mut row) = (vec![0; 1 << 16], Vec::new(), None);
+        // a terminal whose other end is closed reads as an error
+        while let Ok(read) = screen.read(&mut bytes) {
+            if read == 0 {
+                break;
+            }
+            shown.extend_from_slice(&bytes[..read]);
+            // "e17.example.net", where no bar says such a thing
+            if row.is_none() && shown.windows(12).any(|text| text == b".example.net") {
+                row = Some(Instant::now());
+            }
+        }
+        (row, shown)
+    });
+    let mut peak = 0;
+    // it ends with its terminal's last row, and its memory is told until then
+    while child.try_wait().expect("our child").is_none() {
+        peak = peak_of(&child).unwrap_or(peak);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let status = child.wait().expect("our child");
+    let (wall, processor) = (begun.elapsed(), of_children() - before);
+    let (row, shown) = reader.join().expect("a reader");
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    let tail: String = shown.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
+    assert!(status.success(), "{status}: {tail}");
+    assert!(shown.contains(&format!("{count} / {count}")), "{tail}");
+    let first_row = heard.map_or(Duration::ZERO, |heard| {
+        let heard = listener.expect("there is one").0.block_on(heard).expect("a listener");
+        row.expect("a row").saturating_duration_since(heard)
+    });
+    Seen { wall, processor, peak, first_row }
+}
+
+/// When the first answer to an action is heard that comes from now on.
+async fn first_reply(wire: &Wire) -> tokio::task::JoinHandle<Instant> {
+    let subject = wire.reply_subject();
+    let everything = format!("{}.>", subject.rsplit_once('.').expect("a subject of several words").0);
+    let mut replies = wire.subscribe(&everything).await;
+    wire.served().await;
+    let _ = tokio::time::timeout(Duration::from_millis(50), replies.next()).await;
+    tokio::spawn(async move {
+        loop {
+            let message = replies.next().await.expect("a connection");
+            let now = Instant::now();
+            if agent_of(&message.payload).is_some_and(|agent| agent == "rpcutil") {
+                return now;
+            }
+        }
+    })
+}
+
+fn agent_of(payload: &[u8]) -> Option<String> {
+    use choria::core::protocol::v1::{SecureReply, Transport};
+    let transport = Transport::decode(payload).ok()?;
+    Some(SecureReply::decode(&transport.data).ok()?.open().ok()?.envelope.agent)
+}
+
+/// The side that shows and the side a program writes to.
+fn pseudo_terminal() -> (File, File) {
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
+    grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("a pseudo terminal");
+    let name = ptsname(&screen, Vec::new()).expect("a name");
+    let name = name.into_string().expect("a path");
+    let terminal = File::options().read(true).write(true).open(name).expect("a terminal");
+    (File::from(screen), terminal)
+}
+
+/// Most memory a running process ever used, in bytes.
+fn peak_of(child: &Child) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
