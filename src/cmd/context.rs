@@ -8,6 +8,8 @@ use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
 use choria::core::log::{self, Destination};
 use choria::core::security::Provider;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::Globals;
 use super::out::errln;
@@ -143,4 +145,23 @@ pub fn write_pid(file: Option<&str>) -> anyhow::Result<()> {
         choria::core::files::write_atomic(Path::new(file), pid.as_bytes(), choria::core::files::PUBLIC)?;
     }
     Ok(())
+}
+
+/// Signals of a daemon: SIGHUP has it read again what it was told, SIGTERM and SIGINT stop it.
+pub async fn signals(stop: watch::Sender<bool>, reread: impl Fn()) {
+    let streams =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
+        tracing::error!("signals cannot be handled in this process");
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => reread(),
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    let _ = stop.send(true);
 }

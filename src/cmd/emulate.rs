@@ -43,9 +43,9 @@ pub struct Emulate {
     /// waiting nodes connect as members once they are provisioned
     #[argh(switch)]
     come_back: bool,
-    /// keys that waiting nodes share
-    #[argh(option, arg_name = "n", default = "8")]
-    keys: usize,
+    /// keys that waiting nodes share, default 8
+    #[argh(option, arg_name = "n")]
+    keys: Option<usize>,
     /// percent of waiting nodes that end once they are configured, without their restart
     #[argh(option, arg_name = "percent", default = "0.0")]
     dying: f64,
@@ -58,9 +58,9 @@ pub struct Emulate {
     /// names of the nodes, with empty braces where the number goes
     #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
     name: String,
-    /// collectives, comma separated
-    #[argh(option, arg_name = "list", default = "String::from(\"mcollective\")")]
-    collectives: String,
+    /// collectives, comma separated, default mcollective
+    #[argh(option, arg_name = "list")]
+    collectives: Option<String>,
     /// connections started a second
     #[argh(option, arg_name = "n", default = "200")]
     rate: usize,
@@ -87,6 +87,8 @@ pub struct Emulate {
     one_address: bool,
 }
 
+/// Keys that waiting nodes share unless told otherwise.
+const KEYS: usize = 8;
 /// Between two lines about the fleet.
 const REPORT: Duration = Duration::from_secs(10);
 
@@ -113,6 +115,15 @@ impl Emulate {
                 wrong_token: share("wrong-token", self.wrong_token)?,
                 doubled: share("doubled", self.doubled)?,
             };
+            if !self.ca.is_empty()
+                || self.collectives.is_some()
+                || self.one_certificate
+                || self.monitor.is_some()
+            {
+                bail!(
+                    "--ca, --collectives, --one-certificate and --monitor are for members, not for nodes that wait"
+                );
+            }
             if manners != (Manners { silent: manners.silent, ..Manners::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
             }
@@ -121,11 +132,14 @@ impl Emulate {
         if self.broker.is_empty() || self.ca.is_empty() {
             bail!("--broker and --ca are needed, or --provisioning-token for nodes that wait");
         }
-        if self.come_back || self.dying + self.wrong_token + self.doubled > 0.0 {
-            bail!("--come-back, --dying, --wrong-token and --doubled are for --provisioning-token");
+        if self.come_back || self.keys.is_some() || self.dying + self.wrong_token + self.doubled > 0.0 {
+            bail!("--come-back, --keys, --dying, --wrong-token and --doubled are for --provisioning-token");
         }
-        let base =
-            format!("collectives = {}\nplugin.choria.middleware_hosts = {}", self.collectives, self.broker);
+        let base = format!(
+            "collectives = {}\nplugin.choria.middleware_hosts = {}",
+            self.collectives.as_deref().unwrap_or("mcollective"),
+            self.broker
+        );
         let before = process::memory();
         let population = Population::new(
             self.count,
@@ -201,7 +215,7 @@ impl Emulate {
                 count: self.count,
                 pattern: self.name.clone(),
                 setup,
-                keys: self.keys,
+                keys: self.keys.unwrap_or(KEYS),
                 rate: self.rate,
                 spread_addresses: !self.one_address,
                 come_back: self.come_back,

@@ -22,7 +22,6 @@ use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
 use choria::core::provisioning::COLLECTIVE;
 use choria::core::security::Provider;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::out::outln;
@@ -268,7 +267,10 @@ async fn serve(
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let signals = tokio::spawn(signals(daemon.clone(), file.to_owned(), around, stop));
+    let signals = tokio::spawn({
+        let (daemon, file) = (daemon.clone(), file.to_owned());
+        context::signals(stop, move || reread(&daemon, &file, &around))
+    });
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(helper = ?settings.mode(), interval = settings.interval.as_secs(), "watching for nodes");
     daemon.run(stopping).await;
@@ -295,33 +297,17 @@ fn own_keys(provider: &Provider) -> backplane::Tls {
     }
 }
 
-/// SIGTERM and SIGINT end, SIGHUP reads the settings again.
-async fn signals(daemon: Arc<Daemon>, file: PathBuf, around: Surroundings, stop: watch::Sender<bool>) {
-    let streams =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
-        tracing::error!("signals cannot be handled in this process");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = hup.recv() => {
-                log::reopen();
-                match daemon::plan_of(&file, &around) {
-                    Ok((plan, told)) => {
-                        told.iter().for_each(|text| tracing::warn!("{text}"));
-                        daemon.reload(plan);
-                        tracing::info!("read the settings again");
-                    }
-                    Err(error) => tracing::error!("keeping the previous settings: {error}"),
-                }
-            }
+/// Reads the settings again.
+fn reread(daemon: &Daemon, file: &Path, around: &Surroundings) {
+    log::reopen();
+    match daemon::plan_of(file, around) {
+        Ok((plan, told)) => {
+            told.iter().for_each(|text| tracing::warn!("{text}"));
+            daemon.reload(plan);
+            tracing::info!("read the settings again");
         }
+        Err(error) => tracing::error!("keeping the previous settings: {error}"),
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let _ = stop.send(true);
 }
 
 impl ShowStatus {

@@ -15,7 +15,6 @@ use choria::core::log;
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
 use choria::core::server::{Server as Daemon, ServerOptions};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Globals;
@@ -76,7 +75,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let ended = runtime.block_on(async {
             let (stop, stopping) = watch::channel(false);
-            let signals = tokio::spawn(signals(stop, provider));
+            let signals = tokio::spawn(context::signals(stop, move || reread(provider.as_deref())));
             // The set-up is complete; brokers may take as long as they like.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             tracing::info!(
@@ -169,29 +168,12 @@ fn waiting(
     Ok(Some(ServerOptions::waiting(config, setup, &JwtResolver)?))
 }
 
-/// SIGTERM and SIGINT stop, SIGHUP reopens the log and reads keys, CA and CRL
-/// again.
-async fn signals(stop: watch::Sender<bool>, provider: Option<Arc<Provider>>) {
-    let streams =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
-        tracing::error!("signals cannot be handled in this process");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = hup.recv() => {
-                log::reopen();
-                match provider.as_ref().map(|provider| provider.reload()) {
-                    Some(Ok(())) => tracing::info!("read keys, CA and revocation lists again"),
-                    Some(Err(e)) => tracing::error!("keeping the previous keys and trust: {e}"),
-                    None => {}
-                }
-            }
-        }
+/// Reopens the log and reads keys, CA and CRL again.
+fn reread(provider: Option<&Provider>) {
+    log::reopen();
+    match provider.map(Provider::reload) {
+        Some(Ok(())) => tracing::info!("read keys, CA and revocation lists again"),
+        Some(Err(e)) => tracing::error!("keeping the previous keys and trust: {e}"),
+        None => {}
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let _ = stop.send(true);
 }

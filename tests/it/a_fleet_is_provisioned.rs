@@ -211,7 +211,6 @@ fn two_machines_of_one_name_are_left_alone_and_told_of() {
     provisioner.log().says(&["error", "two machines claim this name"]);
     assert!(nodes.iter().all(|node| !node.config().exists()), "neither is configured");
     assert_eq!(provisioner.status()["provisioned"], 0);
-    // one of them goes, the other is provisioned when the memory of two has faded: told at once by hand
     assert_eq!(provisioner.status()["reasons"]["doubled"], 1);
 }
 

@@ -15,7 +15,7 @@ use super::options::Limits;
 use super::shard::Shard;
 use super::shared::{Handover, Identity, ShardCounters, ShardInboxes, Shared};
 use super::stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
-use crate::core::admission::Account;
+use crate::core::admission::{Account, Transport};
 
 /// How long a report may take before it is given without the shards that are late.
 const REPORT: Duration = Duration::from_secs(2);
@@ -53,6 +53,13 @@ impl View {
     /// Whether new connections of the first listener speak TLS.
     pub fn has_tls(&self) -> bool {
         self.shared.settings().tls.is_some()
+    }
+
+    /// Whether new connections of the first listener have to show who they are.
+    pub fn requires_credentials(&self) -> bool {
+        let settings = self.shared.settings();
+        let transport = if settings.tls.is_some() { Transport::Tls } else { Transport::Plaintext };
+        settings.authenticator.requires_credentials(transport)
     }
 
     /// False when a thread has failed, whose connections nobody serves any more.

@@ -29,7 +29,7 @@ use crate::core::security::{SecurityError, Signer};
 const WINDOW: Duration = Duration::from_millis(20);
 /// Most nodes of one window.
 const WINDOW_NODES: usize = 200;
-/// How long a second answer is looked for, and a name stays doubled.
+/// How long a name stays doubled.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How long an answered request is remembered to notice a second answer.
 const ECHO: Duration = Duration::from_secs(10);
@@ -233,11 +233,6 @@ impl Calls {
     pub fn doubled(&self, node: &str) -> bool {
         let state = self.0.lock();
         state.doubled.get(node).is_some_and(|since| since.elapsed() < REMEMBERED)
-    }
-
-    /// Remembers that two machines claim a name, found by other means.
-    pub fn mark_doubled(&self, node: &str) {
-        self.0.lock().mark_doubled(node.to_owned(), Instant::now());
     }
 
     /// Asks everybody in the waiting room; names arrive as they answer, until

@@ -279,12 +279,6 @@ impl Population {
         self.nodes.remove(name);
     }
 
-    /// Forgets everybody who is not being provisioned.
-    pub fn clear(&mut self) {
-        self.nodes.retain(|_, entry| entry.state == State::Working);
-        self.ready.clear();
-    }
-
     /// How many are where.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts { known: self.nodes.len(), ..Counts::default() };

@@ -63,9 +63,4 @@ impl Standing {
                 .then_some(token as Arc<dyn Fn() -> Zeroizing<String> + Send + Sync>),
         })
     }
-
-    /// Whether it waits.
-    pub fn is_waiting(&self) -> bool {
-        self.provider.is_none()
-    }
 }

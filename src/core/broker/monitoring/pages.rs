@@ -50,7 +50,7 @@ fn configuration(subject: &Subject) -> Value {
         "go": "rust",
         "host": host,
         "port": port,
-        "auth_required": true,
+        "auth_required": subject.view.requires_credentials(),
         "tls_required": subject.view.has_tls(),
         "max_connections": limits.max_connections,
         "ping_interval": nanoseconds(limits.ping_interval),
