@@ -27,7 +27,7 @@ use crate::core::files::read_bounded;
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
-use crate::core::security::pem;
+use crate::core::security::{pem, system_roots};
 
 /// Nodes it is asked about at once, and connections kept.
 const AT_ONCE: usize = 64;
@@ -275,8 +275,7 @@ fn connector(ca: &Path) -> Result<TlsConnector, HelperError> {
     let unusable = |e: &dyn fmt::Display| HelperError::Unreachable(format!("helper_ca: {e}"));
     let mut roots = RootCertStore::empty();
     if ca.as_os_str().is_empty() {
-        let system = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(system.certs);
+        roots.add_parsable_certificates(system_roots());
     } else {
         let text = read_bounded(ca, MAX_CA).map_err(|e| unusable(&e))?;
         for certificate in pem::certificates(&text).map_err(|e| unusable(&e))? {

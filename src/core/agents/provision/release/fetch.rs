@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::core::security::pem;
+use crate::core::security::{pem, system_roots};
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -103,7 +103,7 @@ async fn exchange(
 /// The CAs of the system, and that of the network.
 fn client_config(ca: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(system_roots());
     roots.add_parsable_certificates(pem::certificates(ca.as_bytes())?);
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions();

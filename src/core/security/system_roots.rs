@@ -1,0 +1,50 @@
+//! The CAs that the system trusts: for HTTPS, never for a network of ours.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::CertificateDer;
+
+use super::pem;
+use crate::core::files::read_bounded;
+
+/// Bytes of one file of the store; bundles have some 300 KiB.
+const MAX_FILE: u64 = 8 << 20;
+
+/// The certificates of the system's store, as OpenSSL would find them
+/// (`SSL_CERT_FILE` and `SSL_CERT_DIR` count). Files that cannot be read or
+/// understood are passed over; what is missing then shows as an unknown issuer.
+pub fn system_roots() -> Vec<CertificateDer<'static>> {
+    let store = openssl_probe::probe();
+    let mut found = BTreeSet::new();
+    for file in store.cert_file.into_iter().chain(store.cert_dir.iter().flat_map(|d| files(d))) {
+        match read_bounded(&file, MAX_FILE).map_err(|e| e.to_string()).and_then(|text| pem::certificates(&text)) {
+            Ok(certificates) => found.extend(certificates.into_iter().map(|c| c.as_ref().to_vec())),
+            Err(reason) => tracing::debug!(file = %file.display(), reason, "not a file of CA certificates"),
+        }
+    }
+    found.into_iter().map(CertificateDer::from).collect()
+}
+
+/// Regular files of a directory, the targets of links among them once.
+fn files(directory: &Path) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.path().canonicalize().ok()).filter(|path| path.is_file()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_other_files_of_a_store_do_not_disturb() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("one.pem"), "x").unwrap();
+        std::os::unix::fs::symlink("one.pem", dir.path().join("1234abcd.0")).unwrap();
+        std::os::unix::fs::symlink("gone.pem", dir.path().join("4321abcd.0")).unwrap();
+        std::fs::create_dir(dir.path().join("directory")).unwrap();
+        let expected = dir.path().join("one.pem").canonicalize().unwrap();
+        assert_eq!(files(dir.path()), BTreeSet::from([expected]));
+        assert!(files(&dir.path().join("nowhere")).is_empty());
+    }
+}
