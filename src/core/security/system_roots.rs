@@ -18,7 +18,10 @@ pub fn system_roots() -> Vec<CertificateDer<'static>> {
     let store = openssl_probe::probe();
     let mut found = BTreeSet::new();
     for file in store.cert_file.into_iter().chain(store.cert_dir.iter().flat_map(|d| files(d))) {
-        match read_bounded(&file, MAX_FILE).map_err(|e| e.to_string()).and_then(|text| pem::certificates(&text)) {
+        match read_bounded(&file, MAX_FILE)
+            .map_err(|e| e.to_string())
+            .and_then(|text| pem::certificates(&text))
+        {
             Ok(certificates) => found.extend(certificates.into_iter().map(|c| c.as_ref().to_vec())),
             Err(reason) => tracing::debug!(file = %file.display(), reason, "not a file of CA certificates"),
         }

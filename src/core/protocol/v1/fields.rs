@@ -1,5 +1,7 @@
 //! What the layers share: bounds, key matching, and reading a document whole.
 
+use std::borrow::Cow;
+
 use crate::core::protocol::json::{JsonError, Reader, same_key};
 use crate::core::protocol::{DecodeError, Layer};
 
@@ -63,9 +65,14 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Result<String, JsonError> {
     Ok(reader.string()?.into_owned())
 }
 
-/// Owned text, or nothing for `null`: what layers without a schema do.
+/// Text, or nothing for `null`: what layers without a schema do.
+pub(super) fn lenient<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, JsonError> {
+    if reader.null()? { Ok(Cow::Borrowed("")) } else { reader.string() }
+}
+
+/// The same, owned.
 pub(super) fn lenient_text(reader: &mut Reader<'_>) -> Result<String, JsonError> {
-    if reader.null()? { Ok(String::new()) } else { text(reader) }
+    lenient(reader).map(Cow::into_owned)
 }
 
 /// Reads `document` as exactly one value of `layer`.

@@ -1,7 +1,7 @@
 //! What a node answers.
 
 use super::MAX_TRANSPORT;
-use super::fields::{lenient_text, whole};
+use super::fields::{lenient, lenient_text, whole};
 use crate::core::protocol::json::{JsonError, Reader, push_integer, push_string, same_key};
 use crate::core::protocol::{DecodeError, Layer};
 
@@ -41,7 +41,7 @@ impl Reply {
                 } else if same_key(key, "envelope") {
                     reply.envelope = if reader.null()? { Default::default() } else { envelope(reader)? };
                 } else if same_key(key, "protocol") {
-                    lenient_text(reader)?;
+                    lenient(reader)?;
                 } else {
                     reader.skip()?;
                 }

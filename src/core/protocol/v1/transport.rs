@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use memchr::memchr2;
 
 use super::MAX_TRANSPORT;
-use super::fields::{Field, lenient_text, whole};
+use super::fields::{Field, lenient, lenient_text, whole};
 use crate::core::protocol::json::{JsonError, Problem, Reader, push_string, same_key};
 use crate::core::protocol::{DecodeError, Layer};
 
@@ -76,7 +76,7 @@ impl Transport {
         whole(layer, message, MAX_TRANSPORT, |reader| {
             reader.object(|key, reader| {
                 if protocol.is(key) {
-                    protocol.set(lenient_text(reader)?)
+                    protocol.set(lenient(reader)?)
                 } else if data.is(key) {
                     data.set(read_data(reader)?)
                 } else if headers.is(key) {
@@ -206,7 +206,7 @@ fn read_data(reader: &mut Reader<'_>) -> Result<Vec<u8>, JsonError> {
         return Ok(Vec::new());
     }
     let at = reader.offset();
-    decode_base64(reader.string()?.as_bytes()).map_err(|_| JsonError { at, problem: Problem::Base64 })
+    decode_base64(&reader.string_bytes()?).map_err(|_| JsonError { at, problem: Problem::Base64 })
 }
 
 fn read_headers(reader: &mut Reader<'_>) -> Result<Headers, JsonError> {
