@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,6 +25,7 @@ use super::out::{Stdout, outln};
 use super::render::jsonl::Line;
 use super::render::progress::Progress;
 use super::render::replies::{self, Style};
+use super::render::rows::Rows;
 use super::render::{table, text};
 use super::trouble;
 
@@ -160,7 +162,7 @@ impl Rpc {
             let collective = client.collective(selection.target.as_deref())?;
             let output = self.output();
             let mut view = View {
-                out,
+                out: Rows::new(out),
                 output,
                 action,
                 style: Style { display, verbose: self.verbose, colour },
@@ -181,6 +183,7 @@ impl Rpc {
                 let method_name = selection.method_name(&client);
                 if output == Output::JsonLines {
                     view.line(&Line::discovering(&method_name))?;
+                    view.flush()?;
                 }
                 let mut found = selection.discover(&client, Some(&self.agent)).await?;
                 if found.nodes.is_empty() {
@@ -228,16 +231,24 @@ impl Rpc {
             // shown must count too.
             let mut interrupt = signal(SignalKind::interrupt())?;
             loop {
-                tokio::select! {
-                    biased;
-                    _ = interrupt.recv() => {
-                        interrupted = true;
-                        break;
+                let mut next = std::pin::pin!(call.next());
+                let reply = match futures::poll!(&mut next) {
+                    Poll::Ready(reply) => reply?,
+                    Poll::Pending => {
+                        view.flush()?;
+                        tokio::select! {
+                            biased;
+                            _ = interrupt.recv() => {
+                                interrupted = true;
+                                break;
+                            }
+                            reply = next => reply?,
+                        }
                     }
-                    reply = call.next() => match reply? {
-                        Some(reply) => view.reply(reply)?,
-                        None => break,
-                    },
+                };
+                match reply {
+                    Some(reply) => view.reply(reply)?,
+                    None => break,
                 }
             }
             let mut stats = call.stats();
@@ -319,7 +330,7 @@ async fn send_only(
 
 /// Shows replies as they arrive, or keeps them where a form needs them all.
 struct View<'a> {
-    out: Box<dyn Write>,
+    out: Rows,
     output: Output,
     action: &'a Action,
     style: Style,
@@ -331,8 +342,17 @@ struct View<'a> {
 
 impl View<'_> {
     fn line(&mut self, line: &Line<'_>) -> std::io::Result<()> {
-        writeln!(self.out, "{}", line.text())?;
-        self.out.flush()
+        writeln!(self.out, "{}", line.text())
+    }
+
+    /// Writes what is held, with the bar out of the way.
+    fn flush(&mut self) -> std::io::Result<()> {
+        if !self.out.any() {
+            return Ok(());
+        }
+        let (out, mut written) = (&mut self.out, Ok(()));
+        self.progress.print(|| written = out.flush());
+        written
     }
 
     fn reply(&mut self, reply: RpcReply) -> std::io::Result<()> {
@@ -344,7 +364,8 @@ impl View<'_> {
             self.kept.push(reply);
             return Ok(());
         }
-        self.show(&reply)
+        self.show(&reply)?;
+        if self.out.due() { self.flush() } else { Ok(()) }
     }
 
     fn show(&mut self, reply: &RpcReply) -> std::io::Result<()> {
@@ -354,13 +375,7 @@ impl View<'_> {
                 writeln!(self.out, "{}", text::clean(&reply.sender, false))
             }
             Output::Text => match replies::text(reply, self.action, self.style) {
-                Some(text) => {
-                    let out = &mut self.out;
-                    let mut written = Ok(());
-                    self.progress
-                        .print(|| written = out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-                    written
-                }
+                Some(text) => self.out.write_all(text.as_bytes()),
                 None => Ok(()),
             },
             _ => Ok(()),

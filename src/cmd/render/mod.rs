@@ -8,5 +8,6 @@ pub mod graph;
 pub mod jsonl;
 pub mod progress;
 pub mod replies;
+pub mod rows;
 pub mod table;
 pub mod text;

@@ -62,6 +62,10 @@ impl Replies {
     /// however late it is asked for.
     pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
         loop {
+            // no timer is set for what is there already
+            if let Some(heard) = self.try_next() {
+                return Some(heard);
+            }
             let message = tokio::time::timeout_at(deadline.into(), self.receiver.recv()).await.ok()??;
             if let Some(heard) = self.sort(message) {
                 return Some(heard);
