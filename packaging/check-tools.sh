@@ -2,8 +2,8 @@
 # Makes sure the build has what it needs: installs it as root or in CI, says the
 # one command that does everywhere else. With argument `test`, also what the
 # tests need: Python and Node.js, for the NATS clients that others wrote,
-# Prometheus, which reads the broker's metrics, and cfssl, jq and Ruby, for
-# helpers of the provisioner as people write them.
+# Prometheus, which reads the broker's metrics, cfssl, jq and Ruby, for helpers
+# of the provisioner as people write them, and a clock that can be stepped.
 set -eu
 
 missing=""
@@ -12,8 +12,8 @@ for tool in cc make git; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 if [ "${1:-}" = test ]; then
-    packages="$packages python3 python3-venv nodejs npm prometheus golang-cfssl jq ruby"
-    for tool in python3 node npm prometheus promtool cfssl jq ruby; do
+    packages="$packages python3 python3-venv nodejs npm prometheus golang-cfssl jq ruby faketime"
+    for tool in python3 node npm prometheus promtool cfssl jq ruby faketime; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # Debian has the module apart from the interpreter

@@ -12,6 +12,7 @@ mod a_broker_may_go_away;
 mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
+mod a_clock_is_stepped;
 mod a_denied_caller_gets_no_action;
 mod a_fleet_is_provisioned;
 mod a_late_node_is_named;

@@ -321,8 +321,14 @@ pub struct Node {
 
 impl Node {
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same in an environment with these variables.
+    pub fn start_with(&mut self, environment: &[(&str, String)]) {
         self.daemon = None;
         let mut command = program(&self.home);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.arg("server").arg("run").arg("--config").arg(&self.config);
         self.daemon = Some(Daemon::start(&self.name, command));
     }
