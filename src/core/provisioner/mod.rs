@@ -18,6 +18,7 @@ pub mod helper;
 pub mod journal;
 mod management;
 pub mod metrics;
+mod noticing;
 pub mod page;
 pub mod population;
 pub mod question;
