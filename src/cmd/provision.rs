@@ -347,7 +347,23 @@ fn show(status: &Status) {
         nodes.cooling,
         nodes.quarantined
     );
-    outln!("     Longest wait: {} s", status.oldest_seconds);
+    let ages = status.age_seconds;
+    outln!(
+        "      Have waited: half {} s, 90 % {} s, 99 % {} s, longest {} s",
+        ages.p50,
+        ages.p90,
+        ages.p99,
+        status.oldest_seconds
+    );
+    for stage in status.stages.iter().filter(|stage| stage.done + stage.nodes > 0) {
+        let most = stage.most_millis.map_or("long".to_owned(), |most| format!("{most} ms"));
+        outln!(
+            "{:>17}: {} in it, {} ms on average, 95 % within {most}",
+            format!("Stage {}", stage.stage),
+            stage.nodes,
+            stage.mean_millis
+        );
+    }
     for (reason, count) in status.reasons.iter().filter(|(_, count)| **count > 0) {
         outln!("{:>17}: {count}", format!("Ended {reason}"));
     }

@@ -10,20 +10,26 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::calls::Calls;
+use super::election::{Election, NodeLocks, Poll, Standing};
 use super::flow::{self, Ended, Plan, Shared};
 use super::helper::{self, HelperError, Surroundings};
 use super::journal::{Journal, JournalError, Step};
+use super::machines::machines;
 use super::metrics::{Counters, REASONS};
 use super::population::{End, Population, Rules, Source};
 use super::server_token::{ServerTokenError, ServerTokens};
 use super::settings::{Settings, patterns};
+use super::stages::Stage;
 use super::status::{Recent, Status};
 use crate::core::build;
 use crate::core::connection::Session;
 use crate::core::lifecycle::{Event, EventType};
+use crate::core::metrics::Registry;
 use crate::core::security::Signer;
 use crate::core::security::tokens::{KeyError, VerifyKey};
 
+/// Cause of the pause of who was not elected.
+const ELECTION: &str = "election";
 /// How long walks may go on when the program is to end.
 const DRAIN: Duration = Duration::from_secs(20);
 /// The provisioner did not come up.
@@ -44,6 +50,9 @@ pub enum ProvisionerError {
     /// A name list.
     #[error("a list of names {0}")]
     Patterns(String),
+    /// Which machine has a name.
+    #[error("machines {0}")]
+    Machines(String),
 }
 
 impl Plan {
@@ -57,9 +66,11 @@ impl Plan {
         let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
         let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
         let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
+        let machines =
+            machines(&settings.machines, settings.wants_jwt()).map_err(ProvisionerError::Machines)?;
         let helper = helper::of_settings(&settings, around)?;
         let slots = Semaphore::new(helper.at_once().clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed })
+        Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed, machines })
     }
 }
 
@@ -72,6 +83,9 @@ pub struct Daemon {
     population: Mutex<Population>,
     /// Somebody may be ready, or the pause is over.
     pub(super) wake: Notify,
+    /// It is time for a discovery before its time.
+    pub(super) look: Notify,
+    election: Arc<dyn Election>,
     paused: Mutex<BTreeSet<&'static str>>,
     recent: Mutex<Recent>,
     started: i64,
@@ -79,6 +93,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts listening for answers, and takes up what the journal left open.
+    /// Nobody is elected: provisioners share nodes by their locks.
     ///
     /// # Errors
     /// A journal that cannot be used.
@@ -88,6 +103,21 @@ impl Daemon {
         identity: &str,
         caller: &str,
         plan: Plan,
+    ) -> Result<Arc<Daemon>, ProvisionerError> {
+        Daemon::elected(session, signer, identity, caller, plan, Arc::new(NodeLocks)).await
+    }
+
+    /// The same, at work only while `election` says that it leads.
+    ///
+    /// # Errors
+    /// A journal that cannot be used.
+    pub async fn elected(
+        session: Session,
+        signer: Option<Signer>,
+        identity: &str,
+        caller: &str,
+        plan: Plan,
+        election: Arc<dyn Election>,
     ) -> Result<Arc<Daemon>, ProvisionerError> {
         let (journal, open) = Journal::open(&plan.settings.state_dir)?;
         let calls = Calls::new(session.clone(), signer, identity, caller).await;
@@ -99,13 +129,16 @@ impl Daemon {
             population.notice(node, Source::Journal, now);
         }
         let counters = Arc::new(Counters::default());
+        let standing = Standing::new(!election.is_opposed());
         Ok(Arc::new(Daemon {
             identity: identity.to_owned(),
             session,
-            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters },
+            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters, standing },
             plan: RwLock::new(Arc::new(plan)),
             population: Mutex::new(population),
             wake: Notify::new(),
+            look: Notify::new(),
+            election,
             paused: Mutex::default(),
             recent: Mutex::new(Recent::new(now)),
             started: jiff::Timestamp::now().as_second(),
@@ -119,6 +152,9 @@ impl Daemon {
         background.spawn(self.clone().hear_registration().await);
         background.spawn(self.clone().discover_for_ever());
         background.spawn(self.clone().keep_gauges());
+        if self.election.is_opposed() {
+            background.spawn(self.clone().stand());
+        }
         self.announce().await;
         let mut walks = JoinSet::new();
         while !*stop.borrow() {
@@ -168,6 +204,15 @@ impl Daemon {
     /// Works by other settings from the next node on. Connection, journal and
     /// monitor keep what they were started with.
     pub fn reload(&self, plan: Plan) {
+        let before = self.plan();
+        {
+            let mut population = self.population();
+            let changed = |name: &&String| before.machines.get(*name) != plan.machines.get(*name);
+            // whoever says which machine has a name wants to see it happen
+            for name in plan.machines.keys().filter(changed) {
+                population.retry(name, Instant::now());
+            }
+        }
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
         self.wake.notify_one();
     }
@@ -188,7 +233,25 @@ impl Daemon {
 
     /// Whether no nodes are taken on.
     pub fn is_paused(&self) -> bool {
-        !lock(&self.paused).is_empty()
+        !self.shared.standing.leads() || !lock(&self.paused).is_empty()
+    }
+
+    /// Why no nodes are taken on; empty when they are.
+    fn pauses(&self) -> Vec<&'static str> {
+        let election = (!self.shared.standing.leads()).then_some(ELECTION);
+        election.into_iter().chain(lock(&self.paused).iter().copied()).collect()
+    }
+
+    /// Takes part in the election for as long as the program runs.
+    async fn stand(self: Arc<Self>) {
+        tracing::info!(election = self.election.name(), "following until elected");
+        let election = self.election.clone();
+        election.campaign(&*self).await;
+        self.lost();
+        tracing::error!(
+            election = election.name(),
+            "the election ended, no more nodes are taken on; start this provisioner again"
+        );
     }
 
     /// A moment of it.
@@ -200,9 +263,9 @@ impl Daemon {
             .zip(&counters.reasons)
             .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
             .collect();
-        let (nodes, oldest) = {
+        let (nodes, ages) = {
             let population = self.population();
-            (population.counts(), population.oldest(now))
+            (population.counts(), population.ages(now))
         };
         let mut recent = lock(&self.recent);
         Status {
@@ -210,10 +273,12 @@ impl Daemon {
             version: build::VERSION.to_owned(),
             started: self.started,
             connected: self.session.connected_server().unwrap_or_default(),
-            paused: lock(&self.paused).iter().map(|cause| (*cause).to_owned()).collect(),
+            paused: self.pauses().into_iter().map(str::to_owned).collect(),
             helper: format!("{:?}", self.plan().settings.mode()).to_lowercase(),
             nodes,
-            oldest_seconds: oldest.as_secs(),
+            oldest_seconds: ages.max,
+            age_seconds: ages,
+            stages: counters.stage_status(),
             provisioned: counters.provisioned.load(Ordering::Relaxed),
             provisioned_last_minute: recent.last_minute(now),
             reasons,
@@ -229,7 +294,7 @@ impl Daemon {
         if self.session.connected_server().is_none() {
             return Err("not connected to a broker".to_owned());
         }
-        let paused: Vec<&str> = lock(&self.paused).iter().copied().collect();
+        let paused = self.pauses();
         match paused.is_empty() {
             true => Ok(()),
             false => Err(format!("paused: {}", paused.join(", "))),
@@ -256,6 +321,11 @@ impl Daemon {
         &self.shared.calls
     }
 
+    /// Adds the metrics of the election.
+    pub fn register_election(&self, registry: &Registry) {
+        self.shared.standing.register(registry, self.election.name(), &self.identity);
+    }
+
     /// Settings in force.
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -265,7 +335,13 @@ impl Daemon {
     fn set_out(self: &Arc<Self>, walks: &mut JoinSet<()>) {
         let plan = self.plan();
         while walks.len() < plan.settings.max_inflight && !self.is_paused() {
-            let Some(node) = self.population().take() else { return };
+            let (node, queued) = {
+                let mut population = self.population();
+                let Some(node) = population.take() else { return };
+                let queued = population.queued(&node, Instant::now());
+                (node, queued)
+            };
+            self.shared.counters.stage(Stage::Queue).add(queued);
             let (daemon, plan) = (self.clone(), plan.clone());
             walks.spawn(async move {
                 let begun = Instant::now();
@@ -286,7 +362,11 @@ impl Daemon {
             }
             End::Shutdown => tracing::info!(node, "told to end itself"),
             End::Upgraded => tracing::info!(node, "told to upgrade itself"),
-            End::Stopped => {}
+            // it keeps its place and is no end that people look for
+            End::Stopped => {
+                tracing::debug!(node, "put back, this provisioner does not go on with it");
+                return self.population().ended(node, ended.end, None, now);
+            }
             End::Deferred | End::Locked => {
                 counters.reason(ended.kind);
                 tracing::info!(node, "not provisioned now: {}", ended.reason);
@@ -302,7 +382,7 @@ impl Daemon {
                 tracing::warn!(node, "not provisioned: {}", ended.reason);
             }
         }
-        self.population().ended(node, ended.end, now);
+        self.population().ended(node, ended.end, ended.pause, now);
         lock(&self.recent).add(node, ended, took, now, jiff::Timestamp::now().as_second());
     }
 
@@ -322,18 +402,21 @@ impl Daemon {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (counts, oldest) = {
+            let (counts, ages) = {
                 let population = self.population();
-                (population.counts(), population.oldest(Instant::now()))
+                (population.counts(), population.ages(Instant::now()))
             };
-            let Counters { working, queued, known, cooling, oldest_seconds, paused, .. } =
+            let Counters { working, queued, known, cooling, oldest_seconds, age_seconds, paused, .. } =
                 &*self.shared.counters;
+            for (gauge, value) in age_seconds.iter().zip(ages.values()) {
+                gauge.store(value, Ordering::Relaxed);
+            }
             for (gauge, value) in [
                 (working, counts.working as u64),
                 (queued, (counts.ready + counts.later) as u64),
                 (known, counts.known as u64),
                 (cooling, counts.cooling as u64),
-                (oldest_seconds, oldest.as_secs()),
+                (oldest_seconds, ages.max),
                 (paused, u64::from(self.is_paused())),
             ] {
                 gauge.store(value, Ordering::Relaxed);
@@ -353,6 +436,38 @@ impl Daemon {
 
     pub(super) fn population(&self) -> MutexGuard<'_, Population> {
         lock(&self.population)
+    }
+}
+
+// === impl Poll ===
+
+impl Poll for Daemon {
+    fn voted(&self, next: Duration) {
+        self.shared.standing.voted(next);
+    }
+
+    fn won(&self) {
+        if !self.shared.standing.set(true) {
+            return;
+        }
+        tracing::info!(election = self.election.name(), "elected, nodes are taken on");
+        // others were at work meanwhile; whoever still waits answers the discovery
+        let open: BTreeSet<String> = lock(&self.shared.open).keys().cloned().collect();
+        let gone = self.population().forget_unheard(Instant::now(), |node| open.contains(node));
+        if gone > 0 {
+            tracing::debug!(nodes = gone, "were not heard of for long, they are looked for anew");
+        }
+        self.look.notify_one();
+        self.wake.notify_one();
+    }
+
+    fn lost(&self) {
+        if self.shared.standing.set(false) {
+            tracing::warn!(
+                election = self.election.name(),
+                "no longer elected; nodes that are not about to be configured are put back"
+            );
+        }
     }
 }
 

@@ -19,13 +19,17 @@ use tokio::sync::Semaphore;
 use super::answer::{About, Answer};
 use super::calls::{Ask, CallError, Calls, shortened};
 use super::csr;
+use super::election::Standing;
 use super::helper::{Helper, HelperError};
 use super::journal::{Journal, Open, Step};
+use super::machines::Machine;
 use super::metrics::Counters;
 use super::population::End;
 use super::question::{CertificateRequest, Ed25519Key, Question};
 use super::server_token::ServerTokens;
 use super::settings::Settings;
+use super::stages::Stage;
+use crate::core::protocol::filter::Filter;
 use crate::core::provisioning::AGENT;
 use crate::core::rpc::ReplyBody;
 use crate::core::security::key_transport::Exchange;
@@ -58,6 +62,8 @@ pub struct Plan {
     pub denied: Vec<Regex>,
     /// `identity_allow`.
     pub allowed: Vec<Regex>,
+    /// `machines`, by name.
+    pub machines: HashMap<String, Machine>,
 }
 
 /// What all walks share for as long as the program runs.
@@ -71,6 +77,8 @@ pub struct Shared {
     pub open: Arc<Mutex<HashMap<String, Open>>>,
     /// For the metrics.
     pub counters: Arc<Counters>,
+    /// Whether nodes may be touched.
+    pub standing: Arc<Standing>,
 }
 
 /// How a walk ended, and why.
@@ -82,15 +90,22 @@ pub struct Ended {
     pub kind: &'static str,
     /// The cause, in words.
     pub reason: String,
+    /// How long a helper asked to be left alone about the node, where it did.
+    pub pause: Option<Duration>,
 }
 
 impl Ended {
-    fn well(end: End) -> Ended {
-        Ended { end, kind: "", reason: String::new() }
+    /// By no fault.
+    pub(super) fn well(end: End) -> Ended {
+        Ended::by(end, "", "")
     }
 
     fn failed(kind: &'static str, reason: impl ToString) -> Ended {
-        Ended { end: End::Failed, kind, reason: reason.to_string() }
+        Ended::by(End::Failed, kind, reason)
+    }
+
+    fn by(end: End, kind: &'static str, reason: impl ToString) -> Ended {
+        Ended { end, kind, reason: reason.to_string(), pause: None }
     }
 }
 
@@ -101,14 +116,13 @@ impl From<CallError> for Ended {
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
             CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
         };
-        Ended { end, kind, reason: error.to_string() }
+        Ended::by(end, kind, error)
     }
 }
 
 /// Takes one node through all of it.
 pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
-    let walk = Walk { shared, plan, node };
-    match walk.run().await {
+    match Walk::new(shared, plan, node).run().await {
         Ok(end) => Ended::well(end),
         Err(ended) => ended,
     }
@@ -119,31 +133,40 @@ pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
 /// # Errors
 /// Where the walk would have ended.
 pub async fn rehearse(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Result<(Question, Answer), Ended> {
-    Walk { shared, plan, node }.rehearse().await
+    Walk::new(shared, plan, node).rehearse().await
 }
 
 struct Walk<'a> {
     shared: &'a Shared,
     plan: &'a Plan,
     node: &'a Arc<str>,
+    /// The machine that has the name, where a rule says so.
+    machine: Option<&'a Machine>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(shared: &'a Shared, plan: &'a Plan, node: &'a Arc<str>) -> Walk<'a> {
+        Walk { shared, plan, node, machine: plan.machines.get(&**node) }
+    }
+
     async fn run(&self) -> Result<End, Ended> {
         let Walk { plan, node, .. } = self;
         if !plan.allowed.is_empty() && !plan.allowed.iter().any(|pattern| pattern.is_match(node)) {
             return Err(Ended::failed("identity", "identity_allow does not allow its name"));
         }
         self.check_alone()?;
+        self.check_leads()?;
         if let Some(end) = self.resume().await? {
             return Ok(end);
         }
         let (question, request, ecdh_public) = self.learn().await?;
+        self.check_leads()?;
         let answer = self.ask_helper(&question).await?;
         if answer.defer {
             let reason = format!("the helper defers it: {}", shortened(&answer.msg));
-            return Err(Ended { end: End::Deferred, kind: "deferred", reason });
+            return Err(Ended::by(End::Deferred, "deferred", reason));
         }
+        self.check_leads()?;
         if answer.shutdown {
             self.shared.counters.helper_shutdown_requests.fetch_add(1, Ordering::Relaxed);
             tracing::info!(node = &***node, "the helper has it end itself: {}", shortened(&answer.msg));
@@ -175,12 +198,26 @@ impl Walk<'_> {
 
     /// Two machines of one name would both write the certificate of one of them.
     fn check_alone(&self) -> Result<(), Ended> {
-        if !self.shared.calls.doubled(self.node) {
+        let told_apart = self.machine.is_some_and(Machine::is_told_apart);
+        if !self.shared.calls.doubled(self.node, told_apart) {
             return Ok(());
         }
-        let reason =
-            "two machines claim this name, neither is configured; rename one or shut it down".to_owned();
-        Err(Ended { end: End::Doubled, kind: "doubled", reason })
+        let reason = match told_apart {
+            true => "two machines claim this name and its row in machines, neither is configured",
+            false => {
+                "two machines claim this name, neither is configured; rename one, shut it down, \
+                 or tell them apart by facts in machines"
+            }
+        };
+        Err(Ended::by(End::Doubled, "doubled", reason))
+    }
+
+    /// Another provisioner is at work: nothing is begun, and the node keeps its place.
+    fn check_leads(&self) -> Result<(), Ended> {
+        match self.shared.standing.leads() {
+            true => Ok(()),
+            false => Err(Ended::well(End::Stopped)),
+        }
     }
 
     /// Goes on where an earlier walk, or an earlier process, was interrupted.
@@ -216,7 +253,9 @@ impl Walk<'_> {
 
     /// What a node tells without changing, and the key that keys are sent by.
     async fn learn_without_keys(&self) -> Result<(Question, Option<String>), Ended> {
-        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true };
+        let _within = self.shared.counters.stage(Stage::Inventory).begin();
+        let filter = self.filter();
+        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true, filter };
         let inventory = self.shared.calls.ask(self.node, &inventory, FIRST);
         let (inventory, token) = match self.plan.verify {
             Some(_) => {
@@ -225,6 +264,9 @@ impl Walk<'_> {
             }
             None => (inventory.await?, None),
         };
+        if let Some(machine) = self.machine {
+            machine.check_inventory(&inventory.data).map_err(|reason| Ended::failed("identity", reason))?;
+        }
         let mut question = Question {
             identity: (**self.node).to_owned(),
             csr: None,
@@ -242,7 +284,10 @@ impl Walk<'_> {
 
     /// Everything a helper is told, with the checked request and the key that keys are sent by.
     async fn learn(&self) -> Result<(Question, Option<csr::CheckedCsr>, Option<String>), Ended> {
-        let (mut question, ecdh_public) = self.learn_without_keys().await?;
+        let (mut question, ecdh_public) =
+            self.learn_without_keys().await.map_err(|ended| self.alone(ended))?;
+        self.check_leads()?;
+        let _within = self.shared.counters.stage(Stage::Key).begin();
         let mut request = None;
         if self.plan.tokens.is_some() {
             question.ed25519_pubkey = Some(self.ed25519_key().await?);
@@ -270,6 +315,9 @@ impl Walk<'_> {
         let Some(key) = &self.plan.verify else { return Err(refused(&"there is no key to verify it with")) };
         let claims: ProvisioningClaims = key.verify(token).map_err(|error| refused(&error))?;
         claims.check(jiff::Timestamp::now().as_second()).map_err(|error| refused(&error))?;
+        if let Some(machine) = self.machine {
+            machine.check_token(&claims.standard.id).map_err(|reason| Ended::failed("identity", reason))?;
+        }
         if self.plan.settings.helper_redact_token {
             let hidden = ProvisioningClaims { token: String::new(), ..claims };
             return serde_json::value::to_raw_value(&hidden).map_err(|error| refused(&error));
@@ -295,15 +343,16 @@ impl Walk<'_> {
 
     async fn ask_helper(&self, question: &Question) -> Result<Answer, Ended> {
         let Shared { counters, .. } = self.shared;
+        let _within = counters.stage(Stage::Helper).begin();
         let Ok(_slot) = self.plan.slots.acquire().await else {
-            return Err(Ended { end: End::Stopped, kind: "", reason: String::new() });
+            return Err(Ended::well(End::Stopped));
         };
         let begun = Instant::now();
         let answer = self.plan.helper.ask(question).await;
         counters.helper_time.add(begun.elapsed());
         answer.map_err(|error| {
-            if let HelperError::Busy(_) = error {
-                return Ended { end: End::Deferred, kind: "deferred", reason: error.to_string() };
+            if let HelperError::Busy { pause, .. } = error {
+                return Ended { pause, ..Ended::by(End::Deferred, "deferred", error) };
             }
             counters.helper_errors.fetch_add(1, Ordering::Relaxed);
             Ended::failed("helper", error)
@@ -326,6 +375,7 @@ impl Walk<'_> {
             ("repository".to_owned(), json!(settings.upgrades_repository)),
             ("version".to_owned(), json!(answer.upgrade)),
         ]);
+        let _within = self.shared.counters.stage(Stage::Upgrade).begin();
         match self.ask("release_update", data, false, Duration::from_secs(120)).await {
             Ok(_) => Ok(Some(End::Upgraded)),
             Err(error) if settings.upgrades_optional => {
@@ -388,11 +438,13 @@ impl Walk<'_> {
     }
 
     async fn configure(&self, inputs: Map<String, Value>) -> Result<(), Ended> {
+        let _within = self.shared.counters.stage(Stage::Configure).begin();
         self.ask("configure", inputs, false, CONFIGURE).await?;
         self.write(Step::Configured).await
     }
 
     async fn restart(&self) -> Result<End, Ended> {
+        let _within = self.shared.counters.stage(Stage::Restart).begin();
         let data = Map::from_iter([("splay".to_owned(), json!(1))]);
         let mut tries = 1;
         loop {
@@ -417,7 +469,20 @@ impl Walk<'_> {
         limit: Duration,
     ) -> Result<ReplyBody, CallError> {
         data.insert("token".to_owned(), json!(self.plan.settings.token.expose()));
-        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared }, limit).await
+        let filter = self.filter();
+        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared, filter }, limit).await
+    }
+
+    fn filter(&self) -> Filter {
+        self.machine.map(Machine::filter).unwrap_or_default()
+    }
+
+    /// Silence means something else where only one machine of a name is asked.
+    fn alone(&self, mut ended: Ended) -> Ended {
+        if ended.end == End::Silent && self.machine.is_some_and(Machine::is_told_apart) {
+            ended.reason.push_str("; only the machine its row in machines describes is asked");
+        }
+        ended
     }
 
     async fn write(&self, step: Step) -> Result<(), Ended> {

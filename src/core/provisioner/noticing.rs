@@ -96,9 +96,13 @@ impl Daemon {
         }
     }
 
-    /// A node that took its configuration and then ended has restarted, whether or not it could say so.
+    /// A node that ended waits no longer; one that took its configuration and then ended has restarted, whether or not it could say so.
     async fn restarted(&self, node: &str) {
-        let configured = lock(&self.shared.open).get(node).is_some_and(|open| open.configured);
+        let open = lock(&self.shared.open).get(node).map(|open| open.configured);
+        if open.is_none() {
+            self.population().left(node);
+        }
+        let configured = open == Some(true);
         let working = self.population().is_working(node);
         if configured && !working {
             lock(&self.shared.open).remove(node);
@@ -132,7 +136,9 @@ impl Daemon {
             if !self.is_paused() {
                 self.discover().await;
             }
-            tokio::time::sleep(self.plan().settings.interval).await;
+            let interval = self.plan().settings.interval;
+            // the next one comes in its time, or when this provisioner is elected
+            let _ = tokio::time::timeout(interval, self.look.notified()).await;
         }
     }
 

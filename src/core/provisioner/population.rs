@@ -4,7 +4,7 @@
 //! having waited long; a name is forgotten when it was not heard of for
 //! several discoveries, and a node that keeps failing is asked ever more seldom.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,10 @@ impl Default for Rules {
 
 /// Longest pause between tries of a node that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Shortest pause of a node that was deferred,
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// and the longest, whatever a helper asks for.
+const MOST_DEFERRED: Duration = Duration::from_secs(3600);
 /// How long a node is left alone that two machines claim.
 const DOUBLED: Duration = Duration::from_secs(60);
 /// Events of a node that arrive within this time of its restart are older than that.
@@ -109,6 +113,8 @@ struct Entry {
     since: Instant,
     /// Last sign of life.
     heard: Instant,
+    /// In the queue since.
+    queued: Instant,
     failures: u32,
     loops: u32,
 }
@@ -155,6 +161,38 @@ pub struct Counts {
     pub quarantined: usize,
 }
 
+/// How long nodes that wait have waited, seconds: by the share of them that waited no longer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ages {
+    /// Half of them.
+    pub p50: u64,
+    /// Nine of ten.
+    pub p90: u64,
+    /// All but one of a hundred.
+    pub p99: u64,
+    /// All.
+    pub max: u64,
+}
+
+impl Ages {
+    /// The shares, as metrics name them, in the order of [`values`](Ages::values).
+    pub const QUANTILES: [&str; 4] = ["0.5", "0.9", "0.99", "1"];
+
+    /// The ages, in the order of [`QUANTILES`](Ages::QUANTILES).
+    pub fn values(self) -> [u64; Self::QUANTILES.len()] {
+        [self.p50, self.p90, self.p99, self.max]
+    }
+
+    fn of(mut ages: Vec<u64>) -> Ages {
+        ages.sort_unstable();
+        let at = |percent: usize| {
+            let place = (ages.len() * percent).div_ceil(100).saturating_sub(1);
+            ages.get(place).copied().unwrap_or_default()
+        };
+        Ages { p50: at(50), p90: at(90), p99: at(99), max: at(100) }
+    }
+}
+
 impl Population {
     /// Nobody yet.
     pub fn new(rules: Rules) -> Self {
@@ -168,9 +206,10 @@ impl Population {
                 return Noticed::Full;
             }
             let name: Arc<str> = name.into();
-            let entry = Entry { state: State::Ready, since: now, heard: now, failures: 0, loops: 0 };
+            let entry =
+                Entry { state: State::Ready, since: now, heard: now, queued: now, failures: 0, loops: 0 };
             self.nodes.insert(name.clone(), entry);
-            self.ready.push_back(name);
+            self.push(name);
             return Noticed::New;
         };
         entry.heard = now;
@@ -183,17 +222,17 @@ impl Population {
                     self.set(name, State::Quarantined(until), Some(until));
                     return Noticed::Quarantined;
                 }
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Again
             }
             // it has started anew, or an operator asks: there is no reason to wait
             State::Later(_) if matches!(source, Source::Event | Source::Operator) => {
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Known
             }
             State::Quarantined(_) if source == Source::Operator => {
                 entry.loops = 0;
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Again
             }
             _ => Noticed::Known,
@@ -213,8 +252,13 @@ impl Population {
         None
     }
 
-    /// A walk has ended.
-    pub fn ended(&mut self, name: &str, end: End, now: Instant) {
+    /// How long a node waited in the queue before its turn, or has until now.
+    pub fn queued(&self, name: &str, now: Instant) -> Duration {
+        self.nodes.get(name).map(|entry| now.duration_since(entry.queued)).unwrap_or_default()
+    }
+
+    /// A walk has ended; `pause` is how long somebody asked it to be put off, where somebody did.
+    pub fn ended(&mut self, name: &str, end: End, pause: Option<Duration>, now: Instant) {
         let Some(entry) = self.nodes.get_mut(name) else { return };
         if entry.state != State::Working {
             return;
@@ -225,10 +269,11 @@ impl Population {
                 let until = now + self.rules.cooldown;
                 return self.set(name, State::Cooling { from: now, until }, Some(until));
             }
-            End::Upgraded | End::Stopped => return self.forget(name),
+            End::Upgraded => return self.forget(name),
+            End::Stopped => return self.queue(name, now),
             End::Locked => self.rules.locked,
             End::Doubled => DOUBLED,
-            End::Deferred => LONGEST_PAUSE,
+            End::Deferred => pause.unwrap_or(LONGEST_PAUSE).clamp(LEAST_PAUSE, MOST_DEFERRED),
             End::Silent | End::Failed => {
                 entry.failures += 1;
                 Duration::from_secs(1 << (entry.failures - 1).min(6)).min(LONGEST_PAUSE)
@@ -252,7 +297,7 @@ impl Population {
                         self.forget(&name);
                         silent.push(name);
                     } else {
-                        self.queue(&name);
+                        self.queue(&name, now);
                     }
                 }
                 State::Cooling { until, .. } | State::Quarantined(until) if until <= now => {
@@ -272,6 +317,31 @@ impl Population {
     /// Whether a node is being provisioned.
     pub fn is_working(&self, name: &str) -> bool {
         self.nodes.get(name).is_some_and(|entry| entry.state == State::Working)
+    }
+
+    /// A node that waits for another try has it now.
+    pub fn retry(&mut self, name: &str, now: Instant) {
+        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Later(_))) {
+            self.queue(name, now);
+        }
+    }
+
+    /// A node that waits has said goodbye: nobody waits for its answers.
+    pub fn left(&mut self, name: &str) {
+        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Ready | State::Later(_))) {
+            self.forget(name);
+        }
+    }
+
+    /// Forgets everybody in the queue who was not heard of for several discoveries,
+    /// as after a long pause, unless `keep` wants it; returns how many. Whoever is
+    /// still there shows itself again.
+    pub fn forget_unheard(&mut self, now: Instant, keep: impl Fn(&str) -> bool) -> usize {
+        let (before, limit) = (self.nodes.len(), self.rules.forget_after);
+        self.nodes.retain(|name, entry| {
+            entry.state != State::Ready || now.duration_since(entry.heard) <= limit || keep(name)
+        });
+        before - self.nodes.len()
     }
 
     /// Forgets a name.
@@ -294,17 +364,30 @@ impl Population {
         counts
     }
 
-    /// How long the node that waits longest has waited.
-    pub fn oldest(&self, now: Instant) -> Duration {
+    /// How long nodes that wait have waited.
+    pub fn ages(&self, now: Instant) -> Ages {
         let waiting =
             self.nodes.values().filter(|entry| matches!(entry.state, State::Ready | State::Later(_)));
-        waiting.map(|entry| now.duration_since(entry.since)).max().unwrap_or_default()
+        Ages::of(waiting.map(|entry| now.duration_since(entry.since).as_secs()).collect())
     }
 
-    fn queue(&mut self, name: &str) {
+    fn queue(&mut self, name: &str, now: Instant) {
         self.set(name, State::Ready, None);
+        if let Some(entry) = self.nodes.get_mut(name) {
+            entry.queued = now;
+        }
         if let Some((name, _)) = self.nodes.get_key_value(name) {
-            self.ready.push_back(name.clone());
+            self.push(name.clone());
+        }
+    }
+
+    /// Names that were forgotten and came back stand in the queue twice; while
+    /// nobody takes any, that must not go on for ever.
+    fn push(&mut self, name: Arc<str>) {
+        self.ready.push_back(name);
+        if self.ready.len() > 2 * self.nodes.len() + 1024 {
+            let mut seen = HashSet::new();
+            self.ready.retain(|name| self.nodes.contains_key(name) && seen.insert(name.clone()));
         }
     }
 
@@ -340,7 +423,7 @@ mod tests {
         assert_eq!(population.take().as_deref(), Some("a"));
         assert_eq!(population.notice("a", Source::Event, start), Noticed::Known);
         assert_eq!(population.take(), None);
-        population.ended("a", End::Provisioned, start);
+        population.ended("a", End::Provisioned, None, start);
         // what is still on its way from before the restart starts nothing
         for source in [Source::Discovery, Source::Registration, Source::Event] {
             assert_eq!(population.notice("a", source, start + secs(1)), Noticed::Known);
@@ -357,7 +440,7 @@ mod tests {
         population.notice("a", Source::Event, now);
         for noticed in [Noticed::Again, Noticed::Again, Noticed::Quarantined] {
             assert_eq!(population.take().as_deref(), Some("a"));
-            population.ended("a", End::Provisioned, now);
+            population.ended("a", End::Provisioned, None, now);
             now += secs(3);
             assert_eq!(population.notice("a", Source::Event, now), noticed);
         }
@@ -375,7 +458,7 @@ mod tests {
         population.notice("a", Source::Discovery, now);
         let mut pauses = vec![];
         while let Some(name) = population.take() {
-            population.ended(&name, End::Silent, now);
+            population.ended(&name, End::Silent, None, now);
             let Some(next) = population.next_turn() else { break };
             pauses.push(next.duration_since(now).as_secs());
             now = next;
@@ -386,11 +469,72 @@ mod tests {
         // a start is a reason not to wait
         population.notice("a", Source::Discovery, now);
         population.take();
-        population.ended("a", End::Deferred, now);
+        population.ended("a", End::Deferred, None, now);
         population.notice("a", Source::Discovery, now);
         assert_eq!(population.take(), None);
         population.notice("a", Source::Event, now);
         assert_eq!(population.take().as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn who_said_goodbye_does_not_wait_and_the_queue_does_not_grow() {
+        let now = Instant::now();
+        let mut population = Population::new(Rules::default());
+        for _ in 0..10_000 {
+            population.notice("a", Source::Event, now);
+            population.left("a");
+        }
+        assert_eq!(population.counts(), Counts::default());
+        assert!(population.ready.len() < 2000);
+        population.notice("a", Source::Event, now);
+        assert_eq!(population.take().as_deref(), Some("a"));
+        // who is in work is not forgotten under it
+        population.left("a");
+        assert!(population.is_working("a") && population.take().is_none());
+        population.ended("a", End::Stopped, None, now);
+        assert_eq!(population.take().as_deref(), Some("a"), "put back, not lost");
+    }
+
+    #[test]
+    fn after_a_long_pause_only_who_was_heard_of_is_tried() {
+        let start = Instant::now();
+        let mut population = Population::new(Rules::default());
+        population.notice("gone", Source::Event, start);
+        population.notice("there", Source::Event, start);
+        population.notice("open", Source::Event, start);
+        population.notice("there", Source::Registration, start + secs(100));
+        assert_eq!(population.forget_unheard(start + secs(200), |name| name == "open"), 1);
+        assert_eq!(population.take().as_deref(), Some("there"));
+        assert_eq!(population.take().as_deref(), Some("open"));
+        assert_eq!(population.take(), None);
+    }
+
+    #[test]
+    fn a_helper_says_how_long_within_reason() {
+        for (asked, expected) in [(None, 60), (Some(0), 1), (Some(7), 7), (Some(90_000), 3600)] {
+            let now = Instant::now();
+            let mut population = Population::new(Rules::default());
+            population.notice("a", Source::Event, now);
+            population.take();
+            population.ended("a", End::Deferred, asked.map(secs), now);
+            assert_eq!(population.next_turn(), Some(now + secs(expected)));
+        }
+    }
+
+    #[test]
+    fn ages_are_of_who_waits() {
+        let start = Instant::now();
+        let mut population = Population::new(Rules::default());
+        assert_eq!(population.ages(start), Ages::default());
+        for place in 0..100 {
+            population.notice(&format!("n{place}"), Source::Event, start + secs(place));
+        }
+        let now = start + secs(100);
+        assert_eq!(population.ages(now), Ages { p50: 50, p90: 90, p99: 99, max: 100 });
+        // the first, which waited longest, has its turn
+        population.take();
+        assert_eq!(population.ages(now).max, 99);
+        assert_eq!(population.queued("n0", now), secs(100));
     }
 
     #[test]
@@ -420,7 +564,7 @@ mod tests {
                     },
                     2 => if let Some(taken) = working.iter().next().cloned() {
                         working.remove(&taken);
-                        population.ended(&taken, ends[which], now);
+                        population.ended(&taken, ends[which], None, now);
                     },
                     _ => {
                         now += Duration::from_secs(seconds);
@@ -430,7 +574,7 @@ mod tests {
                 prop_assert_eq!(population.counts().working, working.len());
             }
             for name in working {
-                population.ended(&name, End::Failed, now);
+                population.ended(&name, End::Failed, None, now);
             }
             population.notice("n0", Source::Operator, now);
             now += secs(10);

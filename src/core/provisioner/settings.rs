@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::machines::{Row, machines};
+
 use crate::core::backplane;
 use crate::core::config::parse_duration;
 use crate::core::connection::parse_hosts;
@@ -137,6 +139,8 @@ pub struct Settings {
     pub cert_deny_list: Vec<String>,
     /// Names that may be provisioned, regular expressions; none: all.
     pub identity_allow: Vec<String>,
+    /// Which machine has a name, by name; others of that name are left alone.
+    pub machines: Vec<Row>,
     /// Key of provisioning tokens: file or hex.
     pub jwt_verify_cert: String,
     /// Key that signs server tokens.
@@ -190,6 +194,7 @@ impl Default for Settings {
             broker_provisioning_password: Secret::default(),
             cert_deny_list: DENIED.map(str::to_owned).into(),
             identity_allow: vec![],
+            machines: vec![],
             jwt_verify_cert: String::new(),
             jwt_signing_key: PathBuf::new(),
             jwt_signing_token: PathBuf::new(),
@@ -205,7 +210,7 @@ impl Default for Settings {
 }
 
 /// Every key of the file, in the order of the documentation.
-pub const KEYS: [(&str, &str); 44] = [
+pub const KEYS: [(&str, &str); 45] = [
     ("workers", "one-shot helpers that run at once; 0: one a processor"),
     ("interval", "time between discoveries, at least 1m"),
     ("logfile", "log file, or stdout, stderr, discard"),
@@ -233,6 +238,7 @@ pub const KEYS: [(&str, &str); 44] = [
     ("broker_provisioning_password", "password of broker user provisioner"),
     ("cert_deny_list", "names that are never signed, regular expressions"),
     ("identity_allow", "names that may be provisioned, regular expressions; none: all"),
+    ("machines", "which machine has a name: rows of identity, facts (a list of NAME=VALUE), token_id"),
     ("jwt_verify_cert", "key of provisioning tokens: a file, or 64 hex digits"),
     ("jwt_signing_key", "key that signs server tokens"),
     ("jwt_signing_token", "token of whoever signs them"),
@@ -316,6 +322,9 @@ impl Settings {
             if let Err(text) = patterns(list) {
                 return problem(key, &text);
             }
+        }
+        if let Err(text) = machines(&self.machines, self.wants_jwt()) {
+            return problem("machines", &text);
         }
         if self.features.ed25519 && self.features.pki == Some(true) {
             return problem("features", "cannot have both pki and ed25519");
@@ -481,6 +490,7 @@ mod tests {
             ("features: {jwt: true}", "jwt_verify_cert is needed"),
             ("features: {pki: true, ed25519: true}", "cannot have both pki and ed25519"),
             ("leader_election: true", "needs Streams"),
+            ("machines: [{identity: n1}]", "machines has a row for \"n1\" that says neither facts nor"),
             ("lifecycle_component: a.b", "must be one word"),
             ("helper_mode: magic", "unknown variant `magic`"),
             ("helper_mode: stream", "helper is needed for this helper_mode"),
