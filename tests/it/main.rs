@@ -31,6 +31,7 @@ mod a_waiting_fleet_is_emulated;
 mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
+mod an_ed25519_node_is_given_a_token;
 mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
 mod brokers_are_found_in_dns;

@@ -242,6 +242,11 @@ impl Calls {
         doubled.get(node).is_some_and(|since| since.elapsed() < REMEMBERED)
     }
 
+    /// Another filter tells them apart from now on.
+    pub fn forget_doubled_within(&self, node: &str) {
+        self.0.lock().doubled_within.remove(node);
+    }
+
     /// Asks everybody in the waiting room; names arrive as they answer, until
     /// the receiver is dropped.
     ///

@@ -210,6 +210,7 @@ impl Daemon {
             let changed = |name: &&String| before.machines.get(*name) != plan.machines.get(*name);
             // whoever says which machine has a name wants to see it happen
             for name in plan.machines.keys().filter(changed) {
+                self.shared.calls.forget_doubled_within(name);
                 population.retry(name, Instant::now());
             }
         }
