@@ -47,5 +47,6 @@ mod silence_is_reported;
 mod the_default_makes_a_working_node;
 mod the_fleet_answers;
 mod the_logs_say_who_called;
+mod the_units_are_good;
 mod what_we_depend_on;
 mod who_is_no_longer_allowed_is_cut;
