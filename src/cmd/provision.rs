@@ -12,10 +12,10 @@ use choria::core::config::{Config, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
 use choria::core::protocol::subjects;
-use choria::core::provisioner::daemon::{self, Daemon};
-use choria::core::provisioner::flow::Plan;
+use choria::core::provisioner::daemon::Daemon;
 use choria::core::provisioner::helper::Surroundings;
 use choria::core::provisioner::page::{self, Expiry};
+use choria::core::provisioner::plan::{Plan, plan_of};
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -300,7 +300,7 @@ fn own_keys(provider: &Provider) -> backplane::Tls {
 /// Reads the settings again.
 fn reread(daemon: &Daemon, file: &Path, around: &Surroundings) {
     log::reopen();
-    match daemon::plan_of(file, around) {
+    match plan_of(file, around) {
         Ok((plan, told)) => {
             told.iter().for_each(|text| tracing::warn!("{text}"));
             daemon.reload(plan);

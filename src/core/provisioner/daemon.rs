@@ -1,24 +1,20 @@
 //! The provisioner at work: notices nodes, has them taken through their walks, says how it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::calls::Calls;
 use super::election::{Election, NodeLocks, Poll, Standing};
-use super::flow::{self, Ended, Plan, Shared};
-use super::helper::{self, HelperError, Surroundings};
-use super::journal::{Journal, JournalError, Step};
-use super::machines::machines;
+use super::flow::{self, Ended, Shared};
+use super::journal::{Journal, Step};
 use super::metrics::{Counters, REASONS};
+use super::plan::{Plan, ProvisionerError};
 use super::population::{End, Population, Rules, Source};
-use super::server_token::{ServerTokenError, ServerTokens};
-use super::settings::{Settings, patterns};
 use super::stages::Stage;
 use super::status::{Recent, Status};
 use crate::core::build;
@@ -26,53 +22,11 @@ use crate::core::connection::Session;
 use crate::core::lifecycle::{Event, EventType};
 use crate::core::metrics::Registry;
 use crate::core::security::Signer;
-use crate::core::security::tokens::{KeyError, VerifyKey};
 
 /// Cause of the pause of who was not elected.
 const ELECTION: &str = "election";
 /// How long walks may go on when the program is to end.
 const DRAIN: Duration = Duration::from_secs(20);
-/// The provisioner did not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum ProvisionerError {
-    /// Journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// Helper.
-    #[error(transparent)]
-    Helper(#[from] HelperError),
-    /// Key of provisioning tokens.
-    #[error("jwt_verify_cert: {0}")]
-    Verify(#[from] KeyError),
-    /// Key or issuer of server tokens.
-    #[error(transparent)]
-    Tokens(#[from] ServerTokenError),
-    /// A name list.
-    #[error("a list of names {0}")]
-    Patterns(String),
-    /// Which machine has a name.
-    #[error("machines {0}")]
-    Machines(String),
-}
-
-impl Plan {
-    /// What the settings come to.
-    ///
-    /// # Errors
-    /// [`ProvisionerError`]: everything that can be found wrong is found here.
-    pub fn new(settings: Settings, around: &Surroundings) -> Result<Plan, ProvisionerError> {
-        let verify =
-            settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
-        let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
-        let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
-        let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
-        let machines =
-            machines(&settings.machines, settings.wants_jwt()).map_err(ProvisionerError::Machines)?;
-        let helper = helper::of_settings(&settings, around)?;
-        let slots = Semaphore::new(helper.at_once().clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed, machines })
-    }
-}
 
 /// See the module documentation.
 pub struct Daemon {
@@ -474,16 +428,4 @@ impl Poll for Daemon {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Reads the settings of a file and what they come to, for the start and for reloads.
-///
-/// # Errors
-/// What is wrong, in one sentence.
-pub fn plan_of(
-    file: &Path,
-    around: &Surroundings,
-) -> Result<(Plan, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
-    let (settings, told) = Settings::load(file)?;
-    Ok((Plan::new(settings, around)?, told))
 }

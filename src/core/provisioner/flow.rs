@@ -9,62 +9,33 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use regex::Regex;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use super::answer::{About, Answer};
 use super::calls::{Ask, CallError, Calls, shortened};
 use super::csr;
 use super::election::Standing;
-use super::helper::{Helper, HelperError};
+use super::helper::HelperError;
 use super::journal::{Journal, Open, Step};
 use super::machines::Machine;
 use super::metrics::Counters;
+use super::plan::Plan;
 use super::population::End;
-use super::question::{CertificateRequest, Ed25519Key, Question};
-use super::server_token::ServerTokens;
-use super::settings::Settings;
+use super::question::Question;
 use super::stages::Stage;
 use crate::core::protocol::filter::Filter;
 use crate::core::provisioning::AGENT;
 use crate::core::rpc::ReplyBody;
 use crate::core::security::key_transport::Exchange;
-use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
 
 /// First contact: a node that is there answers at once.
-const FIRST: Duration = Duration::from_secs(3);
-/// Nodes look long for a key.
-const KEY: Duration = Duration::from_secs(22);
+pub(super) const FIRST: Duration = Duration::from_secs(3);
 /// Writing files takes a moment.
 const CONFIGURE: Duration = Duration::from_secs(10);
 /// Times a restart is asked for.
 const RESTARTS: usize = 3;
 /// What a node says when another provisioner has it.
 const LOCKED: &str = "Could not obtain provisioning lock";
-
-/// What all walks share until the settings change.
-pub struct Plan {
-    /// The file.
-    pub settings: Settings,
-    /// Who says what nodes become.
-    pub helper: Arc<dyn Helper>,
-    /// Nodes the helper is asked about at once.
-    pub slots: Semaphore,
-    /// Key of provisioning tokens; none where they are not fetched.
-    pub verify: Option<VerifyKey>,
-    /// Issues server tokens; none where they are not.
-    pub tokens: Option<ServerTokens>,
-    /// `cert_deny_list`.
-    pub denied: Vec<Regex>,
-    /// `identity_allow`.
-    pub allowed: Vec<Regex>,
-    /// `machines`, by name.
-    pub machines: HashMap<String, Machine>,
-}
 
 /// What all walks share for as long as the program runs.
 #[derive(Clone)]
@@ -100,7 +71,7 @@ impl Ended {
         Ended::by(end, "", "")
     }
 
-    fn failed(kind: &'static str, reason: impl ToString) -> Ended {
+    pub(super) fn failed(kind: &'static str, reason: impl ToString) -> Ended {
         Ended::by(End::Failed, kind, reason)
     }
 
@@ -136,12 +107,13 @@ pub async fn rehearse(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Result<(
     Walk::new(shared, plan, node).rehearse().await
 }
 
-struct Walk<'a> {
-    shared: &'a Shared,
-    plan: &'a Plan,
-    node: &'a Arc<str>,
+/// One node on its way.
+pub(super) struct Walk<'a> {
+    pub shared: &'a Shared,
+    pub plan: &'a Plan,
+    pub node: &'a Arc<str>,
     /// The machine that has the name, where a rule says so.
-    machine: Option<&'a Machine>,
+    pub machine: Option<&'a Machine>,
 }
 
 impl<'a> Walk<'a> {
@@ -213,7 +185,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Another provisioner is at work: nothing is begun, and the node keeps its place.
-    fn check_leads(&self) -> Result<(), Ended> {
+    pub(super) fn check_leads(&self) -> Result<(), Ended> {
         match self.shared.standing.leads() {
             true => Ok(()),
             false => Err(Ended::well(End::Stopped)),
@@ -249,96 +221,6 @@ impl<'a> Walk<'a> {
             }
             Err(ended) => Err(ended),
         }
-    }
-
-    /// What a node tells without changing, and the key that keys are sent by.
-    async fn learn_without_keys(&self) -> Result<(Question, Option<String>), Ended> {
-        let _within = self.shared.counters.stage(Stage::Inventory).begin();
-        let filter = self.filter();
-        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true, filter };
-        let inventory = self.shared.calls.ask(self.node, &inventory, FIRST);
-        let (inventory, token) = match self.plan.verify {
-            Some(_) => {
-                let (inventory, token) = tokio::join!(inventory, self.ask("jwt", Map::new(), true, FIRST));
-                (inventory?, Some(token?))
-            }
-            None => (inventory.await?, None),
-        };
-        if let Some(machine) = self.machine {
-            machine.check_inventory(&inventory.data).map_err(|reason| Ended::failed("identity", reason))?;
-        }
-        let mut question = Question {
-            identity: (**self.node).to_owned(),
-            csr: None,
-            ed25519_pubkey: None,
-            inventory: serde_json::to_string(&inventory.data).unwrap_or_default(),
-            jwt: None,
-        };
-        let mut ecdh_public = None;
-        if let Some(reply) = token {
-            question.jwt = Some(self.claims(&text(&reply, "jwt"))?);
-            ecdh_public = Some(text(&reply, "ecdh_public")).filter(|key| !key.is_empty());
-        }
-        Ok((question, ecdh_public))
-    }
-
-    /// Everything a helper is told, with the checked request and the key that keys are sent by.
-    async fn learn(&self) -> Result<(Question, Option<csr::CheckedCsr>, Option<String>), Ended> {
-        let (mut question, ecdh_public) =
-            self.learn_without_keys().await.map_err(|ended| self.alone(ended))?;
-        self.check_leads()?;
-        let _within = self.shared.counters.stage(Stage::Key).begin();
-        let mut request = None;
-        if self.plan.tokens.is_some() {
-            question.ed25519_pubkey = Some(self.ed25519_key().await?);
-        } else if self.plan.settings.wants_pki() {
-            let reply =
-                self.ask("gencsr", Map::from_iter([("cn".to_owned(), json!(&**self.node))]), false, KEY);
-            let reply = reply.await?;
-            let csr = CertificateRequest {
-                csr: text(&reply, "csr"),
-                public_key: text(&reply, "public_key"),
-                ssldir: text(&reply, "ssldir"),
-            };
-            let checked = csr::check(&csr.csr, self.node, &self.plan.denied);
-            request = Some(checked.map_err(|error| Ended::failed("csr", error))?);
-            question.csr = Some(csr);
-        }
-        Ok((question, request, ecdh_public))
-    }
-
-    /// The claims of a token that is believed, as its maker wrote them.
-    fn claims(&self, token: &str) -> Result<Box<RawValue>, Ended> {
-        let refused = |reason: &dyn std::fmt::Display| {
-            Ended::failed("token", format!("its provisioning token is not believed: {reason}"))
-        };
-        let Some(key) = &self.plan.verify else { return Err(refused(&"there is no key to verify it with")) };
-        let claims: ProvisioningClaims = key.verify(token).map_err(|error| refused(&error))?;
-        claims.check(jiff::Timestamp::now().as_second()).map_err(|error| refused(&error))?;
-        if let Some(machine) = self.machine {
-            machine.check_token(&claims.standard.id).map_err(|reason| Ended::failed("identity", reason))?;
-        }
-        if self.plan.settings.helper_redact_token {
-            let hidden = ProvisioningClaims { token: String::new(), ..claims };
-            return serde_json::value::to_raw_value(&hidden).map_err(|error| refused(&error));
-        }
-        let written = token.trim().split('.').nth(1).unwrap_or_default();
-        let written = URL_SAFE_NO_PAD.decode(written).map_err(|error| refused(&error))?;
-        let written = String::from_utf8(written).map_err(|error| refused(&error))?;
-        RawValue::from_string(written).map_err(|error| refused(&error))
-    }
-
-    async fn ed25519_key(&self) -> Result<Ed25519Key, Ended> {
-        let nonce = uuid::Uuid::new_v4().simple().to_string();
-        let reply =
-            self.ask("gen25519", Map::from_iter([("nonce".to_owned(), json!(nonce))]), false, KEY).await?;
-        let key = Ed25519Key {
-            public_key: text(&reply, "public_key"),
-            directory: text(&reply, "directory"),
-            signature: text(&reply, "signature"),
-        };
-        super::server_token::check_proof(&key, &nonce).map_err(|error| Ended::failed("csr", error))?;
-        Ok(key)
     }
 
     async fn ask_helper(&self, question: &Question) -> Result<Answer, Ended> {
@@ -461,7 +343,7 @@ impl<'a> Walk<'a> {
         Ok(End::Provisioned)
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         action: &'static str,
         mut data: Map<String, Value>,
@@ -473,16 +355,8 @@ impl<'a> Walk<'a> {
         self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared, filter }, limit).await
     }
 
-    fn filter(&self) -> Filter {
+    pub(super) fn filter(&self) -> Filter {
         self.machine.map(Machine::filter).unwrap_or_default()
-    }
-
-    /// Silence means something else where only one machine of a name is asked.
-    fn alone(&self, mut ended: Ended) -> Ended {
-        if ended.end == End::Silent && self.machine.is_some_and(Machine::is_told_apart) {
-            ended.reason.push_str("; only the machine its row in machines describes is asked");
-        }
-        ended
     }
 
     async fn write(&self, step: Step) -> Result<(), Ended> {
@@ -514,6 +388,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn text(reply: &ReplyBody, name: &str) -> String {
+/// A text of a reply; empty when it is not there.
+pub(super) fn text(reply: &ReplyBody, name: &str) -> String {
     reply.data.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

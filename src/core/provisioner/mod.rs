@@ -13,17 +13,21 @@
 
 pub mod answer;
 pub mod calls;
+mod counts;
 pub mod csr;
 pub mod daemon;
 pub mod election;
 pub mod flow;
 pub mod helper;
 pub mod journal;
+mod keys;
+mod learning;
 pub mod machines;
 mod management;
 pub mod metrics;
 mod noticing;
 pub mod page;
+pub mod plan;
 pub mod population;
 pub mod question;
 pub mod server_token;
