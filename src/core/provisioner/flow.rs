@@ -320,13 +320,14 @@ impl<'a> Walk<'a> {
     }
 
     async fn configure(&self, inputs: Map<String, Value>) -> Result<(), Ended> {
-        let _within = self.shared.counters.stage(Stage::Configure).begin();
+        let within = self.shared.counters.stage(Stage::Configure).begin();
         self.ask("configure", inputs, false, CONFIGURE).await?;
+        drop(within);
         self.write(Step::Configured).await
     }
 
     async fn restart(&self) -> Result<End, Ended> {
-        let _within = self.shared.counters.stage(Stage::Restart).begin();
+        let within = self.shared.counters.stage(Stage::Restart).begin();
         let data = Map::from_iter([("splay".to_owned(), json!(1))]);
         let mut tries = 1;
         loop {
@@ -339,6 +340,7 @@ impl<'a> Walk<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
+        drop(within);
         self.write(Step::Closed).await?;
         Ok(End::Provisioned)
     }
@@ -360,6 +362,7 @@ impl<'a> Walk<'a> {
     }
 
     async fn write(&self, step: Step) -> Result<(), Ended> {
+        let _within = self.shared.counters.stage(Stage::Journal).begin();
         let node = (**self.node).to_owned();
         self.shared
             .journal

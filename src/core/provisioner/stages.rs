@@ -22,6 +22,8 @@ pub enum Stage {
     Helper,
     /// Replacing its binary.
     Upgrade,
+    /// Getting a step on disk; three times for each node that all goes well with.
+    Journal,
     /// Writing its configuration.
     Configure,
     /// Being told to restart.
@@ -29,12 +31,13 @@ pub enum Stage {
 }
 
 /// Every stage with its name in metrics.
-pub const STAGES: [(Stage, &str); 7] = [
+pub const STAGES: [(Stage, &str); 8] = [
     (Stage::Queue, "queue"),
     (Stage::Inventory, "inventory"),
     (Stage::Key, "key"),
     (Stage::Helper, "helper"),
     (Stage::Upgrade, "upgrade"),
+    (Stage::Journal, "journal"),
     (Stage::Configure, "configure"),
     (Stage::Restart, "restart"),
 ];

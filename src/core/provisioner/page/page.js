@@ -60,7 +60,7 @@ function show(status) {
   say("total", number.format(status.provisioned));
   draw(status.provisioned_last_minute);
   const ages = status.age_seconds;
-  say("ages", `of those that wait, half have waited up to ${span(ages.p50)}, 90 % up to ${span(ages.p90)}, 99 % up to ${span(ages.p99)}`);
+  say("ages", `Of those that wait, half have waited up to ${span(ages.p50)}, 90 % up to ${span(ages.p90)}, 99 % up to ${span(ages.p99)}`);
   at("stages").tBodies[0].replaceChildren(...status.stages.map((stage) => row([
     [stage.stage], [number.format(stage.nodes), "number"],
     [stage.done ? `${number.format(stage.mean_millis)} ms` : "–", "number"],
