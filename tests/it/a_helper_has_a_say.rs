@@ -62,7 +62,7 @@ fn that_a_node_waits_and_that_it_ends() {
     provisioner.log().says(&["n1.example.net", "told to end itself"]);
     provisioner.log().says(&["n1.example.net", "the helper has it end itself: this machine is retired"]);
     let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let [(first, a), (second, b)] = &asked[..] else { panic!("asked twice: {asked:?}") };
+    let [(first, a), (second, b), ..] = &asked[..] else { panic!("asked twice: {asked:?}") };
     assert_eq!((a.as_str(), b.as_str()), ("n1.example.net", "n1.example.net"));
     // as long as it was asked for, and not the minute of those that say nothing
     let pause = second.duration_since(*first);

@@ -79,7 +79,11 @@ async fn by_a_signed_release_only() {
     fs::create_dir(&bin).expect("a directory");
     let image = bin.join("choria");
     fs::copy(env!("CARGO_BIN_EXE_choria"), &image).expect("a copy");
-    node.start_by(node.command_by(&image));
+    // what stands for the CAs of the system
+    let system = Ca::create(&room.network.path("system"), "System CA", now()).expect("a CA");
+    let mut command = node.command_by(&image);
+    command.env("SSL_CERT_FILE", system.certificate_file());
+    node.start_by(command);
     node.waits(0);
 
     let (os, arch) = platform();
@@ -136,14 +140,16 @@ async fn by_a_signed_release_only() {
         assert!(fs::read(&image).expect("a program") == before, "{version} changed the program");
     }
 
-    // by https from whoever the CA of the token vouches for, and from nobody else
+    // by https from whoever the CA of the token or one of the system vouches for, and from nobody else
     let secure = |ca: &Ca| format!("https://{}", serve(&files, Some(tls(ca))));
     let stranger = Ca::create(&room.network.path("stranger"), "Other CA", now()).expect("a CA");
     let good = json!({"repository": secure(&room.network.ca), "version": "1.0.5"});
-    let bad = json!({"repository": secure(&stranger), "version": "1.0.5"});
-    let refused = Provisioner::refused(provisioner.ask(name, "release_update", bad).await);
-    assert!(refused.contains("could not fetch release from https://"), "{refused}");
-    assert!(fs::read(&image).expect("a program") == before);
+    for (ca, why) in [(&stranger, "UnknownIssuer"), (&system, "downloaded file had an invalid checksum")] {
+        let bad = json!({"repository": secure(ca), "version": "1.0.4"});
+        let refused = Provisioner::refused(provisioner.ask(name, "release_update", bad).await);
+        assert!(refused.contains(why), "{refused}");
+        assert!(fs::read(&image).expect("a program") == before);
+    }
 
     let mut events = provisioner.session.subscribe("choria.lifecycle.event.upgraded.>", 10).await;
     let mark = node.log().mark();

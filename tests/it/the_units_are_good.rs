@@ -30,7 +30,9 @@ fn by_systemds_own_check() {
     match verify.output() {
         Ok(done) => {
             let said = String::from_utf8_lossy(&done.stderr);
-            assert!(done.status.success() && said.is_empty(), "{said}");
+            // it speaks of units of this machine too
+            let of_ours = said.lines().any(|line| line.contains("choria-"));
+            assert!(done.status.success() && !of_ours, "{said}");
         }
         Err(error) => eprintln!("not tried: systemd-analyze: {error}"),
     }
