@@ -12,10 +12,10 @@ use choria::core::config::{Config, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
 use choria::core::protocol::subjects;
-use choria::core::provisioner::daemon::{self, Daemon};
-use choria::core::provisioner::flow::Plan;
+use choria::core::provisioner::daemon::Daemon;
 use choria::core::provisioner::helper::Surroundings;
 use choria::core::provisioner::page::{self, Expiry};
+use choria::core::provisioner::plan::{Plan, plan_of};
 use choria::core::provisioner::population::End;
 use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
@@ -300,7 +300,7 @@ fn own_keys(provider: &Provider) -> backplane::Tls {
 /// Reads the settings again.
 fn reread(daemon: &Daemon, file: &Path, around: &Surroundings) {
     log::reopen();
-    match daemon::plan_of(file, around) {
+    match plan_of(file, around) {
         Ok((plan, told)) => {
             told.iter().for_each(|text| tracing::warn!("{text}"));
             daemon.reload(plan);
@@ -347,7 +347,23 @@ fn show(status: &Status) {
         nodes.cooling,
         nodes.quarantined
     );
-    outln!("     Longest wait: {} s", status.oldest_seconds);
+    let ages = status.age_seconds;
+    outln!(
+        "      Have waited: half {} s, 90 % {} s, 99 % {} s, longest {} s",
+        ages.p50,
+        ages.p90,
+        ages.p99,
+        status.oldest_seconds
+    );
+    for stage in status.stages.iter().filter(|stage| stage.done + stage.nodes > 0) {
+        let most = stage.most_millis.map_or("long".to_owned(), |most| format!("{most} ms"));
+        outln!(
+            "{:>17}: {} in it, {} ms on average, 95 % within {most}",
+            format!("Stage {}", stage.stage),
+            stage.nodes,
+            stage.mean_millis
+        );
+    }
     for (reason, count) in status.reasons.iter().filter(|(_, count)| **count > 0) {
         outln!("{:>17}: {count}", format!("Ended {reason}"));
     }

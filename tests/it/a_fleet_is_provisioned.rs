@@ -24,6 +24,14 @@ impl<'a> Provisioning<'a> {
     pub fn new(room: &'a WaitingRoom, name: &str, identity: &str, lines: &str) -> Provisioning<'a> {
         let caller =
             room.network.caller_with(&format!("{name}.mcollective"), &format!("identity = {identity}\n"));
+        let provisioning = Provisioning { room, caller, name: name.to_owned(), daemon: None };
+        provisioning.settle(lines);
+        provisioning
+    }
+
+    /// Writes its settings, `lines` added.
+    fn settle(&self, lines: &str) {
+        let Provisioning { room, name, .. } = self;
         let path = |file: &str| room.network.path(&format!("{name}/{file}"));
         let settings = format!(
             "token: {ACCESS}\nbroker_provisioning_password: {PASSWORD}\nloglevel: debug\n\
@@ -33,7 +41,14 @@ impl<'a> Provisioning<'a> {
             room.key.public_hex().expect("ed25519"),
         );
         room.network.file(&format!("{name}/provisioner.yaml"), &settings);
-        Provisioning { room, caller, name: name.to_owned(), daemon: None }
+    }
+
+    /// The same under a running provisioner, which reads them.
+    fn resettle(&self, lines: &str) {
+        self.settle(lines);
+        let mark = self.log().mark();
+        self.log().signal(Signal::HUP);
+        self.log().says_after(mark, &["read the settings again"]);
     }
 
     /// `choria provision` with its own settings.
@@ -69,13 +84,13 @@ impl<'a> Provisioning<'a> {
         self.daemon = None;
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         run(self.command(&["status", "--json"]), None).fine().json()
     }
 }
 
 /// A helper that signs by the network's CA, after `script` has had its say.
-fn helper(room: &WaitingRoom, script: &str) -> String {
+pub fn helper(room: &WaitingRoom, script: &str) -> String {
     let ca = room.network.path("ca");
     let text = format!(
         "#!/bin/sh\n\
@@ -107,14 +122,14 @@ fn helper(room: &WaitingRoom, script: &str) -> String {
     file.display().to_string()
 }
 
-fn waiting(room: &WaitingRoom, names: &[&str]) -> Vec<Waiting> {
+pub fn waiting(room: &WaitingRoom, names: &[&str]) -> Vec<Waiting> {
     let mut nodes: Vec<Waiting> = names.iter().map(|name| room.node(name)).collect();
     nodes.iter_mut().for_each(Waiting::start);
     nodes
 }
 
 /// Everybody answers as a member.
-fn all_are_members(room: &WaitingRoom, names: &[&str]) {
+pub fn all_are_members(room: &WaitingRoom, names: &[&str]) {
     let alice = room.network.alice();
     until("all nodes to answer as members", || {
         let found = alice.run(&["find", "--json"]);
@@ -205,6 +220,13 @@ fn two_machines_of_one_name_are_left_alone_and_told_of() {
     let mut nodes = [room.node("n1.example.net"), room.node("n1.example.net")];
     nodes[1].dir = room.network.path("another");
     fs::create_dir_all(&nodes[1].dir).expect("a directory");
+    for (node, serial) in nodes.iter_mut().zip(["C02X", "C02Y"]) {
+        let facts = format!("{{\"site\": \"mt\", \"board\": {{\"serial\": \"{serial}\"}}}}");
+        let mut claims = room.claims();
+        claims.facts = room.network.file(&format!("{serial}.json"), &facts).display().to_string();
+        claims.standard.id = format!("token-{serial}");
+        node.token = room.token(&format!("{serial}.jwt"), &claims);
+    }
     nodes.iter_mut().for_each(Waiting::start);
     nodes.iter().for_each(|node| node.waits(0));
     provisioner.start();
@@ -212,6 +234,24 @@ fn two_machines_of_one_name_are_left_alone_and_told_of() {
     assert!(nodes.iter().all(|node| !node.config().exists()), "neither is configured");
     assert_eq!(provisioner.status()["provisioned"], 0);
     assert_eq!(provisioner.status()["reasons"]["doubled"], 1);
+
+    // rules that decide nothing
+    let rule = |text: &str| format!("machines: [{{identity: n1.example.net, {text}}}]\n");
+    let told = |text: &str, why: &[&str]| {
+        let mark = provisioner.log().mark();
+        provisioner.resettle(&rule(text));
+        provisioner.log().says_after(mark, why);
+        assert!(nodes.iter().all(|node| !node.config().exists()), "neither is configured");
+    };
+    told("facts: [site=mt]", &["error", "two machines claim this name and its row in machines"]);
+    told("facts: [site=de]", &["no answer", "only the machine its row in machines describes is asked"]);
+    told("token_id: token-C02X", &["error", "two machines claim this name"]);
+    told("facts: [board.serial=C02X], token_id: token-C02Y", &["provisioning token is not the one"]);
+    // and one that does
+    provisioner.resettle(&rule("facts: [board.serial=C02X], token_id: token-C02X"));
+    all_are_members(&room, &["n1.example.net"]);
+    assert!(nodes[0].config().exists() && !nodes[1].config().exists());
+    nodes[1].daemon().still_runs();
 }
 
 #[test]

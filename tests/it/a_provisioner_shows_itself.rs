@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::a_broker_shows_itself::prometheus::minded;
 use crate::a_fleet_is_provisioned::Provisioning;
@@ -24,6 +25,38 @@ fn page_with(port: u16, path: &str, headers: &str) -> (u16, String, String) {
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
     let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
     (code, head.to_lowercase(), body.to_owned())
+}
+
+/// Every metric of the dashboard is on the page, and every expression is PromQL.
+fn the_dashboard_asks_for_what_is_there(room: &WaitingRoom, metrics: &str) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/grafana/provisioner.json");
+    let dashboard: Value =
+        serde_json::from_str(&std::fs::read_to_string(file).expect("a file")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expressions: Vec<&str> =
+        targets.map(|target| target["expr"].as_str().expect("an expression")).collect();
+    assert!(expressions.len() > 20, "{expressions:?}");
+    let variable = dashboard["templating"]["list"][0]["query"].as_str().expect("a query");
+    let names = regex::Regex::new(r"\b(?:choria|process)_[a-z_]+").expect("an expression");
+    let there = |name: &str| {
+        metrics.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+    };
+    for text in expressions.iter().chain([&variable]) {
+        let mut asked = names.find_iter(text).map(|name| name.as_str()).peekable();
+        assert!(asked.peek().is_some(), "{text} asks for nothing of ours");
+        asked.for_each(|name| assert!(there(name), "{name} of {text} is not shown"));
+    }
+    let rules: Vec<Value> = expressions
+        .iter()
+        .enumerate()
+        .map(|(place, text)| json!({"record": format!("r{place}"), "expr": text.replace("$instance", "x")}))
+        .collect();
+    let rules = json!({"groups": [{"name": "dashboard", "rules": rules}]});
+    let file = room.network.file("rules.json", &rules.to_string());
+    let mut promtool = Command::new("promtool");
+    let checked = promtool.args(["check", "rules"]).arg(file).output().expect("promtool");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
 #[test]
@@ -84,6 +117,9 @@ fn to_people_to_prometheus_and_to_the_backplane() {
         "choria_provisioner_paused{site=\"testsite\"} 0",
         "choria_provisioner_rpc_time_count{rpc=\"choria_provision#configure\",site=\"testsite\"} 1",
         "choria_provisioner_ready{site=\"testsite\"} 1",
+        "choria_provisioner_stage_seconds_count{site=\"testsite\",stage=\"configure\"} 1",
+        "choria_provisioner_stage_nodes{site=\"testsite\",stage=\"helper\"} 0",
+        "choria_election_leader{election=\"provisioner\",identity=\"prov1.example.net\"} 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is missing: {metrics}");
     }
@@ -92,7 +128,22 @@ fn to_people_to_prometheus_and_to_the_backplane() {
     }
     // the original's names have no unit and no ending
     let minded = minded(&metrics);
-    assert!(minded.iter().all(|line| line.starts_with("choria_provisioner_")), "{minded:?}");
+    let ours =
+        |line: &String| line.starts_with("choria_provisioner_") || line.starts_with("choria_election_");
+    assert!(minded.iter().all(ours), "{minded:?}");
+    the_dashboard_asks_for_what_is_there(&room, &metrics);
+    let stages = status["stages"].as_array().expect("stages");
+    let done: Vec<(&str, u64)> = stages
+        .iter()
+        .filter_map(|stage| {
+            Some((stage["stage"].as_str()?, stage["done"].as_u64().filter(|done| *done > 0)?))
+        })
+        .collect();
+    let once = |stage| (stage, 1);
+    let mut walk = ["queue", "inventory", "key", "helper", "journal", "configure", "restart"].map(once);
+    walk[4].1 = 3;
+    assert_eq!(done, walk);
+    assert_eq!(status["age_seconds"]["max"], status["oldest_seconds"]);
 
     // the circuit breaker
     let alice = room.network.caller_with("alice.mcollective", "collectives = mcollective,prov_backplane\n");

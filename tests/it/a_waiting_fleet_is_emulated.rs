@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::a_broker_shows_itself::{free_port, get};
 use crate::process::{Daemon, program};
 use crate::waiting_room::{Provisioner, WaitingRoom, text};
 
@@ -57,10 +58,16 @@ async fn they_are_provisioned_and_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_of_one_name_are_flagged_by_the_broker() {
-    let mut room = WaitingRoom::open();
+    let port = free_port();
+    let mut room = WaitingRoom::open_with(&format!("plugin.choria.stats_port = {port}\n"));
+    let doubled = "choria_broker_doubled_names_total{identity=\"broker.example.net\"}";
+    room.network.broker().says(&["monitoring is listening"]);
+    assert!(get(port, "/choria/prometheus").contains(&format!("{doubled} 0\n")));
     let mut fleet = emulate(&room, &["--count", "2", "--doubled", "50"]);
     fleet.says(&["2 nodes wait after"]);
     room.network.broker().says(&["warning", "two waiting nodes claim this name"]);
+    let metrics = get(port, "/choria/prometheus");
+    assert!(metrics.contains(&format!("{doubled} 1\n")), "{metrics}");
     end(&mut fleet);
 }
 

@@ -2,10 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use choria::core::agents::Ending;
 use choria::core::agents::provision::keys::{self, KeySource, OwnKeys, Subject};
+use choria::core::config::System;
 use choria::core::protocol::v1::{Request, SecureRequest, Transport};
+use choria::core::provisioning::{JwtResolver, Setup};
+use choria::core::server::{Server, ServerOptions};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::process::{PATIENCE, named_program, until};
 use crate::waiting_room::{ACCESS, Provisioner, Waiting, WaitingRoom, text};
@@ -220,6 +226,38 @@ async fn a_broker_of_another_ca_is_never_told_the_token() {
     let joined = room.network.broker().matching(0, &["n1.example.net"]);
     assert!(joined.is_empty(), "{joined:?}");
     assert!(node.log().matching(0, &["answering requests"]).is_empty());
+}
+
+/// By a program that embeds a node: the file is a matter of the build, and the stock one names none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn it_writes_its_status_where_its_build_says() {
+    let room = WaitingRoom::open();
+    let file = room.network.path("n1/status.json");
+    let token = room.token("n1/provisioning.jwt", &room.claims());
+    let status_file = file.display().to_string();
+    let mut setup = Setup { token_file: token, status_file, ..Setup::default() };
+    assert_eq!(setup.read_token(), [""; 0]);
+    let setup = Arc::new(setup);
+    let config = setup
+        .config(&room.network.path("n1/server.conf"), Some("n1.example.net"), &System)
+        .expect("settings");
+    let options = ServerOptions::waiting(config, &setup, &JwtResolver).expect("options");
+    let (stop, stopping) = watch::channel(false);
+    let node = tokio::spawn(Server::new(options).expect("a node").run(stopping));
+    let status = tokio::task::block_in_place(|| {
+        until("a connected node in the status file", || {
+            let status: Value = serde_json::from_slice(&fs::read(&file).ok()?).expect("a whole file, always");
+            (status["connected_server"] != "").then_some(status)
+        })
+    });
+    assert_eq!(status["identity"], "n1.example.net");
+    assert_eq!(status["provisioning_mode"], true);
+    let mode = fs::metadata(&file).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o644);
+    let shown = serde_json::to_string(&status).expect("JSON");
+    assert!(!shown.contains(ACCESS), "{shown}");
+    stop.send_replace(true);
+    assert!(matches!(node.await.expect("an end"), Ok(Ending::Stopped)));
 }
 
 /// On the subject of today and on that of 2018, by provisioners of either time.

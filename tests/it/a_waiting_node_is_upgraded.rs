@@ -1,34 +1,66 @@
 //! A waiting node replaces its binary: by a signed release, or not at all.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use choria::core::agents::provision::release::{Manifest, platform};
+use choria::core::pki::{Ca, Kind, Options};
 use choria::core::security::tokens::SigningKey;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
+use crate::network::now;
 use crate::waiting_room::{Provisioner, WaitingRoom, text};
 
-/// Serves the files below a directory until the test ends.
-fn serve(dir: &Path) -> SocketAddr {
+/// Serves the files below a directory until the test ends; by TLS where there is a configuration.
+fn serve(dir: &Path, tls: Option<Arc<rustls::ServerConfig>>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let dir = dir.to_owned();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-            let path = lines.next().and_then(|line| Some(line.split(' ').nth(1)?.to_owned()));
-            let _ = lines.take_while(|line| !line.is_empty()).count();
-            let body = fs::read(dir.join(path.unwrap_or_default().trim_start_matches('/')));
-            let (status, body) = body.map_or(("404 Not Found", vec![]), |body| ("200 OK", body));
-            let head =
-                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
+            // who hangs up, or trusts somebody else, is the test's business
+            let _ = match &tls {
+                None => answer(stream, &dir),
+                Some(tls) => rustls::ServerConnection::new(tls.clone())
+                    .map_err(std::io::Error::other)
+                    .and_then(|tls| answer(rustls::StreamOwned::new(tls, stream), &dir)),
+            };
         }
     });
     address
+}
+
+fn answer(stream: impl Read + Write, dir: &Path) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut request = String::new();
+    while !request.ends_with("\r\n\r\n") && stream.read_line(&mut request)? > 0 {}
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let body = fs::read(dir.join(path.trim_start_matches('/')));
+    let (status, body) = body.map_or(("404 Not Found", vec![]), |body| ("200 OK", body));
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.get_mut().write_all(&[head.as_bytes(), &body].concat())?;
+    stream.get_mut().flush()
+}
+
+/// A web server's TLS by a certificate of this CA.
+fn tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
+    let options = Options { loopback: true, ..Options::default() };
+    let issued = ca.issue(Kind::Broker, "releases.example.net", &options, now()).expect("a certificate");
+    let certificate =
+        CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    Arc::new(config.expect("a certificate and its key"))
 }
 
 const NEW: &str = "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho the new version runs: $2\n";
@@ -47,7 +79,11 @@ async fn by_a_signed_release_only() {
     fs::create_dir(&bin).expect("a directory");
     let image = bin.join("choria");
     fs::copy(env!("CARGO_BIN_EXE_choria"), &image).expect("a copy");
-    node.start_by(node.command_by(&image));
+    // what stands for the CAs of the system
+    let system = Ca::create(&room.network.path("system"), "System CA", now()).expect("a CA");
+    let mut command = node.command_by(&image);
+    command.env("SSL_CERT_FILE", system.certificate_file());
+    node.start_by(command);
     node.waits(0);
 
     let (os, arch) = platform();
@@ -81,7 +117,8 @@ async fn by_a_signed_release_only() {
     let inventory =
         provisioner.ask_agent(name, "rpcutil", "inventory", json!({})).await.expect("an inventory");
     assert_eq!(inventory["upgradable"], json!(true));
-    let repository = format!("http://{}", serve(&room.network.path("repository")));
+    let files = room.network.path("repository");
+    let repository = format!("http://{}", serve(&files, None));
     let update = |version: &'static str| {
         provisioner.ask(name, "release_update", json!({"repository": repository, "version": version}))
     };
@@ -103,9 +140,20 @@ async fn by_a_signed_release_only() {
         assert!(fs::read(&image).expect("a program") == before, "{version} changed the program");
     }
 
+    // by https from whoever the CA of the token or one of the system vouches for, and from nobody else
+    let secure = |ca: &Ca| format!("https://{}", serve(&files, Some(tls(ca))));
+    let stranger = Ca::create(&room.network.path("stranger"), "Other CA", now()).expect("a CA");
+    let good = json!({"repository": secure(&room.network.ca), "version": "1.0.5"});
+    for (ca, why) in [(&stranger, "UnknownIssuer"), (&system, "downloaded file had an invalid checksum")] {
+        let bad = json!({"repository": secure(ca), "version": "1.0.4"});
+        let refused = Provisioner::refused(provisioner.ask(name, "release_update", bad).await);
+        assert!(refused.contains(why), "{refused}");
+        assert!(fs::read(&image).expect("a program") == before);
+    }
+
     let mut events = provisioner.session.subscribe("choria.lifecycle.event.upgraded.>", 10).await;
     let mark = node.log().mark();
-    let reply = update("1.0.5").await.expect("an update");
+    let reply = provisioner.ask(name, "release_update", good).await.expect("an update");
     assert_eq!(text(&reply, "message"), "Restarting with version 1.0.5");
     let event = events.recv().await.expect("an event");
     assert!(String::from_utf8_lossy(&event.payload).contains("\"new_version\":\"1.0.5\""));

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use choria::core::config::{Config, Fixed, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
+use choria::core::protocol::filter::Filter;
 use choria::core::protocol::subjects;
 use choria::core::provisioner::calls::{Ask, CallError, Calls};
 use choria::core::provisioning::COLLECTIVE;
+use choria::core::security::Signer;
 use choria::core::security::tokens::provisioning::PURPOSE;
 use choria::core::security::tokens::{ProvisioningClaims, SigningKey, StandardClaims, Trust};
 use rcgen::{CertificateSigningRequestParams, Issuer, KeyPair};
@@ -31,12 +33,17 @@ pub struct WaitingRoom {
 
 impl WaitingRoom {
     pub fn open() -> WaitingRoom {
+        WaitingRoom::open_with("")
+    }
+
+    /// With `lines` in the broker's configuration.
+    pub fn open_with(lines: &str) -> WaitingRoom {
         let key = SigningKey::from_seed(&[7; 32]).expect("a key");
         let network = Network::start_with(&format!(
             "plugin.choria.network.x509_permissions = by-name\n\
              collectives = mcollective,prov_backplane\n\
              plugin.choria.network.provisioning.signer_cert = {}\n\
-             plugin.choria.network.provisioning.client_password = {PASSWORD}\n",
+             plugin.choria.network.provisioning.client_password = {PASSWORD}\n{lines}",
             key.public_hex().expect("ed25519"),
         ));
         WaitingRoom { network, key }
@@ -80,6 +87,13 @@ impl WaitingRoom {
     }
 
     pub async fn provisioner_called(&self, identity: &str) -> Provisioner {
+        let (session, signer, id) = self.session().await;
+        let calls = Calls::new(session.clone(), Some(signer), identity, &id).await;
+        Provisioner { calls, session }
+    }
+
+    /// The connection of a provisioner, what it signs by, and its caller id.
+    pub async fn session(&self) -> (Session, Signer, String) {
         let caller = self.network.caller("provisioner.mcollective");
         let provider = wire::provider(&caller.config, &caller.name);
         let env = Fixed::default().with_var("MCOLLECTIVE_CERTNAME", &caller.name);
@@ -92,8 +106,7 @@ impl WaitingRoom {
         options.give_up_after = Some(PATIENCE);
         let session = Session::connect(options).await.expect("a connection");
         let signer = provider.signer().expect("an RSA key");
-        let calls = Calls::new(session.clone(), Some(signer), identity, &id).await;
-        Provisioner { calls, session }
+        (session, signer, id)
     }
 
     /// A certificate of the network's CA for a request.
@@ -224,7 +237,7 @@ impl Provisioner {
         if agent == "choria_provision" {
             data.entry("token").or_insert(json!(ACCESS));
         }
-        let ask = Ask { agent, action, data, shared: false };
+        let ask = Ask { agent, action, data, shared: false, filter: Filter::default() };
         let node: Arc<str> = node.into();
         self.calls.ask(&node, &ask, PATIENCE).await.map(|body| body.data)
     }

@@ -88,6 +88,30 @@ impl Registry {
         self.add_sample(family, "_count", labels, move || below as f64);
     }
 
+    /// Adds a histogram that is read whenever somebody looks: `below` says how
+    /// many things were at most as large as the bound at a place, and, at the
+    /// place after the last, how many there were.
+    pub fn add_live_histogram(
+        &self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        bounds: &[f64],
+        below: impl Fn(usize) -> f64 + Clone + Send + Sync + 'static,
+        sum: impl Fn() -> f64 + Send + Sync + 'static,
+    ) {
+        let family = (Kind::Histogram, name, help);
+        let texts = bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        for (place, bound) in texts.enumerate() {
+            let labels: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            let below = below.clone();
+            self.add_sample(family, "_bucket", &labels, move || below(place));
+        }
+        self.add_sample(family, "_sum", labels, sum);
+        let all = bounds.len();
+        self.add_sample(family, "_count", labels, move || below(all));
+    }
+
     fn add_sample(
         &self,
         (kind, name, help): (Kind, &'static str, &'static str),

@@ -4,7 +4,8 @@
 //! and sender. Requests that are equal for many nodes are signed once a
 //! window and published to each: a signature costs more than all else about
 //! them. A second answer of one name to one request means that two machines
-//! claim it; the name is remembered as [doubled](Calls::doubled).
+//! claim it; the name is remembered as [doubled](Calls::doubled). Requests with
+//! a filter are for one of them, so they are remembered apart.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +91,10 @@ pub struct Ask {
     /// Inputs.
     pub data: Map<String, Value>,
     /// Equal for many nodes and without side effects that must not be repeated: may be gathered.
+    /// Requests with a filter are not.
     pub shared: bool,
+    /// Which machines of the node's name it is for; by default all of them.
+    pub filter: Filter,
 }
 
 /// Tries, failures and time of one action, for metrics.
@@ -136,12 +140,14 @@ struct State {
     open: HashMap<(Arc<str>, Arc<str>), Place>,
     discoveries: HashMap<String, (mpsc::Sender<String>, HashSet<String>)>,
     doubled: HashMap<String, Instant>,
+    /// By requests with a filter.
+    doubled_within: HashMap<String, Instant>,
     swept: Option<Instant>,
 }
 
 enum Place {
-    Asked(oneshot::Sender<CheckedReply>),
-    Answered(Instant),
+    Asked { sender: oneshot::Sender<CheckedReply>, filtered: bool },
+    Answered { at: Instant, filtered: bool },
 }
 
 struct Window {
@@ -194,18 +200,18 @@ impl Calls {
     }
 
     async fn try_ask(&self, node: &Arc<str>, ask: &Ask, limit: Duration) -> Result<ReplyBody, CallError> {
-        let Ask { agent, action, data, shared } = ask;
+        let Ask { agent, action, data, shared, filter } = ask;
+        let filtered = *filter != Filter::default();
         let body =
             RequestBody { agent: (*agent).into(), action: (*action).into(), data: data.clone() }.encode();
         let (sender, answer) = oneshot::channel();
-        let request_id = if *shared {
+        let request_id = if *shared && !filtered {
             self.join_window(node, agent, body, sender)
         } else {
             let request_id: Arc<str> = new_request_id().into();
-            self.0.expect(&request_id, node, sender);
-            let sent = self
-                .send(&request_id, agent, body, Filter::default(), &[subjects::node(COLLECTIVE, node)])
-                .await;
+            self.0.expect(&request_id, node, sender, filtered);
+            let subjects = [subjects::node(COLLECTIVE, node)];
+            let sent = self.send(&request_id, agent, body, filter.clone(), &subjects).await;
             if let Err(error) = sent {
                 self.0.forget(&request_id, node);
                 return Err(CallError::NotSent(error));
@@ -229,10 +235,16 @@ impl Calls {
         Ok(body)
     }
 
-    /// Whether two machines answered by this name lately.
-    pub fn doubled(&self, node: &str) -> bool {
+    /// Whether two machines answered by this name lately: to requests with a filter, or to those without.
+    pub fn doubled(&self, node: &str, filtered: bool) -> bool {
         let state = self.0.lock();
-        state.doubled.get(node).is_some_and(|since| since.elapsed() < REMEMBERED)
+        let doubled = if filtered { &state.doubled_within } else { &state.doubled };
+        doubled.get(node).is_some_and(|since| since.elapsed() < REMEMBERED)
+    }
+
+    /// Another filter tells them apart from now on.
+    pub fn forget_doubled_within(&self, node: &str) {
+        self.0.lock().doubled_within.remove(node);
     }
 
     /// Asks everybody in the waiting room; names arrive as they answer, until
@@ -282,11 +294,11 @@ impl Calls {
         }
         if let Some(window) = windows.get_mut(&body) {
             window.nodes.push(node.clone());
-            self.0.expect(&window.request_id, node, sender);
+            self.0.expect(&window.request_id, node, sender, false);
             return window.request_id.clone();
         }
         let request_id: Arc<str> = new_request_id().into();
-        self.0.expect(&request_id, node, sender);
+        self.0.expect(&request_id, node, sender, false);
         let window = Window { request_id: request_id.clone(), nodes: vec![node.clone()] };
         windows.insert(body.clone(), window);
         let (calls, opened) = (self.clone(), request_id.clone());
@@ -375,8 +387,14 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expect(&self, request_id: &Arc<str>, node: &Arc<str>, sender: oneshot::Sender<CheckedReply>) {
-        self.lock().open.insert((request_id.clone(), node.clone()), Place::Asked(sender));
+    fn expect(
+        &self,
+        request_id: &Arc<str>,
+        node: &Arc<str>,
+        sender: oneshot::Sender<CheckedReply>,
+        filtered: bool,
+    ) {
+        self.lock().open.insert((request_id.clone(), node.clone()), Place::Asked { sender, filtered });
     }
 
     fn forget(&self, request_id: &Arc<str>, node: &Arc<str>) {
@@ -389,7 +407,7 @@ impl Inner {
         let request_id = reply.reply.envelope.requestid.clone();
         if let Some((names, answered)) = state.discoveries.get_mut(&request_id) {
             if !answered.insert(reply.sender.clone()) {
-                state.mark_doubled(reply.sender, now);
+                state.mark_doubled(reply.sender, false, now);
             } else if matches!(names.try_send(reply.sender), Err(mpsc::error::TrySendError::Closed(_))) {
                 state.discoveries.remove(&request_id);
             }
@@ -397,22 +415,28 @@ impl Inner {
         }
         let place = (Arc::from(request_id), Arc::from(reply.sender.as_str()));
         match state.open.get_mut(&place) {
-            Some(place @ Place::Asked(_)) => {
-                if let Place::Asked(sender) = std::mem::replace(place, Place::Answered(now)) {
+            Some(place @ Place::Asked { .. }) => {
+                let filtered = matches!(place, Place::Asked { filtered: true, .. });
+                let answered = Place::Answered { at: now, filtered };
+                if let Place::Asked { sender, .. } = std::mem::replace(place, answered) {
                     // whoever asked may have given up
                     let _ = sender.send(reply);
                 }
             }
-            Some(Place::Answered(_)) => state.mark_doubled(reply.sender, now),
+            Some(Place::Answered { filtered, .. }) => {
+                let filtered = *filtered;
+                state.mark_doubled(reply.sender, filtered, now);
+            }
             None => tracing::debug!(node = reply.sender, "an answer nobody waits for"),
         }
     }
 }
 
 impl State {
-    fn mark_doubled(&mut self, node: String, now: Instant) {
-        if self.doubled.len() < MAX_DOUBLED || self.doubled.contains_key(&node) {
-            self.doubled.insert(node, now);
+    fn mark_doubled(&mut self, node: String, filtered: bool, now: Instant) {
+        let doubled = if filtered { &mut self.doubled_within } else { &mut self.doubled };
+        if doubled.len() < MAX_DOUBLED || doubled.contains_key(&node) {
+            doubled.insert(node, now);
         }
     }
 
@@ -423,10 +447,12 @@ impl State {
         }
         self.swept = Some(now);
         self.open.retain(|_, place| match place {
-            Place::Asked(sender) => !sender.is_closed(),
-            Place::Answered(at) => now.duration_since(*at) < ECHO,
+            Place::Asked { sender, .. } => !sender.is_closed(),
+            Place::Answered { at, .. } => now.duration_since(*at) < ECHO,
         });
-        self.doubled.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        for doubled in [&mut self.doubled, &mut self.doubled_within] {
+            doubled.retain(|_, at| now.duration_since(*at) < REMEMBERED);
+        }
         self.discoveries.retain(|_, (names, _)| !names.is_closed());
     }
 }

@@ -1,93 +1,45 @@
 //! The provisioner at work: notices nodes, has them taken through their walks, says how it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::calls::Calls;
-use super::flow::{self, Ended, Plan, Shared};
-use super::helper::{self, HelperError, Surroundings};
-use super::journal::{Journal, JournalError, Step};
+use super::election::{Election, NodeLocks, Poll, Standing};
+use super::flow::{self, Ended, Shared};
+use super::journal::{Journal, Step};
 use super::metrics::{Counters, REASONS};
-use super::population::{End, Noticed, Population, Rules, Source};
-use super::server_token::{ServerTokenError, ServerTokens};
-use super::settings::{Settings, patterns};
+use super::plan::{Plan, ProvisionerError};
+use super::population::{End, Population, Rules, Source};
+use super::stages::Stage;
 use super::status::{Recent, Status};
 use crate::core::build;
-use crate::core::connection::{Message, Session};
+use crate::core::connection::Session;
 use crate::core::lifecycle::{Event, EventType};
-use crate::core::nats::subject;
-use crate::core::protocol::v1::{Request, SecureRequest, Transport};
-use crate::core::provisioning::REGISTRATION_SUBJECTS;
+use crate::core::metrics::Registry;
 use crate::core::security::Signer;
-use crate::core::security::tokens::{KeyError, VerifyKey};
 
-/// Events and registration data waiting to be looked at.
-const INTAKE: usize = 16_384;
-/// A discovery ends this long after the last answer,
-const QUIET: Duration = Duration::from_millis(300);
-/// when nobody answered this long after it began,
-const NOBODY: Duration = Duration::from_secs(2);
-/// and in any case after this.
-const LONGEST: Duration = Duration::from_secs(20);
+/// Cause of the pause of who was not elected.
+const ELECTION: &str = "election";
 /// How long walks may go on when the program is to end.
 const DRAIN: Duration = Duration::from_secs(20);
-/// Longest name of a node, in bytes.
-const MAX_NAME: usize = 255;
-/// Subject of lifecycle events in 2018.
-const EVENTS_2018: &str = "choria.lifecycle.event";
-
-/// The provisioner did not come up.
-#[derive(Debug, thiserror::Error)]
-pub enum ProvisionerError {
-    /// Journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// Helper.
-    #[error(transparent)]
-    Helper(#[from] HelperError),
-    /// Key of provisioning tokens.
-    #[error("jwt_verify_cert: {0}")]
-    Verify(#[from] KeyError),
-    /// Key or issuer of server tokens.
-    #[error(transparent)]
-    Tokens(#[from] ServerTokenError),
-    /// A name list.
-    #[error("a list of names {0}")]
-    Patterns(String),
-}
-
-impl Plan {
-    /// What the settings come to.
-    ///
-    /// # Errors
-    /// [`ProvisionerError`]: everything that can be found wrong is found here.
-    pub fn new(settings: Settings, around: &Surroundings) -> Result<Plan, ProvisionerError> {
-        let verify =
-            settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
-        let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
-        let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
-        let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
-        let helper = helper::of_settings(&settings, around)?;
-        let slots = Semaphore::new(helper.at_once().clamp(1, Semaphore::MAX_PERMITS));
-        Ok(Plan { settings, helper, slots, verify, tokens, denied, allowed })
-    }
-}
 
 /// See the module documentation.
 pub struct Daemon {
     identity: String,
-    session: Session,
-    shared: Shared,
+    pub(super) session: Session,
+    pub(super) shared: Shared,
     plan: RwLock<Arc<Plan>>,
     population: Mutex<Population>,
     /// Somebody may be ready, or the pause is over.
-    wake: Notify,
+    pub(super) wake: Notify,
+    /// It is time for a discovery before its time.
+    pub(super) look: Notify,
+    election: Arc<dyn Election>,
     paused: Mutex<BTreeSet<&'static str>>,
     recent: Mutex<Recent>,
     started: i64,
@@ -95,6 +47,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts listening for answers, and takes up what the journal left open.
+    /// Nobody is elected: provisioners share nodes by their locks.
     ///
     /// # Errors
     /// A journal that cannot be used.
@@ -104,6 +57,21 @@ impl Daemon {
         identity: &str,
         caller: &str,
         plan: Plan,
+    ) -> Result<Arc<Daemon>, ProvisionerError> {
+        Daemon::elected(session, signer, identity, caller, plan, Arc::new(NodeLocks)).await
+    }
+
+    /// The same, at work only while `election` says that it leads.
+    ///
+    /// # Errors
+    /// A journal that cannot be used.
+    pub async fn elected(
+        session: Session,
+        signer: Option<Signer>,
+        identity: &str,
+        caller: &str,
+        plan: Plan,
+        election: Arc<dyn Election>,
     ) -> Result<Arc<Daemon>, ProvisionerError> {
         let (journal, open) = Journal::open(&plan.settings.state_dir)?;
         let calls = Calls::new(session.clone(), signer, identity, caller).await;
@@ -115,13 +83,16 @@ impl Daemon {
             population.notice(node, Source::Journal, now);
         }
         let counters = Arc::new(Counters::default());
+        let standing = Standing::new(!election.is_opposed());
         Ok(Arc::new(Daemon {
             identity: identity.to_owned(),
             session,
-            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters },
+            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters, standing },
             plan: RwLock::new(Arc::new(plan)),
             population: Mutex::new(population),
             wake: Notify::new(),
+            look: Notify::new(),
+            election,
             paused: Mutex::default(),
             recent: Mutex::new(Recent::new(now)),
             started: jiff::Timestamp::now().as_second(),
@@ -135,6 +106,9 @@ impl Daemon {
         background.spawn(self.clone().hear_registration().await);
         background.spawn(self.clone().discover_for_ever());
         background.spawn(self.clone().keep_gauges());
+        if self.election.is_opposed() {
+            background.spawn(self.clone().stand());
+        }
         self.announce().await;
         let mut walks = JoinSet::new();
         while !*stop.borrow() {
@@ -184,6 +158,16 @@ impl Daemon {
     /// Works by other settings from the next node on. Connection, journal and
     /// monitor keep what they were started with.
     pub fn reload(&self, plan: Plan) {
+        let before = self.plan();
+        {
+            let mut population = self.population();
+            let changed = |name: &&String| before.machines.get(*name) != plan.machines.get(*name);
+            // whoever says which machine has a name wants to see it happen
+            for name in plan.machines.keys().filter(changed) {
+                self.shared.calls.forget_doubled_within(name);
+                population.retry(name, Instant::now());
+            }
+        }
         *self.plan.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(plan);
         self.wake.notify_one();
     }
@@ -204,7 +188,25 @@ impl Daemon {
 
     /// Whether no nodes are taken on.
     pub fn is_paused(&self) -> bool {
-        !lock(&self.paused).is_empty()
+        !self.shared.standing.leads() || !lock(&self.paused).is_empty()
+    }
+
+    /// Why no nodes are taken on; empty when they are.
+    fn pauses(&self) -> Vec<&'static str> {
+        let election = (!self.shared.standing.leads()).then_some(ELECTION);
+        election.into_iter().chain(lock(&self.paused).iter().copied()).collect()
+    }
+
+    /// Takes part in the election for as long as the program runs.
+    async fn stand(self: Arc<Self>) {
+        tracing::info!(election = self.election.name(), "following until elected");
+        let election = self.election.clone();
+        election.campaign(&*self).await;
+        self.lost();
+        tracing::error!(
+            election = election.name(),
+            "the election ended, no more nodes are taken on; start this provisioner again"
+        );
     }
 
     /// A moment of it.
@@ -216,9 +218,9 @@ impl Daemon {
             .zip(&counters.reasons)
             .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
             .collect();
-        let (nodes, oldest) = {
+        let (nodes, ages) = {
             let population = self.population();
-            (population.counts(), population.oldest(now))
+            (population.counts(), population.ages(now))
         };
         let mut recent = lock(&self.recent);
         Status {
@@ -226,10 +228,12 @@ impl Daemon {
             version: build::VERSION.to_owned(),
             started: self.started,
             connected: self.session.connected_server().unwrap_or_default(),
-            paused: lock(&self.paused).iter().map(|cause| (*cause).to_owned()).collect(),
+            paused: self.pauses().into_iter().map(str::to_owned).collect(),
             helper: format!("{:?}", self.plan().settings.mode()).to_lowercase(),
             nodes,
-            oldest_seconds: oldest.as_secs(),
+            oldest_seconds: ages.max,
+            age_seconds: ages,
+            stages: counters.stage_status(),
             provisioned: counters.provisioned.load(Ordering::Relaxed),
             provisioned_last_minute: recent.last_minute(now),
             reasons,
@@ -245,7 +249,7 @@ impl Daemon {
         if self.session.connected_server().is_none() {
             return Err("not connected to a broker".to_owned());
         }
-        let paused: Vec<&str> = lock(&self.paused).iter().copied().collect();
+        let paused = self.pauses();
         match paused.is_empty() {
             true => Ok(()),
             false => Err(format!("paused: {}", paused.join(", "))),
@@ -272,6 +276,11 @@ impl Daemon {
         &self.shared.calls
     }
 
+    /// Adds the metrics of the election.
+    pub fn register_election(&self, registry: &Registry) {
+        self.shared.standing.register(registry, self.election.name(), &self.identity);
+    }
+
     /// Settings in force.
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -281,7 +290,13 @@ impl Daemon {
     fn set_out(self: &Arc<Self>, walks: &mut JoinSet<()>) {
         let plan = self.plan();
         while walks.len() < plan.settings.max_inflight && !self.is_paused() {
-            let Some(node) = self.population().take() else { return };
+            let (node, queued) = {
+                let mut population = self.population();
+                let Some(node) = population.take() else { return };
+                let queued = population.queued(&node, Instant::now());
+                (node, queued)
+            };
+            self.shared.counters.stage(Stage::Queue).add(queued);
             let (daemon, plan) = (self.clone(), plan.clone());
             walks.spawn(async move {
                 let begun = Instant::now();
@@ -302,7 +317,11 @@ impl Daemon {
             }
             End::Shutdown => tracing::info!(node, "told to end itself"),
             End::Upgraded => tracing::info!(node, "told to upgrade itself"),
-            End::Stopped => {}
+            // it keeps its place and is no end that people look for
+            End::Stopped => {
+                tracing::debug!(node, "put back, this provisioner does not go on with it");
+                return self.population().ended(node, ended.end, None, now);
+            }
             End::Deferred | End::Locked => {
                 counters.reason(ended.kind);
                 tracing::info!(node, "not provisioned now: {}", ended.reason);
@@ -318,7 +337,7 @@ impl Daemon {
                 tracing::warn!(node, "not provisioned: {}", ended.reason);
             }
         }
-        self.population().ended(node, ended.end, now);
+        self.population().ended(node, ended.end, ended.pause, now);
         lock(&self.recent).add(node, ended, took, now, jiff::Timestamp::now().as_second());
     }
 
@@ -333,153 +352,26 @@ impl Daemon {
         }
     }
 
-    fn notice(&self, name: &str, source: Source) {
-        if name.len() > MAX_NAME || !subject::valid_subject(name) || !subject::is_literal(name) {
-            tracing::debug!(?source, "a name that cannot be a node's is ignored");
-            return;
-        }
-        let noticed = self.population().notice(name, source, Instant::now());
-        let counters = &self.shared.counters;
-        let add = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-        match noticed {
-            Noticed::Known => return,
-            Noticed::New => {
-                match source {
-                    Source::Event => add(&counters.event_discovered),
-                    Source::Registration => add(&counters.registration_discovered),
-                    Source::Discovery => add(&counters.discovered),
-                    Source::Journal | Source::Operator => 0,
-                };
-            }
-            Noticed::Again => {
-                add(&counters.returned);
-                tracing::warn!(
-                    node = name,
-                    "was provisioned and is back in the waiting room, it is tried again"
-                );
-            }
-            Noticed::Quarantined => {
-                add(&counters.quarantined);
-                tracing::error!(
-                    node = name,
-                    "keeps coming back after it was provisioned, it is left alone for ten minutes; look at its log"
-                );
-            }
-            Noticed::Full => {
-                // one line a thousand: a flood of names must not become a flood of lines
-                if add(&counters.turned_away).is_multiple_of(1000) {
-                    tracing::warn!(node = name, "too many nodes are known, it is not taken");
-                }
-            }
-        }
-        self.wake.notify_one();
-    }
-
-    async fn hear_events(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
-        let component = self.plan().settings.lifecycle_component.clone();
-        let (sink, mut events) = mpsc::channel::<Message>(INTAKE);
-        for subject in [
-            format!("choria.lifecycle.event.startup.{component}"),
-            format!("choria.lifecycle.event.shutdown.{component}"),
-            EVENTS_2018.to_owned(),
-        ] {
-            self.session.subscribe_into(subject, None, sink.clone()).await;
-        }
-        async move {
-            while let Some(message) = events.recv().await {
-                match Event::decode(&message.payload) {
-                    Ok(event) if event.component != component => {}
-                    Ok(event) => match event.kind() {
-                        Some(EventType::Startup) => self.notice(&event.identity, Source::Event),
-                        Some(EventType::Shutdown) => self.restarted(&event.identity).await,
-                        _ => {}
-                    },
-                    Err(error) => tracing::debug!("an event that cannot be read: {error}"),
-                }
-            }
-        }
-    }
-
-    /// A node that took its configuration and then ended has restarted, whether or not it could say so.
-    async fn restarted(&self, node: &str) {
-        let configured = lock(&self.shared.open).get(node).is_some_and(|open| open.configured);
-        let working = self.population().is_working(node);
-        if configured && !working {
-            lock(&self.shared.open).remove(node);
-            if let Err(error) = self.shared.journal.write(node, Step::Closed).await {
-                tracing::warn!("the journal was not written: {error}");
-            }
-        }
-    }
-
-    async fn hear_registration(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
-        let (sink, mut messages) = mpsc::channel::<Message>(INTAKE);
-        for subject in REGISTRATION_SUBJECTS {
-            self.session.subscribe_into(subject, None, sink.clone()).await;
-        }
-        async move {
-            while let Some(message) = messages.recv().await {
-                let sender = Transport::decode(&message.payload)
-                    .and_then(|transport| SecureRequest::decode(&transport.data))
-                    .and_then(|secure| Request::decode(secure.message.as_bytes()))
-                    .map(|request| request.envelope.senderid);
-                match sender {
-                    Ok(sender) => self.notice(&sender, Source::Registration),
-                    Err(error) => tracing::debug!("registration data that cannot be read: {error}"),
-                }
-            }
-        }
-    }
-
-    async fn discover_for_ever(self: Arc<Self>) {
-        loop {
-            if !self.is_paused() {
-                self.discover().await;
-            }
-            tokio::time::sleep(self.plan().settings.interval).await;
-        }
-    }
-
-    /// Asks everybody in the waiting room once.
-    pub async fn discover(&self) {
-        let counters = &self.shared.counters;
-        counters.discover_cycles.fetch_add(1, Ordering::Relaxed);
-        let mut names = match self.shared.calls.discover().await {
-            Ok(names) => names,
-            Err(error) => {
-                counters.discovery_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!("nodes could not be discovered: {error}");
-                return;
-            }
-        };
-        let begun = Instant::now();
-        let mut deadline = begun + NOBODY;
-        let mut found = 0_usize;
-        while let Ok(Some(name)) = tokio::time::timeout_at(deadline.into(), names.recv()).await {
-            found += 1;
-            self.notice(&name, Source::Discovery);
-            deadline = (Instant::now() + QUIET).min(begun + LONGEST);
-        }
-        tracing::debug!(found, "discovery ended");
-    }
-
     async fn keep_gauges(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let (counts, oldest) = {
+            let (counts, ages) = {
                 let population = self.population();
-                (population.counts(), population.oldest(Instant::now()))
+                (population.counts(), population.ages(Instant::now()))
             };
-            let Counters { working, queued, known, cooling, oldest_seconds, paused, .. } =
+            let Counters { working, queued, known, cooling, oldest_seconds, age_seconds, paused, .. } =
                 &*self.shared.counters;
+            for (gauge, value) in age_seconds.iter().zip(ages.values()) {
+                gauge.store(value, Ordering::Relaxed);
+            }
             for (gauge, value) in [
                 (working, counts.working as u64),
                 (queued, (counts.ready + counts.later) as u64),
                 (known, counts.known as u64),
                 (cooling, counts.cooling as u64),
-                (oldest_seconds, oldest.as_secs()),
+                (oldest_seconds, ages.max),
                 (paused, u64::from(self.is_paused())),
             ] {
                 gauge.store(value, Ordering::Relaxed);
@@ -497,23 +389,43 @@ impl Daemon {
         }
     }
 
-    fn population(&self) -> MutexGuard<'_, Population> {
+    pub(super) fn population(&self) -> MutexGuard<'_, Population> {
         lock(&self.population)
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+// === impl Poll ===
+
+impl Poll for Daemon {
+    fn voted(&self, next: Duration) {
+        self.shared.standing.voted(next);
+    }
+
+    fn won(&self) {
+        if !self.shared.standing.set(true) {
+            return;
+        }
+        tracing::info!(election = self.election.name(), "elected, nodes are taken on");
+        // others were at work meanwhile; whoever still waits answers the discovery
+        let open: BTreeSet<String> = lock(&self.shared.open).keys().cloned().collect();
+        let gone = self.population().forget_unheard(Instant::now(), |node| open.contains(node));
+        if gone > 0 {
+            tracing::debug!(nodes = gone, "were not heard of for long, they are looked for anew");
+        }
+        self.look.notify_one();
+        self.wake.notify_one();
+    }
+
+    fn lost(&self) {
+        if self.shared.standing.set(false) {
+            tracing::warn!(
+                election = self.election.name(),
+                "no longer elected; nodes that are not about to be configured are put back"
+            );
+        }
+    }
 }
 
-/// Reads the settings of a file and what they come to, for the start and for reloads.
-///
-/// # Errors
-/// What is wrong, in one sentence.
-pub fn plan_of(
-    file: &Path,
-    around: &Surroundings,
-) -> Result<(Plan, Vec<String>), Box<dyn std::error::Error + Send + Sync>> {
-    let (settings, told) = Settings::load(file)?;
-    Ok((Plan::new(settings, around)?, told))
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

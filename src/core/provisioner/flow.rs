@@ -9,56 +9,33 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use regex::Regex;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
 
 use super::answer::{About, Answer};
 use super::calls::{Ask, CallError, Calls, shortened};
 use super::csr;
-use super::helper::{Helper, HelperError};
+use super::election::Standing;
+use super::helper::HelperError;
 use super::journal::{Journal, Open, Step};
+use super::machines::Machine;
 use super::metrics::Counters;
+use super::plan::Plan;
 use super::population::End;
-use super::question::{CertificateRequest, Ed25519Key, Question};
-use super::server_token::ServerTokens;
-use super::settings::Settings;
+use super::question::Question;
+use super::stages::Stage;
+use crate::core::protocol::filter::Filter;
 use crate::core::provisioning::AGENT;
 use crate::core::rpc::ReplyBody;
 use crate::core::security::key_transport::Exchange;
-use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
 
 /// First contact: a node that is there answers at once.
-const FIRST: Duration = Duration::from_secs(3);
-/// Nodes look long for a key.
-const KEY: Duration = Duration::from_secs(22);
+pub(super) const FIRST: Duration = Duration::from_secs(3);
 /// Writing files takes a moment.
 const CONFIGURE: Duration = Duration::from_secs(10);
 /// Times a restart is asked for.
 const RESTARTS: usize = 3;
 /// What a node says when another provisioner has it.
 const LOCKED: &str = "Could not obtain provisioning lock";
-
-/// What all walks share until the settings change.
-pub struct Plan {
-    /// The file.
-    pub settings: Settings,
-    /// Who says what nodes become.
-    pub helper: Arc<dyn Helper>,
-    /// Nodes the helper is asked about at once.
-    pub slots: Semaphore,
-    /// Key of provisioning tokens; none where they are not fetched.
-    pub verify: Option<VerifyKey>,
-    /// Issues server tokens; none where they are not.
-    pub tokens: Option<ServerTokens>,
-    /// `cert_deny_list`.
-    pub denied: Vec<Regex>,
-    /// `identity_allow`.
-    pub allowed: Vec<Regex>,
-}
 
 /// What all walks share for as long as the program runs.
 #[derive(Clone)]
@@ -71,6 +48,8 @@ pub struct Shared {
     pub open: Arc<Mutex<HashMap<String, Open>>>,
     /// For the metrics.
     pub counters: Arc<Counters>,
+    /// Whether nodes may be touched.
+    pub standing: Arc<Standing>,
 }
 
 /// How a walk ended, and why.
@@ -82,15 +61,22 @@ pub struct Ended {
     pub kind: &'static str,
     /// The cause, in words.
     pub reason: String,
+    /// How long a helper asked to be left alone about the node, where it did.
+    pub pause: Option<Duration>,
 }
 
 impl Ended {
-    fn well(end: End) -> Ended {
-        Ended { end, kind: "", reason: String::new() }
+    /// By no fault.
+    pub(super) fn well(end: End) -> Ended {
+        Ended::by(end, "", "")
     }
 
-    fn failed(kind: &'static str, reason: impl ToString) -> Ended {
-        Ended { end: End::Failed, kind, reason: reason.to_string() }
+    pub(super) fn failed(kind: &'static str, reason: impl ToString) -> Ended {
+        Ended::by(End::Failed, kind, reason)
+    }
+
+    fn by(end: End, kind: &'static str, reason: impl ToString) -> Ended {
+        Ended { end, kind, reason: reason.to_string(), pause: None }
     }
 }
 
@@ -101,14 +87,13 @@ impl From<CallError> for Ended {
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
             CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
         };
-        Ended { end, kind, reason: error.to_string() }
+        Ended::by(end, kind, error)
     }
 }
 
 /// Takes one node through all of it.
 pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
-    let walk = Walk { shared, plan, node };
-    match walk.run().await {
+    match Walk::new(shared, plan, node).run().await {
         Ok(end) => Ended::well(end),
         Err(ended) => ended,
     }
@@ -119,31 +104,41 @@ pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
 /// # Errors
 /// Where the walk would have ended.
 pub async fn rehearse(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Result<(Question, Answer), Ended> {
-    Walk { shared, plan, node }.rehearse().await
+    Walk::new(shared, plan, node).rehearse().await
 }
 
-struct Walk<'a> {
-    shared: &'a Shared,
-    plan: &'a Plan,
-    node: &'a Arc<str>,
+/// One node on its way.
+pub(super) struct Walk<'a> {
+    pub shared: &'a Shared,
+    pub plan: &'a Plan,
+    pub node: &'a Arc<str>,
+    /// The machine that has the name, where a rule says so.
+    pub machine: Option<&'a Machine>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(shared: &'a Shared, plan: &'a Plan, node: &'a Arc<str>) -> Walk<'a> {
+        Walk { shared, plan, node, machine: plan.machines.get(&**node) }
+    }
+
     async fn run(&self) -> Result<End, Ended> {
         let Walk { plan, node, .. } = self;
         if !plan.allowed.is_empty() && !plan.allowed.iter().any(|pattern| pattern.is_match(node)) {
             return Err(Ended::failed("identity", "identity_allow does not allow its name"));
         }
         self.check_alone()?;
+        self.check_leads()?;
         if let Some(end) = self.resume().await? {
             return Ok(end);
         }
         let (question, request, ecdh_public) = self.learn().await?;
+        self.check_leads()?;
         let answer = self.ask_helper(&question).await?;
         if answer.defer {
             let reason = format!("the helper defers it: {}", shortened(&answer.msg));
-            return Err(Ended { end: End::Deferred, kind: "deferred", reason });
+            return Err(Ended::by(End::Deferred, "deferred", reason));
         }
+        self.check_leads()?;
         if answer.shutdown {
             self.shared.counters.helper_shutdown_requests.fetch_add(1, Ordering::Relaxed);
             tracing::info!(node = &***node, "the helper has it end itself: {}", shortened(&answer.msg));
@@ -175,12 +170,26 @@ impl Walk<'_> {
 
     /// Two machines of one name would both write the certificate of one of them.
     fn check_alone(&self) -> Result<(), Ended> {
-        if !self.shared.calls.doubled(self.node) {
+        let told_apart = self.machine.is_some_and(Machine::is_told_apart);
+        if !self.shared.calls.doubled(self.node, told_apart) {
             return Ok(());
         }
-        let reason =
-            "two machines claim this name, neither is configured; rename one or shut it down".to_owned();
-        Err(Ended { end: End::Doubled, kind: "doubled", reason })
+        let reason = match told_apart {
+            true => "two machines claim this name and its row in machines, neither is configured",
+            false => {
+                "two machines claim this name, neither is configured; rename one, shut it down, \
+                 or tell them apart by facts in machines"
+            }
+        };
+        Err(Ended::by(End::Doubled, "doubled", reason))
+    }
+
+    /// Another provisioner is at work: nothing is begun, and the node keeps its place.
+    pub(super) fn check_leads(&self) -> Result<(), Ended> {
+        match self.shared.standing.leads() {
+            true => Ok(()),
+            false => Err(Ended::well(End::Stopped)),
+        }
     }
 
     /// Goes on where an earlier walk, or an earlier process, was interrupted.
@@ -214,96 +223,18 @@ impl Walk<'_> {
         }
     }
 
-    /// What a node tells without changing, and the key that keys are sent by.
-    async fn learn_without_keys(&self) -> Result<(Question, Option<String>), Ended> {
-        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true };
-        let inventory = self.shared.calls.ask(self.node, &inventory, FIRST);
-        let (inventory, token) = match self.plan.verify {
-            Some(_) => {
-                let (inventory, token) = tokio::join!(inventory, self.ask("jwt", Map::new(), true, FIRST));
-                (inventory?, Some(token?))
-            }
-            None => (inventory.await?, None),
-        };
-        let mut question = Question {
-            identity: (**self.node).to_owned(),
-            csr: None,
-            ed25519_pubkey: None,
-            inventory: serde_json::to_string(&inventory.data).unwrap_or_default(),
-            jwt: None,
-        };
-        let mut ecdh_public = None;
-        if let Some(reply) = token {
-            question.jwt = Some(self.claims(&text(&reply, "jwt"))?);
-            ecdh_public = Some(text(&reply, "ecdh_public")).filter(|key| !key.is_empty());
-        }
-        Ok((question, ecdh_public))
-    }
-
-    /// Everything a helper is told, with the checked request and the key that keys are sent by.
-    async fn learn(&self) -> Result<(Question, Option<csr::CheckedCsr>, Option<String>), Ended> {
-        let (mut question, ecdh_public) = self.learn_without_keys().await?;
-        let mut request = None;
-        if self.plan.tokens.is_some() {
-            question.ed25519_pubkey = Some(self.ed25519_key().await?);
-        } else if self.plan.settings.wants_pki() {
-            let reply =
-                self.ask("gencsr", Map::from_iter([("cn".to_owned(), json!(&**self.node))]), false, KEY);
-            let reply = reply.await?;
-            let csr = CertificateRequest {
-                csr: text(&reply, "csr"),
-                public_key: text(&reply, "public_key"),
-                ssldir: text(&reply, "ssldir"),
-            };
-            let checked = csr::check(&csr.csr, self.node, &self.plan.denied);
-            request = Some(checked.map_err(|error| Ended::failed("csr", error))?);
-            question.csr = Some(csr);
-        }
-        Ok((question, request, ecdh_public))
-    }
-
-    /// The claims of a token that is believed, as its maker wrote them.
-    fn claims(&self, token: &str) -> Result<Box<RawValue>, Ended> {
-        let refused = |reason: &dyn std::fmt::Display| {
-            Ended::failed("token", format!("its provisioning token is not believed: {reason}"))
-        };
-        let Some(key) = &self.plan.verify else { return Err(refused(&"there is no key to verify it with")) };
-        let claims: ProvisioningClaims = key.verify(token).map_err(|error| refused(&error))?;
-        claims.check(jiff::Timestamp::now().as_second()).map_err(|error| refused(&error))?;
-        if self.plan.settings.helper_redact_token {
-            let hidden = ProvisioningClaims { token: String::new(), ..claims };
-            return serde_json::value::to_raw_value(&hidden).map_err(|error| refused(&error));
-        }
-        let written = token.trim().split('.').nth(1).unwrap_or_default();
-        let written = URL_SAFE_NO_PAD.decode(written).map_err(|error| refused(&error))?;
-        let written = String::from_utf8(written).map_err(|error| refused(&error))?;
-        RawValue::from_string(written).map_err(|error| refused(&error))
-    }
-
-    async fn ed25519_key(&self) -> Result<Ed25519Key, Ended> {
-        let nonce = uuid::Uuid::new_v4().simple().to_string();
-        let reply =
-            self.ask("gen25519", Map::from_iter([("nonce".to_owned(), json!(nonce))]), false, KEY).await?;
-        let key = Ed25519Key {
-            public_key: text(&reply, "public_key"),
-            directory: text(&reply, "directory"),
-            signature: text(&reply, "signature"),
-        };
-        super::server_token::check_proof(&key, &nonce).map_err(|error| Ended::failed("csr", error))?;
-        Ok(key)
-    }
-
     async fn ask_helper(&self, question: &Question) -> Result<Answer, Ended> {
         let Shared { counters, .. } = self.shared;
+        let _within = counters.stage(Stage::Helper).begin();
         let Ok(_slot) = self.plan.slots.acquire().await else {
-            return Err(Ended { end: End::Stopped, kind: "", reason: String::new() });
+            return Err(Ended::well(End::Stopped));
         };
         let begun = Instant::now();
         let answer = self.plan.helper.ask(question).await;
         counters.helper_time.add(begun.elapsed());
         answer.map_err(|error| {
-            if let HelperError::Busy(_) = error {
-                return Ended { end: End::Deferred, kind: "deferred", reason: error.to_string() };
+            if let HelperError::Busy { pause, .. } = error {
+                return Ended { pause, ..Ended::by(End::Deferred, "deferred", error) };
             }
             counters.helper_errors.fetch_add(1, Ordering::Relaxed);
             Ended::failed("helper", error)
@@ -326,6 +257,7 @@ impl Walk<'_> {
             ("repository".to_owned(), json!(settings.upgrades_repository)),
             ("version".to_owned(), json!(answer.upgrade)),
         ]);
+        let _within = self.shared.counters.stage(Stage::Upgrade).begin();
         match self.ask("release_update", data, false, Duration::from_secs(120)).await {
             Ok(_) => Ok(Some(End::Upgraded)),
             Err(error) if settings.upgrades_optional => {
@@ -388,11 +320,14 @@ impl Walk<'_> {
     }
 
     async fn configure(&self, inputs: Map<String, Value>) -> Result<(), Ended> {
+        let within = self.shared.counters.stage(Stage::Configure).begin();
         self.ask("configure", inputs, false, CONFIGURE).await?;
+        drop(within);
         self.write(Step::Configured).await
     }
 
     async fn restart(&self) -> Result<End, Ended> {
+        let within = self.shared.counters.stage(Stage::Restart).begin();
         let data = Map::from_iter([("splay".to_owned(), json!(1))]);
         let mut tries = 1;
         loop {
@@ -405,11 +340,12 @@ impl Walk<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
+        drop(within);
         self.write(Step::Closed).await?;
         Ok(End::Provisioned)
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         action: &'static str,
         mut data: Map<String, Value>,
@@ -417,10 +353,16 @@ impl Walk<'_> {
         limit: Duration,
     ) -> Result<ReplyBody, CallError> {
         data.insert("token".to_owned(), json!(self.plan.settings.token.expose()));
-        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared }, limit).await
+        let filter = self.filter();
+        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared, filter }, limit).await
+    }
+
+    pub(super) fn filter(&self) -> Filter {
+        self.machine.map(Machine::filter).unwrap_or_default()
     }
 
     async fn write(&self, step: Step) -> Result<(), Ended> {
+        let _within = self.shared.counters.stage(Stage::Journal).begin();
         let node = (**self.node).to_owned();
         self.shared
             .journal
@@ -449,6 +391,7 @@ impl Walk<'_> {
     }
 }
 
-fn text(reply: &ReplyBody, name: &str) -> String {
+/// A text of a reply; empty when it is not there.
+pub(super) fn text(reply: &ReplyBody, name: &str) -> String {
     reply.data.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::calls::{ACTIONS, ActionTimes, Calls};
+use super::population::Ages;
+use super::stages::{STAGES, StageTimes};
 use crate::core::metrics::{Kind, Registry};
 
 /// Kinds of ends that are no success, as metrics and the status page name them.
@@ -52,12 +54,14 @@ pub struct Counters {
     pub turned_away: AtomicU64,
     pub walk_time: Times,
     pub reasons: [AtomicU64; REASONS.len()],
+    pub(super) stages: [StageTimes; STAGES.len()],
     // gauges, set by the daemon
     pub working: AtomicU64,
     pub queued: AtomicU64,
     pub known: AtomicU64,
     pub cooling: AtomicU64,
     pub oldest_seconds: AtomicU64,
+    pub age_seconds: [AtomicU64; Ages::QUANTILES.len()],
     pub paused: AtomicU64,
 }
 
@@ -163,6 +167,17 @@ impl Counters {
                 move || counters.reasons[place].load(Ordering::Relaxed) as f64,
             );
         }
+        for (place, quantile) in Ages::QUANTILES.iter().enumerate() {
+            let counters = self.clone();
+            registry.add(
+                Kind::Gauge,
+                "choria_provisioner_age_seconds",
+                "How long nodes that wait have waited, by the share of them that waited no longer",
+                &[("quantile", quantile), site],
+                move || counters.age_seconds[place].load(Ordering::Relaxed) as f64,
+            );
+        }
+        self.register_stages(registry, site);
         type Of = fn(&Counters) -> &Times;
         let helper = ("choria_provisioner_helper_time", "Time the helper takes for a node");
         let walk = ("choria_provisioner_walk_time", "Time from a node's turn to its end");

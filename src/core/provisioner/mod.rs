@@ -6,22 +6,32 @@
 //! [`helper`], configure, restart. Requests travel over one connection
 //! ([`calls`]); what a helper answers is checked ([`answer`], [`csr`]) before
 //! the node sees it, and written down ([`journal`]) before it is acted on.
-//! [`daemon`] ties them together, [`settings`] is its file,
-//! [`page`] shows it to people and to Prometheus.
+//! Where two machines claim a name, [`machines`] says which has it, or neither
+//! does; where many provisioners share a network, an [`election`] may say which
+//! is at work. [`daemon`] ties them together, [`settings`] is its file, [`page`]
+//! shows it to people and to Prometheus, [`stages`] how long each step takes.
 
 pub mod answer;
 pub mod calls;
+mod counts;
 pub mod csr;
 pub mod daemon;
+pub mod election;
 pub mod flow;
 pub mod helper;
 pub mod journal;
+mod keys;
+mod learning;
+pub mod machines;
 mod management;
 pub mod metrics;
+mod noticing;
 pub mod page;
+pub mod plan;
 pub mod population;
 pub mod question;
 pub mod server_token;
 pub mod settings;
 pub mod socket;
+pub mod stages;
 pub mod status;

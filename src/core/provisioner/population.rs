@@ -4,11 +4,13 @@
 //! having waited long; a name is forgotten when it was not heard of for
 //! several discoveries, and a node that keeps failing is asked ever more seldom.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+
+pub use super::counts::{Ages, Counts};
 
 /// What noticed a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,6 +99,10 @@ impl Default for Rules {
 
 /// Longest pause between tries of a node that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Shortest pause of a node that was deferred,
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// and the longest, whatever a helper asks for.
+const MOST_DEFERRED: Duration = Duration::from_secs(3600);
 /// How long a node is left alone that two machines claim.
 const DOUBLED: Duration = Duration::from_secs(60);
 /// Events of a node that arrive within this time of its restart are older than that.
@@ -109,6 +115,8 @@ struct Entry {
     since: Instant,
     /// Last sign of life.
     heard: Instant,
+    /// In the queue since.
+    queued: Instant,
     failures: u32,
     loops: u32,
 }
@@ -138,23 +146,6 @@ pub struct Population {
     serial: u64,
 }
 
-/// How many are where.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// All names.
-    pub known: usize,
-    /// In the queue.
-    pub ready: usize,
-    /// Being provisioned.
-    pub working: usize,
-    /// Waiting for another try.
-    pub later: usize,
-    /// Provisioned and left alone.
-    pub cooling: usize,
-    /// Came back too often.
-    pub quarantined: usize,
-}
-
 impl Population {
     /// Nobody yet.
     pub fn new(rules: Rules) -> Self {
@@ -168,9 +159,10 @@ impl Population {
                 return Noticed::Full;
             }
             let name: Arc<str> = name.into();
-            let entry = Entry { state: State::Ready, since: now, heard: now, failures: 0, loops: 0 };
+            let entry =
+                Entry { state: State::Ready, since: now, heard: now, queued: now, failures: 0, loops: 0 };
             self.nodes.insert(name.clone(), entry);
-            self.ready.push_back(name);
+            self.push(name);
             return Noticed::New;
         };
         entry.heard = now;
@@ -183,17 +175,17 @@ impl Population {
                     self.set(name, State::Quarantined(until), Some(until));
                     return Noticed::Quarantined;
                 }
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Again
             }
             // it has started anew, or an operator asks: there is no reason to wait
             State::Later(_) if matches!(source, Source::Event | Source::Operator) => {
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Known
             }
             State::Quarantined(_) if source == Source::Operator => {
                 entry.loops = 0;
-                self.queue(name);
+                self.queue(name, now);
                 Noticed::Again
             }
             _ => Noticed::Known,
@@ -213,8 +205,13 @@ impl Population {
         None
     }
 
-    /// A walk has ended.
-    pub fn ended(&mut self, name: &str, end: End, now: Instant) {
+    /// How long a node waited in the queue before its turn, or has until now.
+    pub fn queued(&self, name: &str, now: Instant) -> Duration {
+        self.nodes.get(name).map(|entry| now.duration_since(entry.queued)).unwrap_or_default()
+    }
+
+    /// A walk has ended; `pause` is how long somebody asked it to be put off, where somebody did.
+    pub fn ended(&mut self, name: &str, end: End, pause: Option<Duration>, now: Instant) {
         let Some(entry) = self.nodes.get_mut(name) else { return };
         if entry.state != State::Working {
             return;
@@ -225,10 +222,11 @@ impl Population {
                 let until = now + self.rules.cooldown;
                 return self.set(name, State::Cooling { from: now, until }, Some(until));
             }
-            End::Upgraded | End::Stopped => return self.forget(name),
+            End::Upgraded => return self.forget(name),
+            End::Stopped => return self.queue(name, now),
             End::Locked => self.rules.locked,
             End::Doubled => DOUBLED,
-            End::Deferred => LONGEST_PAUSE,
+            End::Deferred => pause.unwrap_or(LONGEST_PAUSE).clamp(LEAST_PAUSE, MOST_DEFERRED),
             End::Silent | End::Failed => {
                 entry.failures += 1;
                 Duration::from_secs(1 << (entry.failures - 1).min(6)).min(LONGEST_PAUSE)
@@ -252,7 +250,7 @@ impl Population {
                         self.forget(&name);
                         silent.push(name);
                     } else {
-                        self.queue(&name);
+                        self.queue(&name, now);
                     }
                 }
                 State::Cooling { until, .. } | State::Quarantined(until) if until <= now => {
@@ -272,6 +270,31 @@ impl Population {
     /// Whether a node is being provisioned.
     pub fn is_working(&self, name: &str) -> bool {
         self.nodes.get(name).is_some_and(|entry| entry.state == State::Working)
+    }
+
+    /// A node that waits for another try has it now.
+    pub fn retry(&mut self, name: &str, now: Instant) {
+        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Later(_))) {
+            self.queue(name, now);
+        }
+    }
+
+    /// A node that waits has said goodbye: nobody waits for its answers.
+    pub fn left(&mut self, name: &str) {
+        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Ready | State::Later(_))) {
+            self.forget(name);
+        }
+    }
+
+    /// Forgets everybody in the queue who was not heard of for several discoveries,
+    /// as after a long pause, unless `keep` wants it; returns how many. Whoever is
+    /// still there shows itself again.
+    pub fn forget_unheard(&mut self, now: Instant, keep: impl Fn(&str) -> bool) -> usize {
+        let (before, limit) = (self.nodes.len(), self.rules.forget_after);
+        self.nodes.retain(|name, entry| {
+            entry.state != State::Ready || now.duration_since(entry.heard) <= limit || keep(name)
+        });
+        before - self.nodes.len()
     }
 
     /// Forgets a name.
@@ -294,17 +317,30 @@ impl Population {
         counts
     }
 
-    /// How long the node that waits longest has waited.
-    pub fn oldest(&self, now: Instant) -> Duration {
+    /// How long nodes that wait have waited.
+    pub fn ages(&self, now: Instant) -> Ages {
         let waiting =
             self.nodes.values().filter(|entry| matches!(entry.state, State::Ready | State::Later(_)));
-        waiting.map(|entry| now.duration_since(entry.since)).max().unwrap_or_default()
+        Ages::of(waiting.map(|entry| now.duration_since(entry.since).as_secs()).collect())
     }
 
-    fn queue(&mut self, name: &str) {
+    fn queue(&mut self, name: &str, now: Instant) {
         self.set(name, State::Ready, None);
+        if let Some(entry) = self.nodes.get_mut(name) {
+            entry.queued = now;
+        }
         if let Some((name, _)) = self.nodes.get_key_value(name) {
-            self.ready.push_back(name.clone());
+            self.push(name.clone());
+        }
+    }
+
+    /// Names that were forgotten and came back stand in the queue twice; while
+    /// nobody takes any, that must not go on for ever.
+    fn push(&mut self, name: Arc<str>) {
+        self.ready.push_back(name);
+        if self.ready.len() > 2 * self.nodes.len() + 1024 {
+            let mut seen = HashSet::new();
+            self.ready.retain(|name| self.nodes.contains_key(name) && seen.insert(name.clone()));
         }
     }
 
@@ -322,126 +358,5 @@ impl Population {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_name_is_worked_on_once() {
-        let start = Instant::now();
-        let mut population = Population::new(Rules::default());
-        assert_eq!(population.notice("a", Source::Event, start), Noticed::New);
-        assert_eq!(population.notice("a", Source::Discovery, start), Noticed::Known);
-        assert_eq!(population.take().as_deref(), Some("a"));
-        assert_eq!(population.notice("a", Source::Event, start), Noticed::Known);
-        assert_eq!(population.take(), None);
-        population.ended("a", End::Provisioned, start);
-        // what is still on its way from before the restart starts nothing
-        for source in [Source::Discovery, Source::Registration, Source::Event] {
-            assert_eq!(population.notice("a", source, start + secs(1)), Noticed::Known);
-        }
-        assert_eq!(population.take(), None);
-        population.advance(start + secs(61));
-        assert_eq!(population.counts().known, 0);
-    }
-
-    #[test]
-    fn a_node_that_comes_back_is_tried_again_and_then_left_alone() {
-        let mut now = Instant::now();
-        let mut population = Population::new(Rules::default());
-        population.notice("a", Source::Event, now);
-        for noticed in [Noticed::Again, Noticed::Again, Noticed::Quarantined] {
-            assert_eq!(population.take().as_deref(), Some("a"));
-            population.ended("a", End::Provisioned, now);
-            now += secs(3);
-            assert_eq!(population.notice("a", Source::Event, now), noticed);
-        }
-        assert_eq!(population.take(), None);
-        assert_eq!(population.notice("a", Source::Event, now + secs(10)), Noticed::Known);
-        assert_eq!(population.notice("a", Source::Operator, now + secs(10)), Noticed::Again);
-        assert_eq!(population.take().as_deref(), Some("a"));
-    }
-
-    #[test]
-    fn failures_are_tried_ever_more_seldom_and_silence_is_forgotten() {
-        let start = Instant::now();
-        let mut now = start;
-        let mut population = Population::new(Rules::default());
-        population.notice("a", Source::Discovery, now);
-        let mut pauses = vec![];
-        while let Some(name) = population.take() {
-            population.ended(&name, End::Silent, now);
-            let Some(next) = population.next_turn() else { break };
-            pauses.push(next.duration_since(now).as_secs());
-            now = next;
-            population.advance(now);
-        }
-        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(population.counts().known, 0);
-        // a start is a reason not to wait
-        population.notice("a", Source::Discovery, now);
-        population.take();
-        population.ended("a", End::Deferred, now);
-        population.notice("a", Source::Discovery, now);
-        assert_eq!(population.take(), None);
-        population.notice("a", Source::Event, now);
-        assert_eq!(population.take().as_deref(), Some("a"));
-    }
-
-    #[test]
-    fn names_are_bounded() {
-        let now = Instant::now();
-        let mut population = Population::new(Rules { most: 2, ..Rules::default() });
-        let noticed: Vec<Noticed> = ["a", "b", "c"].map(|n| population.notice(n, Source::Event, now)).into();
-        assert_eq!(noticed, [Noticed::New, Noticed::New, Noticed::Full]);
-    }
-
-    proptest! {
-        /// Whatever happens, a name is in work at most once, and one that waits comes to its turn.
-        #[test]
-        fn nobody_is_lost_and_nobody_is_worked_on_twice(
-            steps in proptest::collection::vec((0..4_u8, 0..5_usize, 0..70_u64), 1..200)
-        ) {
-            let mut now = Instant::now();
-            let mut population = Population::new(Rules::default());
-            let mut working = std::collections::HashSet::new();
-            let ends = [End::Provisioned, End::Silent, End::Locked, End::Deferred, End::Failed];
-            for (step, which, seconds) in steps {
-                let name = format!("n{which}");
-                match step {
-                    0 => { population.notice(&name, Source::Event, now); }
-                    1 => if let Some(taken) = population.take() {
-                        prop_assert!(working.insert(taken));
-                    },
-                    2 => if let Some(taken) = working.iter().next().cloned() {
-                        working.remove(&taken);
-                        population.ended(&taken, ends[which], now);
-                    },
-                    _ => {
-                        now += Duration::from_secs(seconds);
-                        population.advance(now);
-                    }
-                }
-                prop_assert_eq!(population.counts().working, working.len());
-            }
-            for name in working {
-                population.ended(&name, End::Failed, now);
-            }
-            population.notice("n0", Source::Operator, now);
-            now += secs(10);
-            population.advance(now);
-            let counts = population.counts();
-            let mut turns = 0;
-            while population.take().is_some() {
-                turns += 1;
-            }
-            prop_assert_eq!(turns, counts.ready);
-            prop_assert!(population.timers.len() < 2000);
-        }
-    }
-}
+#[path = "population_tests.rs"]
+mod tests;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::flow::Ended;
-use super::population::{Counts, End};
+use super::population::{Ages, Counts, End};
+use super::stages::StageStatus;
 
 /// Ends remembered.
 const KEPT: usize = 100;
@@ -33,6 +34,12 @@ pub struct Status {
     pub nodes: Counts,
     /// How long the node that waits longest has waited, seconds.
     pub oldest_seconds: u64,
+    /// How long nodes that wait have waited, by shares of them.
+    #[serde(default)]
+    pub age_seconds: Ages,
+    /// Stages of a walk: who is in them, and how long they take.
+    #[serde(default)]
+    pub stages: Vec<StageStatus>,
     /// Nodes provisioned since the start.
     pub provisioned: u64,
     /// And in the last 60 seconds.
@@ -133,7 +140,7 @@ mod tests {
         let start = Instant::now();
         let mut recent = Recent::new(start);
         let at = |seconds| start + Duration::from_secs(seconds);
-        let good = Ended { end: End::Provisioned, kind: "", reason: String::new() };
+        let good = Ended::well(End::Provisioned);
         for second in 0..200 {
             recent.add("n", &good, Duration::ZERO, at(second), 0);
         }

@@ -10,12 +10,12 @@ use crate::network::Network;
 use crate::process::{PATIENCE, program, run};
 
 /// A port nobody uses: port 0 means "no monitoring", so the system cannot choose.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-fn get(port: u16, path: &str) -> String {
+pub fn get(port: u16, path: &str) -> String {
     get_with(port, path, "")
 }
 

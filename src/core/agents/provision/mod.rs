@@ -23,6 +23,8 @@ mod material;
 mod refusal;
 pub mod release;
 #[cfg(test)]
+mod replay_v2_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

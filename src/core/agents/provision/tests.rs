@@ -15,15 +15,16 @@ use crate::core::ddl::Metadata;
 use crate::core::protocol::filter::Facts;
 
 /// The node of the captures; `waits` or not.
-struct Act {
-    config: Config,
-    waits: bool,
-    now: i64,
+pub(super) struct Act {
+    pub identity: &'static str,
+    pub config: Config,
+    pub waits: bool,
+    pub now: i64,
 }
 
 impl Node for Act {
     fn identity(&self) -> &str {
-        "act.example.net"
+        self.identity
     }
     fn config(&self) -> &Config {
         &self.config
@@ -60,7 +61,7 @@ impl Node for Act {
 fn act(dir: &Path) -> Act {
     let text = "identity = act.example.net\n";
     let config = Config::from_text_at(Role::Server, text, &dir.join("server.conf")).unwrap();
-    Act { config, waits: true, now: 1_795_317_170 }
+    Act { identity: "act.example.net", config, waits: true, now: 1_795_317_170 }
 }
 
 fn agent(dir: &Path) -> Provision {
@@ -75,7 +76,7 @@ fn agent(dir: &Path) -> Provision {
     Provision::new(Arc::new(setup), Arc::new(OwnKeys::begin()), Arc::new(|_| Ok(())))
 }
 
-fn call(action: &str, data: Value, sender: &str) -> Call {
+pub(super) fn call(action: &str, data: Value, sender: &str) -> Call {
     Call {
         agent: AGENT.to_owned(),
         action: action.to_owned(),

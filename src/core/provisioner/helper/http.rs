@@ -1,7 +1,9 @@
 //! A web service that is asked about each node (spec 05 §15.2).
 //!
 //! A POST of what a [`oneshot`](super::oneshot) helper reads, answered by 200
-//! and what it writes. 429 and 503 mean later. `X-Choria-Request` is the same
+//! and what it writes. 429 and 503 mean later: after `Retry-After`, where it is
+//! there, within bounds that the [`population`](crate::core::provisioner::population)
+//! sets. `X-Choria-Request` is the same
 //! when a request is repeated, which happens once, and only where a connection
 //! that was kept turned out to be closed.
 
@@ -252,8 +254,9 @@ async fn read(
     let verdict = match (status, later) {
         (StatusCode::OK, _) => Ok(()),
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, later) => {
-            let later = later.map_or(String::new(), |later| format!(", again in {}", words(&later, 40)));
-            Err(HelperError::Busy(format!("status {status}{later}")))
+            let pause = later.and_then(|later| pause_of(&later, jiff::Timestamp::now().as_second()));
+            let later = pause.map_or(String::new(), |pause| format!(", again in {} s", pause.as_secs()));
+            Err(HelperError::Busy { reason: format!("status {status}{later}"), pause })
         }
         (status, _) => {
             let text = words(&String::from_utf8_lossy(&text), 200);
@@ -261,6 +264,16 @@ async fn read(
         }
     };
     Ok((verdict, text))
+}
+
+/// What `Retry-After` says at `now` (unix seconds): a number of seconds, or a time.
+fn pause_of(text: &str, now: i64) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Duration::from_secs(u64::try_from(time.as_second() - now).unwrap_or(0)))
 }
 
 fn words(text: &str, most: usize) -> String {

@@ -90,7 +90,7 @@ async fn a_service_says_what_nodes_become() {
     let http = Http::new(&settings).unwrap();
     for (name, end) in [
         ("n1", "n1"),
-        ("busy", "the helper is busy: status 429 Too Many Requests, again in 30"),
+        ("busy", "the helper is busy: status 429 Too Many Requests, again in 30 s"),
         ("down", "the helper is busy: status 503 Service Unavailable"),
         ("broken", "the helper gave no answer: status 500 Internal Server Error: the CA is away"),
         ("junk", "the helper's answer cannot be read: it is no JSON object"),
@@ -110,6 +110,24 @@ async fn a_service_says_what_nodes_become() {
         seen.iter().map(|seen| &seen["x-choria-request"]).collect();
     assert_eq!(ids.len(), seen.len());
     assert!(!format!("{http:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_service_says_when_it_has_time() {
+    // Sun, 06 Nov 1994 08:49:37 GMT
+    let now = 784_111_777;
+    for (text, seconds) in [
+        ("120", Some(120)),
+        (" 0 ", Some(0)),
+        ("Sun, 06 Nov 1994 08:51:37 GMT", Some(120)),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+        ("soon", None),
+        ("-5", None),
+        ("99999999999999999999999", None),
+        ("", None),
+    ] {
+        assert_eq!(pause_of(text, now), seconds.map(Duration::from_secs), "{text}");
+    }
 }
 
 #[tokio::test]

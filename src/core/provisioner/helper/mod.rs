@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::Answer;
 use super::question::Question;
@@ -60,8 +61,13 @@ pub enum HelperError {
     #[error("the helper's answer cannot be read: {0}")]
     Unreadable(String),
     /// It asks to be left alone for a while.
-    #[error("the helper is busy: {0}")]
-    Busy(String),
+    #[error("the helper is busy: {reason}")]
+    Busy {
+        /// In its words.
+        reason: String,
+        /// For how long, where it says so.
+        pause: Option<Duration>,
+    },
 }
 
 /// What the built-in helper learns from the provisioner's own configuration.

@@ -91,7 +91,10 @@ impl Stream {
         self.jobs.send(job).map_err(|_| ended())?;
         match tokio::time::timeout(self.timeout * 2 + NOBODY_FREE, answered).await {
             Ok(answer) => answer.map_err(|_| ended())?,
-            Err(_) => Err(HelperError::Busy("no program was free for it for long".into())),
+            Err(_) => {
+                let reason = "no program was free for it for long".into();
+                Err(HelperError::Busy { reason, pause: None })
+            }
         }
     }
 }

@@ -57,6 +57,7 @@ fn registry(daemon: &Arc<Daemon>, expiry: Option<Expiry>) -> Registry {
     let settings = &daemon.plan().settings;
     let site = ("site", settings.site.as_str());
     daemon.counters().register(&registry, daemon.calls(), &settings.site);
+    daemon.register_election(&registry);
     let labels = [("version", build::VERSION), ("sha", build::SHA), site];
     registry.add(
         Kind::Gauge,

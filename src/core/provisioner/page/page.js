@@ -59,6 +59,13 @@ function show(status) {
   say("minute", number.format(status.provisioned_last_minute));
   say("total", number.format(status.provisioned));
   draw(status.provisioned_last_minute);
+  const ages = status.age_seconds;
+  say("ages", `Of those that wait, half have waited up to ${span(ages.p50)}, 90 % up to ${span(ages.p90)}, 99 % up to ${span(ages.p99)}`);
+  at("stages").tBodies[0].replaceChildren(...status.stages.map((stage) => row([
+    [stage.stage], [number.format(stage.nodes), "number"],
+    [stage.done ? `${number.format(stage.mean_millis)} ms` : "–", "number"],
+    [!stage.done ? "–" : stage.most_millis === null ? "long" : `${number.format(stage.most_millis)} ms`, "number"],
+  ])));
 
   const reasons = Object.entries(status.reasons).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
   at("no-reasons").hidden = reasons.length > 0;

@@ -1,0 +1,79 @@
+//! Keys of the provisioner's file: for its documentation, and to tell of those that do not exist.
+
+use serde_json::Value;
+
+/// Every key of the file, in the order of the documentation.
+pub const KEYS: [(&str, &str); 45] = [
+    ("workers", "one-shot helpers that run at once; 0: one a processor"),
+    ("interval", "time between discoveries, at least 1m"),
+    ("logfile", "log file, or stdout, stderr, discard"),
+    ("loglevel", "debug, info, warn or error"),
+    ("helper", "command line of the helper, quoted as for a shell"),
+    ("helper_mode", "oneshot, stream, http or builtin; by default what the other keys suggest"),
+    ("helper_timeout", "how long the helper may take for one node"),
+    ("helper_processes", "processes of a stream helper"),
+    ("helper_url", "address of an http helper"),
+    ("helper_token_file", "file with a bearer token for it"),
+    ("helper_ca", "CA certificates of an https helper; default those of the system"),
+    ("helper_redact_token", "leave the access token out of what helpers are told"),
+    ("brokers", "brokers the builtin helper tells nodes of; default those of the client configuration"),
+    ("template", "template of the builtin helper"),
+    ("ca_dir", "CA of the builtin helper, made when missing; default ca in state_dir"),
+    ("cert_validity", "how long its certificates are valid"),
+    ("state_dir", "journal and status socket; each provisioner needs its own"),
+    ("max_inflight", "nodes in work at once"),
+    ("token", "access token, shown to every agent"),
+    ("lifecycle_component", "component in startup events of waiting nodes"),
+    ("choria_insecure", "a network without message security: requests are not signed"),
+    ("site", "label of every metric"),
+    ("monitor_port", "port of metrics and status page; 0: none"),
+    ("monitor_address", "address of it; loopback by default"),
+    ("broker_provisioning_password", "password of broker user provisioner"),
+    ("cert_deny_list", "names that are never signed, regular expressions"),
+    ("identity_allow", "names that may be provisioned, regular expressions; none: all"),
+    ("machines", "which machine has a name: rows of identity, facts (a list of NAME=VALUE), token_id"),
+    ("jwt_verify_cert", "key of provisioning tokens: a file, or 64 hex digits"),
+    ("jwt_signing_key", "key that signs server tokens"),
+    ("jwt_signing_token", "token of whoever signs them"),
+    ("server_jwt_validity", "how long server tokens are valid"),
+    ("leader_election", "elect one of many provisioners; needs Streams"),
+    ("upgrades_repository", "address of the repository of releases"),
+    ("upgrades_optional", "provision although an upgrade failed"),
+    ("inject_provision_disabled", "write plugin.choria.server.provision=false where an answer forgets it"),
+    ("management.name", "backplane: its collective is NAME_backplane"),
+    ("management.brokers", "backplane: brokers, host:port; the collective is on these"),
+    ("management.auth.full", "backplane: callers who may do everything, regular expressions"),
+    ("management.auth.read_only", "backplane: callers who may look"),
+    (
+        "management.tls",
+        "backplane: identity, scheme, ca, cert, key, ssl_dir; default those of the client configuration",
+    ),
+    ("features.pki", "fetch certificate requests; default without helper"),
+    ("features.jwt", "fetch provisioning tokens and verify them"),
+    ("features.ed25519", "issue server tokens; includes jwt, excludes pki"),
+    ("features.upgrades", "heed upgrade of a helper"),
+];
+/// Keys of the original that do nothing, there or here.
+const IDLE: [&str; 2] = ["broker_port", "rego_policy"];
+
+/// Keys that have no effect, or are not there.
+pub(super) fn unknown_keys(value: &Value) -> Vec<String> {
+    let mut told = vec![];
+    let Some(map) = value.as_object() else { return told };
+    for key in map.keys() {
+        let known = |name: &str| name == key || name.split_once('.').is_some_and(|(table, _)| table == key);
+        if IDLE.contains(&key.as_str()) {
+            told.push(format!("{key} has no effect"));
+        } else if !KEYS.iter().any(|(name, _)| known(name)) {
+            told.push(format!("there is no key {key}, it is ignored"));
+        }
+    }
+    if let Some(Value::Object(features)) = map.get("features") {
+        for key in
+            features.keys().filter(|key| !KEYS.iter().any(|(name, _)| *name == format!("features.{key}")))
+        {
+            told.push(format!("there is no key features.{key}, it is ignored"));
+        }
+    }
+    told
+}
