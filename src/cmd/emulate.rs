@@ -45,7 +45,7 @@ pub struct Emulate {
     /// keys that waiting nodes share, default 8
     #[argh(option, arg_name = "n")]
     keys: Option<usize>,
-    /// percent of waiting nodes that end once they are configured, without their restart
+    /// percent of waiting nodes that are gone once they are configured, without their restart
     #[argh(option, arg_name = "percent", default = "0.0")]
     dying: f64,
     /// percent of waiting nodes that want another access token
