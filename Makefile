@@ -25,7 +25,7 @@ lint: check-tools
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
 bench: check-tools
-	$(CARGO) bench --locked --bench broker --bench fleet
+	$(CARGO) bench --locked --bench broker --bench fleet --bench provisioning
 
 # Longer fuzzing of every decoder, or of those whose test names hold ONLY; see
 # docs/development.md. Without a time limit of its own the library stops early.

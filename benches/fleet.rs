@@ -7,15 +7,17 @@
 //! open about that many files, so 15,000 fit the usual 20,000. `fleet 0` leaves
 //! them out.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 
+#[allow(dead_code)]
+mod common;
 #[allow(dead_code)]
 #[path = "../tests/it/network.rs"]
 mod network;
@@ -26,47 +28,26 @@ mod process;
 #[path = "../tests/it/wire.rs"]
 mod wire;
 
+use common::{ROUNDS, memory, milliseconds, of_children, processor, rounds, show};
 use network::{Caller, Network, Node, node};
 use process::{Daemon, run};
 use wire::Wire;
 
-/// Of each figure.
-const ROUNDS: usize = 5;
 /// Emulated nodes of a run that is not told otherwise.
 const NODES: usize = 15_000;
 /// Requests sent at once.
 const REQUESTS: usize = 1_000;
 
 fn main() {
-    let (asked, words): (Vec<String>, Vec<String>) =
-        std::env::args().skip(1).partition(|word| word == "--bench");
-    // `cargo test --all-targets` runs this too, and does not ask to measure
-    if asked.is_empty() {
-        return;
-    }
+    let Some(words) = common::words() else { return };
     let nodes = words.first().map_or(NODES, |word| word.parse().expect("a number of emulated nodes"));
-    println!("{:52} {:>9} {:>22}  wanted", "", "ours", "the original");
+    common::head();
     let network = Network::start();
     one_node(&network);
     five_nodes(&network);
     if nodes > 0 {
         fleet(nodes);
     }
-}
-
-/// A row: the median of what was measured.
-fn show(name: &str, unit: &str, mut values: Vec<f64>, original: &str, wanted: &str) {
-    values.sort_by(f64::total_cmp);
-    let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
-    println!("{:52} {median:9.2} {original:>22}  {wanted}", format!("{name}, {unit}"));
-}
-
-fn rounds(mut measure: impl FnMut() -> f64) -> Vec<f64> {
-    (0..ROUNDS).map(|_| measure()).collect()
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 // === a node ===
@@ -112,7 +93,7 @@ fn one_node(network: &Network) {
     });
     show(&format!("node, {REQUESTS} requests at once, answered"), "", heard, "34", "1000");
     show("  each of them", "ms CPU", cost, "", "at most 0.5");
-    let peak = node.peak_memory() as f64 / f64::from(1 << 20);
+    let peak = common::peak(node.log().pid()).expect("it runs");
     show("  most memory meanwhile", "MiB", vec![peak], "", "");
 }
 
@@ -153,24 +134,6 @@ async fn answered(alice: &Wire, requests: usize) -> usize {
     heard
 }
 
-/// A line of what the kernel says of a process's memory, in MiB.
-fn memory(pid: u32, line: &str) -> f64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("Linux");
-    let line = text.lines().find(|l| l.starts_with(line)).expect("the line");
-    let kib = line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
-    kib.expect("a number") / 1024.0
-}
-
-/// Processor time of all threads that still run, to the nanosecond.
-fn processor(pid: u32) -> Duration {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("Linux");
-    let time = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
-        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse().ok()
-    };
-    Duration::from_nanos(tasks.filter_map(time).sum())
-}
-
 // === a command ===
 
 fn five_nodes(network: &Network) {
@@ -195,15 +158,6 @@ fn five_nodes(network: &Network) {
         milliseconds(of_children() - before) / 20.0
     });
     show("  of the client", "ms CPU", cost, "60", "at most 15");
-}
-
-/// Processor time of all children that have ended.
-fn of_children() -> Duration {
-    let text = fs::read_to_string("/proc/self/stat").expect("Linux");
-    let after_name = text.rsplit(") ").next().expect("a name");
-    let ticks = after_name.split(' ').skip(13).take(2).filter_map(|n| n.parse::<u64>().ok()).sum::<u64>();
-    let each = rustix::param::clock_ticks_per_second();
-    Duration::from_millis(ticks * 1000 / each)
 }
 
 // === a fleet ===
@@ -231,7 +185,7 @@ fn fleet(count: usize) {
     for _ in 0..ROUNDS {
         let seen = on_a_terminal(&alice, count, None);
         cost.push(seen.processor.as_secs_f64() * 1e6 / count as f64);
-        peak.push(seen.peak as f64 / f64::from(1 << 20));
+        peak.push(seen.peak);
         wall.push(seen.wall.as_secs_f64());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -251,8 +205,8 @@ fn fleet(count: usize) {
 struct Seen {
     wall: Duration,
     processor: Duration,
-    /// Bytes.
-    peak: u64,
+    /// MiB.
+    peak: f64,
     /// From the first reply on the network to the first row.
     first_row: Duration,
 }
@@ -283,10 +237,10 @@ fn on_a_terminal(alice: &Caller, count: usize, listener: Option<(&tokio::runtime
         }
         (row, shown)
     });
-    let mut peak = 0;
+    let mut peak = 0.0;
     // it ends with its terminal's last row, and its memory is told until then
     while child.try_wait().expect("our child").is_none() {
-        peak = peak_of(&child).unwrap_or(peak);
+        peak = common::peak(child.id()).unwrap_or(peak);
         std::thread::sleep(Duration::from_millis(5));
     }
     let status = child.wait().expect("our child");
@@ -335,11 +289,4 @@ fn pseudo_terminal() -> (File, File) {
     let name = name.into_string().expect("a path");
     let terminal = File::options().read(true).write(true).open(name).expect("a terminal");
     (File::from(screen), terminal)
-}
-
-/// Most memory a running process ever used, in bytes.
-fn peak_of(child: &Child) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
-    let line = text.lines().find(|l| l.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
 }

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -13,11 +12,11 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use choria::core::emulator::{
-    Certificates, Emulator, EmulatorOptions, Faults, Fleet, Manners, Population, Progress, WaitingFleet,
+    Certificates, Emulator, EmulatorOptions, Faults, Manners, Population, Progress, WaitingFleet,
     WaitingOptions, metrics,
 };
 use choria::core::log::{self, Destination};
-use choria::core::metrics::process;
+use choria::core::metrics::{Registry, process};
 use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 use choria::core::web::{PROMETHEUS, Pages};
 
@@ -46,7 +45,7 @@ pub struct Emulate {
     /// keys that waiting nodes share, default 8
     #[argh(option, arg_name = "n")]
     keys: Option<usize>,
-    /// percent of waiting nodes that end once they are configured, without their restart
+    /// percent of waiting nodes that are gone once they are configured, without their restart
     #[argh(option, arg_name = "percent", default = "0.0")]
     dying: f64,
     /// percent of waiting nodes that want another access token
@@ -89,7 +88,9 @@ pub struct Emulate {
 
 /// Keys that waiting nodes share unless told otherwise.
 const KEYS: usize = 8;
-/// Between two lines about the fleet.
+/// Between two looks at the fleet.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two lines about it.
 const REPORT: Duration = Duration::from_secs(10);
 
 impl Emulate {
@@ -115,14 +116,8 @@ impl Emulate {
                 wrong_token: share("wrong-token", self.wrong_token)?,
                 doubled: share("doubled", self.doubled)?,
             };
-            if !self.ca.is_empty()
-                || self.collectives.is_some()
-                || self.one_certificate
-                || self.monitor.is_some()
-            {
-                bail!(
-                    "--ca, --collectives, --one-certificate and --monitor are for members, not for nodes that wait"
-                );
+            if !self.ca.is_empty() || self.collectives.is_some() || self.one_certificate {
+                bail!("--ca, --collectives and --one-certificate are for members, not for nodes that wait");
             }
             if manners != (Manners { silent: manners.silent, ..Manners::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
@@ -157,36 +152,31 @@ impl Emulate {
                 spread_addresses: !self.one_address,
                 manners,
             })?;
-            let _pages = self.pages(emulator.fleet())?;
             let fleet = emulator.fleet().clone();
+            let shown = fleet.clone();
+            let _pages = self.pages(move |name| metrics(&shown, name))?;
             let mut told = false;
-            let mut look = tokio::time::interval(Duration::from_millis(100));
-            let mut report = tokio::time::interval(REPORT);
-            loop {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => break,
-                    () = terminated() => break,
-                    _ = look.tick(), if !told => {
-                        if fleet.connected() >= fleet.nodes() {
-                            told = true;
-                            let each =
-                                process::memory().saturating_sub(before) / (fleet.nodes().max(1) as u64);
-                            outln!(
-                                "{} nodes are connected after {:.1} s, {} KiB each",
-                                fleet.nodes(), begun.elapsed().as_secs_f64(), each / 1024
-                            );
-                        }
-                    }
-                    _ = report.tick() => {
-                        let counts = fleet.counts();
-                        outln!(
-                            "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
-                            fleet.connected(), fleet.nodes(), counts.total, counts.replies,
-                            counts.unvalidated, counts.filtered, counts.denied, counts.dropped
-                        );
-                    }
+            let news = || {
+                if told || fleet.connected() < fleet.nodes() {
+                    return None;
                 }
-            }
+                told = true;
+                Some(format!(
+                    "{} nodes are connected after {:.1} s, {} KiB each",
+                    fleet.nodes(),
+                    begun.elapsed().as_secs_f64(),
+                    kib_each(before, fleet.nodes())
+                ))
+            };
+            let line = || {
+                let counts = fleet.counts();
+                format!(
+                    "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
+                    fleet.connected(), fleet.nodes(), counts.total, counts.replies,
+                    counts.unvalidated, counts.filtered, counts.denied, counts.dropped
+                )
+            };
+            report(news, line).await;
             emulator.stop().await;
             Ok(ExitCode::SUCCESS)
         })
@@ -221,49 +211,72 @@ impl Emulate {
                 come_back: self.come_back,
                 faults,
             })?;
-            let (mut told, mut done) = (false, false);
-            let mut look = tokio::time::interval(Duration::from_millis(100));
-            let mut report = tokio::time::interval(REPORT);
-            loop {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => break,
-                    () = terminated() => break,
-                    _ = look.tick(), if !done => {
-                        let Progress { waiting, provisioned, ended, .. } = fleet.progress();
-                        let since = begun.elapsed().as_secs_f64();
-                        if !told && waiting + provisioned + ended >= self.count {
-                            told = true;
-                            let each = process::memory().saturating_sub(before) / (self.count.max(1) as u64);
-                            outln!("{} nodes wait after {since:.1} s, {} KiB each", self.count, each / 1024);
-                        }
-                        if provisioned + ended >= self.count {
-                            done = true;
-                            outln!("{provisioned} nodes are provisioned after {since:.1} s, {ended} ended");
-                        }
-                    }
-                    _ = report.tick() => {
-                        let Progress { waiting, provisioned, members, ended } = fleet.progress();
-                        outln!("{waiting} wait, {provisioned} provisioned, {members} members, {ended} ended");
-                    }
+            let counts = fleet.counts().clone();
+            let shown = counts.clone();
+            let _pages = self.pages(move |name| shown.metrics(name))?;
+            let (mut waited, mut done) = (false, false);
+            let news = || {
+                let Progress { waiting, provisioned, ended, .. } = counts.progress();
+                let since = begun.elapsed().as_secs_f64();
+                if !waited && waiting + provisioned + ended >= self.count {
+                    waited = true;
+                    let each = kib_each(before, self.count);
+                    return Some(format!("{} nodes wait after {since:.1} s, {each} KiB each", self.count));
                 }
-            }
+                if !done && provisioned + ended >= self.count {
+                    done = true;
+                    return Some(format!(
+                        "{provisioned} nodes are provisioned after {since:.1} s, {ended} ended"
+                    ));
+                }
+                None
+            };
+            let line = || {
+                let Progress { waiting, provisioned, members, ended } = counts.progress();
+                format!("{waiting} wait, {provisioned} provisioned, {members} members, {ended} ended")
+            };
+            report(news, line).await;
             fleet.stop().await;
             Ok(ExitCode::SUCCESS)
         })
     }
 
-    /// Counters for Prometheus, on this machine only.
-    fn pages(&self, fleet: &Arc<Fleet>) -> anyhow::Result<Option<Pages>> {
+    /// Counters for Prometheus, on this machine only; `read` is given the name they are of.
+    fn pages(
+        &self,
+        read: impl Fn(&str) -> Registry + Clone + Send + Sync + 'static,
+    ) -> anyhow::Result<Option<Pages>> {
         let Some(port) = self.monitor else { return Ok(None) };
-        let (fleet, name) = (fleet.clone(), self.name.clone());
+        let name = self.name.clone();
         let page = move || {
-            let text = metrics(&fleet, &name).render();
+            let text = read(&name).render();
             async move { ([(header::CONTENT_TYPE, PROMETHEUS)], text) }
         };
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let pages = Pages::start(address, |_| Router::new().route("/metrics", get(page)))?;
         outln!("counters are at http://{}/metrics", pages.local_addr());
         Ok(Some(pages))
+    }
+}
+
+/// Memory of a node, in KiB, where there was `before` without them.
+fn kib_each(before: u64, nodes: usize) -> u64 {
+    process::memory().saturating_sub(before) / (nodes.max(1) as u64) / 1024
+}
+
+/// Prints news as they come up, and every ten seconds how it goes, until the process is told to end.
+async fn report(mut news: impl FnMut() -> Option<String>, line: impl Fn() -> String) {
+    let mut look = tokio::time::interval(LOOK);
+    let mut report = tokio::time::interval(REPORT);
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return,
+            () = terminated() => return,
+            _ = look.tick() => if let Some(news) = news() {
+                outln!("{news}");
+            },
+            _ = report.tick() => outln!("{}", line()),
+        }
     }
 }
 

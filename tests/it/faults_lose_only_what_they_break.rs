@@ -4,8 +4,7 @@
 //! Sizes and durations are small here. `CHORIA_TEST_NODES` and
 //! `CHORIA_TEST_SECONDS` make them what a network has.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,54 +12,17 @@ use choria::core::pki::{Kind, Options};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::emulated::Emulated;
 use crate::network::{Network, node, now};
-use crate::process::{Daemon, PATIENCE, until};
+use crate::process::{parameter, until};
 use crate::wire::{self, Wire};
-
-/// A size or duration of these tests, as the environment wants it.
-fn parameter(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// Emulated nodes and where their counters are.
-struct Emulated {
-    daemon: Daemon,
-    page: String,
-}
-
-impl Emulated {
-    fn start(network: &Network, count: u64, words: &[&str]) -> Emulated {
-        let (broker, ca) = (network.address().to_string(), network.path("ca").display().to_string());
-        let count_text = count.to_string();
-        let base = ["emulate", "--count", &count_text, "--broker", &broker, "--ca", &ca, "--monitor", "0"];
-        let daemon = network.alice().start(&[&base[..], &["--name", "e{}.example.net"], words].concat());
-        let page = daemon.says(&["counters are at http://"]);
-        let page = page.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("an address");
-        Emulated { page: page.to_owned(), daemon }
-    }
-
-    fn counter(&self, name: &str) -> u64 {
-        let mut socket = TcpStream::connect(&self.page).expect("a listener");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(socket, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").expect("a connection");
-        let mut text = String::new();
-        socket.read_to_string(&mut text).expect("an answer");
-        let line = text.lines().find(|l| l.starts_with(&format!("{name}{{"))).expect("a sample");
-        line.rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a number")
-    }
-
-    #[track_caller]
-    fn counts(&self, name: &str, least: u64) {
-        until(&format!("{name} to reach {least}"), || (self.counter(name) >= least).then_some(()));
-    }
-}
 
 #[test]
 fn a_broker_is_killed_under_a_fleet_and_a_request() {
     let count = parameter("CHORIA_TEST_NODES", 200);
     let mut network = Network::start();
     // Every action takes a second: the request is under way when the broker goes.
-    let fleet = Emulated::start(&network, count, &["--slow", "100", "--rate", "1000"]);
+    let fleet = Emulated::members(&network, count, &["--slow", "100", "--rate", "1000"]);
     fleet.daemon.says(&["nodes are connected"]);
     let alice = network.caller_with("alice.mcollective", "discovery_timeout = 20\n");
     let mut request = alice.start(&["rpc", "rpcutil", "ping", "--json", "--np"]);
@@ -151,7 +113,7 @@ async fn a_node_is_killed_at_each_stage_of_a_request() {
 #[test]
 fn a_node_is_killed_while_an_action_runs() {
     let network = Network::start();
-    let fleet = Emulated::start(&network, 1, &["--slow", "100"]);
+    let fleet = Emulated::members(&network, 1, &["--slow", "100"]);
     fleet.daemon.says(&["1 nodes are connected"]);
     let alice = network.alice();
     let mut request = alice.start(&["rpc", "rpcutil", "ping", "-I", "e1.example.net"]);
@@ -160,7 +122,7 @@ fn a_node_is_killed_while_an_action_runs() {
     assert_eq!(request.ended().code(), Some(3), "{:?}", request.lines());
     request.says(&["No Responses from: 1"]);
     // The same name comes back and is asked something new.
-    let fleet = Emulated::start(&network, 1, &[]);
+    let fleet = Emulated::members(&network, 1, &[]);
     fleet.daemon.says(&["1 nodes are connected"]);
     alice.run(&["rpc", "rpcutil", "ping", "-I", "e1.example.net"]).fine().says(&["1 / 1"]);
     assert_eq!(fleet.counter("choria_server_validated"), 1, "what was lost is not run later");
@@ -276,7 +238,7 @@ fn memory_stays_flat_under_churn() {
     let seconds = parameter("CHORIA_TEST_SECONDS", 6);
     let mut network = Network::start();
     let nodes = network.nodes([node("n1")]);
-    let fleet = Emulated::start(&network, parameter("CHORIA_TEST_NODES", 60), &["--flapping", "20"]);
+    let fleet = Emulated::members(&network, parameter("CHORIA_TEST_NODES", 60), &["--flapping", "20"]);
     fleet.daemon.says(&["nodes are connected"]);
     let alice = network.alice();
     let broker = network.broker().pid();

@@ -3,8 +3,10 @@
 //! [`process`] runs the real program, [`network`] builds throw-away networks
 //! of it, [`wire`] speaks to them byte by byte. All else is what people see.
 
+mod emulated;
 mod network;
 mod process;
+mod provisioning;
 mod waiting_room;
 mod wire;
 
@@ -27,6 +29,7 @@ mod a_provisioner_shows_itself;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
+mod a_sick_fleet_is_provisioned;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
 mod a_waiting_node_gets_its_token;

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -153,6 +154,28 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A size or duration of a test, as the environment wants it.
+pub fn parameter(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A page of a web server of the program, its head included.
+#[track_caller]
+pub fn read_page(address: &str, path: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("a listener");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(socket, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .expect("a connection");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("an answer");
+    text
+}
+
+/// The value of the first sample on a page of metrics whose line begins so.
+pub fn sample(page: &str, start: &str) -> Option<f64> {
+    page.lines().find(|line| line.starts_with(start))?.rsplit(' ').next()?.parse().ok()
 }
 
 #[derive(Default)]

@@ -48,6 +48,7 @@ pub(super) async fn one_life(
         .ping_interval(options.ping_interval)
         .connection_timeout(options.connect_timeout)
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .read_buffer_capacity(options.read_buffer)
         .ignore_discovered_servers()
         .max_reconnects(1)
         .reconnect_to_server_callback(move |_, _| {

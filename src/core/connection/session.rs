@@ -48,6 +48,9 @@ pub struct SessionOptions {
     /// Tries under way at once, shared by the sessions of a process that has
     /// thousands: more of them than its processors can carry all time out.
     pub turns: Option<Arc<Semaphore>>,
+    /// Bytes the buffer for what is read begins with, and is made anew with. Default 64 KiB, which
+    /// suits whoever hears thousands.
+    pub read_buffer: u16,
     /// `None` tries for ever; else the first connection fails after this long,
     /// and at once when every broker refuses this process for what it is.
     pub give_up_after: Option<Duration>,
@@ -77,6 +80,7 @@ impl SessionOptions {
             connect_timeout: Duration::from_secs(2),
             local_address: None,
             turns: None,
+            read_buffer: u16::MAX,
             give_up_after: None,
             first_failure: None,
         }

@@ -30,7 +30,8 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) async fn run(mut self) {
         loop {
-            let Some((connected, mut ended)) = self.connect().await else { return };
+            // On the heap, and gone once connected: it is by far the largest part of this task, which stays.
+            let Some((connected, mut ended)) = Box::pin(self.connect()).await else { return };
             self.subscribe_all(&connected.client).await;
             let reconnected = std::mem::replace(&mut self.ever_connected, true);
             if reconnected {

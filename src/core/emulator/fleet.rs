@@ -83,32 +83,32 @@ fn add(sum: &mut Counts, counts: &Counts) {
 /// the emulator's own. `name` labels the samples, so that several emulators can
 /// be told apart.
 pub fn metrics(fleet: &Fleet, name: &str) -> Registry {
-    let registry = Registry::default();
     let labels = [("identity", name)];
+    let registry = exposition(
+        &labels,
+        &[
+            ("choria_emulator_nodes", "Emulated nodes", fleet.nodes() as f64),
+            ("choria_emulator_connected", "Emulated nodes that are connected", fleet.connected() as f64),
+            (
+                "choria_emulator_reconnections",
+                "Connections made again by the nodes there are now",
+                fleet.reconnections() as f64,
+            ),
+        ],
+    );
     add_counts(&registry, &fleet.counts(), &labels);
-    for (kind, metric, help, value) in [
-        (Kind::Gauge, "choria_emulator_nodes", "Emulated nodes", fleet.nodes() as f64),
-        (
-            Kind::Gauge,
-            "choria_emulator_connected",
-            "Emulated nodes that are connected",
-            fleet.connected() as f64,
-        ),
-        (
-            Kind::Gauge,
-            "choria_emulator_reconnections",
-            "Connections made again by the nodes there are now",
-            fleet.reconnections() as f64,
-        ),
-        (Kind::Gauge, "process_resident_memory_bytes", "Resident memory", process::memory() as f64),
-        (
-            Kind::Counter,
-            "process_cpu_seconds_total",
-            "Processor time",
-            process::processor_time().as_secs_f64(),
-        ),
-    ] {
-        registry.add(kind, metric, help, &labels, move || value);
+    registry
+}
+
+/// These gauges, and what the process uses.
+pub(super) fn exposition(labels: &[(&str, &str)], gauges: &[(&'static str, &'static str, f64)]) -> Registry {
+    let registry = Registry::default();
+    for (metric, help, value) in gauges.iter().copied() {
+        registry.add(Kind::Gauge, metric, help, labels, move || value);
     }
+    let memory = process::memory() as f64;
+    registry.add(Kind::Gauge, "process_resident_memory_bytes", "Resident memory", labels, move || memory);
+    let time = process::processor_time().as_secs_f64();
+    registry.add(Kind::Counter, "process_cpu_seconds_total", "Processor time", labels, move || time);
     registry
 }

@@ -5,9 +5,11 @@
 //! what thousands on one machine would share anyway: the key, the CA, the
 //! runtime. Networks are sized with it before they are built.
 
+mod faults;
 mod fleet;
 mod misbehaviour;
 mod population;
+mod requests;
 mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,10 +20,11 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use faults::{Fault, Faults};
 pub use fleet::{Fleet, metrics};
 pub use misbehaviour::{Manner, Manners};
 pub use population::{Certificates, Population, PopulationError, name_of};
-pub use waiting::{Faults, Progress, WaitingFleet, WaitingOptions};
+pub use waiting::{Progress, WaitingCounts, WaitingFleet, WaitingOptions};
 
 use crate::core::agents::{self, Node as _};
 use crate::core::config::ConfigError;

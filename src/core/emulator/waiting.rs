@@ -1,25 +1,25 @@
 //! Thousands of nodes that wait to be provisioned, to size and to test provisioners.
 //!
 //! Each is a whole [`Server`] with the real agent and a directory of its own, in
-//! memory where the system has a place for that. They share a few keys, since
-//! finding keys is what real nodes do on processors of their own. After their
-//! restart they come back as members of their network, or are done.
+//! memory where the system has a place for that. They share a few keys
+//! ([`Keys`]). After their restart they come back as members of their network,
+//! or are done.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::misbehaviour::stride;
+use super::faults::{self, Fault, Faults};
+use super::fleet::exposition;
+use super::requests::Keys;
 use super::{CONNECTING, EmulatorError, loopback, name_of};
-use crate::core::agents::provision::keys::KeySource;
-use crate::core::agents::{Agent, Call, Ending, Node, Provision, Running, built_in};
+use crate::core::agents::{Ending, Node as _, Provision, built_in};
 use crate::core::config::{Config, Fixed, Role, System};
-use crate::core::ddl::AgentDdl;
+use crate::core::metrics::Registry;
 use crate::core::nats::connect::Secret;
 use crate::core::provisioning::{JwtResolver, Setup};
 use crate::core::security::Provider;
@@ -27,48 +27,6 @@ use crate::core::server::{Server, ServerError, ServerOptions};
 
 /// How often a node that connects is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Shares of the fleet, each between 0 and 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Faults {
-    /// Are found and never answer.
-    pub silent: f64,
-    /// End once they are configured and before they are told to restart.
-    pub dying: f64,
-    /// Want another access token.
-    pub wrong_token: f64,
-    /// Claim the name of the node before them.
-    pub doubled: f64,
-}
-
-/// What one node does wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    None,
-    Silent,
-    Dying,
-    WrongToken,
-    Doubled,
-}
-
-impl Faults {
-    fn of(&self, index: usize, count: usize) -> Fault {
-        let place = index * stride(count) % count.max(1);
-        let mut bound = 0;
-        for (share, fault) in [
-            (self.silent, Fault::Silent),
-            (self.dying, Fault::Dying),
-            (self.wrong_token, Fault::WrongToken),
-            (self.doubled, Fault::Doubled),
-        ] {
-            bound += (share * count as f64).round() as usize;
-            if place < bound {
-                return fault;
-            }
-        }
-        Fault::None
-    }
-}
 
 /// What a waiting fleet is.
 pub struct WaitingOptions {
@@ -105,13 +63,15 @@ pub struct Progress {
 
 /// Nodes that wait, or did.
 pub struct WaitingFleet {
-    counts: Arc<Counts>,
+    counts: Arc<WaitingCounts>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
-#[derive(Default)]
-struct Counts {
+/// How many of them are where.
+#[derive(Debug, Default)]
+pub struct WaitingCounts {
+    nodes: usize,
     waiting: AtomicUsize,
     members: AtomicUsize,
     provisioned: AtomicUsize,
@@ -124,10 +84,10 @@ struct Fleet {
     setup: Arc<Setup>,
     /// For nodes that want another access token.
     other: Arc<Setup>,
-    keys: Arc<Keys>,
+    keys: Keys,
     dir: tempfile::TempDir,
     turns: Arc<Semaphore>,
-    counts: Arc<Counts>,
+    counts: Arc<WaitingCounts>,
 }
 
 impl WaitingFleet {
@@ -137,11 +97,11 @@ impl WaitingFleet {
     /// [`EmulatorError`]: a token that cannot be waited with, or no place for files.
     pub fn start(options: WaitingOptions) -> Result<WaitingFleet, EmulatorError> {
         let (stop, stopping) = watch::channel(false);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(WaitingCounts { nodes: options.count, ..WaitingCounts::default() });
         let setup = Arc::new(options.setup.clone());
         let fleet = Arc::new(Fleet {
             other: Arc::new(Setup { access: Secret::new("another access token"), ..options.setup.clone() }),
-            keys: Arc::new(Keys::make(options.keys)?),
+            keys: Keys::make(options.keys)?,
             setup,
             dir: place()?,
             turns: Arc::new(Semaphore::new(CONNECTING)),
@@ -151,23 +111,21 @@ impl WaitingFleet {
         let mut tasks = JoinSet::new();
         let rate = u32::try_from(fleet.options.rate.max(1)).unwrap_or(u32::MAX);
         let gap = Duration::from_secs(1) / rate;
+        let mut first = Vec::with_capacity(fleet.options.count);
         for index in 0..fleet.options.count {
-            let first = fleet.waiting(index)?;
+            first.push(fleet.waiting(index)?);
+        }
+        // none before all are made: making them is not what is measured
+        for (index, first) in first.into_iter().enumerate() {
             let begin = gap * u32::try_from(index).unwrap_or(u32::MAX);
             tasks.spawn(live(fleet.clone(), index, first, begin, stopping.clone()));
         }
         Ok(WaitingFleet { counts, tasks, stop })
     }
 
-    /// How far it is.
-    pub fn progress(&self) -> Progress {
-        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
-        Progress {
-            waiting: read(&self.counts.waiting),
-            provisioned: read(&self.counts.provisioned),
-            members: read(&self.counts.members),
-            ended: read(&self.counts.ended),
-        }
+    /// The nodes, counted while they live.
+    pub fn counts(&self) -> &Arc<WaitingCounts> {
+        &self.counts
     }
 
     /// Disconnects all nodes in an orderly way.
@@ -177,10 +135,37 @@ impl WaitingFleet {
     }
 }
 
+impl WaitingCounts {
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        Progress {
+            waiting: read(&self.waiting),
+            provisioned: read(&self.provisioned),
+            members: read(&self.members),
+            ended: read(&self.ended),
+        }
+    }
+
+    /// How far it is, for Prometheus. `name` labels the samples.
+    pub fn metrics(&self, name: &str) -> Registry {
+        let Progress { waiting, provisioned, members, ended } = self.progress();
+        let rows = [
+            ("choria_emulator_nodes", "Emulated nodes", self.nodes),
+            ("choria_emulator_waiting", "Nodes that are connected and wait", waiting),
+            ("choria_emulator_provisioned", "Nodes that have restarted with a configuration", provisioned),
+            ("choria_emulator_members", "Of those, connected as members", members),
+            ("choria_emulator_ended", "Nodes that were ended by a provisioner or a fault", ended),
+        ];
+        let rows = rows.map(|(metric, help, value)| (metric, help, value as f64));
+        exposition(&[("identity", name)], &rows)
+    }
+}
+
 async fn live(
     fleet: Arc<Fleet>,
     index: usize,
-    first: Server,
+    (first, death): (Server, Arc<Notify>),
     begin: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -188,7 +173,12 @@ async fn live(
         () = tokio::time::sleep(begin) => {}
         _ = stopping.wait_for(|stop| *stop) => return,
     }
-    match once(first, &fleet.counts.waiting, &mut stopping).await {
+    let ending = tokio::select! {
+        ending = once(first, &fleet.counts.waiting, &mut stopping) => ending,
+        // as of a power cut: dropped, with its connection
+        () = death.notified() => Some(Ending::Shutdown),
+    };
+    match ending {
         Some(Ending::Restart) => {
             fleet.counts.provisioned.fetch_add(1, Ordering::Relaxed);
         }
@@ -219,22 +209,34 @@ async fn once(
     let running = server.run(stopping.clone());
     tokio::pin!(running);
     let mut look = tokio::time::interval(LOOK);
-    let mut counted = false;
+    let mut counted = None;
     let ended = loop {
         tokio::select! {
             ended = &mut running => break ended,
-            _ = look.tick(), if !counted => {
+            _ = look.tick(), if counted.is_none() => {
                 if node.connected_server().is_some() {
-                    counted = true;
-                    connected.fetch_add(1, Ordering::Relaxed);
+                    counted = Some(One::of(connected));
                 }
             }
         }
     };
-    if counted {
-        connected.fetch_sub(1, Ordering::Relaxed);
-    }
     ended.inspect_err(|e| tracing::debug!("an emulated node ended: {e}")).ok()
+}
+
+/// Counts one for as long as it lives.
+struct One<'a>(&'a AtomicUsize);
+
+impl One<'_> {
+    fn of(count: &AtomicUsize) -> One<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        One(count)
+    }
+}
+
+impl Drop for One<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Fleet {
@@ -255,27 +257,21 @@ impl Fleet {
         options.turns = Some(self.turns.clone());
     }
 
-    /// The node as it waits.
-    fn waiting(&self, index: usize) -> Result<Server, EmulatorError> {
+    /// The node as it waits, and what it may die of.
+    fn waiting(&self, index: usize) -> Result<(Server, Arc<Notify>), EmulatorError> {
         let fault = self.options.faults.of(index, self.options.count);
         let setup = if fault == Fault::WrongToken { &self.other } else { &self.setup };
-        let file = self.file(index);
+        let (file, name) = (self.file(index), self.name(index));
         std::fs::create_dir_all(file.parent().unwrap_or(self.dir.path())).map_err(EmulatorError::Files)?;
-        let config = setup.config(&file, Some(&self.name(index)), &Fixed::default())?;
+        let config = setup.config(&file, Some(&name), &Fixed::default())?;
         let mut options = ServerOptions::waiting(config, setup, &JwtResolver)?;
         self.place(&mut options, index);
         let rehearse = Arc::new(|_: Config| Ok(()));
-        let agent: Arc<dyn Agent> = Arc::new(Provision::new(setup.clone(), self.keys.clone(), rehearse));
-        options.agents = built_in();
-        options.agents.push(match fault {
-            Fault::Dying => Arc::new(Dying(agent)),
-            _ => agent,
-        });
-        if fault == Fault::Silent {
-            options.agents =
-                options.agents.into_iter().map(|agent| Arc::new(Mute(agent)) as Arc<dyn Agent>).collect();
-        }
-        Ok(Server::new(options)?)
+        let keys = Arc::new(self.keys.of(index, name)?);
+        let agent = Arc::new(Provision::new(setup.clone(), keys, rehearse));
+        let death = Arc::new(Notify::new());
+        options.agents = faults::agents(built_in(), agent, fault, &death);
+        Ok((Server::new(options)?, death))
     }
 
     /// The node as it was configured.
@@ -297,57 +293,4 @@ fn place() -> Result<tempfile::TempDir, EmulatorError> {
     };
     let memory = builder().tempdir_in("/dev/shm");
     memory.or_else(|_| builder().tempdir()).map_err(EmulatorError::Files)
-}
-
-/// Keys by turns.
-struct Keys {
-    keys: Vec<Arc<KeyPair>>,
-    next: AtomicUsize,
-}
-
-impl Keys {
-    fn make(count: usize) -> Result<Keys, EmulatorError> {
-        let make = |_| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map(Arc::new);
-        let keys: Result<Vec<_>, _> = (0..count.max(1)).map(make).collect();
-        Ok(Keys { keys: keys.map_err(|e| EmulatorError::Key(e.to_string()))?, next: AtomicUsize::new(0) })
-    }
-}
-
-impl KeySource for Keys {
-    fn key(&self) -> Result<Arc<KeyPair>, String> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.keys.len().max(1);
-        self.keys.get(turn).cloned().ok_or_else(|| "there are no keys".to_owned())
-    }
-}
-
-/// Never answers.
-struct Mute(Arc<dyn Agent>);
-
-impl Agent for Mute {
-    fn ddl(&self) -> &AgentDdl {
-        self.0.ddl()
-    }
-
-    fn run<'a>(&'a self, _: &'a Call, _: &'a dyn Node) -> Running<'a> {
-        Box::pin(std::future::pending())
-    }
-}
-
-/// Ends once it is configured.
-struct Dying(Arc<dyn Agent>);
-
-impl Agent for Dying {
-    fn ddl(&self) -> &AgentDdl {
-        self.0.ddl()
-    }
-
-    fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
-        Box::pin(async move {
-            let outcome = self.0.run(call, node).await;
-            if call.action == "configure" && outcome.code.is_ok() {
-                node.control().end(Ending::Shutdown);
-            }
-            outcome
-        })
-    }
 }

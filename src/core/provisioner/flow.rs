@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
 use super::answer::{About, Answer};
@@ -326,19 +328,29 @@ impl<'a> Walk<'a> {
         self.write(Step::Configured).await
     }
 
+    /// Asks for the restart, again where no answer comes. An answer to any of the requests
+    /// counts: a busy machine may answer the first while the second is under way, and is gone
+    /// before it hears of that.
     async fn restart(&self) -> Result<End, Ended> {
         let within = self.shared.counters.stage(Stage::Restart).begin();
         let data = Map::from_iter([("splay".to_owned(), json!(1))]);
-        let mut tries = 1;
-        loop {
-            match self.ask("restart", data.clone(), true, FIRST).await {
-                Ok(_) => break,
-                Err(error @ CallError::Silent { .. }) if tries < RESTARTS => {
-                    tracing::debug!(node = &**self.node, "{error}");
-                    tries += 1;
-                }
-                Err(error) => return Err(error.into()),
+        let mut asked = FuturesUnordered::new();
+        let mut outcome = None;
+        for tries in 1..=RESTARTS {
+            // all of them end with the last
+            let left = FIRST * u32::try_from(RESTARTS - tries + 1).unwrap_or(1);
+            asked.push(self.ask("restart", data.clone(), true, left));
+            outcome = tokio::time::timeout(FIRST, asked.next()).await.ok().flatten();
+            if outcome.is_some() {
+                break;
             }
+            tracing::debug!(node = &**self.node, tries, "no answer to restart yet");
+        }
+        if outcome.is_none() {
+            outcome = asked.next().await;
+        }
+        if let Some(Err(error)) = outcome {
+            return Err(error.into());
         }
         drop(within);
         self.write(Step::Closed).await?;

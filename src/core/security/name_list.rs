@@ -1,5 +1,7 @@
 //! Lists of regular expressions that name certificates (spec 01 §9).
 
+use std::sync::Arc;
+
 use regex::Regex;
 
 use crate::core::protocol::filter::search;
@@ -16,26 +18,27 @@ const MAX_ENTRIES: usize = 1_000;
 /// [`NameList::problems`].
 #[derive(Debug, Clone, Default)]
 pub struct NameList {
-    entries: Vec<Regex>,
+    /// Shared by clones: a copy of an expression has working memory of its own.
+    entries: Arc<[Regex]>,
     problems: Vec<String>,
 }
 
 impl NameList {
     /// Compiles `entries`.
     pub fn new<S: AsRef<str>>(entries: impl IntoIterator<Item = S>) -> NameList {
-        let mut list = NameList::default();
+        let (mut regexes, mut problems) = (Vec::new(), Vec::new());
         for (index, entry) in entries.into_iter().enumerate() {
             let entry = entry.as_ref();
             if index == MAX_ENTRIES {
-                list.problems.push(format!("more than {MAX_ENTRIES} entries, the rest is ignored"));
+                problems.push(format!("more than {MAX_ENTRIES} entries, the rest is ignored"));
                 break;
             }
             match search(without_slashes(entry)) {
-                Some(regex) => list.entries.push(regex),
-                None => list.problems.push(format!("{entry:?} is not a regular expression, ignored")),
+                Some(regex) => regexes.push(regex),
+                None => problems.push(format!("{entry:?} is not a regular expression, ignored")),
             }
         }
-        list
+        NameList { entries: regexes.into(), problems }
     }
 
     /// Whether any entry matches `name`.

@@ -26,8 +26,9 @@ use super::{SharedTrust, Validity};
 /// How long one key makes tickets. They are taken for as long again: a ticket
 /// lives between half a day and a day.
 const ROTATION: Duration = Duration::from_secs(12 * 3600);
-/// Servers whose sessions a client remembers.
-const SERVERS: usize = 16;
+/// Servers whose sessions a client remembers. The table is made for all of
+/// them at once, and seven fit the smallest one above four.
+const SERVERS: usize = 7;
 /// TLS 1.3 tickets of one server that rustls keeps.
 const TICKETS: usize = 8;
 

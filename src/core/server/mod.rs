@@ -47,6 +47,9 @@ use publisher::Publisher;
 /// real bound, this only evens out bursts.
 const INTAKE: usize = 256;
 
+/// A node hears a request now and then, of some kilobytes.
+const READ_BUFFER: u16 = 8 * 1024;
+
 /// What an embedder may choose.
 pub struct ServerOptions {
     /// Effective configuration, of role server.
@@ -193,6 +196,7 @@ impl Server {
         let Standing { name, caller, tls, verifier, signer, provider, token } = standing;
         let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
+        session.read_buffer = READ_BUFFER;
         session.local_address = local_address;
         session.turns = turns;
         session.connect_timeout = config.choria_network_connect_timeout;

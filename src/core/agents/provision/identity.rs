@@ -66,7 +66,7 @@ impl Room {
             organization: inputs.text("O"),
             unit: inputs.text("OU"),
         };
-        let csr = keys::request(&key, &subject).map_err(Refusal::Request)?;
+        let csr = self.keys.request(&key, &subject).map_err(Refusal::Request)?;
         let private = keys::private_pem(&key).map_err(Refusal::Key)?;
         let written = write_atomic(&dir.join("private.pem"), private.as_bytes(), SECRET)
             .and_then(|()| write_atomic(&dir.join("csr.pem"), csr.as_bytes(), PUBLIC));

@@ -18,6 +18,14 @@ pub trait KeySource: Send + Sync {
     /// # Errors
     /// Why there is none.
     fn key(&self) -> Result<Arc<KeyPair>, String>;
+
+    /// The request for the certificate of one of its keys, PEM.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn request(&self, key: &KeyPair, subject: &Subject<'_>) -> Result<String, String> {
+        request(key, subject)
+    }
 }
 
 /// RSA keys of 2048 bits, made when asked; one is made before anybody asks.
@@ -71,7 +79,7 @@ pub fn public_pem(key: &KeyPair) -> String {
 }
 
 /// What a certificate is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Subject<'a> {
     /// Common name.
     pub name: &'a str,
