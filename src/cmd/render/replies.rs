@@ -55,9 +55,15 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
         StatusCode::UnknownError => "Unknown Request Status".to_owned(),
         StatusCode::Other(code) => format!("Unknown Status {code}"),
     };
-    let header =
-        format!("{:<40} {}", clean(&reply.sender, false), paint(&status, Colour::Red, style.colour && !ok));
-    let mut out = format!("{}\n\n", header.trim_end());
+    let mut out = String::with_capacity(256);
+    let sender = clean(&reply.sender, false);
+    if status.is_empty() {
+        out.push_str(&sender);
+    } else {
+        let status = paint(&status, Colour::Red, style.colour && !ok);
+        out.push_str(format!("{sender:<40} {status}").trim_end());
+    }
+    out.push_str("\n\n");
     if !ok {
         let message = clean(&reply.body.statusmsg, true);
         for line in message.lines() {

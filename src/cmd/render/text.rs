@@ -10,6 +10,10 @@ pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {
         let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         direction || c.is_control() && !(multiline && (c == '\n' || c == '\t'))
     };
+    // what a fleet sends is plain, line for line
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
     if text.contains(harmful) {
         Cow::Owned(text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect())
     } else {
