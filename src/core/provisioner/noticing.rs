@@ -23,6 +23,11 @@ const QUIET: Duration = Duration::from_millis(300);
 const NOBODY: Duration = Duration::from_secs(2);
 /// and in any case after this.
 const LONGEST: Duration = Duration::from_secs(20);
+/// Between the first discoveries after a start, or after the broker went away: nodes
+/// that are about to come back do not say so, only those that start do.
+const SOON: [Duration; 3] = [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+/// How often is looked whether the broker has been away.
+const LOOK: Duration = Duration::from_secs(1);
 /// Longest name of a node, in bytes.
 const MAX_NAME: usize = 255;
 /// Subject of lifecycle events in 2018.
@@ -102,9 +107,8 @@ impl Daemon {
         if open.is_none() {
             self.population().left(node);
         }
-        let configured = open == Some(true);
-        let working = self.population().is_working(node);
-        if configured && !working {
+        // also while it is in work: its answer to the request to restart may have been lost
+        if open == Some(true) {
             lock(&self.shared.open).remove(node);
             if let Err(error) = self.shared.journal.write(node, Step::Closed).await {
                 tracing::warn!("the journal was not written: {error}");
@@ -132,13 +136,23 @@ impl Daemon {
     }
 
     pub(super) async fn discover_for_ever(self: Arc<Self>) {
+        let connections = || self.session.stats().reconnections.load(Ordering::Relaxed);
+        let (mut known, mut soon) = (connections(), SOON.iter());
         loop {
             if !self.is_paused() {
                 self.discover().await;
             }
             let interval = self.plan().settings.interval;
-            // the next one comes in its time, or when this provisioner is elected
-            let _ = tokio::time::timeout(interval, self.look.notified()).await;
+            let next = Instant::now() + soon.next().copied().unwrap_or(interval).min(interval);
+            // the next one comes in its time, when this provisioner is elected, or when the broker is back
+            while Instant::now() < next && connections() == known {
+                if tokio::time::timeout(LOOK, self.look.notified()).await.is_ok() {
+                    break;
+                }
+            }
+            if connections() != known {
+                (known, soon) = (connections(), SOON.iter());
+            }
         }
     }
 
