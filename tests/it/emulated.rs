@@ -45,3 +45,10 @@ impl Emulated {
         until(&format!("{name} to reach {least}"), || (self.counter(name) >= least).then_some(()));
     }
 }
+
+impl Drop for Emulated {
+    /// The files of waiting nodes are in memory, and go with an emulator that may tidy up.
+    fn drop(&mut self) {
+        self.daemon.leave();
+    }
+}

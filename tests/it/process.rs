@@ -286,6 +286,14 @@ impl Daemon {
         status
     }
 
+    /// Has it end in an orderly way, where it is still there, and waits for that.
+    pub fn leave(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+            exit_of(&mut self.child, PATIENCE);
+        }
+    }
+
     #[track_caller]
     pub fn still_runs(&mut self) {
         let status = self.child.try_wait().expect("the child is ours");
