@@ -118,6 +118,7 @@ fn a_node_is_killed_while_an_action_runs() {
     let alice = network.alice();
     let mut request = alice.start(&["rpc", "rpcutil", "ping", "-I", "e1.example.net"]);
     fleet.counts("choria_server_validated", 1);
+    fleet.daemon.signal(Signal::KILL);
     drop(fleet);
     assert_eq!(request.ended().code(), Some(3), "{:?}", request.lines());
     request.says(&["No Responses from: 1"]);
