@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,7 +17,6 @@ use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,8 +24,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::core::config::Environment;
-use crate::core::files::read_bounded;
-use crate::core::security::pem;
+use crate::core::security::https::{self, Roots};
 
 /// Address of Vault, https only.
 const ADDRESS: &str = "VAULT_ADDR";
@@ -37,8 +34,6 @@ const TOKEN: &str = "VAULT_TOKEN";
 const CA: &str = "VAULT_CACERT";
 /// Longest wait for a signature.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Largest CA file and largest answer, in bytes.
-const MAX_CA: u64 = 4 * 1024 * 1024;
 const MAX_ANSWER: usize = 64 * 1024;
 /// Length of an ed25519 signature.
 const SIGNATURE: usize = 64;
@@ -111,11 +106,9 @@ impl Vault {
         let token = HeaderValue::from_str(variable(TOKEN)?.trim());
         let mut token = token.map_err(|_| bad(format!("{TOKEN} holds no token in one line")))?;
         token.set_sensitive(true);
-        let roots = roots(env.var(CA).as_deref().map(Path::new)).map_err(|e| bad(format!("{CA}: {e}")))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|e| bad(e.to_string()))?.with_root_certificates(roots);
-        let tls = TlsConnector::from(Arc::new(config.with_no_client_auth()));
+        let ca = env.var(CA);
+        let roots = ca.as_deref().map_or(Roots::System, |file| Roots::File(Path::new(file)));
+        let tls = https::connector(roots).map_err(|e| bad(format!("{CA}: {e}")))?;
         Ok(Vault { address, host, token, tls })
     }
 
@@ -179,23 +172,6 @@ fn signature(answer: &[u8]) -> Option<[u8; SIGNATURE]> {
     let (version, encoded) = text.strip_prefix("vault:v")?.split_once(':')?;
     version.parse::<u32>().ok()?;
     STANDARD.decode(encoded).ok()?.try_into().ok()
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            let text = read_bounded(file, MAX_CA).map_err(|e| e.to_string())?;
-            roots.add_parsable_certificates(pem::certificates(&text)?);
-        }
-    }
-    match roots.is_empty() {
-        true => Err("there are no CA certificates to know Vault by".to_owned()),
-        false => Ok(roots),
-    }
 }
 
 #[cfg(test)]
