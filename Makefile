@@ -72,6 +72,6 @@ check-tools:
 	@packaging/check-tools.sh
 
 # The same, and Python, Node.js, Prometheus, cfssl, jq and Ruby, for the programs
-# that others wrote, and a clock that can be stepped.
+# that others wrote, a clock that can be stepped, and systemd.
 check-test-tools:
 	@packaging/check-tools.sh test

@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 use super::Globals;
 use super::ask::{Answers, ask};
 use super::context::{self, block_on};
+use super::exit::INTERRUPTED;
 use super::fleet::fleet_command;
-use super::out::{out, outln};
+use super::out::{errln, out, outln};
 use super::render::text::{clean, escaped};
 use super::render::{columns, table};
 
@@ -49,43 +50,48 @@ impl Inventory {
         block_on(async {
             let client = context::connect(config).await?;
             let collective = client.collective(selection.target.as_deref())?;
-            match &self.identity {
+            let whole = match &self.identity {
                 Some(node) if !self.collectives => self.node(&client, collective, node).await?,
                 _ => {
                     let found = selection.discover(&client, Some("rpcutil")).await?;
-                    self.collectives(&client, collective, found).await?;
+                    self.collectives(&client, collective, found).await?
                 }
-            }
+            };
             client.session().close().await;
-            Ok(ExitCode::SUCCESS)
+            Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
         })?
     }
 
-    async fn node(&self, client: &Client, collective: String, node: &str) -> anyhow::Result<()> {
+    /// False when a person did not wait for the answers.
+    async fn node(&self, client: &Client, collective: String, node: &str) -> anyhow::Result<bool> {
         // Both questions travel at the same time.
         let one = || Discovered::known(vec![node.to_owned()], Duration::ZERO);
         let (inventory, stats) = tokio::join!(
             only_answer(client, "inventory", collective.clone(), one()),
             only_answer(client, "daemon_stats", collective.clone(), one()),
         );
-        let (inventory, stats) = (inventory?, stats?);
+        let (Some(inventory), Some(stats)) = (inventory?, stats?) else {
+            errln!("interrupted before {} answered", clean(node, false));
+            return Ok(false);
+        };
         if self.json {
             let document = serde_json::json!({"identity": node, "inventory": inventory, "stats": stats});
             outln!("{}", escaped(&serde_json::to_string_pretty(&document)?));
-            return Ok(());
+            return Ok(true);
         }
         out!("{}", page(node, &inventory, &stats, !self.no_facts));
-        Ok(())
+        Ok(true)
     }
 
+    /// Reports those that answered; false when a person did not wait for all.
     async fn collectives(
         &self,
         client: &Client,
         collective: String,
         found: Discovered,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<bool> {
         let nodes = found.nodes.len();
-        let Answers { replies: answers, .. } =
+        let Answers { replies: answers, interrupted, .. } =
             ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for answer in &answers {
@@ -95,25 +101,32 @@ impl Inventory {
         }
         if self.json {
             outln!("{}", escaped(&serde_json::to_string_pretty(&counts)?));
-            return Ok(());
+            return Ok(!interrupted);
         }
         let mut rows: Vec<(String, usize)> = counts.into_iter().collect();
         rows.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let rows: Vec<Vec<String>> = rows.into_iter().map(|(n, c)| vec![n, c.to_string()]).collect();
-        outln!("Collective Report for {nodes} nodes\n");
+        match interrupted {
+            false => outln!("Collective Report for {nodes} nodes\n"),
+            true => outln!("Collective Report for {} of {nodes} nodes, interrupted\n", answers.len()),
+        }
         out!("{}", table::render(&["Collective".to_owned(), "Nodes".to_owned()], &rows));
-        Ok(())
+        Ok(!interrupted)
     }
 }
 
+/// What this node says; `None` when a person did not wait for it.
 async fn only_answer(
     client: &Client,
     action: &str,
     collective: String,
     node: Discovered,
-) -> anyhow::Result<Map<String, Value>> {
+) -> anyhow::Result<Option<Map<String, Value>>> {
     let name = node.nodes.first().cloned().unwrap_or_default();
     let answers = ask(client, "rpcutil", action, Map::new(), collective, node).await?;
+    if answers.interrupted && answers.replies.is_empty() {
+        return Ok(None);
+    }
     let answer = answers.replies.into_iter().next().with_context(|| {
         format!(
             "no inventory received: {name} did not answer rpcutil#{action}; it may be down, unknown, or refuse \
@@ -123,7 +136,7 @@ async fn only_answer(
     if answer.body.statuscode != StatusCode::Ok {
         bail!("{name} did not answer rpcutil#{action}: {}", clean(&answer.body.statusmsg, false));
     }
-    Ok(answer.body.data)
+    Ok(Some(answer.body.data))
 }
 
 fn list(value: Option<&Value>) -> Vec<String> {

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
-use choria::core::config::parse_duration;
+use choria::core::config::{System, parse_duration};
 use choria::core::files::{self, SECRET};
 use choria::core::security::tokens::keys::unhex;
+use choria::core::security::tokens::vault::Vault;
 use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust, VerifyKey};
 use choria::core::security::waiting::WaitingSecurity;
 
+use super::context;
 use super::out::outln;
 
 /// Largest CA file, in bytes.
@@ -37,9 +39,12 @@ struct Provisioning {
     /// file the token is written to
     #[argh(positional)]
     file: PathBuf,
-    /// key that signs it: an RSA key in PEM, or a file of 64 hex digits, an ed25519 seed
+    /// key that signs it: an RSA key in PEM, or a file of 64 hex digits, an ed25519 seed; with --vault its name there
     #[argh(positional)]
     signkey: PathBuf,
+    /// sign by an ed25519 key of HashiCorp Vault's transit engine; VAULT_ADDR, VAULT_TOKEN and VAULT_CACERT say where
+    #[argh(switch)]
+    vault: bool,
     /// nodes verify who asks them, which needs --ca; --insecure, the default, takes it back
     #[argh(switch)]
     no_insecure: bool,
@@ -79,6 +84,9 @@ struct Provisioning {
     /// a provisioner may replace the binary
     #[argh(switch)]
     upgrade: bool,
+    /// the same, as older scripts spell it
+    #[argh(switch, hidden_help)]
+    update: bool,
     /// how long the token is valid, such as 30d or 1y
     #[argh(option, arg_name = "time", default = "String::from(\"1y\")")]
     validity: String,
@@ -102,7 +110,11 @@ impl Jwt {
 
 impl Provisioning {
     fn run(self) -> anyhow::Result<ExitCode> {
-        let key = SigningKey::from_file(&self.signkey)?;
+        let upgrade = self.upgrade || self.update;
+        let signer = match self.vault {
+            true => Signer::Vault(Box::new(Vault::from_environment(&System)?), name_of(&self.signkey)?),
+            false => Signer::Key(SigningKey::from_file(&self.signkey)?),
+        };
         let ca = match &self.ca {
             Some(file) => String::from_utf8(files::read_bounded(file, MAX_CA)?)
                 .with_context(|| format!("{} is not text", file.display()))?,
@@ -120,7 +132,7 @@ impl Provisioning {
             password: self.password,
             organization: self.org,
             protocol_v2: self.protocol_v2,
-            allow_update: self.upgrade,
+            allow_update: upgrade,
             ..ProvisioningClaims::default()
         };
         if !self.extensions.is_empty() {
@@ -134,13 +146,29 @@ impl Provisioning {
         if !self.release_key.is_empty() {
             unhex::<32>(&self.release_key).context("--release-key is not 64 hex digits")?;
             claims.set_release_key(&self.release_key);
-        } else if self.upgrade {
+        } else if upgrade {
             outln!("Nodes will refuse new binaries without --release-key.");
         }
-        write(&self.file, claims, &key, &self.validity)?;
+        let claims = dated(claims, &self.validity)?;
+        let token = match &signer {
+            Signer::Key(key) => key.sign(&claims)?,
+            Signer::Vault(vault, key) => context::block_on(vault.sign(key, &claims))??,
+        };
+        files::write_atomic(&self.file, token.as_bytes(), SECRET)?;
         outln!("Saved provisioning token to {}.", self.file.display());
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Who signs.
+enum Signer {
+    Key(SigningKey),
+    /// By the key of this name.
+    Vault(Box<Vault>, String),
+}
+
+fn name_of(key: &Path) -> anyhow::Result<String> {
+    key.to_str().map(str::to_owned).context("the name of a key in Vault is plain text")
 }
 
 /// Checks, dates, signs and writes a token.
@@ -150,15 +178,19 @@ pub fn write(
     key: &SigningKey,
     validity: &str,
 ) -> anyhow::Result<()> {
+    let token = key.sign(&dated(claims, validity)?)?;
+    files::write_atomic(file, token.as_bytes(), SECRET)?;
+    Ok(())
+}
+
+fn dated(claims: ProvisioningClaims, validity: &str) -> anyhow::Result<ProvisioningClaims> {
     let validity = parse_duration(validity).with_context(|| format!("--validity {validity}"))?;
     // What a node could not use is found here and not on a thousand machines.
     WaitingSecurity::new(&claims.trust(), claims.secure)?;
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).ok().context("no random numbers are to be had")?;
     let now = jiff::Timestamp::now().as_second();
-    let token = claims.issue(key, now, i64::try_from(validity.as_secs()).unwrap_or(i64::MAX), random)?;
-    files::write_atomic(file, token.as_bytes(), SECRET)?;
-    Ok(())
+    Ok(claims.dated(now, i64::try_from(validity.as_secs()).unwrap_or(i64::MAX), random)?)
 }
 
 /// What a broker is told of a key.

@@ -1,11 +1,17 @@
 //! Tokens for nodes that wait, made by our own CA and by hand.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use choria::core::pki::{Ca, Kind};
-use choria::core::security::tokens::{ProvisioningClaims, VerifyKey, unverified};
+use choria::core::security::tokens::{ProvisioningClaims, SigningKey, VerifyKey, unverified};
+use serde_json::{Value, json};
 
+use crate::a_waiting_node_is_upgraded::tls;
 use crate::network::{Network, now};
 use crate::process::{Daemon, Ran, program, run};
 
@@ -54,6 +60,84 @@ fn of_our_own_ca() {
     Daemon::start("node", command).says(&["answering requests", "choria_provision"]);
 }
 
+/// A Vault with one key, `choria`, that answers who shows the right token.
+fn vault(ca: &Ca, key: SigningKey) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let tls = tls(ca);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(tls.clone()).expect("a connection");
+            let mut stream = BufReader::new(rustls::StreamOwned::new(connection, stream));
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|n| n > 0) {}
+            let header = |name: &str| {
+                let lines = head.lines().filter_map(|line| line.split_once(": "));
+                lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+            };
+            let Some(length) = header("content-length").and_then(|text| text.parse().ok()) else { continue };
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).expect("a request");
+            let (status, answer) = match header("x-vault-token") {
+                Some("s.right") if head.starts_with("POST /v1/transit/sign/choria HTTP") => {
+                    let body: Value = serde_json::from_slice(&body).expect("JSON");
+                    assert_eq!(body["signature_algorithm"], "ed25519");
+                    let input = STANDARD.decode(body["input"].as_str().expect("a text")).expect("base64");
+                    let signature = STANDARD.encode(key.sign_bytes(&input).expect("ed25519"));
+                    ("200 OK", json!({"data": {"signature": format!("vault:v1:{signature}")}}))
+                }
+                _ => ("403 Forbidden", json!({"errors": ["permission denied"]})),
+            };
+            let text = answer.to_string();
+            let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+            let _ = stream.get_mut().write_all(text.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn by_a_key_that_vault_keeps() {
+    let network = Network::without_broker();
+    let key = SigningKey::from_seed(&[9; 32]).expect("a key");
+    let verify = VerifyKey::from_hex(&key.public_hex().expect("ed25519")).expect("a key");
+    let address = vault(&network.ca, key);
+    let asked = |name: &str, token: &str, ca: &std::path::Path| {
+        let mut command = program(&network.path(""));
+        command.args([
+            "jwt",
+            "provisioning",
+            "v.jwt",
+            name,
+            "--vault",
+            "--token",
+            "secret",
+            "--urls",
+            "b:4222",
+        ]);
+        command.env("VAULT_ADDR", format!("https://{address}")).env("VAULT_TOKEN", token);
+        command.env("VAULT_CACERT", ca);
+        run(command, None)
+    };
+    let ca = network.ca.certificate_file();
+    asked("choria", "s.right", &ca).fine().says(&["Saved provisioning token to v.jwt"]);
+    let text = fs::read_to_string(network.path("v.jwt")).expect("a token");
+    let claims: ProvisioningClaims = verify.verify(&text).expect("signed by Vault's key");
+    claims.check(now()).expect("a token for now");
+    fs::remove_file(network.path("v.jwt")).expect("a file");
+    let other = Ca::create(&network.path("other"), "Other", now()).expect("a CA");
+    for (name, token, ca, why) in [
+        ("choria", "s.wrong", &ca, "permission denied"),
+        ("other", "s.right", &ca, "Vault refuses to sign by key \"other\": 403"),
+        ("../../sys/seal", "s.right", &ca, "cannot be the name of a key"),
+        ("choria", "s.right", &other.certificate_file(), "UnknownIssuer"),
+    ] {
+        let ran = asked(name, token, ca).code(1).complains(&[why]);
+        assert!(!ran.stderr.contains(token), "{ran:?}");
+        assert!(!network.path("v.jwt").exists());
+    }
+}
+
 #[test]
 fn by_hand() {
     let network = Network::without_broker();
@@ -61,10 +145,11 @@ fn by_hand() {
     let rsa = network.ca.issue(Kind::Node, "signer", &Default::default(), now()).expect("a key");
     let rsa_key = network.file("rsa.pem", &rsa.key_pem);
     let rsa_certificate = network.file("rsa-cert.pem", &rsa.certificate_pem);
-    let words = ["--token", "secret", "--urls", "b:4222", "--default", "--facts", "/f.json", "--upgrade"];
-    for key in [&seed, &rsa_key] {
+    let words = ["--token", "secret", "--urls", "b:4222", "--default", "--facts", "/f.json"];
+    for (key, upgrade) in [(&seed, "--update"), (&rsa_key, "--upgrade")] {
         let key = key.display().to_string();
-        let made = choria(&network, &[&["jwt", "provisioning", "p.jwt", &key][..], &words].concat()).fine();
+        let made = ["jwt", "provisioning", "p.jwt", &key, upgrade];
+        let made = choria(&network, &[&made[..], &words].concat()).fine();
         made.says(&["Saved provisioning token to p.jwt"]);
         let text = fs::read_to_string(network.path("p.jwt")).expect("a token");
         let claims: ProvisioningClaims = unverified(&text).expect("claims");

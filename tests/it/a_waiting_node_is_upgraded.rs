@@ -48,7 +48,7 @@ fn answer(stream: impl Read + Write, dir: &Path) -> std::io::Result<()> {
 }
 
 /// A web server's TLS by a certificate of this CA.
-fn tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
+pub fn tls(ca: &Ca) -> Arc<rustls::ServerConfig> {
     let options = Options { loopback: true, ..Options::default() };
     let issued = ca.issue(Kind::Broker, "releases.example.net", &options, now()).expect("a certificate");
     let certificate =

@@ -110,6 +110,14 @@ fn an_interrupt_shows_what_is_known() {
     assert_eq!(facts.ended().code(), Some(130), "{:?}", facts.lines());
     facts.says(&["mt", "found 1 times"]);
     facts.says(&["Finished processing 1 / 2"]);
+
+    let replies = nodes[0].counter("replies");
+    let both = ["inventory", "--collectives", "-I", "n1.example.net", "-I", "mute.example.net"];
+    let mut report = alice.start(&both);
+    nodes[0].counts("replies", replies + 1);
+    report.signal(Signal::INT);
+    assert_eq!(report.ended().code(), Some(130), "{:?}", report.lines());
+    report.says(&["Collective Report for 1 of 2 nodes, interrupted"]);
     nodes[1].log().signal(Signal::CONT);
 }
 

@@ -294,7 +294,9 @@ impl<'a> Reader<'a> {
 /// Whether a received key is `name` for a peer: equal without regard to case,
 /// where the long s and the Kelvin sign count as `s` and `k`.
 pub fn same_key(key: &str, name: &str) -> bool {
-    if key.is_ascii() {
+    // Signs of several bytes stand for letters of one, so a longer key can be
+    // the same, and one of the same length has to be letter by letter.
+    if key.len() <= name.len() || key.is_ascii() {
         return key.eq_ignore_ascii_case(name);
     }
     let fold = |c: char| match c {

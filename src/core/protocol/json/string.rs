@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::reader::{Kind, Problem, Reader, Result};
 
@@ -43,16 +43,22 @@ impl<'a> Reader<'a> {
     /// The bytes up to the next quote or backslash, which is left in place.
     ///
     /// Eight bytes at a time: documents inside documents have a backslash every
-    /// few bytes, where a search that has to be set up first costs more.
+    /// few bytes, where a search that has to be set up first costs more. It pays
+    /// once a run is long.
     #[inline]
     fn plain_run(&mut self) -> Result<&'a [u8]> {
         let start = self.at;
-        let rest = self.text.get(start..).unwrap_or_default();
-        let words = rest.chunks_exact(8).take_while(|word| {
-            let word = word.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            !(below_space(word) | has(word, b'"') | has(word, b'\\'))
-        });
-        self.at += words.count() * 8;
+        while let Some(word) = self.text.get(self.at..).and_then(<[u8]>::first_chunk) {
+            let word = u64::from_le_bytes(*word);
+            if below_space(word) | has(word, b'"') | has(word, b'\\') {
+                break;
+            }
+            self.at += 8;
+            if self.at - start == SHORT {
+                self.long_run();
+                break;
+            }
+        }
         while let Some(byte) = self.byte() {
             match byte {
                 b'"' | b'\\' => return Ok(self.text.get(start..self.at).unwrap_or_default()),
@@ -61,6 +67,21 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.error(Problem::Syntax))
+    }
+
+    /// On to the quote, backslash or control character that ends a long run.
+    #[inline(never)]
+    fn long_run(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let run = rest.get(..memchr2(b'"', b'\\', rest).unwrap_or(rest.len())).unwrap_or_default();
+        let (words, last) = run.as_chunks::<8>();
+        let control = words.iter().fold(0, |seen, word| {
+            let word = u64::from_le_bytes(*word);
+            seen | word.wrapping_sub(EACH * 0x20) & !word
+        });
+        if control & (EACH * 0x80) == 0 && last.iter().all(|b| *b >= b' ') {
+            self.at += run.len();
+        }
     }
 
     /// How far the quote is that ends this string, at most the rest of the text.
@@ -136,6 +157,9 @@ fn has(word: u64, byte: u8) -> bool {
     let zero = word ^ (EACH * u64::from(byte));
     zero.wrapping_sub(EACH) & !zero & (EACH * 0x80) != 0
 }
+
+/// Bytes of a run that are looked at word by word.
+const SHORT: usize = 32;
 
 /// A one in each of eight bytes.
 const EACH: u64 = 0x0101_0101_0101_0101;

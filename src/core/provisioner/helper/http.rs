@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,7 +19,6 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER}
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -29,7 +28,7 @@ use crate::core::files::read_bounded;
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
-use crate::core::security::{pem, system_roots};
+use crate::core::security::https::{self, Roots};
 
 /// Nodes it is asked about at once, and connections kept.
 const AT_ONCE: usize = 64;
@@ -37,7 +36,6 @@ const AT_ONCE: usize = 64;
 const REQUEST_ID: &str = "x-choria-request";
 /// Longest token file and CA file, in bytes.
 const MAX_TOKEN: u64 = 16 * 1024;
-const MAX_CA: u64 = 4 * 1024 * 1024;
 
 type Connection = SendRequest<Full<Bytes>>;
 
@@ -285,26 +283,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn connector(ca: &Path) -> Result<TlsConnector, HelperError> {
-    let unusable = |e: &dyn fmt::Display| HelperError::Unreachable(format!("helper_ca: {e}"));
-    let mut roots = RootCertStore::empty();
-    if ca.as_os_str().is_empty() {
-        roots.add_parsable_certificates(system_roots());
-    } else {
-        let text = read_bounded(ca, MAX_CA).map_err(|e| unusable(&e))?;
-        for certificate in pem::certificates(&text).map_err(|e| unusable(&e))? {
-            roots.add(certificate).map_err(|e| unusable(&e))?;
-        }
-    }
-    if roots.is_empty() {
-        return Err(unusable(&"there are no CA certificates to verify the web service by"));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| unusable(&e))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let roots = if ca.as_os_str().is_empty() { Roots::System } else { Roots::File(ca) };
+    https::connector(roots).map_err(|reason| HelperError::Unreachable(format!("helper_ca: {reason}")))
 }
 
 #[cfg(test)]

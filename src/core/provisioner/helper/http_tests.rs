@@ -1,6 +1,7 @@
 //! Web services of every mood.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::extract::State;
@@ -183,8 +184,8 @@ async fn https_is_verified() {
     let ca = Ca::create(&dir.path().join("ca"), "Test CA", now).unwrap();
     let options = Options { loopback: true, ..Options::default() };
     let issued = ca.issue(Kind::Broker, "helper.example.net", &options, now).unwrap();
-    let chain = pem::certificates(issued.certificate_pem.as_bytes()).unwrap();
-    let key = pem::private_key(issued.key_pem.as_bytes()).unwrap();
+    let chain = crate::core::security::pem::certificates(issued.certificate_pem.as_bytes()).unwrap();
+    let key = crate::core::security::pem::private_key(issued.key_pem.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

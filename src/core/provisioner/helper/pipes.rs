@@ -9,6 +9,8 @@ use tokio::net::unix::pipe::Receiver;
 const LINE: usize = 1000;
 /// Most bytes of standard error that are logged for one node.
 const MAX_SAID: usize = 64 * 1024;
+/// Marks that no more of it is logged.
+const SILENT: usize = usize::MAX;
 
 /// The reading end of a pipe.
 pub(super) struct Pipe {
@@ -70,30 +72,33 @@ impl Said {
 
     /// Logs whole lines, and at the end what is left.
     pub(super) fn log(&mut self, node: &str, end: bool) {
-        while let Some(length) = self.waiting.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.waiting.drain(..=length).collect();
-            self.line(node, &line);
+        let waiting = std::mem::take(&mut self.waiting);
+        let whole = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+        let whole = if end || waiting.len() - whole > 4 * LINE { waiting.len() } else { whole };
+        let (lines, rest) = waiting.split_at(whole);
+        self.waiting = rest.to_vec();
+        let mut lines = lines.split(|byte| *byte == b'\n');
+        if self.logged == SILENT {
+            // whoever floods us must not keep us busy: only the last words count
+            let last = lines.rev().map(shown).find(|text| !text.is_empty());
+            self.last = last.unwrap_or_else(|| std::mem::take(&mut self.last));
+            return;
         }
-        if end || self.waiting.len() > 4 * LINE {
-            let line = std::mem::take(&mut self.waiting);
-            self.line(node, &line);
-        }
+        lines.by_ref().for_each(|line| self.line(node, line));
     }
 
     fn line(&mut self, node: &str, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        let text: String =
-            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect();
+        let text = shown(line);
         if text.is_empty() {
             return;
         }
         if self.logged < MAX_SAID {
             tracing::warn!(node, "helper: {text}");
-        } else if self.logged < usize::MAX / 2 {
+            self.logged += text.len();
+        } else if self.logged != SILENT {
             tracing::warn!(node, "helper: (says more than is logged)");
-            self.logged = usize::MAX / 2;
+            self.logged = SILENT;
         }
-        self.logged += text.len();
         self.last = text;
     }
 
@@ -103,5 +108,40 @@ impl Said {
             true => String::new(),
             false => format!("; it said: {}", self.last),
         }
+    }
+}
+
+/// A line as it is logged.
+fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_known_however_much_was_said() {
+        let mut said = Said::default();
+        for part in ["one\n", "two", " halves\nthree\n\n", "four"] {
+            said.buffer().extend_from_slice(part.as_bytes());
+            said.log("n1", false);
+        }
+        assert_eq!(said.last_words(), "; it said: three");
+        said.log("n1", true);
+        assert_eq!(said.last_words(), "; it said: four");
+        for _ in 0..100 {
+            said.buffer().extend_from_slice(&b"y\n".repeat(4096));
+            said.log("n1", false);
+        }
+        assert!(said.logged == SILENT && said.waiting.is_empty());
+        said.buffer().extend_from_slice(b"and\tout\n \n");
+        said.log("n1", false);
+        assert_eq!(said.last_words(), "; it said: and out");
+        // a line without an end is not kept for ever
+        said.buffer().extend_from_slice(&[b'x'; 5 * LINE]);
+        said.log("n1", false);
+        assert!(said.waiting.is_empty() && said.last.len() == LINE);
     }
 }

@@ -11,6 +11,7 @@ pub mod ksuid;
 pub mod provisioning;
 pub mod server;
 pub mod standard;
+pub mod vault;
 
 pub use keys::{KeyError, SigningKey, VerifyKey};
 pub use provisioning::{ProvisioningClaims, Trust};

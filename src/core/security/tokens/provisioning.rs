@@ -115,12 +115,20 @@ impl ProvisioningClaims {
     /// # Errors
     /// Claims no node could use.
     pub fn issue(
-        mut self,
+        self,
         key: &SigningKey,
         now: i64,
         validity: i64,
         random: [u8; 16],
     ) -> Result<String, TokenError> {
+        key.sign(&self.dated(now, validity, random)?)
+    }
+
+    /// The claims as they are to be signed by whoever holds the key.
+    ///
+    /// # Errors
+    /// Claims no node could use.
+    pub fn dated(mut self, now: i64, validity: i64, random: [u8; 16]) -> Result<Self, TokenError> {
         let standard = &mut self.standard;
         standard.purpose = PURPOSE.to_owned();
         standard.subject = PURPOSE.to_owned();
@@ -130,7 +138,7 @@ impl ProvisioningClaims {
         standard.expires = Some(now.saturating_add(validity));
         standard.id = ksuid(now, random);
         self.check_usable()?;
-        key.sign(&self)
+        Ok(self)
     }
 
     /// Whether broker and provisioner take it at `now` (unix seconds): purpose and time.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,13 +9,11 @@ use futures::StreamExt;
 use hyper::client::conn::http1;
 use hyper::{Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use crate::core::security::{pem, system_roots};
+use crate::core::security::https::{self, Roots};
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -75,7 +72,7 @@ async fn request(url: &Uri, ca: &str) -> Result<Response<hyper::body::Incoming>,
         return exchange(stream, url).await;
     }
     let name = ServerName::try_from(bare.to_owned()).map_err(|e| e.to_string())?;
-    let connector = TlsConnector::from(Arc::new(client_config(ca)?));
+    let connector = https::connector(Roots::SystemAnd(ca))?;
     exchange(connector.connect(name, stream).await.map_err(|e| e.to_string())?, url).await
 }
 
@@ -98,15 +95,4 @@ async fn exchange(
         .body(Body::empty())
         .map_err(|e| e.to_string())?;
     sender.send_request(request).await.map_err(|e| e.to_string())
-}
-
-/// The CAs of the system, and that of the network.
-fn client_config(ca: &str) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(system_roots());
-    roots.add_parsable_certificates(pem::certificates(ca.as_bytes())?);
-    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|e| e.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

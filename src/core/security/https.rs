@@ -1,20 +1,61 @@
-//! The CAs that the system trusts: for HTTPS, never for a network of ours.
+//! HTTPS of web services beside a network: releases, helpers, Vault. They are
+//! known by the CAs the system trusts, which a network of ours never is.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
+use tokio_rustls::TlsConnector;
 
 use super::pem;
 use crate::core::files::read_bounded;
 
-/// Bytes of one file of the store; bundles have some 300 KiB.
+/// Bytes of one file of CA certificates; bundles have some 300 KiB.
 const MAX_FILE: u64 = 8 << 20;
+
+/// Whom a web service is known by.
+#[derive(Debug, Clone, Copy)]
+pub enum Roots<'a> {
+    /// The CAs of the system.
+    System,
+    /// Those of this PEM file only.
+    File(&'a Path),
+    /// The CAs of the system, and those of this PEM text.
+    SystemAnd(&'a str),
+}
+
+/// Connects to web services that these CAs vouch for; clients show no certificate.
+///
+/// # Errors
+/// The file or the text cannot be read, or there is no CA at all.
+pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
+    let mut store = RootCertStore::empty();
+    if let Roots::System | Roots::SystemAnd(_) = roots {
+        store.add_parsable_certificates(system_roots());
+    }
+    let given = match roots {
+        Roots::System => vec![],
+        Roots::File(path) => pem::certificates(&read_bounded(path, MAX_FILE).map_err(|e| e.to_string())?)?,
+        Roots::SystemAnd(text) => pem::certificates(text.as_bytes())?,
+    };
+    for certificate in given {
+        store.add(certificate).map_err(|e| e.to_string())?;
+    }
+    if store.is_empty() {
+        return Err("there are no CA certificates to verify the web service by".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|e| e.to_string())?.with_root_certificates(store).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
 
 /// The certificates of the system's store, as OpenSSL would find them
 /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` count). Files that cannot be read or
 /// understood are passed over; what is missing then shows as an unknown issuer.
-pub fn system_roots() -> Vec<CertificateDer<'static>> {
+fn system_roots() -> Vec<CertificateDer<'static>> {
     let store = openssl_probe::probe();
     let mut found = BTreeSet::new();
     for file in store.cert_file.into_iter().chain(store.cert_dir.iter().flat_map(|d| files(d))) {
