@@ -3,7 +3,8 @@
 //! The date is reproducible: SOURCE_DATE_EPOCH wins, then the commit's own
 //! date, then "unknown"; the clock is never asked.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::path::{Path, PathBuf};
+use std::{env, fs, process::Command};
 
 /// Features in the order that decides when several are on (`--all-features`):
 /// the safest default first.
@@ -25,6 +26,10 @@ fn main() {
 
     set("CHORIA_PROFILE_NAME", profile);
     set("CHORIA_PROFILE_FILE", &path.to_string_lossy());
+    // JSON is what a node reads all day; reading TOML is code that it would load for this alone.
+    let json = serde_json::to_string(&parsed).expect("TOML without dates is JSON");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    fs::write(out.join("profile.json"), json).expect("cargo's own directory");
     set("CHORIA_GIT_SHA", &git(&["rev-parse", "--short=8", "HEAD"]).unwrap_or_else(|| "unknown".into()));
     let epoch = env::var("SOURCE_DATE_EPOCH").ok().or_else(|| git(&["log", "-1", "--format=%ct"]));
     set("CHORIA_BUILD_EPOCH", epoch.as_deref().unwrap_or(""));
@@ -33,11 +38,24 @@ fn main() {
     set("CHORIA_TARGET", &env::var("TARGET").unwrap_or_default());
     set("CHORIA_RUSTC", &rustc_version());
 
+    order_sections(&root);
     println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=packaging/profiles");
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/refs/heads");
+}
+
+/// Has the linker keep cold code apart, in builds that are meant to be used. Rust's
+/// own linker and GNU's can; who has chosen another one in RUSTFLAGS goes without.
+fn order_sections(root: &Path) {
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|v| v == value);
+    let chosen = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"));
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") && !chosen {
+        let script = root.join("packaging/link/cold.ld");
+        println!("cargo:rustc-link-arg-bin=choria=-Wl,-T,{}", script.display());
+    }
+    println!("cargo:rerun-if-changed=packaging/link");
 }
 
 fn set(name: &str, value: &str) {

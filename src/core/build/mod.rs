@@ -108,11 +108,13 @@ impl Provisioning {
 }
 
 const PROFILE_TEXT: &str = include_str!(env!("CHORIA_PROFILE_FILE"));
+/// The same, as build.rs has written it.
+const PROFILE_JSON: &str = include_str!(concat!(env!("OUT_DIR"), "/profile.json"));
 
 static PROFILE: LazyLock<Profile> =
     // build.rs refuses to build with a file that is not TOML; the unit test
     // below holds every profile against the type.
-    LazyLock::new(|| toml::from_str(PROFILE_TEXT).expect("checked by build.rs and a test"));
+    LazyLock::new(|| serde_json::from_str(PROFILE_JSON).expect("checked by build.rs and a test"));
 
 /// The compiled-in profile.
 pub fn profile() -> &'static Profile {
@@ -163,6 +165,11 @@ mod tests {
             seen += 1;
         }
         assert!(seen >= 2);
+        let compiled: toml::Table = PROFILE_TEXT.parse().unwrap();
+        assert_eq!(
+            serde_json::to_value(compiled).unwrap(),
+            serde_json::from_str::<serde_json::Value>(PROFILE_JSON).unwrap()
+        );
     }
 
     #[test]
