@@ -50,7 +50,10 @@ impl<'a> Reader<'a> {
         let start = self.at;
         while let Some(word) = self.text.get(self.at..).and_then(<[u8]>::first_chunk) {
             let word = u64::from_le_bytes(*word);
-            if below_space(word) | has(word, b'"') | has(word, b'\\') {
+            let ends = below_space(word) | has(word, b'"') | has(word, b'\\');
+            if ends != 0 {
+                // the lowest is right, those above it may be the borrow of a subtraction
+                self.at += ends.trailing_zeros() as usize / 8;
                 break;
             }
             self.at += 8;
@@ -77,9 +80,9 @@ impl<'a> Reader<'a> {
         let (words, last) = run.as_chunks::<8>();
         let control = words.iter().fold(0, |seen, word| {
             let word = u64::from_le_bytes(*word);
-            seen | word.wrapping_sub(EACH * 0x20) & !word
+            seen | below_space(word)
         });
-        if control & (EACH * 0x80) == 0 && last.iter().all(|b| *b >= b' ') {
+        if control == 0 && last.iter().all(|b| *b >= b' ') {
             self.at += run.len();
         }
     }
@@ -145,17 +148,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether one of the eight bytes is less than a space.
+/// The upper bit of each of the eight bytes that is less than a space.
 #[inline]
-fn below_space(word: u64) -> bool {
-    word.wrapping_sub(EACH * 0x20) & !word & (EACH * 0x80) != 0
+fn below_space(word: u64) -> u64 {
+    word.wrapping_sub(EACH * 0x20) & !word & (EACH * 0x80)
 }
 
-/// Whether one of the eight bytes is this one.
+/// The upper bit of each of the eight bytes that is this one.
 #[inline]
-fn has(word: u64, byte: u8) -> bool {
+fn has(word: u64, byte: u8) -> u64 {
     let zero = word ^ (EACH * u64::from(byte));
-    zero.wrapping_sub(EACH) & !zero & (EACH * 0x80) != 0
+    zero.wrapping_sub(EACH) & !zero & (EACH * 0x80)
 }
 
 /// Bytes of a run that are looked at word by word.
