@@ -144,20 +144,27 @@ fn misnamed(argv: &[String], words: &[String], error: &argv::ArgvError) -> Optio
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Broker(c) => c.run(globals),
-        Command::Buildinfo(c) => c.run(),
-        Command::Completion(c) => c.run(globals),
-        Command::Emulate(c) => c.run(globals),
-        Command::Facts(c) => c.run(globals),
-        Command::Find(c) => c.run(globals),
-        Command::Inventory(c) => c.run(globals),
-        Command::Jwt(c) => c.run(),
-        Command::Ping(c) => c.run(globals),
-        Command::Rpc(c) => c.run(globals),
-        Command::Provision(c) => c.run(globals),
-        Command::Server(c) => c.run(globals),
-        Command::Tool(c) => c.run(globals),
+        Command::Broker(c) => apart(|| c.run(globals)),
+        Command::Buildinfo(c) => apart(|| c.run()),
+        Command::Completion(c) => apart(|| c.run(globals)),
+        Command::Emulate(c) => apart(|| c.run(globals)),
+        Command::Facts(c) => apart(|| c.run(globals)),
+        Command::Find(c) => apart(|| c.run(globals)),
+        Command::Inventory(c) => apart(|| c.run(globals)),
+        Command::Jwt(c) => apart(|| c.run()),
+        Command::Ping(c) => apart(|| c.run(globals)),
+        Command::Rpc(c) => apart(|| c.run(globals)),
+        Command::Provision(c) => apart(|| c.run(globals)),
+        Command::Server(c) => apart(|| c.run(globals)),
+        Command::Tool(c) => apart(|| c.run(globals)),
     }
+}
+
+/// Runs a command in a frame of its own. Inlined into one function they would all
+/// share the frame of the greediest, some 90 KiB of stack that a daemon keeps.
+#[inline(never)]
+fn apart<T>(run: impl FnOnce() -> T) -> T {
+    run()
 }
 
 /// `--federations` replaces what is configured, unless the environment says
