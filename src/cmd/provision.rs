@@ -353,7 +353,7 @@ fn show(status: &Status) {
         ages.p50,
         ages.p90,
         ages.p99,
-        status.oldest_seconds
+        ages.max
     );
     for stage in status.stages.iter().filter(|stage| stage.done + stage.nodes > 0) {
         let most = stage.most_millis.map_or("long".to_owned(), |most| format!("{most} ms"));

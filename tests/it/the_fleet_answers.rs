@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::network::{Caller, Network, Node, node};
+use crate::process::run;
 
 struct Fleet {
     network: Network,
@@ -337,4 +338,14 @@ fn replies_may_come_on_several_connections() {
     }
     alice.run(&["ping", "--workers", "3"]).code(0).says(&["2 replies"]);
     alice.run(&["ping", "--workers", "0"]).code(1).complains(&["--workers 0 is not between 1 and 16"]);
+}
+
+/// The library below reads the system's CAs at each connect and gives up where it
+/// cannot; see packaging/patches.
+#[test]
+fn the_systems_cas_are_nobodys_business() {
+    let Fleet { alice, .. } = &fleet();
+    let mut command = alice.command(&["ping", "--names"]);
+    command.env("SSL_CERT_DIR", "/nonexistent").env("SSL_CERT_FILE", "/nonexistent/ca.pem");
+    assert_eq!(run(command, None).fine().sorted(), ALL);
 }

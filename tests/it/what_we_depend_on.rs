@@ -33,6 +33,8 @@ const BANNED: [&str; 6] = ["ring", "openssl", "openssl-sys", "native-tls", "scha
 /// Packages of this tree.
 const OURS: [(&str, &str); 2] =
     [("choria", "Cargo.toml"), ("rustls-native-certs", "packaging/patches/rustls-native-certs/Cargo.toml")];
+/// Functions and types that the linker script names besides modules.
+const FUNCTIONS: [&str; 3] = ["cmd/run", "cmd/dispatch", "cmd/Choria"];
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 fn cargo(words: &[&str]) -> String {
@@ -125,4 +127,46 @@ fn one_cryptography_and_no_library_of_the_system() {
         let banned: Vec<_> = BANNED.into_iter().filter(|name| names.contains(name)).collect();
         assert!(banned.is_empty(), "{banned:?}");
     }
+}
+
+/// A linker says nothing of patterns that match no section any more.
+#[test]
+fn what_is_kept_apart_when_linking_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let crates: BTreeSet<String> =
+        packages.iter().filter_map(|p| p["name"].as_str()).map(|name| name.replace('-', "_")).collect();
+    let script = std::fs::read_to_string(root.join("packaging/link/cold.ld")).expect("a script");
+    let mut patterns = 0;
+    for pattern in script.split_whitespace().filter_map(|word| word.split(".text.*").nth(1)) {
+        let pattern = pattern.trim_end_matches([')', '*']);
+        patterns += 1;
+        // `a..b..` in the names of types, `1a1b` in those of paths
+        let mut names = vec![];
+        let mut rest = pattern;
+        while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+            let (length, after) = rest.split_at(digits);
+            let name = after.get(..length.parse().expect("a number"));
+            names.push(name.unwrap_or_else(|| panic!("{pattern}: a name of another length")));
+            rest = &after[names[names.len() - 1].len()..];
+        }
+        if names.is_empty() {
+            names = pattern.split("..").filter(|name| !name.is_empty()).collect();
+            rest = "";
+        }
+        assert!(rest.is_empty(), "{pattern}: {rest:?} is left");
+        match names.as_slice() {
+            ["choria", path @ ..] => {
+                let path = path.join("/");
+                let is_there = root.join("src").join(&path).is_dir()
+                    || root.join("src").join(format!("{path}.rs")).is_file()
+                    || FUNCTIONS.contains(&path.as_str());
+                assert!(is_there, "{pattern}: there is no src/{path}");
+            }
+            [name] => assert!(crates.contains(*name), "{pattern}: no dependency is called {name}"),
+            other => panic!("{pattern}: {other:?}"),
+        }
+    }
+    assert!(patterns > 50);
 }

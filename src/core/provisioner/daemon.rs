@@ -231,7 +231,6 @@ impl Daemon {
             paused: self.pauses().into_iter().map(str::to_owned).collect(),
             helper: format!("{:?}", self.plan().settings.mode()).to_lowercase(),
             nodes,
-            oldest_seconds: ages.max,
             age_seconds: ages,
             stages: counters.stage_status(),
             provisioned: counters.provisioned.load(Ordering::Relaxed),
@@ -361,7 +360,7 @@ impl Daemon {
                 let population = self.population();
                 (population.counts(), population.ages(Instant::now()))
             };
-            let Counters { working, queued, known, cooling, oldest_seconds, age_seconds, paused, .. } =
+            let Counters { working, queued, known, cooling, age_seconds, paused, .. } =
                 &*self.shared.counters;
             for (gauge, value) in age_seconds.iter().zip(ages.values()) {
                 gauge.store(value, Ordering::Relaxed);
@@ -371,7 +370,6 @@ impl Daemon {
                 (queued, (counts.ready + counts.later) as u64),
                 (known, counts.known as u64),
                 (cooling, counts.cooling as u64),
-                (oldest_seconds, ages.max),
                 (paused, u64::from(self.is_paused())),
             ] {
                 gauge.store(value, Ordering::Relaxed);

@@ -78,7 +78,7 @@ impl HealthCheckable for Managed {
             "problem": ready.as_ref().err(),
             "waiting": status.nodes.ready,
             "working": status.nodes.working,
-            "longest_wait_seconds": status.oldest_seconds,
+            "longest_wait_seconds": status.age_seconds.max,
             "provisioned": status.provisioned,
         });
         (result, ready.is_ok())

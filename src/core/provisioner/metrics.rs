@@ -60,7 +60,6 @@ pub struct Counters {
     pub queued: AtomicU64,
     pub known: AtomicU64,
     pub cooling: AtomicU64,
-    pub oldest_seconds: AtomicU64,
     pub age_seconds: [AtomicU64; Ages::QUANTILES.len()],
     pub paused: AtomicU64,
 }
@@ -79,7 +78,7 @@ impl Counters {
     pub fn register(self: &Arc<Self>, registry: &Registry, calls: &Calls, site: &str) {
         let site = ("site", site);
         type Read = fn(&Counters) -> &AtomicU64;
-        let plain: [(Kind, &str, &str, Read); 19] = [
+        let plain: [(Kind, &str, &str, Read); 18] = [
             (Kind::Counter, "choria_provisioner_helper_errors", "Helper runs that failed", |c| {
                 &c.helper_errors
             }),
@@ -144,12 +143,6 @@ impl Counters {
             (Kind::Gauge, "choria_provisioner_cooling_nodes", "Nodes provisioned a moment ago", |c| {
                 &c.cooling
             }),
-            (
-                Kind::Gauge,
-                "choria_provisioner_oldest_wait_seconds",
-                "How long the node that waits longest waits",
-                |c| &c.oldest_seconds,
-            ),
             (Kind::Gauge, "choria_provisioner_paused", "1 while paused", |c| &c.paused),
             (Kind::Counter, "choria_provisioner_walks", "Nodes tried", |c| &c.walk_time.count),
         ];

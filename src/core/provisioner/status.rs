@@ -32,8 +32,6 @@ pub struct Status {
     pub helper: String,
     /// Who is where.
     pub nodes: Counts,
-    /// How long the node that waits longest has waited, seconds.
-    pub oldest_seconds: u64,
     /// How long nodes that wait have waited, by shares of them.
     #[serde(default)]
     pub age_seconds: Ages,

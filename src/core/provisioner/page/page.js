@@ -55,7 +55,7 @@ function show(status) {
   else if (!status.connected) state("not connected", "bad");
   else state("at work", "good");
   for (const name of ["ready", "working", "later", "cooling", "quarantined"]) say(name, number.format(nodes[name]));
-  say("oldest", span(status.oldest_seconds));
+  say("oldest", span(status.age_seconds.max));
   say("minute", number.format(status.provisioned_last_minute));
   say("total", number.format(status.provisioned));
   draw(status.provisioned_last_minute);
