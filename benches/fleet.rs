@@ -12,6 +12,7 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use choria::core::client::ReplyReader;
 use futures::StreamExt;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
@@ -276,9 +277,7 @@ async fn first_reply(wire: &Wire) -> tokio::task::JoinHandle<Instant> {
 }
 
 fn agent_of(payload: &[u8]) -> Option<String> {
-    use choria::core::protocol::v1::{SecureReply, Transport};
-    let transport = Transport::decode(payload).ok()?;
-    Some(SecureReply::decode(&transport.data).ok()?.open().ok()?.envelope.agent)
+    ReplyReader::default().read(payload).ok().map(|reply| reply.envelope.agent.into_owned())
 }
 
 /// The side that shows and the side a program writes to.

@@ -109,15 +109,15 @@ async fn stand_in(
             let request = Request::decode(secure.message.as_bytes()).expect("a request");
             let body: Value = serde_json::from_slice(&request.payload()).expect("a body");
             let reply = Reply {
-                message: answer(&body).to_string(),
+                message: answer(&body).to_string().into(),
                 envelope: ReplyEnvelope {
-                    requestid: request.envelope.requestid,
-                    senderid: NODE.to_owned(),
-                    agent: request.envelope.agent,
+                    requestid: request.envelope.requestid.into(),
+                    senderid: NODE.into(),
+                    agent: request.envelope.agent.into(),
                     time: now(),
                 },
             };
-            let data = SecureReply::seal(&reply).encode().into_bytes();
+            let data = SecureReply::of(&reply.encode()).encode().into_bytes();
             let headers = Headers { sender: NODE.to_owned(), ..Headers::default() };
             let text = Transport { data, headers }.encode();
             let to = transport.headers.reply_to.expect("a reply subject");

@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use choria::core::client::ReplyReader;
 use choria::core::config::{Config, Fixed, Role};
 use choria::core::protocol::filter::Filter;
 use choria::core::protocol::subjects;
-use choria::core::protocol::v1::{
-    Envelope, Headers, Request, SecureReply, SecureRequest, Transport, new_request_id,
-};
+use choria::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport, new_request_id};
 use choria::core::rpc::ReplyBody;
 use choria::core::security::{Provider, Signer};
 use futures::StreamExt;
@@ -173,14 +172,14 @@ pub async fn next(subscriber: &mut Subscriber) -> async_nats::Message {
 
 /// A reply, opened: who sent it, and its body.
 pub fn reply(payload: &[u8]) -> (String, ReplyBody) {
-    let transport = Transport::decode(payload).expect("a transport message");
-    let reply = SecureReply::decode(&transport.data).expect("a reply").open().expect("a sealed reply");
-    (reply.envelope.senderid, ReplyBody::decode(reply.message.as_bytes()).expect("a reply body"))
+    let mut reader = ReplyReader::default();
+    let reply = reader.read(payload).expect("a sealed reply");
+    (reply.envelope.senderid.into_owned(), ReplyBody::decode(reply.message.as_bytes()).expect("a reply body"))
 }
 
 /// Which request a reply answers, and who does.
 pub fn replied(payload: &[u8]) -> (String, String) {
-    let transport = Transport::decode(payload).expect("a transport message");
-    let reply = SecureReply::decode(&transport.data).expect("a reply").open().expect("a sealed reply");
-    (reply.envelope.requestid, reply.envelope.senderid)
+    let mut reader = ReplyReader::default();
+    let reply = reader.read(payload).expect("a sealed reply");
+    (reply.envelope.requestid.into_owned(), reply.envelope.senderid.into_owned())
 }

@@ -43,7 +43,7 @@ impl<'a> Line<'a> {
 
     pub fn result(reply: &RpcReply) -> Line<'a> {
         Line {
-            pr: RawValue::from_string(reply.protocol.encode()).ok(),
+            pr: RawValue::from_string(reply.protocol().encode()).ok(),
             rr: Some(super::replies::json(reply, true)),
             ..Line::of("result")
         }

@@ -198,13 +198,13 @@ mod tests {
         let data = data.as_object().cloned().unwrap_or_else(Map::new);
         let body = ReplyBody { action: "get_fact".into(), statuscode: code, statusmsg: message.into(), data };
         let envelope = ReplyEnvelope {
-            requestid: String::new(),
+            requestid: "".into(),
             senderid: "n1.example.net".into(),
             agent: "rpcutil".into(),
             time: 0,
         };
-        let protocol = Reply { message: String::new(), envelope };
-        RpcReply { sender: "n1.example.net".into(), body, time: jiff::Timestamp::UNIX_EPOCH, protocol }
+        let protocol = Reply { message: body.encode().into(), envelope };
+        RpcReply::new(Default::default(), &protocol)
     }
 
     fn action() -> &'static Action {

@@ -1,8 +1,10 @@
 //! Is this message an answer to this request?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::core::nats::subject::{is_literal, valid_subject};
+use crate::core::protocol::DecodeError;
+use crate::core::protocol::json::Scratch;
 use crate::core::protocol::v1::{Reply, SecureReply, Transport};
 
 /// Senders remembered that nobody asked; more are only counted.
@@ -12,35 +14,34 @@ const MAX_NAME: usize = 1024;
 /// Senders that may answer a broadcast.
 const MAX_SENDERS: usize = 250_000;
 
-/// A reply that belongs to the request.
-#[derive(Debug, Clone)]
-pub struct CheckedReply {
-    /// Node that answered, as it says itself.
-    pub sender: String,
-    /// The reply.
-    pub reply: Reply,
+/// Reads replies to whatever requests, one after another in the same memory.
+#[derive(Debug, Default)]
+pub struct ReplyReader {
+    data: Vec<u8>,
+    secure: Scratch,
+    reply: Scratch,
 }
 
-impl CheckedReply {
-    /// Reads a reply to whatever request: its hash is right, and its sender is one.
+impl ReplyReader {
+    /// A reply whose hash is right and whose sender is one.
     ///
     /// # Errors
     /// [`Dropped`].
-    pub fn read(payload: &[u8]) -> Result<CheckedReply, Dropped> {
-        let unreadable = |e: crate::core::protocol::DecodeError| Dropped::Unreadable(e.to_string());
-        let transport = Transport::decode(payload).map_err(unreadable)?;
-        let reply = SecureReply::decode(&transport.data).and_then(|s| s.open()).map_err(unreadable)?;
-        let sender = reply.envelope.senderid.clone();
-        let outer = transport.headers.sender;
+    pub fn read<'a>(&'a mut self, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
+        let unreadable = |e: DecodeError| Dropped::Unreadable(e.to_string());
+        let outer = Transport::decode_reply(payload, &mut self.data).map_err(unreadable)?;
+        let secure = SecureReply::decode(&self.data, &mut self.secure).map_err(unreadable)?;
+        let reply = secure.open(&mut self.reply).map_err(unreadable)?;
+        let sender = &*reply.envelope.senderid;
         if !outer.is_empty() && outer != sender {
-            return Err(Dropped::TwoSenders { outer, inner: sender });
+            return Err(Dropped::TwoSenders { outer: outer.into_owned(), inner: sender.to_owned() });
         }
         // Senders become subjects of later requests: one that cannot be would
         // end the request to everybody else.
-        if !valid_subject(&sender) || !is_literal(&sender) || sender.len() > MAX_NAME {
+        if !valid_subject(sender) || !is_literal(sender) || sender.len() > MAX_NAME {
             return Err(Dropped::NoName(sender.chars().take(MAX_NAME).collect()));
         }
-        Ok(CheckedReply { sender, reply })
+        Ok(reply)
     }
 }
 
@@ -80,11 +81,13 @@ pub enum Dropped {
 pub struct ReplyChecker {
     request_id: String,
     agent: String,
-    /// `None` for a broadcast: anybody may answer, once.
-    asked: Option<HashSet<String>>,
-    answered: HashSet<String>,
+    /// Whether anybody may answer, or only who was asked.
+    broadcast: bool,
+    /// Who was asked or has answered, and whether it has answered.
+    senders: HashMap<String, bool>,
     unexpected: HashSet<String>,
     dropped: u64,
+    reader: ReplyReader,
 }
 
 impl ReplyChecker {
@@ -93,10 +96,11 @@ impl ReplyChecker {
         ReplyChecker {
             request_id: request_id.to_owned(),
             agent: agent.to_owned(),
-            asked: None,
-            answered: HashSet::new(),
+            broadcast: true,
+            senders: HashMap::new(),
             unexpected: HashSet::new(),
             dropped: 0,
+            reader: ReplyReader::default(),
         }
     }
 
@@ -106,57 +110,50 @@ impl ReplyChecker {
         agent: &str,
         targets: impl IntoIterator<Item = &'a String>,
     ) -> ReplyChecker {
-        let asked = targets.into_iter().cloned().collect();
-        ReplyChecker { asked: Some(asked), ..ReplyChecker::broadcast(request_id, agent) }
+        let senders = targets.into_iter().map(|name| (name.clone(), false)).collect();
+        ReplyChecker { broadcast: false, senders, ..ReplyChecker::broadcast(request_id, agent) }
     }
 
     /// Takes a message, or says why it is no answer; what is dropped is counted.
-    pub fn check(&mut self, payload: &[u8]) -> Result<CheckedReply, Dropped> {
-        let checked = self.examine(payload);
-        match &checked {
-            Ok(reply) => {
-                self.answered.insert(reply.sender.clone());
+    pub fn check<'a>(&'a mut self, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
+        let ReplyChecker { request_id, agent, broadcast, senders, unexpected, dropped, reader } = self;
+        let checked = reader.read(payload).and_then(|reply| {
+            let sender = &*reply.envelope.senderid;
+            if reply.envelope.requestid != *request_id || reply.envelope.agent != *agent {
+                return Err(Dropped::OtherRequest(sender.to_owned()));
             }
-            Err(dropped) => {
-                self.dropped += 1;
-                if let Dropped::Unexpected(sender) | Dropped::Repeated(sender) = dropped
-                    && self.unexpected.len() < KEPT_UNEXPECTED
-                {
-                    self.unexpected.insert(sender.clone());
-                }
+            let known = senders.len();
+            match senders.get_mut(sender) {
+                Some(true) => return Err(Dropped::Repeated(sender.to_owned())),
+                Some(answered) => *answered = true,
+                None if !*broadcast => return Err(Dropped::Unexpected(sender.to_owned())),
+                None if known >= MAX_SENDERS => return Err(Dropped::TooMany),
+                None => drop(senders.insert(sender.to_owned(), true)),
+            }
+            Ok(reply)
+        });
+        if let Err(why) = &checked {
+            *dropped += 1;
+            if let Dropped::Unexpected(sender) | Dropped::Repeated(sender) = why
+                && unexpected.len() < KEPT_UNEXPECTED
+            {
+                unexpected.insert(sender.clone());
             }
         }
         checked
     }
 
-    fn examine(&self, payload: &[u8]) -> Result<CheckedReply, Dropped> {
-        let CheckedReply { sender, reply } = CheckedReply::read(payload)?;
-        if reply.envelope.requestid != self.request_id || reply.envelope.agent != self.agent {
-            return Err(Dropped::OtherRequest(sender));
-        }
-        if self.asked.as_ref().is_some_and(|asked| !asked.contains(&sender)) {
-            return Err(Dropped::Unexpected(sender));
-        }
-        if self.answered.contains(&sender) {
-            return Err(Dropped::Repeated(sender));
-        }
-        if self.answered.len() >= MAX_SENDERS {
-            return Err(Dropped::TooMany);
-        }
-        Ok(CheckedReply { sender, reply })
-    }
-
     /// Asked nodes that did not answer, sorted.
     pub fn missing(&self) -> Vec<String> {
-        let mut missing: Vec<String> =
-            self.asked.iter().flatten().filter(|n| !self.answered.contains(*n)).cloned().collect();
+        let silent = self.senders.iter().filter(|(_, answered)| !**answered);
+        let mut missing: Vec<String> = silent.map(|(name, _)| name.clone()).collect();
         missing.sort();
         missing
     }
 
-    /// Whether this node answered.
-    pub fn answered(&self, node: &str) -> bool {
-        self.answered.contains(node)
+    /// Whether this node was asked and has not answered.
+    pub fn waits_for(&self, node: &str) -> bool {
+        self.senders.get(node) == Some(&false)
     }
 
     /// Senders nobody asked, and those that answered twice; sorted, at most
@@ -188,15 +185,16 @@ mod tests {
                 time: 1,
             },
         };
+        let data = SecureReply::of(&reply.encode()).encode().into_bytes();
         let headers = Headers { reply_to: None, sender: outer.into(), seen_by: vec![], federation: None };
-        Transport { data: SecureReply::seal(&reply).encode().into_bytes(), headers }.encode()
+        Transport { data, headers }.encode()
     }
 
     #[test]
     fn only_answers_of_asked_nodes_are_taken_once() {
         let targets = ["n1".to_owned(), "n2".to_owned(), "n3".to_owned()];
         let mut checker = ReplyChecker::direct("id", "rpcutil", &targets);
-        let mut check = |m: String| checker.check(m.as_bytes()).map(|r| r.sender);
+        let mut check = |m: String| checker.check(m.as_bytes()).map(|r| r.envelope.senderid.into_owned());
         assert_eq!(check(message("n1", "n1", "id", "rpcutil")).unwrap(), "n1");
         assert_eq!(check(message("n1", "n1", "id", "rpcutil")), Err(Dropped::Repeated("n1".into())));
         assert_eq!(check(message("n9", "n9", "id", "rpcutil")), Err(Dropped::Unexpected("n9".into())));
@@ -232,7 +230,8 @@ mod tests {
     fn a_sender_that_nothing_can_be_sent_to_is_no_node() {
         let mut checker = ReplyChecker::broadcast("id", "discovery");
         for name in ["", "a b", "a..b", ".a", "a.", "*", "n.>", "a\r\nPUB x 0", &"a".repeat(2000)] {
-            let outcome = checker.check(message(name, name, "id", "discovery").as_bytes());
+            let message = message(name, name, "id", "discovery");
+            let outcome = checker.check(message.as_bytes());
             assert!(matches!(outcome, Err(Dropped::NoName(_))), "{name:?}");
         }
         assert!(checker.check(message("ok_1.x", "ok_1.x", "id", "discovery").as_bytes()).is_ok());

@@ -1,6 +1,7 @@
 //! One action on many nodes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -11,7 +12,7 @@ use super::outgoing::Outgoing;
 use super::replies::Heard;
 use super::stats::RequestStats;
 use crate::core::protocol::filter::Filter;
-use crate::core::protocol::v1::Reply;
+use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 
 /// Longer than anything is sent; publishing has limits of its own.
@@ -43,8 +44,36 @@ pub struct RpcReply {
     pub body: ReplyBody,
     /// When the node answered, by its own clock.
     pub time: jiff::Timestamp,
+    /// The text of the body, as the node wrote it.
+    pub message: String,
+    request: Arc<(String, String)>,
+}
+
+impl RpcReply {
+    /// A reply to `request`, its id and its agent, that was checked.
+    pub fn new(request: Arc<(String, String)>, reply: &Reply<'_>) -> RpcReply {
+        RpcReply {
+            sender: reply.envelope.senderid.clone().into_owned(),
+            body: decode(reply.message.as_bytes()),
+            time: jiff::Timestamp::from_second(reply.envelope.time).unwrap_or_default(),
+            message: reply.message.clone().into_owned(),
+            request,
+        }
+    }
+
     /// The protocol message the body came in.
-    pub protocol: Reply,
+    pub fn protocol(&self) -> Reply<'_> {
+        let (requestid, agent) = &*self.request;
+        Reply {
+            message: self.message.as_str().into(),
+            envelope: ReplyEnvelope {
+                requestid: requestid.into(),
+                senderid: self.sender.as_str().into(),
+                agent: agent.into(),
+                time: self.time.as_second(),
+            },
+        }
+    }
 }
 
 /// Why a node is known not to answer.
@@ -57,9 +86,12 @@ enum Silence {
 /// A running request; [`RpcCall::next`] yields each reply when it is checked.
 pub struct RpcCall<'a> {
     conversation: Conversation<'a>,
+    /// Id and agent, for each of its replies.
+    request: Arc<(String, String)>,
     checker: ReplyChecker,
     groups: VecDeque<Vec<String>>,
-    current: HashSet<String>,
+    /// Who is being asked, where that is not everybody at once.
+    current: Option<HashSet<String>>,
     /// What is left to send to them, and since when.
     outgoing: Option<(Outgoing, Instant)>,
     /// Asked nodes that are known not to answer.
@@ -119,9 +151,10 @@ impl<'a> RpcCall<'a> {
         let now = Instant::now();
         Ok(RpcCall {
             checker: ReplyChecker::broadcast(conversation.request_id(), &agent),
+            request: Arc::new((conversation.request_id().to_owned(), agent)),
             conversation,
             groups: VecDeque::new(),
-            current: HashSet::new(),
+            current: None,
             outgoing: None,
             silent: HashMap::new(),
             outstanding: 0,
@@ -192,17 +225,14 @@ impl<'a> RpcCall<'a> {
                     continue;
                 }
             };
-            let counted = self.service || self.current.contains(&checked.sender);
+            let sender = &*checked.envelope.senderid;
+            let counted = self.current.as_ref().is_none_or(|current| current.contains(sender));
             // A node that came while it was asked is no longer nobody.
-            if counted && self.silent.remove(&checked.sender).is_none() {
+            let given_up = !self.silent.is_empty() && self.silent.remove(sender).is_some();
+            if counted && !given_up {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
-            let reply = RpcReply {
-                sender: checked.sender,
-                body: decode(checked.reply.message.as_bytes()),
-                time: jiff::Timestamp::from_second(checked.reply.envelope.time).unwrap_or_default(),
-                protocol: checked.reply,
-            };
+            let reply = RpcReply::new(self.request.clone(), &checked);
             self.count(&reply);
             return Ok(Some(reply));
         }
@@ -210,8 +240,8 @@ impl<'a> RpcCall<'a> {
 
     /// Takes it that `node` of this group will not answer.
     fn give_up(&mut self, node: String, why: Silence) {
-        if self.current.contains(&node)
-            && !self.checker.answered(&node)
+        if self.current.as_ref().is_none_or(|current| current.contains(&node))
+            && self.checker.waits_for(&node)
             && self.silent.insert(node, why).is_none()
         {
             self.outstanding = self.outstanding.saturating_sub(1);
@@ -250,8 +280,12 @@ impl<'a> RpcCall<'a> {
         }
         let targets = if self.service { Targets::Service } else { Targets::Direct(&group) };
         self.outgoing = Some((self.conversation.outgoing(targets)?, Instant::now()));
-        self.outstanding = group.iter().filter(|node| !self.checker.answered(node)).count();
-        self.current = group.into_iter().collect();
+        if self.service {
+            self.outstanding = 1;
+        } else {
+            self.outstanding = group.iter().filter(|node| self.checker.waits_for(node)).count();
+            self.current = (group.len() < self.stats.discovered).then(|| group.into_iter().collect());
+        }
         Ok(true)
     }
 

@@ -80,13 +80,8 @@ mod tests {
         let mut replies = 0;
         for message in run["messages"].as_array().unwrap() {
             let payload = message["payload"].as_str().unwrap();
-            let Ok(transport) = crate::core::protocol::v1::Transport::decode(payload.as_bytes()) else {
-                continue;
-            };
-            let Ok(secure) = crate::core::protocol::v1::SecureReply::decode(&transport.data) else {
-                continue;
-            };
-            let Ok(reply) = secure.open() else { continue };
+            let mut reader = crate::core::client::ReplyReader::default();
+            let Ok(reply) = reader.read(payload.as_bytes()) else { continue };
             let Ok(body) = crate::core::rpc::ReplyBody::decode(reply.message.as_bytes()) else { continue };
             replies += 1;
             aggregator.add(&body.data);

@@ -54,8 +54,9 @@ pub async fn broadcast(
             Some(Heard::Reply(message)) => match checker.check(&message.payload) {
                 Ok(reply) => {
                     open.answered(now);
-                    let more = found(&reply.sender, begun.elapsed());
-                    nodes.push(reply.sender);
+                    let name = reply.envelope.senderid.into_owned();
+                    let more = found(&name, begun.elapsed());
+                    nodes.push(name);
                     if more { open.step(now) } else { Step::Close }
                 }
                 Err(dropped) => {
@@ -88,7 +89,9 @@ impl LateAnswers {
         let mut names = vec![];
         while let Some(heard) = replies.try_next() {
             if let Heard::Reply(message) = heard {
-                names.extend(checker.check(&message.payload).map(|reply| reply.sender));
+                names.extend(
+                    checker.check(&message.payload).map(|reply| reply.envelope.senderid.into_owned()),
+                );
             }
         }
         names.sort();

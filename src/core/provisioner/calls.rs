@@ -17,11 +17,13 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::agents::discovery;
-use crate::core::client::CheckedReply;
+use crate::core::client::ReplyReader;
 use crate::core::connection::{Message, PublishError, Session};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
-use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport, new_request_id};
+use crate::core::protocol::v1::{
+    Envelope, Headers, Reply, Request, SecureRequest, Transport, new_request_id,
+};
 use crate::core::provisioning::{AGENT, COLLECTIVE};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 use crate::core::security::{SecurityError, Signer};
@@ -146,8 +148,14 @@ struct State {
 }
 
 enum Place {
-    Asked { sender: oneshot::Sender<CheckedReply>, filtered: bool },
+    Asked { sender: oneshot::Sender<Answer>, filtered: bool },
     Answered { at: Instant, filtered: bool },
+}
+
+/// Of what agent, and its text.
+struct Answer {
+    agent: String,
+    message: String,
 }
 
 struct Window {
@@ -172,10 +180,11 @@ impl Calls {
         }));
         let weak = Arc::downgrade(&calls.0);
         tokio::spawn(async move {
+            let mut reader = ReplyReader::default();
             while let Some(message) = replies.recv().await {
                 let Some(inner) = weak.upgrade() else { return };
-                match CheckedReply::read(&message.payload) {
-                    Ok(reply) => inner.take(reply, Instant::now()),
+                match reader.read(&message.payload) {
+                    Ok(reply) => inner.take(&reply, Instant::now()),
                     Err(dropped) => tracing::debug!("dropped an answer: {dropped}"),
                 }
             }
@@ -223,11 +232,10 @@ impl Calls {
             return Err(CallError::Silent { agent, action, limit });
         };
         let unreadable = |reason| CallError::Unreadable { agent, action, reason };
-        if reply.reply.envelope.agent != *agent {
-            return Err(unreadable(format!("it is of agent {:?}", shortened(&reply.reply.envelope.agent))));
+        if reply.agent != *agent {
+            return Err(unreadable(format!("it is of agent {:?}", shortened(&reply.agent))));
         }
-        let body =
-            ReplyBody::decode(reply.reply.message.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
+        let body = ReplyBody::decode(reply.message.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
         if body.statuscode != StatusCode::Ok {
             let text = shortened(&body.statusmsg);
             return Err(CallError::Refused { agent, action, code: body.statuscode.code(), text });
@@ -285,7 +293,7 @@ impl Calls {
         node: &Arc<str>,
         agent: &'static str,
         body: String,
-        sender: oneshot::Sender<CheckedReply>,
+        sender: oneshot::Sender<Answer>,
     ) -> Arc<str> {
         let mut windows = self.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let full = windows.get(&body).is_some_and(|window| window.nodes.len() >= WINDOW_NODES);
@@ -391,7 +399,7 @@ impl Inner {
         &self,
         request_id: &Arc<str>,
         node: &Arc<str>,
-        sender: oneshot::Sender<CheckedReply>,
+        sender: oneshot::Sender<Answer>,
         filtered: bool,
     ) {
         self.lock().open.insert((request_id.clone(), node.clone()), Place::Asked { sender, filtered });
@@ -401,42 +409,42 @@ impl Inner {
         self.lock().open.remove(&(request_id.clone(), node.clone()));
     }
 
-    fn take(&self, reply: CheckedReply, now: Instant) {
+    fn take(&self, reply: &Reply<'_>, now: Instant) {
         let mut state = self.lock();
         state.sweep(now);
-        let request_id = reply.reply.envelope.requestid.clone();
-        if let Some((names, answered)) = state.discoveries.get_mut(&request_id) {
-            if !answered.insert(reply.sender.clone()) {
-                state.mark_doubled(reply.sender, false, now);
-            } else if matches!(names.try_send(reply.sender), Err(mpsc::error::TrySendError::Closed(_))) {
-                state.discoveries.remove(&request_id);
+        let (request_id, name) = (&*reply.envelope.requestid, &*reply.envelope.senderid);
+        if let Some((names, answered)) = state.discoveries.get_mut(request_id) {
+            if !answered.insert(name.to_owned()) {
+                state.mark_doubled(name, false, now);
+            } else if matches!(names.try_send(name.to_owned()), Err(mpsc::error::TrySendError::Closed(_))) {
+                state.discoveries.remove(request_id);
             }
             return;
         }
-        let place = (Arc::from(request_id), Arc::from(reply.sender.as_str()));
-        match state.open.get_mut(&place) {
+        match state.open.get_mut(&(request_id.into(), name.into())) {
             Some(place @ Place::Asked { .. }) => {
                 let filtered = matches!(place, Place::Asked { filtered: true, .. });
                 let answered = Place::Answered { at: now, filtered };
                 if let Place::Asked { sender, .. } = std::mem::replace(place, answered) {
+                    let agent = reply.envelope.agent.clone().into_owned();
                     // whoever asked may have given up
-                    let _ = sender.send(reply);
+                    let _ = sender.send(Answer { agent, message: reply.message.clone().into_owned() });
                 }
             }
             Some(Place::Answered { filtered, .. }) => {
                 let filtered = *filtered;
-                state.mark_doubled(reply.sender, filtered, now);
+                state.mark_doubled(name, filtered, now);
             }
-            None => tracing::debug!(node = reply.sender, "an answer nobody waits for"),
+            None => tracing::debug!(node = name, "an answer nobody waits for"),
         }
     }
 }
 
 impl State {
-    fn mark_doubled(&mut self, node: String, filtered: bool, now: Instant) {
+    fn mark_doubled(&mut self, node: &str, filtered: bool, now: Instant) {
         let doubled = if filtered { &mut self.doubled_within } else { &mut self.doubled };
-        if doubled.len() < MAX_DOUBLED || doubled.contains_key(&node) {
-            doubled.insert(node, now);
+        if doubled.len() < MAX_DOUBLED || doubled.contains_key(node) {
+            doubled.insert(node.to_owned(), now);
         }
     }
 

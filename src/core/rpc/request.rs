@@ -61,7 +61,7 @@ impl RequestBody {
 
 pub(super) fn read_body(
     payload: &[u8],
-    entry: impl FnMut(&str, &mut Reader<'_>) -> Result<(), JsonError>,
+    entry: impl FnMut(&[u8], &mut Reader<'_>) -> Result<(), JsonError>,
 ) -> Result<(), DecodeError> {
     let layer = Layer::Body;
     if payload.len() > MAX_BODY {

@@ -1,7 +1,7 @@
 //! A filter inside a request.
 
 use super::{CompoundEntry, FactFilter, FactOperator, Filter};
-use crate::core::protocol::json::{JsonError, Problem, Reader, push_string, same_key};
+use crate::core::protocol::json::{JsonError, Problem, Reader, decode_utf8, push_string, same_key};
 
 /// Reads a filter, holding it to the schema: all lists but `agent` are
 /// required, none is null, facts have a name, a known operator and a value.
@@ -11,7 +11,7 @@ pub(crate) fn read_filter(reader: &mut Reader<'_>) -> Result<Filter, JsonError> 
     let start = reader.offset();
     reader.object(|key, reader| {
         let exact = |n: usize, name: &str, seen: &mut [bool; 4]| {
-            if key == name {
+            if key == name.as_bytes() {
                 seen[n] = true;
             }
         };
@@ -61,13 +61,13 @@ fn read_fact(reader: &mut Reader<'_>) -> Result<FactFilter, JsonError> {
     let (mut fact, mut operator, mut value) = (None, None, None);
     reader.object(|key, reader| {
         match key {
-            "fact" => fact = Some(text(reader)?),
-            "operator" => {
+            b"fact" => fact = Some(text(reader)?),
+            b"operator" => {
                 let wire = reader.string()?;
                 let unknown = Problem::Rule("a fact filter has an unknown operator");
                 operator = Some(FactOperator::from_wire(&wire).ok_or_else(|| reader.error(unknown))?);
             }
-            "value" => value = Some(text(reader)?),
+            b"value" => value = Some(text(reader)?),
             _ => reader.skip()?,
         }
         Ok::<(), JsonError>(())
@@ -83,7 +83,7 @@ fn read_fact(reader: &mut Reader<'_>) -> Result<FactFilter, JsonError> {
 fn read_entry(reader: &mut Reader<'_>) -> Result<CompoundEntry, JsonError> {
     let mut entry = CompoundEntry::default();
     reader.object(|key, reader| {
-        let key = key.to_owned();
+        let key = decode_utf8(key).into_owned();
         let value = if reader.null()? { String::new() } else { text(reader)? };
         entry.0.insert(key, value);
         Ok::<(), JsonError>(())

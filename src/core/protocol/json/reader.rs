@@ -84,10 +84,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     pub(super) fn byte(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
+    #[inline]
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
             self.at += 1;
@@ -112,6 +114,16 @@ impl<'a> Reader<'a> {
         if self.peek()? == kind { Ok(()) } else { Err(self.error(Problem::Type(name))) }
     }
 
+    /// Consumes the byte that a value called `name` begins with.
+    #[inline]
+    pub(super) fn open(&mut self, byte: u8, name: &'static str) -> Result<()> {
+        if self.eat(byte) {
+            return Ok(());
+        }
+        self.peek().and_then(|_| Err(self.error(Problem::Type(name))))
+    }
+
+    #[inline]
     fn eat(&mut self, byte: u8) -> bool {
         self.space();
         let there = self.byte() == Some(byte);
@@ -129,12 +141,12 @@ impl<'a> Reader<'a> {
 
     /// Reads an object, handing every key to `entry`, which must consume
     /// exactly one value (with [`skip`](Reader::skip) if it knows no better).
+    /// Keys are bytes, for [`same_key`]: they need not be UTF-8.
     pub fn object<E: From<JsonError>>(
         &mut self,
-        mut entry: impl FnMut(&str, &mut Self) -> Result<(), E>,
+        mut entry: impl FnMut(&[u8], &mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.expect(Kind::Object, "an object")?;
-        self.at += 1;
+        self.open(b'{', "an object")?;
         self.enter()?;
         if !self.eat(b'}') {
             loop {
@@ -142,7 +154,7 @@ impl<'a> Reader<'a> {
                 if self.byte() != Some(b'"') {
                     return Err(self.error(Problem::Syntax).into());
                 }
-                let key = self.string()?;
+                let key = self.string_bytes()?;
                 if !self.eat(b':') {
                     return Err(self.error(Problem::Syntax).into());
                 }
@@ -166,8 +178,7 @@ impl<'a> Reader<'a> {
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.expect(Kind::Array, "an array")?;
-        self.at += 1;
+        self.open(b'[', "an array")?;
         self.enter()?;
         if !self.eat(b']') {
             loop {
@@ -186,8 +197,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads `null` if it is next.
+    #[inline]
     pub fn null(&mut self) -> Result<bool> {
-        if self.peek()? != Kind::Null {
+        self.space();
+        if self.byte() != Some(b'n') {
             return Ok(false);
         }
         self.literal(b"null")?;
@@ -293,16 +306,22 @@ impl<'a> Reader<'a> {
 
 /// Whether a received key is `name` for a peer: equal without regard to case,
 /// where the long s and the Kelvin sign count as `s` and `k`.
-pub fn same_key(key: &str, name: &str) -> bool {
+#[inline]
+pub fn same_key(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes() || key.len() >= name.len() && other_spelling(key, name)
+}
+
+fn other_spelling(key: &[u8], name: &str) -> bool {
     // Signs of several bytes stand for letters of one, so a longer key can be
     // the same, and one of the same length has to be letter by letter.
-    if key.len() <= name.len() || key.is_ascii() {
-        return key.eq_ignore_ascii_case(name);
+    if key.len() == name.len() || key.is_ascii() {
+        return key.eq_ignore_ascii_case(name.as_bytes());
     }
     let fold = |c: char| match c {
         'ſ' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
     };
-    key.chars().map(fold).eq(name.chars().map(fold))
+    // what is no UTF-8 reads as signs that no name has
+    std::str::from_utf8(key).is_ok_and(|key| key.chars().map(fold).eq(name.chars().map(fold)))
 }

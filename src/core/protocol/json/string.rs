@@ -4,7 +4,49 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
 
-use super::reader::{Kind, Problem, Reader, Result};
+use super::reader::{Problem, Reader, Result};
+
+/// Where the escapes of one string a document are resolved. Whoever reads many
+/// documents uses it again, which saves an allocation each.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    bytes: Vec<u8>,
+    repaired: String,
+}
+
+/// A string that was read with a [`Scratch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// These bytes of the document.
+    Document(&'a [u8]),
+    /// So many bytes from the start of the scratch.
+    Scratch(usize),
+}
+
+/// No text.
+impl Default for Place<'_> {
+    fn default() -> Self {
+        Place::Document(b"")
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The text, when it was read with `scratch`. Every byte that is no UTF-8 is
+    /// U+FFFD.
+    pub fn text(self, scratch: &'a mut Scratch) -> &'a str {
+        let bytes = match self {
+            Place::Document(bytes) => bytes,
+            Place::Scratch(length) => scratch.bytes.get(..length).unwrap_or_default(),
+        };
+        match decode_utf8(bytes) {
+            Cow::Borrowed(text) => text,
+            Cow::Owned(text) => {
+                scratch.repaired = text;
+                &scratch.repaired
+            }
+        }
+    }
+}
 
 impl<'a> Reader<'a> {
     /// Reads a string. Borrowed when it holds neither escapes nor broken UTF-8.
@@ -19,25 +61,90 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string for who looks at each byte anyway: it need not be UTF-8.
+    #[inline]
     pub fn string_bytes(&mut self) -> Result<Cow<'a, [u8]>> {
-        self.expect(Kind::String, "a string")?;
-        self.at += 1;
+        self.open(b'"', "a string")?;
         let first = self.plain_run()?;
         if self.byte() == Some(b'"') {
             self.at += 1;
             return Ok(Cow::Borrowed(first));
         }
+        self.escaped(first).map(Cow::Owned)
+    }
+
+    /// The whole of a string that begins with `first` and an escape.
+    #[inline(never)]
+    fn escaped(&mut self, first: &[u8]) -> Result<Vec<u8>> {
         // Escapes only ever shrink, so what is read fits between the quotes.
-        let mut text = Vec::with_capacity(first.len() + self.until_quote());
-        text.extend_from_slice(first);
+        let mut text = vec![0; first.len() + self.until_quote()];
+        let length = self.unescape(first, &mut text)?;
+        text.truncate(length);
+        Ok(text)
+    }
+
+    /// Reads a string into `scratch` where it has escapes.
+    pub fn string_in(&mut self, scratch: &mut Scratch) -> Result<Place<'a>> {
+        self.open(b'"', "a string")?;
+        let first = self.plain_run()?;
+        if self.byte() == Some(b'"') {
+            self.at += 1;
+            return Ok(Place::Document(first));
+        }
+        let most = first.len() + self.text.len() - self.at;
+        if scratch.bytes.len() < most {
+            scratch.bytes.resize(most, 0);
+        }
+        self.unescape(first, &mut scratch.bytes).map(Place::Scratch)
+    }
+
+    /// Writes `first` and the rest of the string, escapes resolved, to the start
+    /// of `out`, which is no shorter than what is left; its length.
+    fn unescape(&mut self, first: &[u8], out: &mut [u8]) -> Result<usize> {
+        let mut to = first.len();
+        if let Some(place) = out.get_mut(..to) {
+            place.copy_from_slice(first);
+        }
         while self.byte() == Some(b'\\') {
             self.at += 1;
-            let mut buffer = [0; 4];
-            text.extend_from_slice(self.escape()?.encode_utf8(&mut buffer).as_bytes());
-            text.extend_from_slice(self.plain_run()?);
+            to += self.escape(out.get_mut(to..).unwrap_or_default())?;
+            to += self.copy_run(out.get_mut(to..).unwrap_or_default());
+        }
+        if self.byte() != Some(b'"') {
+            return Err(self.error(Problem::Syntax));
         }
         self.at += 1;
-        Ok(Cow::Owned(text))
+        Ok(to)
+    }
+
+    /// Copies what comes before the next quote, backslash or control character;
+    /// how much that was.
+    ///
+    /// Whole words, of which more is written than counts: documents inside
+    /// documents have a backslash every few bytes.
+    #[inline]
+    fn copy_run(&mut self, out: &mut [u8]) -> usize {
+        let mut to = 0;
+        while let Some(word) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>)
+            && let Some(place) = out.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<8>)
+        {
+            *place = *word;
+            let ends = special(u64::from_le_bytes(*word));
+            let run = if ends == 0 { 8 } else { ends.trailing_zeros() as usize / 8 };
+            self.at += run;
+            to += run;
+            if ends != 0 {
+                return to;
+            }
+        }
+        while let Some(byte) = self.byte()
+            && !matches!(byte, b'"' | b'\\' | 0..0x20)
+            && let Some(place) = out.get_mut(to)
+        {
+            *place = byte;
+            self.at += 1;
+            to += 1;
+        }
+        to
     }
 
     /// The bytes up to the next quote or backslash, which is left in place.
@@ -49,10 +156,8 @@ impl<'a> Reader<'a> {
     fn plain_run(&mut self) -> Result<&'a [u8]> {
         let start = self.at;
         while let Some(word) = self.text.get(self.at..).and_then(<[u8]>::first_chunk) {
-            let word = u64::from_le_bytes(*word);
-            let ends = below_space(word) | has(word, b'"') | has(word, b'\\');
+            let ends = special(u64::from_le_bytes(*word));
             if ends != 0 {
-                // the lowest is right, those above it may be the borrow of a subtraction
                 self.at += ends.trailing_zeros() as usize / 8;
                 break;
             }
@@ -104,23 +209,38 @@ impl<'a> Reader<'a> {
         length + rest.len()
     }
 
-    fn escape(&mut self) -> Result<char> {
+    /// Writes what the escape whose letter is next stands for to the start of
+    /// `out`; how many bytes that are.
+    #[inline]
+    fn escape(&mut self, out: &mut [u8]) -> Result<usize> {
         let Some(letter) = self.byte() else { return Err(self.error(Problem::Syntax)) };
         self.at += 1;
-        Ok(match letter {
-            b'"' | b'\\' | b'/' => letter as char,
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'u' => {
-                let unit = self.hex4().ok_or_else(|| self.error(Problem::Syntax))?;
-                self.at += 4;
-                self.unit(unit)
-            }
+        let byte = match letter {
+            b'"' | b'\\' | b'/' => letter,
+            b'b' => 0x8,
+            b'f' => 0xc,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => return self.unicode(out),
             _ => return Err(self.error(Problem::Syntax)),
-        })
+        };
+        match out.first_mut() {
+            Some(place) => *place = byte,
+            None => return Err(self.error(Problem::Syntax)),
+        }
+        Ok(1)
+    }
+
+    #[inline(never)]
+    fn unicode(&mut self, out: &mut [u8]) -> Result<usize> {
+        let unit = self.hex4().ok_or_else(|| self.error(Problem::Syntax))?;
+        self.at += 4;
+        let mut buffer = [0; 4];
+        let bytes = self.unit(unit).encode_utf8(&mut buffer).as_bytes();
+        let place = out.get_mut(..bytes.len()).ok_or_else(|| self.error(Problem::Syntax))?;
+        place.copy_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     /// A UTF-16 unit, joined with its partner if that follows. One without a
@@ -148,6 +268,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The upper bit of the first of the eight bytes that does not stand for itself
+/// in a string: a control character, a quote or a backslash. Bits above it may
+/// be the borrow of a subtraction.
+#[inline]
+fn special(word: u64) -> u64 {
+    below_space(word) | has(word, b'"') | has(word, b'\\')
+}
+
 /// The upper bit of each of the eight bytes that is less than a space.
 #[inline]
 fn below_space(word: u64) -> u64 {
@@ -168,7 +296,8 @@ const SHORT: usize = 32;
 const EACH: u64 = 0x0101_0101_0101_0101;
 
 /// UTF-8, every byte that is none read as one U+FFFD.
-fn decode_utf8(bytes: &[u8]) -> Cow<'_, str> {
+#[inline]
+pub(crate) fn decode_utf8(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }
@@ -192,6 +321,11 @@ mod tests {
         reader.end().ok().map(|()| string)
     }
 
+    /// The string that a document begins with.
+    fn prefix(text: &[u8]) -> Option<String> {
+        Reader::new(text).string().ok().map(Cow::into_owned)
+    }
+
     /// Pieces that meet at every place of a word of eight bytes.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
@@ -208,10 +342,23 @@ mod tests {
         #[test]
         fn strings_read_as_another_reader_reads_them(pieces in prop::collection::vec(piece(), 0..12)) {
             let text = [b"\"".to_vec(), pieces.concat(), b"\"".to_vec()].concat();
+            let mut scratch = Scratch { bytes: vec![b'x'; 40], repaired: String::new() };
+            let place = Reader::new(&text).string_in(&mut scratch);
+            prop_assert_eq!(place.ok().map(|place| place.text(&mut scratch).to_owned()), prefix(&text));
             let (ours, theirs) = (read(&text), serde_json::from_slice::<String>(&text).ok());
             // it refuses half of a pair, which peers write
             let half = ours.as_ref().is_some_and(|text| text.contains(char::REPLACEMENT_CHARACTER));
             prop_assert!(ours == theirs || half && theirs.is_none(), "{:?} {:?}", ours, theirs);
+        }
+
+        #[test]
+        fn broken_text_is_repaired_alike_wherever_it_is_read_to(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            for escape in [&b""[..], b"\\n"] {
+                let text = [b"\"", &bytes[..], escape, &bytes[..], b"\""].concat();
+                let mut scratch = Scratch::default();
+                let place = Reader::new(&text).string_in(&mut scratch);
+                prop_assert_eq!(place.ok().map(|place| place.text(&mut scratch).to_owned()), prefix(&text));
+            }
         }
 
         #[test]

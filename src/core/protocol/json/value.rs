@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use super::reader::{JsonError, Kind, Problem, Reader};
+use super::string::decode_utf8;
 
 /// What numbers become in a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Reader<'_> {
             Kind::Object => {
                 let mut map = Map::new();
                 self.object(|key, reader| {
-                    let key = key.to_owned();
+                    let key = decode_utf8(key).into_owned();
                     map.insert(key, reader.value(numbers)?);
                     Ok::<(), JsonError>(())
                 })?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::core::protocol::json::{JsonError, Reader, same_key};
+use crate::core::protocol::json::{JsonError, Place, Reader, Scratch, same_key};
 use crate::core::protocol::{DecodeError, Layer};
 
 /// A key of an object being read: its value, and whether it was spelled
@@ -21,12 +21,13 @@ impl<T> Field<T> {
     }
 
     /// Whether a received key means this field.
-    pub(super) fn is(&mut self, key: &str) -> bool {
-        if key == self.key {
+    #[inline]
+    pub(super) fn is(&mut self, key: &[u8]) -> bool {
+        if key == self.key.as_bytes() {
             self.exact = true;
             return true;
         }
-        key.len() >= self.key.len() && same_key(key, self.key)
+        same_key(key, self.key)
     }
 
     pub(super) fn set(&mut self, value: T) -> Result<(), JsonError> {
@@ -68,6 +69,11 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Result<String, JsonError> {
 /// Text, or nothing for `null`: what layers without a schema do.
 pub(super) fn lenient<'a>(reader: &mut Reader<'a>) -> Result<Cow<'a, str>, JsonError> {
     if reader.null()? { Ok(Cow::Borrowed("")) } else { reader.string() }
+}
+
+/// The same into the scratch of whoever reads many, see [`Reader::string_in`].
+pub(super) fn lenient_in<'a>(reader: &mut Reader<'a>, scratch: &mut Scratch) -> Result<Place<'a>, JsonError> {
+    if reader.null()? { Ok(Place::default()) } else { reader.string_in(scratch) }
 }
 
 /// The same, owned.

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::tests::collect_payloads;
 use super::*;
 use crate::core::protocol::filter::{CompoundEntry, FactFilter, FactOperator, Filter};
+use crate::core::protocol::json::Scratch;
 use crate::core::rpc::{ReplyBody, RequestBody};
 
 fn text() -> impl Strategy<Value = String> {
@@ -100,12 +101,15 @@ proptest! {
 
     #[test]
     fn a_sealed_reply_opens(message in text(), requestid in text(), senderid in text(), agent in text(), time: i64) {
-        let reply = Reply { message, envelope: ReplyEnvelope { requestid, senderid, agent, time } };
-        let secure = SecureReply::seal(&reply);
-        let read = SecureReply::decode(secure.encode().as_bytes()).unwrap();
-        prop_assert_eq!(read.open(), Ok(reply));
-        let other = SecureReply { message: format!("{} ", secure.message), ..secure };
-        prop_assert!(other.open().is_err());
+        let (requestid, senderid, agent) = (requestid.into(), senderid.into(), agent.into());
+        let reply = Reply { message: message.into(), envelope: ReplyEnvelope { requestid, senderid, agent, time } };
+        let (document, mut scratch, mut inner) = (reply.encode(), Scratch::default(), Scratch::default());
+        let sealed = SecureReply::of(&document).encode();
+        let read = SecureReply::decode(sealed.as_bytes(), &mut scratch).unwrap();
+        prop_assert_eq!(read.open(&mut inner), Ok(reply));
+        let changed = format!("{document} ");
+        let other = SecureReply { message: &changed, hash: read.hash };
+        prop_assert!(other.open(&mut inner).is_err());
     }
 
     #[test]
@@ -120,7 +124,13 @@ proptest! {
 
 /// Whatever decodes comes back the same after being written again.
 fn exercise(bytes: &[u8]) {
-    if let Ok(transport) = Transport::decode(bytes) {
+    let mut data = Vec::new();
+    let sender = Transport::decode_reply(bytes, &mut data);
+    let transport = Transport::decode(bytes);
+    let outer = transport.as_ref().map(|transport| transport.headers.sender.as_str());
+    assert_eq!(sender.as_deref(), outer);
+    if let Ok(transport) = transport {
+        assert_eq!(data, transport.data);
         assert_eq!(Transport::decode(transport.encode().as_bytes()), Ok(transport.clone()));
         exercise_inner(&transport.data);
     }
@@ -132,9 +142,10 @@ fn exercise_inner(bytes: &[u8]) {
         assert_eq!(SecureRequest::decode(secure.encode().as_bytes()), Ok(secure.clone()));
         exercise_message(secure.message.as_bytes());
     }
-    if let Ok(secure) = SecureReply::decode(bytes) {
-        assert_eq!(SecureReply::decode(secure.encode().as_bytes()), Ok(secure.clone()));
-        let _ = secure.open();
+    let (mut scratch, mut inner) = (Scratch::default(), Scratch::default());
+    if let Ok(secure) = SecureReply::decode(bytes, &mut scratch) {
+        assert_eq!(SecureReply::decode(secure.encode().as_bytes(), &mut inner), Ok(secure.clone()));
+        let _ = secure.open(&mut inner);
         exercise_message(secure.message.as_bytes());
     }
     exercise_message(bytes);
@@ -146,8 +157,9 @@ fn exercise_message(bytes: &[u8]) {
         let _ = request.age_ok(0);
         exercise_body(&request.payload());
     }
-    if let Ok(reply) = Reply::decode(bytes) {
-        assert_eq!(Reply::decode(reply.encode().as_bytes()), Ok(reply.clone()));
+    let (mut scratch, mut again) = (Scratch::default(), Scratch::default());
+    if let Ok(reply) = Reply::decode(bytes, &mut scratch) {
+        assert_eq!(Reply::decode(reply.encode().as_bytes(), &mut again), Ok(reply.clone()));
         exercise_body(reply.message.as_bytes());
     }
     exercise_body(bytes);
@@ -181,8 +193,8 @@ fn seeds() -> Vec<Vec<u8>> {
             let Ok(transport) = Transport::decode(payload.as_bytes()) else { continue };
             if let Ok(secure) = SecureRequest::decode(&transport.data) {
                 seeds.push(secure.message.into_bytes());
-            } else if let Ok(reply) = SecureReply::decode(&transport.data) {
-                seeds.push(reply.message.into_bytes());
+            } else if let Ok(reply) = SecureReply::decode(&transport.data, &mut Scratch::default()) {
+                seeds.push(reply.message.as_bytes().to_vec());
             }
             seeds.push(transport.data);
         }

@@ -2,7 +2,7 @@
 //! with a reason, or handed on whole to the layer that refuses them.
 
 use super::*;
-use crate::core::protocol::json::{MAX_DEPTH, Problem};
+use crate::core::protocol::json::{MAX_DEPTH, Problem, Scratch};
 use crate::core::protocol::{DecodeError, Layer};
 
 const DATA: &str = r#""protocol":"choria:transport:1","data":"e30=""#;
@@ -18,7 +18,10 @@ fn headers_that_are_null_are_refused() {
 #[test]
 fn an_envelope_that_is_null_is_refused_in_requests_and_empty_in_replies() {
     assert!(Request::decode(br#"{"protocol":"choria:request:1","message":"x","envelope":null}"#).is_err());
-    let reply = Reply::decode(br#"{"protocol":"choria:reply:1","message":"x","envelope":null}"#).unwrap();
+    let mut scratch = Scratch::default();
+    let reply =
+        Reply::decode(br#"{"protocol":"choria:reply:1","message":"x","envelope":null}"#, &mut scratch)
+            .unwrap();
     assert_eq!(reply.envelope, ReplyEnvelope::default());
 }
 
@@ -75,7 +78,7 @@ fn nesting_without_end_is_refused() {
             };
             assert_eq!(source.problem, Problem::Depth);
         }
-        assert!(Reply::decode(deep.as_bytes()).is_err());
+        assert!(Reply::decode(deep.as_bytes(), &mut Scratch::default()).is_err());
     }
     let allowed = MAX_DEPTH as usize - 1;
     let deep = format!("{}{}", "[".repeat(allowed), "]".repeat(allowed));
@@ -111,7 +114,7 @@ fn an_error_does_not_repeat_what_the_caller_typed() {
         Transport::decode(document.as_bytes()).unwrap_err().to_string(),
         SecureRequest::decode(document.as_bytes()).unwrap_err().to_string(),
         Request::decode(document.as_bytes()).unwrap_err().to_string(),
-        SecureReply::decode(document.as_bytes()).unwrap_err().to_string(),
+        SecureReply::decode(document.as_bytes(), &mut Scratch::default()).unwrap_err().to_string(),
     ] {
         assert!(!error.contains(secret), "{error}");
     }

@@ -101,7 +101,11 @@ impl Request {
     /// A message such as `ping` or `1234` is changed by this, on every node
     /// alike (spec 01 §2.3).
     pub fn payload(&self) -> Vec<u8> {
-        decode_base64(self.message.as_bytes()).unwrap_or_else(|_| self.message.clone().into_bytes())
+        let mut payload = Vec::new();
+        match decode_base64(self.message.as_bytes(), &mut payload) {
+            Ok(()) => payload,
+            Err(_) => self.message.clone().into_bytes(),
+        }
     }
 
     /// Whether the request is young enough at `now_unix`, and not from further

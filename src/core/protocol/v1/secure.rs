@@ -3,11 +3,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
 use std::fmt;
 
-use super::fields::{Field, lenient, lenient_text, text, whole};
+use super::fields::{Field, lenient, lenient_in, text, whole};
 use super::{MAX_TRANSPORT, Reply};
-use crate::core::protocol::json::push_string;
+use crate::core::protocol::json::{Scratch, push_string};
 use crate::core::protocol::{DecodeError, Layer};
 
 const REQUEST: &str = "choria:secure:request:1";
@@ -80,28 +81,27 @@ impl SecureRequest {
     }
 }
 
-/// `choria:secure:reply:1`: a reply and its hash (spec 01 §2.4).
+/// `choria:secure:reply:1`: a reply and its hash (spec 01 §2.4). Borrows what it
+/// was read from: a client reads one a node.
 ///
 /// The hash guards against accidents only; anybody can make one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SecureReply {
+pub struct SecureReply<'a> {
     /// The JSON text of the [`Reply`].
-    pub message: String,
+    pub message: &'a str,
     /// Base64 of the SHA-256 of `message`.
-    pub hash: String,
+    pub hash: Cow<'a, str>,
 }
 
-impl SecureReply {
-    /// Renders a reply and hashes it.
-    pub fn seal(reply: &Reply) -> SecureReply {
-        let message = reply.encode();
-        let hash = STANDARD.encode(digest(&message));
-        SecureReply { message, hash }
+impl<'a> SecureReply<'a> {
+    /// The hash that belongs to the text of a reply.
+    pub fn of(message: &'a str) -> SecureReply<'a> {
+        SecureReply { message, hash: STANDARD.encode(digest(message)).into() }
     }
 
-    /// Reads the data of a transport. A missing `protocol` passes, another
-    /// one does not; the hash is checked by [`open`](SecureReply::open).
-    pub fn decode(document: &[u8]) -> Result<SecureReply, DecodeError> {
+    /// Reads the data of a transport. A missing `protocol` passes, another one
+    /// does not; the hash is checked by [`open`](SecureReply::open).
+    pub fn decode(document: &'a [u8], scratch: &'a mut Scratch) -> Result<SecureReply<'a>, DecodeError> {
         let layer = Layer::SecureReply;
         let mut protocol = Field::new("protocol");
         let mut message = Field::new("message");
@@ -111,9 +111,9 @@ impl SecureReply {
                 if protocol.is(key) {
                     protocol.set(lenient(reader)?)
                 } else if message.is(key) {
-                    message.set(lenient_text(reader)?)
+                    message.set(lenient_in(reader, scratch)?)
                 } else if hash.is(key) {
-                    hash.set(lenient_text(reader)?)
+                    hash.set(lenient(reader)?)
                 } else {
                     reader.skip()
                 }
@@ -123,28 +123,28 @@ impl SecureReply {
             return Err(DecodeError::Protocol { layer, expected: REPLY });
         }
         Ok(SecureReply {
-            message: message.optional().unwrap_or_default(),
+            message: message.optional().unwrap_or_default().text(scratch),
             hash: hash.optional().unwrap_or_default(),
         })
     }
 
     /// Checks the hash, text against text as the original does, and reads the
     /// reply inside.
-    pub fn open(&self) -> Result<Reply, DecodeError> {
+    pub fn open(&self, scratch: &'a mut Scratch) -> Result<Reply<'a>, DecodeError> {
         // Base64 of 32 bytes, on the stack: this runs for each of a fleet's replies.
         let mut expected = [0; 44];
-        let written = STANDARD.encode_slice(digest(&self.message), &mut expected);
+        let written = STANDARD.encode_slice(digest(self.message), &mut expected);
         if written.is_err() || self.hash.as_bytes() != expected {
             return Err(DecodeError::Hash);
         }
-        Reply::decode(self.message.as_bytes())
+        Reply::decode(self.message.as_bytes(), scratch)
     }
 
     /// The JSON text that becomes the data of a transport.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(self.message.len() * 5 / 4 + 128);
         out.push_str("{\"protocol\":\"choria:secure:reply:1\",\"message\":");
-        push_string(&mut out, &self.message);
+        push_string(&mut out, self.message);
         out.push_str(",\"hash\":");
         push_string(&mut out, &self.hash);
         out.push('}');

@@ -22,12 +22,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// Base64 as every peer reads it: CR and LF anywhere are skipped, because Ruby
 /// wraps its lines; nothing else is (spec 01 §2.1).
-pub(super) fn decode_base64(text: &[u8]) -> Result<Vec<u8>, base64::DecodeError> {
+pub(super) fn decode_base64(text: &[u8], to: &mut Vec<u8>) -> Result<(), base64::DecodeError> {
     let text = match memchr2(b'\r', b'\n', text) {
         None => Cow::Borrowed(text),
         Some(_) => Cow::Owned(text.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect()),
     };
-    LENIENT.decode(text)
+    to.clear();
+    LENIENT.decode_vec(text, to)
 }
 
 /// `choria:transport:1`: a secure message and its route (spec 01 §2.1).
@@ -69,30 +70,23 @@ impl Transport {
     /// Missing `headers` are empty headers. `"headers":null`, which ends the
     /// original's process, is refused.
     pub fn decode(message: &[u8]) -> Result<Transport, DecodeError> {
-        let layer = Layer::Transport;
-        let mut protocol = Field::new("protocol");
-        let mut data = Field::new("data");
-        let mut headers = Field::new("headers");
-        whole(layer, message, MAX_TRANSPORT, |reader| {
-            reader.object(|key, reader| {
-                if protocol.is(key) {
-                    protocol.set(lenient(reader)?)
-                } else if data.is(key) {
-                    data.set(read_data(reader)?)
-                } else if headers.is(key) {
-                    headers.set(read_headers(reader)?)
-                } else {
-                    reader.skip()
-                }
-            })
-        })?;
-        if protocol.optional().as_deref() != Some(PROTOCOL) {
-            return Err(DecodeError::Protocol { layer, expected: PROTOCOL });
-        }
+        let (mut data, mut seen_by) = (Vec::new(), Vec::new());
+        let route = read(message, &mut data, Some(&mut seen_by))?;
         Ok(Transport {
-            data: data.optional().unwrap_or_default(),
-            headers: headers.optional().unwrap_or_default(),
+            data,
+            headers: Headers {
+                reply_to: route.reply_to.map(Cow::into_owned),
+                sender: route.sender.into_owned(),
+                seen_by,
+                federation: route.federation,
+            },
         })
+    }
+
+    /// Reads a reply off the wire, by the same rules: its data into `data`; the
+    /// sender that it names, or nothing. A client reads one a node.
+    pub fn decode_reply<'a>(message: &'a [u8], data: &mut Vec<u8>) -> Result<Cow<'a, str>, DecodeError> {
+        read(message, data, None).map(|route| route.sender)
     }
 
     /// The JSON text to publish.
@@ -201,55 +195,101 @@ pub(super) fn push_list(out: &mut String, items: &[String]) {
     out.push(']');
 }
 
-fn read_data(reader: &mut Reader<'_>) -> Result<Vec<u8>, JsonError> {
-    if reader.null()? {
-        return Ok(Vec::new());
-    }
-    let at = reader.offset();
-    decode_base64(&reader.string_bytes()?).map_err(|_| JsonError { at, problem: Problem::Base64 })
+/// What headers say beside the hops.
+#[derive(Default)]
+struct Route<'a> {
+    reply_to: Option<Cow<'a, str>>,
+    sender: Cow<'a, str>,
+    federation: Option<Federation>,
 }
 
-fn read_headers(reader: &mut Reader<'_>) -> Result<Headers, JsonError> {
-    let mut headers = Headers::default();
+/// Reads a transport: its data into `data`, the hops into `hops` if they are
+/// wanted.
+fn read<'a>(
+    message: &'a [u8],
+    data: &mut Vec<u8>,
+    mut hops: Option<&mut Vec<[String; 3]>>,
+) -> Result<Route<'a>, DecodeError> {
+    let layer = Layer::Transport;
+    let mut protocol = Field::new("protocol");
+    let mut data_key = Field::new("data");
+    let mut headers = Field::new("headers");
+    data.clear();
+    whole(layer, message, MAX_TRANSPORT, |reader| {
+        reader.object(|key, reader| {
+            if protocol.is(key) {
+                protocol.set(lenient(reader)?)
+            } else if data_key.is(key) {
+                data_key.set(read_data(reader, data)?)
+            } else if headers.is(key) {
+                headers.set(read_headers(reader, hops.as_deref_mut())?)
+            } else {
+                reader.skip()
+            }
+        })
+    })?;
+    if protocol.optional().as_deref() != Some(PROTOCOL) {
+        return Err(DecodeError::Protocol { layer, expected: PROTOCOL });
+    }
+    Ok(headers.optional().unwrap_or_default())
+}
+
+fn read_data(reader: &mut Reader<'_>, data: &mut Vec<u8>) -> Result<(), JsonError> {
+    if reader.null()? {
+        data.clear();
+        return Ok(());
+    }
+    let at = reader.offset();
+    decode_base64(&reader.string_bytes()?, data).map_err(|_| JsonError { at, problem: Problem::Base64 })
+}
+
+fn read_headers<'a>(
+    reader: &mut Reader<'a>,
+    mut hops: Option<&mut Vec<[String; 3]>>,
+) -> Result<Route<'a>, JsonError> {
+    let mut route = Route::default();
+    hops.as_deref_mut().map(Vec::clear);
     reader.object(|key, reader| {
         if same_key(key, "reply-to") {
-            headers.reply_to = Some(lenient_text(reader)?).filter(|r| !r.is_empty());
+            route.reply_to = Some(lenient(reader)?).filter(|r| !r.is_empty());
         } else if same_key(key, "mc_sender") {
-            headers.sender = lenient_text(reader)?;
+            route.sender = lenient(reader)?;
         } else if same_key(key, "seen-by") {
-            headers.seen_by = read_hops(reader)?;
+            read_hops(reader, hops.as_deref_mut())?;
         } else if same_key(key, "federation") {
-            headers.federation = if reader.null()? { None } else { Some(read_federation(reader)?) };
+            route.federation = if reader.null()? { None } else { Some(read_federation(reader)?) };
         } else {
             reader.skip()?;
         }
         Ok::<(), JsonError>(())
     })?;
-    Ok(headers)
+    Ok(route)
 }
 
-fn read_hops(reader: &mut Reader<'_>) -> Result<Vec<[String; 3]>, JsonError> {
-    let mut hops = Vec::new();
+fn read_hops(reader: &mut Reader<'_>, mut hops: Option<&mut Vec<[String; 3]>>) -> Result<(), JsonError> {
+    hops.as_deref_mut().map(Vec::clear);
     if reader.null()? {
-        return Ok(hops);
+        return Ok(());
     }
     reader.array(|reader| {
-        hops.push(read_hop(reader)?);
+        let hop = read_hop(reader)?;
+        if let Some(hops) = hops.as_deref_mut() {
+            hops.push(hop.map(Cow::into_owned));
+        }
         Ok::<(), JsonError>(())
-    })?;
-    Ok(hops)
+    })
 }
 
 /// One hop, of any length: Ruby's have two elements.
-fn read_hop(reader: &mut Reader<'_>) -> Result<[String; 3], JsonError> {
-    let mut hop = <[String; 3]>::default();
+fn read_hop<'a>(reader: &mut Reader<'a>) -> Result<[Cow<'a, str>; 3], JsonError> {
+    let mut hop = <[Cow<'_, str>; 3]>::default();
     if reader.null()? {
         return Ok(hop);
     }
     let mut places = hop.iter_mut();
     reader.array(|reader| {
         match places.next() {
-            Some(place) => *place = lenient_text(reader)?,
+            Some(place) => *place = lenient(reader)?,
             None => reader.skip()?,
         }
         Ok::<(), JsonError>(())

@@ -28,17 +28,17 @@ pub fn subject(headers: &Headers) -> Option<&str> {
 pub fn encode(accepted: &Accepted, node: &NodeState, url: Option<&str>, payload: String, now: i64) -> String {
     let envelope = &accepted.request().envelope;
     let reply = Reply {
-        message: payload,
+        message: payload.into(),
         envelope: ReplyEnvelope {
-            requestid: envelope.requestid.clone(),
-            senderid: node.identity().to_owned(),
-            agent: envelope.agent.clone(),
+            requestid: envelope.requestid.as_str().into(),
+            senderid: node.identity().into(),
+            agent: envelope.agent.as_str().into(),
             time: now,
         },
     };
     let mut headers = accepted.headers().reply(node.identity());
     headers.seen_by.truncate(MAX_HOPS);
     headers.record_hop(url.unwrap_or("unknown"), node.identity());
-    let data = SecureReply::seal(&reply).encode().into_bytes();
+    let data = SecureReply::of(&reply.encode()).encode().into_bytes();
     Transport { data, headers }.encode()
 }
