@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use choria::core::client::{Client, ClientError, ClientOptions};
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 use super::Globals;
 use super::out::errln;
+use super::pace::Pace;
 use super::render::text::clean;
 
 /// Loads the configuration of a command people type. Complaints about keys go
@@ -134,7 +136,15 @@ const MAX_WORKERS: usize = 16;
 
 /// A runtime for commands: one thread, they mostly wait.
 pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let pace = Pace::new(Instant::now());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(move || {
+            if let Some(rest) = pace.rest(Instant::now()) {
+                std::thread::sleep(rest);
+            }
+        })
+        .build()?;
     Ok(runtime.block_on(work))
 }
 

@@ -18,6 +18,7 @@ mod fleet;
 mod inventory;
 mod jwt;
 mod out;
+mod pace;
 mod ping;
 mod provision;
 mod render;

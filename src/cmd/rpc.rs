@@ -215,7 +215,7 @@ impl Rpc {
             };
             if let Some(subject) = self.reply_to.clone() {
                 let nodes = nodes.unwrap_or_default();
-                let id = send_only(&client, options, selection.filter()?, &nodes, subject).await?;
+                let id = send_only(&client, options, selection.filter()?, nodes, subject).await?;
                 outln!("{id}");
                 client.session().close().await;
                 return Ok(ExitCode::SUCCESS);
@@ -316,7 +316,7 @@ async fn send_only(
     client: &Client,
     options: RpcOptions,
     mut filter: choria::core::protocol::filter::Filter,
-    nodes: &[String],
+    nodes: Vec<String>,
     subject: String,
 ) -> anyhow::Result<String> {
     filter.add_agent(&options.agent)?;
@@ -324,7 +324,7 @@ async fn send_only(
         RequestBody { agent: options.agent.clone(), action: options.action, data: options.data }.encode();
     let mut conversation = client.converse(&options.agent, body, options.collective, filter).await?;
     conversation.reply_to(subject);
-    conversation.send(Targets::Direct(nodes)).await?;
+    conversation.send(Targets::Direct(nodes.into())).await?;
     Ok(conversation.request_id().to_owned())
 }
 

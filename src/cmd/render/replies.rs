@@ -1,5 +1,7 @@
 //! Replies of an RPC request for people and for programs.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use choria::core::client::{RequestStats, RpcReply};
@@ -76,27 +78,23 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
         let pretty = serde_json::to_string_pretty(&data).unwrap_or_default();
         pretty.lines().for_each(|line| out.push_str(&format!("   {}\n", clean(line, false))));
     } else if ok {
-        out.push_str(&outputs(reply, action));
+        outputs(&mut out, reply, action);
     }
     out.push('\n');
     Some(out)
 }
 
 /// `label: value` rows; outputs the node did not send show the DDL's default.
-fn outputs(reply: &RpcReply, action: &Action) -> String {
-    let mut data = reply.body.data.clone();
-    action.output_defaults(&mut data);
-    let mut keys: Vec<&String> = data.keys().collect();
-    keys.sort();
-    let labels: Vec<String> = keys.iter().map(|k| clean(action.label(k), false).into_owned()).collect();
-    let width = labels.iter().map(|l| l.chars().count()).max().unwrap_or(0) + 3;
-    let mut out = String::new();
-    for (key, label) in keys.iter().zip(&labels) {
-        let value = plain(&data[key.as_str()], width + 2);
-        out.push_str(format!("{label:>width$}: {value}").trim_end_matches(' '));
+fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
+    let shown = action.shown(&reply.body.data);
+    let labelled = shown.iter().map(|(name, value)| (clean(action.label(name), false), value));
+    let rows: Vec<_> = labelled.collect();
+    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 3;
+    for (label, value) in rows {
+        let _ = write!(out, "{label:>width$}: {}", plain(value, width + 2));
+        out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
-    out
 }
 
 /// A value for people, further lines indented by `indent`.

@@ -24,12 +24,12 @@ const FEDERATED_TARGETS: usize = 200;
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who is asked.
-#[derive(Debug, Clone, Copy)]
-pub enum Targets<'a> {
+#[derive(Debug, Clone)]
+pub enum Targets {
     /// Every node that has the agent; the filter decides there.
     Broadcast,
     /// These nodes.
-    Direct(&'a [String]),
+    Direct(Arc<[String]>),
     /// Any one node that offers the service.
     Service,
 }
@@ -256,7 +256,7 @@ impl Conversation<'_> {
     }
 
     /// Signs the request as of now and publishes it to the targets.
-    pub async fn send(&self, targets: Targets<'_>) -> Result<(), ClientError> {
+    pub async fn send(&self, targets: Targets) -> Result<(), ClientError> {
         let mut outgoing = self.outgoing(targets)?;
         while outgoing.send_some().await? {}
         Ok(())
@@ -264,25 +264,25 @@ impl Conversation<'_> {
 
     /// Signs the request as of now; it is the caller's to send, between looks at
     /// what comes back.
-    pub(super) fn outgoing(&self, targets: Targets<'_>) -> Result<Outgoing, ClientError> {
+    pub(super) fn outgoing(&self, targets: Targets) -> Result<Outgoing, ClientError> {
         let secure = self.client.signer.sign(&self.request())?.encode().into_bytes();
         let federations = &self.client.config.choria_federation_collectives;
         let post = match targets {
-            _ if !federations.is_empty() => Post::Carried(self.carried(&secure, &self.subjects(targets))),
+            _ if !federations.is_empty() => Post::Carried(self.carried(&secure, &self.subjects(&targets))),
             Targets::Direct(nodes) => Post::Each {
                 collective: self.collective.clone(),
-                nodes: nodes.to_vec(),
+                nodes,
                 message: Bytes::from(self.transport(secure, None)),
             },
             Targets::Broadcast | Targets::Service => Post::All {
-                subject: self.subjects(targets).swap_remove(0),
+                subject: self.subjects(&targets).swap_remove(0),
                 message: Bytes::from(self.transport(secure, None)),
             },
         };
         Ok(Outgoing::new(self.client.session.clone(), self.none.clone(), post))
     }
 
-    fn subjects(&self, targets: Targets<'_>) -> Vec<String> {
+    fn subjects(&self, targets: &Targets) -> Vec<String> {
         match targets {
             Targets::Broadcast => vec![subjects::broadcast(&self.collective, &self.agent)],
             Targets::Service => vec![subjects::service(&self.collective, &self.agent)],
@@ -342,7 +342,7 @@ impl Conversation<'_> {
     pub async fn probe(&self, number: u64) -> Result<(), ClientError> {
         let nowhere = subjects::node(&self.collective, &self.request_id);
         let back = format!("{}.probe.{number}", self.none);
-        self.client.session.publish_asking(nowhere, back, Bytes::new()).await?;
+        self.client.session.line().await?.publish(nowhere, Some(back), Bytes::new()).await?;
         self.client.session.flush().await;
         Ok(())
     }

@@ -1,10 +1,12 @@
 //! A request on its way out: to many nodes that takes a while, and the first of
 //! them answer meanwhile.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::conversation::ClientError;
-use crate::core::connection::Session;
+use crate::core::connection::{PublishError, Session};
 use crate::core::protocol::subjects;
 
 /// Messages between two looks at what has come back: at a microsecond or two
@@ -25,7 +27,7 @@ pub(super) enum Post {
     /// One message to one subject; the broker tells when nobody listens there.
     All { subject: String, message: Bytes },
     /// One message to each of these nodes of a collective, the same.
-    Each { collective: String, nodes: Vec<String>, message: Bytes },
+    Each { collective: String, nodes: Arc<[String]>, message: Bytes },
     /// Messages to federation brokers, which carry them on.
     Carried(Vec<(String, Bytes)>),
 }
@@ -38,10 +40,20 @@ impl Outgoing {
     /// Sends the next few messages; false when all are sent and written out.
     /// Dropping the future loses nothing and sends nothing twice.
     pub(super) async fn send_some(&mut self) -> Result<bool, ClientError> {
+        let (mut line, mut again) = (self.session.line().await?, false);
         for _ in 0..AT_ONCE {
-            if !self.send_one().await? {
+            let Some((subject, nobody, message)) = self.next() else {
                 self.session.flush().await;
                 return Ok(false);
+            };
+            match line.publish(subject, nobody, message).await {
+                // it broke, the rest goes by the next one
+                Err(PublishError::Failed(_)) if !again => {
+                    again = true;
+                    line = self.session.line().await?;
+                    continue;
+                }
+                sent => sent?,
             }
             // Right behind the message, with nothing between that could wait.
             self.sent += 1;
@@ -51,24 +63,21 @@ impl Outgoing {
         Ok(true)
     }
 
-    async fn send_one(&self) -> Result<bool, ClientError> {
+    /// The subject of the next message, the one to tell when nobody listens, and
+    /// the message.
+    fn next(&self) -> Option<(String, Option<String>, Bytes)> {
         match &self.post {
-            Post::All { subject, message } if self.sent == 0 => {
-                let nobody = format!("{}.all.nodes", self.none);
-                self.session.publish_asking(subject.clone(), nobody, message.clone()).await?;
-            }
-            Post::All { .. } => return Ok(false),
+            Post::All { subject, message } => (self.sent == 0)
+                .then(|| (subject.clone(), Some(format!("{}.all.nodes", self.none)), message.clone())),
             Post::Each { collective, nodes, message } => {
-                let Some(node) = nodes.get(self.sent) else { return Ok(false) };
-                let nobody = format!("{}.node.{node}", self.none);
-                let subject = subjects::node(collective, node);
-                self.session.publish_asking(subject, nobody, message.clone()).await?;
+                let node = nodes.get(self.sent)?;
+                let nobody = [&self.none, ".node.", node].concat();
+                Some((subjects::node(collective, node), Some(nobody), message.clone()))
             }
             Post::Carried(messages) => {
-                let Some((subject, message)) = messages.get(self.sent) else { return Ok(false) };
-                self.session.publish(subject.clone(), message.clone()).await?;
+                let (subject, message) = messages.get(self.sent)?;
+                Some((subject.clone(), None, message.clone()))
             }
         }
-        Ok(true)
     }
 }

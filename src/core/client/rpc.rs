@@ -89,7 +89,7 @@ pub struct RpcCall<'a> {
     /// Id and agent, for each of its replies.
     request: Arc<(String, String)>,
     checker: ReplyChecker,
-    groups: VecDeque<Vec<String>>,
+    groups: VecDeque<Arc<[String]>>,
     /// Who is being asked, where that is not everybody at once.
     current: Option<HashSet<String>>,
     /// What is left to send to them, and since when.
@@ -120,13 +120,16 @@ impl<'a> RpcCall<'a> {
         let mut filter = Filter::default();
         // An agent name from a DDL is never empty.
         let _ = filter.add_agent(&options.agent);
-        let size = options.batch.map_or(nodes.len(), |(size, _)| size).max(1);
-        let groups = nodes.chunks(size).map(<[String]>::to_vec).collect();
+        let batch = options.batch;
         let mut call = Self::prepare(client, options, filter).await?;
         call.checker =
             ReplyChecker::direct(call.conversation.request_id(), call.conversation.agent(), &nodes);
-        call.groups = groups;
         call.stats.discovered = nodes.len();
+        call.groups = match batch {
+            Some((size, _)) if size < nodes.len() => nodes.chunks(size.max(1)).map(Arc::from).collect(),
+            _ if nodes.is_empty() => VecDeque::new(),
+            _ => VecDeque::from([nodes.into()]),
+        };
         Ok(call)
     }
 
@@ -135,7 +138,7 @@ impl<'a> RpcCall<'a> {
         let mut call = Self::prepare(client, options, Filter::default()).await?;
         call.service = true;
         call.stats.discovered = 1;
-        call.groups = VecDeque::from([vec![String::new()]]);
+        call.groups = VecDeque::from([Arc::default()]);
         Ok(call)
     }
 
@@ -278,13 +281,13 @@ impl<'a> RpcCall<'a> {
         } else {
             tokio::time::sleep(self.pause).await;
         }
-        let targets = if self.service { Targets::Service } else { Targets::Direct(&group) };
+        let targets = if self.service { Targets::Service } else { Targets::Direct(group.clone()) };
         self.outgoing = Some((self.conversation.outgoing(targets)?, Instant::now()));
         if self.service {
             self.outstanding = 1;
         } else {
             self.outstanding = group.iter().filter(|node| self.checker.waits_for(node)).count();
-            self.current = (group.len() < self.stats.discovered).then(|| group.into_iter().collect());
+            self.current = (group.len() < self.stats.discovered).then(|| group.iter().cloned().collect());
         }
         Ok(true)
     }

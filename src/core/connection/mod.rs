@@ -22,7 +22,7 @@ pub use budget::ByteBudget;
 pub use hosts::{HostError, ServerUrl, parse_hosts};
 pub use servers::{Purpose, ServerList, srv_domain};
 pub use session::{
-    ConnectError, ConnectionTraffic, FirstFailure, PublishError, Session, SessionOptions, SessionStats,
+    ConnectError, ConnectionTraffic, FirstFailure, Line, PublishError, Session, SessionOptions, SessionStats,
     SubscriptionId,
 };
 pub use srv::{SrvError, SrvResolver};

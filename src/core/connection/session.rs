@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_nats::{Client, Message};
+use async_nats::{Client, Message, Subject};
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -272,35 +272,19 @@ impl Session {
 
     /// Publishes, waiting up to 5 s for a connection where there is none.
     pub async fn publish(&self, subject: String, payload: Bytes) -> Result<(), PublishError> {
-        self.publish_with(subject, None, payload).await
+        self.line().await?.publish(subject, None, payload).await
     }
 
-    async fn publish_with(
-        &self,
-        subject: String,
-        reply: Option<String>,
-        payload: Bytes,
-    ) -> Result<(), PublishError> {
+    /// The connection of now, for many messages in a row; waits up to 5 s where
+    /// there is none.
+    pub async fn line(&self) -> Result<Line, PublishError> {
         let mut current = self.current.clone();
         let connected = tokio::time::timeout(PUBLISH_WAIT, current.wait_for(Option::is_some));
         let client = match connected.await {
             Ok(Ok(current)) => current.as_ref().map(|c| c.client.clone()),
             _ => None,
         };
-        let client = client.ok_or(PublishError::NotConnected)?;
-        if payload.len() > client.max_payload() {
-            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
-        }
-        let publishing = async {
-            match reply {
-                Some(reply) => client.publish_with_reply(subject, reply, payload).await,
-                None => client.publish(subject, payload).await,
-            }
-        };
-        match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
-            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
-            Err(_) => Err(PublishError::Stalled),
-        }
+        client.map(Line).ok_or(PublishError::NotConnected)
     }
 
     /// Waits until everything published so far is written to the socket.
@@ -344,24 +328,44 @@ impl Session {
         self.shared.complained.subscribe()
     }
 
-    /// Publishes with a subject that the broker tells when nobody listens: a
-    /// message with status 503 arrives there then, for a subscription of this
-    /// session. Waits as [`Session::publish`] does.
-    pub async fn publish_asking(
-        &self,
-        subject: String,
-        nobody: String,
-        payload: Bytes,
-    ) -> Result<(), PublishError> {
-        self.publish_with(subject, Some(nobody), payload).await
-    }
-
     /// Writes out what was published, for two seconds at most, and ends the
     /// session.
     pub async fn close(&self) {
         let (done, wait) = oneshot::channel();
         if self.commands.send(Command::Close(done)).is_ok() {
             let _ = wait.await;
+        }
+    }
+}
+
+/// One connection of a [`Session`], to publish on while it lasts.
+pub struct Line(Client);
+
+impl Line {
+    /// Publishes. The broker tells `nobody`, a subject, when nobody listens: a
+    /// message with status 503 arrives there then, for a subscription of this
+    /// session.
+    pub async fn publish(
+        &self,
+        subject: impl Into<Subject>,
+        nobody: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        // made of the text, where a text would be copied
+        let (subject, nobody) = (subject.into(), nobody.map(Subject::from));
+        let Line(client) = self;
+        if payload.len() > client.max_payload() {
+            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
+        }
+        let publishing = async {
+            match nobody {
+                Some(nobody) => client.publish_with_reply(subject, nobody, payload).await,
+                None => client.publish(subject, payload).await,
+            }
+        };
+        match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
+            Err(_) => Err(PublishError::Stalled),
         }
     }
 }

@@ -105,20 +105,23 @@ impl Action {
 
     /// Fills every absent input that has a default, required or not.
     pub fn input_defaults(&self, data: &mut Map<String, Value>) {
-        fill(data, self.input.iter().map(|(name, input)| (name, &input.default)));
-    }
-
-    /// Fills every absent output that has a default.
-    pub fn output_defaults(&self, data: &mut Map<String, Value>) {
-        fill(data, self.output.iter().map(|(name, output)| (name, &output.default)));
-    }
-}
-
-fn fill<'a>(data: &mut Map<String, Value>, defaults: impl Iterator<Item = (&'a String, &'a Option<Value>)>) {
-    for (name, default) in defaults {
-        if let Some(default) = default.as_ref().filter(|d| !d.is_null()) {
-            data.entry(name.clone()).or_insert_with(|| default.clone());
+        for (name, input) in &self.input {
+            if let Some(default) = input.default.as_ref().filter(|d| !d.is_null()) {
+                data.entry(name.clone()).or_insert_with(|| default.clone());
+            }
         }
+    }
+
+    /// What is shown of a reply, sorted by name: its data, and the defaults of
+    /// outputs that it left out.
+    pub fn shown<'a>(&'a self, data: &'a Map<String, Value>) -> Vec<(&'a str, &'a Value)> {
+        let absent = self.output.iter().filter(|(name, _)| !data.contains_key(*name));
+        let defaults = absent.filter_map(|(name, output)| Some((name, output.default.as_ref()?)));
+        let defaults = defaults.filter(|(_, default)| !default.is_null());
+        let mut shown: Vec<_> =
+            data.iter().chain(defaults).map(|(name, value)| (name.as_str(), value)).collect();
+        shown.sort_unstable_by_key(|(name, _)| *name);
+        shown
     }
 }
 
