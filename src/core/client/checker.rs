@@ -1,6 +1,8 @@
 //! Is this message an answer to this request?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+
+use hashbrown::HashMap;
 
 use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::DecodeError;

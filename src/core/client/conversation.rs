@@ -352,11 +352,16 @@ impl Conversation<'_> {
         self.replies
     }
 
+    /// What has arrived and was not handed out.
+    pub fn try_next(&mut self) -> Option<Heard> {
+        self.denials.pop_front().or_else(|| self.replies.try_next())
+    }
+
     /// What arrives next, `None` at `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
         loop {
-            if let Some(denied) = self.denials.pop_front() {
-                return Some(denied);
+            if let Some(heard) = self.try_next() {
+                return Some(heard);
             }
             tokio::select! {
                 biased;

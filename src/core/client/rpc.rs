@@ -179,10 +179,11 @@ impl<'a> RpcCall<'a> {
                     return Ok(None);
                 }
             }
-            let heard = match &mut self.outgoing {
-                None => self.conversation.next(self.deadline).await,
+            let heard = match (self.conversation.try_next(), &mut self.outgoing) {
+                (Some(heard), _) => Some(heard),
+                (None, None) => self.conversation.next(self.deadline).await,
                 // Whoever answers while others are still being asked is shown.
-                Some((outgoing, since)) => tokio::select! {
+                (None, Some((outgoing, since))) => tokio::select! {
                     biased;
                     heard = self.conversation.next(*since + A_DAY) => heard,
                     more = outgoing.send_some() => {

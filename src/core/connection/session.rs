@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::{Client, Message, Subject};
@@ -357,13 +359,18 @@ impl Line {
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
-        let publishing = async {
+        let mut publishing = pin!(async {
             match nobody {
                 Some(nobody) => client.publish_with_reply(subject, nobody, payload).await,
                 None => client.publish(subject, payload).await,
             }
+        });
+        // no timer is set where there is room
+        let done = match futures::poll!(&mut publishing) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => tokio::time::timeout(PUBLISH_WAIT, publishing).await,
         };
-        match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
+        match done {
             Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
             Err(_) => Err(PublishError::Stalled),
         }

@@ -55,7 +55,7 @@ pub async fn broadcast(
                 Ok(reply) => {
                     open.answered(now);
                     let name = reply.envelope.senderid.into_owned();
-                    let more = found(&name, begun.elapsed());
+                    let more = found(&name, now.duration_since(begun));
                     nodes.push(name);
                     if more { open.step(now) } else { Step::Close }
                 }

@@ -150,11 +150,10 @@ impl<'a> Reader<'a> {
         self.enter()?;
         if !self.eat(b'}') {
             loop {
-                self.space();
-                if self.byte() != Some(b'"') {
+                if !self.eat(b'"') {
                     return Err(self.error(Problem::Syntax).into());
                 }
-                let key = self.string_bytes()?;
+                let key = self.behind_quote()?;
                 if !self.eat(b':') {
                     return Err(self.error(Problem::Syntax).into());
                 }

@@ -61,9 +61,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string for who looks at each byte anyway: it need not be UTF-8.
-    #[inline]
     pub fn string_bytes(&mut self) -> Result<Cow<'a, [u8]>> {
         self.open(b'"', "a string")?;
+        self.behind_quote()
+    }
+
+    /// Reads a string whose first quote was read.
+    pub(super) fn behind_quote(&mut self) -> Result<Cow<'a, [u8]>> {
         let first = self.plain_run()?;
         if self.byte() == Some(b'"') {
             self.at += 1;
@@ -105,9 +109,19 @@ impl<'a> Reader<'a> {
             place.copy_from_slice(first);
         }
         while self.byte() == Some(b'\\') {
-            self.at += 1;
-            to += self.escape(out.get_mut(to..).unwrap_or_default())?;
-            to += self.copy_run(out.get_mut(to..).unwrap_or_default());
+            let letter = self.text.get(self.at + 1).copied().unwrap_or_default();
+            to += match (ESCAPED[usize::from(letter)], out.get_mut(to)) {
+                (byte @ 1.., Some(place)) => {
+                    *place = byte;
+                    self.at += 2;
+                    1
+                }
+                _ => self.unicode(out.get_mut(to..).unwrap_or_default())?,
+            };
+            // two in a row, as in documents inside documents inside documents
+            if self.byte() != Some(b'\\') {
+                to += self.copy_run(out.get_mut(to..).unwrap_or_default());
+            }
         }
         if self.byte() != Some(b'"') {
             return Err(self.error(Problem::Syntax));
@@ -123,28 +137,28 @@ impl<'a> Reader<'a> {
     /// documents have a backslash every few bytes.
     #[inline]
     fn copy_run(&mut self, out: &mut [u8]) -> usize {
-        let mut to = 0;
-        while let Some(word) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<8>)
-            && let Some(place) = out.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<8>)
+        let text = self.text.get(self.at..).unwrap_or_default();
+        let mut done = 0;
+        while let Some(word) = text.get(done..).and_then(<[u8]>::first_chunk::<8>)
+            && let Some(place) = out.get_mut(done..).and_then(<[u8]>::first_chunk_mut::<8>)
         {
             *place = *word;
             let ends = special(u64::from_le_bytes(*word));
-            let run = if ends == 0 { 8 } else { ends.trailing_zeros() as usize / 8 };
-            self.at += run;
-            to += run;
             if ends != 0 {
-                return to;
+                done += ends.trailing_zeros() as usize / 8;
+                self.at += done;
+                return done;
             }
+            done += 8;
         }
-        while let Some(byte) = self.byte()
+        while let (Some(byte), Some(place)) = (text.get(done), out.get_mut(done))
             && !matches!(byte, b'"' | b'\\' | 0..0x20)
-            && let Some(place) = out.get_mut(to)
         {
-            *place = byte;
-            self.at += 1;
-            to += 1;
+            *place = *byte;
+            done += 1;
         }
-        to
+        self.at += done;
+        done
     }
 
     /// The bytes up to the next quote or backslash, which is left in place.
@@ -209,32 +223,14 @@ impl<'a> Reader<'a> {
         length + rest.len()
     }
 
-    /// Writes what the escape whose letter is next stands for to the start of
-    /// `out`; how many bytes that are.
-    #[inline]
-    fn escape(&mut self, out: &mut [u8]) -> Result<usize> {
-        let Some(letter) = self.byte() else { return Err(self.error(Problem::Syntax)) };
-        self.at += 1;
-        let byte = match letter {
-            b'"' | b'\\' | b'/' => letter,
-            b'b' => 0x8,
-            b'f' => 0xc,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => return self.unicode(out),
-            _ => return Err(self.error(Problem::Syntax)),
-        };
-        match out.first_mut() {
-            Some(place) => *place = byte,
-            None => return Err(self.error(Problem::Syntax)),
-        }
-        Ok(1)
-    }
-
+    /// Writes what an escape of numbers stands for to the start of `out`; how many
+    /// bytes that are. Any other is an error.
     #[inline(never)]
     fn unicode(&mut self, out: &mut [u8]) -> Result<usize> {
-        let unit = self.hex4().ok_or_else(|| self.error(Problem::Syntax))?;
+        self.at += 1;
+        let number = self.byte() == Some(b'u');
+        self.at += usize::from(self.byte().is_some());
+        let unit = self.hex4().filter(|_| number).ok_or_else(|| self.error(Problem::Syntax))?;
         self.at += 4;
         let mut buffer = [0; 4];
         let bytes = self.unit(unit).encode_utf8(&mut buffer).as_bytes();
@@ -288,6 +284,20 @@ fn has(word: u64, byte: u8) -> u64 {
     let zero = word ^ (EACH * u64::from(byte));
     zero.wrapping_sub(EACH) & !zero & (EACH * 0x80)
 }
+
+/// What the letter of an escape stands for, 0 where it is none of one byte.
+const ESCAPED: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x8;
+    table[b'f' as usize] = 0xc;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
 
 /// Bytes of a run that are looked at word by word.
 const SHORT: usize = 32;
