@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::DecodeError;
-use crate::core::protocol::json::Scratch;
+use crate::core::protocol::json::{SCRATCH, Scratch};
 use crate::core::protocol::v1::{Reply, SecureReply, Transport};
 
 /// Senders remembered that nobody asked; more are only counted.
@@ -31,6 +31,8 @@ impl ReplyReader {
     /// [`Dropped`].
     pub fn read<'a>(&'a mut self, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
         let unreadable = |e: DecodeError| Dropped::Unreadable(e.to_string());
+        self.data.clear();
+        self.data.shrink_to(SCRATCH);
         let outer = Transport::decode_reply(payload, &mut self.data).map_err(unreadable)?;
         let secure = SecureReply::decode(&self.data, &mut self.secure).map_err(unreadable)?;
         let reply = secure.open(&mut self.reply).map_err(unreadable)?;

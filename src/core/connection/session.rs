@@ -51,7 +51,8 @@ pub struct SessionOptions {
     /// thousands: more of them than its processors can carry all time out.
     pub turns: Option<Arc<Semaphore>>,
     /// Bytes the buffer for what is read begins with, and is made anew with. Default 64 KiB, which
-    /// suits whoever hears thousands.
+    /// suits whoever hears thousands. Of a connection by TLS async-nats 0.51 keeps to it until TLS
+    /// begins, and reads by small pieces after that.
     pub read_buffer: u16,
     /// `None` tries for ever; else the first connection fails after this long,
     /// and at once when every broker refuses this process for what it is.

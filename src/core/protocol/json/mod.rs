@@ -13,8 +13,8 @@ mod value;
 mod writer;
 
 pub use reader::{JsonError, Kind, MAX_DEPTH, Problem, Reader, same_key};
-pub(crate) use string::decode_utf8;
 pub use string::{Place, Scratch};
+pub(crate) use string::{SCRATCH, decode_utf8};
 pub use value::{Numbers, read_value};
 pub(crate) use writer::float_text;
 pub use writer::{go_json, push_integer, push_string, push_value};

@@ -95,8 +95,11 @@ impl<'a> Reader<'a> {
             return Ok(Place::Document(first));
         }
         let most = first.len() + self.text.len() - self.at;
-        if scratch.bytes.len() < most {
-            scratch.bytes.resize(most, 0);
+        // as large as the largest so far, but one giant is not remembered for ever
+        let wanted = most.max(scratch.bytes.len().min(SCRATCH));
+        if scratch.bytes.len() != wanted {
+            scratch.bytes.resize(wanted, 0);
+            scratch.bytes.shrink_to(wanted.max(SCRATCH));
         }
         self.unescape(first, &mut scratch.bytes).map(Place::Scratch)
     }
@@ -285,6 +288,9 @@ fn has(word: u64, byte: u8) -> u64 {
     zero.wrapping_sub(EACH) & !zero & (EACH * 0x80)
 }
 
+/// Bytes of a scratch that are kept for the next document.
+pub(crate) const SCRATCH: usize = 64 * 1024;
+
 /// What the letter of an escape stands for, 0 where it is none of one byte.
 const ESCAPED: [u8; 256] = {
     let mut table = [0; 256];
@@ -369,6 +375,17 @@ mod tests {
                 let place = Reader::new(&text).string_in(&mut scratch);
                 prop_assert_eq!(place.ok().map(|place| place.text(&mut scratch).to_owned()), prefix(&text));
             }
+        }
+
+        #[test]
+        fn a_scratch_forgets_giants(lengths in prop::collection::vec(0_usize..300_000, 0..6)) {
+            let mut scratch = Scratch::default();
+            for length in lengths.into_iter().chain([1]) {
+                let text = format!("\"\\n{}\"", "x".repeat(length));
+                let place = Reader::new(text.as_bytes()).string_in(&mut scratch);
+                prop_assert_eq!(place.map(|place| place.text(&mut scratch).len()), Ok(length + 1));
+            }
+            prop_assert!(scratch.bytes.capacity() <= SCRATCH);
         }
 
         #[test]
