@@ -1,6 +1,6 @@
 //! Licences, and crates that must not come in by a back door.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -135,12 +135,20 @@ fn what_is_kept_apart_when_linking_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");
-    let crates: BTreeSet<String> =
-        packages.iter().filter_map(|p| p["name"].as_str()).map(|name| name.replace('-', "_")).collect();
+    let crates: BTreeMap<String, &Path> = packages
+        .iter()
+        .filter_map(|p| {
+            let manifest = Path::new(p["manifest_path"].as_str()?);
+            Some((p["name"].as_str()?.replace('-', "_"), manifest.parent()?))
+        })
+        .collect();
     let script = std::fs::read_to_string(root.join("packaging/link/cold.ld")).expect("a script");
     let mut patterns = 0;
     for pattern in script.split_whitespace().filter_map(|word| word.split(".text.*").nth(1)) {
         let pattern = pattern.trim_end_matches([')', '*']);
+        if pattern.is_empty() {
+            continue; // all sections of an object
+        }
         patterns += 1;
         // `a..b..` in the names of types, `1a1b` in those of paths
         let mut names = vec![];
@@ -164,9 +172,42 @@ fn what_is_kept_apart_when_linking_is_there() {
                     || FUNCTIONS.contains(&path.as_str());
                 assert!(is_there, "{pattern}: there is no src/{path}");
             }
-            [name] => assert!(crates.contains(*name), "{pattern}: no dependency is called {name}"),
-            other => panic!("{pattern}: {other:?}"),
+            // compiled with the compiler, no source is here
+            [name, ..] if STANDARD.contains(name) => {}
+            [name, path @ ..] => {
+                let directory = crates.get(*name);
+                let source = directory.unwrap_or_else(|| panic!("{pattern}: no dependency is called {name}"));
+                let path = source.join("src").join(path.join("/"));
+                assert!(path.exists() || path.with_extension("rs").is_file(), "{pattern}: {path:?}");
+            }
+            [] => panic!("{pattern}"),
         }
     }
     assert!(patterns > 50);
+
+    // objects of C and assembly, by their files
+    let mut files = String::new();
+    list(crates["aws_lc_sys"], &mut files);
+    let objects: Vec<&str> =
+        script.lines().filter_map(|line| line.trim().strip_suffix(".o(.text .text.*)")).collect();
+    assert!(objects.len() > 5, "{objects:?}");
+    for object in objects {
+        let name = object.trim_matches('*');
+        assert!(files.contains(name), "no source file of aws-lc is called {name}");
+    }
 }
+
+/// Names of the files below.
+fn list(directory: &Path, files: &mut String) {
+    for entry in std::fs::read_dir(directory).expect("a directory").flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            list(&entry.path(), files);
+        } else {
+            files.push_str(&entry.file_name().to_string_lossy());
+            files.push('\n');
+        }
+    }
+}
+
+/// Crates that come with the compiler.
+const STANDARD: [&str; 6] = ["addr2line", "backtrace_rs", "core", "gimli", "rustc_demangle", "std"];
