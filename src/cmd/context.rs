@@ -134,18 +134,22 @@ pub fn check_workers(workers: Option<usize>) -> anyhow::Result<()> {
 /// Connections one command may open.
 const MAX_WORKERS: usize = 16;
 
-/// A runtime for commands: one thread, they mostly wait.
+/// A runtime for commands: one thread, they mostly wait. Woken all the time, it
+/// rests in between.
 pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let pace = Pace::new(Instant::now());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .on_thread_park(move || {
-            if let Some(rest) = pace.rest(Instant::now()) {
-                std::thread::sleep(rest);
-            }
-        })
-        .build()?;
-    Ok(runtime.block_on(work))
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.on_thread_park(move || {
+        if let Some(rest) = pace.rest(Instant::now()) {
+            std::thread::sleep(rest);
+        }
+    });
+    Ok(runtime.enable_all().build()?.block_on(work))
+}
+
+/// The same without rests, for what measures how long others take.
+pub fn block_on_promptly<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
 }
 
 /// Writes the decimal process id, without a line end, as init scripts expect.

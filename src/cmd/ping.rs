@@ -8,7 +8,7 @@ use choria::core::discovery::{Window, broadcast};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
-use super::context::{self, block_on};
+use super::context::{self, block_on_promptly};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{errln, outln};
@@ -60,7 +60,7 @@ impl Ping {
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.federations.as_deref())?;
         let begun = Instant::now();
-        let asked = block_on(async {
+        let asked = block_on_promptly(async {
             let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let window = selection.window(&client)?;
