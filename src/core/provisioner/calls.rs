@@ -7,23 +7,22 @@
 //! claim it; the name is remembered as [doubled](Calls::doubled). Requests with
 //! a filter are for one of them, so they are remembered apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
+use super::awaited::{Answer, Awaited};
 use crate::core::agents::discovery;
 use crate::core::client::ReplyReader;
 use crate::core::connection::{Message, PublishError, Session};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
-use crate::core::protocol::v1::{
-    Envelope, Headers, Reply, Request, SecureRequest, Transport, new_request_id,
-};
+use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport, new_request_id};
 use crate::core::provisioning::{AGENT, COLLECTIVE};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 use crate::core::security::{SecurityError, Signer};
@@ -32,12 +31,6 @@ use crate::core::security::{SecurityError, Signer};
 const WINDOW: Duration = Duration::from_millis(20);
 /// Most nodes of one window.
 const WINDOW_NODES: usize = 200;
-/// How long a name stays doubled.
-const REMEMBERED: Duration = Duration::from_secs(60);
-/// How long an answered request is remembered to notice a second answer.
-const ECHO: Duration = Duration::from_secs(10);
-/// Most names remembered as doubled.
-const MAX_DOUBLED: usize = 10_000;
 /// Answers waiting to be looked at.
 const INTAKE: usize = 16_384;
 /// Seconds a request is valid.
@@ -132,30 +125,9 @@ struct Inner {
     signer: Option<Signer>,
     identity: String,
     caller: String,
-    state: Mutex<State>,
+    awaited: Awaited,
     windows: Mutex<HashMap<String, Window>>,
     times: [ActionTimes; ACTIONS.len()],
-}
-
-#[derive(Default)]
-struct State {
-    open: HashMap<(Arc<str>, Arc<str>), Place>,
-    discoveries: HashMap<String, (mpsc::Sender<String>, HashSet<String>)>,
-    doubled: HashMap<String, Instant>,
-    /// By requests with a filter.
-    doubled_within: HashMap<String, Instant>,
-    swept: Option<Instant>,
-}
-
-enum Place {
-    Asked { sender: oneshot::Sender<Answer>, filtered: bool },
-    Answered { at: Instant, filtered: bool },
-}
-
-/// Of what agent, and its text.
-struct Answer {
-    agent: String,
-    message: String,
 }
 
 struct Window {
@@ -174,7 +146,7 @@ impl Calls {
             signer,
             identity: identity.to_owned(),
             caller: caller.to_owned(),
-            state: Mutex::default(),
+            awaited: Awaited::default(),
             windows: Mutex::default(),
             times: Default::default(),
         }));
@@ -184,7 +156,7 @@ impl Calls {
             while let Some(message) = replies.recv().await {
                 let Some(inner) = weak.upgrade() else { return };
                 match reader.read(&message.payload) {
-                    Ok(reply) => inner.take(&reply, Instant::now()),
+                    Ok(reply) => inner.awaited.take(&reply, Instant::now()),
                     Err(dropped) => tracing::debug!("dropped an answer: {dropped}"),
                 }
             }
@@ -218,17 +190,17 @@ impl Calls {
             self.join_window(node, agent, body, sender)
         } else {
             let request_id: Arc<str> = new_request_id().into();
-            self.0.expect(&request_id, node, sender, filtered);
+            self.0.awaited.expect(&request_id, node, sender, filtered);
             let subjects = [subjects::node(COLLECTIVE, node)];
             let sent = self.send(&request_id, agent, body, filter.clone(), &subjects).await;
             if let Err(error) = sent {
-                self.0.forget(&request_id, node);
+                self.0.awaited.forget(&request_id, node);
                 return Err(CallError::NotSent(error));
             }
             request_id
         };
         let Ok(Ok(reply)) = tokio::time::timeout(limit, answer).await else {
-            self.0.forget(&request_id, node);
+            self.0.awaited.forget(&request_id, node);
             return Err(CallError::Silent { agent, action, limit });
         };
         let unreadable = |reason| CallError::Unreadable { agent, action, reason };
@@ -245,14 +217,12 @@ impl Calls {
 
     /// Whether two machines answered by this name lately: to requests with a filter, or to those without.
     pub fn doubled(&self, node: &str, filtered: bool) -> bool {
-        let state = self.0.lock();
-        let doubled = if filtered { &state.doubled_within } else { &state.doubled };
-        doubled.get(node).is_some_and(|since| since.elapsed() < REMEMBERED)
+        self.0.awaited.doubled(node, filtered, Instant::now())
     }
 
     /// Another filter tells them apart from now on.
     pub fn forget_doubled_within(&self, node: &str) {
-        self.0.lock().doubled_within.remove(node);
+        self.0.awaited.forget_doubled_within(node);
     }
 
     /// Asks everybody in the waiting room; names arrive as they answer, until
@@ -263,7 +233,7 @@ impl Calls {
     pub async fn discover(&self) -> Result<mpsc::Receiver<String>, CallError> {
         let request_id = new_request_id();
         let (names, receiver) = mpsc::channel(INTAKE);
-        self.0.lock().discoveries.insert(request_id.clone(), (names, HashSet::new()));
+        self.0.awaited.expect_all(&request_id, names);
         let filter = Filter { agent: vec![AGENT.to_owned()], ..Filter::default() };
         let subject = subjects::broadcast(COLLECTIVE, discovery::NAME);
         // `ping` in base64: discovery payloads really are
@@ -271,7 +241,7 @@ impl Calls {
         match sent {
             Ok(()) => Ok(receiver),
             Err(error) => {
-                self.0.lock().discoveries.remove(&request_id);
+                self.0.awaited.forget_all(&request_id);
                 Err(CallError::NotSent(error))
             }
         }
@@ -302,11 +272,11 @@ impl Calls {
         }
         if let Some(window) = windows.get_mut(&body) {
             window.nodes.push(node.clone());
-            self.0.expect(&window.request_id, node, sender, false);
+            self.0.awaited.expect(&window.request_id, node, sender, false);
             return window.request_id.clone();
         }
         let request_id: Arc<str> = new_request_id().into();
-        self.0.expect(&request_id, node, sender, false);
+        self.0.awaited.expect(&request_id, node, sender, false);
         let window = Window { request_id: request_id.clone(), nodes: vec![node.clone()] };
         windows.insert(body.clone(), window);
         let (calls, opened) = (self.clone(), request_id.clone());
@@ -387,81 +357,6 @@ impl Calls {
                 pubcert: NONE.to_owned(),
             }),
         }
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn expect(
-        &self,
-        request_id: &Arc<str>,
-        node: &Arc<str>,
-        sender: oneshot::Sender<Answer>,
-        filtered: bool,
-    ) {
-        self.lock().open.insert((request_id.clone(), node.clone()), Place::Asked { sender, filtered });
-    }
-
-    fn forget(&self, request_id: &Arc<str>, node: &Arc<str>) {
-        self.lock().open.remove(&(request_id.clone(), node.clone()));
-    }
-
-    fn take(&self, reply: &Reply<'_>, now: Instant) {
-        let mut state = self.lock();
-        state.sweep(now);
-        let (request_id, name) = (&*reply.envelope.requestid, &*reply.envelope.senderid);
-        if let Some((names, answered)) = state.discoveries.get_mut(request_id) {
-            if !answered.insert(name.to_owned()) {
-                state.mark_doubled(name, false, now);
-            } else if matches!(names.try_send(name.to_owned()), Err(mpsc::error::TrySendError::Closed(_))) {
-                state.discoveries.remove(request_id);
-            }
-            return;
-        }
-        match state.open.get_mut(&(request_id.into(), name.into())) {
-            Some(place @ Place::Asked { .. }) => {
-                let filtered = matches!(place, Place::Asked { filtered: true, .. });
-                let answered = Place::Answered { at: now, filtered };
-                if let Place::Asked { sender, .. } = std::mem::replace(place, answered) {
-                    let agent = reply.envelope.agent.clone().into_owned();
-                    // whoever asked may have given up
-                    let _ = sender.send(Answer { agent, message: reply.message.clone().into_owned() });
-                }
-            }
-            Some(Place::Answered { filtered, .. }) => {
-                let filtered = *filtered;
-                state.mark_doubled(name, filtered, now);
-            }
-            None => tracing::debug!(node = name, "an answer nobody waits for"),
-        }
-    }
-}
-
-impl State {
-    fn mark_doubled(&mut self, node: &str, filtered: bool, now: Instant) {
-        let doubled = if filtered { &mut self.doubled_within } else { &mut self.doubled };
-        if doubled.len() < MAX_DOUBLED || doubled.contains_key(node) {
-            doubled.insert(node.to_owned(), now);
-        }
-    }
-
-    /// Forgets, about once a second, what is only kept to notice second answers.
-    fn sweep(&mut self, now: Instant) {
-        if self.swept.is_some_and(|at| now.duration_since(at) < Duration::from_secs(1)) {
-            return;
-        }
-        self.swept = Some(now);
-        self.open.retain(|_, place| match place {
-            Place::Asked { sender, .. } => !sender.is_closed(),
-            Place::Answered { at, .. } => now.duration_since(*at) < ECHO,
-        });
-        for doubled in [&mut self.doubled, &mut self.doubled_within] {
-            doubled.retain(|_, at| now.duration_since(*at) < REMEMBERED);
-        }
-        self.discoveries.retain(|_, (names, _)| !names.is_closed());
     }
 }
 

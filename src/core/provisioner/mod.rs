@@ -12,6 +12,7 @@
 //! shows it to people and to Prometheus, [`stages`] how long each step takes.
 
 pub mod answer;
+mod awaited;
 pub mod calls;
 mod counts;
 pub mod csr;
