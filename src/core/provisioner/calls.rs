@@ -3,9 +3,8 @@
 //! Every answer arrives under one subscription and is told apart by request id
 //! and sender. Requests that are equal for many nodes are signed once a
 //! window and published to each: a signature costs more than all else about
-//! them. A second answer of one name to one request means that two machines
-//! claim it; the name is remembered as [doubled](Calls::doubled). Requests with
-//! a filter are for one of them, so they are remembered apart.
+//! them. A name that two machines answer by is remembered as
+//! [doubled](Calls::doubled).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
