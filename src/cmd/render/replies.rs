@@ -87,8 +87,8 @@ pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
 /// `label: value` rows; outputs the node did not send show the DDL's default.
 fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
-    let labelled = shown.iter().map(|(name, value)| (clean(action.label(name), false), value));
-    let rows: Vec<_> = labelled.collect();
+    let rows: Vec<_> =
+        shown.into_iter().map(|(name, value)| (clean(action.label(name), false), value)).collect();
     let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 3;
     for (label, value) in rows {
         let _ = write!(out, "{label:>width$}: {}", plain(value, width + 2));

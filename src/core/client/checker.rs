@@ -1,6 +1,7 @@
 //! Is this message an answer to this request?
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -80,11 +81,19 @@ pub enum Dropped {
     TooMany,
 }
 
+/// The request that replies answer.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Its id.
+    pub id: String,
+    /// The agent it was for.
+    pub agent: String,
+}
+
 /// Checks the replies of one request.
 #[derive(Debug)]
 pub struct ReplyChecker {
-    request_id: String,
-    agent: String,
+    request: Arc<Asked>,
     /// Whether anybody may answer, or only who was asked.
     broadcast: bool,
     /// Who was asked or has answered, and whether it has answered.
@@ -98,8 +107,7 @@ impl ReplyChecker {
     /// Replies of `agent` to `request_id`, of anybody.
     pub fn broadcast(request_id: &str, agent: &str) -> ReplyChecker {
         ReplyChecker {
-            request_id: request_id.to_owned(),
-            agent: agent.to_owned(),
+            request: Arc::new(Asked { id: request_id.to_owned(), agent: agent.to_owned() }),
             broadcast: true,
             senders: HashMap::new(),
             unexpected: HashSet::new(),
@@ -118,12 +126,17 @@ impl ReplyChecker {
         ReplyChecker { broadcast: false, senders, ..ReplyChecker::broadcast(request_id, agent) }
     }
 
+    /// What the replies answer.
+    pub fn request(&self) -> &Arc<Asked> {
+        &self.request
+    }
+
     /// Takes a message, or says why it is no answer; what is dropped is counted.
     pub fn check<'a>(&'a mut self, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
-        let ReplyChecker { request_id, agent, broadcast, senders, unexpected, dropped, reader } = self;
+        let ReplyChecker { request, broadcast, senders, unexpected, dropped, reader } = self;
         let checked = reader.read(payload).and_then(|reply| {
             let sender = &*reply.envelope.senderid;
-            if reply.envelope.requestid != *request_id || reply.envelope.agent != *agent {
+            if reply.envelope.requestid != request.id || reply.envelope.agent != request.agent {
                 return Err(Dropped::OtherRequest(sender.to_owned()));
             }
             let known = senders.len();

@@ -352,16 +352,13 @@ impl Conversation<'_> {
         self.replies
     }
 
-    /// What has arrived and was not handed out.
-    pub fn try_next(&mut self) -> Option<Heard> {
-        self.denials.pop_front().or_else(|| self.replies.try_next())
-    }
-
     /// What arrives next, `None` at `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
         loop {
-            if let Some(heard) = self.try_next() {
-                return Some(heard);
+            // nothing is set up to wait for what is there
+            let there = self.denials.pop_front().or_else(|| self.replies.try_next());
+            if there.is_some() {
+                return there;
             }
             tokio::select! {
                 biased;

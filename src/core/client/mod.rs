@@ -18,7 +18,7 @@ mod rpc;
 mod stats;
 
 pub use batches::{Limit, LimitError, LimitMethod};
-pub use checker::{Dropped, ReplyChecker, ReplyReader};
+pub use checker::{Asked, Dropped, ReplyChecker, ReplyReader};
 pub use conversation::{Client, ClientError, ClientOptions, Conversation, Targets};
 pub use replies::{Heard, Replies};
 pub use rpc::{RpcCall, RpcOptions, RpcReply};

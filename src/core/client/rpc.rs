@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::checker::ReplyChecker;
+use super::checker::{Asked, ReplyChecker};
 use super::conversation::{Client, ClientError, Conversation, Targets};
 use super::outgoing::Outgoing;
 use super::replies::Heard;
@@ -46,12 +46,12 @@ pub struct RpcReply {
     pub time: jiff::Timestamp,
     /// The text of the body, as the node wrote it.
     pub message: String,
-    request: Arc<(String, String)>,
+    request: Arc<Asked>,
 }
 
 impl RpcReply {
-    /// A reply to `request`, its id and its agent, that was checked.
-    pub fn new(request: Arc<(String, String)>, reply: &Reply<'_>) -> RpcReply {
+    /// A reply to `request` that was checked.
+    pub fn new(request: Arc<Asked>, reply: &Reply<'_>) -> RpcReply {
         RpcReply {
             sender: reply.envelope.senderid.clone().into_owned(),
             body: decode(reply.message.as_bytes()),
@@ -63,13 +63,12 @@ impl RpcReply {
 
     /// The protocol message the body came in.
     pub fn protocol(&self) -> Reply<'_> {
-        let (requestid, agent) = &*self.request;
         Reply {
             message: self.message.as_str().into(),
             envelope: ReplyEnvelope {
-                requestid: requestid.into(),
+                requestid: self.request.id.as_str().into(),
                 senderid: self.sender.as_str().into(),
-                agent: agent.into(),
+                agent: self.request.agent.as_str().into(),
                 time: self.time.as_second(),
             },
         }
@@ -86,8 +85,6 @@ enum Silence {
 /// A running request; [`RpcCall::next`] yields each reply when it is checked.
 pub struct RpcCall<'a> {
     conversation: Conversation<'a>,
-    /// Id and agent, for each of its replies.
-    request: Arc<(String, String)>,
     checker: ReplyChecker,
     groups: VecDeque<Arc<[String]>>,
     /// Who is being asked, where that is not everybody at once.
@@ -154,7 +151,6 @@ impl<'a> RpcCall<'a> {
         let now = Instant::now();
         Ok(RpcCall {
             checker: ReplyChecker::broadcast(conversation.request_id(), &agent),
-            request: Arc::new((conversation.request_id().to_owned(), agent)),
             conversation,
             groups: VecDeque::new(),
             current: None,
@@ -179,11 +175,10 @@ impl<'a> RpcCall<'a> {
                     return Ok(None);
                 }
             }
-            let heard = match (self.conversation.try_next(), &mut self.outgoing) {
-                (Some(heard), _) => Some(heard),
-                (None, None) => self.conversation.next(self.deadline).await,
+            let heard = match &mut self.outgoing {
+                None => self.conversation.next(self.deadline).await,
                 // Whoever answers while others are still being asked is shown.
-                (None, Some((outgoing, since))) => tokio::select! {
+                Some((outgoing, since)) => tokio::select! {
                     biased;
                     heard = self.conversation.next(*since + A_DAY) => heard,
                     more = outgoing.send_some() => {
@@ -222,6 +217,7 @@ impl<'a> RpcCall<'a> {
                     continue;
                 }
             };
+            let request = self.checker.request().clone();
             let checked = match self.checker.check(&message.payload) {
                 Ok(checked) => checked,
                 Err(dropped) => {
@@ -236,7 +232,7 @@ impl<'a> RpcCall<'a> {
             if counted && !given_up {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
-            let reply = RpcReply::new(self.request.clone(), &checked);
+            let reply = RpcReply::new(request, &checked);
             self.count(&reply);
             return Ok(Some(reply));
         }

@@ -350,12 +350,12 @@ impl Line {
     /// session.
     pub async fn publish(
         &self,
-        subject: impl Into<Subject>,
+        subject: String,
         nobody: Option<String>,
         payload: Bytes,
     ) -> Result<(), PublishError> {
         // made of the text, where a text would be copied
-        let (subject, nobody) = (subject.into(), nobody.map(Subject::from));
+        let (subject, nobody) = (Subject::from(subject), nobody.map(Subject::from));
         let Line(client) = self;
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });

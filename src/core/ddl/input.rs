@@ -1,5 +1,7 @@
 //! Inputs: from text to values, and whether values are allowed.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Number, Value};
 
 use super::agent::{Action, Input};
@@ -105,24 +107,30 @@ impl Action {
 
     /// Fills every absent input that has a default, required or not.
     pub fn input_defaults(&self, data: &mut Map<String, Value>) {
-        for (name, input) in &self.input {
-            if let Some(default) = input.default.as_ref().filter(|d| !d.is_null()) {
-                data.entry(name.clone()).or_insert_with(|| default.clone());
-            }
+        for (name, default) in defaults(&self.input, |input| &input.default) {
+            data.entry(name.clone()).or_insert_with(|| default.clone());
         }
     }
 
     /// What is shown of a reply, sorted by name: its data, and the defaults of
     /// outputs that it left out.
     pub fn shown<'a>(&'a self, data: &'a Map<String, Value>) -> Vec<(&'a str, &'a Value)> {
-        let absent = self.output.iter().filter(|(name, _)| !data.contains_key(*name));
-        let defaults = absent.filter_map(|(name, output)| Some((name, output.default.as_ref()?)));
-        let defaults = defaults.filter(|(_, default)| !default.is_null());
+        let absent = defaults(&self.output, |output| &output.default)
+            .filter(|(name, _)| !data.contains_key(name.as_str()));
         let mut shown: Vec<_> =
-            data.iter().chain(defaults).map(|(name, value)| (name.as_str(), value)).collect();
+            data.iter().chain(absent).map(|(name, value)| (name.as_str(), value)).collect();
         shown.sort_unstable_by_key(|(name, _)| *name);
         shown
     }
+}
+
+/// Defaults that are one: `null` is none.
+fn defaults<'a, T>(
+    items: &'a BTreeMap<String, T>,
+    of: impl Fn(&'a T) -> &'a Option<Value>,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let defaults = items.iter().filter_map(move |(name, item)| Some((name, of(item).as_ref()?)));
+    defaults.filter(|(_, default)| !default.is_null())
 }
 
 impl Input {

@@ -21,7 +21,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Base64 as every peer reads it: CR and LF anywhere are skipped, because Ruby
-/// wraps its lines; nothing else is (spec 01 §2.1).
+/// wraps its lines; nothing else is (spec 01 §2.1). Replaces what is in `to`.
 pub(super) fn decode_base64(text: &[u8], to: &mut Vec<u8>) -> Result<(), base64::DecodeError> {
     let text = match memchr2(b'\r', b'\n', text) {
         None => Cow::Borrowed(text),
@@ -212,15 +212,14 @@ fn read<'a>(
 ) -> Result<Route<'a>, DecodeError> {
     let layer = Layer::Transport;
     let mut protocol = Field::new("protocol");
-    let mut data_key = Field::new("data");
     let mut headers = Field::new("headers");
     data.clear();
     whole(layer, message, MAX_TRANSPORT, |reader| {
         reader.object(|key, reader| {
             if protocol.is(key) {
                 protocol.set(lenient(reader)?)
-            } else if data_key.is(key) {
-                data_key.set(read_data(reader, data)?)
+            } else if same_key(key, "data") {
+                read_data(reader, data)
             } else if headers.is(key) {
                 headers.set(read_headers(reader, hops.as_deref_mut())?)
             } else {
