@@ -128,6 +128,44 @@ impl Permission {
     }
 }
 
+/// What somebody is to the network. Limits go by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerKind {
+    /// A configured node.
+    Node,
+    /// A node that waits to be provisioned; its token is one for a whole fleet.
+    WaitingNode,
+    /// An operator or another client, and everybody where nothing tells nodes from clients.
+    Client,
+    /// What serves the network itself: provisioner, system user, connections in this process.
+    Service,
+}
+
+impl PeerKind {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 4] = [Self::Node, Self::WaitingNode, Self::Client, Self::Service];
+
+    /// Its name in settings and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::WaitingNode => "waiting",
+            Self::Client => "client",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// Whose connection it is: all connections of one peer share its limits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// What it is.
+    pub kind: PeerKind,
+    /// Its certificate's name, else the user's, else what a waiting node claims to be.
+    /// Empty where nobody has to say who he is.
+    pub identity: Box<str>,
+}
+
 /// Limits of one connection, where they differ from the broker's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GrantLimits {
@@ -165,14 +203,18 @@ pub struct Grant {
     pub responses: Option<Responses>,
     /// Its limits.
     pub limits: GrantLimits,
+    /// Whose connection it is.
+    pub peer: Peer,
 }
 
 impl Grant {
     /// No restriction within an account.
     pub fn unrestricted(account: Account, user: impl Into<String>) -> Self {
+        let user = user.into();
         Self {
             account,
-            user: user.into(),
+            peer: Peer { kind: PeerKind::Client, identity: user.as_str().into() },
+            user,
             publish: Arc::new(Permission::unrestricted()),
             subscribe: Arc::new(Permission::unrestricted()),
             responses: None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::facts::{ConnectionFacts, Transport};
-use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses};
+use super::grant::{Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses};
 use super::passwords::{PasswordError, Stored};
 use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;
@@ -257,6 +257,7 @@ fn grant(user: &StaticUser) -> Grant {
     };
     Grant {
         account: user.account,
+        peer: Peer { kind: PeerKind::Client, identity: name.as_str().into() },
         user: name,
         publish: Arc::new(publish),
         subscribe: Arc::new(user.subscribe.clone()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::facts::ConnectionFacts;
-use super::grant::{Grant, GrantLimits, Permission, Refusal, RefusalKind, SubjectList};
+use super::grant::{Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, SubjectList};
 use super::permissions;
 use crate::core::nats::subject;
 use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
@@ -61,6 +61,7 @@ impl WaitingNodes {
             subscribe: Arc::new(Permission::only(allowed.collect::<Vec<&str>>())),
             responses: None,
             limits: GrantLimits::default(),
+            peer: Peer { kind: PeerKind::WaitingNode, identity: name.into() },
         })
     }
 }

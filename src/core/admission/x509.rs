@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::facts::{ConnectionFacts, LinkKind, Transport};
-use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind};
+use super::grant::{Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind};
 use super::hosts::HostList;
 use super::permissions::{self, Server};
 use super::waiting::WaitingNodes;
@@ -161,19 +161,21 @@ impl X509Authenticator {
         }
     }
 
-    fn unrestricted(&self, account: Account, user: &str) -> Grant {
-        self.grant(account, user, &self.everything, &self.everything)
+    fn unrestricted(&self, account: Account, user: &str, peer: Peer) -> Grant {
+        self.grant(account, user, peer, &self.everything, &self.everything)
     }
 
     fn grant(
         &self,
         account: Account,
         user: &str,
+        peer: Peer,
         publish: &Arc<Permission>,
         subscribe: &Arc<Permission>,
     ) -> Grant {
         Grant {
             account,
+            peer,
             user: user.to_owned(),
             publish: publish.clone(),
             subscribe: subscribe.clone(),
@@ -195,7 +197,7 @@ impl X509Authenticator {
         if facts.certificate.is_none() {
             return refuse(RefusalKind::NoCertificate, "a verified certificate is required");
         }
-        Ok(self.unrestricted(Account::Provisioning, PROVISIONER))
+        Ok(self.unrestricted(Account::Provisioning, PROVISIONER, peer(PeerKind::Service, facts)))
     }
 
     fn system(&self, system: &SystemUser, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
@@ -206,7 +208,7 @@ impl X509Authenticator {
         if system.password.is_empty() || !system.password.matches(&facts.options.pass) {
             return refuse(RefusalKind::Password, "wrong password");
         }
-        Ok(self.unrestricted(Account::System, &system.user))
+        Ok(self.unrestricted(Account::System, &system.user, peer(PeerKind::Service, facts)))
     }
 
     fn member(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
@@ -230,22 +232,22 @@ impl X509Authenticator {
             ));
         }
         if plain {
-            return Ok(self.unrestricted(Account::Choria, user));
+            return Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Client, facts)));
+        }
+        if facts.transport == Transport::InProcess {
+            return Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Service, facts)));
         }
         match &self.options.mode {
             X509Mode::Open { client_hosts } if client_hosts.is_empty() => {
-                Ok(self.unrestricted(Account::Choria, user))
+                Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Client, facts)))
             }
             X509Mode::Open { client_hosts } => {
                 if facts.remote.is_some_and(|remote| client_hosts.contains(remote.ip())) {
-                    Ok(self.unrestricted(Account::Choria, user))
+                    Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Client, facts)))
                 } else {
                     let (publish, subscribe) = self.server_permissions();
-                    Ok(self.grant(Account::Choria, user, publish, subscribe))
+                    Ok(self.grant(Account::Choria, user, peer(PeerKind::Node, facts), publish, subscribe))
                 }
-            }
-            X509Mode::ByName(_) if facts.transport == Transport::InProcess => {
-                Ok(self.unrestricted(Account::Choria, user))
             }
             X509Mode::ByName(network) => self.by_name(network, facts),
         }
@@ -278,10 +280,12 @@ impl X509Authenticator {
         {
             let caller = format!("choria={name}");
             let subscribe = Arc::new(permissions::client_subscribe(&caller));
-            return Ok(self.grant(Account::Choria, &caller, &self.client_publish, &subscribe));
+            let peer = peer(PeerKind::Client, facts);
+            return Ok(self.grant(Account::Choria, &caller, peer, &self.client_publish, &subscribe));
         }
+        let node = peer(PeerKind::Node, facts);
         if self.options.deny_servers {
-            return Ok(self.grant(Account::Choria, name, &self.nothing, &self.nothing));
+            return Ok(self.grant(Account::Choria, name, node, &self.nothing, &self.nothing));
         }
         let subscribe = Arc::new(permissions::server_subscribe(&Server {
             identity: name,
@@ -290,8 +294,13 @@ impl X509Authenticator {
             submission: false,
             service_host: network.service_hosts.matches(name),
         }));
-        Ok(self.grant(Account::Choria, name, &self.node_publish, &subscribe))
+        Ok(self.grant(Account::Choria, name, node, &self.node_publish, &subscribe))
     }
+}
+
+/// Whose connection it is: the certificate says so, where there is one.
+fn peer(kind: PeerKind, facts: &ConnectionFacts) -> Peer {
+    Peer { kind, identity: facts.certname().unwrap_or(&facts.options.user).into() }
 }
 
 impl Authenticator for X509Authenticator {

@@ -398,7 +398,22 @@ impl HandshakeRoom {
         }
     }
 
-    fn admit(&mut self, guest: Guest, options: ConnectOptions, grant: Grant) {
+    fn admit(&mut self, mut guest: Guest, options: ConnectOptions, grant: Grant) {
+        let settings = self.shared.settings();
+        let seat = match self.shared.holders.seat(grant.account, &grant.peer, &settings.limits) {
+            Ok(seat) => seat,
+            Err(counted) => {
+                guest.say(&frame::error_line("maximum connections exceeded"));
+                let _ = write_all(&mut guest.stream, &guest.unsent);
+                let (cid, remote) = (guest.cid, guest.remote);
+                let (kind, identity) = (grant.peer.kind.name(), &grant.peer.identity);
+                self.refusals.note(counted, || {
+                    tracing::warn!(cid, %remote, kind, %identity, reason = counted, "connection refused");
+                });
+                self.shared.closed.guest(guest.report(self.now), counted, self.now);
+                return self.gone(remote, counted);
+            }
+        };
         tracing::debug!(
             cid = guest.cid, remote = %guest.remote, account = %grant.account, user = %grant.user,
             name = %options.name, "connection admitted"
@@ -423,6 +438,7 @@ impl HandshakeRoom {
                 input: guest.input,
                 cipher: guest.cipher,
                 unsent: guest.unsent,
+                seat,
             })));
         }
     }

@@ -36,7 +36,14 @@ impl<T> Inbox<T> {
             self.length.store(waiting.len(), Ordering::Relaxed);
             was_empty
         };
-        if was_empty && let Err(error) = self.waker.wake() {
+        if was_empty {
+            self.wake();
+        }
+    }
+
+    /// Wakes the receiver.
+    pub fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
             tracing::error!(%error, "waking a broker thread failed");
         }
     }

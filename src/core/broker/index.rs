@@ -8,11 +8,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use slab::Slab;
 
 use super::trie::Trie;
-use crate::core::nats::subject::is_literal;
+use crate::core::nats::subject::{is_literal, tokens};
 
 /// Where a subscription lives: a place in the table of its shard. The serial
 /// number tells a subscription from a later one in the same place.
@@ -29,6 +29,13 @@ pub struct Target {
 /// Handle of a subscription in an [`Index`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubKey(u32);
+
+/// Bytes of a subscription in the index and in its shard's table, about and rather too many: whoever
+/// subscribes pays for a subject of its own.
+pub fn cost(pattern: &[u8], queue: Option<&[u8]>) -> usize {
+    let nodes = if is_literal(pattern) { 0 } else { tokens(pattern).count() };
+    320 + 2 * pattern.len() + nodes * 320 + queue.map_or(0, |queue| 160 + queue.len())
+}
 
 /// A subscription as the index knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,12 +103,6 @@ impl Matched {
         }
     }
 
-    fn add_member(&mut self, name: &[u8], target: Target) {
-        match self.groups.iter_mut().find(|group| *group.name == *name) {
-            Some(group) => group.members.push(target),
-            None => self.groups.push(MatchedGroup { name: name.into(), members: vec![target] }),
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -119,8 +120,7 @@ struct Entry {
 struct Subject {
     text: Arc<[u8]>,
     plain: Vec<u32>,
-    /// Groups keep their place while the subject lives; empty ones are used again.
-    groups: Vec<Group>,
+    groups: Groups,
     /// Number of subscriptions.
     count: u32,
 }
@@ -129,6 +129,45 @@ struct Subject {
 struct Group {
     name: Box<[u8]>,
     members: Vec<u32>,
+}
+
+/// The queue groups of a subject, found by name.
+#[derive(Debug, Default)]
+struct Groups {
+    all: Slab<Group>,
+    by_name: HashTable<u32>,
+}
+
+impl Groups {
+    /// Adds a member and returns the place of its group, and its own there.
+    fn join(&mut self, name: &[u8], key: u32, hasher: &DefaultHashBuilder) -> (u32, u32) {
+        let hash = hasher.hash_one(name);
+        let known = self.by_name.find(hash, |place| self.is(*place, name)).copied();
+        let place = known.unwrap_or_else(|| {
+            let place = self.all.insert(Group { name: name.into(), members: Vec::new() }) as u32;
+            let all = &self.all;
+            self.by_name.insert_unique(hash, place, |place| {
+                all.get(*place as usize).map_or(0, |group| hasher.hash_one(&*group.name))
+            });
+            place
+        });
+        let members = &mut self.all[place as usize].members;
+        members.push(key);
+        (place, members.len() as u32 - 1)
+    }
+
+    /// Forgets a group that nobody is in any more.
+    fn tidy(&mut self, place: u32, hasher: &DefaultHashBuilder) {
+        let Some(group) = self.all.get(place as usize).filter(|group| group.members.is_empty()) else { return };
+        if let Ok(found) = self.by_name.find_entry(hasher.hash_one(&*group.name), |other| *other == place) {
+            found.remove();
+        }
+        self.all.try_remove(place as usize);
+    }
+
+    fn is(&self, place: u32, name: &[u8]) -> bool {
+        self.all.get(place as usize).is_some_and(|group| *group.name == *name)
+    }
 }
 
 /// See the module documentation.
@@ -149,28 +188,16 @@ impl Index {
         let mut entry = Entry { target, subject, group: None, position: 0 };
         if let Some(subject) = self.subjects.get_mut(subject as usize) {
             subject.count += 1;
-            let list = match queue {
-                None => &mut subject.plain,
-                Some(name) => {
-                    let place = subject
-                        .groups
-                        .iter()
-                        .position(|group| *group.name == *name)
-                        .or_else(|| subject.groups.iter().position(|group| group.members.is_empty()))
-                        .unwrap_or_else(|| {
-                            subject.groups.push(Group { name: name.into(), members: Vec::new() });
-                            subject.groups.len() - 1
-                        });
-                    entry.group = Some(place as u32);
-                    let group = &mut subject.groups[place];
-                    if *group.name != *name {
-                        group.name = name.into();
-                    }
-                    &mut group.members
+            match queue {
+                None => {
+                    entry.position = subject.plain.len() as u32;
+                    subject.plain.push(key);
                 }
-            };
-            entry.position = list.len() as u32;
-            list.push(key);
+                Some(name) => {
+                    let (group, position) = subject.groups.join(name, key, &self.hasher);
+                    (entry.group, entry.position) = (Some(group), position);
+                }
+            }
         }
         self.entries.insert(entry);
         SubKey(key)
@@ -182,7 +209,7 @@ impl Index {
         let Some(subject) = self.subjects.get_mut(entry.subject as usize) else { return };
         let list = match entry.group {
             None => &mut subject.plain,
-            Some(group) => match subject.groups.get_mut(group as usize) {
+            Some(group) => match subject.groups.all.get_mut(group as usize) {
                 Some(group) => &mut group.members,
                 None => return,
             },
@@ -199,6 +226,9 @@ impl Index {
             moved.position = entry.position;
         }
         subject.count -= 1;
+        if let Some(group) = entry.group {
+            subject.groups.tidy(group, &self.hasher);
+        }
         if subject.count == 0 {
             self.forget(entry.subject);
         }
@@ -207,11 +237,12 @@ impl Index {
     /// Everybody who wants a literal subject.
     pub fn matches(&self, subject: &[u8]) -> Matched {
         let mut matched = Matched::default();
+        let mut places = HashMap::new();
         let hash = self.hasher.hash_one(subject);
         if let Some(found) = self.literal.find(hash, |id| self.text(*id) == Some(subject)) {
-            self.collect(*found, &mut matched);
+            self.collect(*found, &mut matched, &mut places);
         }
-        self.wild.matches(subject, |id| self.collect(id, &mut matched));
+        self.wild.matches(subject, |id| self.collect(id, &mut matched, &mut places));
         matched
     }
 
@@ -230,7 +261,7 @@ impl Index {
     pub fn describe(&self, key: SubKey, target: Target) -> Option<Listed> {
         let entry = self.entries.get(key.0 as usize).filter(|entry| entry.target == target)?;
         let subject = self.subjects.get(entry.subject as usize)?;
-        let queue = entry.group.and_then(|group| subject.groups.get(group as usize));
+        let queue = entry.group.and_then(|group| subject.groups.all.get(group as usize));
         Some(Listed { target, subject: (*subject.text).into(), queue: queue.map(|group| group.name.clone()) })
     }
 
@@ -254,7 +285,7 @@ impl Index {
             if last <= skip || listed.len() >= most {
                 continue;
             }
-            let members = subject.groups.iter().flat_map(|group| group.members.iter());
+            let members = subject.groups.all.iter().flat_map(|(_, group)| group.members.iter());
             let keys = subject.plain.iter().chain(members).skip(skip.saturating_sub(first));
             let found = keys.take(most - listed.len()).filter_map(|key| {
                 let target = self.entries.get(*key as usize)?.target;
@@ -265,16 +296,24 @@ impl Index {
         (total, listed)
     }
 
-    fn collect(&self, id: u32, matched: &mut Matched) {
+    /// `places` knows where the groups met before are: one group may span several patterns.
+    fn collect<'a>(
+        &'a self,
+        id: u32,
+        matched: &mut Matched,
+        places: &mut HashMap<&'a [u8], usize, DefaultHashBuilder>,
+    ) {
         let Some(subject) = self.subjects.get(id as usize) else { return };
         let target = |key: &u32| self.entries.get(*key as usize).map(|entry| entry.target);
         for target in subject.plain.iter().filter_map(target) {
             matched.add_plain(target);
         }
-        for group in &subject.groups {
-            for target in group.members.iter().filter_map(target) {
-                matched.add_member(&group.name, target);
-            }
+        for (_, group) in &subject.groups.all {
+            let place = *places.entry(&group.name).or_insert_with(|| {
+                matched.groups.push(MatchedGroup { name: group.name.clone(), members: Vec::new() });
+                matched.groups.len() - 1
+            });
+            matched.groups[place].members.extend(group.members.iter().filter_map(target));
         }
     }
 
@@ -296,7 +335,7 @@ impl Index {
         let id = self.subjects.insert(Subject {
             text: pattern.into(),
             plain: Vec::new(),
-            groups: Vec::new(),
+            groups: Groups::default(),
             count: 0,
         }) as u32;
         if literal {

@@ -18,6 +18,10 @@ pub enum Due {
     Write,
     /// Lame duck: time to go.
     Leave,
+    /// It has been held for long enough.
+    Release,
+    /// What it has begun to say must be whole by now.
+    Whole,
 }
 
 /// A timer of a link. The connection number guards against a reused place.
@@ -47,6 +51,24 @@ impl Shard {
         };
         match due {
             Due::Leave => self.doom(key, Close::Shutdown),
+            Due::Release => {
+                link.held = false;
+                if !std::mem::replace(&mut link.queued, true) {
+                    self.ready.push_back(key);
+                }
+            }
+            Due::Whole => match link.begun.map(|begun| begun + limits.message_deadline) {
+                // while it is held it could not
+                Some(deadline) if self.now < deadline || link.held => {
+                    let again = deadline.max(self.now + limits.message_deadline / 4);
+                    self.wheel.insert(again, timer);
+                }
+                Some(_) => {
+                    let reason = "a message was begun and not finished in time".into();
+                    self.doom(key, Close::Protocol { reason, told: None });
+                }
+                None => link.whole_timer = false,
+            },
             Due::Write => {
                 let Some(since) = link.outbound.as_ref().and_then(|outbound| outbound.blocked_since) else {
                     link.write_timer = false;
@@ -72,7 +94,7 @@ impl Shard {
                 } else {
                     link.pings += 1;
                     link.pinged = self.now;
-                    self.queue_fixed(key, frame::PING);
+                    self.queue_line(key, frame::PING);
                     self.wheel.insert(self.now + interval, timer);
                 }
             }
@@ -91,7 +113,7 @@ impl Shard {
             let cid = link.cid;
             if link.manners.infos {
                 let line = self.info_line(link, |info| info.ldm = true);
-                self.queue_line(key, line);
+                self.queue_line(key, &line);
             }
             self.wheel.insert(at, LinkTimer { link: key, cid, due: Due::Leave });
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use super::claims::Claim;
+use super::ledger::{Charge, Counter, Seat};
 use super::outbound::Outbound;
 use super::replies::Replies;
 use super::subscriptions::NONE;
@@ -40,6 +41,8 @@ pub struct NewLink {
     pub cipher: Vec<u8>,
     /// Bytes for the peer that the socket did not take yet: ciphertext on TLS links.
     pub unsent: Vec<u8>,
+    /// Its place among the links of its identity.
+    pub seat: Seat,
 }
 
 /// What reports show of a link and nothing else needs.
@@ -89,6 +92,29 @@ impl From<&ConnectOptions> for Manners {
     }
 }
 
+/// How often a link may say CONNECT again: each is judged as the first, on the shard's thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Connects {
+    count: u32,
+    since: Duration,
+}
+
+impl Connects {
+    /// So many in [`Self::WITHIN`].
+    const MOST: u32 = 4;
+    /// The time that counts.
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    /// Whether one more is allowed now; counts it.
+    pub fn allow(&mut self, now: Duration) -> bool {
+        if now >= self.since + Self::WITHIN {
+            *self = Self { count: 0, since: now };
+        }
+        self.count += 1;
+        self.count <= Self::MOST
+    }
+}
+
 /// Message counters of a link.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traffic {
@@ -120,6 +146,24 @@ pub struct Link {
     pub replies: Option<Box<Replies>>,
     /// Most subscriptions, if limited for this one.
     pub max_subscriptions: Option<usize>,
+    /// What it holds, in the broker's account.
+    pub charge: Charge,
+    /// Bytes of its subscriptions in tables and index.
+    pub subscribed: usize,
+    /// The peer has said goodbye: when what it said before has been acted on, it goes.
+    pub ended: bool,
+    /// When its unfinished input began, where there is any.
+    pub begun: Option<Duration>,
+    /// A timer looks after it; there is never more than one.
+    pub whole_timer: bool,
+    /// Nothing is acted on before this: receivers of its messages are behind.
+    pub held_until: Duration,
+    /// How long it was held last.
+    pub held_for: Duration,
+    /// A timer ends the time it is held.
+    pub held: bool,
+    /// CONNECTs it may still say, and since when.
+    pub connects: Connects,
     /// How it wants to be treated.
     pub manners: Manners,
     /// Plaintext that is no whole line or message yet; owns nothing when empty.
@@ -172,7 +216,7 @@ pub struct Link {
 
 impl Link {
     /// Takes a new link over; returns it with the bytes that came behind CONNECT.
-    pub fn new(new: NewLink, now: Duration) -> (Self, Vec<u8>, Vec<u8>) {
+    pub fn new(new: NewLink, now: Duration, counter: &Counter) -> (Self, Vec<u8>, Vec<u8>) {
         let options = new.options;
         let shown = options.shows_credentials().then(|| Box::new(options.clone()));
         let link = Self {
@@ -184,6 +228,15 @@ impl Link {
             subscribe: new.grant.subscribe,
             replies: new.grant.responses.map(|rule| Box::new(Replies::new(rule))),
             max_subscriptions: new.grant.limits.max_subscriptions,
+            charge: Charge::new(new.seat, counter),
+            subscribed: 0,
+            ended: false,
+            begun: None,
+            whole_timer: false,
+            held_until: Duration::ZERO,
+            held_for: Duration::ZERO,
+            held: false,
+            connects: Connects::default(),
             manners: Manners::from(&options),
             input: Vec::new(),
             need: 0,
@@ -222,6 +275,22 @@ impl Link {
     /// Memory that what waits for it may need, messages shared with others counted in full.
     pub fn weight(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.weight())
+    }
+
+    /// Whether whole lines or messages wait in its input.
+    pub fn has_more_to_say(&self) -> bool {
+        !self.input.is_empty() && self.input.len() >= self.need
+    }
+
+    /// Enters what it holds now into the account.
+    pub fn settle(&mut self) {
+        let kept = self.input.capacity()
+            + self.cipher.capacity()
+            + self.subscribed
+            + self.replies.as_ref().map_or(0, |replies| replies.bytes());
+        let (own, weight) =
+            self.outbound.as_ref().map_or((0, 0), |outbound| (outbound.own(), outbound.weight()));
+        self.charge.set(kept + own, kept + weight);
     }
 
     /// What it was granted about answers.

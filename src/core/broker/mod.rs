@@ -27,6 +27,7 @@ mod inbox;
 mod index;
 mod judges;
 mod keepalive;
+mod ledger;
 mod link;
 mod look;
 pub mod monitoring;
@@ -54,7 +55,7 @@ mod wire;
 
 pub use fanout::FanOut;
 pub use look::{Order, Select};
-pub use options::{AdoptError, BrokerError, Limits, Listener, Options};
+pub use options::{AdoptError, BrokerError, KindLimits, Limits, Listener, Options};
 pub use start::Broker;
 pub use stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
 pub use view::{Chains, View};

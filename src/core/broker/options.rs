@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::admission::{Authenticator, X509Authenticator, X509Options};
+use crate::core::admission::{Authenticator, PeerKind, X509Authenticator, X509Options};
 use crate::core::nats::codec::Bounds;
 
 /// One address to listen on.
@@ -36,6 +36,30 @@ impl Listener {
     }
 }
 
+/// What peers of a kind may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KindLimits {
+    /// Connections of one identity.
+    pub connections: usize,
+    /// Subscriptions of one connection.
+    pub subscriptions: usize,
+    /// Bytes one identity may make the broker hold: what waits to be sent to it, messages it has
+    /// begun, its subscriptions.
+    pub memory: usize,
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// Defaults by kind, in the order of [`PeerKind::ALL`]. A node has one connection and some ten
+/// subscriptions a collective and agent; it is sent requests. A client is sent the replies of a
+/// whole fleet. One identity of any kind leaves four fifths of the connections to others.
+const KINDS: [KindLimits; PeerKind::ALL.len()] = [
+    KindLimits { connections: 64, subscriptions: 4_000, memory: 32 * MIB },
+    KindLimits { connections: 4, subscriptions: 64, memory: 4 * MIB },
+    KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB },
+    KindLimits { connections: 10_000, subscriptions: 200_000, memory: 256 * MIB },
+];
+
 /// Bounds of the broker. The defaults are NATS's where it has one (spec 04 §6.11).
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -53,8 +77,14 @@ pub struct Limits {
     pub max_control_line: usize,
     /// Body of CONNECT in bytes; default 64 KiB.
     pub max_connect: usize,
-    /// Subscriptions of one connection; unlimited by default.
+    /// Subscriptions of one connection, whatever its kind; by default the kind decides.
     pub max_subscriptions: Option<usize>,
+    /// Tokens of a subject or pattern that is subscribed to; default 64.
+    pub max_tokens: usize,
+    /// What peers may hold, in the order of [`PeerKind::ALL`].
+    pub kinds: [KindLimits; PeerKind::ALL.len()],
+    /// From the first byte of a message to its last; default 60 s.
+    pub message_deadline: Duration,
     /// Time between pings; default 2 minutes.
     pub ping_interval: Duration,
     /// Unanswered pings before a connection is stale; default 2.
@@ -83,6 +113,9 @@ impl Default for Limits {
             max_control_line: 4096,
             max_connect: 64 * 1024,
             max_subscriptions: None,
+            max_tokens: 64,
+            kinds: KINDS,
+            message_deadline: Duration::from_secs(60),
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             tls_timeout: Duration::from_secs(2),
@@ -95,6 +128,33 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What a peer of a kind may hold.
+    pub fn of(&self, kind: PeerKind) -> &KindLimits {
+        &self.kinds[kind as usize]
+    }
+
+    /// The same, to be changed.
+    pub fn of_mut(&mut self, kind: PeerKind) -> &mut KindLimits {
+        &mut self.kinds[kind as usize]
+    }
+
+    /// Connections all peers of a kind may have together: waiting nodes, of which anybody who has
+    /// the token can be any number, leave a tenth to others.
+    pub fn most_links(&self, kind: PeerKind) -> usize {
+        match kind {
+            PeerKind::WaitingNode => self.max_connections - self.max_connections / 10,
+            _ => self.max_connections,
+        }
+    }
+
+    /// Bytes all peers of a kind may make the broker hold: waiting nodes no more than a quarter.
+    pub fn most_bytes(&self, kind: PeerKind) -> usize {
+        match kind {
+            PeerKind::WaitingNode => self.max_pending_total / 4,
+            _ => self.max_pending_total,
+        }
+    }
+
     /// The part the codec needs.
     pub fn bounds(&self) -> Bounds {
         Bounds { control_line: self.max_control_line, connect: self.max_connect, payload: self.max_payload }

@@ -2,74 +2,44 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Write};
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::ledger::Message;
 use super::sid::Sid;
 use super::tls::TlsSession;
-use crate::core::nats::frame::Frame;
 
 /// Plaintext gathered for one encryption: four full records.
 const GATHER: usize = 64 * 1024;
 /// Slices of one vectored write.
 const SLICES: usize = 63;
 
-/// A frame that counts against the broker's memory budget while anybody holds it.
-#[derive(Debug)]
-pub struct Message {
-    frame: Frame,
-    ledger: Arc<AtomicUsize>,
-}
-
-impl Message {
-    /// Charges a frame to a ledger of bytes.
-    pub fn new(frame: Frame, ledger: &Arc<AtomicUsize>) -> Arc<Self> {
-        ledger.fetch_add(frame.len(), Ordering::Relaxed);
-        Arc::new(Self { frame, ledger: ledger.clone() })
-    }
-}
-
-impl Deref for Message {
-    type Target = Frame;
-
-    fn deref(&self) -> &Frame {
-        &self.frame
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        self.ledger.fetch_sub(self.frame.len(), Ordering::Relaxed);
-    }
-}
+/// Most bytes of one piece of laid out lines: what is sent of a queue is given back by pieces.
+const PIECE: usize = 64 * 1024;
+/// Emptied pieces a thread keeps for the next link.
+const SPARE: usize = 8;
 
 /// One thing to send.
 #[derive(Debug)]
-pub enum Item {
-    /// A message for a subscription.
-    Message(Arc<Message>, Sid),
-    /// A fixed line.
-    Fixed(&'static [u8]),
-    /// A line made for this link.
-    Line(Box<[u8]>),
+enum Item {
+    /// Lines and messages of this link, one laid behind the other.
+    Own(Vec<u8>),
+    /// A message for a subscription, held by others too.
+    Shared(Arc<Message>, Sid),
 }
 
 impl Item {
     fn parts(&self) -> [&[u8]; 3] {
         match self {
-            Self::Message(message, sid) => [message.head(), sid.as_bytes(), message.tail()],
-            Self::Fixed(line) => [line, &[], &[]],
-            Self::Line(line) => [line, &[], &[]],
+            Self::Own(bytes) => [bytes, &[], &[]],
+            Self::Shared(message, sid) => [message.head(), sid.as_bytes(), message.tail()],
         }
     }
 
     fn len(&self) -> usize {
         match self {
-            Self::Message(message, sid) => message.wire_len(sid.as_bytes().len()),
-            Self::Fixed(line) => line.len(),
-            Self::Line(line) => line.len(),
+            Self::Own(bytes) => bytes.len(),
+            Self::Shared(message, sid) => message.wire_len(sid.as_bytes().len()),
         }
     }
 }
@@ -108,6 +78,21 @@ impl WriteError {
 pub struct WriteScratch {
     plain: Vec<u8>,
     cipher: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl WriteScratch {
+    /// An empty piece.
+    fn piece(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn keep(&mut self, mut piece: Vec<u8>) {
+        if self.spare.len() < SPARE && piece.capacity() <= 2 * PIECE {
+            piece.clear();
+            self.spare.push(piece);
+        }
+    }
 }
 
 /// The queue of a link that has something to send.
@@ -118,6 +103,8 @@ pub struct Outbound {
     sent: usize,
     /// Bytes of all items, those sent not counted.
     queued: usize,
+    /// Those of them that others hold too.
+    shared: usize,
     /// Ciphertext that the socket did not take; it goes first.
     tail: Vec<u8>,
     tail_sent: usize,
@@ -126,22 +113,34 @@ pub struct Outbound {
 }
 
 impl Outbound {
-    /// Queues an item and returns the [`weight`](Self::weight) now.
-    pub fn push(&mut self, item: Item) -> usize {
+    /// Lays bytes behind what waits. `lay` appends them to what it is given.
+    pub fn lay(&mut self, scratch: &mut WriteScratch, lay: impl FnOnce(&mut Vec<u8>)) {
+        if !matches!(self.queue.back(), Some(Item::Own(piece)) if piece.len() < PIECE) {
+            self.queue.push_back(Item::Own(scratch.piece()));
+        }
+        if let Some(Item::Own(piece)) = self.queue.back_mut() {
+            let before = piece.len();
+            lay(piece);
+            self.queued += piece.len() - before;
+        }
+    }
+
+    /// Queues a message that others hold too.
+    pub fn share(&mut self, message: Arc<Message>, sid: Sid) {
+        let item = Item::Shared(message, sid);
         self.queued += item.len();
+        self.shared += item.len();
         self.queue.push_back(item);
-        self.weight()
     }
 
-    /// Items that wait.
-    pub fn items(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// Bytes that wait with what it takes to remember them: a flood of tiny
-    /// lines is mostly the latter.
+    /// Bytes that wait with what it takes to remember them, as if nobody shared any.
     pub fn weight(&self) -> usize {
         self.pending() + self.queue.len() * size_of::<Item>()
+    }
+
+    /// Bytes that are this link's alone.
+    pub fn own(&self) -> usize {
+        self.weight().saturating_sub(self.shared)
     }
 
     /// Queues ciphertext made by TLS itself; it must not be encrypted again.
@@ -165,7 +164,8 @@ impl Outbound {
         self.queue.clear();
         self.queue.shrink_to(32);
         self.tail = Vec::new();
-        (self.sent, self.queued, self.tail_sent, self.blocked_since) = (0, 0, 0, None);
+        (self.sent, self.queued, self.shared, self.tail_sent) = (0, 0, 0, 0);
+        self.blocked_since = None;
     }
 
     /// Sends as much as the socket takes. `unread` is the link's ciphertext that is no whole record yet.
@@ -180,12 +180,12 @@ impl Outbound {
         scratch: &mut WriteScratch,
     ) -> Result<Flushed, WriteError> {
         match tls {
-            None => self.flush_plain(stream),
+            None => self.flush_plain(stream, scratch),
             Some(tls) => self.flush_tls(stream, tls, unread, scratch),
         }
     }
 
-    fn flush_plain(&mut self, stream: &mut impl Write) -> Result<Flushed, WriteError> {
+    fn flush_plain(&mut self, stream: &mut impl Write, scratch: &mut WriteScratch) -> Result<Flushed, WriteError> {
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut used = 0;
@@ -207,7 +207,7 @@ impl Outbound {
             }
             match stream.write_vectored(slices.get(..used).unwrap_or_default()) {
                 Ok(0) => return Err(io::Error::from(ErrorKind::WriteZero).into()),
-                Ok(count) => self.sent_bytes(count),
+                Ok(count) => self.sent_bytes(count, scratch),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
@@ -237,10 +237,22 @@ impl Outbound {
             if self.queue.is_empty() {
                 return Ok(Flushed::All);
             }
-            self.gather(&mut scratch.plain);
             scratch.cipher.clear();
-            tls.write(unread, &scratch.plain, &mut scratch.cipher)?;
-            self.sent_bytes(scratch.plain.len());
+            let count = match self.queue.front() {
+                // what is laid out is encrypted where it is
+                Some(Item::Own(piece)) if self.queue.len() == 1 || piece.len() - self.sent >= GATHER => {
+                    let plain = piece.get(self.sent..).unwrap_or_default();
+                    let plain = plain.get(..GATHER).unwrap_or(plain);
+                    tls.write(unread, plain, &mut scratch.cipher)?;
+                    plain.len()
+                }
+                _ => {
+                    self.gather(&mut scratch.plain);
+                    tls.write(unread, &scratch.plain, &mut scratch.cipher)?;
+                    scratch.plain.len()
+                }
+            };
+            self.sent_bytes(count, scratch);
             let count = write_all(stream, &scratch.cipher)?;
             if let Some(left) = scratch.cipher.get(count..).filter(|left| !left.is_empty()) {
                 self.tail = left.to_vec();
@@ -267,18 +279,24 @@ impl Outbound {
         }
     }
 
-    fn sent_bytes(&mut self, mut count: usize) {
+    fn sent_bytes(&mut self, mut count: usize, scratch: &mut WriteScratch) {
         self.queued = self.queued.saturating_sub(count);
         while let Some(first) = self.queue.front() {
-            let left = first.len() - self.sent;
+            let length = first.len();
+            let left = length - self.sent;
             if count < left {
                 self.sent += count;
-                return;
+                break;
             }
             count -= left;
             self.sent = 0;
-            self.queue.pop_front();
+            match self.queue.pop_front() {
+                Some(Item::Own(piece)) => scratch.keep(piece),
+                _ => self.shared = self.shared.saturating_sub(length),
+            }
         }
+        // of a shared message that is half sent only the rest counts
+        self.shared = self.shared.min(self.queued);
     }
 }
 

@@ -2,109 +2,144 @@
 
 use std::io::Read;
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::close::Close;
 use super::keepalive::{Due, LinkTimer};
+use super::ledger::Message;
 use super::link::Link;
-use super::outbound::{Flushed, Item, Outbound, write_all};
-use super::shard::{DIRTY, POOLED, Shard};
+use super::outbound::{Flushed, Outbound, WriteScratch, write_all};
+use super::shard::{POOLED, Shard, UNSENT};
 use super::shared::client_ip;
+use super::sid::Sid;
 use crate::core::nats::frame;
 use crate::core::nats::info::ServerInfo;
 
-impl Shard {
-    /// Queues a fixed line for a link.
-    pub(super) fn queue_fixed(&mut self, key: u32, line: &'static [u8]) {
-        self.queue(key, Item::Fixed(line));
-    }
+/// Bytes of one link that are sent at once, without waiting for the end of the turn: four full records.
+const FULL: usize = 64 * 1024;
 
-    /// Queues a line made for a link.
-    pub(super) fn queue_line(&mut self, key: u32, line: Vec<u8>) {
-        self.queue(key, Item::Line(line.into_boxed_slice()));
+impl Shard {
+    /// Queues a line for a link.
+    pub(super) fn queue_line(&mut self, key: u32, line: &[u8]) {
+        self.lay(key, |out| out.extend_from_slice(line));
     }
 
     /// Queues `-ERR '<text>'` for a link that stays.
     pub(super) fn queue_error(&mut self, key: u32, text: &str) {
-        self.queue_line(key, frame::error_line(text));
+        self.queue_line(key, &frame::error_line(text));
     }
 
     /// Queues bytes that TLS itself made.
     pub(super) fn queue_cipher(&mut self, key: u32, bytes: &[u8]) {
-        let Some(link) = self.links.get_mut(key as usize) else { return };
-        let outbound = link.outbound.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
-        outbound.push_cipher(bytes);
-        if !link.dirty {
-            link.dirty = true;
-            self.dirty.push(key);
+        if let Some((outbound, _)) = self.outbound_of(key) {
+            outbound.push_cipher(bytes);
+            self.weigh(key);
         }
     }
 
-    /// Queues anything for a link, and dooms it when it is too far behind.
-    pub(super) fn queue(&mut self, key: u32, item: Item) {
-        let Some(link) = self.links.get_mut(key as usize) else { return };
-        if link.doomed {
-            return;
+    /// Lays bytes out for a link, and dooms it when it is too far behind.
+    pub(super) fn lay(&mut self, key: u32, lay: impl FnOnce(&mut Vec<u8>)) {
+        let Some((outbound, scratch)) = self.outbound_of(key) else { return };
+        let before = outbound.pending();
+        outbound.lay(scratch, lay);
+        let after = outbound.pending();
+        self.unsent += after - before;
+        if after >= FULL {
+            self.weigh(key);
         }
-        let outbound = link.outbound.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
-        let weight = outbound.push(item);
-        self.items += 1;
+    }
+
+    /// Queues a message that others hold too.
+    pub(super) fn share(&mut self, key: u32, message: Arc<Message>, sid: Sid) {
+        let Some((outbound, _)) = self.outbound_of(key) else { return };
+        outbound.share(message, sid);
+        let full = outbound.pending() >= FULL;
+        // what it takes to remember it
+        self.unsent += size_of::<(Arc<Message>, Sid)>();
+        if full {
+            self.weigh(key);
+        }
+    }
+
+    /// The queue of a link that can be sent to, on the list of those to flush.
+    fn outbound_of(&mut self, key: u32) -> Option<(&mut Outbound, &mut WriteScratch)> {
+        let link = self.links.get_mut(key as usize).filter(|link| !link.doomed)?;
         if !link.dirty {
             link.dirty = true;
             self.dirty.push(key);
         }
-        if weight > self.settings.limits.max_pending {
-            // a burst within one turn is no slow reader: see what the socket takes
+        let outbound = link.outbound.get_or_insert_with(|| self.pool.pop().unwrap_or_default());
+        Some((outbound, &mut self.writing))
+    }
+
+    /// A burst within one turn is no slow reader: what the socket takes is sent, and what is left weighed.
+    fn weigh(&mut self, key: u32) {
+        if self.links.get(key as usize).is_some_and(|link| link.writable) {
             self.flush_link(key);
-            let limit = self.settings.limits.max_pending;
-            if self.links.get(key as usize).is_some_and(|link| link.weight() > limit) {
-                self.doom(key, Close::SlowPending);
-            }
+        } else {
+            self.settle(key);
         }
     }
 
-    /// Serves links in the middle of a turn when many have something to send,
-    /// so that the memory of queues stays with a few hundred.
+    /// Enters what a link holds into the account, and dooms it when that is too much.
+    pub(super) fn settle(&mut self, key: u32) {
+        let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.doomed) else { return };
+        link.settle();
+        let holder = link.charge.holder();
+        let limits = &self.settings.limits;
+        if link.weight() > limits.max_pending || holder.bytes() > limits.of(holder.kind()).memory {
+            self.doom(key, Close::SlowPending);
+        }
+    }
+
+    /// Sends in the middle of a turn when much is laid out, so that memory stays bounded.
     pub(super) fn relieve(&mut self) {
-        if self.dirty.len() >= DIRTY {
+        if self.unsent >= UNSENT {
+            self.hand_over(true);
             self.flush_dirty();
         }
     }
 
-    /// Hands over what is for other shards, then sends. In this order a PONG
+    /// Sends what waits. What is for other shards has been handed over by then: in this order a PONG
     /// leaves after the effects of everything before it.
     pub(super) fn flush_dirty(&mut self) {
-        for (outbox, peer) in self.outboxes.iter_mut().zip(self.peers.iter()) {
-            peer.send(outbox);
-        }
         let mut dirty = std::mem::take(&mut self.dirty);
         for key in dirty.drain(..) {
             if let Some(link) = self.links.get_mut(key as usize) {
                 link.dirty = false;
-                if link.writable && !link.doomed {
+                if link.doomed {
+                    continue;
+                }
+                if link.writable {
                     self.flush_link(key);
+                } else {
+                    self.settle(key);
                 }
             }
         }
         // flushing queues nothing, so the list is still empty
         self.dirty = dirty;
+        self.unsent = 0;
     }
 
     fn flush_link(&mut self, key: u32) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         let Some(outbound) = link.outbound.as_mut() else { return };
-        let (before, items) = (outbound.pending(), outbound.items());
+        let before = outbound.pending();
         let tls = link.tls.as_deref_mut();
         match outbound.flush(&mut link.stream, tls, &mut link.cipher, &mut self.writing) {
             Ok(Flushed::All) => {
-                self.items -= items;
                 if let Some(outbound) = link.outbound.take() {
+                    // it may have been behind before
+                    if link.charge.weight() > 0 {
+                        link.settle();
+                    }
                     self.recycle(outbound);
                 }
             }
             Ok(Flushed::Blocked) => {
                 link.writable = false;
-                self.items -= items - outbound.items();
                 if outbound.blocked_since.is_none() || outbound.pending() != before {
                     outbound.blocked_since = Some(self.now);
                 }
@@ -112,20 +147,18 @@ impl Shard {
                     let timer = LinkTimer { link: key, cid: link.cid, due: Due::Write };
                     self.wheel.insert(self.now + self.settings.limits.write_deadline, timer);
                 }
+                self.settle(key);
             }
             Err(error) if error.peer_has_gone() => {
-                self.items -= items - outbound.items();
                 // What it said last may not have been read yet: reading comes to
                 // the end of it, and to the end of the link.
                 (link.writable, link.hung_up) = (false, true);
                 if !std::mem::replace(&mut link.queued, true) {
                     self.ready.push_back(key);
                 }
+                self.settle(key);
             }
-            Err(error) => {
-                self.items -= items - outbound.items();
-                self.doom(key, Close::Write(error.to_string()));
-            }
+            Err(error) => self.doom(key, Close::Write(error.to_string())),
         }
     }
 
@@ -165,11 +198,10 @@ impl Shard {
         let mut link = self.links.remove(key as usize);
         // for the report: how many it had
         link.subscription_count = subscriptions;
-        self.items -= link.outbound.as_ref().map_or(0, |outbound| outbound.items());
         if why.flushes() {
             let mut outbound = link.outbound.take().or_else(|| self.pool.pop()).unwrap_or_default();
             if let Some(text) = why.told() {
-                outbound.push(Item::Line(frame::error_line(text).into_boxed_slice()));
+                outbound.lay(&mut self.writing, |out| out.extend_from_slice(&frame::error_line(text)));
             }
             // best effort: a peer that does not read loses the last words
             let flushed = outbound.flush(
@@ -195,8 +227,7 @@ impl Shard {
         }
         let info = self.about(&link);
         self.shared.closed.link(info, why, self.now);
-        self.held = self.held.saturating_sub(link.input.len());
-        let _ = self.poll.registry().deregister(&mut link.stream);
+        let _ = self.registry.deregister(&mut link.stream);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(counters) = self.counters() {
             counters.accounts[link.account].fetch_sub(1, Ordering::Relaxed);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::account::imported_by;
 use super::close::Close;
 use super::index::{Matched, Target};
-use super::outbound::{Item, Message};
+use super::ledger::{Counter, Message};
 use super::shard::Shard;
-use super::shared::Handover;
+use super::shared::{Handover, LinkId};
 use super::user_info;
 use crate::core::admission::Account;
 use crate::core::nats::codec::Publish;
@@ -16,13 +16,93 @@ use crate::core::nats::subject;
 
 /// Reply subjects that only brokers make (spec 04 §6.6).
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
+/// What the broker says itself; no connection has this number.
+const BROKER: LinkId = LinkId { shard: 0, key: 0, cid: 0, deaf: false };
 /// Times a queue group is asked again when the chosen member has gone meanwhile.
 const TRIES: u8 = 4;
 
-/// A message on its way to several links, with the form for those without headers.
-struct Delivery {
-    message: Arc<Message>,
+/// Receivers for whom a small message is laid out one by one; for more it is made once and shared.
+const FEW: usize = 4;
+/// A message of no more bytes is copied for each receiver: cheaper than to remember who shares it.
+const SMALL: usize = 512;
+/// Part of what a link may have pending above which those who write to it are held.
+const BEHIND: usize = 8;
+
+/// A message on its way to the links of this shard.
+struct Delivery<'a> {
+    form: Form<'a>,
     without_headers: Option<Arc<Message>>,
+    /// Copied for each receiver, not shared by them.
+    copied: bool,
+}
+
+enum Form<'a> {
+    /// In the input of its publisher.
+    Published(&'a Publish<'a>),
+    /// Made.
+    Made(Arc<Message>),
+}
+
+impl<'a> Delivery<'a> {
+    /// A published message for so many receivers here.
+    fn published(message: &'a Publish<'a>, receivers: usize) -> Self {
+        let copied = receivers <= FEW || message.body.len() <= SMALL;
+        Self { form: Form::Published(message), without_headers: None, copied }
+    }
+
+    fn made(message: Arc<Message>) -> Self {
+        let copied = message.body_len() <= SMALL;
+        Self { form: Form::Made(message), without_headers: None, copied }
+    }
+
+    /// The message, to be handed over or shared.
+    fn make(&mut self, counter: &Counter) -> &Arc<Message> {
+        if let Form::Published(message) = self.form {
+            self.form = Form::Made(Message::new(Frame::of(message), counter));
+        }
+        match &self.form {
+            Form::Made(message) => message,
+            // it has just been made
+            Form::Published(_) => unreachable!("a published message stays as it is"),
+        }
+    }
+
+    fn subject(&self) -> &[u8] {
+        match &self.form {
+            Form::Published(message) => message.subject,
+            Form::Made(message) => message.subject(),
+        }
+    }
+
+    fn reply(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::Published(message) => message.reply,
+            Form::Made(message) => message.reply(),
+        }
+    }
+
+    fn has_headers(&self) -> bool {
+        match &self.form {
+            Form::Published(message) => message.headers.is_some(),
+            Form::Made(message) => message.has_headers(),
+        }
+    }
+}
+
+/// The way of the last message: the next one of a stream goes the same.
+#[derive(Debug, Default)]
+pub struct LastPublish {
+    cid: u64,
+    generation: u64,
+    subject: Vec<u8>,
+    matched: Option<Arc<Matched>>,
+}
+
+impl LastPublish {
+    /// Nothing is known of it any more: permissions have changed.
+    pub fn forget(&mut self) {
+        self.matched = None;
+    }
 }
 
 impl Shard {
@@ -36,15 +116,30 @@ impl Shard {
             let reason = "HPUB from a client that announced no headers".into();
             return self.doom(key, Close::Protocol { reason, told: None });
         }
-        let (account, manners) = (link.account, link.manners);
-        let may_publish = link.publish.is_unrestricted()
-            || link.publish.may_publish(message.subject)
-            || link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
+        let (account, manners, cid) = (link.account, link.manners, link.cid);
+        let from = LinkId { shard: self.id, key, cid, deaf: !manners.echo };
+        let generation = self.shared.router.generation(account);
+        if message.reply.is_none()
+            && !manners.verbose
+            && self.last.cid == cid
+            && self.last.generation == generation
+            && self.last.subject == message.subject
+            && let Some(matched) = self.last.matched.take()
+        {
+            self.fan_out.count(matched.fan_out());
+            self.cache.count_hit(account);
+            self.dispatch(from, account, Delivery::published(message, matched.plain(self.id).len()), &matched);
+            self.last.matched = Some(matched);
+            return;
+        }
+        let may_publish = link.publish.is_unrestricted() || link.publish.may_publish(message.subject);
+        let may_answer =
+            !may_publish && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let routable = subject::valid_subject(message.subject);
         if manners.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
         }
-        if !may_publish {
+        if !may_publish && !may_answer {
             let subject = String::from_utf8_lossy(message.subject);
             return self.forbid(key, &format!("Permissions Violation for Publish to \"{subject}\""));
         }
@@ -63,10 +158,18 @@ impl Shard {
         if message.subject == user_info::SUBJECT {
             return self.answer_user_info(key, message.reply);
         }
-        let muted = (!manners.echo).then_some(key);
-        let mut heard = self.route(account, message, muted);
-        if let Some(importer) = imported_by(account, message.subject) {
-            heard |= self.route(importer, message, muted);
+        let importer = imported_by(account, message.subject);
+        let matched = self.cache.matches(&self.shared.router, account, message.subject);
+        let mut heard = self.route(from, account, message, &matched);
+        if let Some(importer) = importer {
+            let matched = self.cache.matches(&self.shared.router, importer, message.subject);
+            heard |= self.route(from, importer, message, &matched);
+        } else if may_publish && !manners.pedantic && heard {
+            self.last.cid = cid;
+            self.last.generation = generation;
+            self.last.subject.clear();
+            self.last.subject.extend_from_slice(message.subject);
+            self.last.matched = Some(matched);
         }
         if !heard
             && manners.no_responders
@@ -77,37 +180,43 @@ impl Shard {
     }
 
     /// Sends to everybody in one account; false if nobody wants it.
-    fn route(&mut self, account: Account, message: &Publish<'_>, muted: Option<u32>) -> bool {
-        let matched = self.cache.matches(&self.shared.router, account, message.subject);
+    fn route(
+        &mut self,
+        from: LinkId,
+        account: Account,
+        message: &Publish<'_>,
+        matched: &Arc<Matched>,
+    ) -> bool {
         self.fan_out.count(matched.fan_out());
         if matched.is_empty() {
             return false;
         }
-        let message = Message::new(Frame::of(message), &self.ledger);
-        self.dispatch(account, &message, &matched, muted)
+        self.dispatch(from, account, Delivery::published(message, matched.plain(self.id).len()), matched)
     }
 
     fn dispatch(
         &mut self,
+        from: LinkId,
         account: Account,
-        message: &Arc<Message>,
+        mut delivery: Delivery<'_>,
         matched: &Arc<Matched>,
-        muted: Option<u32>,
     ) -> bool {
         let mut heard = false;
         for shard in matched.shards().filter(|shard| *shard != self.id) {
+            let message = delivery.make(&self.held).clone();
             if let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) {
-                outbox.push(Handover::Deliver { message: message.clone(), matched: matched.clone() });
+                let (deliveries, bytes) = (matched.plain(shard).len(), message.len());
+                let handover = Handover::Deliver { from, message, matched: matched.clone() };
+                outbox.push(deliveries, bytes, handover);
                 heard = true;
             }
         }
-        let mut delivery = Delivery { message: message.clone(), without_headers: None };
         for target in matched.plain(self.id) {
-            heard |= self.deliver(*target, &mut delivery, muted);
+            heard |= self.deliver(from, *target, &mut delivery);
             self.relieve();
         }
         for group in 0..matched.groups.len() {
-            heard |= self.dispatch_group(account, &mut delivery, matched, group, muted, 0);
+            heard |= self.dispatch_group(from, account, &mut delivery, matched, group, 0);
         }
         heard
     }
@@ -115,45 +224,57 @@ impl Shard {
     /// Gives a message to one member of a group.
     fn dispatch_group(
         &mut self,
+        from: LinkId,
         account: Account,
-        delivery: &mut Delivery,
+        delivery: &mut Delivery<'_>,
         matched: &Arc<Matched>,
         group: usize,
-        muted: Option<u32>,
         tries: u8,
     ) -> bool {
         let Some(members) = matched.groups.get(group).map(|group| &group.members) else { return false };
         let start = self.next_random() as usize % members.len().max(1);
+        // When a member is to be found anew, those of this shard come first: what the publisher says
+        // next comes to them by the same way, behind this message.
+        let mut elsewhere = None;
         for target in members.iter().cycle().skip(start).take(members.len()) {
             if target.shard == self.id {
-                if self.deliver(*target, delivery, muted) {
+                if self.deliver(from, *target, delivery) {
                     return true;
                 }
-            } else if let Some(outbox) = self.outboxes.get_mut(usize::from(target.shard)) {
-                outbox.push(Handover::Member {
-                    account,
-                    message: delivery.message.clone(),
-                    matched: matched.clone(),
-                    group,
-                    target: *target,
-                    tries,
-                });
-                return true;
+            } else if tries == 0 {
+                return self.hand_to_member(from, account, delivery, matched, group, *target, tries);
+            } else {
+                elsewhere = elsewhere.or(Some(*target));
             }
         }
-        false
+        elsewhere.is_some_and(|target| {
+            self.hand_to_member(from, account, delivery, matched, group, target, tries)
+        })
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn hand_to_member(
+        &mut self,
+        from: LinkId,
+        account: Account,
+        delivery: &mut Delivery<'_>,
+        matched: &Arc<Matched>,
+        group: usize,
+        target: Target,
+        tries: u8,
+    ) -> bool {
+        let message = delivery.make(&self.held).clone();
+        let Some(outbox) = self.outboxes.get_mut(usize::from(target.shard)) else { return false };
+        let (bytes, matched) = (message.len(), matched.clone());
+        outbox.push(1, bytes, Handover::Member { from, account, message, matched, group, target, tries });
+        true
     }
 
     /// A message another shard handed over for this shard's plain subscriptions.
-    pub(super) fn deliver_plain(
-        &mut self,
-        matched: &Arc<Matched>,
-        message: Arc<Message>,
-        muted: Option<u32>,
-    ) {
-        let mut delivery = Delivery { message, without_headers: None };
+    pub(super) fn deliver_plain(&mut self, from: LinkId, matched: &Arc<Matched>, message: Arc<Message>) {
+        let mut delivery = Delivery::made(message);
         for target in matched.plain(self.id) {
-            self.deliver(*target, &mut delivery, muted);
+            self.deliver(from, *target, &mut delivery);
             self.relieve();
         }
     }
@@ -161,8 +282,10 @@ impl Shard {
     /// A message another shard chose a member of this one for. If that has
     /// gone meanwhile, the group is asked again: leaving a group must not lose
     /// a request that somebody else could answer.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn deliver_member(
         &mut self,
+        from: LinkId,
         account: Account,
         message: Arc<Message>,
         matched: &Arc<Matched>,
@@ -170,53 +293,90 @@ impl Shard {
         target: Target,
         tries: u8,
     ) {
-        let mut delivery = Delivery { message, without_headers: None };
-        if self.deliver(target, &mut delivery, None) || tries >= TRIES {
+        let mut delivery = Delivery::made(message);
+        if self.deliver(from, target, &mut delivery) || tries >= TRIES {
             return;
         }
         let Some(name) = matched.groups.get(group).map(|group| &group.name) else { return };
-        let now = self.cache.matches(&self.shared.router, account, delivery.message.subject());
+        let now = self.cache.matches(&self.shared.router, account, delivery.subject());
         if let Some(group) = now.groups.iter().position(|group| group.name == *name) {
-            self.dispatch_group(account, &mut delivery, &now, group, None, tries + 1);
+            self.dispatch_group(from, account, &mut delivery, &now, group, tries + 1);
         }
     }
 
     /// Queues a message for one subscription of this shard; false if it does not get it.
-    fn deliver(&mut self, target: Target, delivery: &mut Delivery, muted: Option<u32>) -> bool {
+    fn deliver(&mut self, from: LinkId, target: Target, delivery: &mut Delivery<'_>) -> bool {
         let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
         let key = subscription.link;
         let Some(link) = self.links.get_mut(key as usize) else { return false };
-        if link.doomed || muted == Some(key) {
+        if link.doomed || (from.deaf && from.cid == link.cid) {
             return false;
         }
-        if subscription.filtered && link.subscribe.denies(delivery.message.subject()) {
+        if subscription.filtered && link.subscribe.denies(delivery.subject()) {
             return false;
         }
-        if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.message.reply()) {
+        if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.reply()) {
             replies.expect(reply, self.now);
+            link.settle();
         }
         subscription.delivered = subscription.delivered.saturating_add(1);
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
-        let message = if delivery.message.has_headers() && !link.manners.headers {
-            let ledger = &self.ledger;
-            delivery
-                .without_headers
-                .get_or_insert_with(|| Message::new(delivery.message.without_headers(), ledger))
+        let with_headers = link.manners.headers;
+        let limit = self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
+        let behind = !link.writable && link.weight() > limit / BEHIND;
+        let bytes = if delivery.copied {
+            match &delivery.form {
+                Form::Published(message) => {
+                    self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
+                    let dropped = message.headers.filter(|_| !with_headers).map_or(0, |(length, _)| length);
+                    message.body.len() - dropped
+                }
+                Form::Made(message) => {
+                    let stripped = (message.has_headers() && !with_headers)
+                        .then(|| delivery.without_headers.get_or_insert_with(|| Message::new(message.without_headers(), &self.held)).clone());
+                    let message = stripped.as_ref().unwrap_or(message);
+                    self.lay(key, |out| message.lay(sid.as_bytes(), out));
+                    message.body_len()
+                }
+            }
         } else {
-            &delivery.message
-        };
-        let bytes = message.body_len() as u64;
-        link.traffic.out_msgs += 1;
-        link.traffic.out_bytes += bytes;
+            let mut message = delivery.make(&self.held).clone();
+            if delivery.has_headers() && !with_headers {
+                let counter = &self.held;
+                message = delivery
+                    .without_headers
+                    .get_or_insert_with(|| Message::new(message.without_headers(), counter))
+                    .clone();
+            }
+            let bytes = message.body_len();
+            self.share(key, message, sid);
+            bytes
+        } as u64;
+        if let Some(link) = self.links.get_mut(key as usize) {
+            link.traffic.out_msgs += 1;
+            link.traffic.out_bytes += bytes;
+        }
         self.traffic.out_msgs += 1;
         self.traffic.out_bytes += bytes;
-        let item = Item::Message(message.clone(), sid);
-        self.queue(key, item);
+        if behind && from.cid != 0 {
+            self.slow_down(from);
+        }
         if last {
             self.end_subscription(target.slot);
         }
         true
+    }
+
+    /// Holds a publisher, wherever it is.
+    fn slow_down(&mut self, from: LinkId) {
+        if from.shard == self.id {
+            self.hold(from);
+        } else if let Some(outbox) = self.outboxes.get_mut(usize::from(from.shard))
+            && !matches!(outbox.waiting.last(), Some(Handover::Hold(other)) if *other == from)
+        {
+            outbox.push(0, 0, Handover::Hold(from));
+        }
     }
 
     /// Status 503 on the publisher's own subscription to its reply subject, if it has one.
@@ -226,8 +386,8 @@ impl Shard {
             self.subscriptions.get(target.slot, target.serial).is_some_and(|found| found.link == key)
         });
         if let Some(target) = own {
-            let message = Message::new(Frame::no_responders(reply, subject), &self.ledger);
-            self.deliver(target, &mut Delivery { message, without_headers: None }, None);
+            let message = Message::new(Frame::no_responders(reply, subject), &self.held);
+            self.deliver(BROKER, target, &mut Delivery::made(message));
         }
     }
 
@@ -244,8 +404,8 @@ impl Shard {
         );
         let matched = self.cache.matches(&self.shared.router, account, reply);
         if !matched.is_empty() {
-            let message = Message::new(Frame::message(reply, None, answer.as_bytes()), &self.ledger);
-            self.dispatch(account, &message, &matched, None);
+            let message = Message::new(Frame::message(reply, None, answer.as_bytes()), &self.held);
+            self.dispatch(BROKER, account, Delivery::made(message), &matched);
         }
     }
 }

@@ -42,6 +42,11 @@ impl Replies {
         self.rule
     }
 
+    /// Memory of what is open, about.
+    pub fn bytes(&self) -> usize {
+        2 * self.bytes + self.order.len() * 2 * (size_of::<(Duration, u64, Box<[u8]>)>() + size_of::<Open>())
+    }
+
     /// A request was delivered: its reply subject may be published to. When
     /// there are too many, the oldest is forgotten.
     pub fn expect(&mut self, reply: &[u8], now: Duration) {

@@ -106,7 +106,8 @@ impl Router {
         &self.accounts[account]
     }
 
-    fn generation(&self, account: Account) -> u64 {
+    /// Changes with each subscription made or ended.
+    pub fn generation(&self, account: Account) -> u64 {
         self.of(account).generation.load(Ordering::SeqCst)
     }
 
@@ -170,6 +171,15 @@ impl MatchCache {
             cached.targets += size;
         }
         matched
+    }
+
+    /// Somebody knew the answer from last time.
+    pub fn count_hit(&mut self, account: Account) {
+        self.lookups[0] += 1;
+        self.lookups[1] += 1;
+        let cached = &mut self.accounts[account];
+        cached.lookups += 1;
+        cached.hits += 1;
     }
 
     /// Times somebody asked, and times the answer was there.

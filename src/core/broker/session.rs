@@ -1,16 +1,28 @@
 //! A shard's receiving side: bytes of a link to effects.
 
+use std::time::Duration;
+
 use super::close::Close;
-use super::index::Target;
-use super::link::Manners;
+use super::index::{self, Target};
+use super::keepalive::{Due, LinkTimer};
+use super::ledger::Charge;
+use super::link::{Link, Manners};
 use super::replies::Replies;
 use super::shard::Shard;
+use super::shared::LinkId;
 use super::subscriptions::NONE;
 use super::wire::Received;
 use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Transport};
 use crate::core::nats::codec::{self, Event, ProtocolError, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::{frame, subject};
+
+/// Time one link may take of a turn.
+const TURN: Duration = Duration::from_millis(2);
+/// How long a link is held at first, and at most, when receivers of its messages are behind. Nobody
+/// waits for ever: who does not read at all is cut after the write deadline.
+const HELD_LEAST: Duration = Duration::from_millis(5);
+const HELD_MOST: Duration = Duration::from_millis(500);
 
 impl Shard {
     /// Reads once from a link and acts on it.
@@ -19,6 +31,21 @@ impl Shard {
         link.queued = false;
         if link.doomed {
             return;
+        }
+        if link.held_until > self.now {
+            if !std::mem::replace(&mut link.held, true) {
+                let timer = LinkTimer { link: key, cid: link.cid, due: Due::Release };
+                self.wheel.insert(link.held_until, timer);
+            }
+            return;
+        }
+        if link.has_more_to_say() {
+            // the socket may have more, of which nobody will tell again
+            self.queue_read(key);
+            return self.ingest(key, &[]);
+        }
+        if link.ended {
+            return self.doom(key, Close::ClientClosed);
         }
         let mut scratch = std::mem::take(&mut self.reading);
         let received =
@@ -32,17 +59,28 @@ impl Shard {
         }
         self.reading = scratch;
         match received {
-            Ok(Received::Drained) => {}
-            Ok(Received::More) => {
-                if let Some(link) = self.links.get_mut(key as usize)
-                    && !link.queued
-                {
-                    link.queued = true;
-                    self.ready.push_back(key);
+            Ok(Received::Drained) => {
+                if self.links.get(key as usize).is_some_and(Link::has_more_to_say) {
+                    self.queue_read(key);
                 }
             }
-            Ok(Received::Closed) => self.doom(key, Close::ClientClosed),
+            Ok(Received::More) => self.queue_read(key),
+            // what it said before is acted on before it goes
+            Ok(Received::Closed) => {
+                if let Some(link) = self.links.get_mut(key as usize) {
+                    link.ended = true;
+                }
+                self.queue_read(key);
+            }
             Err(error) => self.doom(key, Close::Read(error.to_string())),
+        }
+    }
+
+    fn queue_read(&mut self, key: u32) {
+        if let Some(link) = self.links.get_mut(key as usize)
+            && !std::mem::replace(&mut link.queued, true)
+        {
+            self.ready.push_back(key);
         }
     }
 
@@ -51,43 +89,64 @@ impl Shard {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         if link.input.is_empty() {
             let used = self.act(key, bytes);
-            self.keep(key, bytes.get(used..).unwrap_or_default().to_vec());
+            self.keep(key, bytes.get(used..).unwrap_or_default().to_vec(), used > 0);
             return;
         }
         let mut input = std::mem::take(&mut link.input);
-        self.held = self.held.saturating_sub(input.len());
         input.extend_from_slice(bytes);
+        let mut used = 0;
         if input.len() >= link.need {
-            let used = self.act(key, &input);
+            used = self.act(key, &input);
             if used == input.len() {
                 input = Vec::new();
             } else if used > 0 {
                 input = input.get(used..).unwrap_or_default().to_vec();
             }
         }
-        self.keep(key, input);
+        self.keep(key, input, used > 0);
     }
 
-    fn keep(&mut self, key: u32, input: Vec<u8>) {
-        // a quarter of the budget for all: input that does not end must not crowd out what is sent
-        let share = self.settings.limits.max_pending_total / 4 / self.peers.len().max(1);
+    /// Keeps input that is not complete; its time begins anew when something was.
+    fn keep(&mut self, key: u32, input: Vec<u8>, anew: bool) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
-        self.held += input.len();
         link.input = input;
-        if self.held > share {
-            let reason = "unfinished messages of all connections need too much memory".into();
-            self.doom(key, Close::Protocol { reason, told: None });
+        if link.input.is_empty() {
+            link.begun = None;
+        } else {
+            if anew || link.begun.is_none() {
+                link.begun = Some(self.now);
+            }
+            if !std::mem::replace(&mut link.whole_timer, true) {
+                let timer = LinkTimer { link: key, cid: link.cid, due: Due::Whole };
+                self.wheel.insert(self.now + self.settings.limits.message_deadline, timer);
+            }
+        }
+        if !link.input.is_empty() || link.charge.weight() > 0 {
+            self.settle(key);
         }
     }
 
-    /// Acts on complete events and returns the bytes they took.
+    /// Acts on complete events and returns the bytes they took. It ends early when the link has had
+    /// its time, or is held: then there is more to say.
     fn act(&mut self, key: u32, bytes: &[u8]) -> usize {
         let bounds = self.settings.limits.bounds();
-        let mut used = 0;
+        let (mut used, mut events, mut began) = (0, 0_u32, None);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            if self.links.get(key as usize).is_none_or(|link| link.doomed) {
+            let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.doomed) else {
                 return bytes.len();
+            };
+            if link.held_until > self.now {
+                link.need = 1;
+                return used;
             }
+            if events.is_multiple_of(16) && events > 0 {
+                let now = self.shared.start.elapsed();
+                if now >= *began.get_or_insert(now) + TURN {
+                    link.need = 1;
+                    return used;
+                }
+            }
+            events += 1;
             match codec::next(rest, &bounds) {
                 Ok(Step::Event(event, count)) => {
                     used += count;
@@ -95,9 +154,7 @@ impl Shard {
                     self.relieve();
                 }
                 Ok(Step::Need(need)) => {
-                    if let Some(link) = self.links.get_mut(key as usize) {
-                        link.need = need;
-                    }
+                    link.need = need;
                     return used;
                 }
                 Err(error) => {
@@ -107,6 +164,19 @@ impl Shard {
             }
         }
         used
+    }
+
+    /// Makes a link slower whose messages others cannot take so fast: twice as long each time, while
+    /// they stay behind.
+    pub(super) fn hold(&mut self, id: LinkId) {
+        let now = self.now;
+        let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else { return };
+        if link.held_until > now {
+            return;
+        }
+        let eased = now >= link.held_until + HELD_MOST;
+        link.held_for = if eased { HELD_LEAST } else { (link.held_for * 2).clamp(HELD_LEAST, HELD_MOST) };
+        link.held_until = now + link.held_for;
     }
 
     fn violation(&mut self, key: u32, error: ProtocolError) {
@@ -134,7 +204,7 @@ impl Shard {
     }
 
     fn ping(&mut self, key: u32) {
-        self.queue_fixed(key, frame::PONG);
+        self.queue_line(key, frame::PONG);
         let Some(link) = self.links.get_mut(key as usize) else { return };
         if link.manners.infos && !link.introduced {
             // behind the PONG: some clients read exactly one line after their PING
@@ -145,13 +215,13 @@ impl Shard {
                 info.remote_account = link.account.name();
                 info.acc_is_sys = link.account == crate::core::admission::Account::System;
             });
-            self.queue_line(key, line);
+            self.queue_line(key, &line);
         }
     }
 
     pub(super) fn acknowledge(&mut self, key: u32) {
         if self.links.get(key as usize).is_some_and(|link| link.manners.verbose) {
-            self.queue_fixed(key, frame::OK);
+            self.queue_line(key, frame::OK);
         }
     }
 
@@ -168,8 +238,17 @@ impl Shard {
             }
             return self.forbid(key, &text);
         }
-        let limit = link.max_subscriptions.or(self.settings.limits.max_subscriptions);
-        if limit.is_some_and(|limit| link.subscription_count as usize >= limit) {
+        let limits = &self.settings.limits;
+        if subject::tokens(pattern).count() > limits.max_tokens {
+            return self.queue_error(key, "subject has exceeded number of tokens limit");
+        }
+        let holder = link.charge.holder();
+        let kind = limits.of(holder.kind());
+        let most = link.max_subscriptions.or(limits.max_subscriptions).unwrap_or(kind.subscriptions);
+        let cost = index::cost(pattern, queue) + sid.len();
+        // the other half is for messages
+        let too_much = holder.bytes() + cost > kind.memory / 2;
+        if link.subscription_count as usize >= most || too_much {
             return self.queue_error(key, "maximum subscriptions exceeded");
         }
         // an id in use keeps its first subscription
@@ -177,10 +256,13 @@ impl Shard {
             let filtered = link.subscribe.must_filter(pattern);
             let (slot, serial) = self.subscriptions.insert(key, sid, filtered, &mut link.subscriptions);
             link.subscription_count += 1;
+            link.subscribed += cost;
+            link.settle();
             let target = Target { shard: self.id, slot, serial };
             let handle = self.shared.router.subscribe(link.account, pattern, queue, target);
             if let Some(subscription) = self.subscriptions.at(slot) {
                 subscription.key = Some(handle);
+                subscription.cost = cost as u32;
             }
         }
         self.acknowledge(key);
@@ -214,6 +296,8 @@ impl Shard {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         if let Some(gone) = self.subscriptions.remove(slot, &mut link.subscriptions) {
             link.subscription_count -= 1;
+            link.subscribed -= gone.cost as usize;
+            link.settle();
             self.shared.router.unsubscribe(link.account, gone.key);
         }
     }
@@ -229,7 +313,8 @@ impl Shard {
                 None => break,
             }
         }
-        link.subscription_count = 0;
+        (link.subscription_count, link.subscribed) = (0, 0);
+        link.settle();
         if !handles.is_empty() {
             self.shared.router.unsubscribe(link.account, handles);
         }
@@ -237,6 +322,11 @@ impl Shard {
 
     /// A second CONNECT: judged anew, and all subscriptions go (spec 04 §6.3).
     fn connect_again(&mut self, key: u32, body: &[u8]) {
+        let now = self.now;
+        if !self.links.get_mut(key as usize).is_some_and(|link| link.connects.allow(now)) {
+            let reason = "the client said CONNECT again and again".into();
+            return self.doom(key, Close::Protocol { reason, told: None });
+        }
         let options = match ConnectOptions::decode(body) {
             Ok(options) => options,
             Err(error) => {
@@ -269,8 +359,15 @@ impl Shard {
                 return self.doom(key, Close::Refused(reason.to_owned()));
             }
         };
+        let seat = match self.shared.holders.seat(grant.account, &grant.peer, &self.settings.limits) {
+            Ok(seat) => seat,
+            Err(reason) => return self.doom(key, Close::Refused(reason.to_owned())),
+        };
         self.drop_subscriptions(key);
+        self.last.forget();
         let Some(link) = self.links.get_mut(key as usize) else { return };
+        link.charge = Charge::new(seat, &self.held);
+        link.settle();
         let before = std::mem::replace(&mut link.account, grant.account);
         link.publish = grant.publish;
         link.subscribe = grant.subscribe;

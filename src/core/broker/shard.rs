@@ -7,11 +7,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use super::close::Close;
@@ -19,35 +19,49 @@ use super::fanout::FanOut;
 use super::inbox::Inbox;
 use super::keepalive::LinkTimer;
 use super::link::{Link, NewLink, Traffic};
-use super::outbound::{Item, Outbound, WriteScratch};
+use super::ledger::Counter;
+use super::outbound::{Outbound, WriteScratch};
+use super::publish::LastPublish;
 use super::rejudge::Trial;
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
 use super::wire::ReadScratch;
+use crate::core::admission::PeerKind;
 
 /// Token of the waker; links have their place in the slab.
 pub const WAKER: Token = Token(usize::MAX);
 /// Things waiting in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 16 * 1024;
+/// How often it is looked who holds too much.
+const WEIGH: Duration = Duration::from_millis(5);
 /// Links read from in one turn.
 const SERVED: usize = 512;
-/// Links with something to send before they are served in the middle of a turn.
-pub const DIRTY: usize = 256;
+/// Bytes laid out for links that were up to date before those are served in the middle of a turn:
+/// a wide fan-out is sent by full records, and its memory stays bounded.
+pub const UNSENT: usize = 8 * 1024 * 1024;
 /// Emptied queues kept for the next link that needs one.
-pub const POOLED: usize = 2 * DIRTY;
+pub const POOLED: usize = 512;
+/// Work a shard does in the place of another that sleeps, rather than to wake it: deliveries, and
+/// their bytes.
+const ERRANDS: usize = 1024;
+const ERRAND_BYTES: usize = 256 * 1024;
 
 /// See the module documentation.
 pub struct Shard {
     pub(super) id: u16,
     pub(super) shared: Arc<Shared>,
     pub(super) settings: Arc<Settings>,
-    pub(super) poll: Poll,
+    pub(super) registry: Registry,
     pub(super) inbox: Arc<Inbox<Handover>>,
     pub(super) peers: ShardInboxes,
     /// What goes to each peer at the end of the turn.
-    pub(super) outboxes: Vec<Vec<Handover>>,
+    pub(super) outboxes: Vec<Outbox>,
+    /// All shards, this one included; none when it has ended.
+    others: Option<Shards>,
+    /// When the thread wakes by itself, as far as it knows.
+    sleeps_until: Option<Duration>,
     pub(super) links: Slab<Link>,
     pub(super) subscriptions: Subscriptions,
     pub(super) cache: MatchCache,
@@ -66,15 +80,68 @@ pub struct Shard {
     /// Boxed, as links hold them: an idle link pays for one pointer.
     #[allow(clippy::vec_box)]
     pub(super) pool: Vec<Box<Outbound>>,
-    pub(super) ledger: Arc<AtomicUsize>,
-    /// Things queued for all links.
-    pub(super) items: usize,
-    /// Bytes of unfinished input of all links.
-    pub(super) held: usize,
+    /// Bytes that its links hold, and messages made by it.
+    pub(super) held: Counter,
+    /// Bytes laid out in this turn and not sent yet.
+    pub(super) unsent: usize,
+    /// The last message's way, for the next one.
+    pub(super) last: LastPublish,
+    /// When memory was looked at last.
+    pub(super) weighed: Duration,
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
     stop: bool,
+}
+
+/// All shards of a broker. A thread holds the lock of its own during a turn; another may take it
+/// while that thread sleeps, and do there what little there is to do.
+pub type Shards = Arc<[Mutex<Shard>]>;
+
+/// What goes to another shard.
+#[derive(Default)]
+pub struct Outbox {
+    pub(super) waiting: Vec<Handover>,
+    /// Deliveries it stands for, and their bytes.
+    pub(super) deliveries: usize,
+    pub(super) bytes: usize,
+}
+
+impl Outbox {
+    /// Puts one thing in.
+    pub fn push(&mut self, deliveries: usize, bytes: usize, handover: Handover) {
+        self.deliveries += deliveries;
+        self.bytes += deliveries * bytes;
+        self.waiting.push(handover);
+    }
+}
+
+fn lock(cell: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // whoever panicked with it has ended the broker
+    cell.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves a shard until it is told to stop.
+pub fn run(shards: &Shards, id: u16, mut poll: Poll) {
+    let Some(cell) = shards.get(usize::from(id)) else { return };
+    let mut events = Events::with_capacity(1024);
+    lock(cell).others = Some(shards.clone());
+    let mut patience = Some(Duration::ZERO);
+    loop {
+        if let Err(error) = poll.poll(&mut events, patience)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, shard = id, "waiting for broker connections failed");
+            return lock(cell).end();
+        }
+        let mut shard = lock(cell);
+        shard.turn(&events);
+        if shard.stop {
+            return shard.end();
+        }
+        patience = shard.patience();
+        shard.sleeps_until = patience.map(|patience| shard.now + patience);
+    }
 }
 
 impl Shard {
@@ -82,19 +149,21 @@ impl Shard {
     pub fn new(
         id: u16,
         shared: Arc<Shared>,
-        poll: Poll,
+        registry: Registry,
         inbox: Arc<Inbox<Handover>>,
         peers: ShardInboxes,
     ) -> Self {
         let settings = shared.settings();
-        let ledger =
-            shared.shards.get(usize::from(id)).map(|counters| counters.ledger.clone()).unwrap_or_default();
+        let held =
+            shared.shards.get(usize::from(id)).map(|counters| counters.held.clone()).unwrap_or_default();
         Self {
             id,
             settings,
-            poll,
+            registry,
             inbox,
-            outboxes: peers.iter().map(|_| Vec::new()).collect(),
+            outboxes: peers.iter().map(|_| Outbox::default()).collect(),
+            others: None,
+            sleeps_until: None,
             peers,
             links: Slab::new(),
             subscriptions: Subscriptions::default(),
@@ -108,9 +177,10 @@ impl Shard {
             reading: ReadScratch::new(),
             writing: WriteScratch::default(),
             pool: Vec::new(),
-            ledger,
-            items: 0,
-            held: 0,
+            held,
+            unsent: 0,
+            last: LastPublish::default(),
+            weighed: Duration::ZERO,
             traffic: Traffic::default(),
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
@@ -120,45 +190,84 @@ impl Shard {
         }
     }
 
-    /// Serves until told to stop.
-    pub fn run(mut self) {
-        let mut events = Events::with_capacity(1024);
-        let (mut arrived, mut fired) = (Vec::new(), Vec::new());
-        while !self.stop {
-            let congested = self.congested();
-            if let Err(error) = self.poll.poll(&mut events, self.patience(congested))
-                && error.kind() != io::ErrorKind::Interrupted
-            {
-                tracing::error!(%error, shard = self.id, "waiting for broker connections failed");
-                break;
-            }
-            self.now = self.shared.start.elapsed();
-            self.inbox.take(&mut arrived);
-            for handover in arrived.drain(..) {
-                self.receive(handover);
-            }
-            for event in &events {
-                self.note(event);
-            }
-            if !congested {
-                self.serve();
-            }
-            self.judge_some();
-            self.wheel.advance(self.now, &mut fired);
-            for timer in fired.drain(..) {
-                self.fire(timer);
-            }
-            self.flush_dirty();
-            self.keep_budget();
-            self.bury();
-            self.publish_counters();
+    /// One turn of the loop.
+    fn turn(&mut self, events: &Events) {
+        let congested = self.congested();
+        self.now = self.shared.start.elapsed();
+        self.take_in();
+        for event in events {
+            self.note(event);
         }
-        self.end();
+        if !congested {
+            self.serve();
+        }
+        self.judge_some();
+        let mut fired = Vec::new();
+        self.wheel.advance(self.now, &mut fired);
+        for timer in fired {
+            self.fire(timer);
+        }
+        self.hand_over(true);
+        self.finish();
+    }
+
+    /// Does what another shard has for this one, whose thread sleeps.
+    fn visited(&mut self, errands: &mut Vec<Handover>) {
+        self.now = self.shared.start.elapsed();
+        // what came before it comes first
+        self.take_in();
+        for errand in errands.drain(..) {
+            self.receive(errand);
+        }
+        self.hand_over(false);
+        self.finish();
+        let next = self.wheel.next();
+        if !self.ready.is_empty() || next.is_some_and(|at| self.sleeps_until.is_none_or(|until| at < until)) {
+            self.inbox.wake();
+        }
+    }
+
+    fn take_in(&mut self) {
+        let mut arrived = Vec::new();
+        self.inbox.take(&mut arrived);
+        for handover in arrived {
+            self.receive(handover);
+        }
+    }
+
+    /// Gives others what is theirs. A shard that sleeps is not woken for little: it is done for it.
+    pub(super) fn hand_over(&mut self, in_person: bool) {
+        for (place, (outbox, peer)) in self.outboxes.iter_mut().zip(self.peers.iter()).enumerate() {
+            if outbox.waiting.is_empty() {
+                continue;
+            }
+            let little = outbox.deliveries <= ERRANDS && outbox.bytes <= ERRAND_BYTES;
+            (outbox.deliveries, outbox.bytes) = (0, 0);
+            if in_person && little && place != usize::from(self.id) {
+                let cell = self.others.as_ref().and_then(|shards| shards.get(place));
+                match cell.map(Mutex::try_lock) {
+                    Some(Ok(mut shard)) => {
+                        shard.visited(&mut outbox.waiting);
+                        continue;
+                    }
+                    Some(Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock)) | None => {}
+                }
+            }
+            peer.send(&mut outbox.waiting);
+        }
+    }
+
+    /// Sends, closes and counts.
+    fn finish(&mut self) {
+        self.flush_dirty();
+        self.keep_budget();
+        self.bury();
+        self.publish_counters();
     }
 
     /// How long the loop may sleep.
-    fn patience(&self, congested: bool) -> Option<Duration> {
-        if congested {
+    fn patience(&self) -> Option<Duration> {
+        if self.congested() {
             Some(Duration::from_millis(1))
         } else if !self.ready.is_empty() || !self.trial.is_over() {
             Some(Duration::ZERO)
@@ -171,7 +280,7 @@ impl Shard {
     /// Another shard is far behind, or memory is short: reading on would only pile up more.
     /// It passes by itself: shards go on sending, and cut those that do not read.
     fn congested(&self) -> bool {
-        self.shared.ledger() > self.settings.limits.max_pending_total
+        self.shared.held() > self.settings.limits.max_pending_total
             || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
     }
 
@@ -209,10 +318,11 @@ impl Shard {
     fn receive(&mut self, handover: Handover) {
         match handover {
             Handover::Link(new) => self.adopt(*new),
-            Handover::Deliver { message, matched } => self.deliver_plain(&matched, message, None),
-            Handover::Member { account, message, matched, group, target, tries } => {
-                self.deliver_member(account, message, &matched, group, target, tries);
+            Handover::Deliver { from, message, matched } => self.deliver_plain(from, &matched, message),
+            Handover::Member { from, account, message, matched, group, target, tries } => {
+                self.deliver_member(from, account, message, &matched, group, target, tries);
             }
+            Handover::Hold(link) => self.hold(link),
             Handover::Reload => {
                 self.settings = self.shared.settings();
                 self.judge_all_again();
@@ -225,11 +335,11 @@ impl Shard {
 
     fn adopt(&mut self, new: NewLink) {
         let judged_by = new.judged_by;
-        let (mut link, input, unsent) = Link::new(new, self.now);
+        let (mut link, input, unsent) = Link::new(new, self.now, &self.held);
         let entry = self.links.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut link.stream, Token(key), interest) {
+        if let Err(error) = self.registry.register(&mut link.stream, Token(key), interest) {
             tracing::warn!(%error, cid = link.cid, "registering a connection failed; it is closed");
             self.shared.open.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -251,7 +361,7 @@ impl Shard {
             if with_tls {
                 self.queue_cipher(key, &unsent);
             } else {
-                self.queue_line(key, unsent);
+                self.queue_line(key, &unsent);
             }
         }
         if !input.is_empty() {
@@ -259,19 +369,30 @@ impl Shard {
         }
     }
 
-    /// Cuts the link furthest behind while all messages together need too much memory.
+    /// While more is held than may be, cuts a link of whoever holds the most.
     fn keep_budget(&mut self) {
-        if self.shared.ledger() <= self.settings.limits.max_pending_total {
+        let limits = &self.settings.limits;
+        let waiting = PeerKind::WaitingNode;
+        let crowd = (self.shared.holders.of_kind(waiting) > limits.most_bytes(waiting)).then_some(waiting);
+        if crowd.is_none() && self.shared.held() <= limits.max_pending_total {
             return;
         }
-        let furthest = self
+        // what was cut is given back with the turn: not more often than that can be seen
+        if self.now < self.weighed + WEIGH && self.weighed != Duration::ZERO {
+            return;
+        }
+        self.weighed = self.now;
+        let Some(heaviest) = self.shared.holders.heaviest(crowd) else { return };
+        let link = self
             .links
             .iter()
-            .filter(|(_, link)| !link.doomed && link.pending() > 0)
-            .max_by_key(|(_, link)| link.weight())
+            .filter(|(_, link)| !link.doomed && Arc::ptr_eq(link.charge.holder(), &heaviest))
+            .max_by_key(|(_, link)| link.charge.weight())
             .map(|(key, _)| key as u32);
-        if let Some(key) = furthest {
-            self.doom(key, Close::SlowPending);
+        match link {
+            Some(key) => self.doom(key, Close::SlowPending),
+            // its links are another's, who may sleep
+            None => self.peers.iter().for_each(|peer| peer.wake()),
         }
     }
 
@@ -281,7 +402,6 @@ impl Shard {
 
     fn publish_counters(&self) {
         let Some(counters) = self.counters() else { return };
-        counters.queues.store(self.items * size_of::<Item>(), Ordering::Relaxed);
         counters.links.store(self.links.len(), Ordering::Relaxed);
         counters.in_msgs.store(self.traffic.in_msgs, Ordering::Relaxed);
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
@@ -323,5 +443,7 @@ impl Shard {
         }
         self.bury();
         self.publish_counters();
+        // or all would hold each other for ever
+        self.others = None;
     }
 }

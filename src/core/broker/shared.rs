@@ -13,10 +13,10 @@ use super::crowds::Crowd;
 use super::fanout::BOUNDS;
 use super::inbox::Inbox;
 use super::index::{Matched, Target};
+use super::ledger::{Counter, Holders, Message};
 use super::link::NewLink;
 use super::look::Look;
 use super::options::Limits;
-use super::outbound::Message;
 use super::resumption::without_resumption;
 use super::router::Router;
 use crate::core::admission::{Account, Authenticator, Transport};
@@ -61,12 +61,27 @@ pub struct Identity {
     pub advertised: Vec<(String, u16)>,
 }
 
+/// A link, wherever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkId {
+    /// Shard that owns it.
+    pub shard: u16,
+    /// Its place there.
+    pub key: u32,
+    /// Number of its connection, which guards against a reused place.
+    pub cid: u64,
+    /// It does not hear what it says itself.
+    pub deaf: bool,
+}
+
 /// Something for a shard.
 pub enum Handover {
     /// A connection that has been let in.
     Link(Box<NewLink>),
     /// A message for the shard's plain subscriptions among `matched`.
     Deliver {
+        /// Who published it.
+        from: LinkId,
         /// The message.
         message: Arc<Message>,
         /// Everybody who wants it.
@@ -74,6 +89,8 @@ pub enum Handover {
     },
     /// A message for one member of a queue group.
     Member {
+        /// Who published it.
+        from: LinkId,
         /// Account of the subscription.
         account: Account,
         /// The message.
@@ -87,6 +104,8 @@ pub enum Handover {
         /// How often a chosen member was gone.
         tries: u8,
     },
+    /// Receivers of what a link publishes are behind: it is to be slower.
+    Hold(LinkId),
     /// Settings have changed.
     Reload,
     /// Somebody wants to know something.
@@ -122,10 +141,8 @@ pub struct ShardCounters {
     pub fan_out: [AtomicU64; BOUNDS.len() + 1],
     /// Deliveries of those.
     pub deliveries: AtomicU64,
-    /// Bytes of the queues of its links.
-    pub queues: AtomicUsize,
-    /// Bytes of messages in memory, made by this shard.
-    pub ledger: Arc<AtomicUsize>,
+    /// Bytes that its links hold, and messages made by it.
+    pub held: Counter,
 }
 
 /// See the module documentation.
@@ -160,6 +177,10 @@ pub struct Shared {
     pub closed: Closed,
     /// Names of waiting nodes.
     pub claims: Claims,
+    /// Who holds what.
+    pub holders: Arc<Holders>,
+    /// Bytes of peers that are not in yet.
+    pub guests_held: AtomicUsize,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
@@ -187,6 +208,8 @@ impl Shared {
             threads_lost: AtomicUsize::new(0),
             closed: Closed::default(),
             claims: Claims::default(),
+            holders: Arc::default(),
+            guests_held: AtomicUsize::new(0),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
@@ -232,12 +255,10 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes of messages and queues in memory.
-    pub fn ledger(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.ledger.load(Ordering::Relaxed) + shard.queues.load(Ordering::Relaxed))
-            .sum()
+    /// Bytes the broker holds for its peers.
+    pub fn held(&self) -> usize {
+        self.guests_held.load(Ordering::Relaxed)
+            + self.shards.iter().map(|shard| shard.held.load(Ordering::Relaxed)).sum::<usize>()
     }
 
     /// INFO for one connection.

@@ -17,7 +17,7 @@ use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
 use super::judges::Court;
 use super::options::{AdoptError, BrokerError, Limits, Listener, Options};
-use super::shard::{Shard, WAKER};
+use super::shard::{self, Shard, Shards, WAKER};
 use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
@@ -88,9 +88,15 @@ impl Broker {
         };
         // after `broker`, so that it is dropped before: the judges end with the court
         let (court, docket) = Court::new();
-        for ((id, poll), inbox) in (0_u16..).zip(polls).zip(shards.iter()) {
-            let shard = Shard::new(id, shared.clone(), poll, inbox.clone(), shards.clone());
-            broker.spawn(format!("broker-{id}"), move || shard.run())?;
+        let mut cells = Vec::new();
+        for ((id, poll), inbox) in (0_u16..).zip(&polls).zip(shards.iter()) {
+            let registry = poll.registry().try_clone()?;
+            cells.push(Mutex::new(Shard::new(id, shared.clone(), registry, inbox.clone(), shards.clone())));
+        }
+        let cells: Shards = cells.into();
+        for (id, poll) in (0_u16..).zip(polls) {
+            let cells = cells.clone();
+            broker.spawn(format!("broker-{id}"), move || shard::run(&cells, id, poll))?;
         }
         let next_shard = Arc::new(AtomicUsize::new(0));
         for number in 0..options.handshake_threads.clamp(1, 64) {

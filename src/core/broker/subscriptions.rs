@@ -25,6 +25,8 @@ pub struct Subscription {
     pub sid: Sid,
     /// Handle in the index.
     pub key: Option<SubKey>,
+    /// Bytes it costs its link.
+    pub cost: u32,
     /// Messages delivered since SUB.
     pub delivered: u32,
     /// Deliveries after which it ends; 0 for never.
@@ -55,6 +57,7 @@ impl Subscriptions {
             link,
             sid: Sid::new(sid),
             key: None,
+            cost: 0,
             delivered: 0,
             max: 0,
             filtered,

@@ -37,6 +37,39 @@ impl Frame {
         Self::lay_out(message.subject, message.reply, header_text, headers, message.size_text, message.body)
     }
 
+    /// Lays a published message out for one receiver, without making a frame of it.
+    pub fn lay_for(message: &Publish<'_>, sid: &[u8], with_headers: bool, out: &mut Vec<u8>) {
+        let headers = message.headers.filter(|_| with_headers);
+        let body = match message.headers {
+            Some((length, _)) if !with_headers => message.body.get(length..).unwrap_or_default(),
+            _ => message.body,
+        };
+        let counted;
+        let size = match message.headers {
+            Some(_) if !with_headers => {
+                counted = body.len().to_string();
+                counted.as_bytes()
+            }
+            _ => message.size_text,
+        };
+        out.extend_from_slice(if headers.is_some() { b"HMSG " } else { b"MSG " });
+        out.extend_from_slice(message.subject);
+        for part in [Some(sid), message.reply, headers.map(|(_, text)| text), Some(size)].into_iter().flatten() {
+            out.push(b' ');
+            out.extend_from_slice(part);
+        }
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Lays this message out for one receiver.
+    pub fn lay(&self, sid: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(self.head());
+        out.extend_from_slice(sid);
+        out.extend_from_slice(self.tail());
+    }
+
     /// The same message for a receiver that did not announce headers.
     pub fn without_headers(&self) -> Self {
         let payload = self.payload();

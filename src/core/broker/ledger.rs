@@ -1,0 +1,258 @@
+//! One account for every byte the broker holds for its peers.
+//!
+//! Bytes live inside a [`Charge`] of a link, or a [`Message`] that several
+//! links share. A charge names whom it is for: the [`Holder`], an identity with
+//! all its links. So the sum is known, and when it is too much, who holds the
+//! most of it: that one is cut, and not whoever happens to speak.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::options::{KindLimits, Limits};
+use crate::core::admission::{Account, Peer, PeerKind};
+use crate::core::nats::frame::Frame;
+
+/// Bytes held by all of one shard.
+pub type Counter = Arc<AtomicUsize>;
+
+/// A frame that is in the account while anybody holds it: once, however many do.
+#[derive(Debug)]
+pub struct Message {
+    frame: Frame,
+    counter: Counter,
+}
+
+impl Message {
+    /// Enters a frame.
+    pub fn new(frame: Frame, counter: &Counter) -> Arc<Self> {
+        counter.fetch_add(frame.len(), Ordering::Relaxed);
+        Arc::new(Self { frame, counter: counter.clone() })
+    }
+}
+
+impl Deref for Message {
+    type Target = Frame;
+
+    fn deref(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.frame.len(), Ordering::Relaxed);
+    }
+}
+
+/// An identity with its links: a node, a client, whoever an account knows by one name.
+#[derive(Debug)]
+pub struct Holder {
+    account: Account,
+    peer: Peer,
+    /// What all its links hold, messages shared with others counted in full.
+    bytes: AtomicUsize,
+    links: AtomicUsize,
+}
+
+impl Holder {
+    /// What it is.
+    pub fn kind(&self) -> PeerKind {
+        self.peer.kind
+    }
+
+    /// Its name, for the log.
+    pub fn identity(&self) -> &str {
+        &self.peer.identity
+    }
+
+    /// What its links hold together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Who holds what. Names are kept as long as they have a link.
+#[derive(Debug, Default)]
+pub struct Holders {
+    by_name: Mutex<HashMap<(Account, Peer), Arc<Holder>>>,
+    /// What is held, and by how many links, by kind.
+    kinds: [KindTotal; PeerKind::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct KindTotal {
+    bytes: AtomicUsize,
+    links: AtomicUsize,
+}
+
+/// A link's place among those of its identity. It is given back when this goes.
+#[derive(Debug)]
+pub struct Seat {
+    holders: Arc<Holders>,
+    holder: Arc<Holder>,
+}
+
+impl Holders {
+    /// A place for one more link of an identity.
+    ///
+    /// # Errors
+    /// The identity has as many as it may, or its kind has: the name of that refusal.
+    pub fn seat(self: &Arc<Self>, account: Account, peer: &Peer, limits: &Limits) -> Result<Seat, &'static str> {
+        let KindLimits { connections, .. } = *limits.of(peer.kind);
+        let kind = &self.kinds[peer.kind as usize];
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (account, peer.clone());
+        let holder = by_name.get(&name).cloned();
+        let links = holder.as_ref().map_or(0, |holder| holder.links.load(Ordering::Relaxed));
+        // without names there is nobody to share a limit
+        if links >= connections && !peer.identity.is_empty() {
+            return Err("too many connections of one identity");
+        }
+        if kind.links.load(Ordering::Relaxed) >= limits.most_links(peer.kind) {
+            return Err("too many connections of waiting nodes");
+        }
+        let holder = holder.unwrap_or_else(|| {
+            let (bytes, links) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let holder = Arc::new(Holder { account, peer: peer.clone(), bytes, links });
+            by_name.insert(name, holder.clone());
+            holder
+        });
+        holder.links.fetch_add(1, Ordering::Relaxed);
+        kind.links.fetch_add(1, Ordering::Relaxed);
+        Ok(Seat { holders: self.clone(), holder })
+    }
+
+    /// What all of a kind hold.
+    pub fn of_kind(&self, kind: PeerKind) -> usize {
+        self.kinds[kind as usize].bytes.load(Ordering::Relaxed)
+    }
+
+    /// Who holds the most, of one kind or of all.
+    pub fn heaviest(&self, kind: Option<PeerKind>) -> Option<Arc<Holder>> {
+        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name
+            .values()
+            .filter(|holder| kind.is_none_or(|kind| kind == holder.kind()))
+            .max_by_key(|holder| holder.bytes())
+            .cloned()
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut by_name = self.holders.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
+        if self.holder.links.fetch_sub(1, Ordering::Relaxed) == 1 {
+            by_name.remove(&(self.holder.account, self.holder.peer.clone()));
+        }
+    }
+}
+
+/// What one link holds.
+#[derive(Debug)]
+pub struct Charge {
+    seat: Seat,
+    counter: Counter,
+    /// Bytes that are the link's alone: these are in the shard's sum.
+    own: usize,
+    /// These and messages shared with others, counted in full.
+    weight: usize,
+}
+
+impl Charge {
+    /// A charge of nothing.
+    pub fn new(seat: Seat, counter: &Counter) -> Self {
+        Self { seat, counter: counter.clone(), own: 0, weight: 0 }
+    }
+
+    /// Whom it is for.
+    pub fn holder(&self) -> &Arc<Holder> {
+        &self.seat.holder
+    }
+
+    /// What it names now.
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// States what the link holds now: `own` bytes of its own, `weight` with what it shares.
+    pub fn set(&mut self, own: usize, weight: usize) {
+        if own != self.own {
+            adjust(&self.counter, self.own, own);
+            self.own = own;
+        }
+        if weight != self.weight {
+            adjust(&self.seat.holder.bytes, self.weight, weight);
+            adjust(&self.seat.holders.kinds[self.seat.holder.kind() as usize].bytes, self.weight, weight);
+            self.weight = weight;
+        }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.set(0, 0);
+    }
+}
+
+fn adjust(counter: &AtomicUsize, before: usize, now: usize) {
+    // additions and subtractions of one link come in order, so no sum goes below zero
+    if now >= before {
+        counter.fetch_add(now - before, Ordering::Relaxed);
+    } else {
+        counter.fetch_sub(before - now, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> Peer {
+        Peer { kind: PeerKind::Node, identity: name.into() }
+    }
+
+    #[test]
+    fn what_is_held_is_known_by_shard_identity_and_kind() {
+        let (holders, limits, counter) = (Arc::new(Holders::default()), Limits::default(), Counter::default());
+        let seat = |name: &str| holders.seat(Account::Choria, &node(name), &limits).unwrap();
+        let mut first = Charge::new(seat("n1"), &counter);
+        let mut second = Charge::new(seat("n1"), &counter);
+        let mut other = Charge::new(seat("n2"), &counter);
+        first.set(10, 100);
+        second.set(5, 5);
+        other.set(50, 60);
+        assert_eq!(counter.load(Ordering::Relaxed), 65);
+        assert_eq!((first.holder().bytes(), other.holder().bytes()), (105, 60));
+        assert_eq!(holders.of_kind(PeerKind::Node), 165);
+        assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), second.holder()));
+        assert!(holders.heaviest(Some(PeerKind::Client)).is_none());
+        first.set(0, 0);
+        assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), other.holder()));
+        drop((first, second, other));
+        assert_eq!(counter.load(Ordering::Relaxed), 0);
+        assert_eq!(holders.of_kind(PeerKind::Node), 0);
+        assert!(holders.by_name.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
+        let holders = Arc::new(Holders::default());
+        let mut limits = Limits { max_connections: 10, ..Limits::default() };
+        limits.of_mut(PeerKind::Node).connections = 2;
+        let seat = |peer: &Peer| holders.seat(Account::Choria, peer, &limits);
+        let held = [seat(&node("n1")).unwrap(), seat(&node("n1")).unwrap()];
+        assert_eq!(seat(&node("n1")).unwrap_err(), "too many connections of one identity");
+        assert!(seat(&node("n2")).is_ok());
+        drop(held);
+        assert!(seat(&node("n1")).is_ok());
+        let waiting = |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
+        let seats: Vec<_> = (0..9).map(|number| seat(&waiting(number)).unwrap()).collect();
+        assert_eq!(seat(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
+        assert!(seat(&node("n1")).is_ok());
+        drop(seats);
+        assert!(seat(&waiting(9)).is_ok());
+    }
+}
