@@ -24,8 +24,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Globals;
 use super::context;
 
+/// How often it is looked whether all of the broker's threads are there.
+const ALIVE: Duration = Duration::from_millis(500);
 /// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
+
+/// Exit status of a broker that cannot go on.
+const EXIT_BROKEN: i32 = 70;
 
 /// the middleware
 #[derive(FromArgs, ArgsInfo)]
@@ -313,8 +318,16 @@ async fn until_stopped(
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = provider.files().trust_stamp();
+    let mut alive = tokio::time::interval(ALIVE);
     loop {
         tokio::select! {
+            _ = alive.tick() => {
+                if !broker.is_healthy() {
+                    // gently is not possible any more, and whoever supervises this starts it anew
+                    tracing::error!("a thread of the broker has failed, ending at once");
+                    std::process::exit(EXIT_BROKEN);
+                }
+            }
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = daily.tick() => {

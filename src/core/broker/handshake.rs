@@ -423,7 +423,12 @@ impl HandshakeRoom {
             self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
         }
         self.next.extend(self.shared.end_handshake(guest.remote.ip()));
-        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
+        // a small network is one shard's: nothing it says is handed over
+        let small = self.shared.open.load(Ordering::Relaxed) <= settings.limits.one_shard;
+        let shard = match small {
+            true => 0,
+            false => self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1),
+        };
         if let Some(inbox) = self.shards.get(shard) {
             inbox.send_one(Handover::Link(Box::new(NewLink {
                 cid: guest.cid,

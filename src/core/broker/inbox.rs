@@ -9,19 +9,19 @@ use mio::Waker;
 #[derive(Debug)]
 pub struct Inbox<T> {
     waiting: Mutex<Vec<T>>,
-    /// Length of `waiting`, readable without the lock.
-    length: AtomicUsize,
+    /// Bytes that `waiting` stands for, readable without the lock.
+    load: AtomicUsize,
     waker: Waker,
 }
 
 impl<T> Inbox<T> {
     /// An empty inbox whose waker belongs to the receiver's poll.
     pub fn new(waker: Waker) -> Self {
-        Self { waiting: Mutex::new(Vec::new()), length: AtomicUsize::new(0), waker }
+        Self { waiting: Mutex::new(Vec::new()), load: AtomicUsize::new(0), waker }
     }
 
-    /// Hands a batch over and empties it. Order is kept.
-    pub fn send(&self, batch: &mut Vec<T>) {
+    /// Hands a batch over that stands for `load` bytes, and empties it. Order is kept.
+    pub fn send(&self, batch: &mut Vec<T>, load: usize) {
         if batch.is_empty() {
             return;
         }
@@ -33,7 +33,7 @@ impl<T> Inbox<T> {
             } else {
                 waiting.append(batch);
             }
-            self.length.store(waiting.len(), Ordering::Relaxed);
+            self.load.fetch_add(load, Ordering::Relaxed);
             was_empty
         };
         if was_empty {
@@ -50,18 +50,18 @@ impl<T> Inbox<T> {
 
     /// Hands one thing over.
     pub fn send_one(&self, item: T) {
-        self.send(&mut vec![item]);
+        self.send(&mut vec![item], 0);
     }
 
     /// Moves everything waiting into an empty vector of the receiver.
     pub fn take(&self, into: &mut Vec<T>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *waiting, into);
-        self.length.store(waiting.len(), Ordering::Relaxed);
+        self.load.store(0, Ordering::Relaxed);
     }
 
-    /// Things waiting, about.
-    pub fn len(&self) -> usize {
-        self.length.load(Ordering::Relaxed)
+    /// Bytes waiting, about.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
     }
 }

@@ -34,6 +34,7 @@ pub mod monitoring;
 mod options;
 mod outbound;
 mod output;
+mod packed;
 mod publish;
 mod rejudge;
 mod replies;

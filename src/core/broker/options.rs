@@ -83,6 +83,9 @@ pub struct Limits {
     pub max_tokens: usize,
     /// What peers may hold, in the order of [`PeerKind::ALL`].
     pub kinds: [KindLimits; PeerKind::ALL.len()],
+    /// Connections up to which all are served by one thread: messages between them need no other;
+    /// default 32.
+    pub one_shard: usize,
     /// From the first byte of a message to its last; default 60 s.
     pub message_deadline: Duration,
     /// Time between pings; default 2 minutes.
@@ -115,6 +118,7 @@ impl Default for Limits {
             max_subscriptions: None,
             max_tokens: 64,
             kinds: KINDS,
+            one_shard: 32,
             message_deadline: Duration::from_secs(60),
             ping_interval: Duration::from_secs(120),
             ping_max: 2,

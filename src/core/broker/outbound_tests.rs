@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::broker::ledger::Counter;
+use crate::core::nats::frame::Frame;
 
 /// A socket that takes only so much at each call.
 struct Narrow {
@@ -80,23 +82,25 @@ proptest! {
         steps in proptest::collection::vec(0_usize..5000, 0..40),
         with_tls in any::<bool>(),
     ) {
-        let ledger = Arc::new(AtomicUsize::new(0));
+        let ledger = Counter::default();
+        let mut scratch = WriteScratch::default();
         let mut outbound = Outbound::default();
         let mut expected = Vec::new();
         for (number, size) in sizes.into_iter().chain([big]).enumerate() {
             let payload = vec![number as u8; size];
             let message = Message::new(Frame::message(b"a.b", None, &payload), &ledger);
             let sid = Sid::new(number.to_string().as_bytes());
-            expected.extend_from_slice(message.head());
-            expected.extend_from_slice(sid.as_bytes());
-            expected.extend_from_slice(message.tail());
-            outbound.push(Item::Message(message, sid));
-            outbound.push(Item::Fixed(b"PONG\r\n"));
+            message.lay(sid.as_bytes(), &mut expected);
+            if number % 3 == 0 {
+                outbound.lay(&mut scratch, |out| message.lay(sid.as_bytes(), out));
+            } else {
+                outbound.share(message, sid);
+            }
+            outbound.lay(&mut scratch, |out| out.extend_from_slice(b"PONG\r\n"));
             expected.extend_from_slice(b"PONG\r\n");
         }
         prop_assert_eq!(outbound.pending(), expected.len());
         let mut socket = Narrow { taken: Vec::new(), steps };
-        let mut scratch = WriteScratch::default();
         let mut session = Marked;
         loop {
             let tls = with_tls.then_some(&mut session as &mut (dyn TlsSession + 'static));
@@ -105,10 +109,10 @@ proptest! {
             }
             prop_assert!(outbound.pending() > 0);
         }
-        prop_assert_eq!(outbound.pending(), 0);
+        prop_assert_eq!((outbound.pending(), outbound.own(), outbound.weight()), (0, 0, 0));
         prop_assert!(outbound.is_empty());
         let got = if with_tls { unmark(&socket.taken) } else { socket.taken };
         prop_assert_eq!(got, expected);
-        prop_assert_eq!(ledger.load(Ordering::Relaxed), 0);
+        prop_assert_eq!(ledger.load(std::sync::atomic::Ordering::Relaxed), 0);
     }
 }

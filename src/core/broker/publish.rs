@@ -1,11 +1,13 @@
 //! A message from a link to everybody who wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::account::imported_by;
 use super::close::Close;
 use super::index::{Matched, Target};
 use super::ledger::{Counter, Message};
+use super::packed::For;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
@@ -28,8 +30,11 @@ const SMALL: usize = 512;
 /// Part of what a link may have pending above which those who write to it are held.
 const BEHIND: usize = 8;
 
+/// A receiver that has taken nothing for so long holds nobody.
+const MOVES: Duration = Duration::from_secs(1);
+
 /// A message on its way to the links of this shard.
-struct Delivery<'a> {
+pub struct Delivery<'a> {
     form: Form<'a>,
     without_headers: Option<Arc<Message>>,
     /// Copied for each receiver, not shared by them.
@@ -45,12 +50,12 @@ enum Form<'a> {
 
 impl<'a> Delivery<'a> {
     /// A published message for so many receivers here.
-    fn published(message: &'a Publish<'a>, receivers: usize) -> Self {
+    pub fn published(message: &'a Publish<'a>, receivers: usize) -> Self {
         let copied = receivers <= FEW || message.body.len() <= SMALL;
         Self { form: Form::Published(message), without_headers: None, copied }
     }
 
-    fn made(message: Arc<Message>) -> Self {
+    pub fn made(message: Arc<Message>) -> Self {
         let copied = message.body_len() <= SMALL;
         Self { form: Form::Made(message), without_headers: None, copied }
     }
@@ -203,12 +208,22 @@ impl Shard {
     ) -> bool {
         let mut heard = false;
         for shard in matched.shards().filter(|shard| *shard != self.id) {
-            let message = delivery.make(&self.held).clone();
-            if let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) {
-                let (deliveries, bytes) = (matched.plain(shard).len(), message.len());
-                let handover = Handover::Deliver { from, message, matched: matched.clone() };
-                outbox.push(deliveries, bytes, handover);
-                heard = true;
+            let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) else { continue };
+            heard = true;
+            let deliveries = matched.plain(shard).len();
+            match &delivery.form {
+                Form::Published(message) if deliveries <= FEW || message.body.len() <= SMALL => {
+                    outbox.pack(deliveries, from, For::Plain, matched, message);
+                }
+                _ => {
+                    let message = delivery.make(&self.held).clone();
+                    let bytes = message.len();
+                    outbox.push(
+                        deliveries,
+                        bytes,
+                        Handover::Deliver { from, message, matched: matched.clone() },
+                    );
+                }
             }
         }
         for target in matched.plain(self.id) {
@@ -241,59 +256,56 @@ impl Shard {
                 if self.deliver(from, *target, delivery) {
                     return true;
                 }
-            } else if tries == 0 {
-                return self.hand_to_member(from, account, delivery, matched, group, *target, tries);
             } else {
                 elsewhere = elsewhere.or(Some(*target));
+                if tries == 0 {
+                    break;
+                }
             }
         }
         elsewhere.is_some_and(|target| {
-            self.hand_to_member(from, account, delivery, matched, group, target, tries)
+            let to = For::Member { account, group, target, tries };
+            self.hand_to_member(from, to, target.shard, delivery, matched)
         })
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn hand_to_member(
         &mut self,
         from: LinkId,
-        account: Account,
+        to: For,
+        shard: u16,
         delivery: &mut Delivery<'_>,
         matched: &Arc<Matched>,
-        group: usize,
-        target: Target,
-        tries: u8,
     ) -> bool {
-        let message = delivery.make(&self.held).clone();
-        let Some(outbox) = self.outboxes.get_mut(usize::from(target.shard)) else { return false };
-        let (bytes, matched) = (message.len(), matched.clone());
-        outbox.push(1, bytes, Handover::Member { from, account, message, matched, group, target, tries });
+        let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) else { return false };
+        match &delivery.form {
+            Form::Published(message) => outbox.pack(1, from, to, matched, message),
+            Form::Made(message) => {
+                let (message, matched) = (message.clone(), matched.clone());
+                outbox.push(1, message.len(), Handover::Member { from, to, message, matched });
+            }
+        }
         true
     }
 
-    /// A message another shard handed over for this shard's plain subscriptions.
-    pub(super) fn deliver_plain(&mut self, from: LinkId, matched: &Arc<Matched>, message: Arc<Message>) {
-        let mut delivery = Delivery::made(message);
-        for target in matched.plain(self.id) {
-            self.deliver(from, *target, &mut delivery);
-            self.relieve();
-        }
-    }
-
-    /// A message another shard chose a member of this one for. If that has
-    /// gone meanwhile, the group is asked again: leaving a group must not lose
-    /// a request that somebody else could answer.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn deliver_member(
+    /// A message another shard handed over.
+    ///
+    /// If it is for a member of a queue group that has gone meanwhile, the group is asked again:
+    /// leaving a group must not lose a request that somebody else could answer.
+    pub(super) fn deliver_for(
         &mut self,
         from: LinkId,
-        account: Account,
-        message: Arc<Message>,
+        to: For,
         matched: &Arc<Matched>,
-        group: usize,
-        target: Target,
-        tries: u8,
+        mut delivery: Delivery<'_>,
     ) {
-        let mut delivery = Delivery::made(message);
+        let For::Member { account, group, target, tries } = to else {
+            for target in matched.plain(self.id) {
+                self.deliver(from, *target, &mut delivery);
+                self.relieve();
+            }
+            return;
+        };
         if self.deliver(from, target, &mut delivery) || tries >= TRIES {
             return;
         }
@@ -324,7 +336,13 @@ impl Shard {
         let sid = subscription.sid.clone();
         let with_headers = link.manners.headers;
         let limit = self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
-        let behind = !link.writable && link.weight() > limit / BEHIND;
+        // one that takes nothing at all is cut soon, and nobody waits for it
+        let moves = link
+            .outbound
+            .as_ref()
+            .and_then(|outbound| outbound.blocked_since)
+            .is_some_and(|since| self.now < since + MOVES);
+        let behind = moves && link.weight() > limit / BEHIND;
         let bytes = if delivery.copied {
             match &delivery.form {
                 Form::Published(message) => {

@@ -19,10 +19,10 @@ use crate::core::nats::{frame, subject};
 
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
-/// How long a link is held at first, and at most, when receivers of its messages are behind. Nobody
-/// waits for ever: who does not read at all is cut after the write deadline.
+/// How long a link is held at first, and at most, when receivers of its messages are behind. It says
+/// one thing in between.
 const HELD_LEAST: Duration = Duration::from_millis(5);
-const HELD_MOST: Duration = Duration::from_millis(500);
+const HELD_MOST: Duration = Duration::from_millis(100);
 
 impl Shard {
     /// Reads once from a link and acts on it.

@@ -17,23 +17,28 @@ use slab::Slab;
 use super::close::Close;
 use super::fanout::FanOut;
 use super::inbox::Inbox;
+use super::index::Matched;
 use super::keepalive::LinkTimer;
 use super::link::{Link, NewLink, Traffic};
 use super::ledger::Counter;
 use super::outbound::{Outbound, WriteScratch};
-use super::publish::LastPublish;
+use super::packed::{For, Packed};
+use super::publish::{Delivery, LastPublish};
 use super::rejudge::Trial;
 use super::router::MatchCache;
-use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
+use super::shared::{Handover, LinkId, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
 use super::wire::ReadScratch;
 use crate::core::admission::PeerKind;
+use crate::core::nats::codec::Publish;
 
 /// Token of the waker; links have their place in the slab.
 pub const WAKER: Token = Token(usize::MAX);
-/// Things waiting in another shard's inbox before this one stops reading from its clients.
-const CONGESTED: usize = 16 * 1024;
+/// Bytes waiting in another shard's inbox before this one stops reading from its clients.
+const CONGESTED: usize = 32 * 1024 * 1024;
+/// What a message counts there beside its bytes.
+const MESSAGE: usize = 128;
 /// How often it is looked who holds too much.
 const WEIGH: Duration = Duration::from_millis(5);
 /// Links read from in one turn.
@@ -60,7 +65,7 @@ pub struct Shard {
     pub(super) outboxes: Vec<Outbox>,
     /// All shards, this one included; none when it has ended.
     others: Option<Shards>,
-    /// When the thread wakes by itself, as far as it knows.
+    /// The first timer its thread knows of while it sleeps.
     sleeps_until: Option<Duration>,
     pub(super) links: Slab<Link>,
     pub(super) subscriptions: Subscriptions,
@@ -105,13 +110,37 @@ pub struct Outbox {
     /// Deliveries it stands for, and their bytes.
     pub(super) deliveries: usize,
     pub(super) bytes: usize,
+    /// Bytes of its messages, each counted once.
+    pub(super) load: usize,
 }
 
 impl Outbox {
+    /// Puts a message in that is copied.
+    pub fn pack(
+        &mut self,
+        deliveries: usize,
+        from: LinkId,
+        to: For,
+        matched: &Arc<Matched>,
+        message: &Publish<'_>,
+    ) {
+        let length = message.body.len();
+        self.deliveries += deliveries;
+        self.bytes += deliveries * length;
+        self.load += length + MESSAGE;
+        if !matches!(self.waiting.last(), Some(Handover::Packed(packed)) if !packed.is_full(length)) {
+            self.waiting.push(Handover::Packed(Packed::default()));
+        }
+        if let Some(Handover::Packed(packed)) = self.waiting.last_mut() {
+            packed.push(from, to, matched, message);
+        }
+    }
+
     /// Puts one thing in.
     pub fn push(&mut self, deliveries: usize, bytes: usize, handover: Handover) {
         self.deliveries += deliveries;
         self.bytes += deliveries * bytes;
+        self.load += bytes + MESSAGE;
         self.waiting.push(handover);
     }
 }
@@ -140,7 +169,7 @@ pub fn run(shards: &Shards, id: u16, mut poll: Poll) {
             return shard.end();
         }
         patience = shard.patience();
-        shard.sleeps_until = patience.map(|patience| shard.now + patience);
+        shard.sleeps_until = shard.wheel.next();
     }
 }
 
@@ -242,6 +271,7 @@ impl Shard {
                 continue;
             }
             let little = outbox.deliveries <= ERRANDS && outbox.bytes <= ERRAND_BYTES;
+            let load = std::mem::take(&mut outbox.load);
             (outbox.deliveries, outbox.bytes) = (0, 0);
             if in_person && little && place != usize::from(self.id) {
                 let cell = self.others.as_ref().and_then(|shards| shards.get(place));
@@ -253,7 +283,7 @@ impl Shard {
                     Some(Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock)) | None => {}
                 }
             }
-            peer.send(&mut outbox.waiting);
+            peer.send(&mut outbox.waiting, load);
         }
     }
 
@@ -281,7 +311,7 @@ impl Shard {
     /// It passes by itself: shards go on sending, and cut those that do not read.
     fn congested(&self) -> bool {
         self.shared.held() > self.settings.limits.max_pending_total
-            || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.len() > CONGESTED)
+            || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.load() > CONGESTED)
     }
 
     fn note(&mut self, event: &mio::event::Event) {
@@ -318,9 +348,17 @@ impl Shard {
     fn receive(&mut self, handover: Handover) {
         match handover {
             Handover::Link(new) => self.adopt(*new),
-            Handover::Deliver { from, message, matched } => self.deliver_plain(from, &matched, message),
-            Handover::Member { from, account, message, matched, group, target, tries } => {
-                self.deliver_member(from, account, message, &matched, group, target, tries);
+            Handover::Deliver { from, message, matched } => {
+                self.deliver_for(from, For::Plain, &matched, Delivery::made(message));
+            }
+            Handover::Member { from, to, message, matched } => {
+                self.deliver_for(from, to, &matched, Delivery::made(message));
+            }
+            Handover::Packed(packed) => {
+                for (from, to, matched, message) in packed.iter() {
+                    let receivers = matched.plain(self.id).len();
+                    self.deliver_for(from, to, matched, Delivery::published(&message, receivers));
+                }
             }
             Handover::Hold(link) => self.hold(link),
             Handover::Reload => {

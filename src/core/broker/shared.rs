@@ -12,14 +12,15 @@ use super::closed::Closed;
 use super::crowds::Crowd;
 use super::fanout::BOUNDS;
 use super::inbox::Inbox;
-use super::index::{Matched, Target};
+use super::index::Matched;
 use super::ledger::{Counter, Holders, Message};
 use super::link::NewLink;
 use super::look::Look;
 use super::options::Limits;
+use super::packed::{For, Packed};
 use super::resumption::without_resumption;
 use super::router::Router;
-use crate::core::admission::{Account, Authenticator, Transport};
+use crate::core::admission::{Authenticator, Transport};
 use crate::core::nats::info::ServerInfo;
 
 /// What a reload may change.
@@ -78,6 +79,8 @@ pub struct LinkId {
 pub enum Handover {
     /// A connection that has been let in.
     Link(Box<NewLink>),
+    /// Small messages, or for few.
+    Packed(Packed),
     /// A message for the shard's plain subscriptions among `matched`.
     Deliver {
         /// Who published it.
@@ -91,18 +94,12 @@ pub enum Handover {
     Member {
         /// Who published it.
         from: LinkId,
-        /// Account of the subscription.
-        account: Account,
+        /// Whom it is for.
+        to: For,
         /// The message.
         message: Arc<Message>,
         /// The match it was chosen from.
         matched: Arc<Matched>,
-        /// Which group.
-        group: usize,
-        /// Who was chosen.
-        target: Target,
-        /// How often a chosen member was gone.
-        tries: u8,
     },
     /// Receivers of what a link publishes are behind: it is to be slower.
     Hold(LinkId),

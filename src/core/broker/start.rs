@@ -127,7 +127,14 @@ impl Broker {
             .filter_map(|(number, (socket, listener))| Some((number, socket?, listener.tls)))
             .collect();
         let acceptor = Acceptor::new(poll, sockets, broker.door.clone(), stop.clone())?;
-        let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || acceptor.run())?;
+        let (watched, stopped) = (Lost(shared.clone()), stop.clone());
+        let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || {
+            acceptor.run();
+            if stopped.load(Ordering::Acquire) {
+                // not lost, but told to
+                std::mem::forget(watched);
+            }
+        })?;
         *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
         tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
         Ok(broker)
@@ -291,13 +298,17 @@ impl Broker {
     }
 }
 
-/// Counts a thread that panics, for those who only have a [`View`].
+/// Counts a thread that ends before the broker does, for those who only have a [`View`].
 struct Lost(Arc<Shared>);
 
 impl Drop for Lost {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.0.stopping.load(Ordering::Relaxed) {
             self.0.threads_lost.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                thread = std::thread::current().name().unwrap_or_default(),
+                "a thread of the broker has ended, its connections are lost; the process should end too"
+            );
         }
     }
 }

@@ -1,0 +1,138 @@
+//! Small messages on their way to another shard, one behind the other.
+//!
+//! A message of a hundred bytes costs more to allocate and to count than to
+//! copy: in a stream all that goes to another shard in one turn is one piece of
+//! memory there.
+
+use std::sync::Arc;
+
+use super::index::{Matched, Target};
+use super::shared::LinkId;
+use crate::core::admission::Account;
+use crate::core::nats::codec::Publish;
+
+/// Most bytes of one piece.
+const PIECE: usize = 256 * 1024;
+
+/// Messages laid one behind the other, in order.
+#[derive(Debug, Default)]
+pub struct Packed {
+    bytes: Vec<u8>,
+    messages: Vec<Packet>,
+    /// Matches that messages refer to; neighbours of one stream have the same.
+    matched: Vec<Arc<Matched>>,
+}
+
+/// For whom a message is on the shard it goes to.
+#[derive(Debug, Clone, Copy)]
+pub enum For {
+    /// All plain subscriptions.
+    Plain,
+    /// One member of a queue group.
+    Member {
+        /// Account of the subscription.
+        account: Account,
+        /// Which group of the match.
+        group: usize,
+        /// Who was chosen.
+        target: Target,
+        /// How often a chosen member was gone.
+        tries: u8,
+    },
+}
+
+#[derive(Debug)]
+struct Packet {
+    from: LinkId,
+    to: For,
+    matched: usize,
+    subject: usize,
+    reply: Option<usize>,
+    /// Length of the header block and of its number as written.
+    headers: Option<(usize, usize)>,
+    size_text: usize,
+    body: usize,
+}
+
+impl Packed {
+    /// Whether another message of so many bytes should go elsewhere.
+    pub fn is_full(&self, more: usize) -> bool {
+        !self.bytes.is_empty() && self.bytes.len() + more > PIECE
+    }
+
+    /// Adds a message.
+    pub fn push(&mut self, from: LinkId, to: For, matched: &Arc<Matched>, message: &Publish<'_>) {
+        if !self.matched.last().is_some_and(|last| Arc::ptr_eq(last, matched)) {
+            self.matched.push(matched.clone());
+        }
+        let header_text = message.headers.map(|(_, text)| text);
+        for part in
+            [Some(message.subject), message.reply, header_text, Some(message.size_text), Some(message.body)]
+                .into_iter()
+                .flatten()
+        {
+            self.bytes.extend_from_slice(part);
+        }
+        self.messages.push(Packet {
+            from,
+            to,
+            matched: self.matched.len() - 1,
+            subject: message.subject.len(),
+            reply: message.reply.map(<[u8]>::len),
+            headers: message.headers.map(|(length, text)| (length, text.len())),
+            size_text: message.size_text.len(),
+            body: message.body.len(),
+        });
+    }
+
+    /// The messages in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, For, &Arc<Matched>, Publish<'_>)> {
+        let mut rest: &[u8] = &self.bytes;
+        self.messages.iter().filter_map(move |packet| {
+            let mut take = |length: usize| {
+                let (part, behind) = rest.split_at_checked(length)?;
+                rest = behind;
+                Some(part)
+            };
+            let subject = take(packet.subject)?;
+            let reply = packet.reply.and_then(&mut take);
+            let headers = packet.headers.and_then(|(length, text)| Some((length, take(text)?)));
+            let size_text = take(packet.size_text)?;
+            let body = take(packet.body)?;
+            let message = Publish { subject, reply, headers, size_text, body };
+            Some((packet.from, packet.to, self.matched.get(packet.matched)?, message))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_comes_out_as_it_was() {
+        let from = LinkId { shard: 1, key: 2, cid: 3, deaf: true };
+        let (one, other) = (Arc::new(Matched::default()), Arc::new(Matched::default()));
+        let plain =
+            Publish { subject: b"a.b", reply: None, headers: None, size_text: b"005", body: b"hello" };
+        let full = Publish {
+            subject: b"c",
+            reply: Some(b"r.1"),
+            headers: Some((12, b"12")),
+            size_text: b"14",
+            body: b"NATS/1.0\r\n\r\nhi",
+        };
+        let empty = Publish { subject: b"d", reply: None, headers: None, size_text: b"0", body: b"" };
+        let mut packed = Packed::default();
+        assert!(!packed.is_full(10 * PIECE));
+        for (matched, message) in [(&one, &plain), (&one, &full), (&other, &empty)] {
+            packed.push(from, For::Plain, matched, message);
+        }
+        assert_eq!(packed.matched.len(), 2);
+        assert!(packed.is_full(PIECE) && !packed.is_full(100));
+        let found: Vec<_> = packed.iter().collect();
+        assert_eq!(found.iter().map(|(.., message)| *message).collect::<Vec<_>>(), [plain, full, empty]);
+        assert!(Arc::ptr_eq(found[1].2, &one) && Arc::ptr_eq(found[2].2, &other));
+        assert!(found.iter().all(|(link, ..)| *link == from));
+    }
+}
