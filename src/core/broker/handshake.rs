@@ -400,7 +400,7 @@ impl HandshakeRoom {
 
     fn admit(&mut self, mut guest: Guest, options: ConnectOptions, grant: Grant) {
         let settings = self.shared.settings();
-        let seat = match self.shared.holders.seat(grant.account, &grant.peer, &settings.limits) {
+        let seat = match self.shared.holders.seat(grant.account, &grant.peer, guest.cid, &settings.limits) {
             Ok(seat) => seat,
             Err(counted) => {
                 guest.say(&frame::error_line("maximum connections exceeded"));

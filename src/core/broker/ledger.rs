@@ -71,6 +71,11 @@ impl Holder {
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// What one of its links holds when all hold as much: the heaviest holds no less.
+    pub fn share(&self) -> usize {
+        self.bytes() / self.links.load(Ordering::Relaxed).max(1)
+    }
 }
 
 /// Who holds what. Names are kept as long as they have a link.
@@ -95,27 +100,37 @@ pub struct Seat {
 }
 
 impl Holders {
-    /// A place for one more link of an identity.
+    /// A place for one more link of an identity. Where nobody has to say who he is, each connection
+    /// is one of its own.
     ///
     /// # Errors
     /// The identity has as many as it may, or its kind has: the name of that refusal.
-    pub fn seat(self: &Arc<Self>, account: Account, peer: &Peer, limits: &Limits) -> Result<Seat, &'static str> {
+    pub fn seat(
+        self: &Arc<Self>,
+        account: Account,
+        peer: &Peer,
+        cid: u64,
+        limits: &Limits,
+    ) -> Result<Seat, &'static str> {
+        let mut peer = peer.clone();
+        if peer.identity.is_empty() {
+            peer.identity = format!("connection {cid}").into();
+        }
         let KindLimits { connections, .. } = *limits.of(peer.kind);
-        let kind = &self.kinds[peer.kind as usize];
+        let (peer_kind, kind) = (peer.kind, &self.kinds[peer.kind as usize]);
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (account, peer.clone());
+        let name = (account, peer);
         let holder = by_name.get(&name).cloned();
         let links = holder.as_ref().map_or(0, |holder| holder.links.load(Ordering::Relaxed));
-        // without names there is nobody to share a limit
-        if links >= connections && !peer.identity.is_empty() {
+        if links >= connections {
             return Err("too many connections of one identity");
         }
-        if kind.links.load(Ordering::Relaxed) >= limits.most_links(peer.kind) {
+        if kind.links.load(Ordering::Relaxed) >= limits.most_links(peer_kind) {
             return Err("too many connections of waiting nodes");
         }
         let holder = holder.unwrap_or_else(|| {
             let (bytes, links) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let holder = Arc::new(Holder { account, peer: peer.clone(), bytes, links });
+            let holder = Arc::new(Holder { account, peer: name.1.clone(), bytes, links });
             by_name.insert(name, holder.clone());
             holder
         });
@@ -217,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_held_is_known_by_shard_identity_and_kind() {
         let (holders, limits, counter) = (Arc::new(Holders::default()), Limits::default(), Counter::default());
-        let seat = |name: &str| holders.seat(Account::Choria, &node(name), &limits).unwrap();
+        let seat = |name: &str| holders.seat(Account::Choria, &node(name), 1, &limits).unwrap();
         let mut first = Charge::new(seat("n1"), &counter);
         let mut second = Charge::new(seat("n1"), &counter);
         let mut other = Charge::new(seat("n2"), &counter);
@@ -242,7 +257,7 @@ mod tests {
         let holders = Arc::new(Holders::default());
         let mut limits = Limits { max_connections: 10, ..Limits::default() };
         limits.of_mut(PeerKind::Node).connections = 2;
-        let seat = |peer: &Peer| holders.seat(Account::Choria, peer, &limits);
+        let seat = |peer: &Peer| holders.seat(Account::Choria, peer, 1, &limits);
         let held = [seat(&node("n1")).unwrap(), seat(&node("n1")).unwrap()];
         assert_eq!(seat(&node("n1")).unwrap_err(), "too many connections of one identity");
         assert!(seat(&node("n2")).is_ok());
@@ -254,5 +269,9 @@ mod tests {
         assert!(seat(&node("n1")).is_ok());
         drop(seats);
         assert!(seat(&waiting(9)).is_ok());
+        // nobody in particular
+        let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
+        let seats = [1, 2, 3].map(|cid| holders.seat(Account::Choria, &nobody, cid, &limits).unwrap());
+        assert_eq!(seats.map(|seat| seat.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
     }
 }

@@ -337,6 +337,7 @@ impl Shard {
             return self.doom(key, Close::Protocol { reason: reason.into(), told: Some(told) });
         }
         let Some(link) = self.links.get(key as usize) else { return };
+        let cid = link.cid;
         let certificate = link
             .tls
             .as_ref()
@@ -359,7 +360,7 @@ impl Shard {
                 return self.doom(key, Close::Refused(reason.to_owned()));
             }
         };
-        let seat = match self.shared.holders.seat(grant.account, &grant.peer, &self.settings.limits) {
+        let seat = match self.shared.holders.seat(grant.account, &grant.peer, cid, &self.settings.limits) {
             Ok(seat) => seat,
             Err(reason) => return self.doom(key, Close::Refused(reason.to_owned())),
         };

@@ -426,9 +426,15 @@ impl Shard {
             .iter()
             .filter(|(_, link)| !link.doomed && Arc::ptr_eq(link.charge.holder(), &heaviest))
             .max_by_key(|(_, link)| link.charge.weight())
+            // or a heavier one is another shard's
+            .filter(|(_, link)| link.charge.weight() >= heaviest.share())
             .map(|(key, _)| key as u32);
         match link {
-            Some(key) => self.doom(key, Close::SlowPending),
+            Some(key) => {
+                let (kind, identity) = (heaviest.kind().name(), heaviest.identity());
+                tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who holds the most is cut");
+                self.doom(key, Close::SlowPending);
+            }
             // its links are another's, who may sleep
             None => self.peers.iter().for_each(|peer| peer.wake()),
         }

@@ -202,10 +202,19 @@ fn verb(buffer: &[u8]) -> Result<Option<(Verb, usize)>, ProtocolError> {
 fn arguments(text: &[u8]) -> ([&[u8]; 5], usize) {
     let mut found: [&[u8]; 5] = [&[]; 5];
     let mut count = 0;
-    for argument in text.split(|byte| matches!(byte, b' ' | b'\t')).filter(|argument| !argument.is_empty()) {
-        let Some(place) = found.get_mut(count) else { break };
-        *place = argument;
-        count += 1;
+    let mut start = 0;
+    // one pass: this is done for each message
+    for (place, byte) in text.iter().chain([&b' ']).enumerate() {
+        if !matches!(byte, b' ' | b'\t') {
+            continue;
+        }
+        if place > start
+            && let (Some(free), Some(argument)) = (found.get_mut(count), text.get(start..place))
+        {
+            *free = argument;
+            count += 1;
+        }
+        start = place + 1;
     }
     (found, count)
 }
