@@ -86,7 +86,13 @@ impl Scenario {
 }
 
 /// The part of the process that drives clients: logs them in, waits for `go`, reports.
-pub fn run(dir: &Path, address: SocketAddr, scenario: &str, links: u32, messages: u32) -> Result<(), Failure> {
+pub fn run(
+    dir: &Path,
+    address: SocketAddr,
+    scenario: &str,
+    links: u32,
+    messages: u32,
+) -> Result<(), Failure> {
     let scenario = Scenario::of(scenario, links, messages)?;
     let person = Person::read(dir)?;
     let shared = person.config(1_000_000, false)?;

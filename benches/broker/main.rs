@@ -110,7 +110,13 @@ fn compare(word: &str, with_links: bool) -> Result<(), Failure> {
         let text = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         let ratio = mine.zip(other).map(|(mine, other)| mine / other);
         let row = format!("{name}, {unit}");
-        println!("{row:52} {:>9} {:>11} {:>9} {:>6}  {wanted}", text(mine), text(other), text(least), text(ratio));
+        println!(
+            "{row:52} {:>9} {:>11} {:>9} {:>6}  {wanted}",
+            text(mine),
+            text(other),
+            text(least),
+            text(ratio)
+        );
     }
     if with_links {
         println!("a revocation list on ours:");
@@ -231,7 +237,8 @@ fn messages(
     let mut figures = Vec::new();
     for (scenario, links, messages, name, wanted) in ROWS {
         // a relay knows no subjects: nothing that needs them
-        let relays = ["stream", "fanstream", "fanout"].contains(&scenario.split(':').next().unwrap_or_default());
+        let relays =
+            ["stream", "fanstream", "fanout"].contains(&scenario.split(':').next().unwrap_or_default());
         if !scenario.contains(word) || (floor && !relays) {
             continue;
         }

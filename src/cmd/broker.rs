@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::admission::{
-    Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, WaitingNodes,
+    Authenticator, ByName, CurrentCertificates, HostList, NameTest, PeerKind, SystemUser, WaitingNodes,
     X509Authenticator, X509Mode, X509Options,
 };
 use choria::core::broker::monitoring::{About, Monitoring, TokenFile};
-use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
+use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
@@ -137,7 +137,7 @@ fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> a
             listeners,
             tls: Some(provider.server_tls()?),
             authenticator: authenticator(config, provider, plaintext.is_some())?,
-            limits: limits(config),
+            limits: limits(config)?,
             server_name: config.identity.clone(),
             cluster_name: config.choria_network_gateway_name.clone(),
             version: build::NATS_VERSION.to_owned(),
@@ -188,8 +188,8 @@ fn monitoring(
     Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
 }
 
-fn limits(config: &Config) -> Limits {
-    Limits {
+fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let mut limits = Limits {
         max_connections: build::MAX_BROKER_CLIENTS,
         tls_timeout: config.choria_network_tls_timeout,
         auth_timeout: config.choria_network_auth_timeout,
@@ -198,8 +198,20 @@ fn limits(config: &Config) -> Limits {
         max_handshakes_per_address: usize::try_from(config.choria_network_handshakes_per_address)
             .unwrap_or(0)
             .max(1),
+        max_pending_total: bytes(&config.choria_network_memory).context("plugin.choria.network.memory")?,
         ..Limits::default()
+    };
+    for (kind, text) in [
+        (PeerKind::Node, &config.choria_network_limits_node),
+        (PeerKind::WaitingNode, &config.choria_network_limits_waiting),
+        (PeerKind::Client, &config.choria_network_limits_client),
+        (PeerKind::Service, &config.choria_network_limits_service),
+    ] {
+        let read = limits.of(kind).read(text);
+        *limits.of_mut(kind) =
+            read.with_context(|| format!("plugin.choria.network.limits.{}", kind.name()))?;
     }
+    Ok(limits)
 }
 
 /// Who may connect and what it may say, as configured (design decision 14).
@@ -272,7 +284,7 @@ fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plainte
     let renewed = || -> anyhow::Result<()> {
         let rules = authenticator(config, provider, plaintext)?;
         provider.reload()?;
-        broker.reload(Some(provider.server_tls()?), rules, limits(config));
+        broker.reload(Some(provider.server_tls()?), rules, limits(config)?);
         Ok(())
     };
     match renewed() {
@@ -365,5 +377,24 @@ async fn until_stopped(
         // Leaving the process is what "at once" means.
         _ = term.recv() => std::process::exit(0),
         _ = int.recv() => std::process::exit(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_settings_are_those_of_the_broker() {
+        let config = Config::from_text(Role::Broker, "identity = b.example.net\n").unwrap();
+        let (configured, defaults) = (limits(&config).unwrap(), Limits::default());
+        assert_eq!(configured.kinds, defaults.kinds);
+        assert_eq!(configured.max_pending_total, defaults.max_pending_total);
+        let wrong = "identity = b.example.net\nplugin.choria.network.limits.node = connections=none\n";
+        let error = limits(&Config::from_text(Role::Broker, wrong).unwrap()).unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "plugin.choria.network.limits.node: 'none' is no number above 0; memory takes K, M and G behind it"
+        );
     }
 }

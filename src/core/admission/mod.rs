@@ -26,7 +26,8 @@ pub use certificate::PeerCertificate;
 pub use current::{ChainCheck, ChainSuspicion, CurrentCertificates};
 pub use facts::{ConnectionFacts, LinkKind, Transport};
 pub use grant::{
-    Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses, SubjectList,
+    Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses,
+    SubjectList,
 };
 pub use hosts::HostList;
 pub use passwords::PasswordError;

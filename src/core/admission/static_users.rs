@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::account::Account;
 use super::facts::{ConnectionFacts, Transport};
-use super::grant::{Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses};
+use super::grant::{
+    Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses,
+};
 use super::passwords::{PasswordError, Stored};
 use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;

@@ -234,9 +234,6 @@ impl X509Authenticator {
         if plain {
             return Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Client, facts)));
         }
-        if facts.transport == Transport::InProcess {
-            return Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Service, facts)));
-        }
         match &self.options.mode {
             X509Mode::Open { client_hosts } if client_hosts.is_empty() => {
                 Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Client, facts)))
@@ -248,6 +245,9 @@ impl X509Authenticator {
                     let (publish, subscribe) = self.server_permissions();
                     Ok(self.grant(Account::Choria, user, peer(PeerKind::Node, facts), publish, subscribe))
                 }
+            }
+            X509Mode::ByName(_) if facts.transport == Transport::InProcess => {
+                Ok(self.unrestricted(Account::Choria, user, peer(PeerKind::Service, facts)))
             }
             X509Mode::ByName(network) => self.by_name(network, facts),
         }

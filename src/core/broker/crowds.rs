@@ -2,21 +2,40 @@
 //! wait their turn. A fleet behind one address gets in one after the other, and
 //! a stranger cannot keep everybody else out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use mio::net::TcpStream;
 
+use super::limits::Limits;
 use super::shared::Shared;
 
 /// Connections of one address that wait for each handshake it may have at a time.
 const WAITING: usize = 8;
+/// Connections that wait for each handshake that may be under way; more are not accepted.
+const QUEUED: usize = 4;
+/// One for so many handshakes may be begun beyond their number from addresses that clients have come
+/// from before: a fleet that comes back does not keep its operators out.
+const RESERVED: usize = 8;
+/// Such addresses that are remembered.
+const KNOWN: usize = 4096;
 
-/// Those of one address that are not in yet.
+/// Those who are not in yet.
 #[derive(Default)]
-pub struct Crowd {
+pub struct Crowds {
+    by_address: HashMap<IpAddr, Crowd>,
+    /// In the order they came.
+    queue: VecDeque<Arrived>,
+    /// Where clients have come from, and in which order.
+    known: HashSet<IpAddr>,
+    order: VecDeque<IpAddr>,
+}
+
+/// Those of one address.
+#[derive(Default)]
+struct Crowd {
     handshaking: usize,
     waiting: VecDeque<Arrived>,
 }
@@ -34,58 +53,107 @@ pub struct Arrived {
 }
 
 impl Shared {
-    /// Counts a connection that begins its handshake and gives it back, unless its address has
-    /// `most` of them: then it waits, up to [`WAITING`] times as many of one address.
+    /// Counts a connection that begins its handshake and gives it back, unless it has to wait: its
+    /// address has as many as it may, then up to [`WAITING`] times as many wait, or everybody has.
     ///
     /// # Errors
     /// Too many of its address wait.
-    pub fn begin_handshake(&self, new: Arrived, most: usize) -> Result<Option<Arrived>, Arrived> {
+    pub fn begin_handshake(&self, new: Arrived, limits: &Limits) -> Result<Option<Arrived>, Arrived> {
         let mut crowds = self.lock_crowds();
-        let crowd = crowds.entry(neighbourhood(new.remote.ip())).or_default();
-        let begins = if crowd.handshaking < most.max(1) {
-            crowd.handshaking += 1;
-            self.handshaking.fetch_add(1, Ordering::AcqRel);
-            Some(new)
-        } else if crowd.waiting.len() < most.saturating_mul(WAITING) {
+        let address = neighbourhood(new.remote.ip());
+        let reserved = if crowds.known.contains(&address) { limits.max_handshakes / RESERVED } else { 0 };
+        let most = limits.max_handshakes_per_address.max(1);
+        let crowd = crowds.by_address.entry(address).or_default();
+        let begins = if crowd.handshaking >= most {
+            if crowd.waiting.len() >= most.saturating_mul(WAITING) {
+                return Err(new);
+            }
             crowd.waiting.push_back(new);
             self.waiting.fetch_add(1, Ordering::AcqRel);
             None
+        } else if self.handshaking.load(Ordering::Acquire) >= limits.max_handshakes + reserved {
+            if crowd.handshaking == 0 {
+                crowds.by_address.remove(&address);
+            }
+            crowds.queue.push_back(new);
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            None
         } else {
-            return Err(new);
+            crowd.handshaking += 1;
+            self.handshaking.fetch_add(1, Ordering::AcqRel);
+            Some(new)
         };
         self.open.fetch_add(1, Ordering::AcqRel);
         Ok(begins)
     }
 
     /// Counts the end of a handshake, whatever it was; the connection stays counted as open.
-    /// Returns the next of its address, whose handshake begins with that.
+    /// Returns whose turn it is, whose handshake begins with that.
     #[must_use]
     pub fn end_handshake(&self, address: IpAddr) -> Option<Arrived> {
+        let limits = &self.settings().limits;
         let address = neighbourhood(address);
         let mut crowds = self.lock_crowds();
-        let crowd = crowds.get_mut(&address)?;
+        let crowd = crowds.by_address.get_mut(&address)?;
         if let Some(next) = crowd.waiting.pop_front() {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Some(next);
         }
-        self.handshaking.fetch_sub(1, Ordering::AcqRel);
         crowd.handshaking = crowd.handshaking.saturating_sub(1);
         if crowd.handshaking == 0 {
-            crowds.remove(&address);
+            crowds.by_address.remove(&address);
+        }
+        let under_way = self.handshaking.fetch_sub(1, Ordering::AcqRel) - 1;
+        while under_way < limits.max_handshakes
+            && let Some(next) = crowds.queue.pop_front()
+        {
+            let crowd = crowds.by_address.entry(neighbourhood(next.remote.ip())).or_default();
+            if crowd.handshaking >= limits.max_handshakes_per_address.max(1) {
+                // its address has begun others meanwhile
+                crowd.waiting.push_back(next);
+                continue;
+            }
+            crowd.handshaking += 1;
+            self.handshaking.fetch_add(1, Ordering::AcqRel);
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Some(next);
         }
         None
     }
 
-    /// Closes those who wait for others of their address.
-    pub fn send_waiting_away(&self) {
-        for crowd in self.lock_crowds().values_mut() {
-            let count = std::mem::take(&mut crowd.waiting).len();
-            self.waiting.fetch_sub(count, Ordering::AcqRel);
-            self.open.fetch_sub(count, Ordering::AcqRel);
+    /// No more should be accepted for now.
+    pub fn is_full(&self) -> bool {
+        let most = self.settings().limits.max_handshakes;
+        let under_way = self.handshaking.load(Ordering::Acquire);
+        under_way >= most && self.lock_crowds().queue.len() >= most.saturating_mul(QUEUED)
+    }
+
+    /// A client has come in from here: next time its handshake does not wait for those of others.
+    pub fn remember(&self, address: IpAddr) {
+        let address = neighbourhood(address);
+        let mut crowds = self.lock_crowds();
+        if crowds.known.insert(address) {
+            crowds.order.push_back(address);
+            if crowds.order.len() > KNOWN
+                && let Some(oldest) = crowds.order.pop_front()
+            {
+                crowds.known.remove(&oldest);
+            }
         }
     }
 
-    fn lock_crowds(&self) -> MutexGuard<'_, HashMap<IpAddr, Crowd>> {
+    /// Closes those who wait.
+    pub fn send_waiting_away(&self) {
+        let mut crowds = self.lock_crowds();
+        let mut count = std::mem::take(&mut crowds.queue).len();
+        for crowd in crowds.by_address.values_mut() {
+            count += std::mem::take(&mut crowd.waiting).len();
+        }
+        self.waiting.fetch_sub(count, Ordering::AcqRel);
+        self.open.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    fn lock_crowds(&self) -> MutexGuard<'_, Crowds> {
         self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -39,8 +39,13 @@ impl Door {
         }
     }
 
-    /// The handshake threads have as many in hand as they may.
+    /// As many wait for the handshake threads as may.
     pub fn is_full(&self) -> bool {
+        self.shared.is_full()
+    }
+
+    /// The handshake threads have as many in hand as they may.
+    pub fn is_busy(&self) -> bool {
         let most = self.shared.settings().limits.max_handshakes;
         self.shared.handshaking.load(Ordering::Acquire) >= most
     }
@@ -57,7 +62,7 @@ impl Door {
         self.rooms.iter().for_each(|room| room.send_one(Arrival::Crowded));
     }
 
-    /// Somebody waits for others of its address.
+    /// Somebody waits for others.
     pub fn someone_waits(&self) -> bool {
         self.shared.waiting.load(Ordering::Acquire) > 0
     }
@@ -77,7 +82,7 @@ impl Door {
         // small messages must not wait for acknowledgements
         let _ = new.stream.set_nodelay(true);
         let limit = limits.max_handshakes_per_address;
-        match self.shared.begin_handshake(new, limit) {
+        match self.shared.begin_handshake(new, limits) {
             // without a word: text would be taken for a reason not to come back
             Err(new) => return Err(self.refuse("too many from one address", new.remote, limit)),
             Ok(None) => self.complain(),

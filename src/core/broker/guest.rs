@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
+use super::ledger::Held;
 use super::session::check_manners;
 use super::shared::Settings;
 use super::stats::ConnectionInfo;
@@ -53,6 +54,8 @@ pub struct Guest {
     pub hung_up: bool,
     /// Somebody decides about its CONNECT: nothing more is read until then.
     pub judged: bool,
+    /// What it holds, in the broker's account.
+    pub held: Held,
 }
 
 /// How a guest leaves.
@@ -80,6 +83,11 @@ pub enum Leave {
 }
 
 impl Guest {
+    /// Enters what it holds now into the account.
+    pub fn settle(&mut self) {
+        self.held.set(self.input.capacity() + self.cipher.capacity() + self.unsent.capacity());
+    }
+
     /// Acts on complete lines: only CONNECT and PING are taken here.
     pub fn talk(&mut self, settings: &Settings) -> Option<Leave> {
         let bounds = settings.limits.bounds();

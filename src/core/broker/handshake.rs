@@ -18,6 +18,7 @@ use super::crowds::Arrived;
 use super::guest::{Guest, Leave, broken, new_nonce, sentence};
 use super::inbox::Inbox;
 use super::judges::{Case, Court, Judged};
+use super::ledger::Held;
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::shard::WAKER;
@@ -25,7 +26,7 @@ use super::shared::{Handover, Settings, ShardInboxes, Shared, client_ip};
 use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
-use crate::core::admission::{ConnectionFacts, Grant};
+use crate::core::admission::{ConnectionFacts, Grant, PeerKind};
 use crate::core::log::RefusalLog;
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
@@ -206,6 +207,7 @@ impl HandshakeRoom {
             received: 0,
             hung_up: false,
             judged: false,
+            held: Held::new(&self.shared.guests_held),
         });
         self.wheel.insert(deadline, (key, cid));
         self.flush(key);
@@ -272,6 +274,7 @@ impl HandshakeRoom {
             }
             guest.judged_by = generation;
             let leave = guest.talk(&settings);
+            guest.settle();
             let flooding = guest.received > MOST_RECEIVED + settings.limits.max_connect;
             self.flush(key);
             match leave {
@@ -419,6 +422,9 @@ impl HandshakeRoom {
             name = %options.name, "connection admitted"
         );
         self.shared.handshakes.fetch_add(1, Ordering::Relaxed);
+        if matches!(grant.peer.kind, PeerKind::Client | PeerKind::Service) {
+            self.shared.remember(guest.remote.ip());
+        }
         if guest.tls.as_ref().is_some_and(|session| session.is_resumed()) {
             self.shared.handshakes_resumed.fetch_add(1, Ordering::Relaxed);
         }

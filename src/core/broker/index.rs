@@ -102,7 +102,6 @@ impl Matched {
             targets.push(target);
         }
     }
-
 }
 
 #[derive(Debug)]
@@ -158,7 +157,9 @@ impl Groups {
 
     /// Forgets a group that nobody is in any more.
     fn tidy(&mut self, place: u32, hasher: &DefaultHashBuilder) {
-        let Some(group) = self.all.get(place as usize).filter(|group| group.members.is_empty()) else { return };
+        let Some(group) = self.all.get(place as usize).filter(|group| group.members.is_empty()) else {
+            return;
+        };
         if let Ok(found) = self.by_name.find_entry(hasher.hash_one(&*group.name), |other| *other == place) {
             found.remove();
         }

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::options::{KindLimits, Limits};
+use super::limits::{KindLimits, Limits};
 use crate::core::admission::{Account, Peer, PeerKind};
 use crate::core::nats::frame::Frame;
 
@@ -43,6 +43,32 @@ impl Deref for Message {
 impl Drop for Message {
     fn drop(&mut self) {
         self.counter.fetch_sub(self.frame.len(), Ordering::Relaxed);
+    }
+}
+
+/// Bytes of somebody whose name is not known yet, or of messages between two shards.
+#[derive(Debug)]
+pub struct Held {
+    counter: Counter,
+    bytes: usize,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub fn new(counter: &Counter) -> Self {
+        Self { counter: counter.clone(), bytes: 0 }
+    }
+
+    /// States what is held now.
+    pub fn set(&mut self, bytes: usize) {
+        adjust(&self.counter, self.bytes, bytes);
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -231,7 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_held_is_known_by_shard_identity_and_kind() {
-        let (holders, limits, counter) = (Arc::new(Holders::default()), Limits::default(), Counter::default());
+        let (holders, limits, counter) =
+            (Arc::new(Holders::default()), Limits::default(), Counter::default());
         let seat = |name: &str| holders.seat(Account::Choria, &node(name), 1, &limits).unwrap();
         let mut first = Charge::new(seat("n1"), &counter);
         let mut second = Charge::new(seat("n1"), &counter);
@@ -263,7 +290,8 @@ mod tests {
         assert!(seat(&node("n2")).is_ok());
         drop(held);
         assert!(seat(&node("n1")).is_ok());
-        let waiting = |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
+        let waiting =
+            |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
         let seats: Vec<_> = (0..9).map(|number| seat(&waiting(number)).unwrap()).collect();
         assert_eq!(seat(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
         assert!(seat(&node("n1")).is_ok());

@@ -28,6 +28,7 @@ mod index;
 mod judges;
 mod keepalive;
 mod ledger;
+mod limits;
 mod link;
 mod look;
 pub mod monitoring;
@@ -55,8 +56,9 @@ mod view;
 mod wire;
 
 pub use fanout::FanOut;
+pub use limits::{KindLimits, LimitError, Limits, bytes};
 pub use look::{Order, Select};
-pub use options::{AdoptError, BrokerError, KindLimits, Limits, Listener, Options};
+pub use options::{AdoptError, BrokerError, Listener, Options};
 pub use start::Broker;
 pub use stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};
 pub use view::{Chains, View};

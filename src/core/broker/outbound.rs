@@ -185,7 +185,11 @@ impl Outbound {
         }
     }
 
-    fn flush_plain(&mut self, stream: &mut impl Write, scratch: &mut WriteScratch) -> Result<Flushed, WriteError> {
+    fn flush_plain(
+        &mut self,
+        stream: &mut impl Write,
+        scratch: &mut WriteScratch,
+    ) -> Result<Flushed, WriteError> {
         while !self.queue.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut used = 0;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::index::{Matched, Target};
+use super::ledger::{Counter, Held};
 use super::shared::LinkId;
 use crate::core::admission::Account;
 use crate::core::nats::codec::Publish;
@@ -15,8 +16,9 @@ use crate::core::nats::codec::Publish;
 const PIECE: usize = 256 * 1024;
 
 /// Messages laid one behind the other, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Packed {
+    held: Held,
     bytes: Vec<u8>,
     messages: Vec<Packet>,
     /// Matches that messages refer to; neighbours of one stream have the same.
@@ -55,6 +57,11 @@ struct Packet {
 }
 
 impl Packed {
+    /// None yet. What they take counts in the account of the shard that makes them.
+    pub fn new(counter: &Counter) -> Self {
+        Self { held: Held::new(counter), bytes: Vec::new(), messages: Vec::new(), matched: Vec::new() }
+    }
+
     /// Whether another message of so many bytes should go elsewhere.
     pub fn is_full(&self, more: usize) -> bool {
         !self.bytes.is_empty() && self.bytes.len() + more > PIECE
@@ -83,6 +90,11 @@ impl Packed {
             size_text: message.size_text.len(),
             body: message.body.len(),
         });
+    }
+
+    /// Enters what they take into the account: once, before they are handed over.
+    pub fn settle(&mut self) {
+        self.held.set(self.bytes.capacity() + self.messages.capacity() * size_of::<Packet>());
     }
 
     /// The messages in their order.
@@ -123,7 +135,8 @@ mod tests {
             body: b"NATS/1.0\r\n\r\nhi",
         };
         let empty = Publish { subject: b"d", reply: None, headers: None, size_text: b"0", body: b"" };
-        let mut packed = Packed::default();
+        let counter = Counter::default();
+        let mut packed = Packed::new(&counter);
         assert!(!packed.is_full(10 * PIECE));
         for (matched, message) in [(&one, &plain), (&one, &full), (&other, &empty)] {
             packed.push(from, For::Plain, matched, message);
@@ -134,5 +147,10 @@ mod tests {
         assert_eq!(found.iter().map(|(.., message)| *message).collect::<Vec<_>>(), [plain, full, empty]);
         assert!(Arc::ptr_eq(found[1].2, &one) && Arc::ptr_eq(found[2].2, &other));
         assert!(found.iter().all(|(link, ..)| *link == from));
+        drop(found);
+        packed.settle();
+        assert!(counter.load(std::sync::atomic::Ordering::Relaxed) > 30);
+        drop(packed);
+        assert_eq!(counter.load(std::sync::atomic::Ordering::Relaxed), 0);
     }
 }

@@ -133,13 +133,18 @@ impl Shard {
         {
             self.fan_out.count(matched.fan_out());
             self.cache.count_hit(account);
-            self.dispatch(from, account, Delivery::published(message, matched.plain(self.id).len()), &matched);
+            self.dispatch(
+                from,
+                account,
+                Delivery::published(message, matched.plain(self.id).len()),
+                &matched,
+            );
             self.last.matched = Some(matched);
             return;
         }
         let may_publish = link.publish.is_unrestricted() || link.publish.may_publish(message.subject);
-        let may_answer =
-            !may_publish && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
+        let may_answer = !may_publish
+            && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let routable = subject::valid_subject(message.subject);
         if manners.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
@@ -213,7 +218,7 @@ impl Shard {
             let deliveries = matched.plain(shard).len();
             match &delivery.form {
                 Form::Published(message) if deliveries <= FEW || message.body.len() <= SMALL => {
-                    outbox.pack(deliveries, from, For::Plain, matched, message);
+                    outbox.pack(deliveries, from, For::Plain, matched, message, &self.held);
                 }
                 _ => {
                     let message = delivery.make(&self.held).clone();
@@ -279,7 +284,7 @@ impl Shard {
     ) -> bool {
         let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) else { return false };
         match &delivery.form {
-            Form::Published(message) => outbox.pack(1, from, to, matched, message),
+            Form::Published(message) => outbox.pack(1, from, to, matched, message, &self.held),
             Form::Made(message) => {
                 let (message, matched) = (message.clone(), matched.clone());
                 outbox.push(1, message.len(), Handover::Member { from, to, message, matched });
@@ -335,7 +340,8 @@ impl Shard {
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
         let with_headers = link.manners.headers;
-        let limit = self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
+        let limit =
+            self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
         // one that takes nothing at all is cut soon, and nobody waits for it
         let moves = link
             .outbound
@@ -351,8 +357,12 @@ impl Shard {
                     message.body.len() - dropped
                 }
                 Form::Made(message) => {
-                    let stripped = (message.has_headers() && !with_headers)
-                        .then(|| delivery.without_headers.get_or_insert_with(|| Message::new(message.without_headers(), &self.held)).clone());
+                    let stripped = (message.has_headers() && !with_headers).then(|| {
+                        delivery
+                            .without_headers
+                            .get_or_insert_with(|| Message::new(message.without_headers(), &self.held))
+                            .clone()
+                    });
                     let message = stripped.as_ref().unwrap_or(message);
                     self.lay(key, |out| message.lay(sid.as_bytes(), out));
                     message.body_len()

@@ -170,7 +170,9 @@ impl Shard {
     /// they stay behind.
     pub(super) fn hold(&mut self, id: LinkId) {
         let now = self.now;
-        let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else { return };
+        let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else {
+            return;
+        };
         if link.held_until > now {
             return;
         }

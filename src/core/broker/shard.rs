@@ -19,8 +19,8 @@ use super::fanout::FanOut;
 use super::inbox::Inbox;
 use super::index::Matched;
 use super::keepalive::LinkTimer;
-use super::link::{Link, NewLink, Traffic};
 use super::ledger::Counter;
+use super::link::{Link, NewLink, Traffic};
 use super::outbound::{Outbound, WriteScratch};
 use super::packed::{For, Packed};
 use super::publish::{Delivery, LastPublish};
@@ -123,13 +123,14 @@ impl Outbox {
         to: For,
         matched: &Arc<Matched>,
         message: &Publish<'_>,
+        counter: &Counter,
     ) {
         let length = message.body.len();
         self.deliveries += deliveries;
         self.bytes += deliveries * length;
         self.load += length + MESSAGE;
         if !matches!(self.waiting.last(), Some(Handover::Packed(packed)) if !packed.is_full(length)) {
-            self.waiting.push(Handover::Packed(Packed::default()));
+            self.waiting.push(Handover::Packed(Packed::new(counter)));
         }
         if let Some(Handover::Packed(packed)) = self.waiting.last_mut() {
             packed.push(from, to, matched, message);
@@ -281,6 +282,11 @@ impl Shard {
                         continue;
                     }
                     Some(Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock)) | None => {}
+                }
+            }
+            for handover in &mut outbox.waiting {
+                if let Handover::Packed(packed) = handover {
+                    packed.settle();
                 }
             }
             peer.send(&mut outbox.waiting, load);

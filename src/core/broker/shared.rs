@@ -1,6 +1,6 @@
 //! What all threads of one broker share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::account::PerAccount;
 use super::claims::Claims;
 use super::closed::Closed;
-use super::crowds::Crowd;
+use super::crowds::Crowds;
 use super::fanout::BOUNDS;
 use super::inbox::Inbox;
 use super::index::Matched;
 use super::ledger::{Counter, Holders, Message};
+use super::limits::Limits;
 use super::link::NewLink;
 use super::look::Look;
-use super::options::Limits;
 use super::packed::{For, Packed};
 use super::resumption::without_resumption;
 use super::router::Router;
@@ -158,7 +158,7 @@ pub struct Shared {
     pub open: AtomicUsize,
     /// Connections in TLS or CONNECT.
     pub handshaking: AtomicUsize,
-    /// Connections that wait until others of their address are in.
+    /// Connections that wait until others are in.
     pub waiting: AtomicUsize,
     /// Completed handshakes with an admitted connection.
     pub handshakes: AtomicU64,
@@ -177,13 +177,13 @@ pub struct Shared {
     /// Who holds what.
     pub holders: Arc<Holders>,
     /// Bytes of peers that are not in yet.
-    pub guests_held: AtomicUsize,
+    pub guests_held: Counter,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
-    /// Addresses that have unfinished handshakes.
-    pub(super) crowds: Mutex<HashMap<IpAddr, Crowd>>,
+    /// Those who are not in yet.
+    pub(super) crowds: Mutex<Crowds>,
 }
 
 impl Shared {
@@ -206,12 +206,12 @@ impl Shared {
             closed: Closed::default(),
             claims: Claims::default(),
             holders: Arc::default(),
-            guests_held: AtomicUsize::new(0),
+            guests_held: Counter::default(),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
-            crowds: Mutex::new(HashMap::new()),
+            crowds: Mutex::default(),
         }
     }
 

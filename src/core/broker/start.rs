@@ -16,7 +16,8 @@ use super::door::Door;
 use super::handshake::{Arrival, HandshakeRoom};
 use super::inbox::Inbox;
 use super::judges::Court;
-use super::options::{AdoptError, BrokerError, Limits, Listener, Options};
+use super::limits::Limits;
+use super::options::{AdoptError, BrokerError, Listener, Options};
 use super::shard::{self, Shard, Shards, WAKER};
 use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
 use super::stats::{ConnectionInfo, Stats};
@@ -192,7 +193,7 @@ impl Broker {
         if accepting.is_none() {
             return Err(AdoptError::Stopping);
         }
-        if self.door.is_full() {
+        if self.door.is_busy() {
             self.door.complain();
             return Err(AdoptError::Busy(stream));
         }

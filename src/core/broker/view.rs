@@ -10,8 +10,8 @@ use rustls_pki_types::CertificateDer;
 
 use super::fanout::FanOut;
 use super::index::{Listed, Target};
+use super::limits::Limits;
 use super::look::{Look, Placed, Select};
-use super::options::Limits;
 use super::shard::Shard;
 use super::shared::{Handover, Identity, ShardCounters, ShardInboxes, Shared};
 use super::stats::{Answers, ClosedInfo, ConnectionInfo, Stats, SubscriptionInfo};

@@ -4,8 +4,8 @@
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
 //! `plugin.choria.network.client_certnames`,
-//! `plugin.choria.network.handshakes_per_address` and
-//! `plugin.choria.network.lame_duck_duration`). Optional parts of a row: the
+//! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.memory`,
+//! `plugin.choria.network.limits.*` and `plugin.choria.network.lame_duck_duration`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown, `Strict` makes a malformed value an error because
 //! falling back to the default would be less safe than was asked for.
@@ -189,6 +189,11 @@ settings! {
     choria_network_write_deadline: Duration = "plugin.choria.network.write_deadline", Duration, "10s", Broker, "slow consumer limit";
     choria_network_soft_shutdown_timeout: i64 = "plugin.choria.network.soft_shutdown_timeout", Int, "60", Broker, "broker shutdown grace in seconds";
     choria_network_handshakes_per_address: i64 = "plugin.choria.network.handshakes_per_address", Int, "384", Broker, "logins under way from one address (IPv6: one /64 network); eight times as many wait, more are closed";
+    choria_network_memory: String = "plugin.choria.network.memory", Text, "512M", Broker, "memory for everything the broker holds for its peers: messages that wait, messages begun, subscriptions; above it whoever holds the most is cut";
+    choria_network_limits_node: String = "plugin.choria.network.limits.node", Text, "connections=64,subscriptions=4000,memory=32M", Broker, "what one node may have: connections, subscriptions of each, memory of all; what is not named keeps its default";
+    choria_network_limits_waiting: String = "plugin.choria.network.limits.waiting", Text, "connections=4,subscriptions=64,memory=4M", Broker, "the same of a node that waits to be provisioned; all of them together leave a tenth of the connections and three quarters of the memory to others";
+    choria_network_limits_client: String = "plugin.choria.network.limits.client", Text, "connections=10000,subscriptions=50000,memory=128M", Broker, "the same of a client, and of every certificate where x509_permissions is open";
+    choria_network_limits_service: String = "plugin.choria.network.limits.service", Text, "connections=10000,subscriptions=200000,memory=256M", Broker, "the same of a provisioner and of the system user";
     choria_network_lame_duck_duration: Duration = "plugin.choria.network.lame_duck_duration", Duration, "10s", Broker, "time over which a broker that ends closes its connections, so that a fleet does not come back all at once; 0 = at once";
     choria_broker_network: bool = "plugin.choria.broker_network", Bool, "false", Broker, "run the network broker";
     choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker";

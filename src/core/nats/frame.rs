@@ -54,7 +54,9 @@ impl Frame {
         };
         out.extend_from_slice(if headers.is_some() { b"HMSG " } else { b"MSG " });
         out.extend_from_slice(message.subject);
-        for part in [Some(sid), message.reply, headers.map(|(_, text)| text), Some(size)].into_iter().flatten() {
+        for part in
+            [Some(sid), message.reply, headers.map(|(_, text)| text), Some(size)].into_iter().flatten()
+        {
             out.push(b' ');
             out.extend_from_slice(part);
         }
