@@ -7,6 +7,7 @@ mod emulated;
 mod network;
 mod process;
 mod provisioning;
+mod raw;
 mod waiting_room;
 mod wire;
 
@@ -18,6 +19,7 @@ mod a_clock_is_stepped;
 mod a_denied_caller_gets_no_action;
 mod a_fleet_is_provisioned;
 mod a_helper_has_a_say;
+mod a_hostile_node_does_not_hurt_the_broker;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
 mod a_node_cannot_drive_a_terminal;

@@ -1,0 +1,175 @@
+//! The attacks.
+
+use std::time::Duration;
+
+use super::{Attacked, holder};
+use crate::process::until;
+use crate::raw::{Raw, tls};
+
+/// Where a node may subscribe anything.
+const AGENTS: &str = "mcollective.broadcast.agent";
+
+#[test]
+fn subscriptions_are_paid_for() {
+    let mut attacked = Attacked::start("");
+    attacked.survives(|attacked| {
+        let mut raw = attacked.raw();
+        // patterns of very many tokens are none
+        let deep = "*.".repeat(1500);
+        for number in 0..200 {
+            raw.send(format!("SUB {AGENTS}.{deep}a{number} {number}\r\n"));
+        }
+        let told = raw.sync();
+        assert_eq!(told.matches("number of tokens limit").count(), 200, "{told:.200}");
+        // as many as there may be tokens, and as long as a line may be
+        let (deep, long) = ("*.".repeat(55), "x".repeat(3000));
+        let mut refused = 0;
+        for round in 0..40 {
+            let lines: String = (0..250)
+                .map(|number| format!("SUB {AGENTS}.{deep}{long}{round}x{number} {round}-{number}\r\n"))
+                .collect();
+            raw.send(lines);
+            refused += raw.sync().matches("maximum subscriptions exceeded").count();
+        }
+        assert!(refused > 5000, "only {refused} were refused");
+        // a node has so many and no more, however small
+        let mut many = attacked.raw();
+        many.send((0..5000).map(|n| format!("SUB {AGENTS}.a{n} {n}\r\n")).collect::<String>());
+        let told = many.sync();
+        assert!(told.matches("maximum subscriptions exceeded").count() >= 1000, "{}", told.len());
+    });
+    attacked.grew_by_at_most(64);
+}
+
+#[test]
+fn what_is_told_to_the_deaf_is_in_the_account() {
+    let mut attacked = Attacked::start("");
+    attacked.survives(|attacked| {
+        std::thread::scope(|scope| {
+            for _ in 0..30 {
+                scope.spawn(|| {
+                    let mut raw = attacked.raw();
+                    raw.impatient(Duration::from_secs(3));
+                    // a short line brings a long answer, which nobody reads
+                    let forbidden = format!("PUB {} 0\r\n\r\n", "q".repeat(3900)).repeat(20);
+                    for _ in 0..200 {
+                        if raw.try_send(&forbidden).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+    });
+    attacked.grew_by_at_most(96);
+}
+
+#[test]
+fn unfinished_messages_cut_whoever_began_them() {
+    let mut attacked = Attacked::start("");
+    let honest = holder(&attacked.network, "honest.example.net");
+    attacked.survives(|attacked| {
+        // somebody else is in the middle of a message, too
+        let mut other = Raw::connect(&attacked.network, &honest);
+        other.send("PUB mcollective.reply.x.y 100000\r\nx");
+        let mut held = Vec::new();
+        let half = format!("PUB mcollective.reply.x.y 1000000\r\n{}", "x".repeat(999_000));
+        for _ in 0..60 {
+            let mut raw = Raw::open(attacked.network.address(), tls(&attacked.node), "");
+            raw.send(&half);
+            held.push(raw);
+        }
+        let cut = held.iter_mut().filter_map(|raw| raw.try_send("x").err()).count();
+        let cut = cut.max(held.iter_mut().filter_map(|raw| raw.try_send("x").err()).count());
+        assert!(cut > 0, "nobody was cut");
+        other.send("x".repeat(99_999));
+        other.send("\r\n");
+        other.sync();
+    });
+    attacked.grew_by_at_most(96);
+}
+
+#[test]
+fn who_logs_in_again_and_again_is_cut() {
+    let mut attacked = Attacked::start("");
+    attacked.survives(|attacked| {
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    let mut raw = attacked.raw();
+                    let again = "CONNECT {\"verbose\":false}\r\n".repeat(1000);
+                    while raw.try_send(&again).is_ok() {}
+                });
+            }
+        });
+    });
+    attacked.grew_by_at_most(32);
+}
+
+#[test]
+fn very_many_queue_groups_hold_up_nobody() {
+    let mut attacked = Attacked::start("plugin.choria.network.limits.node = subscriptions=100000\n");
+    attacked.survives(|attacked| {
+        let mut raw = attacked.raw();
+        let subject = format!("{AGENTS}.groups");
+        for round in 0..40 {
+            let lines: String =
+                (0..1000).map(|n| format!("SUB {subject} g{round}.{n} {round}.{n}\r\n")).collect();
+            raw.send(lines);
+            raw.sync();
+        }
+        let mut alice = Raw::connect(&attacked.network, &attacked.network.alice());
+        for _ in 0..3 {
+            alice.send(format!("PUB {subject} 1\r\nx\r\n"));
+            alice.sync();
+        }
+        raw.until(&format!("MSG {subject}")).expect("it hears what it asked for");
+    });
+    attacked.grew_by_at_most(96);
+}
+
+#[test]
+fn one_identity_has_so_many_connections_and_others_have_theirs() {
+    let mut attacked = Attacked::start("plugin.choria.network.limits.node = connections=10\n");
+    let honest = holder(&attacked.network, "honest.example.net");
+    attacked.survives(|attacked| {
+        let mut held: Vec<Raw> = (0..10).map(|_| attacked.raw()).collect();
+        let mut more = Raw::open(attacked.network.address(), tls(&attacked.node), "");
+        assert_eq!(more.until("maximum connections exceeded").as_deref(), Some("-ERR '"));
+        Raw::connect(&attacked.network, &honest).sync();
+        held.pop();
+        until("a place to be free again", || {
+            Raw::open(attacked.network.address(), tls(&attacked.node), "").try_sync()
+        });
+    });
+    attacked.network.broker().says(&["connection refused", "too many connections of one identity", "hostile"]);
+}
+
+#[test]
+fn who_writes_faster_than_others_read_is_slowed_down() {
+    let mut attacked = Attacked::start("plugin.choria.network.limits.client = memory=16M\n");
+    attacked.survives(|attacked| {
+        // bob reads, slowly; a node writes to him as fast as it can
+        let bob = attacked.network.caller("bob.mcollective");
+        let hash = choria::core::protocol::subjects::caller_hash("choria=bob.mcollective");
+        let mut reader = Raw::connect(&attacked.network, &bob);
+        reader.send(format!("SUB mcollective.reply.{hash}.> 1\r\n"));
+        reader.sync();
+        let message = format!("PUB mcollective.reply.{hash}.x 8192\r\n{}\r\n", "x".repeat(8192));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut raw = attacked.raw();
+                raw.send(message.repeat(4000));
+                raw.sync();
+            });
+            for count in 0..4000 {
+                reader.until("MSG ").expect("he is not cut: the writer was slowed down");
+                if count % 100 == 0 {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+            writer.join().expect("it comes to its end");
+        });
+    });
+    attacked.grew_by_at_most(48);
+}
