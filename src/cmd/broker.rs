@@ -312,7 +312,7 @@ async fn until_stopped(
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = provider.files().trust_stamp();
+    let mut seen = provider.files().trust_version();
     loop {
         tokio::select! {
             _ = term.recv() => break,
@@ -322,7 +322,7 @@ async fn until_stopped(
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {
-                let now = provider.files().trust_stamp();
+                let now = provider.files().trust_version();
                 if now != seen {
                     seen = now;
                     tracing::info!("the CA file or the revocation list has changed");
@@ -335,7 +335,7 @@ async fn until_stopped(
                     Ok(new) => config = new,
                     Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
                 }
-                seen = provider.files().trust_stamp();
+                seen = provider.files().trust_version();
                 renew(&broker, &config, provider, plaintext);
             }
         }

@@ -36,4 +36,5 @@ pub mod registration;
 pub mod rpc;
 pub mod security;
 pub mod server;
+pub mod text;
 pub mod web;

@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
 use super::answer::{About, Answer};
-use super::calls::{Ask, CallError, Calls, shortened};
+use super::calls::{Ask, CallError, Calls, MAX_TOLD};
 use super::csr;
 use super::election::Standing;
 use super::helper::HelperError;
@@ -29,6 +29,7 @@ use crate::core::protocol::filter::Filter;
 use crate::core::provisioning::AGENT;
 use crate::core::rpc::ReplyBody;
 use crate::core::security::key_transport::Exchange;
+use crate::core::text::shortened;
 
 /// First contact: a node that is there answers at once.
 pub(super) const FIRST: Duration = Duration::from_secs(3);
@@ -137,13 +138,17 @@ impl<'a> Walk<'a> {
         self.check_leads()?;
         let answer = self.ask_helper(&question).await?;
         if answer.defer {
-            let reason = format!("the helper defers it: {}", shortened(&answer.msg));
+            let reason = format!("the helper defers it: {}", shortened(&answer.msg, MAX_TOLD));
             return Err(Ended::by(End::Deferred, "deferred", reason));
         }
         self.check_leads()?;
         if answer.shutdown {
             self.shared.counters.helper_shutdown_requests.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(node = &***node, "the helper has it end itself: {}", shortened(&answer.msg));
+            tracing::info!(
+                node = &***node,
+                "the helper has it end itself: {}",
+                shortened(&answer.msg, MAX_TOLD)
+            );
             self.ask("shutdown", Map::new(), false, FIRST).await?;
             return Ok(End::Shutdown);
         }
