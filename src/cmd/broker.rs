@@ -16,9 +16,9 @@ use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, 
 use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
-use choria::core::nats::connect::Secret;
 use choria::core::security::tokens::VerifyKey;
 use choria::core::security::{NameList, Provider};
+use choria::core::text::Secret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Globals;

@@ -10,8 +10,8 @@ use super::account::Account;
 use super::facts::{ConnectionFacts, Transport};
 use super::grant::{Authenticator, Grant, GrantLimits, Permission, Refusal, RefusalKind, Responses};
 use super::passwords::{PasswordError, Stored};
-use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;
+use crate::core::text::Secret;
 
 /// What proves who a user is.
 #[derive(Clone)]

@@ -14,7 +14,7 @@ use crate::core::backplane;
 use crate::core::config::parse_duration;
 use crate::core::connection::parse_hosts;
 use crate::core::files::read_bounded;
-use crate::core::nats::connect::Secret;
+use crate::core::text::Secret;
 
 /// Most bytes of the file.
 const MAX_FILE: u64 = 1024 * 1024;

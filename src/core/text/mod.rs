@@ -1,4 +1,8 @@
-//! How bytes and other people's words are written: hex, and text cut short. Pure.
+//! Text of three kinds: bytes as hex, words of others cut short, and [`Secret`]s. Pure.
+
+mod secret;
+
+pub use secret::Secret;
 
 /// Bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
