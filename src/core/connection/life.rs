@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
-use super::session::{SessionOptions, Shared, Wanted, lock};
+use super::options::SessionOptions;
+use super::session::{Shared, Wanted, lock};
 use super::{ByteBudget, ServerUrl};
 use crate::core::text::shortened;
 
