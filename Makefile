@@ -6,7 +6,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo test bench lint doc man install dist audit check-tools check-test-tools fuzz
+.PHONY: build demo test bench lint doc man install dist audit check-tools check-test-tools check-scripts fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -17,7 +17,7 @@ demo: check-tools
 	$(CARGO) build --locked
 	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
 
-test: check-test-tools lint doc
+test: check-test-tools check-scripts lint doc
 	$(CARGO) test --locked
 
 lint: check-tools
@@ -71,7 +71,11 @@ install: build
 check-tools:
 	@packaging/check-tools.sh
 
-# The same, and Python, Node.js, Prometheus, cfssl, jq and Ruby, for the programs
-# that others wrote, a clock that can be stepped, and systemd.
+# The same, and Python, Node.js, Prometheus, nginx, cfssl, jq and Ruby, for the
+# programs that others wrote, a clock that can be stepped, and systemd.
 check-test-tools:
 	@packaging/check-tools.sh test
+
+# That those two install what is missing and nothing else.
+check-scripts:
+	@packaging/check-tools-test.sh

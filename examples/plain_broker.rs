@@ -60,9 +60,9 @@ use choria::core::admission::{
 use choria::core::broker::monitoring::{About, Monitoring};
 use choria::core::broker::{Broker, Limits, Listener, Options};
 use choria::core::log::{self, Destination};
-use choria::core::nats::connect::Secret;
 use choria::core::nats::nkey::UserKey;
 use choria::core::security::{SharedTrust, Trust, pem};
+use choria::core::text::Secret;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;

@@ -1,44 +1,124 @@
 #!/bin/sh
-# Makes sure the build has what it needs: installs it as root or in CI, says the
-# one command that does everywhere else. With argument `test`, also what the
-# tests need: Python and Node.js, for the NATS clients that others wrote,
-# Prometheus, which reads the broker's metrics, cfssl, jq and Ruby, for helpers
-# of the provisioner as people write them, a clock that can be stepped, and systemd,
-# which reads our units.
+# Makes sure the build has what it needs: installs what is missing, and only that,
+# as root or in CI, and says the one command that does everywhere else. With
+# argument `test`, also what the tests need: Python and Node.js, for the NATS
+# clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
+# which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
+# as people write them, a clock that can be stepped, and systemd, which reads our
+# units.
+#
+# What is there is never touched, wherever it came from: a tool that is found is
+# not asked for, and nothing is removed or upgraded for the sake of another.
 set -eu
 
-missing=""
-packages="gcc libc6-dev make git"
-for tool in cc make git; do
-    command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
-done
-if [ "${1:-}" = test ]; then
-    packages="$packages python3 python3-venv nodejs npm prometheus golang-cfssl jq ruby faketime systemd"
-    for tool in python3 node npm prometheus promtool cfssl jq ruby faketime systemd-analyze; do
-        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
-    done
+# Servers live where a user's PATH does not look. (Empty in the test of this script.)
+PATH=$PATH${CHECK_TOOLS_SBIN-:/usr/sbin:/sbin}
+
+# What is looked for, and the Debian packages that provide it.
+build_tools='
+cc               gcc
+c-headers        libc6-dev
+make             make
+git              git
+'
+# npm stands last: see install().
+test_tools='
+python3          python3
+python3-venv     python3-venv
+prometheus       prometheus
+promtool         prometheus
+nginx            nginx
+cfssl            golang-cfssl
+jq               jq
+ruby             ruby
+faketime         faketime
+systemd-analyze  systemd
+node             nodejs
+npm              npm
+'
+
+# Whether a tool of the tables works; those that are no program are tried.
+is_there() {
+    case $1 in
+    c-headers) printf '#include <stdlib.h>\n' | cc -x c -fsyntax-only - >/dev/null 2>&1 ;;
     # Debian has the module apart from the interpreter
-    python3 -c "import venv, ensurepip" >/dev/null 2>&1 || missing="$missing python3-venv"
-fi
+    python3-venv) python3 -c 'import venv, ensurepip' >/dev/null 2>&1 ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
+
+# Sets $missing to the tools that are not there, and $packages to what provides them.
+look() {
+    missing="" packages=""
+    while read -r tool package; do
+        if [ -z "$tool" ] || is_there "$tool"; then
+            continue
+        fi
+        missing="$missing $tool"
+        case " $packages " in *" $package "*) ;; *) packages="$packages $package" ;; esac
+    done <<TOOLS
+$tools
+TOOLS
+}
+
+# What is named with these is installed if it is not there; all else stays as it is.
+apt='apt-get install -y --no-install-recommends --no-remove --no-upgrade'
+
+# Whether this process can install, and sets $sudo to how.
+may_install() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+        sudo=""
+    elif [ -n "${CI:-}" ] && sudo -n true 2>/dev/null; then
+        sudo=sudo
+    else
+        return 1
+    fi
+}
+
+# Node.js first, npm only if it is still missing then: the package of Node.js's maker
+# holds npm, and conflicts with Debian's of that name.
+install() {
+    $sudo apt-get update -q
+    others=${packages% npm}
+    if [ -n "$others" ]; then
+        # shellcheck disable=SC2086 # a list
+        $sudo $apt $others
+        look
+    fi
+    if [ "$packages" = " npm" ]; then
+        if ! $sudo $apt npm; then
+            echo "choria: npm is missing, and Debian's package of it does not go with the Node.js that is here:" \
+                "install npm from where that Node.js came" >&2
+            exit 1
+        fi
+        look
+    fi
+}
+
+tools=$build_tools
+[ "${1:-}" = test ] && tools=$build_tools$test_tools
+
 if ! command -v cargo >/dev/null 2>&1; then
     echo "choria: Rust is missing, install it with rustup" >&2
     exit 1
 fi
+look
 if [ -n "$missing" ]; then
-    install="apt-get install -y --no-install-recommends $packages"
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-        apt-get update -q && $install
-    elif [ -n "${CI:-}" ] && sudo -n true 2>/dev/null; then
-        sudo apt-get update -q && sudo $install
-    else
-        echo "choria: missing:$missing, install with: sudo $install" >&2
+    if ! may_install; then
+        echo "choria: missing:$missing, install with: sudo $apt$packages" >&2
+        exit 1
+    fi
+    install
+    if [ -n "$missing" ]; then
+        echo "choria: still missing after the installation:$missing; put them on the PATH" >&2
         exit 1
     fi
 fi
+
 for component in clippy fmt; do
     cargo "$component" --version >/dev/null 2>&1 && continue
     case $component in fmt) name=rustfmt ;; *) name=$component ;; esac
-    if [ "$(id -u)" = 0 ] || [ -n "${CI:-}" ]; then
+    if command -v rustup >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || [ -n "${CI:-}" ]; }; then
         rustup component add "$name"
     else
         echo "choria: cargo $component is missing, install with: rustup component add $name" >&2

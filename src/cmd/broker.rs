@@ -16,9 +16,9 @@ use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, 
 use choria::core::build;
 use choria::core::config::{Config, Role};
 use choria::core::log;
-use choria::core::nats::connect::Secret;
 use choria::core::security::tokens::VerifyKey;
 use choria::core::security::{NameList, Provider};
+use choria::core::text::Secret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Globals;
@@ -329,7 +329,7 @@ async fn until_stopped(
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = provider.files().trust_stamp();
+    let mut seen = provider.files().trust_version();
     let mut alive = tokio::time::interval(ALIVE);
     loop {
         tokio::select! {
@@ -347,7 +347,7 @@ async fn until_stopped(
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {
-                let now = provider.files().trust_stamp();
+                let now = provider.files().trust_version();
                 if now != seen {
                     seen = now;
                     tracing::info!("the CA file or the revocation list has changed");
@@ -360,7 +360,7 @@ async fn until_stopped(
                     Ok(new) => config = new,
                     Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
                 }
-                seen = provider.files().trust_stamp();
+                seen = provider.files().trust_version();
                 renew(&broker, &config, provider, plaintext);
             }
         }

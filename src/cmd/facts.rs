@@ -13,8 +13,9 @@ use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{errln, out, outln};
+use super::render::footer::footer;
+use super::render::table;
 use super::render::text::{clean, coloured, escaped};
-use super::render::{replies, table};
 
 fleet_command! {
     /// report the values of a fact and how many nodes have each
@@ -79,7 +80,7 @@ impl Facts {
                         clean(&failed.body.statusmsg, false)
                     );
                 }
-                out!("\n{}", replies::footer(&stats, self.verbose, colour));
+                out!("\n{}", footer(&stats, self.verbose, colour));
             }
             Ok(Exit::new(globals, self.compat_exit).of(&stats, interrupted))
         })?

@@ -7,10 +7,10 @@ use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{System, parse_duration};
 use choria::core::files::{self, SECRET};
-use choria::core::security::tokens::keys::unhex;
 use choria::core::security::tokens::vault::Vault;
 use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust, VerifyKey};
 use choria::core::security::waiting::WaitingSecurity;
+use choria::core::text::unhex;
 
 use super::context;
 use super::out::outln;

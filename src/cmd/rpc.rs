@@ -1,20 +1,16 @@
 //! `choria rpc` (`req`): one action of one agent on many nodes.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use choria::core::client::{
-    Client, Limit, LimitMethod, RequestStats, RpcCall, RpcOptions, RpcReply, Targets,
-};
+use choria::core::client::{Client, Limit, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
 use choria::core::discovery::LateAnswers;
 use choria::core::rpc::RequestBody;
-use serde_json::{Map, Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
@@ -22,11 +18,9 @@ use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{Stdout, outln};
-use super::render::jsonl::Line;
-use super::render::progress::Progress;
-use super::render::replies::{self, Style};
-use super::render::rows::Rows;
-use super::render::{table, text};
+use super::render::forms::{Asked, Flags, Form, Style, form};
+use super::render::text;
+use super::render::view::View;
 use super::trouble;
 
 fleet_command! {
@@ -96,39 +90,19 @@ fleet_command! {
     }
 }
 
-/// What the person wants to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Output {
-    Text,
-    Senders,
-    SendersJson,
-    Json,
-    JsonLines,
-    Table,
-}
-
 impl Rpc {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let exit = Exit::new(globals, self.compat_exit);
-        let lines = self.output() == Output::JsonLines;
-        match self.request(globals, exit) {
-            Err(e) if lines => {
-                outln!("{}", Line::error(&format!("{e:#}")).text());
-                if exit.compat { Ok(ExitCode::SUCCESS) } else { Err(e) }
-            }
-            outcome => outcome,
-        }
+        let form = self.form();
+        self.request(globals, exit).or_else(|e| {
+            let Some(text) = form.failure(&format!("{e:#}")) else { return Err(e) };
+            outln!("{text}");
+            if exit.compat { Ok(ExitCode::SUCCESS) } else { Err(e) }
+        })
     }
 
-    fn output(&self) -> Output {
-        match () {
-            () if self.senders && self.json => Output::SendersJson,
-            () if self.senders => Output::Senders,
-            () if self.json => Output::Json,
-            () if self.jsonl => Output::JsonLines,
-            () if self.table => Output::Table,
-            () => Output::Text,
-        }
+    fn form(&self) -> &'static dyn Form {
+        form(Flags { json: self.json, jsonl: self.jsonl, table: self.table, senders: self.senders })
     }
 
     /// Everything that can be wrong with the words is found before anything is
@@ -160,17 +134,9 @@ impl Rpc {
         block_on(async {
             let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
-            let output = self.output();
-            let mut view = View {
-                out: Rows::new(out),
-                output,
-                action,
-                style: Style { display, verbose: self.verbose, colour },
-                sort: self.sort,
-                kept: vec![],
-                aggregator: action.aggregator(),
-                progress: Progress::new(0, false),
-            };
+            let style = Style { display, verbose: self.verbose, colour };
+            let asked = Asked { agent: &self.agent, name: &self.action, action, style };
+            let mut view = View::new(out, self.form(), asked, self.sort);
             let discovered = if ddl.metadata.service {
                 if self.reply_to.is_some() {
                     bail!(
@@ -181,10 +147,7 @@ impl Rpc {
                 None
             } else {
                 let method_name = selection.method_name(&client);
-                if output == Output::JsonLines {
-                    view.line(&Line::discovering(&method_name))?;
-                    view.flush()?;
-                }
+                view.discovering(&method_name)?;
                 let mut found = selection.discover(&client, Some(&self.agent)).await?;
                 if found.nodes.is_empty() {
                     bail!(
@@ -195,9 +158,7 @@ impl Rpc {
                 if let Some(limit) = limit {
                     found.nodes = limit.apply(found.nodes, method)?;
                 }
-                if output == Output::JsonLines {
-                    view.line(&Line::discovered(&method_name, found.nodes.len(), found.took.as_secs_f64()))?;
-                }
+                view.discovered(&method_name, found.nodes.len(), found.took.as_secs_f64())?;
                 Some(found)
             };
             let asked_in = collective.clone();
@@ -224,8 +185,7 @@ impl Rpc {
                 Some(nodes) => RpcCall::direct(&client, options, nodes).await?,
                 None => RpcCall::service(&client, options).await?,
             };
-            let bar = output == Output::Text && !self.no_progress;
-            view.progress = Progress::new(call.asked(), bar);
+            view.asked(call.asked(), !self.no_progress);
             let mut interrupted = false;
             // Listened to from here on: an interrupt while a reply is being
             // shown must count too.
@@ -254,7 +214,7 @@ impl Rpc {
             let mut stats = call.stats();
             stats.discover_time = took;
             stats.late_discoveries = late.names();
-            view.finish(&self.agent, &self.action, &stats)?;
+            view.finish(&stats)?;
             trouble::report(&client, &asked_in, &stats);
             client.session().close().await;
             Ok(exit.of(&stats, interrupted))
@@ -326,133 +286,4 @@ async fn send_only(
     conversation.reply_to(subject);
     conversation.send(Targets::Direct(nodes.into())).await?;
     Ok(conversation.request_id().to_owned())
-}
-
-/// Shows replies as they arrive, or keeps them where a form needs them all.
-struct View<'a> {
-    out: Rows,
-    output: Output,
-    action: &'a Action,
-    style: Style,
-    sort: bool,
-    kept: Vec<RpcReply>,
-    aggregator: choria::core::ddl::Aggregator,
-    progress: Progress,
-}
-
-impl View<'_> {
-    fn line(&mut self, line: &Line<'_>) -> std::io::Result<()> {
-        writeln!(self.out, "{}", line.text())
-    }
-
-    /// Writes what is held, with the bar out of the way.
-    fn flush(&mut self) -> std::io::Result<()> {
-        if !self.out.any() {
-            return Ok(());
-        }
-        let (out, mut written) = (&mut self.out, Ok(()));
-        self.progress.print(|| written = out.flush());
-        written
-    }
-
-    fn reply(&mut self, reply: RpcReply) -> std::io::Result<()> {
-        self.aggregator.add(&reply.body.data);
-        self.progress.step();
-        if self.sort && self.output != Output::JsonLines
-            || matches!(self.output, Output::Json | Output::Table | Output::SendersJson)
-        {
-            self.kept.push(reply);
-            return Ok(());
-        }
-        self.show(&reply)?;
-        if self.out.due() { self.flush() } else { Ok(()) }
-    }
-
-    fn show(&mut self, reply: &RpcReply) -> std::io::Result<()> {
-        match self.output {
-            Output::JsonLines => self.line(&Line::result(reply)),
-            Output::Senders if reply.body.statuscode == choria::core::rpc::StatusCode::Ok => {
-                writeln!(self.out, "{}", text::clean(&reply.sender, false))
-            }
-            Output::Text => match replies::text(reply, self.action, self.style) {
-                Some(text) => self.out.write_all(text.as_bytes()),
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    fn finish(mut self, agent: &str, action: &str, stats: &RequestStats) -> anyhow::Result<()> {
-        std::mem::replace(&mut self.progress, Progress::new(0, false)).finish();
-        if self.sort {
-            self.kept.sort_by(|a, b| a.sender.cmp(&b.sender));
-        }
-        match self.output {
-            Output::Json => {
-                let replies: Vec<Value> = self.kept.iter().map(|r| replies::json(r, false)).collect();
-                let document = json!({
-                    "agent": agent,
-                    "action": action,
-                    "replies": replies,
-                    "request_stats": stats,
-                    "summaries": self.aggregator.json(),
-                });
-                writeln!(self.out, "{}", pretty(&document)?)?;
-            }
-            Output::JsonLines => {
-                let summaries: Map<String, Value> = self.aggregator.json();
-                self.line(&Line::summaries(&summaries))?;
-                self.line(&Line::stats(stats))?;
-            }
-            Output::SendersJson => {
-                let ok = |r: &&RpcReply| r.body.statuscode == choria::core::rpc::StatusCode::Ok;
-                let names: Vec<&String> = self.kept.iter().filter(ok).map(|r| &r.sender).collect();
-                writeln!(self.out, "{}", text::escaped(&serde_json::to_string_pretty(&names)?))?;
-            }
-            Output::Table => write!(self.out, "{}", self.table())?,
-            Output::Senders | Output::Text => {
-                for reply in std::mem::take(&mut self.kept) {
-                    self.show(&reply)?;
-                }
-                if self.output == Output::Text {
-                    // Where nobody answered well there is nothing to sum up.
-                    if stats.ok > 0 {
-                        let formatted: BTreeMap<String, Vec<String>> = self.aggregator.formatted();
-                        write!(self.out, "{}", replies::summaries(self.action, &formatted))?;
-                    }
-                    write!(self.out, "\n{}", replies::footer(stats, self.style.verbose, self.style.colour))?;
-                }
-            }
-        }
-        self.out.flush()?;
-        Ok(())
-    }
-
-    fn table(&self) -> String {
-        let outputs: Vec<&String> = self.action.output.keys().collect();
-        let mut header = vec!["Sender".to_owned()];
-        header.extend(outputs.iter().map(|o| self.action.label(o).to_owned()));
-        let ok = |r: &&RpcReply| r.body.statuscode == choria::core::rpc::StatusCode::Ok;
-        let cell = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        let row = |reply: &RpcReply| {
-            let mut row = vec![reply.sender.clone()];
-            row.extend(outputs.iter().map(|o| cell(reply.body.data.get(o.as_str()))));
-            row
-        };
-        let rows: Vec<Vec<String>> = self.kept.iter().filter(ok).map(row).collect();
-        table::render(&header, &rows)
-    }
-}
-
-/// JSON indented by three spaces, as today's scripts and people know it.
-fn pretty(document: &Value) -> serde_json::Result<String> {
-    let mut json = vec![];
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"   ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut json, formatter);
-    serde::Serialize::serialize(document, &mut serializer)?;
-    Ok(text::escaped(&String::from_utf8_lossy(&json)).into_owned())
 }

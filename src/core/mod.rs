@@ -1,14 +1,21 @@
 //! The product: everything `choria` does, with no knowledge of terminals.
 //!
-//! Rooms are stacked; a room uses only rooms below it. From the top:
-//! [`emulator`] runs thousands of [`server`]s, [`backplane`] one inside other programs;
-//! [`provisioner`], [`broker`], [`server`] and
-//! [`client`] are what a process is; [`agents`],
-//! [`authz`], [`audit`], [`discovery`] and [`provisioning`] serve them; [`connection`],
-//! [`admission`], [`security`] and [`pki`] know keys and sockets;
-//! [`protocol`], [`rpc`], [`ddl`], [`nats`], [`lifecycle`] and
-//! [`registration`] are pure formats; [`config`], [`files`], [`log`],
-//! [`metrics`], [`web`] and [`build`] carry them all.
+//! Rooms are stacked: a room uses only rooms of the floors below it, and none of its
+//! own. A test reads this list, from the top, and holds all imports against it; what is
+//! built for tests alone may look upwards.
+//!
+//! - [`emulator`], [`provisioner`]: thousands of servers in one process; who makes nodes of bare machines
+//! - [`backplane`]: a server inside other programs
+//! - [`broker`], [`discovery`], [`server`]: what a process is, and how a client finds it
+//! - [`agents`], [`audit`], [`authz`], [`client`]: what is called, who may, what was, and who calls
+//! - [`provisioning`]: what a bare machine starts from
+//! - [`admission`], [`connection`], [`pki`]: sockets, who may use them, and how certificates are made
+//! - [`security`]: keys, signatures, certificates, tokens
+//! - [`ddl`], [`registration`], [`rpc`]: pure formats of what is inside of messages
+//! - [`config`], [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages and settings
+//! - [`build`], [`log`], [`web`]: what every process has
+//! - [`files`], [`metrics`]: whole files, counters
+//! - [`text`]: how bytes, words of others and secrets are written
 
 pub mod admission;
 pub mod agents;
@@ -36,4 +43,5 @@ pub mod registration;
 pub mod rpc;
 pub mod security;
 pub mod server;
+pub mod text;
 pub mod web;

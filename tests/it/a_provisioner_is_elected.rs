@@ -4,13 +4,13 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use choria::core::nats::connect::Secret;
 use choria::core::provisioner::daemon::Daemon;
 use choria::core::provisioner::election::{Campaign, Election, Poll};
 use choria::core::provisioner::helper::Surroundings;
 use choria::core::provisioner::plan::Plan;
 use choria::core::provisioner::settings::{Features, Settings};
 use choria::core::provisioner::status::Status;
+use choria::core::text::Secret;
 use tokio::sync::watch;
 
 use crate::a_fleet_is_provisioned::{all_are_members, helper, waiting};

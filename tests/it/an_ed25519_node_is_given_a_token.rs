@@ -17,8 +17,8 @@ use choria::core::connection::Session;
 use choria::core::protocol::v1::{
     Headers, Reply, ReplyEnvelope, Request, SecureReply, SecureRequest, Transport,
 };
-use choria::core::security::tokens::keys::{hex, unhex};
 use choria::core::security::tokens::{self, SigningKey};
+use choria::core::text::{hex, unhex};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

@@ -52,6 +52,7 @@ mod outputs_end_early;
 mod silence_is_reported;
 mod the_default_makes_a_working_node;
 mod the_fleet_answers;
+mod the_floors_hold;
 mod the_logs_say_who_called;
 mod the_units_are_good;
 mod what_we_depend_on;

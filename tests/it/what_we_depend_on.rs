@@ -37,6 +37,8 @@ const OURS: [(&str, &str); 2] =
 const FUNCTIONS: [&str; 3] = ["cmd/run", "cmd/dispatch", "cmd/Choria"];
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
+/// What cargo says without the network: of this platform only, whose crates are there
+/// because this test was built. Those of others are there where somebody once fetched them.
 fn cargo(words: &[&str]) -> String {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
@@ -44,6 +46,19 @@ fn cargo(words: &[&str]) -> String {
     let output = command.output().expect("cargo");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// All that is built here, from `cargo metadata`.
+fn packages() -> Vec<Value> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).arg("-vV").output().expect("rustc");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let host = text.lines().find_map(|line| line.strip_prefix("host: ")).expect("a platform");
+    let text = cargo(&["metadata", "--format-version", "1", "--filter-platform", host]);
+    let mut metadata: Value = serde_json::from_str(&text).expect("JSON");
+    let Value::Array(packages) = metadata["packages"].take() else { panic!("no packages: {text}") };
+    assert!(packages.len() > 50);
+    packages
 }
 
 /// Whether an SPDX expression can be met by allowed licences.
@@ -76,12 +91,9 @@ fn acceptable(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
 
 #[test]
 fn every_dependency_has_a_licence_we_accept_and_comes_from_crates_io() {
-    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).expect("JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
-    assert!(packages.len() > 50);
     let allowed = |licence: &str| LICENCES.contains(&licence);
     let mut problems = vec![];
-    for package in packages {
+    for package in packages() {
         let name = format!("{} {}", package["name"], package["version"]);
         if !acceptable(package["license"].as_str().unwrap_or("none"), &allowed) {
             problems.push(format!("{name}: licence {}", package["license"]));
@@ -97,6 +109,24 @@ fn every_dependency_has_a_licence_we_accept_and_comes_from_crates_io() {
         }
     }
     assert!(problems.is_empty(), "{problems:#?}");
+}
+
+/// The lock file names the crates of every platform, without their licences; those
+/// `make audit` reads.
+#[test]
+fn what_other_platforms_would_build_comes_from_crates_io_too() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock: toml::Table = std::fs::read_to_string(path).expect("a file").parse().expect("TOML");
+    let packages = lock["package"].as_array().expect("packages");
+    assert!(packages.len() >= self::packages().len());
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let source = package.get("source").and_then(toml::Value::as_str);
+        assert!(
+            source.map_or(OURS.iter().any(|(ours, _)| *ours == name), |s| s == CRATES_IO),
+            "{name}: {source:?}"
+        );
+    }
 }
 
 #[test]
@@ -133,8 +163,7 @@ fn one_cryptography_and_no_library_of_the_system() {
 #[test]
 fn what_is_kept_apart_when_linking_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let metadata: Value = serde_json::from_str(&cargo(&["metadata", "--format-version", "1"])).expect("JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
+    let packages = packages();
     let crates: BTreeMap<String, &Path> = packages
         .iter()
         .filter_map(|p| {

@@ -4,10 +4,11 @@
 //! sees it: a reply must not move cursors, forge lines or ring bells.
 
 pub mod columns;
+pub mod footer;
+pub mod forms;
 pub mod graph;
-pub mod jsonl;
 pub mod progress;
-pub mod replies;
 pub mod rows;
 pub mod table;
 pub mod text;
+pub mod view;

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
 use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
-use choria::core::security::tokens::keys::hex;
 use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust};
+use choria::core::text::hex;
 use zeroize::Zeroizing;
 
 use super::super::jwt;

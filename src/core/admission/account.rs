@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use crate::core::text::shortened;
+
 /// Longest name of an account in bytes.
 const LONGEST: usize = 128;
 
@@ -57,7 +59,7 @@ impl Account {
         }
         let unusable = |c: char| c.is_whitespace() || c.is_control();
         if name.is_empty() || name.len() > LONGEST || name.contains(unusable) {
-            return Err(AccountError::Name(name.chars().take(LONGEST).collect()));
+            return Err(AccountError::Name(shortened(name, LONGEST)));
         }
         let mut names = NAMED.write().unwrap_or_else(PoisonError::into_inner);
         let known = names.iter().position(|known| *known == name);

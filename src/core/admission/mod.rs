@@ -17,6 +17,7 @@ pub mod grant;
 pub mod hosts;
 pub mod passwords;
 pub mod permissions;
+mod static_user;
 pub mod static_users;
 pub mod waiting;
 pub mod x509;
@@ -31,7 +32,8 @@ pub use grant::{
 };
 pub use hosts::HostList;
 pub use passwords::PasswordError;
-pub use static_users::{Credential, StaticUser, StaticUsers, UsersError};
+pub use static_user::{Credential, StaticUser};
+pub use static_users::{StaticUsers, UsersError};
 pub use waiting::WaitingNodes;
 pub use x509::{ByName, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options};
 

@@ -12,7 +12,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use aws_lc_rs::hmac;
 use bcrypt::HashParts;
 
-use crate::core::nats::connect::Secret;
+use crate::core::text::Secret;
 
 /// How the hashes begin that are taken.
 const PREFIXES: [&str; 3] = ["$2a$", "$2b$", "$2y$"];

@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::grant::{Permission, SubjectList};
+use crate::core::text::hex;
 
 /// Publish and subscribe permissions of one kind of peer.
 pub type Pair = (Permission, Permission);
@@ -142,14 +143,6 @@ pub fn md5_hex(text: &str) -> String {
 /// Lower-case hex SHA-256, the FIPS form of the same.
 pub fn sha256_hex(text: &str) -> String {
     hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

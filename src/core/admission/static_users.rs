@@ -3,78 +3,13 @@
 //! The second [`Authenticator`], for those who embed a broker without Choria's
 //! rules. It knows its users beforehand and asks nobody else.
 
-use std::fmt;
-use std::sync::Arc;
-
 use super::account::Account;
 use super::facts::{ConnectionFacts, Transport};
-use super::grant::{
-    Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, RefusalKind, Responses,
-};
+use super::grant::{Authenticator, Grant, Refusal, RefusalKind};
 use super::passwords::{PasswordError, Stored};
-use crate::core::nats::connect::Secret;
+use super::static_user::{Credential, StaticUser};
 use crate::core::nats::nkey::UserKey;
-
-/// What proves who a user is.
-#[derive(Clone)]
-pub enum Credential {
-    /// Name and password.
-    Password {
-        /// Name.
-        user: String,
-        /// Password, or its bcrypt hash: `$2a$`, `$2b$` or `$2y$`.
-        password: Secret,
-    },
-    /// A token, which has no name.
-    Token(Secret),
-    /// A signature over the nonce of INFO.
-    Nkey(UserKey),
-    /// Nothing: whoever shows no credential. Where TLS demands certificates,
-    /// that is whoever holds one.
-    Anybody,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Password { user, .. } => write!(f, "Password({user})"),
-            Self::Token(_) => f.write_str("Token"),
-            Self::Nkey(key) => write!(f, "Nkey({key})"),
-            Self::Anybody => f.write_str("Anybody"),
-        }
-    }
-}
-
-/// One user.
-#[derive(Debug, Clone)]
-pub struct StaticUser {
-    /// What it has to show.
-    pub credential: Credential,
-    /// Where its subjects live.
-    pub account: Account,
-    /// What it may publish.
-    pub publish: Permission,
-    /// What it may subscribe.
-    pub subscribe: Permission,
-    /// Whether it may answer requests it receives, wherever they want their answer.
-    pub responses: Option<Responses>,
-    /// Its limits.
-    pub limits: GrantLimits,
-}
-
-impl StaticUser {
-    /// A user who may do everything in an account.
-    pub fn new(credential: Credential, account: Account) -> Self {
-        Self {
-            credential,
-            account,
-            publish: Permission::unrestricted(),
-            subscribe: Permission::unrestricted(),
-            responses: None,
-            limits: GrantLimits::default(),
-        }
-    }
-}
+use crate::core::text::Secret;
 
 /// Why users cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,10 +60,10 @@ impl StaticUsers {
             if empty {
                 return Err(UsersError::Empty(number + 1));
             }
-            if seen.iter().any(|credential| is_same(credential, &user.credential)) {
+            if seen.iter().any(|credential| credential.is_same(&user.credential)) {
                 return Err(UsersError::Twice(number + 1));
             }
-            let grant = grant(&user);
+            let grant = user.grant();
             let credential = match user.credential.clone() {
                 Credential::Password { user, password } => Known::Password(
                     user,
@@ -149,7 +84,7 @@ impl StaticUsers {
     /// somebody shows nevertheless are not looked at, as nats-server without users does.
     pub fn open(account: Account) -> Self {
         let user = StaticUser::new(Credential::Anybody, account);
-        Self { users: vec![(Known::Anybody, grant(&user))], has_nkeys: false, open: true }
+        Self { users: vec![(Known::Anybody, user.grant())], has_nkeys: false, open: true }
     }
 
     fn by_nkey(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
@@ -245,39 +180,6 @@ impl Authenticator for StaticUsers {
     }
 }
 
-fn grant(user: &StaticUser) -> Grant {
-    let name = match &user.credential {
-        Credential::Password { user, .. } => user.clone(),
-        Credential::Nkey(key) => key.to_string(),
-        Credential::Token(_) => "[REDACTED]".to_owned(),
-        Credential::Anybody => String::new(),
-    };
-    let publish = match (user.responses, user.publish.is_unrestricted()) {
-        // permission to answer would say nothing beside permission for everything
-        (Some(_), true) => Permission::nothing(),
-        _ => user.publish.clone(),
-    };
-    Grant {
-        account: user.account,
-        peer: Peer { kind: PeerKind::Client, identity: name.as_str().into() },
-        user: name,
-        publish: Arc::new(publish),
-        subscribe: Arc::new(user.subscribe.clone()),
-        responses: user.responses,
-        limits: user.limits,
-    }
-}
-
-fn is_same(one: &Credential, other: &Credential) -> bool {
-    match (one, other) {
-        (Credential::Password { user: one, .. }, Credential::Password { user: other, .. }) => one == other,
-        (Credential::Token(one), Credential::Token(other)) => one.matches(other),
-        (Credential::Nkey(one), Credential::Nkey(other)) => one == other,
-        (Credential::Anybody, Credential::Anybody) => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -285,6 +187,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::*;
+    use crate::core::admission::{Permission, Responses};
     use crate::core::nats::connect::ConnectOptions;
 
     fn password(user: &str, password: &str) -> Credential {
@@ -401,8 +304,8 @@ mod tests {
     fn answers_alone_are_no_permission_for_everything() {
         let responses = Some(Responses::default());
         let mut user = StaticUser { responses, ..StaticUser::new(Credential::Anybody, Account::Choria) };
-        assert!(!grant(&user).publish.may_publish(b"a"));
+        assert!(!user.grant().publish.may_publish(b"a"));
         user.publish = Permission::only(["a"]);
-        assert!(grant(&user).publish.may_publish(b"a"));
+        assert!(user.grant().publish.may_publish(b"a"));
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
-use crate::core::nats::connect::Secret;
 use crate::core::security::tokens::VerifyKey;
+use crate::core::text::Secret;
 
 fn load(file: &str) -> Value {
     let path = format!("{}/tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));

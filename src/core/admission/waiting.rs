@@ -76,8 +76,8 @@ impl fmt::Debug for WaitingNodes {
 mod tests {
     use super::*;
     use crate::core::admission::Transport;
-    use crate::core::nats::connect::Secret;
     use crate::core::security::tokens::{SigningKey, StandardClaims, provisioning::PURPOSE};
+    use crate::core::text::Secret;
 
     #[test]
     fn a_waiting_node_hears_only_its_own_name() {

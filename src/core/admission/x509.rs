@@ -9,8 +9,8 @@ use super::grant::{Authenticator, Grant, GrantLimits, Peer, PeerKind, Permission
 use super::hosts::HostList;
 use super::permissions::{self, Server};
 use super::waiting::WaitingNodes;
-use crate::core::nats::connect::Secret;
 use crate::core::nats::subject;
+use crate::core::text::Secret;
 
 /// The user name that always means the provisioner.
 const PROVISIONER: &str = "provisioner";

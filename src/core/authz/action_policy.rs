@@ -1,9 +1,7 @@
 //! Action policies as files: `policies/AGENT.policy` beside the configuration.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +9,7 @@ use super::groups::Groups;
 use super::policy::Policy;
 use super::{AuthzRequest, Decision, Outcome};
 use crate::core::config::{Config, parse_bool};
-use crate::core::files::read_bounded;
+use crate::core::files::{Version, read_bounded};
 use crate::core::protocol::filter::Facts;
 
 /// Largest policy or groups file, in bytes.
@@ -115,30 +113,9 @@ impl ActionPolicy {
     }
 }
 
-/// What tells one state of a file from another. Times alone are too coarse on
-/// some file systems; a replaced file has another inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    length: u64,
-    inode: (u64, u64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        Stamp {
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-            length: metadata.len(),
-            inode: (metadata.dev(), metadata.ino()),
-        }
-    }
-}
-
 /// Files as they were last read, parsed.
 #[derive(Debug)]
-struct Kept<T>(Mutex<HashMap<PathBuf, (Stamp, Arc<T>)>>);
+struct Kept<T>(Mutex<HashMap<PathBuf, (Version, Arc<T>)>>);
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -150,14 +127,14 @@ impl<T> Kept<T> {
     /// The content of `path`, parsed now or earlier; `None` when there is no
     /// such file.
     fn get(&self, path: &Path, parse: impl Fn(&str) -> T) -> Result<Option<Arc<T>>, String> {
-        let stamp = match std::fs::metadata(path) {
-            Ok(metadata) => Stamp::of(&metadata),
+        let version = match Version::of(path) {
+            Ok(version) => version,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(format!("cannot read {}: {e}", path.display())),
         };
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((kept, value)) = lock().get(path)
-            && *kept == stamp
+            && *kept == version
         {
             return Ok(Some(value.clone()));
         }
@@ -168,7 +145,7 @@ impl<T> Kept<T> {
         if kept.len() >= MAX_KEPT {
             kept.clear();
         }
-        kept.insert(path.to_path_buf(), (stamp, value.clone()));
+        kept.insert(path.to_path_buf(), (version, value.clone()));
         Ok(Some(value))
     }
 }

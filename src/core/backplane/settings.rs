@@ -6,6 +6,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::BackplaneError;
+use crate::core::text::shortened;
 
 /// Where the network is and who may do what. Keys nobody knows are ignored, as
 /// by the original; `logfile` and `loglevel` are the service's business.
@@ -106,7 +107,7 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), BackplaneError> {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(good) {
-            return Err(BackplaneError::Name(self.name.chars().take(64).collect()));
+            return Err(BackplaneError::Name(shortened(&self.name, 64)));
         }
         if self.brokers.is_empty() {
             return Err(BackplaneError::NoBrokers);

@@ -130,7 +130,7 @@ pub fn profile_name() -> &'static str {
 /// apart without showing a secret.
 pub fn profile_hash() -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, PROFILE_TEXT.as_bytes());
-    digest.as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect()
+    crate::core::text::hex(&digest.as_ref()[..8])
 }
 
 /// Cargo features of this build, sorted.

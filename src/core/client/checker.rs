@@ -9,6 +9,7 @@ use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::json::{SCRATCH, Scratch};
 use crate::core::protocol::v1::{Reply, SecureReply, Transport};
+use crate::core::text::shortened;
 
 /// Senders remembered that nobody asked; more are only counted.
 const KEPT_UNEXPECTED: usize = 1000;
@@ -44,7 +45,7 @@ impl ReplyReader {
         // Senders become subjects of later requests: one that cannot be would
         // end the request to everybody else.
         if !valid_subject(sender) || !is_literal(sender) || sender.len() > MAX_NAME {
-            return Err(Dropped::NoName(sender.chars().take(MAX_NAME).collect()));
+            return Err(Dropped::NoName(shortened(sender, MAX_NAME)));
         }
         Ok(reply)
     }

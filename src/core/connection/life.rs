@@ -11,8 +11,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
-use super::session::{SessionOptions, Shared, Wanted, lock};
+use super::options::SessionOptions;
+use super::session::{Shared, Wanted, lock};
 use super::{ByteBudget, ServerUrl};
+use crate::core::text::shortened;
 
 /// Error lines of the broker that are kept for whoever wants to explain a
 /// failure; more are only logged.
@@ -106,7 +108,7 @@ fn note(shared: &Shared, event: &Event, person: bool) {
     {
         let mut errors = lock(&shared.broker_errors);
         if errors.len() < KEPT_ERRORS {
-            errors.push(text.chars().take(MAX_ERROR).collect());
+            errors.push(shortened(&text, MAX_ERROR));
         }
     }
     shared.complained.send_modify(|count| *count += 1);

@@ -12,6 +12,8 @@ mod budget;
 mod failure;
 mod hosts;
 mod life;
+mod line;
+mod options;
 mod servers;
 mod session;
 mod srv;
@@ -20,11 +22,10 @@ mod supervisor;
 pub use backoff::Backoff;
 pub use budget::ByteBudget;
 pub use hosts::{HostError, ServerUrl, parse_hosts};
+pub use line::{Line, PublishError};
+pub use options::{FirstFailure, SessionOptions};
 pub use servers::{Purpose, ServerList, srv_domain};
-pub use session::{
-    ConnectError, ConnectionTraffic, FirstFailure, Line, PublishError, Session, SessionOptions, SessionStats,
-    SubscriptionId,
-};
+pub use session::{ConnectError, ConnectionTraffic, Session, SessionStats, SubscriptionId};
 pub use srv::{SrvError, SrvResolver};
 
 pub use async_nats::Message;

@@ -4,91 +4,23 @@
 //! one [`Supervisor`] task; here are the words it is spoken to with.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::{Client, Message, Subject};
+use async_nats::{Client, Message};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::line::{Line, PUBLISH_WAIT, PublishError};
+use super::options::SessionOptions;
 use super::supervisor::Supervisor;
-use super::{ByteBudget, ServerList, ServerUrl};
+use super::{ByteBudget, ServerUrl};
 
-/// How long a publish waits for a connection, and for room on it, before it
-/// fails.
-const PUBLISH_WAIT: Duration = Duration::from_secs(5);
 /// How long a session that ends waits for what was published to be written: a
 /// broker that reads nothing must not keep a process from stopping.
 pub(super) const CLOSE_WAIT: Duration = Duration::from_secs(2);
-
-/// What a session needs to know.
-pub struct SessionOptions {
-    /// Connection name shown by the broker: certname of a node, caller of a client.
-    pub name: String,
-    /// Where the brokers are.
-    pub servers: ServerList,
-    /// `None` connects without TLS: only for brokers that listen in plain text on loopback.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
-    /// Inboxes are made under this subject, `<main collective>.reply`.
-    pub inbox_prefix: String,
-    /// The token shown to the broker, read anew for every try; `None` for no token.
-    pub token: Option<Arc<dyn Fn() -> zeroize::Zeroizing<String> + Send + Sync>>,
-    /// Broker user and password, where configured.
-    pub user: Option<(String, zeroize::Zeroizing<String>)>,
-    /// Keep-alive: 2 minutes on nodes, 30 s elsewhere. Default 30 s.
-    pub ping_interval: Duration,
-    /// Limit of one connection attempt, TLS included. Default 2 s.
-    pub connect_timeout: Duration,
-    /// Address connections start from; default the system's choice. Emulators
-    /// spread over many, so that ports do not run out.
-    pub local_address: Option<IpAddr>,
-    /// Tries under way at once, shared by the sessions of a process that has
-    /// thousands: more of them than its processors can carry all time out.
-    pub turns: Option<Arc<Semaphore>>,
-    /// Bytes the buffer for what is read begins with, and is made anew with. Default 64 KiB, which
-    /// suits whoever hears thousands. Of a connection by TLS async-nats 0.51 keeps to it until TLS
-    /// begins, and reads by small pieces after that.
-    pub read_buffer: u16,
-    /// `None` tries for ever; else the first connection fails after this long,
-    /// and at once when every broker refuses this process for what it is.
-    pub give_up_after: Option<Duration>,
-    /// Told the reasons when the first pass over the brokers failed and there
-    /// will be another; without it, that goes to the log like all later ones.
-    pub first_failure: Option<FirstFailure>,
-}
-
-/// Hears one text a broker tried: `nats://host:port: reason`.
-pub type FirstFailure = Arc<dyn Fn(&[String]) + Send + Sync>;
-
-impl SessionOptions {
-    /// Options with the documented defaults.
-    pub fn new(
-        name: impl Into<String>,
-        servers: ServerList,
-        inbox_prefix: impl Into<String>,
-    ) -> SessionOptions {
-        SessionOptions {
-            name: name.into(),
-            servers,
-            tls: None,
-            inbox_prefix: inbox_prefix.into(),
-            token: None,
-            user: None,
-            ping_interval: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(2),
-            local_address: None,
-            turns: None,
-            read_buffer: u16::MAX,
-            give_up_after: None,
-            first_failure: None,
-        }
-    }
-}
 
 /// The first connection did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -287,7 +219,7 @@ impl Session {
             Ok(Ok(current)) => current.as_ref().map(|c| c.client.clone()),
             _ => None,
         };
-        client.map(Line).ok_or(PublishError::NotConnected)
+        client.map(Line::on).ok_or(PublishError::NotConnected)
     }
 
     /// Waits until everything published so far is written to the socket.
@@ -339,65 +271,6 @@ impl Session {
             let _ = wait.await;
         }
     }
-}
-
-/// One connection of a [`Session`], to publish on while it lasts.
-pub struct Line(Client);
-
-impl Line {
-    /// Publishes. The broker tells `nobody`, a subject, when nobody listens: a
-    /// message with status 503 arrives there then, for a subscription of this
-    /// session.
-    pub async fn publish(
-        &self,
-        subject: String,
-        nobody: Option<String>,
-        payload: Bytes,
-    ) -> Result<(), PublishError> {
-        // made of the text, where a text would be copied
-        let (subject, nobody) = (Subject::from(subject), nobody.map(Subject::from));
-        let Line(client) = self;
-        if payload.len() > client.max_payload() {
-            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
-        }
-        let mut publishing = pin!(async {
-            match nobody {
-                Some(nobody) => client.publish_with_reply(subject, nobody, payload).await,
-                None => client.publish(subject, payload).await,
-            }
-        });
-        // no timer is set where there is room
-        let done = match futures::poll!(&mut publishing) {
-            Poll::Ready(done) => Ok(done),
-            Poll::Pending => tokio::time::timeout(PUBLISH_WAIT, publishing).await,
-        };
-        match done {
-            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
-            Err(_) => Err(PublishError::Stalled),
-        }
-    }
-}
-
-/// A message was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// No broker for five seconds.
-    #[error("not connected to a broker")]
-    NotConnected,
-    /// The broker would close the connection over it.
-    #[error("message of {size} bytes is larger than the {limit} bytes the broker takes")]
-    TooLarge {
-        /// Bytes of the message.
-        size: usize,
-        /// Bytes the broker takes.
-        limit: usize,
-    },
-    /// For five seconds the broker read nothing.
-    #[error("the broker takes no messages")]
-    Stalled,
-    /// The client library refused it.
-    #[error("publishing failed: {0}")]
-    Failed(String),
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::core::connection::ServerList;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

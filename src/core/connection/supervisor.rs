@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::failure::Failure;
 use super::life::{forward, one_life};
-use super::session::{CLOSE_WAIT, Command, Connected, SessionOptions, Shared, SubscriptionId, Wanted, lock};
+use super::options::SessionOptions;
+use super::session::{CLOSE_WAIT, Command, Connected, Shared, SubscriptionId, Wanted, lock};
 use super::{Backoff, ServerUrl};
 
 pub(super) struct Supervisor {

@@ -20,10 +20,10 @@ use super::{CONNECTING, EmulatorError, loopback, name_of};
 use crate::core::agents::{Ending, Node as _, Provision, built_in};
 use crate::core::config::{Config, Fixed, Role, System};
 use crate::core::metrics::Registry;
-use crate::core::nats::connect::Secret;
 use crate::core::provisioning::{JwtResolver, Setup};
 use crate::core::security::Provider;
 use crate::core::server::{Server, ServerError, ServerOptions};
+use crate::core::text::Secret;
 
 /// How often a node that connects is looked at.
 const LOOK: Duration = Duration::from_millis(50);

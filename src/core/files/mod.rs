@@ -10,8 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 mod together;
+mod version;
 
 pub use together::Together;
+pub use version::Version;
 
 /// Mode of files that hold secrets: private keys, seeds, tokens.
 pub const SECRET: u32 = 0o600;

@@ -9,6 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::core::text::shorten;
+
 /// Longest text of one field; peers choose parts of what is logged.
 const MAX_FIELD: usize = 2048;
 
@@ -42,13 +44,13 @@ impl Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let mut text = format!("{value:?}");
-        shorten(&mut text);
+        shorten(&mut text, MAX_FIELD);
         if field.name() == "message" { self.message = text } else { self.put(field, Value::String(text)) }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         let mut text = value.to_owned();
-        shorten(&mut text);
+        shorten(&mut text, MAX_FIELD);
         if field.name() == "message" { self.message = text } else { self.put(field, Value::String(text)) }
     }
 
@@ -62,17 +64,6 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put(field, value.into());
-    }
-}
-
-fn shorten(text: &mut String) {
-    if text.len() > MAX_FIELD {
-        let mut end = MAX_FIELD;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push('…');
     }
 }
 

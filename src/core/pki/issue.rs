@@ -13,9 +13,10 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 use super::ca::{at, new_serial, purposes, write_new};
-use super::{BACKDATED, Ca, LEAF_DAYS, PkiError, hex};
+use super::{BACKDATED, Ca, LEAF_DAYS, PkiError};
 use crate::core::files::{PUBLIC, SECRET};
 use crate::core::security::CallerId;
+use crate::core::text::hex;
 
 /// 2049-12-31, the last day of the short form of dates in certificates.
 const LAST_DATE: i64 = 2_524_521_600;

@@ -41,8 +41,3 @@ pub const LEAF_DAYS: u32 = 1_825;
 
 /// Clocks differ: certificates are valid from an hour before they are made.
 const BACKDATED: i64 = 3_600;
-
-/// Bytes as lower case hex.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

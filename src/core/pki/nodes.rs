@@ -7,7 +7,8 @@ use rcgen::SubjectPublicKeyInfo;
 
 use super::issue::full_name;
 use super::ledger::{Entry, Ledger};
-use super::{Ca, Kind, PkiError, hex};
+use super::{Ca, Kind, PkiError};
+use crate::core::text::hex;
 
 /// Signs certificates of nodes. Clones share the log they are written to.
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use rcgen::{
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::ca::{MAX_BYTES, at, read_text, write_new};
-use super::{CA_DAYS, Ca, Entry, PkiError, hex};
+use super::{CA_DAYS, Ca, Entry, PkiError};
 use crate::core::files::{PUBLIC, read_bounded, write_atomic};
 use crate::core::security::{Certificate, pem};
+use crate::core::text::{hex, unhex_any};
 
 /// What a list says: its number and whom it names since when.
 struct List {
@@ -80,7 +81,7 @@ impl Ca {
                 serials.push(entry.serial);
             }
         })?;
-        Ok(serials.iter().filter_map(|serial| unhex(serial)).collect())
+        Ok(serials.iter().filter_map(|serial| unhex_any(serial)).collect())
     }
 
     /// Certificates of which there is a copy.
@@ -154,13 +155,4 @@ fn incremented(number: &[u8]) -> Vec<u8> {
     }
     digits.insert(0, 1);
     digits
-}
-
-/// Bytes of hex; nothing where it is none.
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes().chunks(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-        u8::from_str_radix(pair, 16).ok()
-    });
-    digits.collect()
 }

@@ -5,6 +5,8 @@
 
 use md5::{Digest, Md5};
 
+use crate::core::text::hex;
+
 /// Every node of `collective` that runs `agent` hears this.
 pub fn broadcast(collective: &str, agent: &str) -> String {
     format!("{collective}.broadcast.agent.{agent}")
@@ -40,11 +42,7 @@ pub fn caller_inbox_prefix(collective: &str, caller: &str) -> String {
 ///
 /// Not a secret and not a proof: it only makes one token of a caller id.
 pub fn caller_hash(caller: &str) -> String {
-    use std::fmt::Write;
-    Md5::digest(caller.as_bytes()).iter().fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Md5::digest(caller.as_bytes()))
 }
 
 /// Lifecycle events of one kind (`startup`, `alive`, …) from one component.

@@ -12,6 +12,7 @@ use super::csr::CheckedCsr;
 use super::question::CertificateRequest;
 use crate::core::config::parse_bool;
 use crate::core::security::{Certificate, Trust, Usage, pem};
+use crate::core::text::shortened;
 
 /// Most bytes of an answer.
 pub const MAX_ANSWER: usize = 1024 * 1024;
@@ -162,7 +163,7 @@ impl Answer {
         for (key, value) in &self.configuration {
             let odd = |c: char| c.is_control() || c.is_whitespace() || c == '=';
             if key.is_empty() || key.len() > MAX_NAME || key.starts_with('#') || key.contains(odd) {
-                return Err(AnswerError::Key(key.chars().take(MAX_NAME).collect()));
+                return Err(AnswerError::Key(shortened(key, MAX_NAME)));
             }
             if value.contains(char::is_control) {
                 return Err(AnswerError::Value(key.clone()));
@@ -170,7 +171,7 @@ impl Answer {
         }
         match self.configuration.get(PROVISION).map(String::as_str) {
             Some(value) if parse_bool(value) == Ok(false) => {}
-            Some(value) => return Err(AnswerError::StaysHere(value.chars().take(64).collect())),
+            Some(value) => return Err(AnswerError::StaysHere(shortened(value, 64))),
             None if about.inject_disabled => {
                 self.configuration.insert(PROVISION.to_owned(), "false".to_owned());
                 told.push(format!("the helper does not set {PROVISION}=false; it was added"));
@@ -178,7 +179,7 @@ impl Answer {
             None => return Err(AnswerError::NotDisabled),
         }
         if let Some(other) = self.configuration.get("identity").filter(|other| **other != *about.identity) {
-            return Err(AnswerError::OtherIdentity(other.chars().take(MAX_NAME).collect()));
+            return Err(AnswerError::OtherIdentity(shortened(other, MAX_NAME)));
         }
         for (policies, suffix) in [(&self.action_policies, ".policy"), (&self.opa_policies, ".rego")] {
             let bad = |name: &&String| {
@@ -188,7 +189,7 @@ impl Answer {
                 !(plain && name.len() > suffix.len() && name.ends_with(suffix))
             };
             if let Some(name) = policies.keys().find(bad) {
-                return Err(AnswerError::Policy(name.chars().take(MAX_NAME).collect(), suffix));
+                return Err(AnswerError::Policy(shortened(name, MAX_NAME), suffix));
             }
         }
         if let Some((_, request)) = about.request {

@@ -25,6 +25,7 @@ use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Trans
 use crate::core::provisioning::{AGENT, COLLECTIVE};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 use crate::core::security::{SecurityError, Signer};
+use crate::core::text::shortened;
 
 /// How long equal requests are gathered.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -34,6 +35,8 @@ const WINDOW_NODES: usize = 200;
 const INTAKE: usize = 16_384;
 /// Seconds a request is valid.
 const TTL: i64 = 60;
+/// Characters shown of what nodes and helpers say, in logs and pages.
+pub(super) const MAX_TOLD: usize = 300;
 
 /// A node was asked and gave no good answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -204,11 +207,11 @@ impl Calls {
         };
         let unreadable = |reason| CallError::Unreadable { agent, action, reason };
         if reply.agent != *agent {
-            return Err(unreadable(format!("it is of agent {:?}", shortened(&reply.agent))));
+            return Err(unreadable(format!("it is of agent {:?}", shortened(&reply.agent, MAX_TOLD))));
         }
         let body = ReplyBody::decode(reply.message.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
         if body.statuscode != StatusCode::Ok {
-            let text = shortened(&body.statusmsg);
+            let text = shortened(&body.statusmsg, MAX_TOLD);
             return Err(CallError::Refused { agent, action, code: body.statuscode.code(), text });
         }
         Ok(body)
@@ -357,10 +360,4 @@ impl Calls {
             }),
         }
     }
-}
-
-/// Words of nodes end up in logs and pages: short, on one line.
-pub(super) fn shortened(text: &str) -> String {
-    const MAX: usize = 300;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX).collect()
 }

@@ -13,6 +13,10 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
+use crate::core::text::shortened;
+
+/// Characters shown of a name that a node asks for.
+const MAX_NAME: usize = 100;
 /// Longest request, in bytes of PEM.
 const MAX_REQUEST: usize = 32 * 1024;
 /// Weakest RSA key, and the strongest a node has use for.
@@ -74,7 +78,7 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
     check_key(&info.subject_pki)?;
     request.verify_signature().map_err(|_| CsrError::Signature)?;
     let deny = |name: &str| match denied.iter().any(|pattern| pattern.is_match(name)) {
-        true => Err(CsrError::Denied(shortened(name))),
+        true => Err(CsrError::Denied(shortened(name, MAX_NAME))),
         false => Ok(()),
     };
     let mut names = info.subject.iter_common_name();
@@ -82,7 +86,7 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
     let name = name.as_str().map_err(|_| CsrError::NoName)?;
     deny(name)?;
     if name != identity {
-        return Err(CsrError::OtherName { found: shortened(name), identity: identity.to_owned() });
+        return Err(CsrError::OtherName { found: shortened(name, MAX_NAME), identity: identity.to_owned() });
     }
     for attribute in info.iter_attributes() {
         let ParsedCriAttribute::ExtensionRequest(extensions) = attribute.parsed_attribute() else { continue };
@@ -94,10 +98,15 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
                             GeneralName::DNSName(name) => {
                                 deny(name)?;
                                 if *name != identity {
-                                    return Err(CsrError::FurtherName(shortened(name)));
+                                    return Err(CsrError::FurtherName(shortened(name, MAX_NAME)));
                                 }
                             }
-                            other => return Err(CsrError::FurtherName(shortened(&format!("{other:?}")))),
+                            other => {
+                                return Err(CsrError::FurtherName(shortened(
+                                    &format!("{other:?}"),
+                                    MAX_NAME,
+                                )));
+                            }
                         }
                     }
                 }
@@ -125,10 +134,6 @@ fn check_key(spki: &x509_parser::x509::SubjectPublicKeyInfo<'_>) -> Result<(), C
         Ok(PublicKey::EC(point)) => weak(format!("a curve with {} bits", point.key_size())),
         _ => weak(spki.algorithm.algorithm.to_id_string()),
     }
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect()
 }
 
 #[cfg(test)]

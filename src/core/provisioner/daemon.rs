@@ -1,6 +1,6 @@
 //! The provisioner at work: notices nodes, has them taken through their walks, says how it goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -12,16 +12,15 @@ use super::calls::Calls;
 use super::election::{Election, NodeLocks, Poll, Standing};
 use super::flow::{self, Ended, Shared};
 use super::journal::{Journal, Step};
-use super::metrics::{Counters, REASONS};
+use super::metrics::Counters;
 use super::plan::{Plan, ProvisionerError};
 use super::population::{End, Population, Rules, Source};
 use super::stages::Stage;
-use super::status::{Recent, Status};
-use crate::core::build;
+use super::status::Recent;
 use crate::core::connection::Session;
-use crate::core::lifecycle::{Event, EventType};
-use crate::core::metrics::Registry;
 use crate::core::security::Signer;
+
+mod reporting;
 
 /// Cause of the pause of who was not elected.
 const ELECTION: &str = "election";
@@ -209,52 +208,6 @@ impl Daemon {
         );
     }
 
-    /// A moment of it.
-    pub fn status(&self) -> Status {
-        let now = Instant::now();
-        let Shared { counters, .. } = &self.shared;
-        let reasons: BTreeMap<String, u64> = REASONS
-            .iter()
-            .zip(&counters.reasons)
-            .map(|(name, count)| ((*name).to_owned(), count.load(Ordering::Relaxed)))
-            .collect();
-        let (nodes, ages) = {
-            let population = self.population();
-            (population.counts(), population.ages(now))
-        };
-        let mut recent = lock(&self.recent);
-        Status {
-            identity: self.identity.clone(),
-            version: build::VERSION.to_owned(),
-            started: self.started,
-            connected: self.session.connected_server().unwrap_or_default(),
-            paused: self.pauses().into_iter().map(str::to_owned).collect(),
-            helper: format!("{:?}", self.plan().settings.mode()).to_lowercase(),
-            nodes,
-            age_seconds: ages,
-            stages: counters.stage_status(),
-            provisioned: counters.provisioned.load(Ordering::Relaxed),
-            provisioned_last_minute: recent.last_minute(now),
-            reasons,
-            recent: recent.ends(),
-        }
-    }
-
-    /// Whether it can do its work: connected and not paused.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn ready(&self) -> Result<(), String> {
-        if self.session.connected_server().is_none() {
-            return Err("not connected to a broker".to_owned());
-        }
-        let paused = self.pauses();
-        match paused.is_empty() {
-            true => Ok(()),
-            false => Err(format!("paused: {}", paused.join(", "))),
-        }
-    }
-
     /// Whether it is paused for this cause.
     pub fn is_paused_by(&self, cause: &'static str) -> bool {
         lock(&self.paused).contains(cause)
@@ -263,21 +216,6 @@ impl Daemon {
     /// What the backplane offers of it.
     pub fn backplane_service(self: &Arc<Self>) -> crate::core::backplane::Service {
         super::management::service(self)
-    }
-
-    /// Counters, for metrics.
-    pub fn counters(&self) -> &Arc<Counters> {
-        &self.shared.counters
-    }
-
-    /// Requests to nodes, for metrics.
-    pub fn calls(&self) -> &Calls {
-        &self.shared.calls
-    }
-
-    /// Adds the metrics of the election.
-    pub fn register_election(&self, registry: &Registry) {
-        self.shared.standing.register(registry, self.election.name(), &self.identity);
     }
 
     /// Settings in force.
@@ -348,42 +286,6 @@ impl Daemon {
             if open && let Err(error) = self.shared.journal.write(node, Step::Closed).await {
                 tracing::warn!("the journal was not written: {error}");
             }
-        }
-    }
-
-    async fn keep_gauges(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let (counts, ages) = {
-                let population = self.population();
-                (population.counts(), population.ages(Instant::now()))
-            };
-            let Counters { working, queued, known, cooling, age_seconds, paused, .. } =
-                &*self.shared.counters;
-            for (gauge, value) in age_seconds.iter().zip(ages.values()) {
-                gauge.store(value, Ordering::Relaxed);
-            }
-            for (gauge, value) in [
-                (working, counts.working as u64),
-                (queued, (counts.ready + counts.later) as u64),
-                (known, counts.known as u64),
-                (cooling, counts.cooling as u64),
-                (paused, u64::from(self.is_paused())),
-            ] {
-                gauge.store(value, Ordering::Relaxed);
-            }
-        }
-    }
-
-    async fn announce(&self) {
-        let now = jiff::Timestamp::now().as_second();
-        let id = uuid::Uuid::new_v4().to_string();
-        let event =
-            Event::new(EventType::Startup, &self.identity, "provisioner", id, now).version(build::VERSION);
-        if let Err(error) = self.session.publish(event.subject(), event.encode(false).into()).await {
-            tracing::warn!("the startup event was not published: {error}");
         }
     }
 

@@ -14,7 +14,7 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
 use super::answer::{About, Answer};
-use super::calls::{Ask, CallError, Calls, shortened};
+use super::calls::{Ask, CallError, Calls, MAX_TOLD};
 use super::csr;
 use super::election::Standing;
 use super::helper::HelperError;
@@ -29,6 +29,11 @@ use crate::core::protocol::filter::Filter;
 use crate::core::provisioning::AGENT;
 use crate::core::rpc::ReplyBody;
 use crate::core::security::key_transport::Exchange;
+use crate::core::text::shortened;
+
+mod ended;
+
+pub use ended::Ended;
 
 /// First contact: a node that is there answers at once.
 pub(super) const FIRST: Duration = Duration::from_secs(3);
@@ -36,8 +41,6 @@ pub(super) const FIRST: Duration = Duration::from_secs(3);
 const CONFIGURE: Duration = Duration::from_secs(10);
 /// Times a restart is asked for.
 const RESTARTS: usize = 3;
-/// What a node says when another provisioner has it.
-const LOCKED: &str = "Could not obtain provisioning lock";
 
 /// What all walks share for as long as the program runs.
 #[derive(Clone)]
@@ -52,45 +55,6 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// Whether nodes may be touched.
     pub standing: Arc<Standing>,
-}
-
-/// How a walk ended, and why.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ended {
-    /// How.
-    pub end: End,
-    /// Kind of reason, one of [`REASONS`](super::metrics::REASONS); empty after success.
-    pub kind: &'static str,
-    /// The cause, in words.
-    pub reason: String,
-    /// How long a helper asked to be left alone about the node, where it did.
-    pub pause: Option<Duration>,
-}
-
-impl Ended {
-    /// By no fault.
-    pub(super) fn well(end: End) -> Ended {
-        Ended::by(end, "", "")
-    }
-
-    pub(super) fn failed(kind: &'static str, reason: impl ToString) -> Ended {
-        Ended::by(End::Failed, kind, reason)
-    }
-
-    fn by(end: End, kind: &'static str, reason: impl ToString) -> Ended {
-        Ended { end, kind, reason: reason.to_string(), pause: None }
-    }
-}
-
-impl From<CallError> for Ended {
-    fn from(error: CallError) -> Ended {
-        let (end, kind) = match &error {
-            CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
-            CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
-            CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
-        };
-        Ended::by(end, kind, error)
-    }
 }
 
 /// Takes one node through all of it.
@@ -137,13 +101,17 @@ impl<'a> Walk<'a> {
         self.check_leads()?;
         let answer = self.ask_helper(&question).await?;
         if answer.defer {
-            let reason = format!("the helper defers it: {}", shortened(&answer.msg));
+            let reason = format!("the helper defers it: {}", shortened(&answer.msg, MAX_TOLD));
             return Err(Ended::by(End::Deferred, "deferred", reason));
         }
         self.check_leads()?;
         if answer.shutdown {
             self.shared.counters.helper_shutdown_requests.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(node = &***node, "the helper has it end itself: {}", shortened(&answer.msg));
+            tracing::info!(
+                node = &***node,
+                "the helper has it end itself: {}",
+                shortened(&answer.msg, MAX_TOLD)
+            );
             self.ask("shutdown", Map::new(), false, FIRST).await?;
             return Ok(End::Shutdown);
         }

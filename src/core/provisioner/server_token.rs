@@ -7,11 +7,11 @@ use super::answer::Answer;
 use super::question::Ed25519Key;
 use super::settings::Settings;
 use crate::core::files::read_bounded;
-use crate::core::security::tokens::keys::unhex;
 use crate::core::security::tokens::server::ChainIssuer;
 use crate::core::security::tokens::{
     self, KeyError, ServerClaims, ServerPermissions, SigningKey, StandardClaims, TokenError,
 };
+use crate::core::text::unhex;
 
 /// Validities up to this long are taken for a mistake, as by the original.
 const LEAST_VALIDITY: i64 = 3600;
@@ -145,7 +145,7 @@ pub fn check_proof(key: &Ed25519Key, nonce: &str) -> Result<(), ServerTokenError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::security::tokens::keys::hex;
+    use crate::core::text::hex;
 
     fn node_key(nonce: &str) -> Ed25519Key {
         let key = SigningKey::from_seed(&[5; 32]).unwrap();

@@ -8,8 +8,8 @@ use super::{COLLECTIVE, REGISTRATION_SUBJECTS};
 use crate::core::build::Provisioning;
 use crate::core::config::{Config, ConfigError, Environment, Role};
 use crate::core::files::read_bounded;
-use crate::core::nats::connect::Secret;
 use crate::core::security::tokens::{self, ProvisioningClaims, Trust};
+use crate::core::text::Secret;
 
 /// Where and how a node waits. `Debug` shows no secret.
 #[derive(Clone, Default)]

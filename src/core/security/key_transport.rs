@@ -16,7 +16,7 @@ use md5::{Digest, Md5};
 use pem::{EncodeConfig, LineEnding, Pem};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::tokens::keys::{hex, unhex};
+use crate::core::text::{hex, unhex};
 
 /// The only kind of key that survives the journey.
 const LABEL: &str = "RSA PRIVATE KEY";

@@ -49,7 +49,7 @@ pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
 pub use error::{Refusal, SecurityError};
 pub use name_list::NameList;
-pub use paths::{Files, TrustStamp};
+pub use paths::{Files, TrustVersion};
 pub use provider::Provider;
 pub use signer::Signer;
 pub use trust::{SharedTrust, Trust};

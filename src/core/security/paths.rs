@@ -1,10 +1,10 @@
 //! Which name this process has and where its files are (spec 01 §9).
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::SecurityError;
 use crate::core::config::{Config, Environment, Role};
+use crate::core::files::Version;
 
 /// The files of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +23,9 @@ pub struct Files {
     pub(super) usual_crl: Vec<PathBuf>,
 }
 
-/// Path, device, file number, time of writing to the nanosecond, and length.
-type Stamp = (PathBuf, u64, u64, (i64, i64, u64));
-
-/// See [`Files::trust_stamp`]. A file that cannot be looked at has none.
+/// See [`Files::trust_version`]. A file that cannot be looked at has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustStamp([Option<Stamp>; 2]);
+pub struct TrustVersion([Option<(PathBuf, Version)>; 2]);
 
 impl Files {
     /// The revocation lists to read now: those known, else the first of the
@@ -42,13 +39,9 @@ impl Files {
     /// What tells one state of the CA file and the revocation lists from
     /// another: a list that comes or goes, a file written again or replaced by
     /// another of its name. For whoever watches them.
-    pub fn trust_stamp(&self) -> TrustStamp {
-        let of = |path: &Path| {
-            let found = std::fs::metadata(path).ok()?;
-            let written = (found.mtime(), found.mtime_nsec(), found.len());
-            Some((path.to_path_buf(), found.dev(), found.ino(), written))
-        };
-        TrustStamp([of(&self.ca), self.crl_now().and_then(of)])
+    pub fn trust_version(&self) -> TrustVersion {
+        let of = |path: &Path| Some((path.to_path_buf(), Version::of(path).ok()?));
+        TrustVersion([of(&self.ca), self.crl_now().and_then(of)])
     }
 
     /// With the list found now, or the configured one, which must then exist.

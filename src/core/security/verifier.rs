@@ -13,6 +13,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{CallerId, Certificate, NameList, Refusal, SharedTrust, Trust, Usage, Validity, pem};
 use crate::core::protocol::v1::{Request, SecureRequest};
+use crate::core::text::shortened;
 
 /// Something a [`RequestVerifier`] has found to be from who it says it is.
 /// Nothing else can make one.
@@ -59,6 +60,8 @@ impl<T> Deref for Verified<T> {
 const MAX_PUBCERT: usize = 64 * 1024;
 /// Largest signature text, in bytes: 8192 bits, with line ends.
 const MAX_SIGNATURE: usize = 4 * 1024;
+/// Characters shown of what a stranger claims.
+const MAX_CLAIM: usize = 256;
 /// Callers remembered. A certificate with an 8192 bit key takes about 4 KiB.
 const MAX_REMEMBERED: usize = 1_024;
 
@@ -115,7 +118,8 @@ impl RequestVerifier {
         let request =
             Request::decode(secure.message.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))?;
         let claimed = &request.envelope.callerid;
-        let caller = CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed)))?;
+        let caller =
+            CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed, MAX_CLAIM)))?;
         let Some(trust) = &self.trust else {
             let certname = caller.name().to_string();
             return Ok(Verified { value: request, caller, certname, privileged: false });
@@ -135,7 +139,10 @@ impl RequestVerifier {
     fn check_name(&self, caller: &CallerId, certificate: &Certificate) -> Result<(), Refusal> {
         if !certificate.names().any(|name| name == caller.name()) {
             let names: Vec<_> = certificate.names().take(5).collect();
-            return Err(Refusal::Name { caller: caller.to_string(), names: shortened(&names.join(", ")) });
+            return Err(Refusal::Name {
+                caller: caller.to_string(),
+                names: shortened(&names.join(", "), MAX_CLAIM),
+            });
         }
         if !self.allowed.matches(caller.name()) {
             return Err(Refusal::NotListed { caller: caller.to_string() });
@@ -210,17 +217,6 @@ fn check_signature(secure: &SecureRequest, key: &ParsedPublicKey, caller: &Calle
     let text: Vec<u8> = secure.signature.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
     let signature = BASE64.decode(text).map_err(|_| refused())?;
     key.verify_sig(secure.message.as_bytes(), &signature).map_err(|_| refused())
-}
-
-/// Claims of strangers end up in logs: short, and on one line.
-fn shortened(text: &str) -> String {
-    const MAX: usize = 256;
-    let printable = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    let mut out: String = printable.take(MAX).collect();
-    if text.chars().nth(MAX).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 /// A certificate whose chain was believed.

@@ -15,8 +15,9 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::tls::{PeerVerifier, VERSIONS, library};
-use super::tokens::{self, keys::unhex};
+use super::tokens;
 use super::{NameList, RequestVerifier, SecurityError, SharedTrust, Trust};
+use crate::core::text::unhex;
 
 /// TLS and verification of a waiting node.
 #[derive(Debug)]

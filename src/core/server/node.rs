@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
 use crate::core::build;
 use crate::core::config::Config;
 use crate::core::connection::Session;
 use crate::core::ddl::Metadata;
+use crate::core::files::Version;
 use crate::core::lifecycle::{Event, EventType};
 use crate::core::protocol::filter::{Facts, load_classes};
 use crate::core::security::Provider;
@@ -61,13 +62,11 @@ impl Counters {
 /// inode and time of change are looked at for every use, so a request never
 /// sees data older than its own arrival, and an unchanged file costs a `stat`.
 struct Watched<T> {
-    last: Mutex<Option<(Vec<Stamp>, Arc<T>)>>,
+    last: Mutex<Option<(Vec<Option<Version>>, Arc<T>)>>,
 }
 
 /// How long a broken fact file is given to become whole, each of three times.
 const REWRITING: Duration = Duration::from_millis(10);
-
-type Stamp = Option<(u64, u64, SystemTime)>;
 
 impl<T> Watched<T> {
     fn new() -> Watched<T> {
@@ -75,18 +74,13 @@ impl<T> Watched<T> {
     }
 
     fn get(&self, files: &[PathBuf], read: impl FnOnce() -> Arc<T>) -> Arc<T> {
-        use std::os::unix::fs::MetadataExt;
-        let stamp = |path: &PathBuf| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.len(), metadata.ino(), metadata.modified().ok()?))
-        };
-        let stamps: Vec<Stamp> = files.iter().map(stamp).collect();
+        let versions: Vec<_> = files.iter().map(|path| Version::of(path).ok()).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((seen, value)) if *seen == stamps => value.clone(),
+            Some((seen, value)) if *seen == versions => value.clone(),
             _ => {
                 let value = read();
-                *last = Some((stamps, value.clone()));
+                *last = Some((versions, value.clone()));
                 value
             }
         }

@@ -14,7 +14,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::core::files;
-use crate::core::nats::connect::Secret;
+use crate::core::text::Secret;
 
 /// Largest file of tokens.
 const FILE: u64 = 4096;

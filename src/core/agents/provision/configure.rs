@@ -14,6 +14,7 @@ use super::{About, Flow, Room};
 use crate::core::config::{Config, Role, System};
 use crate::core::files::{SECRET, Together};
 use crate::core::provisioning::{Decision, Found, decide};
+use crate::core::text::shortened;
 
 /// Longest name of a setting or policy.
 const MAX_NAME: usize = 256;
@@ -152,7 +153,7 @@ fn check_settings(settings: &BTreeMap<String, String>) -> Result<(), String> {
     for (key, value) in settings {
         let odd = |c: char| c.is_control() || c.is_whitespace() || c == '=';
         if key.is_empty() || key.len() > MAX_NAME || key.starts_with('#') || key.contains(odd) {
-            return Err(format!("{:?} cannot be the name of a setting", shortened(key)));
+            return Err(format!("{:?} cannot be the name of a setting", shortened(key, 64)));
         }
         if value.contains(char::is_control) {
             return Err(format!("the value of {key} has a line end or another control character"));
@@ -173,12 +174,12 @@ fn prepare_policies(
     }
     for name in policies.keys() {
         if !name.ends_with(suffix) {
-            return Err(format!("expected {:?} to have {suffix} extension", shortened(name)));
+            return Err(format!("expected {:?} to have {suffix} extension", shortened(name, 64)));
         }
         let odd = |c: char| c == '/' || c == '\\' || c.is_control();
         if name.len() == suffix.len() || name.len() > MAX_NAME || name.starts_with('.') || name.contains(odd)
         {
-            return Err(format!("{:?} cannot be the name of a policy file", shortened(name)));
+            return Err(format!("{:?} cannot be the name of a policy file", shortened(name, 64)));
         }
     }
     let (file_mode, dir_mode) = POLICY;
@@ -198,8 +199,4 @@ fn prepare_policies(
         written.map_err(|e| format!("saving policy {name} failed: {e}"))?;
     }
     Ok(())
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
 }

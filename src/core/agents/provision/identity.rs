@@ -15,7 +15,8 @@ use super::refusal::Refusal;
 use super::{About, Flow, Room};
 use crate::core::files::{PUBLIC, SECRET, write_atomic};
 use crate::core::security::key_transport::Exchange;
-use crate::core::security::tokens::{SigningKey, keys::hex};
+use crate::core::security::tokens::SigningKey;
+use crate::core::text::hex;
 
 /// Mode of a directory of keys, before the umask, as the original makes it.
 const KEY_DIR: u32 = 0o771;

@@ -39,9 +39,10 @@ use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::lifecycle::EventType;
-use crate::core::nats::connect::Secret;
 use crate::core::provisioning::{AGENT, Setup};
 use crate::core::security::key_transport::Exchange;
+use crate::core::text::Secret;
+use crate::core::text::shortened;
 use configure::Configured;
 use ending::End;
 use identity::{OpenRequest, OpenSeed};
@@ -210,10 +211,7 @@ impl Provision {
             return Err(Refusal::NoUpdates);
         };
         let done = release::update(repository, version, &setup.release_key, &setup.trust.ca, image).await;
-        done.map_err(|e| Refusal::Update {
-            version: version.chars().take(64).collect(),
-            reason: e.to_string(),
-        })
+        done.map_err(|e| Refusal::Update { version: shortened(version, 64), reason: e.to_string() })
     }
 
     /// Runs what computes or writes off the threads that serve. It ends, and is

@@ -12,6 +12,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::query::{self, QueryError, shown};
 use super::{Subject, subsz, time};
 use crate::core::broker::{Chains, ClosedInfo, ConnectionInfo, Order, Select, SubscriptionInfo};
+use crate::core::text::hex;
 
 /// Most subscriptions listed on one page.
 const SUBSCRIPTIONS: usize = 64 * 1024;
@@ -238,8 +239,4 @@ fn describe(certificate: &CertificateDer<'static>) -> Option<Value> {
         "spki_sha256": hex(digest(&SHA256, parsed.public_key().raw).as_ref()),
         "cert_sha256": hex(digest(&SHA256, certificate).as_ref()),
     }))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -11,7 +11,7 @@ use crate::core::admission::{
     ByName, CurrentCertificates, HostList, NameTest, SystemUser, X509Authenticator, X509Mode, X509Options,
 };
 use crate::core::broker::{Broker, Limits, Options};
-use crate::core::nats::connect::Secret;
+use crate::core::text::Secret;
 
 fn by_name() -> X509Options {
     X509Options {

@@ -12,8 +12,8 @@ use crate::core::admission::{
     Account, Credential, Permission, Responses, StaticUser, StaticUsers, SubjectList,
 };
 use crate::core::broker::{Broker, Options};
-use crate::core::nats::connect::Secret;
 use crate::core::nats::nkey::UserKey;
+use crate::core::text::Secret;
 
 fn user(name: &str, account: &str) -> StaticUser {
     let credential = Credential::Password { user: name.to_owned(), password: Secret::new("pw") };

@@ -13,6 +13,7 @@ use super::standard::TokenError;
 use super::trimmed;
 use crate::core::files::read_bounded;
 use crate::core::security::{Certificate, pem};
+use crate::core::text::{hex, unhex};
 
 /// Most bytes of a key file.
 const MAX_KEY_FILE: u64 = 64 * 1024;
@@ -191,21 +192,4 @@ impl SigningKey {
     pub fn public_hex(&self) -> Option<String> {
         Some(hex(self.ed25519.as_ref()?.public_key().as_ref()))
     }
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Exactly `N` bytes written in hex.
-pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{SigningKey, hex};
+use super::keys::SigningKey;
 use super::ksuid::{ksuid, time_of};
 use super::standard::{StandardClaims, TokenError, text};
+use crate::core::text::hex;
 
 /// What `purpose` says.
 pub const PURPOSE: &str = "choria_server";

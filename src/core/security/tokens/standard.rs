@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::text::shortened;
+
 /// A token is not to be believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -106,7 +108,7 @@ impl StandardClaims {
         if self.purpose == wanted || (self.purpose.is_empty() && self.subject == wanted) {
             return Ok(());
         }
-        Err(TokenError::Purpose { found: self.purpose.chars().take(64).collect(), wanted })
+        Err(TokenError::Purpose { found: shortened(&self.purpose, 64), wanted })
     }
 }
 

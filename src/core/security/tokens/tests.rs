@@ -124,7 +124,7 @@ fn the_trust_a_token_carries_comes_back() {
 fn a_server_token_is_a_link_of_its_issuers_chain() {
     let vectors = vectors();
     let now = vectors["time"].as_i64().unwrap();
-    let seed = keys::unhex(vectors["keys"]["chain_issuer"]["seed"].as_str().unwrap()).unwrap();
+    let seed = crate::core::text::unhex(vectors["keys"]["chain_issuer"]["seed"].as_str().unwrap()).unwrap();
     let key = SigningKey::from_seed(&seed).unwrap();
     let token = vectors["tokens"].as_array().unwrap().iter().find(|t| t["name"] == "chain_issuer").unwrap();
     let issuer: server::ChainIssuer = unverified(token["jwt"].as_str().unwrap()).unwrap();
@@ -136,8 +136,8 @@ fn a_server_token_is_a_link_of_its_issuers_chain() {
     assert_eq!(ksuid::time_of(&read.standard.id), Some(now));
     let (above, signature) = read.standard.trust_chain.rsplit_once('.').unwrap();
     assert_eq!(above, issuer.standard.trust_chain);
-    let signature = keys::unhex::<64>(signature).unwrap();
-    let public = keys::unhex::<32>(&issuer.standard.public_key).unwrap();
+    let signature = crate::core::text::unhex::<64>(signature).unwrap();
+    let public = crate::core::text::unhex::<32>(&issuer.standard.public_key).unwrap();
     aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public)
         .verify(format!("{}.{above}", read.standard.id).as_bytes(), &signature)
         .unwrap();

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::core::config::Environment;
 use crate::core::security::https::{self, Roots};
+use crate::core::text::shortened;
 
 /// Address of Vault, https only.
 const ADDRESS: &str = "VAULT_ADDR";
@@ -119,7 +120,7 @@ impl Vault {
     pub async fn sign<T: Serialize + Sync>(&self, key: &str, claims: &T) -> Result<String, VaultError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if key.is_empty() || key.len() > 256 || key.starts_with('.') || !key.chars().all(plain) {
-            return Err(VaultError::Key(key.chars().take(64).collect()));
+            return Err(VaultError::Key(shortened(key, 64)));
         }
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"JWT"}"#);
         let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(serde_json::to_vec(claims)?));

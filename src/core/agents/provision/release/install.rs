@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use tempfile::NamedTempFile;
 
 use super::{MAX_BINARY, Manifest, ReleaseError};
-use crate::core::security::tokens::keys::hex;
+use crate::core::text::hex;
 
 /// Longest a new binary may take to show its version.
 const TRIAL: Duration = Duration::from_secs(10);

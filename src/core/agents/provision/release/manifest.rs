@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::security::tokens::SigningKey;
-use crate::core::security::tokens::keys::{hex, unhex};
+use crate::core::text::{hex, unhex};
 
 /// What a repository says of one release for one platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

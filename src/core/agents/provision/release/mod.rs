@@ -14,6 +14,8 @@ use std::path::Path;
 
 use hyper::Uri;
 
+use crate::core::text::shortened;
+
 pub use manifest::{Manifest, platform};
 
 /// Largest release.json, in bytes.
@@ -62,9 +64,9 @@ pub async fn update(
         return Err(ReleaseError::NoKey);
     }
     if !manifest::is_plain(version) {
-        return Err(ReleaseError::Version(version.chars().take(64).collect()));
+        return Err(ReleaseError::Version(shortened(version, 64)));
     }
-    let bad = || ReleaseError::Repository(repository.chars().take(200).collect());
+    let bad = || ReleaseError::Repository(shortened(repository, 200));
     let (os, arch) = platform();
     let base = format!("{}/{version}/{os}/{arch}", repository.trim_end_matches('/'));
     let url = |file: &str| format!("{base}/{file}").parse::<Uri>().map_err(|_| bad());

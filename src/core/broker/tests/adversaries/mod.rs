@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::kit::{PATIENCE, Raw, ca, loopback, plain_options, until};
 use crate::core::admission::{Account, Credential, GrantLimits, Permission, StaticUser, StaticUsers};
 use crate::core::broker::{Broker, Limits, Listener, Options};
-use crate::core::nats::connect::Secret;
+use crate::core::text::Secret;
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq)]

@@ -1,32 +1,47 @@
-//! Replies of an RPC request for people and for programs.
+//! What people read: the form without a flag.
 
 use std::fmt::Write;
+use std::io;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use choria::core::client::{RequestStats, RpcReply};
+use choria::core::client::RpcReply;
 use choria::core::ddl::{Action, Display};
 use choria::core::rpc::StatusCode;
 
-use super::columns;
-use super::text::{Colour, clean, duration, paint};
+use super::{Asked, Flags, Form, Outcome};
+use crate::cmd::render::footer::footer;
+use crate::cmd::render::text::{Colour, clean, paint};
 
-/// Names of silent nodes that are listed without `-v`.
-const LISTED: usize = 200;
 /// Lists up to this long stay on one line.
 const INLINE: usize = 80;
 
-/// One reply as JSON; `flat` puts the sender last, as JSON lines do.
-pub fn json(reply: &RpcReply, flat: bool) -> Value {
-    let body = &reply.body;
-    let code = body.statuscode.code();
-    let (sender, time) = (&reply.sender, reply.time);
-    if flat {
-        json!({"action": body.action, "statuscode": code, "statusmsg": body.statusmsg, "data": body.data,
-               "sender": sender, "time_utc": time})
-    } else {
-        json!({"sender": sender, "action": body.action, "statuscode": code, "statusmsg": body.statusmsg,
-               "data": body.data, "time_utc": time})
+/// A block a reply, summaries and how many answered.
+pub struct Text;
+
+impl Form for Text {
+    /// What there is without a flag: it is the last that is asked.
+    fn wanted(&self, _: Flags) -> bool {
+        true
+    }
+
+    fn has_bar(&self) -> bool {
+        true
+    }
+
+    fn reply(&self, out: &mut dyn io::Write, asked: &Asked<'_>, reply: &RpcReply) -> io::Result<()> {
+        match block(reply, asked.action, asked.style) {
+            Some(text) => out.write_all(text.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&self, out: &mut dyn io::Write, asked: &Asked<'_>, outcome: &Outcome<'_>) -> io::Result<()> {
+        // Where nobody answered well there is nothing to sum up.
+        if outcome.stats.ok > 0 {
+            write!(out, "{}", summaries(asked.action, &outcome.sums.formatted()))?;
+        }
+        write!(out, "\n{}", footer(outcome.stats, asked.style.verbose, asked.style.colour))
     }
 }
 
@@ -43,7 +58,7 @@ pub struct Style {
 
 /// One reply for people; `None` when the display mode hides it. A reason for a
 /// failure is never hidden.
-pub fn text(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
+fn block(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
     let ok = reply.body.statuscode == StatusCode::Ok;
     if !style.display.shows(ok) {
         return None;
@@ -117,7 +132,7 @@ fn plain(value: &Value, indent: usize) -> String {
 }
 
 /// Aggregates, sorted by output name, with their blank lines.
-pub fn summaries(action: &Action, formatted: &std::collections::BTreeMap<String, Vec<String>>) -> String {
+fn summaries(action: &Action, formatted: &std::collections::BTreeMap<String, Vec<String>>) -> String {
     let mut out = String::new();
     for (output, lines) in formatted {
         out.push_str(&format!("Summary of {}:\n\n", clean(action.label(output), false)));
@@ -130,61 +145,9 @@ pub fn summaries(action: &Action, formatted: &std::collections::BTreeMap<String,
     out
 }
 
-/// The last lines of a request: how many answered, who did not.
-pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
-    let total = stats.discover_time + stats.request_time;
-    let mut out = String::new();
-    if verbose {
-        out.push_str("---- request stats ----\n");
-        for (label, value) in [
-            ("Request ID", stats.requestid.clone()),
-            ("Nodes", format!("{} / {}", stats.responses, stats.discovered)),
-            ("Pass / Fail", format!("{} / {}", stats.ok, stats.failed)),
-            ("No Responses", stats.no_responses.len().to_string()),
-            ("Unexpected Responses", stats.unexpected_responses.len().to_string()),
-            ("Dropped Responses", stats.dropped_responses.to_string()),
-            ("Start Time", stats.start_time_utc.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string()),
-            ("Discovery Time", duration(stats.discover_time)),
-            ("Publish Time", duration(stats.publish_time)),
-            ("Agent Time", duration(stats.request_time)),
-            ("Total Time", duration(total)),
-        ] {
-            out.push_str(&format!("{label:>20}: {value}\n"));
-        }
-    } else {
-        let counts = format!("{} / {}", stats.responses, stats.discovered);
-        let hue = match stats.responses {
-            0 => Colour::Red,
-            n if n < stats.discovered => Colour::Yellow,
-            _ => Colour::Green,
-        };
-        out.push_str(&format!(
-            "Finished processing {} hosts in {}\n",
-            paint(&counts, hue, colour),
-            duration(total)
-        ));
-    }
-    for (title, names) in [
-        ("No Responses from", &stats.no_responses),
-        ("Unexpected Responses from", &stats.unexpected_responses),
-        ("Discovered too late to be asked, try --fixed-window", &stats.late_discoveries),
-    ] {
-        if names.is_empty() {
-            continue;
-        }
-        let shown = if verbose { names.len() } else { names.len().min(LISTED) };
-        out.push_str(&format!("\n{title}: {}\n\n", names.len()));
-        out.push_str(&columns::across(&names[..shown], 3, 4));
-        if shown < names.len() {
-            out.push_str(&format!("    … and {} more, all with -v\n", names.len() - shown));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
+    use serde_json::{Map, json};
 
     use choria::core::ddl::builtin;
     use choria::core::protocol::v1::{Reply, ReplyEnvelope};
@@ -215,7 +178,7 @@ mod tests {
     fn outputs_are_labelled_and_aligned() {
         let reply = reply(StatusCode::Ok, "OK", json!({"fact": "os", "value": {"name": "Debian", "v": [1]}}));
         assert_eq!(
-            text(&reply, action(), STYLE).unwrap(),
+            block(&reply, action(), STYLE).unwrap(),
             "n1.example.net\n\n    Fact: os\n   Value: {\n            \"name\": \"Debian\",\n            \"v\": [\n              1\n            ]\n          }\n\n"
         );
     }
@@ -224,7 +187,7 @@ mod tests {
     fn a_failure_says_why_in_every_mode() {
         let reply = reply(StatusCode::Aborted, "it broke\u{1b}[2J", json!({}));
         for verbose in [false, true] {
-            let text = text(&reply, action(), Style { verbose, ..STYLE }).unwrap();
+            let text = block(&reply, action(), Style { verbose, ..STYLE }).unwrap();
             assert!(text.contains("Request Aborted") && text.contains("    it broke\u{fffd}[2J"), "{text}");
         }
     }
@@ -233,23 +196,8 @@ mod tests {
     fn the_display_mode_hides_replies() {
         let good = reply(StatusCode::Ok, "OK", json!({}));
         let bad = reply(StatusCode::Aborted, "no", json!({}));
-        let shown = |display, reply| text(reply, action(), Style { display, ..STYLE }).is_some();
+        let shown = |display, reply| block(reply, action(), Style { display, ..STYLE }).is_some();
         assert!(!shown(Display::Failed, &good) && shown(Display::Failed, &bad));
         assert!(shown(Display::Ok, &good) && !shown(Display::Ok, &bad));
-    }
-
-    #[test]
-    fn silent_nodes_are_named() {
-        let stats = RequestStats {
-            discovered: 2,
-            no_responses: vec!["n1".into(), "n2".into()],
-            ..Default::default()
-        };
-        let text = footer(&stats, false, false);
-        assert!(
-            text.contains("Finished processing 0 / 2 hosts") && text.contains("No Responses from: 2"),
-            "{text}"
-        );
-        assert!(text.contains("    n1  n2"), "{text}");
     }
 }

@@ -1,0 +1,86 @@
+//! Replies on their way to the person, in one of the [forms](super::forms).
+
+use std::io::{self, Write};
+
+use choria::core::client::{RequestStats, RpcReply};
+use choria::core::ddl::Aggregator;
+
+use super::forms::{Asked, Form, Outcome, Timing};
+use super::progress::Progress;
+use super::rows::Rows;
+
+/// Shows replies as they arrive, or keeps them where the form needs them all.
+pub struct View<'a> {
+    out: Rows,
+    form: &'static dyn Form,
+    asked: Asked<'a>,
+    sort: bool,
+    kept: Vec<RpcReply>,
+    sums: Aggregator,
+    progress: Progress,
+}
+
+impl<'a> View<'a> {
+    /// A view that writes to `out`; with `sort` replies are shown by name, once all
+    /// have come.
+    pub fn new(out: Box<dyn Write>, form: &'static dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
+        let sums = asked.action.aggregator();
+        let progress = Progress::new(0, false);
+        View { out: Rows::new(out), form, asked, sort, kept: vec![], sums, progress }
+    }
+
+    /// Nodes are looked for, by this method.
+    pub fn discovering(&mut self, method: &str) -> io::Result<()> {
+        self.form.discovering(&mut self.out, method)?;
+        self.flush()
+    }
+
+    /// So many nodes will be asked, found in so many seconds.
+    pub fn discovered(&mut self, method: &str, nodes: usize, seconds: f64) -> io::Result<()> {
+        self.form.discovered(&mut self.out, method, nodes, seconds)
+    }
+
+    /// The request is out; a bar shows how many of `nodes` have answered, if it may.
+    pub fn asked(&mut self, nodes: usize, bar: bool) {
+        self.progress = Progress::new(nodes, bar && self.form.has_bar());
+    }
+
+    /// Writes what is held, with the bar out of the way.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if !self.out.any() {
+            return Ok(());
+        }
+        let (out, mut written) = (&mut self.out, Ok(()));
+        self.progress.print(|| written = out.flush());
+        written
+    }
+
+    /// A reply came.
+    pub fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
+        self.sums.add(&reply.body.data);
+        self.progress.step();
+        let timing = self.form.timing();
+        if timing == Timing::Together || self.sort && timing == Timing::Arrival {
+            self.kept.push(reply);
+            return Ok(());
+        }
+        self.form.reply(&mut self.out, &self.asked, &reply)?;
+        if self.out.due() { self.flush() } else { Ok(()) }
+    }
+
+    /// All have answered, or will not.
+    pub fn finish(mut self, stats: &RequestStats) -> io::Result<()> {
+        std::mem::replace(&mut self.progress, Progress::new(0, false)).finish();
+        if self.sort {
+            self.kept.sort_by(|a, b| a.sender.cmp(&b.sender));
+        }
+        if self.form.timing() == Timing::Arrival {
+            for reply in &self.kept {
+                self.form.reply(&mut self.out, &self.asked, reply)?;
+            }
+        }
+        let outcome = Outcome { replies: &self.kept, sums: &self.sums, stats };
+        self.form.finish(&mut self.out, &self.asked, &outcome)?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,75 @@
+//! Publishing on one connection.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_nats::{Client, Subject};
+use bytes::Bytes;
+
+/// How long a publish waits for a connection, and for room on it, before it
+/// fails.
+pub(super) const PUBLISH_WAIT: Duration = Duration::from_secs(5);
+
+/// One connection of a [`Session`](super::Session), to publish on while it lasts.
+pub struct Line(Client);
+
+impl Line {
+    pub(super) fn on(client: Client) -> Line {
+        Line(client)
+    }
+
+    /// Publishes. The broker tells `nobody`, a subject, when nobody listens: a
+    /// message with status 503 arrives there then, for a subscription of this
+    /// session.
+    pub async fn publish(
+        &self,
+        subject: String,
+        nobody: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        // made of the text, where a text would be copied
+        let (subject, nobody) = (Subject::from(subject), nobody.map(Subject::from));
+        let Line(client) = self;
+        if payload.len() > client.max_payload() {
+            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
+        }
+        let mut publishing = pin!(async {
+            match nobody {
+                Some(nobody) => client.publish_with_reply(subject, nobody, payload).await,
+                None => client.publish(subject, payload).await,
+            }
+        });
+        // no timer is set where there is room
+        let done = match futures::poll!(&mut publishing) {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => tokio::time::timeout(PUBLISH_WAIT, publishing).await,
+        };
+        match done {
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
+            Err(_) => Err(PublishError::Stalled),
+        }
+    }
+}
+
+/// A message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No broker for five seconds.
+    #[error("not connected to a broker")]
+    NotConnected,
+    /// The broker would close the connection over it.
+    #[error("message of {size} bytes is larger than the {limit} bytes the broker takes")]
+    TooLarge {
+        /// Bytes of the message.
+        size: usize,
+        /// Bytes the broker takes.
+        limit: usize,
+    },
+    /// For five seconds the broker read nothing.
+    #[error("the broker takes no messages")]
+    Stalled,
+    /// The client library refused it.
+    #[error("publishing failed: {0}")]
+    Failed(String),
+}

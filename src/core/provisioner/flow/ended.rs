@@ -1,0 +1,48 @@
+//! How a walk ends.
+
+use std::time::Duration;
+
+use crate::core::provisioner::calls::CallError;
+use crate::core::provisioner::population::End;
+
+/// What a node says when another provisioner has it.
+const LOCKED: &str = "Could not obtain provisioning lock";
+
+/// How a walk ended, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// Kind of reason, one of [`REASONS`](crate::core::provisioner::metrics::REASONS); empty after success.
+    pub kind: &'static str,
+    /// The cause, in words.
+    pub reason: String,
+    /// How long a helper asked to be left alone about the node, where it did.
+    pub pause: Option<Duration>,
+}
+
+impl Ended {
+    /// By no fault.
+    pub(in crate::core::provisioner) fn well(end: End) -> Ended {
+        Ended::by(end, "", "")
+    }
+
+    pub(in crate::core::provisioner) fn failed(kind: &'static str, reason: impl ToString) -> Ended {
+        Ended::by(End::Failed, kind, reason)
+    }
+
+    pub(super) fn by(end: End, kind: &'static str, reason: impl ToString) -> Ended {
+        Ended { end, kind, reason: reason.to_string(), pause: None }
+    }
+}
+
+impl From<CallError> for Ended {
+    fn from(error: CallError) -> Ended {
+        let (end, kind) = match &error {
+            CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
+            CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
+            CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
+        };
+        Ended::by(end, kind, error)
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading the file, and what cannot be in it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{HelperMode, LEAST_INTERVAL, Settings};
+use crate::core::connection::parse_hosts;
+use crate::core::files::read_bounded;
+use crate::core::provisioner::keys::unknown_keys;
+use crate::core::provisioner::machines::machines;
+
+/// Most bytes of the file.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The file is not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// It is not YAML, JSON or TOML, or a value has the wrong type.
+    #[error("{}: {reason}", .file.display())]
+    Malformed {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value that cannot be.
+    #[error("{}: {key} {problem}", .file.display())]
+    Value {
+        /// Which file.
+        file: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl Settings {
+    /// Reads a file; also returns what its author should know.
+    ///
+    /// # Errors
+    /// [`SettingsError`]. Unknown keys are told, not refused, as the original ignores them.
+    pub fn load(file: &Path) -> Result<(Settings, Vec<String>), SettingsError> {
+        let text = read_bounded(file, MAX_FILE)?;
+        let text = String::from_utf8_lossy(&text);
+        let malformed = |reason: String| SettingsError::Malformed { file: file.to_owned(), reason };
+        let value: Value = if file.extension().is_some_and(|e| e == "toml") {
+            toml::from_str(&text).map_err(|e| malformed(e.to_string()))?
+        } else if text.trim().is_empty() {
+            Value::Null
+        } else {
+            serde_saphyr::from_str(&text).map_err(|e| malformed(e.to_string()))?
+        };
+        let value = match value {
+            Value::Null => Value::Object(Default::default()),
+            Value::Object(_) => lower_keys(value),
+            _ => return Err(malformed("it holds no keys, write key: value lines".into())),
+        };
+        let told = unknown_keys(&value);
+        let told = told.into_iter().map(|text| format!("{}: {text}", file.display())).collect();
+        let settings: Settings = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
+        settings.check(file)?;
+        Ok((settings, told))
+    }
+
+    fn check(&self, file: &Path) -> Result<(), SettingsError> {
+        let problem = |key, problem: &str| {
+            Err(SettingsError::Value { file: file.to_owned(), key, problem: problem.to_owned() })
+        };
+        if self.interval < LEAST_INTERVAL {
+            return problem("interval", "is below 1m");
+        }
+        if self.token.expose().len() > 128 {
+            return problem("token", "is longer than 128 characters");
+        }
+        if self.lifecycle_component.is_empty() || self.lifecycle_component.contains(['.', '*', '>', ' ']) {
+            return problem("lifecycle_component", "must be one word without . * and >");
+        }
+        if self.max_inflight == 0 || self.max_inflight > 10_000 {
+            return problem("max_inflight", "must be between 1 and 10000");
+        }
+        if !(1..=64).contains(&self.helper_processes) {
+            return problem("helper_processes", "must be between 1 and 64");
+        }
+        if self.helper_timeout.is_zero() {
+            return problem("helper_timeout", "must be longer than 0");
+        }
+        if let Err(error) = parse_hosts(&self.brokers) {
+            return problem("brokers", &format!("has a mistake: {error}"));
+        }
+        for (key, list) in
+            [("cert_deny_list", &self.cert_deny_list), ("identity_allow", &self.identity_allow)]
+        {
+            if let Err(text) = patterns(list) {
+                return problem(key, &text);
+            }
+        }
+        if let Err(text) = machines(&self.machines, self.wants_jwt()) {
+            return problem("machines", &text);
+        }
+        if self.features.ed25519 && self.features.pki == Some(true) {
+            return problem("features", "cannot have both pki and ed25519");
+        }
+        if self.features.ed25519 && self.jwt_signing_key.as_os_str().is_empty() {
+            return problem("jwt_signing_key", "is needed for features.ed25519");
+        }
+        if self.wants_jwt() && self.jwt_verify_cert.is_empty() {
+            return problem("jwt_verify_cert", "is needed for features.jwt and features.ed25519");
+        }
+        if self.features.upgrades && self.upgrades_repository.is_empty() && !self.upgrades_optional {
+            return problem("upgrades_repository", "is needed for features.upgrades");
+        }
+        if self.leader_election {
+            return problem(
+                "leader_election",
+                "needs Streams, which this version does not have; provisioners share a fleet without it",
+            );
+        }
+        match self.mode() {
+            HelperMode::Oneshot | HelperMode::Stream if self.helper.trim().is_empty() => {
+                problem("helper", "is needed for this helper_mode")
+            }
+            HelperMode::Http if self.helper_url.is_empty() => {
+                problem("helper_url", "is needed for helper_mode http")
+            }
+            HelperMode::Builtin if self.features.ed25519 => {
+                problem("features.ed25519", "needs a helper, the built-in one makes certificates")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Compiles name lists: unanchored, slashes around one taken off.
+///
+/// # Errors
+/// Which entry is no regular expression; the original lets such an entry match nothing.
+pub fn patterns(list: &[String]) -> Result<Vec<regex::Regex>, String> {
+    let compile = |entry: &String| {
+        let text = entry.strip_prefix('/').and_then(|text| text.strip_suffix('/')).unwrap_or(entry);
+        regex::Regex::new(text).map_err(|_| format!("has {entry:?}, which is no regular expression"))
+    };
+    list.iter().map(compile).collect()
+}
+
+fn lower_keys(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            map.into_iter().map(|(key, value)| (key.to_lowercase(), lower_keys(value))).collect()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn load(name: &str, text: &str) -> Result<(Settings, Vec<String>), String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let shortened = |text: String| text.replace(&dir.path().display().to_string(), "DIR");
+        Settings::load(&file)
+            .map(|(settings, told)| (settings, told.into_iter().map(shortened).collect()))
+            .map_err(|e| shortened(e.to_string()))
+    }
+
+    #[test]
+    fn a_file_of_the_original_is_understood() {
+        let text = "workers: 4\ninterval: 2m\nhelper: /usr/bin/helper --site 'a b'\nTOKEN: toomanysecrets\n\
+                    site: testsite\nmonitor_port: 9999\nlifecycle_component: provision_mode_server\n\
+                    cert_deny_list: ['\\.mcollective$']\njwt_verify_cert: /x\nfeatures:\n  PKI: true\n  jwt: true\n";
+        let (settings, told) = load("p.yaml", text).unwrap();
+        assert_eq!(told, Vec::<String>::new());
+        assert_eq!((settings.workers(), settings.interval), (4, Duration::from_secs(120)));
+        assert_eq!((settings.token.expose(), settings.mode()), ("toomanysecrets", HelperMode::Oneshot));
+        assert!(settings.wants_pki() && settings.wants_jwt() && !settings.features.ed25519);
+        assert!(!format!("{settings:?}").contains("toomanysecrets"));
+        let json = r#"{"workers":4,"features":{"pki":true}}"#;
+        assert_eq!(load("p.json", json).unwrap().0.workers, 4);
+        let toml = "interval = \"90s\"\n[features]\njwt = false\n";
+        assert_eq!(load("p.toml", toml).unwrap().0.interval, Duration::from_secs(90));
+        let (nothing, _) = load("p.yaml", "").unwrap();
+        assert_eq!((nothing.mode(), nothing.wants_pki()), (HelperMode::Builtin, true));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (text, problem) in [
+            ("interval: 10s", "DIR/p.yaml: interval is below 1m"),
+            ("interval: 60", "expected a string"),
+            ("workers: many", "expected usize"),
+            ("cert_deny_list: ['(']", "cert_deny_list has \"(\", which is no regular expression"),
+            ("features: {ed25519: true}", "jwt_signing_key is needed"),
+            ("features: {jwt: true}", "jwt_verify_cert is needed"),
+            ("features: {pki: true, ed25519: true}", "cannot have both pki and ed25519"),
+            ("leader_election: true", "needs Streams"),
+            ("machines: [{identity: n1}]", "machines has a row for \"n1\" that says neither facts nor"),
+            ("lifecycle_component: a.b", "must be one word"),
+            ("helper_mode: magic", "unknown variant `magic`"),
+            ("helper_mode: stream", "helper is needed for this helper_mode"),
+            ("- a\n- b", "it holds no keys"),
+            ("a: [", "p.yaml"),
+        ] {
+            let error = load("p.yaml", text).unwrap_err();
+            assert!(error.contains(problem), "{text}: {error}");
+        }
+        let (_, told) = load("p.yaml", "worker: 4\nrego_policy: x\nfeatures: {kpi: true}\n").unwrap();
+        assert_eq!(
+            told,
+            [
+                "DIR/p.yaml: there is no key worker, it is ignored",
+                "DIR/p.yaml: rego_policy has no effect",
+                "DIR/p.yaml: there is no key features.kpi, it is ignored"
+            ]
+        );
+    }
+}
