@@ -133,11 +133,14 @@ async fn who_floods_the_memory_of_a_node_shuts_out_himself() {
         mallory.publish("mcollective.node.n1.example.net", mallory.signed(&request, "")).await;
     }
     nodes[0].counts("ttlexpired", 3);
-    let many = crate::process::parameter("CHORIA_TEST_REPLAYS", 17_000);
+    let many = crate::process::parameter("CHORIA_TEST_REPLAYS", 8_500);
+    let mut first = None;
     for n in 0..many {
         let mut request = mallory.request("discovery", "ping", json!({}));
         (request.envelope.time, request.envelope.ttl) = (now() + 50, 86_400 * 365 * 10);
-        mallory.publish("mcollective.node.n1.example.net", mallory.signed(&request, "")).await;
+        let message = mallory.signed(&request, "");
+        first.get_or_insert_with(|| message.clone());
+        mallory.publish("mcollective.node.n1.example.net", message).await;
         if n % 1000 == 0 {
             let fresh = alice.request("rpcutil", "ping", json!({}));
             let message = alice.signed(&fresh, &reply_to);
@@ -145,7 +148,9 @@ async fn who_floods_the_memory_of_a_node_shuts_out_himself() {
             wire::next(&mut replies).await;
         }
     }
-    if many > 16_384 {
+    if many > 8_192 {
+        nodes[0].counts("passed", many);
+        mallory.publish("mcollective.node.n1.example.net", first.unwrap_or_default()).await;
         nodes[0].log().says(&["choria=mallory.mcollective", "more requests than this node can remember"]);
     }
     let before = nodes[0].audit().len();

@@ -4,8 +4,9 @@
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
 //! `plugin.choria.network.client_certnames`,
-//! `plugin.choria.network.handshakes_per_address` and
-//! `plugin.choria.network.lame_duck_duration`). Optional parts of a row: the
+//! `plugin.choria.network.handshakes_per_address`,
+//! `plugin.choria.network.lame_duck_duration`, `plugin.choria.filter_timeout`
+//! and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown, `Strict` makes a malformed value an error because
 //! falling back to the default would be less safe than was asked for.

@@ -114,18 +114,23 @@ impl Pipeline {
             elsewhere = Some(self.filtering.matches(fresh.caller(), filter, &self.node).await);
             turn = ticket.turn().await;
         }
+        let (request, caller) = fresh.about();
+        if AssertUnwindSafe(self.finish(fresh, elsewhere)).catch_unwind().await.is_err() {
+            self.panicked(&request, &caller);
+        }
+        drop(turn);
+    }
+
+    /// What is left once it is known what came of a costly filter.
+    async fn finish(&self, fresh: Fresh, elsewhere: Option<Result<bool, Unfiltered>>) {
         match stages::filter(fresh, elsewhere, &self.node) {
             Ok(accepted) => {
                 raise(&self.node.counters().passed);
                 raise(&self.node.counters().validated);
-                if AssertUnwindSafe(self.answer(&accepted)).catch_unwind().await.is_err() {
-                    let envelope = &accepted.request().envelope;
-                    self.panicked(&envelope.requestid, &envelope.callerid);
-                }
+                self.answer(&accepted).await;
             }
             Err(refused) => self.refuse(&refused),
         }
-        drop(turn);
     }
 
     /// The stages whose cost is the same for everybody, in the order in which

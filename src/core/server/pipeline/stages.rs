@@ -190,6 +190,12 @@ impl Fresh {
     pub fn caller(&self) -> &str {
         &self.0.request.envelope.callerid
     }
+
+    /// Its id and its caller.
+    pub fn about(&self) -> (String, String) {
+        let envelope = &self.0.request.envelope;
+        (envelope.requestid.clone(), envelope.callerid.clone())
+    }
 }
 
 /// Ends the walk of a request that is not for this node; `elsewhere` is what

@@ -7,8 +7,8 @@ use super::{Key, Replay};
 
 /// Requests remembered at most, of all callers: about 5 MB.
 const MOST: usize = 65_536;
-/// And of one: two hundred a second at the usual TTL.
-const OF_ONE: usize = 16_384;
+/// And of one: a hundred a second at the usual TTL.
+const OF_ONE: usize = 8_192;
 /// Callers of whom something is remembered; there are as many as certificates,
 /// unless a certificate may speak for others.
 const CALLERS: usize = 8_192;

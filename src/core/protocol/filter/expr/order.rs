@@ -17,7 +17,9 @@ pub(super) fn pay_for_sorting(count: usize, text: usize, budget: &Budget) -> Res
 }
 
 /// Two of the values that cannot be compared, if there are any.
-pub(super) fn without_order<'a>(mut values: impl Iterator<Item = &'a Value>) -> Option<(&'a Value, &'a Value)> {
+pub(super) fn without_order<'a>(
+    mut values: impl Iterator<Item = &'a Value>,
+) -> Option<(&'a Value, &'a Value)> {
     let first = values.next()?;
     values.find(|value| first.compare(value).is_none()).map(|other| (first, other))
 }

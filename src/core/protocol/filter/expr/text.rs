@@ -150,11 +150,7 @@ pub(super) fn builtin(name: &str, values: &[Value], budget: &Budget) -> Result<O
         }
         ("hasPrefix" | "hasSuffix", [Text(text), Text(part)]) => {
             budget.read(part.len())?;
-            Value::Bool(if name == "hasPrefix" {
-                text.starts_with(&**part)
-            } else {
-                text.ends_with(&**part)
-            })
+            Value::Bool(if name == "hasPrefix" { text.starts_with(&**part) } else { text.ends_with(&**part) })
         }
         ("toJSON", [value]) => to_json(value, budget)?,
         ("fromJSON", [Text(text)]) => {

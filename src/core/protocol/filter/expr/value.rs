@@ -146,7 +146,12 @@ impl Value {
 
     /// Pays for writing it out: `each` bytes for a part beside its text, which
     /// may grow `times` as long, at every level anew.
-    pub(super) fn pay_for_writing(&self, each: usize, times: usize, budget: &Budget) -> Result<(), Exhausted> {
+    pub(super) fn pay_for_writing(
+        &self,
+        each: usize,
+        times: usize,
+        budget: &Budget,
+    ) -> Result<(), Exhausted> {
         let parts = self.parts().saturating_mul(each.saturating_mul(1 + self.depth() as usize));
         budget.make(parts.saturating_add(self.text_length().saturating_mul(times)))
     }

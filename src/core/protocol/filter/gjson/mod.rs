@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use super::budget::{Budget, Exhausted};
 use crate::core::protocol::json::{Numbers, read_value};
-pub(super) use copy::pay_for_reading;
 use copy::owned;
+pub(super) use copy::pay_for_reading;
 use path::{ArrayPath, ObjectPath, parse_array_path, parse_object_path, split_possible_pipe};
 
 /// Longest path that is followed, in bytes; a longer one finds nothing.
@@ -33,8 +33,8 @@ const MAX_PATH: usize = 4096;
 /// Deepest nesting of pipes, selections and queries.
 const MAX_DEPTH: u32 = 64;
 /// What a look-up may cost that nobody asked for in a request.
-const WORK: u64 = 40_000_000;
-const BYTES: u64 = 64 * 1024 * 1024;
+const WORK: u64 = 10_000_000;
+const BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a look-up gave: a part of the document, something made from it, or
 /// nothing.

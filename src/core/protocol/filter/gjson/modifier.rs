@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::path::{squashed, string_end};
 use super::copy::{copy, copy_text, pay_for_reading, pay_for_writing};
+use super::path::{squashed, string_end};
 use super::{Found, Search};
 use crate::core::protocol::filter::budget::{Budget, Exhausted};
 use crate::core::protocol::json::{Numbers, float_text, push_value, read_value};
