@@ -12,7 +12,7 @@ use std::cell::Cell;
 /// Work a request may cost, in units of about ten nanoseconds of one core.
 const WORK: u64 = 10_000_000;
 /// Bytes a request may have made, whether or not they are still held.
-const BYTES: u64 = 4 * 1024 * 1024;
+const BYTES: u64 = 8 * 1024 * 1024;
 /// Units between two looks at the clock.
 const LOOK_EVERY: u64 = 50_000;
 /// Bytes that are copied or looked through for one unit.

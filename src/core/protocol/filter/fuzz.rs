@@ -294,7 +294,7 @@ fn what_asks_for_too_much_is_refused() {
         "any(1..60000, {let x = facts; x == facts and false})",
         "any(1..60000, {sort(fact(\"many\")) == nil})",
         "any(1..60000, {median(fact(\"many\"), fact(\"many\")) < 0})",
-        "any(1..60000, {semver(\"1.2.3\", \">1 \" + repeat(\"|| >2 \", 20)) and false})",
+        "any(1..60000, {semver(\"1.2.3\", \">1 \" + repeat(\"|| >2 \", 20)) and 1 > 2})",
         "all(1..100000, {string(#) matches \"^\" + string(#)})",
         "all(1..100000, {with(\"/a/\") or true and 1 == 1})",
         "all(1..100000, {len(fact(\"@dig:x\")) == 0})",

@@ -260,7 +260,11 @@ impl Filter {
         !self.fact.is_empty() || !self.compound.is_empty()
     }
 
-    fn check_size(&self) -> Result<(), MatchError> {
+    /// Whether it has no more members than a filter may have.
+    ///
+    /// # Errors
+    /// Of what it has too many.
+    pub fn check_size(&self) -> Result<(), MatchError> {
         let names = || self.identity.iter().chain(&self.agent).chain(&self.cf_class);
         let expressions = names().filter(|name| pattern::expression(name).is_some()).count();
         for (count, what, most) in [

@@ -17,13 +17,15 @@ use crate::core::agents::Node;
 use crate::core::agents::data::DataPlugins;
 use crate::core::protocol::filter::{Budget, Facts, Filter, MatchError, NoData, NodeView};
 use crate::core::server::NodeState;
+use crate::core::server::pipeline::stages::Fresh;
 
 /// Filters evaluated at once in this process, however many nodes it holds. The
 /// threads are the runtime's, which ends them when there is nothing to do.
 static THREADS: Semaphore = Semaphore::const_new(2);
 
-/// Requests of one caller that may wait for their filter.
+/// Requests of one caller that may wait for their filter, and bytes of them.
 const WAITING: usize = 256;
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How long a caller's filters may run at a stretch.
 const STRETCH: Duration = Duration::from_secs(1);
 /// And for long: one part in so many of the time.
@@ -42,7 +44,7 @@ pub enum Unfiltered {
     #[error("the filters of this caller take more than their part of this node's time")]
     Overdrawn,
     /// Its caller has too many waiting.
-    #[error("{WAITING} requests of this caller wait for their filters already")]
+    #[error("too many requests of this caller wait for their filters already")]
     Crowded,
     /// The node ends.
     #[error("this node ends")]
@@ -74,6 +76,7 @@ pub struct Filtering {
 struct Caller {
     turn: Semaphore,
     waiting: AtomicUsize,
+    waiting_bytes: AtomicUsize,
     account: Mutex<Account>,
 }
 
@@ -84,7 +87,10 @@ struct Account {
 }
 
 /// One who waits.
-struct Waiting<'a>(&'a Caller);
+struct Waiting<'a> {
+    caller: &'a Caller,
+    bytes: usize,
+}
 
 impl Filtering {
     /// Filters of which each is evaluated for `limit` at most.
@@ -97,18 +103,19 @@ impl Filtering {
         self.ending.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the node is meant by a filter of `caller`.
+    /// Whether the node is meant by the filter of a request of `bytes`.
     ///
     /// # Errors
     /// Why it cannot be told; then the node is not.
     pub async fn matches(
         &self,
-        caller: &str,
-        filter: Filter,
+        request: &Arc<Fresh>,
+        bytes: usize,
         node: &Arc<NodeState>,
     ) -> Result<bool, Unfiltered> {
-        let caller = self.caller(caller);
-        let waiting = Waiting::enter(&caller)?;
+        request.filter().check_size()?;
+        let caller = self.caller(request.caller());
+        let waiting = Waiting::enter(&caller, bytes)?;
         let _turn = caller.turn.acquire().await;
         if !caller.account().covers(Instant::now()) {
             return Err(Unfiltered::Overdrawn);
@@ -118,8 +125,10 @@ impl Filtering {
         if self.ending.load(Ordering::Relaxed) {
             return Err(Unfiltered::Ending);
         }
-        let (limit, ending, node) = (self.limit, self.ending.clone(), node.clone());
+        let (limit, ending) = (self.limit, self.ending.clone());
+        let (request, node) = (request.clone(), node.clone());
         let evaluated = tokio::task::spawn_blocking(move || {
+            let filter = request.filter();
             // Fact files that have changed are read on the node's own account.
             let (facts, classes) = (node.facts(), node.classes());
             if filter.needs_facts() {
@@ -155,6 +164,7 @@ impl Filtering {
         let caller = Arc::new(Caller {
             turn: Semaphore::new(1),
             waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             account: Mutex::new(Account { left: STRETCH, at: Instant::now() }),
         });
         callers.insert(name.to_owned(), caller.clone());
@@ -178,16 +188,21 @@ impl Caller {
 }
 
 impl<'a> Waiting<'a> {
-    fn enter(caller: &'a Caller) -> Result<Waiting<'a>, Unfiltered> {
+    fn enter(caller: &'a Caller, bytes: usize) -> Result<Waiting<'a>, Unfiltered> {
         let before = caller.waiting.fetch_add(1, Ordering::AcqRel);
-        let waiting = Waiting(caller);
-        if before >= WAITING { Err(Unfiltered::Crowded) } else { Ok(waiting) }
+        let held = caller.waiting_bytes.fetch_add(bytes, Ordering::AcqRel);
+        let waiting = Waiting { caller, bytes };
+        // One that is refused gives its place back by being dropped; the first has room
+        // whatever its size.
+        let full = before >= WAITING || before > 0 && held + bytes > WAITING_BYTES;
+        if full { Err(Unfiltered::Crowded) } else { Ok(waiting) }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.caller.waiting_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.caller.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -236,12 +251,13 @@ mod tests {
     fn one_caller_has_so_many_waiting() {
         let filtering = Filtering::new(Duration::from_secs(1));
         let bob = filtering.caller("choria=bob.mcollective");
-        let waiting: Vec<_> = (0..WAITING).map(|_| Waiting::enter(&bob)).collect();
+        let waiting: Vec<_> = (0..WAITING).map(|_| Waiting::enter(&bob, 100)).collect();
         assert!(waiting.iter().all(Result::is_ok));
-        assert!(matches!(Waiting::enter(&bob), Err(Unfiltered::Crowded)));
-        assert!(Waiting::enter(&filtering.caller("choria=alice.mcollective")).is_ok());
+        assert!(matches!(Waiting::enter(&bob, 100), Err(Unfiltered::Crowded)));
+        assert!(Waiting::enter(&filtering.caller("choria=alice.mcollective"), 100).is_ok());
         drop(waiting);
-        assert!(Waiting::enter(&bob).is_ok());
+        let large = Waiting::enter(&bob, WAITING_BYTES + 1);
+        assert!(large.is_ok() && Waiting::enter(&bob, 1).is_err());
     }
 
     #[test]

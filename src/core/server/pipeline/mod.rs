@@ -107,15 +107,23 @@ impl Pipeline {
             Ok(Err(refused)) => return self.refuse(&refused),
             Err(_) => return self.panicked("", ""),
         };
+        let size = message.payload.len();
         drop(message);
-        let mut elsewhere = None;
-        if let Some(filter) = fresh.costly_filter() {
-            drop(turn);
-            elsewhere = Some(self.filtering.matches(fresh.caller(), filter, &self.node).await);
-            turn = ticket.turn().await;
-        }
         let (request, caller) = fresh.about();
-        if AssertUnwindSafe(self.finish(fresh, elsewhere)).catch_unwind().await.is_err() {
+        let (mut fresh, mut elsewhere) = (Some(fresh), None);
+        if let Some(costly) = fresh.take_if(|fresh| fresh.is_costly()) {
+            // Held once, by whoever is at it.
+            let costly = Arc::new(costly);
+            drop(turn);
+            elsewhere = Some(self.filtering.matches(&costly, size, &self.node).await);
+            turn = ticket.turn().await;
+            fresh = Arc::into_inner(costly);
+        }
+        let finished = match fresh {
+            Some(fresh) => AssertUnwindSafe(self.finish(fresh, elsewhere)).catch_unwind().await.is_ok(),
+            None => false,
+        };
+        if !finished {
             self.panicked(&request, &caller);
         }
         drop(turn);

@@ -181,10 +181,14 @@ pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fresh, Bo
 }
 
 impl Fresh {
-    /// The filter, where it has to be evaluated elsewhere.
-    pub fn costly_filter(&self) -> Option<Filter> {
-        let filter = &self.0.request.envelope.filter;
-        (!filter.is_empty() && !filter.is_plain()).then(|| filter.clone())
+    pub fn filter(&self) -> &Filter {
+        &self.0.request.envelope.filter
+    }
+
+    /// Whether its filter has to be evaluated elsewhere.
+    pub fn is_costly(&self) -> bool {
+        let filter = self.filter();
+        !filter.is_empty() && !filter.is_plain()
     }
 
     pub fn caller(&self) -> &str {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use super::{Key, Replay};
 
-/// Requests remembered at most, of all callers: about 5 MB.
+/// Requests remembered at most, of all callers: about 6 MB.
 const MOST: usize = 65_536;
 /// And of one: a hundred a second at the usual TTL.
 const OF_ONE: usize = 8_192;
