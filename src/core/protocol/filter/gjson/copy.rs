@@ -8,6 +8,8 @@ use crate::core::protocol::filter::budget::{Budget, Exhausted};
 
 /// What a value takes beside its text, as an element or a member.
 const PART: usize = 112;
+/// And an object beside its members: its table, and room it keeps for more.
+const OBJECT: usize = 400;
 
 /// A copy of a value.
 pub(super) fn copy(value: &Value, budget: &Budget) -> Result<Value, Exhausted> {
@@ -21,6 +23,7 @@ pub(super) fn copy(value: &Value, budget: &Budget) -> Result<Value, Exhausted> {
             Value::Array(items.iter().map(|item| copy(item, budget)).collect::<Result<_, _>>()?)
         }
         Value::Object(map) => {
+            budget.make(OBJECT)?;
             let mut copied = Map::new();
             for (key, value) in map {
                 copied.insert(copy_text(key, budget)?, copy(value, budget)?);
@@ -51,7 +54,8 @@ pub(in crate::core::protocol::filter) fn pay_for_reading(
 ) -> Result<(), Exhausted> {
     budget.make(json.len())?;
     let parts = json.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() + 1;
-    budget.make(parts.saturating_mul(PART))?;
+    let objects = json.iter().filter(|byte| **byte == b'{').count();
+    budget.make(parts.saturating_mul(PART).saturating_add(objects.saturating_mul(OBJECT)))?;
     // Text is read a byte at a time.
     budget.pay(u64::try_from(json.len()).unwrap_or(u64::MAX))
 }
