@@ -69,6 +69,7 @@ impl Server {
             false => options,
         };
         let daemon = Daemon::new(options)?;
+        choria::core::log::log_panics();
         context::write_pid(run.pid.as_deref())?;
         // Two threads: one action that computes must not keep the connection
         // from being served.

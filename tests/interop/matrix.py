@@ -51,7 +51,7 @@ KNOWN = [
     ("reply of a pair", r"agents\.0\.timeout: 2 \| 10$", "choria_util says the time-out of its DDL"),
     ("reply to a bad body", r": \+refused$|code: 4 \| [01]$|: -(data|text)$", "a node checks what its interface declares"),
     ("reply of a pair", r"inventory at .* data\.data_plugins: ", "data plugins of autonomous agents and scout are not here yet"),
-    ("status keys", r"^[^:]*: \+stats\.(denied|dropped|replayed|timedout) number$", "counters the other does not have"),
+    ("status keys", r"^[^:]*: \+stats\.(denied|dropped|overbudget|panicked|replayed|timedout) number$", "counters the other does not have"),
 ]
 
 

@@ -73,3 +73,89 @@ async fn a_request_past_its_time_does_nothing() {
     nodes[0].counts("ttlexpired", 2);
     assert!(nodes[0].audit().is_empty());
 }
+
+/// A clock that is ahead makes requests that are not from before a start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_dated_ahead_does_not_run_again_after_a_restart() {
+    let network = Network::start();
+    let mut nodes = network.nodes([node("n1")]);
+    let alice = Wire::connect(&network, &network.alice()).await;
+    let subject = alice.reply_subject();
+    let mut replies = alice.subscribe(&subject).await;
+    let dated_ahead = |seconds: i64| {
+        let mut request = alice.request("rpcutil", "ping", json!({}));
+        request.envelope.time = now() + seconds;
+        alice.signed(&request, &subject)
+    };
+    let recording = dated_ahead(45);
+    alice.publish("mcollective.node.n1.example.net", recording.clone()).await;
+    wire::next(&mut replies).await;
+    assert_eq!(nodes[0].audit().len(), 1);
+    // Killed, not told to end.
+    for life in 1..=2 {
+        nodes[0].start();
+        nodes[0].connected();
+        let bob = network.caller("bob.mcollective");
+        tokio::task::block_in_place(|| {
+            crate::process::until("an answer to somebody else", || {
+                (bob.run(&["ping", "--names", "--expect", "1"]).sorted() == ["n1.example.net"]).then_some(())
+            });
+        });
+        alice.publish("mcollective.node.n1.example.net", recording.clone()).await;
+        let line = nodes[0].log().says(&["refused a request", "choria=alice.mcollective"]);
+        assert!(line.contains("before this node started"), "{line}");
+        assert_eq!(nodes[0].audit().len(), 1, "life {life}");
+    }
+    // Who made it goes on: his clock is as far ahead as before.
+    alice.publish("mcollective.node.n1.example.net", dated_ahead(55)).await;
+    wire::next(&mut replies).await;
+    assert_eq!(nodes[0].audit().len(), 2);
+}
+
+/// Somebody without rights sends more than a node remembers, each request as
+/// long-lived and as far ahead as it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_floods_the_memory_of_a_node_shuts_out_himself() {
+    let network = Network::start();
+    let nodes = network.nodes([node("n1")]);
+    let alice = Wire::connect(&network, &network.alice()).await;
+    let reply_to = alice.reply_subject();
+    let mut replies = alice.subscribe(&reply_to).await;
+    let mallory = Wire::connect(&network, &network.caller("mallory.mcollective")).await;
+    let recording = alice.signed(&alice.request("rpcutil", "ping", json!({})), &reply_to);
+    alice.publish("mcollective.node.n1.example.net", recording.clone()).await;
+    wire::next(&mut replies).await;
+
+    // Years ahead is refused, and remembered by nobody.
+    for (ahead, ttl) in [(86_400 * 365, i64::MAX), (61, i64::MAX), (3600, 7200)] {
+        let mut request = mallory.request("discovery", "ping", json!({}));
+        (request.envelope.time, request.envelope.ttl) = (now() + ahead, ttl);
+        mallory.publish("mcollective.node.n1.example.net", mallory.signed(&request, "")).await;
+    }
+    nodes[0].counts("ttlexpired", 3);
+    let many = crate::process::parameter("CHORIA_TEST_REPLAYS", 8_500);
+    let begun = now() + 50;
+    for n in 0..many {
+        let mut request = mallory.request("discovery", "ping", json!({}));
+        (request.envelope.time, request.envelope.ttl) = (now() + 50, 86_400 * 365 * 10);
+        mallory.publish("mcollective.node.n1.example.net", mallory.signed(&request, "")).await;
+        if n % 1000 == 0 {
+            let fresh = alice.request("rpcutil", "ping", json!({}));
+            let message = alice.signed(&fresh, &reply_to);
+            alice.publish("mcollective.node.n1.example.net", message).await;
+            wire::next(&mut replies).await;
+        }
+    }
+    if many > 8_192 {
+        let mut request = mallory.request("discovery", "ping", json!({}));
+        (request.envelope.time, request.envelope.ttl) = (begun, 86_400);
+        mallory.publish("mcollective.node.n1.example.net", mallory.signed(&request, "")).await;
+        nodes[0].log().says(&["choria=mallory.mcollective", "more requests than this node can remember"]);
+    }
+    let before = nodes[0].audit().len();
+    alice.publish("mcollective.node.n1.example.net", recording).await;
+    nodes[0].log().says(&["choria=alice.mcollective", "already run here"]);
+    assert_eq!(nodes[0].audit().len(), before);
+    let peak = nodes[0].peak_memory();
+    assert!(peak < 96 << 20, "{peak} bytes");
+}

@@ -17,6 +17,8 @@ mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_clock_is_stepped;
 mod a_denied_caller_gets_no_action;
+mod a_fault_ends_one_request;
+mod a_filter_costs_what_it_may;
 mod a_fleet_is_provisioned;
 mod a_helper_has_a_say;
 mod a_hostile_node_does_not_hurt_the_broker;

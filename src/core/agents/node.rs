@@ -96,4 +96,8 @@ pub struct Counts {
     pub denied: u64,
     /// Ours: the agent took longer than its timeout.
     pub timedout: u64,
+    /// Ours: the filter costs more than a request, or its caller, may.
+    pub overbudget: u64,
+    /// Ours: a fault of this program ended them.
+    pub panicked: u64,
 }

@@ -5,7 +5,8 @@
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
 //! `plugin.choria.network.client_certnames`,
 //! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.memory`,
-//! `plugin.choria.network.limits.*` and `plugin.choria.network.lame_duck_duration`). Optional parts of a row: the
+//! `plugin.choria.network.limits.*`, `plugin.choria.network.lame_duck_duration`,
+//! `plugin.choria.filter_timeout` and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown, `Strict` makes a malformed value an error because
 //! falling back to the default would be less safe than was asked for.
@@ -119,6 +120,8 @@ settings! {
     choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for autonomous agents; 0 = off";
     choria_status_file_path: String = "plugin.choria.status_file_path", Path, "", Server, "server status file";
     choria_status_update_interval: i64 = "plugin.choria.status_update_interval", Int, "30", Server, "seconds between updates of the status file";
+    choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Strict];
+    choria_replay_file: String = "plugin.choria.replay_file", Path, "", Server, "remembers over a restart until when the requests of each caller ran; unset = `plugin.choria.status_file_path` with `.replay` added, and without either requests dated more than two seconds ahead are refused";
     choria_prometheus_textfile_directory: String = "plugin.choria.prometheus_textfile_directory", Path, "", Server, "node exporter textfile directory";
     scout_overrides: String = "plugin.scout.overrides", Path, "", Server, "check overrides file";
     scout_tags: String = "plugin.scout.tags", Path, "", Server, "tags file";

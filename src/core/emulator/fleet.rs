@@ -77,6 +77,8 @@ fn add(sum: &mut Counts, counts: &Counts) {
     sum.dropped += counts.dropped;
     sum.denied += counts.denied;
     sum.timedout += counts.timedout;
+    sum.overbudget += counts.overbudget;
+    sum.panicked += counts.panicked;
 }
 
 /// Everything about the fleet as of now: the families of a server, summed, and

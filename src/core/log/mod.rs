@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use refusals::RefusalLog;
+pub use refusals::{RefusalLog, log_panics};
 
 use file::ReopenedFile;
 use format::{Console, JsonLines};

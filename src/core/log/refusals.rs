@@ -42,6 +42,13 @@ impl RefusalLog {
     }
 }
 
+/// Has panics logged as lines like any other, bounded as refusals are: one that
+/// somebody can cause again and again must not fill a disk either.
+pub fn log_panics() {
+    let log = RefusalLog::default();
+    std::panic::set_hook(Box::new(move |panic| log.note("panic", || tracing::error!("{panic}"))));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 
 pub use hosting::{Hosted, HostingError};
 pub use node::{Counters, NodeState};
-pub use replay::ReplayGuard;
+pub use replay::{Journal, ReplayGuard};
 pub use standing::Standing;
 
 use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
@@ -150,6 +150,9 @@ pub enum ServerError {
     /// Auditing is mandatory and cannot be.
     #[error("{0}")]
     Audit(String),
+    /// What was asked to remember requests over a restart cannot.
+    #[error("{0}")]
+    Replay(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -162,6 +165,27 @@ pub struct Server {
     session: SessionOptions,
     caller: Option<CallerId>,
     signer: Option<Signer>,
+}
+
+/// Where the node remembers over a restart what ran: as configured, or else
+/// beside its status file, or nowhere.
+fn journal(config: &Config) -> Result<Option<Journal>, ServerError> {
+    let (configured, status) = (&config.choria_replay_file, &config.choria_status_file_path);
+    let path = match (configured.is_empty(), status.is_empty()) {
+        (false, _) => configured.clone(),
+        (true, false) => format!("{status}.replay"),
+        (true, true) => return Ok(None),
+    };
+    match Journal::open(std::path::Path::new(&path), node::now()) {
+        Ok(journal) => Ok(Some(journal)),
+        Err(e) if configured.is_empty() => {
+            tracing::warn!("requests dated ahead are refused, what ran cannot be kept over a restart: {e}");
+            Ok(None)
+        }
+        Err(e) => Err(ServerError::Replay(format!(
+            "plugin.choria.replay_file: {e}; name a file this node can write, or leave the key away"
+        ))),
+    }
 }
 
 impl Server {
@@ -204,8 +228,9 @@ impl Server {
         session.token = token;
         session.tls = Some(tls);
         let hosted = hosting::host(agents, &denied_agents)?;
+        let replay = ReplayGuard::new(node::now(), journal(&config)?);
         let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
-        let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool));
+        let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool, replay));
         Ok(Server { node, pipeline, session, caller, signer })
     }
 

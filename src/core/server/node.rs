@@ -33,6 +33,8 @@ pub struct Counters {
     pub dropped: AtomicU64,
     pub denied: AtomicU64,
     pub timedout: AtomicU64,
+    pub overbudget: AtomicU64,
+    pub panicked: AtomicU64,
     /// Unix seconds of the last message, 0 before the first.
     pub last_message: AtomicU64,
 }
@@ -54,6 +56,8 @@ impl Counters {
             dropped: read(&self.dropped),
             denied: read(&self.denied),
             timedout: read(&self.timedout),
+            overbudget: read(&self.overbudget),
+            panicked: read(&self.panicked),
         }
     }
 }

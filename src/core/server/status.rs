@@ -46,7 +46,7 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
-/// Counters as the status file names them; the last four are ours.
+/// Counters as the status file names them; the last six are ours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // see agents::Counts
@@ -63,6 +63,8 @@ pub struct Stats {
     pub dropped: u64,
     pub denied: u64,
     pub timedout: u64,
+    pub overbudget: u64,
+    pub panicked: u64,
 }
 
 impl Status {
@@ -89,6 +91,8 @@ impl Status {
                 dropped: counts.dropped,
                 denied: counts.denied,
                 timedout: counts.timedout,
+                overbudget: counts.overbudget,
+                panicked: counts.panicked,
             },
             certificate_expires: expiry.map_or_else(|| NO_TIME.to_owned(), time),
             token_expires: NO_TIME.to_owned(),

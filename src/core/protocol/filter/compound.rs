@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::expr::{ExprError, Expression};
-use super::{DataFunctions, MatchError, NodeView};
+use super::{Budget, DataFunctions, MatchError, NodeView};
 
 /// One entry of a compound filter: `{"expr": text}`. Further keys are carried
 /// along and mean nothing.
@@ -32,13 +32,23 @@ pub(super) fn compile(text: &str, data: &dyn DataFunctions) -> Result<Expression
 /// Whether the entries, taken together, match: every true one is a vote for,
 /// every false one a vote against, and any error decides against. Two for and
 /// one against match; the original votes, and a fleet must agree.
-pub(super) fn matches(entries: &[Vec<CompoundEntry>], node: &NodeView<'_>) -> Result<bool, MatchError> {
+pub(super) fn matches(
+    entries: &[Vec<CompoundEntry>],
+    node: &NodeView<'_>,
+    budget: &Budget,
+) -> Result<bool, MatchError> {
+    if entries.is_empty() {
+        return Ok(true);
+    }
+    let functions = node.data.functions();
     let mut votes = 0;
     for entry in entries {
         // An entry of another shape can be none of ours: no match, no error.
         let [entry] = entry.as_slice() else { return Ok(false) };
         let Some(text) = entry.expression() else { return Ok(false) };
-        let result = compile(text, node.data).and_then(|expression| expression.evaluate(node));
+        let result = Expression::compile_within(text, &functions, budget)
+            .and_then(|expression| expression.evaluate_within(node, budget));
+        budget.check()?;
         match result {
             Ok(true) => votes += 1,
             Ok(false) => votes -= 1,
@@ -48,5 +58,5 @@ pub(super) fn matches(entries: &[Vec<CompoundEntry>], node: &NodeView<'_>) -> Re
             }
         }
     }
-    Ok(entries.is_empty() || votes > 0)
+    Ok(votes > 0)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Facts, FilterError, MatchError, pattern};
+use super::{Budget, Facts, FilterError, MatchError, pattern};
 use crate::core::protocol::number::{parse_bool, parse_float};
 
 /// `fact operator value`, such as `os.family == RedHat`.
@@ -133,8 +133,13 @@ impl FactFilter {
     /// Whether the facts satisfy it. A fact that is not there satisfies
     /// nothing, not even `!=`.
     pub fn matches(&self, facts: &Facts) -> Result<bool, MatchError> {
-        match facts.get(&self.fact) {
-            Some(fact) => self.matches_value(&fact),
+        self.matches_within(facts, &Budget::default())
+    }
+
+    /// The same for a filter of a request, which pays for it.
+    pub fn matches_within(&self, facts: &Facts, budget: &Budget) -> Result<bool, MatchError> {
+        match facts.find(&self.fact, budget)? {
+            Some(fact) => self.matches_value(&fact, budget),
             None => Ok(false),
         }
     }
@@ -143,13 +148,13 @@ impl FactFilter {
         MatchError::Fact { filter: self.to_string(), reason: reason.into() }
     }
 
-    fn matches_value(&self, fact: &Value) -> Result<bool, MatchError> {
+    fn matches_value(&self, fact: &Value, budget: &Budget) -> Result<bool, MatchError> {
         match fact {
-            Value::String(text) => self.matches_text(text),
+            Value::String(text) => self.matches_text(text, budget),
             Value::Number(number) => {
                 let float = number.as_f64().unwrap_or(0.0);
                 // Whole numbers are exact also where doubles are not.
-                self.matches_number(float, number.as_i64().unwrap_or_else(|| go_int(float)))
+                self.matches_number(float, number.as_i64().unwrap_or_else(|| go_int(float)), budget)
             }
             Value::Bool(truth) => self.matches_bool(*truth),
             _ if self.operator.orders() => Err(self.error("objects, lists and null have no order")),
@@ -157,27 +162,34 @@ impl FactFilter {
         }
     }
 
-    fn matches_text(&self, text: &str) -> Result<bool, MatchError> {
+    fn matches_text(&self, text: &str, budget: &Budget) -> Result<bool, MatchError> {
+        if self.operator == FactOperator::Match {
+            return self.matches_regex(text, budget);
+        }
+        // Lower case is at most three times as long, and slower than a copy.
+        let both = text.len() + self.value.len();
+        budget.make(both.saturating_mul(3))?;
         Ok(match self.operator {
-            FactOperator::Match => self.matches_regex(text)?,
             FactOperator::Equal => equal_fold(text, &self.value),
             FactOperator::NotEqual => !equal_fold(text, &self.value),
             order => order.allows(text.to_lowercase().cmp(&self.value.to_lowercase())),
         })
     }
 
-    fn matches_regex(&self, text: &str) -> Result<bool, MatchError> {
+    fn matches_regex(&self, text: &str, budget: &Budget) -> Result<bool, MatchError> {
         // All slashes go, not only one at each end.
         let expression = self.value.trim_matches('/');
-        let regex = pattern::case_insensitive(expression);
-        Ok(regex.ok_or_else(|| self.error("the regular expression is not valid"))?.is_match(text))
+        match pattern::folded(expression, budget)? {
+            Some(regex) => Ok(regex.is_match(text, budget)?),
+            None => Err(self.error("the regular expression is not valid")),
+        }
     }
 
-    fn matches_number(&self, fact: f64, whole: i64) -> Result<bool, MatchError> {
+    fn matches_number(&self, fact: f64, whole: i64, budget: &Budget) -> Result<bool, MatchError> {
         let dotted = self.value.contains('.');
         match self.operator {
-            FactOperator::Match if dotted => return self.matches_regex(&format!("{fact:.4}")),
-            FactOperator::Match => return self.matches_regex(&whole.to_string()),
+            FactOperator::Match if dotted => return self.matches_regex(&format!("{fact:.4}"), budget),
+            FactOperator::Match => return self.matches_regex(&whole.to_string(), budget),
             FactOperator::Equal if !dotted => return Ok(whole.to_string() == self.value),
             FactOperator::NotEqual if !dotted => return Ok(whole.to_string() != self.value),
             _ => {}

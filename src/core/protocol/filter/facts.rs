@@ -1,11 +1,12 @@
 //! A node's facts: read from its fact files, looked up by path (spec 02 §8.1).
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use super::gjson;
+use super::{Budget, Exhausted, gjson};
 use crate::core::files::read_bounded;
 use crate::core::protocol::json::{Numbers, go_json, read_value};
 
@@ -94,14 +95,21 @@ impl Facts {
         self.parsed.get_or_init(|| read_value(self.json.as_bytes(), Numbers::Exact).unwrap_or_default())
     }
 
+    /// Parses the text, if nobody has yet. What that costs is the node's own
+    /// doing, and is not a request's to pay: whoever judges one within a time
+    /// does this before.
+    pub fn prepare(&self) {
+        self.parsed();
+    }
+
     /// The fact at a gjson path, or nothing if there is none.
     pub fn get(&self, path: &str) -> Option<Value> {
         gjson::lookup_value(self.parsed(), path)
     }
 
-    /// The same, with the number of values it took to look at.
-    pub(super) fn get_at_cost(&self, path: &str) -> (Option<Value>, usize) {
-        gjson::lookup_at_cost(self.parsed(), path)
+    /// The same for a path of a request, which pays for it.
+    pub(super) fn find(&self, path: &str, budget: &Budget) -> Result<Option<Cow<'_, Value>>, Exhausted> {
+        gjson::find(self.parsed(), path, budget)
     }
 
     /// The JSON text.

@@ -7,9 +7,14 @@
 //! evaluation copies the original's accidents too; each is named where it is
 //! copied.
 //!
+//! Filters come from everybody with a certificate and are evaluated before
+//! anybody has looked whether the caller may do anything: what one costs is
+//! bounded in number by [`Filter::matches_within`] and in work by a [`Budget`].
+//!
 //! `fact` compares one fact, `facts` holds a node's facts, `gjson` looks values
 //! up in them, `expr` is the compound language, `wire` the JSON form.
 
+mod budget;
 mod compound;
 mod expr;
 mod fact;
@@ -25,12 +30,14 @@ mod wire;
 
 use serde::{Deserialize, Serialize};
 
+pub use budget::{Budget, Exhausted};
 pub use compound::CompoundEntry;
 pub use expr::{ExprError, Expression, Value as ExprValue, semver_matches};
 pub use fact::{FactFilter, FactOperator};
 pub use facts::{Facts, FactsError, load_classes};
 pub use gjson::{lookup, lookup_value};
 pub use node::{DataFunction, DataFunctions, NoData, NodeView};
+use pattern::acceptable;
 pub use pattern::{case_insensitive, search};
 pub(crate) use wire::read_filter;
 
@@ -77,10 +84,13 @@ pub enum FilterError {
     SecondExpression,
 }
 
-/// Most members of a filter that cost more than a comparison of text: facts,
-/// regular expressions, compound expressions. People write a handful; a
-/// request holding a hundred thousand would keep every node busy.
-const MAX_COSTLY: usize = 1000;
+/// Most members of each list of a filter. People name some hundred nodes; more
+/// than these do not fit into a message either, if they are names of nodes.
+pub const MAX_NAMES: usize = 10_000;
+/// Most facts and regular expressions of a filter. People write a handful.
+pub const MAX_COSTLY: usize = 250;
+/// Most compound expressions; tools send at most one.
+pub const MAX_COMPOUND: usize = 16;
 
 /// Why a filter could not be evaluated. The node does not match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,9 +103,12 @@ pub enum MatchError {
         /// What is wrong.
         reason: String,
     },
-    /// More facts and expressions than anybody writes.
-    #[error("the filter holds {0} facts and expressions, more than {MAX_COSTLY}")]
-    TooMany(usize),
+    /// More facts, expressions or names than anybody writes.
+    #[error("the filter holds {0} {1}, more than {2}")]
+    TooMany(usize, &'static str, usize),
+    /// It costs more than a request may, and was not evaluated to its end.
+    #[error("{0}")]
+    Exhausted(#[from] Exhausted),
     /// A compound filter that does not compile or fails when run.
     #[error("compound filter {expression} failed: {reason}")]
     Compound {
@@ -181,9 +194,9 @@ impl Filter {
     /// only fail to match it, so whoever asks would see a silent fleet.
     pub fn broken_expression(&self) -> Option<&str> {
         let mut words = self.identity.iter().chain(&self.agent).chain(&self.cf_class);
-        let broken = |word: &&String| pattern::expression(word).is_some_and(|e| search(e).is_none());
+        let broken = |word: &&String| pattern::expression(word).is_some_and(|e| !acceptable(e));
         let mut facts = self.fact.iter().filter(|f| f.operator == FactOperator::Match);
-        let broken_fact = |f: &&FactFilter| case_insensitive(f.value.trim_matches('/')).is_none();
+        let broken_fact = |f: &&FactFilter| !acceptable(&format!("(?i){}", f.value.trim_matches('/')));
         let word = words.find(broken);
         word.or_else(|| facts.find(broken_fact).map(|f| &f.value)).map(String::as_str)
     }
@@ -191,25 +204,79 @@ impl Filter {
     /// Whether a node is meant. All lists must agree; they are asked in the
     /// order identity, agent, class, fact, compound, and the first that does
     /// not ends the matter, errors in later ones included.
+    ///
+    /// # Errors
+    /// Why it cannot be told; the node does not match.
     pub fn matches(&self, node: &NodeView<'_>) -> Result<bool, MatchError> {
-        let names = self.identity.iter().chain(&self.agent).chain(&self.cf_class);
-        let expressions = names.filter(|name| pattern::expression(name).is_some()).count();
-        let costly = expressions + self.fact.len() + self.compound.len();
-        if costly > MAX_COSTLY {
-            return Err(MatchError::TooMany(costly));
-        }
-        if !self.identity.is_empty() && !self.identity.iter().any(|i| pattern::names(i, node.identity)) {
-            return Ok(false);
-        }
-        if !self.agent.iter().all(|a| node.has_agent(a)) || !self.cf_class.iter().all(|c| node.has_class(c)) {
-            return Ok(false);
-        }
-        for fact in &self.fact {
-            if !fact.matches(node.facts)? {
+        self.matches_within(node, &Budget::default())
+    }
+
+    /// The same for a filter of a request, which pays for it.
+    ///
+    /// # Errors
+    /// Why it cannot be told; the node does not match.
+    pub fn matches_within(&self, node: &NodeView<'_>, budget: &Budget) -> Result<bool, MatchError> {
+        self.check_size()?;
+        if !self.identity.is_empty() {
+            let mut named = false;
+            for identity in &self.identity {
+                named = named || pattern::names_within(identity, node.identity, budget)?;
+            }
+            if !named {
                 return Ok(false);
             }
         }
-        compound::matches(&self.compound, node)
+        for agent in &self.agent {
+            if !node.has_agent_within(agent, budget)? {
+                return Ok(false);
+            }
+        }
+        for class in &self.cf_class {
+            if !node.has_class_within(class, budget)? {
+                return Ok(false);
+            }
+        }
+        for fact in &self.fact {
+            if !fact.matches_within(node.facts, budget)? {
+                return Ok(false);
+            }
+        }
+        compound::matches(&self.compound, node, budget)
+    }
+
+    /// Whether it names agents and nodes by their exact names only, and few of
+    /// them: comparing those is cheaper than handing them to another thread.
+    pub fn is_plain(&self) -> bool {
+        let plain = |name: &String| pattern::expression(name).is_none();
+        self.fact.is_empty()
+            && self.cf_class.is_empty()
+            && self.compound.is_empty()
+            && self.identity.len() + self.agent.len() <= 100
+            && self.identity.iter().chain(&self.agent).all(plain)
+    }
+
+    /// Whether it is evaluated with the facts of the node.
+    pub fn needs_facts(&self) -> bool {
+        !self.fact.is_empty() || !self.compound.is_empty()
+    }
+
+    /// Whether it has no more members than a filter may have.
+    ///
+    /// # Errors
+    /// Of what it has too many.
+    pub fn check_size(&self) -> Result<(), MatchError> {
+        let names = || self.identity.iter().chain(&self.agent).chain(&self.cf_class);
+        let expressions = names().filter(|name| pattern::expression(name).is_some()).count();
+        for (count, what, most) in [
+            (names().count(), "names", MAX_NAMES),
+            (expressions + self.fact.len(), "facts and regular expressions", MAX_COSTLY),
+            (self.compound.len(), "compound expressions", MAX_COMPOUND),
+        ] {
+            if count > most {
+                return Err(MatchError::TooMany(count, what, most));
+            }
+        }
+        Ok(())
     }
 }
 

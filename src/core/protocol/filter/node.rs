@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Facts, pattern};
+use super::budget::Exhausted;
+use super::{Budget, Facts, pattern};
 
 /// The node a filter is evaluated against.
 #[derive(Clone, Copy)]
@@ -36,6 +37,38 @@ impl NodeView<'_> {
         }
         let wanted = wanted.to_lowercase();
         self.classes.contains(&wanted)
+    }
+
+    /// [`NodeView::has_agent`] for a word of a request.
+    pub(super) fn has_agent_within(&self, wanted: &str, budget: &Budget) -> Result<bool, Exhausted> {
+        for agent in self.agents {
+            if pattern::names_within(wanted, agent, budget)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// [`NodeView::has_class`] for a word of a request.
+    pub(super) fn has_class_within(&self, wanted: &str, budget: &Budget) -> Result<bool, Exhausted> {
+        if let Some(expression) = pattern::expression(wanted) {
+            let Some(regex) = pattern::folded(expression, budget)? else { return Ok(false) };
+            for class in self.classes {
+                if regex.is_match(class, budget)? {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        budget.make(wanted.len().saturating_mul(3))?;
+        let wanted = wanted.to_lowercase();
+        for class in self.classes {
+            budget.read(class.len().min(wanted.len()))?;
+            if *class == wanted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -1,10 +1,21 @@
 //! Regular expressions as peers understand them: RE2 syntax, bounded.
+//!
+//! [`search`] is for expressions of administrators, [`compiled`] for those that
+//! come in requests: they are smaller, are paid for, and are kept by their text.
 
 use regex::{Regex, RegexBuilder};
 
-/// Most memory one compiled expression may take, in bytes. Requests carry
-/// expressions, so `x{1000}{1000}` must stay harmless.
+use super::Budget;
+use super::budget::Exhausted;
+
+mod kept;
+
+pub use kept::{Compiled, acceptable, compiled};
+
+/// Most memory one compiled expression of an administrator may take, in bytes.
 const SIZE_LIMIT: usize = 1 << 20;
+/// Most the tables may take that make searching fast.
+const TABLES: usize = 64 * 1024;
 
 /// Compiles an expression in RE2's dialect, or nothing if it is not valid.
 ///
@@ -12,12 +23,23 @@ const SIZE_LIMIT: usize = 1 << 20;
 /// `regex` crate means Unicode unless told. Telling it (`unicode(false)`)
 /// would make `.` a byte, so the classes are rewritten instead.
 pub fn search(expression: &str) -> Option<Regex> {
-    RegexBuilder::new(&dialect(expression)?).size_limit(SIZE_LIMIT).nest_limit(100).build().ok()
+    build(&dialect(expression)?.0, SIZE_LIMIT)
+}
+
+fn build(expression: &str, limit: usize) -> Option<Regex> {
+    let mut builder = RegexBuilder::new(expression);
+    builder.size_limit(limit).dfa_size_limit(TABLES).nest_limit(100).build().ok()
 }
 
 /// The same, without regard to case.
 pub fn case_insensitive(expression: &str) -> Option<Regex> {
     search(&format!("(?i){expression}"))
+}
+
+/// The same for an expression of a request.
+pub fn folded(expression: &str, budget: &Budget) -> Result<Option<std::sync::Arc<Compiled>>, Exhausted> {
+    budget.make(expression.len())?;
+    compiled(&format!("(?i){expression}"), budget)
 }
 
 /// The expression between slashes, one of which is taken at each end; `/`
@@ -38,15 +60,33 @@ pub(super) fn names(filter: &str, name: &str) -> bool {
     }
 }
 
+/// The same for a word of a request.
+pub(super) fn names_within(filter: &str, name: &str, budget: &Budget) -> Result<bool, Exhausted> {
+    budget.read(filter.len().min(name.len()))?;
+    match expression(filter) {
+        Some(expression) => match compiled(expression, budget)? {
+            Some(regex) => regex.is_match(name, budget),
+            None => Ok(false),
+        },
+        None => Ok(filter == name),
+    }
+}
+
 /// Rewrites an expression into the `regex` crate's dialect, or nothing where
-/// RE2 would refuse and the crate would not.
-fn dialect(expression: &str) -> Option<String> {
+/// RE2 would refuse and the crate would not. With it comes how many sets of
+/// many characters it names: those take long to make, however small the result.
+fn dialect(expression: &str) -> Option<(String, u64)> {
     let mut out = String::with_capacity(expression.len() + 16);
     let mut chars = expression.chars().peekable();
-    let mut class = false;
+    let (mut class, mut wide) = (false, 0);
     while let Some(c) = chars.next() {
         match c {
-            '\\' => escape(&mut chars, class, &mut out),
+            '\\' => {
+                let wide_here = matches!(chars.peek(), Some('p' | 'P' | 'x' | 'u' | 'U'))
+                    || class && matches!(chars.peek(), Some('D' | 'S' | 'W'));
+                wide += u64::from(wide_here);
+                escape(&mut chars, class, &mut out);
+            }
             '[' if !class => {
                 class = true;
                 out.push('[');
@@ -60,6 +100,8 @@ fn dialect(expression: &str) -> Option<String> {
             }
             // Within a class RE2 knows `[:alpha:]` and no nested classes.
             '[' if chars.peek() == Some(&':') => {
+                // It may be everything but the letters.
+                wide += 1;
                 out.push('[');
                 while let Some(c) = chars.next() {
                     out.push(c);
@@ -90,10 +132,13 @@ fn dialect(expression: &str) -> Option<String> {
                 }
                 out.push('(');
             }
-            c => out.push(c),
+            c => {
+                wide += u64::from(class && !c.is_ascii());
+                out.push(c);
+            }
         }
     }
-    Some(out)
+    Some((out, wide))
 }
 
 /// Most repetitions RE2 allows.

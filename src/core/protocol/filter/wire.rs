@@ -1,6 +1,6 @@
 //! A filter inside a request.
 
-use super::{CompoundEntry, FactFilter, FactOperator, Filter};
+use super::{CompoundEntry, FactFilter, FactOperator, Filter, MAX_NAMES};
 use crate::core::protocol::json::{JsonError, Problem, Reader, decode_utf8, push_string, same_key};
 
 /// Reads a filter, holding it to the schema: all lists but `agent` are
@@ -51,6 +51,9 @@ fn list<T>(
 ) -> Result<Vec<T>, JsonError> {
     let mut items = Vec::new();
     reader.array(|reader| {
+        if items.len() == MAX_NAMES {
+            return Err(reader.error(Problem::Rule("a list of a filter is longer than 10000")));
+        }
         items.push(item(reader)?);
         Ok::<(), JsonError>(())
     })?;

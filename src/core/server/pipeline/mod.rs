@@ -1,19 +1,26 @@
-//! One request, one walk: decode → verify → collective → filter → TTL →
-//! replay → authorize → audit → run → reply.
+//! One request, one walk: decode → verify → collective → TTL → replay →
+//! filter → authorize → audit → run → reply.
 //!
 //! Each stage is a function from one type to the next (`stages`); a stage
 //! that refuses ends the walk with a [`Rejection`] that is counted and logged
 //! here, in one place, with request id, caller and the one true reason. Nothing
 //! is ever answered to a request that was not verified and meant for this node.
+//!
+//! What comes before the filter costs the same for every request; the filter is
+//! the caller's, and is evaluated elsewhere (`filtering`) unless it is plain.
+//! A panic ends the request it happens in, and nothing else.
 
+mod filtering;
 mod pool;
 mod reply;
 mod stages;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -29,8 +36,9 @@ use crate::core::connection::Message;
 use crate::core::log::RefusalLog;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestVerifier;
-use pool::{Full, Gate};
-use stages::{Accepted, Authorized, Refused};
+use filtering::{Filtering, Unfiltered};
+use pool::{Full, Gate, Ticket};
+use stages::{Accepted, Authorized, Fresh, Refused};
 
 /// What a caller is told whose call would leave no trace.
 const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
@@ -43,6 +51,7 @@ pub struct Pipeline {
     authorizer: Authorizer,
     audit: Option<AuditLog>,
     gate: Gate,
+    filtering: Filtering,
     refusals: RefusalLog,
 }
 
@@ -53,10 +62,12 @@ impl Pipeline {
         authorizer: Authorizer,
         audit: Option<AuditLog>,
         pool: Pool,
+        replay: ReplayGuard,
     ) -> Pipeline {
-        let replay = ReplayGuard::new(now());
         let gate = Gate::new(pool);
-        Pipeline { node, verifier, replay, authorizer, audit, gate, refusals: RefusalLog::default() }
+        let filtering = Filtering::new(node.config().choria_filter_timeout);
+        let refusals = RefusalLog::default();
+        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, refusals }
     }
 
     /// Takes messages until the connection's side hangs up. Never waits for an
@@ -70,10 +81,7 @@ impl Pipeline {
             match self.gate.enter(message.payload.len()) {
                 Ok(ticket) => {
                     let pipeline = self.clone();
-                    tokio::spawn(async move {
-                        let _turn = ticket.turn().await;
-                        pipeline.walk(&message.payload).await;
-                    });
+                    tokio::spawn(async move { pipeline.walk(message, ticket).await });
                 }
                 Err(Full) => {
                     raise(&counters.dropped);
@@ -86,41 +94,85 @@ impl Pipeline {
     }
 
     /// Waits until nothing is queued or running; false when `limit` came first.
+    /// Filters are not evaluated any more.
     pub async fn drain(&self, limit: Duration) -> bool {
+        self.filtering.end();
         tokio::time::timeout(limit, self.gate.idle()).await.is_ok()
     }
 
-    async fn walk(&self, payload: &[u8]) {
-        match self.accept(payload) {
-            Ok(accepted) => self.answer(accepted).await,
+    async fn walk(&self, message: Message, ticket: Ticket) {
+        let mut turn = ticket.turn().await;
+        let fresh = match std::panic::catch_unwind(AssertUnwindSafe(|| self.receive(&message.payload))) {
+            Ok(Ok(fresh)) => fresh,
+            Ok(Err(refused)) => return self.refuse(&refused),
+            Err(_) => return self.panicked("", ""),
+        };
+        let size = message.payload.len();
+        drop(message);
+        let (request, caller) = fresh.about();
+        let (mut fresh, mut elsewhere) = (Some(fresh), None);
+        if let Some(costly) = fresh.take_if(|fresh| fresh.is_costly()) {
+            // Held once, by whoever is at it.
+            let costly = Arc::new(costly);
+            drop(turn);
+            elsewhere = Some(self.filtering.matches(&costly, size, &self.node).await);
+            turn = ticket.turn().await;
+            fresh = Arc::into_inner(costly);
+        }
+        let finished = match fresh {
+            Some(fresh) => AssertUnwindSafe(self.finish(fresh, elsewhere)).catch_unwind().await.is_ok(),
+            None => false,
+        };
+        if !finished {
+            self.panicked(&request, &caller);
+        }
+        drop(turn);
+    }
+
+    /// What is left once it is known what came of a costly filter.
+    async fn finish(&self, fresh: Fresh, elsewhere: Option<Result<bool, Unfiltered>>) {
+        match stages::filter(fresh, elsewhere, &self.node) {
+            Ok(accepted) => {
+                raise(&self.node.counters().passed);
+                raise(&self.node.counters().validated);
+                self.answer(&accepted).await;
+            }
             Err(refused) => self.refuse(&refused),
         }
     }
 
-    /// The stages that decide whether this node acts at all.
-    fn accept(&self, payload: &[u8]) -> Result<Accepted, Box<Refused>> {
-        let counters = self.node.counters();
+    /// The stages whose cost is the same for everybody, in the order in which
+    /// they keep most away.
+    fn receive(&self, payload: &[u8]) -> Result<Fresh, Box<Refused>> {
         let decoded = stages::decode(payload)?;
         let verified = stages::verify(decoded, &self.verifier, now())?;
         let ours = stages::collective(verified, self.node.config())?;
-        let matching = stages::filter(ours, &self.node)?;
-        raise(&counters.passed);
-        let timely = stages::ttl(matching, now())?;
-        let accepted = stages::replay(timely, &self.replay, now())?;
-        raise(&counters.validated);
-        Ok(accepted)
+        let timely = stages::ttl(ours, now())?;
+        stages::replay(timely, &self.replay, now())
+    }
+
+    /// Counts and logs a panic within a request.
+    fn panicked(&self, request: &str, caller: &str) {
+        raise(&self.node.counters().panicked);
+        self.refusals.note("panicked", || {
+            tracing::error!(
+                request,
+                caller,
+                "a request ended in a fault of this program, please report it; others are not affected"
+            );
+        });
     }
 
     /// The stages that act: what comes out is always a reply, or silence where
     /// the protocol wants silence.
-    async fn answer(&self, accepted: Accepted) {
+    async fn answer(&self, accepted: &Accepted) {
         if accepted.agent() == discovery::NAME {
             if let Some(pong) = discovery::answer(&accepted.payload()) {
-                self.reply(&accepted, pong.to_owned()).await;
+                self.reply(accepted, pong.to_owned()).await;
             }
             return;
         }
-        let body = match stages::authorize(&accepted, &self.node, &self.authorizer) {
+        let body = match stages::authorize(accepted, &self.node, &self.authorizer) {
             Ok(authorized) if !self.record(&authorized) => {
                 raise(&self.node.counters().denied);
                 reply_body(&authorized.call.action, Outcome::failed(StatusCode::Aborted, UNAUDITED))
@@ -147,7 +199,7 @@ impl Pipeline {
                 reply_body(&denial.action, denial.outcome)
             }
         };
-        self.reply(&accepted, body.encode()).await;
+        self.reply(accepted, body.encode()).await;
     }
 
     /// Writes the audit record; false when the call must not run without it.
@@ -182,21 +234,36 @@ impl Pipeline {
             Ok(outcome) => Some(outcome),
             Err(_) => {
                 raise(&self.node.counters().timedout);
-                tracing::warn!(
-                    request = authorized.call.request_id,
-                    caller = authorized.call.caller,
-                    agent = authorized.call.agent,
-                    action = authorized.call.action,
-                    "the action took longer than {} s, its caller gets no reply",
-                    limit.as_secs()
-                );
+                self.refusals.note("timed out", || {
+                    tracing::warn!(
+                        request = authorized.call.request_id,
+                        caller = authorized.call.caller,
+                        agent = authorized.call.agent,
+                        action = authorized.call.action,
+                        "the action took longer than {} s, its caller gets no reply",
+                        limit.as_secs()
+                    );
+                });
                 None
             }
         }
     }
 
     async fn reply(&self, accepted: &Accepted, payload: String) {
-        let Some(subject) = reply::subject(accepted.headers()) else { return };
+        let envelope = &accepted.request().envelope;
+        let subject = match reply::subject(accepted.headers()) {
+            Ok(Some(subject)) => subject,
+            Ok(None) => return,
+            Err(reply::NoSubject) => {
+                return self.refusals.note("reply subject", || {
+                    tracing::warn!(
+                        request = envelope.requestid,
+                        caller = envelope.callerid,
+                        "the request names a reply subject that is none, not answering it"
+                    );
+                });
+            }
+        };
         let Some(session) = self.node.session() else { return };
         let url = session.connected_server();
         let mut text = reply::encode(accepted, &self.node, url.as_deref(), payload, now());
@@ -207,12 +274,13 @@ impl Pipeline {
         }
         match session.publish(subject.to_owned(), text.into()).await {
             Ok(()) => raise(&self.node.counters().replies),
-            Err(e) => {
+            Err(e) => self.refusals.note("reply", || {
                 tracing::warn!(
-                    request = accepted.request().envelope.requestid,
+                    request = envelope.requestid,
+                    caller = envelope.callerid,
                     "the reply was not sent: {e}"
                 );
-            }
+            }),
         }
     }
 
@@ -222,7 +290,9 @@ impl Pipeline {
             Rejection::Unreadable(_) | Rejection::Unverified(_) | Rejection::ForeignCollective(_) => {
                 &counters.unvalidated
             }
-            Rejection::Filtered | Rejection::FilterFailed(_) => &counters.filtered,
+            Rejection::Unfiltered(Unfiltered::Panicked) => &counters.panicked,
+            Rejection::Unfiltered(why) if why.is_over_budget() => &counters.overbudget,
+            Rejection::Filtered | Rejection::Unfiltered(_) => &counters.filtered,
             Rejection::Expired { .. } => &counters.ttlexpired,
             Rejection::Replayed(_) => &counters.replayed,
         });

@@ -44,7 +44,6 @@ pub struct Ticket {
 
 /// A running request.
 pub struct Turn {
-    _ticket: Ticket,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -82,11 +81,11 @@ impl Gate {
 }
 
 impl Ticket {
-    /// Waits for a turn to run.
-    pub async fn turn(self) -> Turn {
+    /// Waits for a turn to run. A request that waits for something else gives
+    /// its turn back meanwhile, and keeps its place.
+    pub async fn turn(&self) -> Turn {
         // The semaphore is never closed.
-        let permit = self.room.turns.clone().acquire_owned().await.ok();
-        Turn { _ticket: self, _permit: permit }
+        Turn { _permit: self.room.turns.clone().acquire_owned().await.ok() }
     }
 }
 
@@ -112,9 +111,10 @@ mod tests {
         drop(second);
         assert!(gate.enter(61).is_err(), "too many bytes");
         let turn = first.turn().await;
-        let waiting = tokio::spawn(gate.enter(10).ok().unwrap().turn());
-        drop(turn);
-        drop(waiting.await.unwrap());
+        let second = gate.enter(10).ok().unwrap();
+        let waiting = tokio::spawn(async move { drop(second.turn().await) });
+        drop((turn, first));
+        waiting.await.unwrap();
         gate.idle().await;
     }
 }

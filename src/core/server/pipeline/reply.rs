@@ -12,15 +12,19 @@ const MAX_SUBJECT: usize = 1024;
 /// Hops that are copied from a request; callers and brokers add them.
 const MAX_HOPS: usize = 32;
 
-/// Where the reply goes; `None` when the caller wants none or wrote something
-/// that is no subject.
-pub fn subject(headers: &Headers) -> Option<&str> {
-    let subject = headers.reply_to.as_deref().filter(|s| !s.is_empty())?;
-    if subject.len() <= MAX_SUBJECT && valid_subject(subject.as_bytes()) {
-        return Some(subject);
+/// The caller wrote something that is no subject.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoSubject;
+
+/// Where the reply goes; `None` when the caller wants none.
+pub fn subject(headers: &Headers) -> Result<Option<&str>, NoSubject> {
+    match headers.reply_to.as_deref() {
+        None | Some("") => Ok(None),
+        Some(subject) if subject.len() <= MAX_SUBJECT && valid_subject(subject.as_bytes()) => {
+            Ok(Some(subject))
+        }
+        Some(_) => Err(NoSubject),
     }
-    tracing::warn!("a request names a reply subject that is none, not answering it");
-    None
 }
 
 /// The transport text. Federation data and, for federated requests, the hops

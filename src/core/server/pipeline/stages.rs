@@ -5,18 +5,28 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::core::agents::data::DataPlugins;
 use crate::core::agents::{Agent, Call, Node, Outcome};
 use crate::core::audit::AuditRecord;
 use crate::core::authz::{Authorizer, AuthzRequest};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
-use crate::core::protocol::filter::NodeView;
+use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{RequestBody, StatusCode};
 use crate::core::security::{Refusal, RequestVerifier, Verified};
+use crate::core::server::pipeline::filtering::{self, Unfiltered};
 use crate::core::server::replay::Replay;
 use crate::core::server::{NodeState, ReplayGuard};
+
+/// Longest life of a request that counts, in seconds: that of the longest the
+/// original makes, a batch that shares one signature (spec 01 §7). What says it
+/// lives longer is believed for so long.
+const LONGEST_TTL: i64 = 5 * 3600;
+/// Seconds a request may be dated ahead: the TTL it usually has, however long
+/// the one it says.
+pub const MOST_AHEAD: i64 = 60;
+/// Longest reason that is logged, in characters; filters are quoted in them.
+const LONGEST_REASON: usize = 400;
 
 /// Text of a denial; clients and their users match on it.
 const NOT_AUTHORIZED: &str = "You are not authorized to call this agent or action";
@@ -33,8 +43,8 @@ pub enum Rejection {
     ForeignCollective(String),
     #[error("the filter does not match this node")]
     Filtered,
-    #[error("its filter cannot be evaluated here: {0}")]
-    FilterFailed(String),
+    #[error("its filter cannot be evaluated here: {}", beginning(.0))]
+    Unfiltered(#[from] Unfiltered),
     #[error("it was made {} and is valid for {ttl} s; check the clocks of both machines", ago(*.age))]
     Expired { age: i64, ttl: i64 },
     #[error("{0}")]
@@ -48,6 +58,14 @@ fn ago(seconds: i64) -> String {
     }
 }
 
+fn beginning(reason: &Unfiltered) -> String {
+    let text = reason.to_string();
+    match text.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
 impl Rejection {
     /// One word, for limiting the log by kind.
     pub fn kind(&self) -> &'static str {
@@ -56,7 +74,9 @@ impl Rejection {
             Rejection::Unverified(refusal) => refusal.kind(),
             Rejection::ForeignCollective(_) => "collective",
             Rejection::Filtered => "filtered",
-            Rejection::FilterFailed(_) => "filter",
+            Rejection::Unfiltered(Unfiltered::Panicked) => "panicked",
+            Rejection::Unfiltered(why) if why.is_over_budget() => "filter cost",
+            Rejection::Unfiltered(_) => "filter",
             Rejection::Expired { .. } => "expired",
             Rejection::Replayed(_) => "replayed",
         }
@@ -103,11 +123,11 @@ pub struct Incoming {
 
 /// Addressed to a collective of this node.
 pub struct Ours(Incoming);
-/// Meant for this node.
-pub struct Matching(Incoming);
 /// In time.
 pub struct Timely(Incoming);
-/// To be acted on, once.
+/// Not seen before.
+pub struct Fresh(Incoming);
+/// Meant for this node, and to be acted on, once.
 pub struct Accepted(Incoming);
 
 pub fn decode(payload: &[u8]) -> Result<Decoded, Box<Refused>> {
@@ -139,43 +159,67 @@ pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refus
     Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming))
 }
 
-pub fn filter(ours: Ours, node: &NodeState) -> Result<Matching, Box<Refused>> {
+pub fn ttl(ours: Ours, now: i64) -> Result<Timely, Box<Refused>> {
     let Ours(incoming) = ours;
-    let filter = &incoming.request.envelope.filter;
-    if filter.is_empty() {
-        return Ok(Matching(incoming));
-    }
-    let (facts, classes) = (node.facts(), node.classes());
-    let view = NodeView {
-        identity: node.identity(),
-        agents: node.hosted().names(),
-        classes: &classes,
-        facts: &facts,
-        data: &DataPlugins(node),
-    };
-    match filter.matches(&view) {
-        Ok(true) => Ok(Matching(incoming)),
-        Ok(false) => Err(Refused::late(Rejection::Filtered, &incoming)),
-        Err(e) => Err(Refused::late(Rejection::FilterFailed(e.to_string()), &incoming)),
-    }
-}
-
-pub fn ttl(matching: Matching, now: i64) -> Result<Timely, Box<Refused>> {
-    let Matching(incoming) = matching;
-    if incoming.request.age_ok(now) {
+    let envelope = &incoming.request.envelope;
+    let age = now.saturating_sub(envelope.time);
+    if incoming.request.age_ok(now) && (1 - MOST_AHEAD..LONGEST_TTL).contains(&age) {
         return Ok(Timely(incoming));
     }
-    let envelope = &incoming.request.envelope;
-    let rejection = Rejection::Expired { age: now.saturating_sub(envelope.time), ttl: envelope.ttl };
+    let rejection = Rejection::Expired { age, ttl: envelope.ttl.min(LONGEST_TTL) };
     Err(Refused::late(rejection, &incoming))
 }
 
-pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Accepted, Box<Refused>> {
+pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fresh, Box<Refused>> {
     let Timely(incoming) = timely;
     let envelope = &incoming.request.envelope;
-    match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, envelope.ttl, now) {
-        Ok(()) => Ok(Accepted(incoming)),
+    let ttl = envelope.ttl.min(LONGEST_TTL);
+    match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, ttl, now) {
+        Ok(()) => Ok(Fresh(incoming)),
         Err(replay) => Err(Refused::late(replay.into(), &incoming)),
+    }
+}
+
+impl Fresh {
+    pub fn filter(&self) -> &Filter {
+        &self.0.request.envelope.filter
+    }
+
+    /// Whether its filter has to be evaluated elsewhere.
+    pub fn is_costly(&self) -> bool {
+        let filter = self.filter();
+        !filter.is_empty() && !filter.is_plain()
+    }
+
+    pub fn caller(&self) -> &str {
+        &self.0.request.envelope.callerid
+    }
+
+    /// Its id and its caller.
+    pub fn about(&self) -> (String, String) {
+        let envelope = &self.0.request.envelope;
+        (envelope.requestid.clone(), envelope.callerid.clone())
+    }
+}
+
+/// Ends the walk of a request that is not for this node; `elsewhere` is what
+/// was found out about a filter that is evaluated on another thread.
+pub fn filter(
+    fresh: Fresh,
+    elsewhere: Option<Result<bool, Unfiltered>>,
+    node: &NodeState,
+) -> Result<Accepted, Box<Refused>> {
+    let Fresh(incoming) = fresh;
+    let filter = &incoming.request.envelope.filter;
+    let matched = match elsewhere {
+        Some(matched) => matched,
+        None if filter.is_empty() => Ok(true),
+        None => filtering::evaluate_plain(filter, node).map_err(Into::into),
+    };
+    match matched {
+        Ok(true) => Ok(Accepted(incoming)),
+        Ok(false) => Err(Refused::late(Rejection::Filtered, &incoming)),
+        Err(why) => Err(Refused::late(why.into(), &incoming)),
     }
 }
 

@@ -49,6 +49,40 @@ pub(super) enum Node {
     Sequence(Vec<Node>),
 }
 
+impl Node {
+    /// How many nodes it and what is below it are.
+    pub(super) fn count(&self) -> u32 {
+        let all = |nodes: &[Node]| nodes.iter().map(Node::count).fold(0, u32::saturating_add);
+        let maybe = |node: &Option<Box<Node>>| node.as_ref().map_or(0, |node| node.count());
+        let below = match self {
+            Node::Nil
+            | Node::Bool(_)
+            | Node::Int(_)
+            | Node::Float(_)
+            | Node::Text(_)
+            | Node::Name(_)
+            | Node::Pointer(_) => 0,
+            Node::List(nodes)
+            | Node::And(nodes)
+            | Node::Or(nodes)
+            | Node::Call(_, nodes)
+            | Node::Builtin(_, nodes)
+            | Node::Sequence(nodes) => all(nodes),
+            Node::Map(pairs) => {
+                pairs.iter().map(|(key, value)| key.count() + value.count()).fold(0, u32::saturating_add)
+            }
+            Node::Not(node) | Node::Negate(node) | Node::Plus(node) | Node::Chain(node) => node.count(),
+            Node::Binary(_, a, b) | Node::Member { base: a, property: b, .. } | Node::Let(_, a, b) => {
+                a.count() + b.count()
+            }
+            Node::If(condition, yes, no) => condition.count() + yes.count() + no.count(),
+            Node::Slice { base, from, to } => base.count() + maybe(from) + maybe(to),
+            Node::Method { base, arguments, .. } => base.count() + all(arguments),
+        };
+        below.saturating_add(1)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Equal,

@@ -8,7 +8,7 @@ use super::ast::{Node, Operator};
 use super::builtin;
 use super::math::METHODS;
 use super::types::{Type, builtin_type, maybe};
-use crate::core::protocol::filter::{DataFunction, search};
+use crate::core::protocol::filter::{Budget, DataFunction, pattern};
 
 type Checked = Result<Type, String>;
 
@@ -21,8 +21,8 @@ pub(super) fn is_environment(name: &str, functions: &[DataFunction]) -> bool {
 }
 
 /// Whether the tree can give a boolean.
-pub(super) fn check_boolean(root: &Node, functions: &[DataFunction]) -> Result<(), String> {
-    let mut checker = Checker { functions, variables: Vec::new(), elements: Vec::new() };
+pub(super) fn check_boolean(root: &Node, functions: &[DataFunction], budget: &Budget) -> Result<(), String> {
+    let mut checker = Checker { functions, budget, variables: Vec::new(), elements: Vec::new() };
     match checker.check(root)? {
         Type::Bool | Type::Unknown => Ok(()),
         other => Err(format!("the result is {} and not a boolean", other.name())),
@@ -31,6 +31,7 @@ pub(super) fn check_boolean(root: &Node, functions: &[DataFunction]) -> Result<(
 
 struct Checker<'a> {
     functions: &'a [DataFunction],
+    budget: &'a Budget,
     variables: Vec<(String, Type)>,
     /// Element types of the collections whose predicates we are within, with
     /// the names `#` may have there.
@@ -153,7 +154,7 @@ impl Checker<'_> {
             In => self.within(&l, &r).then_some(Type::Bool),
             Matches => {
                 if let Node::Text(expression) = pattern
-                    && search(expression).is_none()
+                    && pattern::compiled(expression, self.budget)?.is_none()
                 {
                     return Err(format!("{expression} is not a valid regular expression"));
                 }

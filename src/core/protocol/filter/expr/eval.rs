@@ -2,28 +2,22 @@
 
 use std::sync::Arc;
 
-use regex::Regex;
-
 use super::ast::{Node, Operator};
 use super::semver::semver_matches;
-use super::value::{Value, from_json};
+use super::value::{PART, Value, from_json};
 use super::{math, text};
-use crate::core::protocol::filter::NodeView;
+use crate::core::protocol::filter::budget::{Budget, Exhausted};
 use crate::core::protocol::filter::fact::FactFilter;
+use crate::core::protocol::filter::{MatchError, NodeView};
 
-/// Nodes of the tree that are run, loops included, and parts of values that
-/// are made, compared or written out.
-const MAX_STEPS: usize = 1_000_000;
 /// Deepest nesting of a value.
 const MAX_NESTING: u32 = 200;
-/// What compiling a regular expression costs, in steps, and what asking the
-/// node about itself does.
-pub(super) const REGEX_COST: usize = 2_000;
-const WITH_COST: usize = 500;
+/// What running a node of the tree costs, and asking the node about itself.
+const NODE: u64 = 8;
+const DATA: u64 = 5_000;
 
-pub(super) fn run(root: &Node, node: &NodeView<'_>) -> Result<Value, String> {
-    let mut machine =
-        Machine { node, steps: MAX_STEPS, variables: Vec::new(), frames: Vec::new(), regex: None };
+pub(super) fn run(root: &Node, node: &NodeView<'_>, budget: &Budget) -> Result<Value, String> {
+    let mut machine = Machine { node, budget, variables: Vec::new(), frames: Vec::new() };
     match machine.eval(root) {
         Ok(value) => Ok(value),
         Err(Stop::Nil) => Ok(Value::Nil),
@@ -44,6 +38,12 @@ impl From<String> for Stop {
     }
 }
 
+impl From<Exhausted> for Stop {
+    fn from(exhausted: Exhausted) -> Stop {
+        Stop::Error(exhausted.to_string())
+    }
+}
+
 impl From<&str> for Stop {
     fn from(error: &str) -> Stop {
         Stop::Error(error.into())
@@ -61,10 +61,9 @@ pub(super) struct Frame {
 
 pub(super) struct Machine<'a> {
     node: &'a NodeView<'a>,
-    steps: usize,
+    pub(super) budget: &'a Budget,
     variables: Vec<(String, Value)>,
     pub(super) frames: Vec<Frame>,
-    pub(super) regex: Option<(String, Regex)>,
 }
 
 pub(super) fn shown(value: &Value) -> &'static str {
@@ -72,13 +71,8 @@ pub(super) fn shown(value: &Value) -> &'static str {
 }
 
 impl Machine<'_> {
-    pub(super) fn pay(&mut self, steps: usize) -> Result<(), Stop> {
-        self.steps = self.steps.checked_sub(steps).ok_or("it takes too many steps")?;
-        Ok(())
-    }
-
     pub(super) fn eval(&mut self, node: &Node) -> Evaluated {
-        self.pay(1)?;
+        self.budget.pay(NODE)?;
         let value = self.eval_node(node)?;
         if value.depth() > MAX_NESTING {
             return Err("a value is nested too deep".into());
@@ -121,6 +115,7 @@ impl Machine<'_> {
             },
             Node::Let(name, value, body) => {
                 let value = self.eval(value)?;
+                self.budget.read(name.len())?;
                 self.variables.push((name.clone(), value));
                 let body = self.eval(body);
                 self.variables.pop();
@@ -133,18 +128,29 @@ impl Machine<'_> {
     }
 
     pub(super) fn all(&mut self, nodes: &[Node]) -> Result<Vec<Value>, Stop> {
+        self.budget.make(nodes.len().saturating_mul(PART))?;
         nodes.iter().map(|node| self.eval(node)).collect()
     }
 
     pub(super) fn name(&mut self, name: &str) -> Evaluated {
-        if let Some((_, value)) = self.variables.iter().rev().find(|(n, _)| n == name) {
-            return Ok(value.clone());
+        for (known, value) in self.variables.iter().rev() {
+            self.budget.read(name.len().min(known.len()))?;
+            if known == name {
+                return Ok(value.clone());
+            }
         }
-        let list = |names: &[String]| Value::list(names.iter().map(|name| Value::text(name)).collect());
+        let budget = self.budget;
+        let list = |names: &[String]| {
+            let text = |name: &String| budget.make(PART + name.len()).map(|()| Value::text(name));
+            names.iter().map(text).collect::<Result<_, _>>().map(Value::list)
+        };
         Ok(match name {
-            "agents" => list(self.node.agents),
-            "classes" => list(self.node.classes),
-            "facts" => Value::Bytes(Arc::from(self.node.facts.as_json().as_bytes())),
+            "agents" => list(self.node.agents)?,
+            "classes" => list(self.node.classes)?,
+            "facts" => {
+                budget.make(self.node.facts.as_json().len())?;
+                Value::Bytes(Arc::from(self.node.facts.as_json().as_bytes()))
+            }
             "$env" => {
                 let pairs = ["agents", "classes", "facts"].map(|n| self.name(n).map(|v| (Value::text(n), v)));
                 Value::map(pairs.into_iter().collect::<Result<_, _>>()?)
@@ -160,10 +166,19 @@ impl Machine<'_> {
             if !matches!(key, Value::Text(_)) {
                 return Err(format!("{} cannot be a key", shown(&key)).into());
             }
-            self.pay(made.len())?;
-            match made.iter_mut().find(|(k, _)| *k == key) {
+            let mut at = made.len();
+            for (place, (known, _)) in made.iter().enumerate() {
+                if known.same(&key, self.budget)? {
+                    at = place;
+                    break;
+                }
+            }
+            match made.get_mut(at) {
                 Some(pair) => pair.1 = value,
-                None => made.push((key, value)),
+                None => {
+                    self.budget.make(2 * PART)?;
+                    made.push((key, value));
+                }
             }
         }
         Ok(Value::map(made))
@@ -186,7 +201,7 @@ impl Machine<'_> {
     pub(super) fn member(&mut self, base: &Node, property: &Node, optional: bool) -> Evaluated {
         let base = self.base(base, optional)?;
         let property = self.eval(property)?;
-        Ok(fetch(&base, &property)?)
+        Ok(fetch(&base, &property, self.budget)?)
     }
 
     pub(super) fn slice(&mut self, base: &Node, from: Option<&Node>, to: Option<&Node>) -> Evaluated {
@@ -200,7 +215,7 @@ impl Machine<'_> {
             }
         };
         let (from, to) = (bound(from, 0)?, bound(to, i64::MAX)?);
-        Ok(text::slice(&base, from, to)?)
+        Ok(text::slice(&base, from, to, self.budget)?)
     }
 
     pub(super) fn pointer(&mut self, name: &str) -> Evaluated {
@@ -222,30 +237,24 @@ impl Machine<'_> {
             other => Err(format!("{name} takes text, not {}", other.map_or("nothing", shown))),
         };
         match name {
-            "with" => {
-                let filter = text(0)?;
-                self.pay(if filter.contains('/') { WITH_COST + REGEX_COST } else { WITH_COST })?;
-                Ok(Value::Bool(self.with(filter)))
-            }
+            "with" => self.with(text(0)?),
             "fact" => {
-                let (found, cost) = self.node.facts.get_at_cost(text(0)?);
-                let value = found.map_or(Value::Nil, |fact| from_json(&fact, true));
-                self.pay(value.size().saturating_add(cost / 8))?;
-                Ok(value)
+                let found = self.node.facts.find(text(0)?, self.budget)?;
+                let fact = found.map(|fact| from_json(&fact, true, self.budget)).transpose()?;
+                Ok(fact.unwrap_or(Value::Nil))
             }
             "semver" => {
-                self.pay(WITH_COST)?;
-                Ok(Value::Bool(semver_matches(text(0)?, text(1)?)?))
+                let (version, constraint) = (text(0)?, text(1)?);
+                self.budget.pay(2_000 + 50 * (version.len() + constraint.len()).min(2_000) as u64)?;
+                Ok(Value::Bool(semver_matches(version, constraint)?))
             }
             "include" => self.include(&arguments),
             _ => match self.node.data.functions().iter().find(|f| f.name == name) {
                 Some(function) => {
-                    self.pay(WITH_COST)?;
+                    self.budget.pay(DATA)?;
                     let argument = if function.takes_argument { Some(text(0)?) } else { None };
                     let data = self.node.data.call(name, argument)?;
-                    let value = from_json(&serde_json::Value::Object(data), false);
-                    self.pay(value.size())?;
-                    Ok(value)
+                    Ok(from_json(&serde_json::Value::Object(data), false, self.budget)?)
                 }
                 None => Err(format!("{name} is not a function").into()),
             },
@@ -254,11 +263,19 @@ impl Machine<'_> {
 
     /// A fact filter if it reads as one, or else a class, or else an agent.
     /// Mistakes inside are just not true.
-    pub(super) fn with(&self, filter: &str) -> bool {
-        match FactFilter::parse(filter) {
-            Ok(fact) => fact.matches(self.node.facts).unwrap_or(false),
-            Err(_) => self.node.has_class(filter) || self.node.has_agent(filter),
-        }
+    fn with(&self, filter: &str) -> Evaluated {
+        self.budget.make(filter.len().saturating_mul(2))?;
+        self.budget.pay(filter.len() as u64)?;
+        Ok(Value::Bool(match FactFilter::parse(filter) {
+            Ok(fact) => match fact.matches_within(self.node.facts, self.budget) {
+                Err(MatchError::Exhausted(exhausted)) => return Err(exhausted.into()),
+                other => other.unwrap_or(false),
+            },
+            Err(_) => {
+                self.node.has_class_within(filter, self.budget)?
+                    || self.node.has_agent_within(filter, self.budget)?
+            }
+        }))
     }
 
     /// Deep equality with types; an integer looked for becomes a double, since
@@ -270,8 +287,12 @@ impl Machine<'_> {
                     Value::Int(integer) => Value::Float(*integer as f64),
                     other => other.clone(),
                 };
-                self.pay(arguments.iter().map(Value::size).fold(0, usize::saturating_add))?;
-                Ok(Value::Bool(hay.iter().any(|item| item.same(&needle))))
+                for item in hay.iter() {
+                    if item.same(&needle, self.budget)? {
+                        return Ok(Value::Bool(true));
+                    }
+                }
+                Ok(Value::Bool(false))
             }
             [Value::Nil, _] => Ok(Value::Bool(false)),
             _ => Err("include takes a list and a value".into()),
@@ -297,20 +318,15 @@ impl Machine<'_> {
             return self.with_predicate(name, arguments);
         }
         let values = self.all(arguments)?;
-        for value in &values {
-            self.pay(value.size())?;
-        }
-        let made = match text::builtin(name, &values)? {
+        Ok(match text::builtin(name, &values, self.budget)? {
             Some(value) => value,
-            None => math::builtin(name, &values)?,
-        };
-        self.pay(made.size())?;
-        Ok(made)
+            None => math::builtin(name, &values, self.budget)?,
+        })
     }
 }
 
 /// An element of a list or map. Negative indexes count from the end.
-pub(super) fn fetch(base: &Value, property: &Value) -> Result<Value, String> {
+pub(super) fn fetch(base: &Value, property: &Value, budget: &Budget) -> Result<Value, String> {
     let at = |length: usize| {
         let index =
             math::integer(property).ok_or_else(|| format!("{} cannot be an index", shown(property)))?;
@@ -333,7 +349,7 @@ pub(super) fn fetch(base: &Value, property: &Value) -> Result<Value, String> {
             if !fits && !property.is_nil() {
                 return Err(format!("{} cannot be a key here", shown(property)));
             }
-            Ok(base.entry(property).cloned().unwrap_or(Value::Nil))
+            Ok(base.entry(property, budget)?.cloned().unwrap_or(Value::Nil))
         }
         other => Err(format!("{} has no elements", shown(other))),
     }

@@ -5,9 +5,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::ast::Operator;
-use super::value::Value;
+use super::order;
+use super::value::{PART, Value};
+use crate::core::protocol::filter::budget::Budget;
 
 type Computed = Result<Value, String>;
+
+/// Longest text that is read as a time or duration.
+const LONGEST_TIME: usize = 256;
 
 /// Methods of times and durations, by the name of their type.
 pub(super) const METHODS: [(&str, &str); 15] = [
@@ -127,15 +132,25 @@ pub(super) fn method(base: &Value, name: &str) -> Computed {
 }
 
 /// Every number in the arguments, lists opened.
-fn numbers(values: &[Value], depth: usize) -> Result<Vec<Value>, String> {
-    let mut found = Vec::new();
-    for value in values {
-        match value {
-            Value::Int(_) | Value::Float(_) => found.push(value.clone()),
-            Value::List(items) if depth < 100 => found.extend(numbers(items, depth + 1)?),
-            other => return Err(format!("{} is not a number", other.type_name())),
+fn numbers(values: &[Value], budget: &Budget) -> Result<Vec<Value>, String> {
+    fn collect(
+        values: &[Value],
+        depth: usize,
+        found: &mut Vec<Value>,
+        budget: &Budget,
+    ) -> Result<(), String> {
+        for value in values {
+            budget.make(PART)?;
+            match value {
+                Value::Int(_) | Value::Float(_) => found.push(value.clone()),
+                Value::List(items) if depth < 100 => collect(items, depth + 1, found, budget)?,
+                other => return Err(format!("{} is not a number", other.type_name())),
+            }
         }
+        Ok(())
     }
+    let mut found = Vec::new();
+    collect(values, 0, &mut found, budget)?;
     Ok(found)
 }
 
@@ -150,21 +165,22 @@ pub(super) fn sum(values: &[Value]) -> Computed {
     Ok(sum)
 }
 
-fn extreme(values: &[Value], wanted: std::cmp::Ordering) -> Computed {
+fn extreme(values: &[Value], wanted: std::cmp::Ordering, budget: &Budget) -> Computed {
     if let [Value::Nil] = values {
         return Ok(Value::Nil);
     }
-    let mut numbers = numbers(values, 0)?.into_iter();
+    let mut numbers = numbers(values, budget)?.into_iter();
     let Some(first) = numbers.next() else { return Ok(Value::Nil) };
     Ok(numbers.fold(first, |best, next| if next.compare(&best) == Some(wanted) { next } else { best }))
 }
 
-fn doubles(values: &[Value]) -> Result<Vec<f64>, String> {
-    Ok(numbers(values, 0)?.iter().filter_map(Value::number).collect())
+fn doubles(values: &[Value], budget: &Budget) -> Result<Vec<f64>, String> {
+    Ok(numbers(values, budget)?.iter().filter_map(Value::number).collect())
 }
 
-fn median(values: &[Value]) -> Result<f64, String> {
-    let mut numbers = doubles(values)?;
+fn median(values: &[Value], budget: &Budget) -> Result<f64, String> {
+    let mut numbers = doubles(values, budget)?;
+    order::pay_for_sorting(numbers.len(), 0, budget)?;
     numbers.sort_by(f64::total_cmp);
     let middle = numbers.len() / 2;
     let at = |i: usize| numbers.get(i).copied().unwrap_or(0.0);
@@ -184,25 +200,24 @@ fn descending(order: Option<&Value>) -> Result<bool, String> {
     }
 }
 
-pub(super) fn sort_by(keys: Vec<Value>, items: &[Value], order: Option<&Value>) -> Computed {
+/// Values in the order of their keys; equal ones stay as they are.
+pub(super) fn sort_by(pairs: Vec<(Value, Value)>, order: Option<&Value>, budget: &Budget) -> Computed {
     let descending = descending(order)?;
-    let mut failed = None;
-    let mut pairs: Vec<(Value, Value)> = keys.into_iter().zip(items.iter().cloned()).collect();
+    let text = pairs.iter().map(|(key, _)| key.text_length()).fold(0, usize::saturating_add);
+    order::pay_for_sorting(pairs.len(), text, budget)?;
+    if let Some((a, b)) = order::without_order(pairs.iter().map(|(key, _)| key)) {
+        return Err(format!("{} and {} have no order", a.type_name(), b.type_name()));
+    }
+    let mut pairs = pairs;
     pairs.sort_by(|(a, _), (b, _)| {
-        let ordering = a.compare(b).unwrap_or_else(|| {
-            failed = Some(format!("{} and {} have no order", a.type_name(), b.type_name()));
-            std::cmp::Ordering::Equal
-        });
+        let ordering = order::total(a, b);
         if descending { ordering.reverse() } else { ordering }
     });
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(Value::list(pairs.into_iter().map(|(_, item)| item).collect())),
-    }
+    Ok(Value::list(pairs.into_iter().map(|(_, item)| item).collect()))
 }
 
 /// Builtins on numbers, bits, times and lists.
-pub(super) fn builtin(name: &str, values: &[Value]) -> Computed {
+pub(super) fn builtin(name: &str, values: &[Value], budget: &Budget) -> Computed {
     let number =
         |value: &Value| value.number().ok_or_else(|| format!("{} is not a number", value.type_name()));
     Ok(match (name, values) {
@@ -211,26 +226,43 @@ pub(super) fn builtin(name: &str, values: &[Value]) -> Computed {
         ("ceil", [a]) => Value::Float(number(a)?.ceil()),
         ("floor", [a]) => Value::Float(number(a)?.floor()),
         ("round", [a]) => Value::Float(number(a)?.round()),
-        ("max", values) => extreme(values, std::cmp::Ordering::Greater)?,
-        ("min", values) => extreme(values, std::cmp::Ordering::Less)?,
+        ("max", values) => extreme(values, std::cmp::Ordering::Greater, budget)?,
+        ("min", values) => extreme(values, std::cmp::Ordering::Less, budget)?,
         ("mean", values) => {
-            let numbers = doubles(values)?;
+            let numbers = doubles(values, budget)?;
             let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
             Value::Float(if numbers.is_empty() { 0.0 } else { mean })
         }
-        ("median", values) => Value::Float(median(values)?),
-        ("sum", [Value::List(items)]) => sum(items)?,
+        ("median", values) => Value::Float(median(values, budget)?),
+        ("sum", [Value::List(items)]) => {
+            budget.pay(2 * items.len() as u64)?;
+            sum(items)?
+        }
         ("count", [Value::List(items)]) => {
-            Value::Int(items.iter().filter(|item| **item == Value::Bool(true)).count() as i64)
+            budget.pay(items.len() as u64)?;
+            Value::Int(items.iter().filter(|item| matches!(item, Value::Bool(true))).count() as i64)
         }
         ("now", []) => {
             // The one impure function: the language has it, filters compare times with it.
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             Value::Time(now.map_or(0, |since| since.as_nanos() as i128))
         }
-        ("duration", [Value::Text(text)]) => Value::Duration(duration(text)?),
-        ("date", [Value::Text(text), ..]) => date(text)?,
-        ("sort", [Value::List(items), rest @ ..]) => sort_by(items.to_vec(), items, rest.first())?,
+        ("duration" | "date", [Value::Text(text), ..]) if text.len() > LONGEST_TIME => {
+            return Err(format!("{name} takes no text of {} bytes", text.len()));
+        }
+        ("duration", [Value::Text(text)]) => {
+            budget.pay(20 * text.len() as u64)?;
+            Value::Duration(duration(text)?)
+        }
+        ("date", [Value::Text(text), ..]) => {
+            budget.pay(500)?;
+            date(text)?
+        }
+        ("sort", [Value::List(items), rest @ ..]) => {
+            budget.make(items.len().saturating_mul(2 * PART))?;
+            let pairs = items.iter().map(|item| (item.clone(), item.clone())).collect();
+            sort_by(pairs, rest.first(), budget)?
+        }
         ("bitnot", [Value::Int(a)]) => Value::Int(!a),
         (bits, [Value::Int(a), Value::Int(b)]) if bits.starts_with("bit") => bitwise(bits, *a, *b)?,
         _ => {

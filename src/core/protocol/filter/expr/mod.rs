@@ -10,7 +10,8 @@
 //! Our own engine and not the `expr-lang` crate: that one has no types before
 //! run time, so `1`, `with(1)` or `include(classes, "x")` would be errors on
 //! other nodes at another moment than here, and one integer type for floats.
-//! Expressions come from requests: depth, steps and memory are bounded.
+//! Expressions come from requests: depth is bounded, and every part of the work,
+//! compiling included, is paid from the request's [`Budget`].
 
 mod ast;
 mod builtin;
@@ -20,6 +21,7 @@ mod lexer;
 mod math;
 mod operand;
 mod operators;
+mod order;
 mod parser;
 mod predicate;
 mod semver;
@@ -27,7 +29,7 @@ mod text;
 mod types;
 mod value;
 
-use super::{DataFunction, NodeView};
+use super::{Budget, DataFunction, NodeView};
 use ast::Node;
 
 pub use semver::semver_matches;
@@ -57,19 +59,37 @@ impl Expression {
     /// Compiles `text` for a node with these data plugins. Names that are not
     /// known are allowed; they are nil when run.
     pub fn compile(text: &str, functions: &[DataFunction]) -> Result<Expression, ExprError> {
+        Expression::compile_within(text, functions, &Budget::default())
+    }
+
+    /// The same for an expression of a request, which pays for it.
+    pub fn compile_within(
+        text: &str,
+        functions: &[DataFunction],
+        budget: &Budget,
+    ) -> Result<Expression, ExprError> {
         if text.len() > MAX_LENGTH {
             return Err(ExprError::Compile(format!("it is longer than {MAX_LENGTH} bytes")));
         }
+        // Tokens, tree and types: some hundred bytes and as many nanoseconds for
+        // every letter at the worst.
+        let paid = budget.make(text.len() * 100).and_then(|()| budget.pay(text.len() as u64 * 20));
+        paid.map_err(|e| ExprError::Compile(e.to_string()))?;
         let known = |name: &str| check::is_environment(name, functions);
         let root = parser::parse(text, &known).map_err(ExprError::Compile)?;
-        check::check_boolean(&root, functions).map_err(ExprError::Compile)?;
+        check::check_boolean(&root, functions, budget).map_err(ExprError::Compile)?;
         Ok(Expression { root })
     }
 
     /// The answer on a node. Nil counts as false; any other value that is no
     /// boolean is an error.
     pub fn evaluate(&self, node: &NodeView<'_>) -> Result<bool, ExprError> {
-        match eval::run(&self.root, node).map_err(ExprError::Run)? {
+        self.evaluate_within(node, &Budget::default())
+    }
+
+    /// The same on behalf of a request, which pays for it.
+    pub fn evaluate_within(&self, node: &NodeView<'_>, budget: &Budget) -> Result<bool, ExprError> {
+        match eval::run(&self.root, node, budget).map_err(ExprError::Run)? {
             Value::Nil => Ok(false),
             Value::Bool(truth) => Ok(truth),
             other => Err(ExprError::Run(format!("the result is {} and not a boolean", other.type_name()))),

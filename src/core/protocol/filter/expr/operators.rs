@@ -1,12 +1,11 @@
 //! What operators do with values.
 
-use regex::Regex;
-
 use super::ast::{Node, Operator};
-use super::eval::{Evaluated, Machine, REGEX_COST, Stop, shown};
+use super::eval::{Evaluated, Machine, Stop, shown};
 use super::math;
-use super::value::Value;
-use crate::core::protocol::filter::search;
+use super::value::{PART, Value};
+use crate::core::protocol::filter::budget::{Budget, Exhausted};
+use crate::core::protocol::filter::pattern;
 
 impl Machine<'_> {
     /// `and`, `or`: the value that decides, or the last one, whatever it is.
@@ -15,10 +14,14 @@ impl Machine<'_> {
     /// not is left out, as the original's optimizer has it: `x or false` is
     /// `x`, and nil for a name that is not known.
     pub(super) fn logic(&mut self, all: &[Node], decides: bool) -> Evaluated {
-        if all.iter().any(|operand| literal(operand) == Some(decides)) {
-            return Ok(Value::Bool(decides));
+        let mut open: Vec<&Node> = Vec::new();
+        for operand in all {
+            match literal(operand, self.budget)? {
+                Some(truth) if truth == decides => return Ok(Value::Bool(decides)),
+                Some(_) => {}
+                None => open.push(operand),
+            }
         }
-        let open: Vec<&Node> = all.iter().filter(|operand| literal(operand).is_none()).collect();
         let Some((last, before)) = open.split_last() else { return Ok(Value::Bool(!decides)) };
         for operand in before {
             if self.condition(operand)? == decides {
@@ -36,14 +39,14 @@ impl Machine<'_> {
             };
         }
         let (l, r) = (self.eval(left)?, self.eval(right)?);
-        if !matches!(operator, Operator::Coalesce | Operator::In) {
-            self.pay(l.size().min(r.size()))?;
-        }
         let refused = || format!("{operator:?} cannot be applied to {} and {}", shown(&l), shown(&r));
+        if operator.compares() {
+            self.budget.read(l.text_length().min(r.text_length()))?;
+        }
         let ordered = |test: fn(std::cmp::Ordering) -> bool| l.compare(&r).map(|o| Value::Bool(test(o)));
         let value = match operator {
-            Operator::Equal => Some(Value::Bool(l.equals(&r))),
-            Operator::NotEqual => Some(Value::Bool(!l.equals(&r))),
+            Operator::Equal => Some(Value::Bool(l.equals(&r, self.budget)?)),
+            Operator::NotEqual => Some(Value::Bool(!l.equals(&r, self.budget)?)),
             Operator::Less => ordered(std::cmp::Ordering::is_lt),
             Operator::LessOrEqual => ordered(std::cmp::Ordering::is_le),
             Operator::Greater => ordered(std::cmp::Ordering::is_gt),
@@ -68,58 +71,56 @@ impl Machine<'_> {
                     return Err(refused().into());
                 };
                 let length = usize::try_from(i128::from(to) - i128::from(from) + 1).unwrap_or(0);
-                self.pay(length)?;
+                self.budget.make(length.saturating_mul(PART))?;
                 Some(Value::list((from..=to).map(Value::Int).collect()))
             }
-            other => math::arithmetic(other, &l, &r)?,
+            other => {
+                if let (Value::Text(l), Value::Text(r)) = (&l, &r) {
+                    self.budget.make(l.len().saturating_add(r.len()).saturating_mul(2))?;
+                }
+                math::arithmetic(other, &l, &r)?
+            }
         };
-        if let Some(Value::Text(text)) = &value {
-            self.pay(text.len() / 16)?;
-        }
         Ok(value.ok_or_else(refused)?)
     }
 
     fn text_test(&mut self, operator: Operator, left: &str, right: &str) -> Result<bool, Stop> {
-        self.pay((left.len() + right.len()) / 64)?;
+        self.budget.read(left.len().saturating_add(right.len()).saturating_mul(4))?;
         Ok(match operator {
             Operator::Contains => left.contains(right),
             Operator::StartsWith => left.starts_with(right),
             Operator::EndsWith => left.ends_with(right),
-            _ => self.regex(right)?.is_match(left),
+            _ => match pattern::compiled(right, self.budget)? {
+                Some(regex) => regex.is_match(left, self.budget)?,
+                None => return Err(format!("{right} is not a valid regular expression").into()),
+            },
         })
     }
 
-    /// The last regular expression is kept: a predicate asks for one again and
-    /// again.
-    fn regex(&mut self, expression: &str) -> Result<&Regex, Stop> {
-        if self.regex.as_ref().is_none_or(|(known, _)| known != expression) {
-            self.pay(REGEX_COST)?;
-            let bad = || format!("{expression} is not a valid regular expression");
-            let regex = search(expression).ok_or_else(bad)?;
-            self.regex = Some((expression.into(), regex));
-        }
-        match &self.regex {
-            Some((_, regex)) => Ok(regex),
-            None => Err("no regular expression".into()),
-        }
-    }
-
     fn within(&mut self, needle: &Value, hay: &Value) -> Result<Option<Value>, Stop> {
+        let budget = self.budget;
         Ok(match hay {
             Value::Nil => Some(Value::Bool(false)),
             Value::List(items) => {
-                self.pay(hay.size())?;
-                Some(Value::Bool(items.iter().any(|item| item.equals(needle))))
+                for item in items.iter() {
+                    if item.equals(needle, budget)? {
+                        return Ok(Some(Value::Bool(true)));
+                    }
+                }
+                Some(Value::Bool(false))
             }
             Value::Bytes(bytes) => {
-                let found = bytes.iter().any(|b| Value::Int(i64::from(*b)).equals(needle));
-                Some(Value::Bool(found))
+                budget.read(bytes.len().saturating_mul(8))?;
+                let wanted = needle.number();
+                Some(Value::Bool(bytes.iter().any(|byte| Some(f64::from(*byte)) == wanted)))
             }
             Value::Map(_) if matches!(needle, Value::Text(_)) => {
-                Some(Value::Bool(hay.entry(needle).is_some()))
+                Some(Value::Bool(hay.entry(needle, budget)?.is_some()))
             }
             // Nil stands for the empty key.
-            Value::Map(_) if needle.is_nil() => Some(Value::Bool(hay.entry(&Value::text("")).is_some())),
+            Value::Map(_) if needle.is_nil() => {
+                Some(Value::Bool(hay.entry(&Value::text(""), budget)?.is_some()))
+            }
             _ => None,
         })
     }
@@ -133,17 +134,24 @@ fn is_text_list(node: &Node) -> bool {
 }
 
 /// The boolean a part of the tree is whatever the node.
-fn literal(node: &Node) -> Option<bool> {
+fn literal(node: &Node, budget: &Budget) -> Result<Option<bool>, Exhausted> {
+    budget.pay(1)?;
     let folded = |all: &[Node], decides: bool| {
-        let literals: Vec<_> = all.iter().map(literal).collect();
-        let open = literals.contains(&None);
-        if literals.contains(&Some(decides)) { Some(decides) } else { (!open).then_some(!decides) }
+        let mut open = false;
+        for operand in all {
+            match literal(operand, budget)? {
+                Some(truth) if truth == decides => return Ok(Some(decides)),
+                Some(_) => {}
+                None => open = true,
+            }
+        }
+        Ok((!open).then_some(!decides))
     };
     match node {
-        Node::Bool(truth) => Some(*truth),
-        Node::Not(operand) => literal(operand).map(|truth| !truth),
+        Node::Bool(truth) => Ok(Some(*truth)),
+        Node::Not(operand) => Ok(literal(operand, budget)?.map(|truth| !truth)),
         Node::And(all) => folded(all, false),
         Node::Or(all) => folded(all, true),
-        _ => None,
+        _ => Ok(None),
     }
 }

@@ -103,6 +103,16 @@ impl Parser<'_> {
         Ok((node, below + 1))
     }
 
+    /// The same tree once more, which counts as one that was written: what
+    /// stands twice at every level would grow beyond all bounds.
+    fn again(&mut self, tree: &Tree) -> Parsed {
+        self.nodes = self.nodes.saturating_add(tree.0.count());
+        if self.nodes > MAX_NODES {
+            return Err(format!("it has more than {MAX_NODES} parts"));
+        }
+        Ok(tree.clone())
+    }
+
     pub(super) fn leaf(&mut self, node: Node) -> Parsed {
         self.node(node, 0)
     }
@@ -209,7 +219,8 @@ impl Parser<'_> {
         let mut whole: Option<Tree> = None;
         loop {
             let right = self.expression(binds + 1)?;
-            let compared = self.binary(operator, left, right.clone())?;
+            let again = self.again(&right)?;
+            let compared = self.binary(operator, left, again)?;
             whole = Some(match whole {
                 Some(before) => self.binary(Operator::And, before, compared)?,
                 None => compared,
@@ -259,7 +270,7 @@ impl Parser<'_> {
     pub(super) fn ternary(&mut self, left: Tree) -> Parsed {
         let mut left = left;
         while self.eat_operator("?") {
-            let yes = if self.is_operator(":") { left.clone() } else { self.expression(0)? };
+            let yes = if self.is_operator(":") { self.again(&left)? } else { self.expression(0)? };
             self.expect_operator(":")?;
             let no = self.expression(0)?;
             left = self.choice(left, yes, no)?;

@@ -1,21 +1,43 @@
 //! Functions that run a part of the tree on every element of a list.
 
+use std::sync::Arc;
+
 use super::ast::Node;
 use super::eval::{Evaluated, Frame, Machine, Stop, shown};
 use super::math;
-use super::value::Value;
+use super::value::{Nested, PART, Value};
+
+/// What is gone through, shared with where it came from.
+enum Items {
+    List(Arc<Nested<Value>>),
+    Bytes(Arc<[u8]>),
+}
+
+impl Items {
+    fn len(&self) -> usize {
+        match self {
+            Items::List(items) => items.len(),
+            Items::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<Value> {
+        match self {
+            Items::List(items) => items.get(at).cloned(),
+            Items::Bytes(bytes) => bytes.get(at).map(|byte| Value::Int(i64::from(*byte))),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = (usize, Value)> + '_ {
+        (0..self.len()).filter_map(|at| Some((at, self.get(at)?)))
+    }
+}
 
 impl Machine<'_> {
-    fn items(&mut self, collection: &Node) -> Result<Vec<Value>, Stop> {
+    fn items(&mut self, collection: &Node) -> Result<Items, Stop> {
         match self.eval(collection)? {
-            Value::List(items) => {
-                self.pay(items.len())?;
-                Ok(items.to_vec())
-            }
-            Value::Bytes(bytes) => {
-                self.pay(bytes.len())?;
-                Ok(bytes.iter().map(|b| Value::Int(i64::from(*b))).collect())
-            }
+            Value::List(items) => Ok(Items::List(items)),
+            Value::Bytes(bytes) => Ok(Items::Bytes(bytes)),
             other => Err(format!("a list is needed here, not {}", shown(&other)).into()),
         }
     }
@@ -41,9 +63,10 @@ impl Machine<'_> {
         let items = self.items(collection)?;
         match name {
             "map" | "groupBy" | "sortBy" | "sum" => {
+                self.budget.make(items.len().saturating_mul(PART))?;
                 let mut keys = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    keys.push(self.on_item(item, index, Value::Nil, predicate)?);
+                for (index, item) in items.each() {
+                    keys.push(self.on_item(&item, index, Value::Nil, predicate)?);
                 }
                 match name {
                     "map" => Ok(Value::list(keys)),
@@ -51,18 +74,19 @@ impl Machine<'_> {
                     "groupBy" => self.group(keys, &items),
                     _ => {
                         let order = rest.first().map(|order| self.eval(order)).transpose()?;
-                        Ok(math::sort_by(keys, &items, order.as_ref())?)
+                        let pairs = keys.into_iter().zip(items.each().map(|(_, item)| item)).collect();
+                        Ok(math::sort_by(pairs, order.as_ref(), self.budget)?)
                     }
                 }
             }
             "reduce" => {
-                let mut items = items.iter().enumerate();
+                let mut items = items.each();
                 let mut accumulated = match rest.first() {
                     Some(first) => self.eval(first)?,
-                    None => items.next().map(|(_, first)| first.clone()).ok_or("reduce of an empty list")?,
+                    None => items.next().map(|(_, first)| first).ok_or("reduce of an empty list")?,
                 };
                 for (index, item) in items {
-                    accumulated = self.on_item(item, index, accumulated, predicate)?;
+                    accumulated = self.on_item(&item, index, accumulated, predicate)?;
                 }
                 Ok(accumulated)
             }
@@ -70,24 +94,25 @@ impl Machine<'_> {
         }
     }
 
-    fn search(&mut self, name: &str, items: &[Value], predicate: &Node) -> Evaluated {
+    fn search(&mut self, name: &str, items: &Items, predicate: &Node) -> Evaluated {
         let mut found = Vec::new();
         let last = matches!(name, "findLast" | "findLastIndex");
         let order: Box<dyn Iterator<Item = usize>> =
             if last { Box::new((0..items.len()).rev()) } else { Box::new(0..items.len()) };
         for index in order {
             let Some(item) = items.get(index) else { break };
-            let holds = self.holds(item, index, predicate)?;
+            let holds = self.holds(&item, index, predicate)?;
             match name {
                 "all" if !holds => return Ok(Value::Bool(false)),
                 "any" if holds => return Ok(Value::Bool(true)),
                 "none" if holds => return Ok(Value::Bool(false)),
-                "find" | "findLast" if holds => return Ok(item.clone()),
+                "find" | "findLast" if holds => return Ok(item),
                 "findIndex" | "findLastIndex" if holds => return Ok(Value::Int(index as i64)),
                 _ => {}
             }
             if holds {
-                found.push(item.clone());
+                self.budget.make(PART)?;
+                found.push(item);
             }
         }
         Ok(match name {
@@ -101,13 +126,20 @@ impl Machine<'_> {
         })
     }
 
-    fn group(&mut self, keys: Vec<Value>, items: &[Value]) -> Evaluated {
+    fn group(&mut self, keys: Vec<Value>, items: &Items) -> Evaluated {
         let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-        for (key, item) in keys.into_iter().zip(items) {
-            self.pay(groups.len())?;
-            match groups.iter_mut().find(|(k, _)| *k == key) {
-                Some((_, group)) => group.push(item.clone()),
-                None => groups.push((key, vec![item.clone()])),
+        for (key, (_, item)) in keys.into_iter().zip(items.each()) {
+            self.budget.make(2 * PART)?;
+            let mut at = groups.len();
+            for (place, (known, _)) in groups.iter().enumerate() {
+                if known.same(&key, self.budget)? {
+                    at = place;
+                    break;
+                }
+            }
+            match groups.get_mut(at) {
+                Some((_, group)) => group.push(item),
+                None => groups.push((key, vec![item])),
             }
         }
         Ok(Value::map(groups.into_iter().map(|(key, group)| (key, Value::list(group))).collect()))

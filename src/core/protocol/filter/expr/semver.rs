@@ -31,6 +31,9 @@ static VALID: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// Whether a version satisfies a constraint; the error says which of the two
 /// does not parse.
 pub fn semver_matches(version: &str, constraint: &str) -> Result<bool, String> {
+    if version.len() > MAX_TEXT || constraint.len() > MAX_TEXT {
+        return Err(format!("a version or constraint is longer than {MAX_TEXT} bytes"));
+    }
     let groups =
         parse_constraint(constraint).ok_or_else(|| format!("{constraint:?} is not a version constraint"))?;
     let version = Version::parse(version).ok_or_else(|| format!("{version:?} is not a version"))?;

@@ -32,6 +32,14 @@ pub(super) fn matches(text: &str, pattern: &[u8]) -> bool {
     pattern.iter().skip(p).all(|token| matches!(token, Token::Star))
 }
 
+/// What a comparison costs at the worst.
+pub(super) fn price(text: &str, pattern: &[u8]) -> u64 {
+    let stars = u64::try_from(pattern.iter().filter(|byte| **byte == b'*').count()).unwrap_or(u64::MAX);
+    let (text, pattern) = (text.len() as u64, pattern.len() as u64);
+    let back = if stars == 0 { 0 } else { text.saturating_mul(pattern) / 4 };
+    (10 + text + pattern).saturating_add(back)
+}
+
 enum Token {
     Star,
     Any,

@@ -4,8 +4,11 @@
 //! `#(query)`, wildcards, `|`, `[a,b]` and `{a,b}` selections, and `@modifiers`.
 //! Paths come from requests. The `gjson` crate differs from the original on
 //! some of them and works on raw text with room for panics, so this is a walk
-//! over a parsed tree instead, with every loop bounded.
+//! over a parsed tree instead. A short path can ask for any amount of work and
+//! copies: both are paid for as they are done, and a path that cannot pay finds
+//! nothing.
 
+mod copy;
 mod glob;
 mod modifier;
 mod path;
@@ -19,16 +22,19 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
+use super::budget::{Budget, Exhausted};
 use crate::core::protocol::json::{Numbers, read_value};
+use copy::owned;
+pub(super) use copy::pay_for_reading;
 use path::{ArrayPath, ObjectPath, parse_array_path, parse_object_path, split_possible_pipe};
 
 /// Longest path that is followed, in bytes; a longer one finds nothing.
 const MAX_PATH: usize = 4096;
 /// Deepest nesting of pipes, selections and queries.
 const MAX_DEPTH: u32 = 64;
-/// Values looked at in one look-up; selections of selections can ask for any
-/// number.
-const MAX_STEPS: u32 = 2_000_000;
+/// What a look-up may cost that nobody asked for in a request.
+const WORK: u64 = 10_000_000;
+const BYTES: u64 = 16 * 1024 * 1024;
 
 /// What a look-up gave: a part of the document, something made from it, or
 /// nothing.
@@ -42,22 +48,28 @@ pub fn lookup(json: &str, path: &str) -> Option<Value> {
 
 /// Looks `path` up in a value.
 pub fn lookup_value(value: &Value, path: &str) -> Option<Value> {
-    lookup_at_cost(value, path).0
+    let budget = Budget::new(WORK, BYTES);
+    find(value, path, &budget).ok()?.map(Cow::into_owned)
 }
 
-/// The same, with the number of values it took to look at.
-pub(super) fn lookup_at_cost(value: &Value, path: &str) -> (Option<Value>, usize) {
+/// The same on behalf of a request, which pays for it.
+pub(super) fn find<'a>(
+    value: &'a Value,
+    path: &str,
+    budget: &Budget,
+) -> Result<Option<Cow<'a, Value>>, Exhausted> {
+    budget.check()?;
     if path.len() > MAX_PATH {
-        return (None, 0);
+        return Ok(None);
     }
-    let search = Search { steps: Cell::new(MAX_STEPS), depth: Cell::new(MAX_DEPTH) };
-    let found = search.get(Some(value), path.as_bytes()).map(Cow::into_owned);
-    (found, (MAX_STEPS - search.steps.get()) as usize)
+    let search = Search { budget, depth: Cell::new(MAX_DEPTH) };
+    let found = search.get(Some(value), path.as_bytes());
+    budget.check().map(|()| found)
 }
 
-/// One look-up and what it may still cost.
-struct Search {
-    steps: Cell<u32>,
+/// One look-up and who pays for it.
+struct Search<'b> {
+    budget: &'b Budget,
     depth: Cell<u32>,
 }
 
@@ -68,25 +80,17 @@ struct Context<'a> {
     pipe: Option<Vec<u8>>,
 }
 
-impl Search {
-    /// Pays for looking at a value; false when there is nothing left to pay.
-    fn step(&self) -> bool {
-        let left = self.steps.get();
-        self.steps.set(left.saturating_sub(1));
-        left > 0
-    }
-
-    /// Pays for making a value of this size.
-    fn pay(&self, cost: usize) -> bool {
-        let left = self.steps.get();
-        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        self.steps.set(left.saturating_sub(cost));
-        left > cost
+impl Search<'_> {
+    /// Pays for looking at a value with a path; false when there is nothing
+    /// left to pay. The path is taken apart anew for every value.
+    fn step(&self, path: &[u8]) -> bool {
+        let length = u64::try_from(path.len()).unwrap_or(u64::MAX);
+        self.budget.pay(5 + length / 2).is_ok()
     }
 
     fn get<'a>(&self, json: Option<&'a Value>, path: &[u8]) -> Found<'a> {
         let depth = self.depth.get();
-        if depth == 0 || !self.step() {
+        if depth == 0 || !self.step(path) {
             return None;
         }
         self.depth.set(depth - 1);
@@ -101,7 +105,7 @@ impl Search {
         if path.len() > 1 {
             let special = match path.first() {
                 Some(b'@') => self.modifier(json, path),
-                Some(b'!') => modifier::constant(path),
+                Some(b'!') => modifier::constant(path, self.budget),
                 Some(b'[' | b'{') => self.selection(json, path),
                 _ => None,
             };
@@ -138,11 +142,13 @@ impl Search {
     fn get_in<'a>(&self, json: Found<'a>, path: &[u8]) -> Found<'a> {
         match json {
             Some(Cow::Borrowed(value)) => self.get(Some(value), path),
-            Some(Cow::Owned(value)) => {
-                self.get(Some(&value), path).map(|found| Cow::Owned(found.into_owned()))
-            }
-            None => self.get(None, path).map(|found| Cow::Owned(found.into_owned())),
+            Some(Cow::Owned(value)) => self.owned(self.get(Some(&value), path)?).map(Cow::Owned),
+            None => self.owned(self.get(None, path)?).map(Cow::Owned),
         }
+    }
+
+    fn owned(&self, found: Cow<'_, Value>) -> Option<Value> {
+        owned(found, self.budget).ok()
     }
 
     /// True when the value was found and the search is over.
@@ -152,12 +158,16 @@ impl Search {
         map: &'a serde_json::Map<String, Value>,
         path: &[u8],
     ) -> bool {
+        if !self.step(path) {
+            return false;
+        }
         let ObjectPath { part, rest, pipe, wild } = parse_object_path(path);
         if let (None, Some(pipe)) = (rest, pipe) {
             context.pipe = Some(pipe.to_vec());
         }
         for (key, value) in map {
-            if !self.step() {
+            let price = if wild { glob::price(key, &part) } else { 2 };
+            if self.budget.pay(price).is_err() {
                 return false;
             }
             let matched = if wild { glob::matches(key, &part) } else { key.as_bytes() == &*part };
@@ -185,6 +195,9 @@ impl Search {
     }
 
     fn array<'a>(&self, context: &mut Context<'a>, items: &'a [Value], path: &[u8]) -> bool {
+        if !self.step(path) {
+            return false;
+        }
         let parsed = parse_array_path(path);
         if let (None, Some(pipe)) = (parsed.rest, parsed.pipe) {
             context.pipe = Some(pipe.to_vec());
@@ -219,10 +232,11 @@ impl Search {
         let mut found = Vec::new();
         for item in items {
             if let Some(value) = self.get(Some(item), every) {
-                if !self.pay(size(&value)) {
-                    return false;
-                }
-                found.push(value.into_owned());
+                let Some(value) = self.owned(value) else { return false };
+                found.push(value);
+            }
+            if self.budget.check().is_err() {
+                return false;
             }
         }
         context.value = Some(Cow::Owned(Value::Array(found)));
@@ -239,7 +253,8 @@ impl Search {
                 _ if query.path.is_empty() => Some(Cow::Borrowed(item)),
                 _ => continue,
             };
-            if !self.step() {
+            let price = query.price(tested.as_deref());
+            if self.budget.pay(price).is_err() || !self.step(rest.unwrap_or_default()) {
                 return false;
             }
             if !query.matches(tested.as_deref()) {
@@ -264,10 +279,8 @@ impl Search {
                 return true;
             }
             if let Some(found) = found {
-                if !self.pay(size(&found)) {
-                    return false;
-                }
-                all.push(found.into_owned());
+                let Some(found) = self.owned(found) else { return false };
+                all.push(found);
             }
         }
         if query.all && context.value.is_none() {
@@ -282,15 +295,4 @@ fn index(part: &[u8]) -> Option<usize> {
         return None;
     }
     std::str::from_utf8(part).ok()?.parse().ok()
-}
-
-/// How many values a value is made of; what copying it costs.
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(map) => 1 + map.values().map(size).sum::<usize>(),
-        // Long text costs more than a number.
-        Value::String(text) => 1 + text.len() / 64,
-        _ => 1,
-    }
 }

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::copy::{copy, copy_text, pay_for_reading, pay_for_writing};
 use super::path::{squashed, string_end};
-use super::{Found, Search, size};
+use super::{Found, Search};
+use crate::core::protocol::filter::budget::{Budget, Exhausted};
 use crate::core::protocol::json::{Numbers, float_text, push_value, read_value};
 use crate::core::protocol::number::parse_float;
 
@@ -20,9 +22,12 @@ pub(super) fn is_modifier(name: &[u8]) -> bool {
 
 /// `!"text"`, `!5`, `!true`: a value that is in the path itself. Text and
 /// numbers swallow what follows them, as in the original.
-pub(super) fn constant<'a>(path: &[u8]) -> Option<(Found<'a>, &[u8])> {
+pub(super) fn constant<'a, 'p>(path: &'p [u8], budget: &Budget) -> Option<(Found<'a>, &'p [u8])> {
     let text = path.get(1..)?;
-    let json = |word: &[u8]| read_value(word, Numbers::Exact).ok();
+    let json = |word: &[u8]| {
+        pay_for_reading(word, budget).ok()?;
+        read_value(word, Numbers::Exact).ok()
+    };
     let (value, rest): (Value, &[u8]) = match text.first()? {
         b'"' => (json(text.get(..=string_end(text, 0))?)?, &[]),
         b'{' | b'[' => {
@@ -42,7 +47,7 @@ pub(super) fn constant<'a>(path: &[u8]) -> Option<(Found<'a>, &[u8])> {
     Some((Some(Cow::Owned(value)), rest))
 }
 
-impl Search {
+impl Search<'_> {
     /// Runs the modifier at the front of a path; with it comes what follows.
     pub(super) fn modifier<'a, 'p>(
         &self,
@@ -59,64 +64,89 @@ impl Search {
         if let Some(tail) = rest.strip_prefix(b":") {
             (argument, rest) = tail.split_at_checked(argument_end(tail))?;
         }
-        if !self.pay(json.map_or(1, size)) {
-            return Some((None, rest));
-        }
-        Some((self.modified(name, argument, json), rest))
+        let found = self.modified(name, argument, json).ok().flatten();
+        Some((found, rest))
     }
 
-    fn modified<'a>(&self, name: &[u8], argument: &[u8], json: Option<&'a Value>) -> Found<'a> {
+    fn modified<'a>(
+        &self,
+        name: &[u8],
+        argument: &[u8],
+        json: Option<&'a Value>,
+    ) -> Result<Found<'a>, Exhausted> {
+        let budget = self.budget;
+        let copied = |item: &Value| copy(item, budget);
         let made = match (name, json) {
             (b"keys" | b"values", None) => Value::Array(Vec::new()),
-            (b"tostr", json) => Value::String(json.map(text).unwrap_or_default()),
+            (b"tostr", json) => {
+                json.map_or(Ok(()), |json| pay_for_writing(json, budget))?;
+                Value::String(json.map(text).unwrap_or_default())
+            }
             (b"dig", json) => {
                 let mut found = Vec::new();
                 if let Some(json) = json {
                     self.dig(json, argument, &mut found, 0);
                 }
+                budget.check()?;
                 Value::Array(found)
             }
-            (_, None) => return None,
-            (b"keys", Some(Value::Object(map))) => map.keys().cloned().map(Value::String).collect(),
-            (b"keys", Some(Value::Array(items))) => items.iter().map(|_| Value::Null).collect(),
+            (_, None) => return Ok(None),
+            (b"keys", Some(Value::Object(map))) => {
+                let key = |key: &String| copied(&Value::Null).and(copy_text(key, budget)).map(Value::String);
+                map.keys().map(key).collect::<Result<_, _>>()?
+            }
+            (b"keys", Some(Value::Array(items))) => {
+                items.iter().map(|_| copied(&Value::Null)).collect::<Result<_, _>>()?
+            }
             (b"keys", Some(_)) => Value::Array(vec![Value::Null]),
-            (b"values", Some(Value::Object(map))) => map.values().cloned().collect(),
-            (b"values", Some(scalar)) if !scalar.is_array() => Value::Array(vec![scalar.clone()]),
-            (b"reverse", Some(Value::Array(items))) => items.iter().rev().cloned().collect(),
+            (b"values", Some(Value::Object(map))) => map.values().map(copied).collect::<Result<_, _>>()?,
+            (b"values", Some(scalar)) if !scalar.is_array() => Value::Array(vec![copied(scalar)?]),
+            (b"reverse", Some(Value::Array(items))) => {
+                items.iter().rev().map(copied).collect::<Result<_, _>>()?
+            }
             (b"reverse", Some(Value::Object(map))) => {
-                Value::Object(map.iter().rev().map(|(key, value)| (key.clone(), value.clone())).collect())
+                let pair = |(key, value): (&String, &Value)| Ok((copy_text(key, budget)?, copied(value)?));
+                Value::Object(map.iter().rev().map(pair).collect::<Result<_, Exhausted>>()?)
             }
             (b"flatten", Some(Value::Array(items))) => {
+                pay_for_reading(argument, budget)?;
                 let mut flat = Vec::new();
-                flatten(items, option(argument, "deep"), &mut flat);
+                flatten(items, option(argument, "deep"), &mut flat, budget)?;
                 Value::Array(flat)
             }
             (b"join", Some(Value::Array(items))) => {
                 let mut joined = Map::new();
-                for map in items.iter().filter_map(Value::as_object) {
-                    joined.extend(map.clone());
+                for map in items.iter() {
+                    budget.pay(1)?;
+                    for (key, value) in map.as_object().into_iter().flatten() {
+                        joined.insert(copy_text(key, budget)?, copied(value)?);
+                    }
                 }
                 Value::Object(joined)
             }
-            (b"fromstr", Some(Value::String(json))) => read_value(json.as_bytes(), Numbers::Exact).ok()?,
-            (b"group", Some(Value::Object(map))) => group(map),
-            (b"group", Some(_)) => return None,
+            (b"fromstr", Some(Value::String(json))) => {
+                pay_for_reading(json.as_bytes(), budget)?;
+                match read_value(json.as_bytes(), Numbers::Exact) {
+                    Ok(value) => value,
+                    Err(_) => return Ok(None),
+                }
+            }
+            (b"group", Some(Value::Object(map))) => group(map, budget)?,
+            (b"group", Some(_)) => return Ok(None),
             // The others change the form of the text only, which is not ours to keep.
-            (_, Some(value)) => return Some(Cow::Borrowed(value)),
+            (_, Some(value)) => return Ok(Some(Cow::Borrowed(value))),
         };
-        Some(Cow::Owned(made))
+        Ok(Some(Cow::Owned(made)))
     }
 
     /// Looks a path up in every value there is, from the outside in.
     fn dig(&self, value: &Value, path: &[u8], found: &mut Vec<Value>, depth: u32) {
-        if depth > 128 || !self.step() {
+        if depth > 128 || !self.step(path) {
             return;
         }
         if let Some(hit) = self.get(Some(value), path) {
-            if !self.pay(size(&hit)) {
-                return;
-            }
-            found.push(hit.into_owned());
+            let Some(hit) = self.owned(hit) else { return };
+            found.push(hit);
         }
         match value {
             Value::Array(items) => items.iter().for_each(|item| self.dig(item, path, found, depth + 1)),
@@ -147,30 +177,38 @@ fn option(argument: &[u8], name: &str) -> bool {
     argument.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn flatten(items: &[Value], deep: bool, flat: &mut Vec<Value>) {
+fn flatten(items: &[Value], deep: bool, flat: &mut Vec<Value>, budget: &Budget) -> Result<(), Exhausted> {
     for item in items {
         match item {
-            Value::Array(inner) if deep => flatten(inner, deep, flat),
-            Value::Array(inner) => flat.extend(inner.iter().cloned()),
-            item => flat.push(item.clone()),
+            Value::Array(inner) if deep => flatten(inner, deep, flat, budget)?,
+            Value::Array(inner) => {
+                for item in inner {
+                    flat.push(copy(item, budget)?);
+                }
+            }
+            item => flat.push(copy(item, budget)?),
         }
+        budget.pay(1)?;
     }
+    Ok(())
 }
 
 /// `{"a":[1,2],"b":[3]}` to `[{"a":1,"b":3},{"a":2}]`.
-fn group(map: &Map<String, Value>) -> Value {
+fn group(map: &Map<String, Value>, budget: &Budget) -> Result<Value, Exhausted> {
     let mut groups: Vec<Map<String, Value>> = Vec::new();
     for (key, value) in map {
         for (at, item) in value.as_array().into_iter().flatten().enumerate() {
             if at == groups.len() {
+                copy(&Value::Null, budget)?;
                 groups.push(Map::new());
             }
             if let Some(group) = groups.get_mut(at) {
-                group.insert(key.clone(), item.clone());
+                group.insert(copy_text(key, budget)?, copy(item, budget)?);
             }
         }
+        budget.pay(1)?;
     }
-    groups.into_iter().map(Value::Object).collect()
+    Ok(groups.into_iter().map(Value::Object).collect())
 }
 
 fn text(value: &Value) -> String {

@@ -78,6 +78,18 @@ fn trim(text: &[u8]) -> &[u8] {
 }
 
 impl Query<'_> {
+    /// What testing a value costs at the worst.
+    pub(super) fn price(&self, value: Option<&Value>) -> u64 {
+        let text = match value {
+            Some(Value::String(text)) => text.as_str(),
+            _ => "",
+        };
+        match self.op {
+            b"%" | b"!%" => glob::price(text, &self.value),
+            _ => 5 + (text.len() as u64 + self.value.len() as u64) / 4,
+        }
+    }
+
     pub(super) fn matches(&self, value: Option<&Value>) -> bool {
         if let Some(word) = self.value.strip_prefix(b"~") {
             let truth = match word {

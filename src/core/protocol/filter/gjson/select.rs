@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::path::string_end;
-use super::{Found, Search, size};
+use super::{Found, Search};
 use crate::core::protocol::json::{Numbers, read_value};
 
 struct Selector<'a> {
@@ -13,7 +13,7 @@ struct Selector<'a> {
     path: &'a [u8],
 }
 
-impl Search {
+impl Search<'_> {
     /// Runs the selection at the front of a path; with it comes what follows.
     pub(super) fn selection<'a, 'p>(
         &self,
@@ -28,13 +28,13 @@ impl Search {
         let mut map = Map::new();
         for selector in &selectors {
             let Some(found) = self.get(json, selector.path) else { continue };
-            if !self.pay(size(&found)) {
-                return Some((None, rest));
-            }
+            let key = selector.name.len() + selector.path.len();
+            let paid = self.budget.make(key).is_ok();
+            let Some(found) = self.owned(found).filter(|_| paid) else { return Some((None, rest)) };
             if path.first() == Some(&b'[') {
-                items.push(found.into_owned());
+                items.push(found);
             } else {
-                map.insert(selector.key(), found.into_owned());
+                map.insert(selector.key(), found);
             }
         }
         let made = if path.first() == Some(&b'[') { Value::Array(items) } else { Value::Object(map) };

@@ -1,0 +1,262 @@
+//! A captured request must not run again (design decision 15).
+//!
+//! Each (caller, request id) runs once a node. It is remembered as long as a
+//! copy could be in time. Memory is bounded for a caller and in all; what is
+//! too much for it goes at the cost of the caller who has most: his oldest
+//! entry, and from then on everything of his that was made no later, because
+//! it could be a copy. Nothing a caller sends changes what is remembered of
+//! another.
+//!
+//! A node that starts knows nothing, and refuses what was made before. Until
+//! when the requests of a caller ran is kept in a file ([`Journal`]), because
+//! they may be dated ahead: such a request is not from before the start.
+
+mod journal;
+mod memory;
+
+use std::sync::{Mutex, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+pub use journal::Journal;
+use memory::Memory;
+
+/// A node refuses requests made this many seconds before it started: it cannot
+/// know what an earlier process already ran.
+const BEFORE_START: i64 = 10;
+/// Seconds a request may be dated ahead where nothing outlives the process.
+const AHEAD_UNKEPT: i64 = 2;
+
+type Key = [u8; 16];
+
+/// Remembers what was run.
+pub struct ReplayGuard {
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    memory: Memory,
+    journal: Option<Journal>,
+    /// Requests made at or before this time are refused.
+    floor: i64,
+    /// The latest time the clock has shown.
+    latest: i64,
+}
+
+/// Why a request may be a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Replay {
+    /// It ran before.
+    #[error("it was already run here")]
+    Seen,
+    /// It is older than what the node can vouch for.
+    #[error(
+        "it was made {by} s before the first moment this node can vouch for, so it may be a copy of one that ran; \
+         if it is new, the clocks of both machines differ by more than {BEFORE_START} s: set them, or wait {by} s \
+         and ask again"
+    )]
+    TooOld {
+        /// Seconds between its time and the first that is taken.
+        by: i64,
+    },
+    /// It is not newer than one of its caller that ran before the last start.
+    #[error(
+        "it was made {by} s before the last request of its caller that ran before this node started, so it may be \
+         a copy of one that ran; if it is new, wait {by} s and ask again"
+    )]
+    BeforeStart {
+        /// Seconds between its time and the first that is taken.
+        by: i64,
+    },
+    /// Its caller sends more than can be remembered.
+    #[error(
+        "its caller sends more requests than this node can remember, and it was made {by} s too early to be told \
+         from a copy; ask again"
+    )]
+    Flooded {
+        /// Seconds between its time and the first that is taken.
+        by: i64,
+    },
+    /// It is dated ahead, and nothing would be known of it after a start.
+    #[error(
+        "it is dated {ahead} s ahead and this node cannot remember it over a restart; set the clocks of both \
+         machines, or plugin.choria.replay_file"
+    )]
+    Ahead {
+        /// Seconds it is dated ahead.
+        ahead: i64,
+    },
+    /// More callers than anybody has.
+    #[error("more callers than this node can remember have sent requests of late")]
+    Crowded,
+}
+
+impl ReplayGuard {
+    /// A guard of a process that started at `started`, unix seconds.
+    pub fn new(started: i64, journal: Option<Journal>) -> ReplayGuard {
+        Self::with_memory(started, journal, Memory::default())
+    }
+
+    fn with_memory(started: i64, journal: Option<Journal>, memory: Memory) -> ReplayGuard {
+        let floor = started - BEFORE_START - 1;
+        ReplayGuard { seen: Mutex::new(Seen { memory, journal, floor, latest: started }) }
+    }
+
+    /// Remembers the request, or says why it must not run. `time` and `ttl` are
+    /// those of the request; callers have checked that it is in time.
+    pub fn admit(&self, caller: &str, request_id: &str, time: i64, ttl: i64, now: i64) -> Result<(), Replay> {
+        let (caller, request) = (key("", caller), key(caller, request_id));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = &mut *seen;
+        if now < seen.latest {
+            // The clock was set back: what was forgotten as out of time may be
+            // in time again.
+            seen.floor = seen.floor.max(seen.memory.forgotten());
+        }
+        seen.latest = now;
+        seen.memory.forget(now);
+        let before = |first: i64| first.saturating_add(1).saturating_sub(time);
+        if time <= seen.floor {
+            return Err(Replay::TooOld { by: before(seen.floor) });
+        }
+        if let Some(last) = seen.journal.as_ref().and_then(|journal| journal.before_start(&caller))
+            && time <= last
+        {
+            return Err(Replay::BeforeStart { by: before(last) });
+        }
+        seen.memory.look(&caller, &request, time)?;
+        let ahead = time.saturating_sub(now);
+        let kept = match &mut seen.journal {
+            Some(journal) => journal.note(&caller, time, now),
+            None => false,
+        };
+        if !kept && ahead > AHEAD_UNKEPT {
+            return Err(Replay::Ahead { ahead });
+        }
+        seen.memory.remember(caller, request, time, time.max(now).saturating_add(ttl));
+        Ok(())
+    }
+}
+
+fn key(first: &str, second: &str) -> Key {
+    // The length keeps ("ab", "c") and ("a", "bc") apart.
+    let text = format!("{}:{first}{second}", first.len());
+    let mut key = Key::default();
+    key.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..16]);
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn small(most: usize, of_one: usize) -> ReplayGuard {
+        ReplayGuard::with_memory(0, None, Memory::bounded(most, of_one))
+    }
+
+    #[test]
+    fn a_request_runs_once() {
+        let guard = ReplayGuard::new(1000, None);
+        assert_eq!(guard.admit("choria=bob", "1", 1005, 60, 1005), Ok(()));
+        assert_eq!(guard.admit("choria=bob", "1", 1005, 60, 1064), Err(Replay::Seen));
+        assert_eq!(guard.admit("choria=eve", "1", 1005, 60, 1005), Ok(()), "ids are a caller's own");
+        assert_eq!(guard.admit("choria=bo", "b1", 1005, 60, 1005), Ok(()));
+    }
+
+    #[test]
+    fn what_was_made_before_the_start_is_refused() {
+        let guard = ReplayGuard::new(1000, None);
+        assert_eq!(guard.admit("a", "1", 989, 60, 1001), Err(Replay::TooOld { by: 1 }));
+        assert_eq!(guard.admit("a", "2", 990, 60, 1001), Ok(()));
+    }
+
+    #[test]
+    fn a_full_memory_refuses_instead_of_forgetting() {
+        let guard = small(100, 2);
+        for (id, time) in [("1", 100), ("2", 101), ("3", 102)] {
+            assert_eq!(guard.admit("a", id, time, 60, 102), Ok(()));
+        }
+        assert_eq!(guard.admit("a", "1", 100, 60, 103), Err(Replay::Flooded { by: 1 }));
+        assert_eq!(guard.admit("a", "3", 102, 60, 103), Err(Replay::Seen));
+        assert_eq!(guard.admit("b", "1", 100, 60, 103), Ok(()), "only who floods pays for it");
+    }
+
+    #[test]
+    fn nobody_is_forgotten_for_another() {
+        let guard = small(20, 15);
+        assert_eq!(guard.admit("alice", "1", 100, 600, 100), Ok(()));
+        for flooder in ["bob", "eve"] {
+            for n in 0..1000 {
+                // Whatever they claim: dated ahead, long-lived.
+                let _ = guard.admit(flooder, &n.to_string(), 100 + n % 3, 18_000, 100);
+            }
+        }
+        assert_eq!(guard.admit("alice", "1", 100, 600, 100), Err(Replay::Seen));
+        assert_eq!(guard.admit("alice", "2", 100, 600, 100), Ok(()));
+        assert_eq!(guard.admit("carol", "1", 100, 600, 100), Ok(()));
+        assert!(guard.seen.lock().unwrap().memory.len() <= 20);
+        assert!(matches!(guard.admit("bob", "1", 100, 60, 100), Err(Replay::Flooded { .. } | Replay::Seen)));
+    }
+
+    #[test]
+    fn what_is_dated_ahead_is_refused_or_written_down() {
+        let guard = ReplayGuard::new(1000, None);
+        assert_eq!(guard.admit("a", "1", 1003, 60, 1001), Ok(()));
+        assert_eq!(guard.admit("a", "2", 1031, 60, 1001), Err(Replay::Ahead { ahead: 30 }));
+        let dir = tempfile::tempdir().unwrap();
+        let guard = |started| {
+            let journal = Journal::open(&dir.path().join("replay"), started).unwrap();
+            ReplayGuard::new(started, Some(journal))
+        };
+        let first = guard(1000);
+        assert_eq!(first.admit("a", "1", 1031, 60, 1001), Ok(()));
+        assert_eq!(first.admit("b", "1", 1001, 60, 1001), Ok(()));
+        for start in [1002, 1003, 1030] {
+            let again = guard(start);
+            assert!(matches!(again.admit("a", "1", 1031, 60, start), Err(Replay::BeforeStart { by: 1 })));
+            assert!(again.admit("b", "1", 1001, 60, start).is_err());
+            assert_eq!(again.admit("b", &start.to_string(), start, 60, start), Ok(()));
+        }
+        assert_eq!(guard(1040).admit("a", "2", 1040, 60, 1040), Ok(()));
+    }
+
+    /// A clock that is set runs nothing twice, whichever way and back it goes.
+    #[test]
+    fn a_clock_that_is_stepped_runs_nothing_twice() {
+        for steps in
+            [&[300, -300][..], &[-300, 300], &[300], &[-300], &[300, -300, 300, -300], &[3600, -3600]]
+        {
+            let guard = ReplayGuard::new(10_000, None);
+            let (mut clock, made, ttl) = (10_005, 10_005, 60);
+            assert_eq!(guard.admit("a", "1", made, ttl, clock), Ok(()));
+            for step in steps {
+                clock += step;
+                // Other requests come meanwhile, made by callers whose clocks go along.
+                let _ = guard.admit("b", &clock.to_string(), clock, ttl, clock);
+                // As in the pipeline, what is not in time does not get here.
+                if (clock - made).abs() <= ttl {
+                    assert!(guard.admit("a", "1", made, ttl, clock).is_err(), "{steps:?}");
+                }
+            }
+            // The network goes on, at the latest when the clock is where it was.
+            clock = clock.max(10_005) + 130;
+            assert_eq!(guard.admit("a", "2", clock, ttl, clock), Ok(()), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_ahead_says_so() {
+        let guard = ReplayGuard::new(1000, None);
+        let text = guard.admit("a", "1", 985, 60, 1000).unwrap_err().to_string();
+        assert!(text.contains("made 5 s before") && text.contains("wait 5 s"), "{text}");
+        assert_eq!(guard.admit("a", "1", 990, 60, 1005), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_given_back_when_no_copy_can_be_in_time() {
+        let guard = small(100, 100);
+        guard.admit("a", "1", 100, 60, 100).unwrap();
+        guard.admit("b", "2", 161, 60, 161).unwrap();
+        assert_eq!(guard.seen.lock().unwrap().memory.len(), 1);
+    }
+}
