@@ -13,14 +13,14 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::crowds::Arrived;
-use super::door::Door;
+use super::gate::ConnectionGate;
+use super::handshake_queue::Arrived;
 use super::options::{BrokerError, Listener};
 use super::shard::WAKER;
 
 /// Connections the system holds for us.
 const BACKLOG: i32 = 4096;
-/// How soon a full handshake room is looked at again.
+/// How soon a full handshake queue is looked at again.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How soon after an error such as "too many open files", and how often those are thought of
 /// who wait for others of their address.
@@ -60,7 +60,7 @@ pub struct Acceptor {
     poll: Poll,
     /// Each with its number among the broker's listeners, and whether it speaks TLS.
     listeners: Vec<(usize, TcpListener, bool)>,
-    door: Arc<Door>,
+    gate: Arc<ConnectionGate>,
     stop: Arc<AtomicBool>,
 }
 
@@ -72,7 +72,7 @@ impl Acceptor {
     pub fn new(
         poll: Poll,
         sockets: Vec<(usize, std::net::TcpListener, bool)>,
-        door: Arc<Door>,
+        gate: Arc<ConnectionGate>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let mut listeners = Vec::new();
@@ -81,7 +81,7 @@ impl Acceptor {
             poll.registry().register(&mut listener, Token(place), Interest::READABLE)?;
             listeners.push((number, listener, tls));
         }
-        Ok(Self { poll, listeners, door, stop })
+        Ok(Self { poll, listeners, gate, stop })
     }
 
     /// Accepts until told to stop; the sockets close when this returns.
@@ -108,7 +108,7 @@ impl Acceptor {
                         Ok(true) => *flag = false,
                         Ok(false) => {
                             wait = Some(PAUSE);
-                            self.door.complain();
+                            self.gate.complain();
                         }
                         Err(error) => {
                             tracing::warn!(%error, "accepting a connection failed, trying again");
@@ -117,9 +117,9 @@ impl Acceptor {
                     }
                 }
             }
-            if wait.is_none() && self.door.someone_waits() {
+            if wait.is_none() && self.gate.someone_waits() {
                 wait = Some(RECOVER);
-                self.door.complain();
+                self.gate.complain();
             }
         }
     }
@@ -128,7 +128,7 @@ impl Acceptor {
     fn accept_all(&mut self, place: usize) -> io::Result<bool> {
         let Some((number, listener, tls)) = self.listeners.get(place) else { return Ok(true) };
         loop {
-            if self.door.is_full() {
+            if self.gate.is_full() {
                 return Ok(false);
             }
             let (stream, remote) = match listener.accept() {
@@ -143,7 +143,7 @@ impl Acceptor {
                 Err(error) => return Err(error),
             };
             // who is refused has been counted, and closed
-            let _ = self.door.pass(Arrived { stream, remote, listener: *number, tls: *tls });
+            let _ = self.gate.pass(Arrived { stream, remote, listener: *number, tls: *tls });
         }
     }
 }

@@ -48,13 +48,13 @@ impl Closed {
     }
 
     /// Remembers one that had not; `counted` is the name refusals have.
-    pub fn guest(&self, connection: ConnectionInfo, counted: &str, stop: Duration) {
+    pub fn refused(&self, connection: ConnectionInfo, counted: &str, stop: Duration) {
         let reason = match counted {
             "" => "Client Closed",
             "tls handshake" | "tls timeout" => "TLS Handshake Failure",
             "authentication timeout" => "Authentication Timeout",
             "protocol" => "Protocol Violation",
-            "crowded out" => "Crowded Out",
+            "crowded out" => "Full Out",
             _ => "Authentication Failure",
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remember(connection, reason, stop);
@@ -118,7 +118,7 @@ mod tests {
             ("authentication timeout", "Authentication Timeout"),
             ("password", "Authentication Failure"),
         ] {
-            closed.guest(ConnectionInfo::default(), counted, Duration::ZERO);
+            closed.refused(ConnectionInfo::default(), counted, Duration::ZERO);
             assert_eq!(closed.list(|_| true).pop().unwrap().reason, reason);
         }
         assert_eq!(closed.counts().len(), COUNTED.len(), "refusals are counted elsewhere");

@@ -116,7 +116,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-struct Subject {
+struct SubjectEntry {
     text: Arc<[u8]>,
     plain: Vec<u32>,
     groups: Groups,
@@ -175,7 +175,7 @@ impl Groups {
 #[derive(Debug, Default)]
 pub struct Index {
     entries: Slab<Entry>,
-    subjects: Slab<Subject>,
+    subjects: Slab<SubjectEntry>,
     literal: HashTable<u32>,
     wild: Trie,
     hasher: DefaultHashBuilder,
@@ -333,7 +333,7 @@ impl Index {
         if let Some(id) = known {
             return id;
         }
-        let id = self.subjects.insert(Subject {
+        let id = self.subjects.insert(SubjectEntry {
             text: pattern.into(),
             plain: Vec::new(),
             groups: Groups::default(),

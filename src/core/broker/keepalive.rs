@@ -45,12 +45,12 @@ impl Shard {
     pub(super) fn fire(&mut self, timer: LinkTimer) {
         let LinkTimer { link: key, cid, due } = timer;
         let limits = &self.settings.limits;
-        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.doomed)
+        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.closing)
         else {
             return;
         };
         match due {
-            Due::Leave => self.doom(key, Close::Shutdown),
+            Due::Leave => self.close_later(key, Close::Shutdown),
             Due::Release => {
                 link.held = false;
                 if !std::mem::replace(&mut link.queued, true) {
@@ -65,7 +65,7 @@ impl Shard {
                 }
                 Some(_) => {
                     let reason = "a message was begun and not finished in time".into();
-                    self.doom(key, Close::Protocol { reason, told: None });
+                    self.close_later(key, Close::Protocol { reason, told: None });
                 }
                 None => link.whole_timer = false,
             },
@@ -76,7 +76,7 @@ impl Shard {
                 };
                 let deadline = since + limits.write_deadline;
                 if self.now >= deadline {
-                    self.doom(key, Close::SlowWrite);
+                    self.close_later(key, Close::SlowWrite);
                 } else {
                     self.wheel.insert(deadline, timer);
                 }
@@ -90,7 +90,7 @@ impl Shard {
                     let next = (link.heard + interval).max(self.now + interval / 4);
                     self.wheel.insert(next, timer);
                 } else if link.pings >= limits.ping_max {
-                    self.doom(key, Close::Stale);
+                    self.close_later(key, Close::Stale);
                 } else {
                     link.pings += 1;
                     link.pinged = self.now;
@@ -111,7 +111,7 @@ impl Shard {
             let at = self.now + grace + (duration - grace).mul_f64(share);
             let Some(link) = self.links.get(key as usize) else { continue };
             let cid = link.cid;
-            if link.manners.infos {
+            if link.flags.infos {
                 let line = self.info_line(link, |info| info.ldm = true);
                 self.queue_line(key, &line);
             }

@@ -120,7 +120,7 @@ struct KindTotal {
 
 /// A link's place among those of its identity. It is given back when this goes.
 #[derive(Debug)]
-pub struct Seat {
+pub struct LinkSlot {
     holders: Arc<Holders>,
     holder: Arc<Holder>,
 }
@@ -131,13 +131,13 @@ impl Holders {
     ///
     /// # Errors
     /// The identity has as many as it may, or its kind has: the name of that refusal.
-    pub fn seat(
+    pub fn enter(
         self: &Arc<Self>,
         account: Account,
         peer: &Peer,
         cid: u64,
         limits: &Limits,
-    ) -> Result<Seat, &'static str> {
+    ) -> Result<LinkSlot, &'static str> {
         let mut peer = peer.clone();
         if peer.identity.is_empty() {
             peer.identity = format!("connection {cid}").into();
@@ -162,7 +162,7 @@ impl Holders {
         });
         holder.links.fetch_add(1, Ordering::Relaxed);
         kind.links.fetch_add(1, Ordering::Relaxed);
-        Ok(Seat { holders: self.clone(), holder })
+        Ok(LinkSlot { holders: self.clone(), holder })
     }
 
     /// What all of a kind hold.
@@ -181,7 +181,7 @@ impl Holders {
     }
 }
 
-impl Drop for Seat {
+impl Drop for LinkSlot {
     fn drop(&mut self) {
         let mut by_name = self.holders.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
@@ -194,7 +194,7 @@ impl Drop for Seat {
 /// What one link holds.
 #[derive(Debug)]
 pub struct Charge {
-    seat: Seat,
+    slot: LinkSlot,
     counter: Counter,
     /// Bytes that are the link's alone: these are in the shard's sum.
     own: usize,
@@ -204,13 +204,13 @@ pub struct Charge {
 
 impl Charge {
     /// A charge of nothing.
-    pub fn new(seat: Seat, counter: &Counter) -> Self {
-        Self { seat, counter: counter.clone(), own: 0, weight: 0 }
+    pub fn new(slot: LinkSlot, counter: &Counter) -> Self {
+        Self { slot, counter: counter.clone(), own: 0, weight: 0 }
     }
 
     /// Whom it is for.
     pub fn holder(&self) -> &Arc<Holder> {
-        &self.seat.holder
+        &self.slot.holder
     }
 
     /// What it names now.
@@ -225,8 +225,8 @@ impl Charge {
             self.own = own;
         }
         if weight != self.weight {
-            adjust(&self.seat.holder.bytes, self.weight, weight);
-            adjust(&self.seat.holders.kinds[self.seat.holder.kind() as usize].bytes, self.weight, weight);
+            adjust(&self.slot.holder.bytes, self.weight, weight);
+            adjust(&self.slot.holders.kinds[self.slot.holder.kind() as usize].bytes, self.weight, weight);
             self.weight = weight;
         }
     }
@@ -259,10 +259,10 @@ mod tests {
     fn what_is_held_is_known_by_shard_identity_and_kind() {
         let (holders, limits, counter) =
             (Arc::new(Holders::default()), Limits::default(), Counter::default());
-        let seat = |name: &str| holders.seat(Account::Choria, &node(name), 1, &limits).unwrap();
-        let mut first = Charge::new(seat("n1"), &counter);
-        let mut second = Charge::new(seat("n1"), &counter);
-        let mut other = Charge::new(seat("n2"), &counter);
+        let slot = |name: &str| holders.enter(Account::Choria, &node(name), 1, &limits).unwrap();
+        let mut first = Charge::new(slot("n1"), &counter);
+        let mut second = Charge::new(slot("n1"), &counter);
+        let mut other = Charge::new(slot("n2"), &counter);
         first.set(10, 100);
         second.set(5, 5);
         other.set(50, 60);
@@ -284,22 +284,22 @@ mod tests {
         let holders = Arc::new(Holders::default());
         let mut limits = Limits { max_connections: 10, ..Limits::default() };
         limits.of_mut(PeerKind::Node).connections = 2;
-        let seat = |peer: &Peer| holders.seat(Account::Choria, peer, 1, &limits);
-        let held = [seat(&node("n1")).unwrap(), seat(&node("n1")).unwrap()];
-        assert_eq!(seat(&node("n1")).unwrap_err(), "too many connections of one identity");
-        assert!(seat(&node("n2")).is_ok());
+        let slot = |peer: &Peer| holders.enter(Account::Choria, peer, 1, &limits);
+        let held = [slot(&node("n1")).unwrap(), slot(&node("n1")).unwrap()];
+        assert_eq!(slot(&node("n1")).unwrap_err(), "too many connections of one identity");
+        assert!(slot(&node("n2")).is_ok());
         drop(held);
-        assert!(seat(&node("n1")).is_ok());
+        assert!(slot(&node("n1")).is_ok());
         let waiting =
             |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
-        let seats: Vec<_> = (0..9).map(|number| seat(&waiting(number)).unwrap()).collect();
-        assert_eq!(seat(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
-        assert!(seat(&node("n1")).is_ok());
+        let seats: Vec<_> = (0..9).map(|number| slot(&waiting(number)).unwrap()).collect();
+        assert_eq!(slot(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
+        assert!(slot(&node("n1")).is_ok());
         drop(seats);
-        assert!(seat(&waiting(9)).is_ok());
+        assert!(slot(&waiting(9)).is_ok());
         // nobody in particular
         let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
-        let seats = [1, 2, 3].map(|cid| holders.seat(Account::Choria, &nobody, cid, &limits).unwrap());
-        assert_eq!(seats.map(|seat| seat.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
+        let seats = [1, 2, 3].map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits).unwrap());
+        assert_eq!(seats.map(|slot| slot.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
     }
 }

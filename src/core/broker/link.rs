@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 
+use super::allowed_replies::AllowedReplies;
 use super::claims::Claim;
-use super::ledger::{Charge, Counter, Seat};
+use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
-use super::replies::Replies;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
 use crate::core::admission::{Account, Grant, Permission, Responses};
@@ -42,12 +42,12 @@ pub struct NewLink {
     /// Bytes for the peer that the socket did not take yet: ciphertext on TLS links.
     pub unsent: Vec<u8>,
     /// Its place among the links of its identity.
-    pub seat: Seat,
+    pub slot: LinkSlot,
 }
 
 /// What reports show of a link and nothing else needs.
 #[derive(Debug, Clone)]
-pub struct About {
+pub struct ClientInfo {
     /// User name from the grant.
     pub user: Box<str>,
     /// Connection name.
@@ -64,7 +64,7 @@ pub struct About {
 
 /// Options of CONNECT that matter for every line.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Manners {
+pub struct LinkFlags {
     /// `+OK` after each line.
     pub verbose: bool,
     /// Check published subjects.
@@ -79,7 +79,7 @@ pub struct Manners {
     pub infos: bool,
 }
 
-impl From<&ConnectOptions> for Manners {
+impl From<&ConnectOptions> for LinkFlags {
     fn from(options: &ConnectOptions) -> Self {
         Self {
             verbose: options.verbose,
@@ -143,7 +143,7 @@ pub struct Link {
     /// What it may subscribe.
     pub subscribe: Arc<Permission>,
     /// Where it may answer beside that.
-    pub replies: Option<Box<Replies>>,
+    pub replies: Option<Box<AllowedReplies>>,
     /// Most subscriptions, if limited for this one.
     pub max_subscriptions: Option<usize>,
     /// What it holds, in the broker's account.
@@ -165,7 +165,7 @@ pub struct Link {
     /// CONNECTs it may still say, and since when.
     pub connects: Connects,
     /// How it wants to be treated.
-    pub manners: Manners,
+    pub flags: LinkFlags,
     /// Plaintext that is no whole line or message yet; owns nothing when empty.
     pub input: Vec<u8>,
     /// No progress before `input` holds this many bytes.
@@ -207,11 +207,11 @@ pub struct Link {
     /// The system has seen the end of the peer's stream.
     pub hung_up: bool,
     /// On the list of links to close: takes and sends nothing more.
-    pub doomed: bool,
+    pub closing: bool,
     /// The name it claims, where it is a waiting node.
     pub claim: Option<Box<Claim>>,
     /// For reports.
-    pub about: Box<About>,
+    pub client: Box<ClientInfo>,
 }
 
 impl Link {
@@ -226,9 +226,9 @@ impl Link {
             account: new.grant.account,
             publish: new.grant.publish,
             subscribe: new.grant.subscribe,
-            replies: new.grant.responses.map(|rule| Box::new(Replies::new(rule))),
+            replies: new.grant.responses.map(|rule| Box::new(AllowedReplies::new(rule))),
             max_subscriptions: new.grant.limits.max_subscriptions,
-            charge: Charge::new(new.seat, counter),
+            charge: Charge::new(new.slot, counter),
             subscribed: 0,
             ended: false,
             begun: None,
@@ -237,7 +237,7 @@ impl Link {
             held_for: Duration::ZERO,
             held: false,
             connects: Connects::default(),
-            manners: Manners::from(&options),
+            flags: LinkFlags::from(&options),
             input: Vec::new(),
             need: 0,
             cipher: new.cipher,
@@ -258,9 +258,9 @@ impl Link {
             dirty: false,
             queued: false,
             hung_up: false,
-            doomed: false,
+            closing: false,
             claim: None,
-            about: Box::new(About {
+            client: Box::new(ClientInfo {
                 user: new.grant.user.into(),
                 name: options.name.into(),
                 lang: options.lang.into(),

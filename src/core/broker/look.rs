@@ -124,7 +124,7 @@ impl Shard {
         let mut found: Vec<(i128, &Link)> = self
             .links
             .iter()
-            .filter(|(_, link)| wanted.takes(link.cid, link.account.name(), &link.about.user))
+            .filter(|(_, link)| wanted.takes(link.cid, link.account.name(), &link.client.user))
             .map(|(_, link)| (wanted.order.key(&self.numbers(link)), link))
             .collect();
         let total = found.len();
@@ -132,7 +132,7 @@ impl Shard {
             found.select_nth_unstable_by_key(wanted.most, |(key, link)| (*key, link.cid));
             found.truncate(wanted.most);
         }
-        (total, found.into_iter().map(|(_, link)| self.about(link)).collect())
+        (total, found.into_iter().map(|(_, link)| self.info_of(link)).collect())
     }
 
     /// The chains of some links, `cids` in ascending order.
@@ -197,12 +197,12 @@ impl Shard {
     }
 
     /// All that is known about a link.
-    pub(super) fn about(&self, link: &Link) -> ConnectionInfo {
+    pub(super) fn info_of(&self, link: &Link) -> ConnectionInfo {
         ConnectionInfo {
-            user: link.about.user.to_string(),
-            name: link.about.name.to_string(),
-            lang: link.about.lang.to_string(),
-            version: link.about.version.to_string(),
+            user: link.client.user.to_string(),
+            name: link.client.name.to_string(),
+            lang: link.client.lang.to_string(),
+            version: link.client.version.to_string(),
             tls: link.tls.as_ref().map(|tls| tls.summary()).unwrap_or_default(),
             ..self.numbers(link)
         }

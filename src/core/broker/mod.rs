@@ -5,27 +5,31 @@
 //! from each publisher to each subscription; a client that has its PONG can
 //! rely on its subscriptions being seen by every publisher.
 //!
-//! A connection is born in `acceptor` or [handed in](Broker::adopt), passes the
-//! `door` (with its `crowds`), is let in by `handshake` (with `judges` for what takes long), and lives in
-//! one `shard`: a thread with an event loop that owns its `link`s. What a
-//! link says is read by `session`, routed by `publish` and sent by
-//! `output`. The `router` knows subscriptions and no sockets; what is for
-//! another shard is handed over in batches (`inbox`). Whoever wants to look on
-//! does so through a [`View`]; [`monitoring`] shows one over HTTP.
+//! A connection comes by `acceptor` or is [handed in](Broker::adopt), passes the
+//! `gate` and waits its turn in the `handshake_queue`, is let in by `handshake`
+//! (with `slow_checks` for what takes long), and lives in one `shard`: a thread
+//! with an event loop that owns its `link`s. What a link says is read by
+//! `session`, routed by `publish` and sent by `output`. The `router` knows
+//! subscriptions and no sockets; what is for another shard is handed over in
+//! batches (`inbox`, `packed`), or done in its place while it sleeps. Whatever
+//! is held for a peer stands in the `ledger`. Whoever wants to look on does so
+//! through a [`View`]; [`monitoring`] shows one over HTTP.
 
 mod acceptor;
 mod account;
+mod allowed_replies;
 mod claims;
 mod close;
 mod closed;
-mod crowds;
-mod door;
+mod delivery;
+mod errands;
 mod fanout;
-mod guest;
+mod gate;
 mod handshake;
+mod handshake_end;
+mod handshake_queue;
 mod inbox;
 mod index;
-mod judges;
 mod keepalive;
 mod ledger;
 mod limits;
@@ -36,17 +40,19 @@ mod options;
 mod outbound;
 mod output;
 mod packed;
+mod pending;
 mod publish;
-mod rejudge;
-mod replies;
+mod reauthenticate;
 mod resumption;
 mod router;
 mod session;
 mod shard;
 mod shared;
 mod sid;
+mod slow_checks;
 mod start;
 mod stats;
+mod subscribe;
 mod subscriptions;
 mod timer;
 mod tls;

@@ -38,7 +38,7 @@ impl Shard {
         }
     }
 
-    /// Lays bytes out for a link, and dooms it when it is too far behind.
+    /// Lays bytes out for a link, and closes it when it is too far behind.
     pub(super) fn lay(&mut self, key: u32, lay: impl FnOnce(&mut Vec<u8>)) {
         let Some((outbound, scratch)) = self.outbound_of(key) else { return };
         let before = outbound.pending();
@@ -64,7 +64,7 @@ impl Shard {
 
     /// The queue of a link that can be sent to, on the list of those to flush.
     fn outbound_of(&mut self, key: u32) -> Option<(&mut Outbound, &mut WriteScratch)> {
-        let link = self.links.get_mut(key as usize).filter(|link| !link.doomed)?;
+        let link = self.links.get_mut(key as usize).filter(|link| !link.closing)?;
         if !link.dirty {
             link.dirty = true;
             self.dirty.push(key);
@@ -82,14 +82,14 @@ impl Shard {
         }
     }
 
-    /// Enters what a link holds into the account, and dooms it when that is too much.
+    /// Enters what a link holds into the account, and closes it when that is too much.
     pub(super) fn settle(&mut self, key: u32) {
-        let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.doomed) else { return };
+        let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else { return };
         link.settle();
         let holder = link.charge.holder();
         let limits = &self.settings.limits;
         if link.weight() > limits.max_pending || holder.bytes() > limits.of(holder.kind()).memory {
-            self.doom(key, Close::SlowPending);
+            self.close_later(key, Close::SlowPending);
         }
     }
 
@@ -108,7 +108,7 @@ impl Shard {
         for key in dirty.drain(..) {
             if let Some(link) = self.links.get_mut(key as usize) {
                 link.dirty = false;
-                if link.doomed {
+                if link.closing {
                     continue;
                 }
                 if link.writable {
@@ -158,7 +158,7 @@ impl Shard {
                 }
                 self.settle(key);
             }
-            Err(error) => self.doom(key, Close::Write(error.to_string())),
+            Err(error) => self.close_later(key, Close::Write(error.to_string())),
         }
     }
 
@@ -183,9 +183,9 @@ impl Shard {
         info.line()
     }
 
-    /// Closes what was doomed in this turn.
-    pub(super) fn bury(&mut self) {
-        while let Some((key, why)) = self.doomed.pop() {
+    /// Closes what was closing in this turn.
+    pub(super) fn close_all(&mut self) {
+        while let Some((key, why)) = self.closing.pop() {
             if self.links.contains(key as usize) {
                 self.close(key, &why);
             }
@@ -225,7 +225,7 @@ impl Shard {
                 }
             }
         }
-        let info = self.about(&link);
+        let info = self.info_of(&link);
         self.shared.closed.link(info, why, self.now);
         let _ = self.registry.deregister(&mut link.stream);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
@@ -241,7 +241,7 @@ impl Shard {
                 _ => {}
             }
         }
-        let (cid, remote, user, name) = (link.cid, link.remote, &link.about.user, &link.about.name);
+        let (cid, remote, user, name) = (link.cid, link.remote, &link.client.user, &link.client.name);
         match why {
             Close::ClientClosed | Close::Shutdown => {
                 tracing::debug!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");

@@ -1,12 +1,12 @@
 //! A message from a link to everybody who wants it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::account::imported_by;
 use super::close::Close;
-use super::index::{Matched, Target};
-use super::ledger::{Counter, Message};
+use super::delivery::{Delivery, Form, is_copied};
+use super::index::Matched;
+use super::ledger::Message;
 use super::packed::For;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
@@ -22,77 +22,6 @@ const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
 const BROKER: LinkId = LinkId { shard: 0, key: 0, cid: 0, deaf: false };
 /// Times a queue group is asked again when the chosen member has gone meanwhile.
 const TRIES: u8 = 4;
-
-/// Receivers for whom a small message is laid out one by one; for more it is made once and shared.
-const FEW: usize = 4;
-/// A message of no more bytes is copied for each receiver: cheaper than to remember who shares it.
-const SMALL: usize = 512;
-/// Part of what a link may have pending above which those who write to it are held.
-const BEHIND: usize = 8;
-
-/// A receiver that has taken nothing for so long holds nobody.
-const MOVES: Duration = Duration::from_secs(1);
-
-/// A message on its way to the links of this shard.
-pub struct Delivery<'a> {
-    form: Form<'a>,
-    without_headers: Option<Arc<Message>>,
-    /// Copied for each receiver, not shared by them.
-    copied: bool,
-}
-
-enum Form<'a> {
-    /// In the input of its publisher.
-    Published(&'a Publish<'a>),
-    /// Made.
-    Made(Arc<Message>),
-}
-
-impl<'a> Delivery<'a> {
-    /// A published message for so many receivers here.
-    pub fn published(message: &'a Publish<'a>, receivers: usize) -> Self {
-        let copied = receivers <= FEW || message.body.len() <= SMALL;
-        Self { form: Form::Published(message), without_headers: None, copied }
-    }
-
-    pub fn made(message: Arc<Message>) -> Self {
-        let copied = message.body_len() <= SMALL;
-        Self { form: Form::Made(message), without_headers: None, copied }
-    }
-
-    /// The message, to be handed over or shared.
-    fn make(&mut self, counter: &Counter) -> &Arc<Message> {
-        if let Form::Published(message) = self.form {
-            self.form = Form::Made(Message::new(Frame::of(message), counter));
-        }
-        match &self.form {
-            Form::Made(message) => message,
-            // it has just been made
-            Form::Published(_) => unreachable!("a published message stays as it is"),
-        }
-    }
-
-    fn subject(&self) -> &[u8] {
-        match &self.form {
-            Form::Published(message) => message.subject,
-            Form::Made(message) => message.subject(),
-        }
-    }
-
-    fn reply(&self) -> Option<&[u8]> {
-        match &self.form {
-            Form::Published(message) => message.reply,
-            Form::Made(message) => message.reply(),
-        }
-    }
-
-    fn has_headers(&self) -> bool {
-        match &self.form {
-            Form::Published(message) => message.headers.is_some(),
-            Form::Made(message) => message.has_headers(),
-        }
-    }
-}
 
 /// The way of the last message: the next one of a stream goes the same.
 #[derive(Debug, Default)]
@@ -117,15 +46,15 @@ impl Shard {
         link.traffic.in_bytes += message.body.len() as u64;
         self.traffic.in_msgs += 1;
         self.traffic.in_bytes += message.body.len() as u64;
-        if message.headers.is_some() && !link.manners.headers {
+        if message.headers.is_some() && !link.flags.headers {
             let reason = "HPUB from a client that announced no headers".into();
-            return self.doom(key, Close::Protocol { reason, told: None });
+            return self.close_later(key, Close::Protocol { reason, told: None });
         }
-        let (account, manners, cid) = (link.account, link.manners, link.cid);
-        let from = LinkId { shard: self.id, key, cid, deaf: !manners.echo };
+        let (account, flags, cid) = (link.account, link.flags, link.cid);
+        let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo };
         let generation = self.shared.router.generation(account);
         if message.reply.is_none()
-            && !manners.verbose
+            && !flags.verbose
             && self.last.cid == cid
             && self.last.generation == generation
             && self.last.subject == message.subject
@@ -146,7 +75,7 @@ impl Shard {
         let may_answer = !may_publish
             && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let routable = subject::valid_subject(message.subject);
-        if manners.pedantic && !(routable && subject::is_literal(message.subject)) {
+        if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
         }
         if !may_publish && !may_answer {
@@ -159,7 +88,7 @@ impl Shard {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
         }
-        if manners.verbose {
+        if flags.verbose {
             self.acknowledge(key);
         }
         if !routable {
@@ -174,7 +103,7 @@ impl Shard {
         if let Some(importer) = importer {
             let matched = self.cache.matches(&self.shared.router, importer, message.subject);
             heard |= self.route(from, importer, message, &matched);
-        } else if may_publish && !manners.pedantic && heard {
+        } else if may_publish && !flags.pedantic && heard {
             self.last.cid = cid;
             self.last.generation = generation;
             self.last.subject.clear();
@@ -182,7 +111,7 @@ impl Shard {
             self.last.matched = Some(matched);
         }
         if !heard
-            && manners.no_responders
+            && flags.no_responders
             && let Some(reply) = message.reply
         {
             self.tell_no_responders(key, account, reply, message.subject);
@@ -217,7 +146,7 @@ impl Shard {
             heard = true;
             let deliveries = matched.plain(shard).len();
             match &delivery.form {
-                Form::Published(message) if deliveries <= FEW || message.body.len() <= SMALL => {
+                Form::Published(message) if is_copied(message, deliveries) => {
                     outbox.pack(deliveries, from, For::Plain, matched, message, &self.held);
                 }
                 _ => {
@@ -321,92 +250,6 @@ impl Shard {
         }
     }
 
-    /// Queues a message for one subscription of this shard; false if it does not get it.
-    fn deliver(&mut self, from: LinkId, target: Target, delivery: &mut Delivery<'_>) -> bool {
-        let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
-        let key = subscription.link;
-        let Some(link) = self.links.get_mut(key as usize) else { return false };
-        if link.doomed || (from.deaf && from.cid == link.cid) {
-            return false;
-        }
-        if subscription.filtered && link.subscribe.denies(delivery.subject()) {
-            return false;
-        }
-        if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.reply()) {
-            replies.expect(reply, self.now);
-            link.settle();
-        }
-        subscription.delivered = subscription.delivered.saturating_add(1);
-        let last = subscription.max > 0 && subscription.delivered >= subscription.max;
-        let sid = subscription.sid.clone();
-        let with_headers = link.manners.headers;
-        let limit =
-            self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
-        // one that takes nothing at all is cut soon, and nobody waits for it
-        let moves = link
-            .outbound
-            .as_ref()
-            .and_then(|outbound| outbound.blocked_since)
-            .is_some_and(|since| self.now < since + MOVES);
-        let behind = moves && link.weight() > limit / BEHIND;
-        let bytes = if delivery.copied {
-            match &delivery.form {
-                Form::Published(message) => {
-                    self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
-                    let dropped = message.headers.filter(|_| !with_headers).map_or(0, |(length, _)| length);
-                    message.body.len() - dropped
-                }
-                Form::Made(message) => {
-                    let stripped = (message.has_headers() && !with_headers).then(|| {
-                        delivery
-                            .without_headers
-                            .get_or_insert_with(|| Message::new(message.without_headers(), &self.held))
-                            .clone()
-                    });
-                    let message = stripped.as_ref().unwrap_or(message);
-                    self.lay(key, |out| message.lay(sid.as_bytes(), out));
-                    message.body_len()
-                }
-            }
-        } else {
-            let mut message = delivery.make(&self.held).clone();
-            if delivery.has_headers() && !with_headers {
-                let counter = &self.held;
-                message = delivery
-                    .without_headers
-                    .get_or_insert_with(|| Message::new(message.without_headers(), counter))
-                    .clone();
-            }
-            let bytes = message.body_len();
-            self.share(key, message, sid);
-            bytes
-        } as u64;
-        if let Some(link) = self.links.get_mut(key as usize) {
-            link.traffic.out_msgs += 1;
-            link.traffic.out_bytes += bytes;
-        }
-        self.traffic.out_msgs += 1;
-        self.traffic.out_bytes += bytes;
-        if behind && from.cid != 0 {
-            self.slow_down(from);
-        }
-        if last {
-            self.end_subscription(target.slot);
-        }
-        true
-    }
-
-    /// Holds a publisher, wherever it is.
-    fn slow_down(&mut self, from: LinkId) {
-        if from.shard == self.id {
-            self.hold(from);
-        } else if let Some(outbox) = self.outboxes.get_mut(usize::from(from.shard))
-            && !matches!(outbox.waiting.last(), Some(Handover::Hold(other)) if *other == from)
-        {
-            outbox.push(0, 0, Handover::Hold(from));
-        }
-    }
-
     /// Status 503 on the publisher's own subscription to its reply subject, if it has one.
     fn tell_no_responders(&mut self, key: u32, account: Account, reply: &[u8], subject: &[u8]) {
         let matched = self.cache.matches(&self.shared.router, account, reply);
@@ -424,7 +267,7 @@ impl Shard {
         let account = link.account;
         let answer = user_info::answer(
             &self.shared.identity,
-            &link.about.user,
+            &link.client.user,
             account,
             &link.publish,
             &link.subscribe,

@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
+use super::allowed_replies::AllowedReplies;
 use super::close::Close;
-use super::index::{self, Target};
 use super::keepalive::{Due, LinkTimer};
 use super::ledger::Charge;
-use super::link::{Link, Manners};
-use super::replies::Replies;
+use super::link::{Link, LinkFlags};
 use super::shard::Shard;
 use super::shared::LinkId;
-use super::subscriptions::NONE;
 use super::wire::Received;
 use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Transport};
 use crate::core::nats::codec::{self, Event, ProtocolError, Step};
 use crate::core::nats::connect::ConnectOptions;
-use crate::core::nats::{frame, subject};
+use crate::core::nats::frame;
 
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
@@ -29,7 +27,7 @@ impl Shard {
     pub(super) fn read_link(&mut self, key: u32) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         link.queued = false;
-        if link.doomed {
+        if link.closing {
             return;
         }
         if link.held_until > self.now {
@@ -45,7 +43,7 @@ impl Shard {
             return self.ingest(key, &[]);
         }
         if link.ended {
-            return self.doom(key, Close::ClientClosed);
+            return self.close_later(key, Close::ClientClosed);
         }
         let mut scratch = std::mem::take(&mut self.reading);
         let received =
@@ -72,7 +70,7 @@ impl Shard {
                 }
                 self.queue_read(key);
             }
-            Err(error) => self.doom(key, Close::Read(error.to_string())),
+            Err(error) => self.close_later(key, Close::Read(error.to_string())),
         }
     }
 
@@ -132,7 +130,7 @@ impl Shard {
         let bounds = self.settings.limits.bounds();
         let (mut used, mut events, mut began) = (0, 0_u32, None);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.doomed) else {
+            let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
             };
             if link.held_until > self.now {
@@ -182,7 +180,7 @@ impl Shard {
     }
 
     fn violation(&mut self, key: u32, error: ProtocolError) {
-        self.doom(key, Close::Protocol { reason: error.to_string().into(), told: error.wire_text() });
+        self.close_later(key, Close::Protocol { reason: error.to_string().into(), told: error.wire_text() });
     }
 
     fn on_event(&mut self, key: u32, event: Event<'_>) {
@@ -208,7 +206,7 @@ impl Shard {
     fn ping(&mut self, key: u32) {
         self.queue_line(key, frame::PONG);
         let Some(link) = self.links.get_mut(key as usize) else { return };
-        if link.manners.infos && !link.introduced {
+        if link.flags.infos && !link.introduced {
             // behind the PONG: some clients read exactly one line after their PING
             link.introduced = true;
             let link = &self.links[key as usize];
@@ -222,104 +220,17 @@ impl Shard {
     }
 
     pub(super) fn acknowledge(&mut self, key: u32) {
-        if self.links.get(key as usize).is_some_and(|link| link.manners.verbose) {
+        if self.links.get(key as usize).is_some_and(|link| link.flags.verbose) {
             self.queue_line(key, frame::OK);
         }
-    }
-
-    fn subscribe(&mut self, key: u32, pattern: &[u8], queue: Option<&[u8]>, sid: &[u8]) {
-        let Some(link) = self.links.get_mut(key as usize) else { return };
-        if !subject::valid_pattern(pattern) {
-            return self.queue_error(key, "Invalid Subject");
-        }
-        if queue == Some(b"_sys_") || !link.subscribe.may_subscribe(pattern, queue) {
-            let mut text =
-                format!("Permissions Violation for Subscription to \"{}\"", String::from_utf8_lossy(pattern));
-            if let Some(queue) = queue {
-                text.push_str(&format!(" using queue \"{}\"", String::from_utf8_lossy(queue)));
-            }
-            return self.forbid(key, &text);
-        }
-        let limits = &self.settings.limits;
-        if subject::tokens(pattern).count() > limits.max_tokens {
-            return self.queue_error(key, "subject has exceeded number of tokens limit");
-        }
-        let holder = link.charge.holder();
-        let kind = limits.of(holder.kind());
-        let most = link.max_subscriptions.or(limits.max_subscriptions).unwrap_or(kind.subscriptions);
-        let cost = index::cost(pattern, queue) + sid.len();
-        // the other half is for messages
-        let too_much = holder.bytes() + cost > kind.memory / 2;
-        if link.subscription_count as usize >= most || too_much {
-            return self.queue_error(key, "maximum subscriptions exceeded");
-        }
-        // an id in use keeps its first subscription
-        if self.subscriptions.find(key, sid).is_none() {
-            let filtered = link.subscribe.must_filter(pattern);
-            let (slot, serial) = self.subscriptions.insert(key, sid, filtered, &mut link.subscriptions);
-            link.subscription_count += 1;
-            link.subscribed += cost;
-            link.settle();
-            let target = Target { shard: self.id, slot, serial };
-            let handle = self.shared.router.subscribe(link.account, pattern, queue, target);
-            if let Some(subscription) = self.subscriptions.at(slot) {
-                subscription.key = Some(handle);
-                subscription.cost = cost as u32;
-            }
-        }
-        self.acknowledge(key);
-    }
-
-    fn unsubscribe(&mut self, key: u32, sid: &[u8], max: Option<u64>) {
-        if let Some(slot) = self.subscriptions.find(key, sid)
-            && let Some(subscription) = self.subscriptions.at(slot)
-        {
-            let max = max.map_or(0, |max| u32::try_from(max).unwrap_or(u32::MAX));
-            if max > subscription.delivered {
-                subscription.max = max;
-            } else {
-                self.end_subscription(slot);
-            }
-        }
-        self.acknowledge(key);
     }
 
     /// Tells a link that it may not, and the log. At debug level: a peer can cause any number of these.
     pub(super) fn forbid(&mut self, key: u32, text: &str) {
         if let Some(link) = self.links.get(key as usize) {
-            tracing::debug!(cid = link.cid, remote = %link.remote, user = %link.about.user, "{text}");
+            tracing::debug!(cid = link.cid, remote = %link.remote, user = %link.client.user, "{text}");
         }
         self.queue_error(key, text);
-    }
-
-    /// Ends one subscription.
-    pub(super) fn end_subscription(&mut self, slot: u32) {
-        let Some(key) = self.subscriptions.at(slot).map(|subscription| subscription.link) else { return };
-        let Some(link) = self.links.get_mut(key as usize) else { return };
-        if let Some(gone) = self.subscriptions.remove(slot, &mut link.subscriptions) {
-            link.subscription_count -= 1;
-            link.subscribed -= gone.cost as usize;
-            link.settle();
-            self.shared.router.unsubscribe(link.account, gone.key);
-        }
-    }
-
-    /// Ends all subscriptions of a link.
-    pub(super) fn drop_subscriptions(&mut self, key: u32) {
-        let Some(link) = self.links.get_mut(key as usize) else { return };
-        let mut handles = Vec::with_capacity(link.subscription_count as usize);
-        while link.subscriptions != NONE {
-            let slot = link.subscriptions;
-            match self.subscriptions.remove(slot, &mut link.subscriptions) {
-                Some(gone) => handles.extend(gone.key),
-                None => break,
-            }
-        }
-        (link.subscription_count, link.subscribed) = (0, 0);
-        link.settle();
-        if !handles.is_empty() {
-            self.shared.router.unsubscribe(link.account, handles);
-        }
     }
 
     /// A second CONNECT: judged anew, and all subscriptions go (spec 04 §6.3).
@@ -327,16 +238,17 @@ impl Shard {
         let now = self.now;
         if !self.links.get_mut(key as usize).is_some_and(|link| link.connects.allow(now)) {
             let reason = "the client said CONNECT again and again".into();
-            return self.doom(key, Close::Protocol { reason, told: None });
+            return self.close_later(key, Close::Protocol { reason, told: None });
         }
         let options = match ConnectOptions::decode(body) {
             Ok(options) => options,
             Err(error) => {
-                return self.doom(key, Close::Protocol { reason: error.to_string().into(), told: None });
+                return self
+                    .close_later(key, Close::Protocol { reason: error.to_string().into(), told: None });
             }
         };
-        if let Err((reason, told)) = check_manners(&options) {
-            return self.doom(key, Close::Protocol { reason: reason.into(), told: Some(told) });
+        if let Err((reason, told)) = check_options(&options) {
+            return self.close_later(key, Close::Protocol { reason: reason.into(), told: Some(told) });
         }
         let Some(link) = self.links.get(key as usize) else { return };
         let cid = link.cid;
@@ -345,44 +257,44 @@ impl Shard {
             .as_ref()
             .and_then(|tls| tls.peer_certificates())
             .and_then(|chain| PeerCertificate::parse(chain.to_vec()).ok());
-        let manners = Manners::from(&options);
+        let flags = LinkFlags::from(&options);
         let facts = ConnectionFacts {
             remote: Some(link.remote),
             kind: LinkKind::Client,
             transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
             certificate,
             options,
-            nonce: link.about.nonce.to_string(),
+            nonce: link.client.nonce.to_string(),
         };
         let grant = match self.settings.authenticator.authenticate_quickly(&facts) {
             Some(Ok(grant)) => grant,
-            Some(Err(refusal)) => return self.doom(key, Close::Refused(refusal.reason)),
+            Some(Err(refusal)) => return self.close_later(key, Close::Refused(refusal.reason)),
             None => {
                 let reason = "a password that takes long to check is taken from new connections only";
-                return self.doom(key, Close::Refused(reason.to_owned()));
+                return self.close_later(key, Close::Refused(reason.to_owned()));
             }
         };
-        let seat = match self.shared.holders.seat(grant.account, &grant.peer, cid, &self.settings.limits) {
-            Ok(seat) => seat,
-            Err(reason) => return self.doom(key, Close::Refused(reason.to_owned())),
+        let slot = match self.shared.holders.enter(grant.account, &grant.peer, cid, &self.settings.limits) {
+            Ok(slot) => slot,
+            Err(reason) => return self.close_later(key, Close::Refused(reason.to_owned())),
         };
         self.drop_subscriptions(key);
         self.last.forget();
         let Some(link) = self.links.get_mut(key as usize) else { return };
-        link.charge = Charge::new(seat, &self.held);
+        link.charge = Charge::new(slot, &self.held);
         link.settle();
         let before = std::mem::replace(&mut link.account, grant.account);
         link.publish = grant.publish;
         link.subscribe = grant.subscribe;
-        link.replies = grant.responses.map(|rule| Box::new(Replies::new(rule)));
+        link.replies = grant.responses.map(|rule| Box::new(AllowedReplies::new(rule)));
         link.max_subscriptions = grant.limits.max_subscriptions;
-        link.manners = manners;
-        link.about.user = grant.user.into();
-        link.about.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
-        link.about.name = facts.options.name.into();
+        link.flags = flags;
+        link.client.user = grant.user.into();
+        link.client.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
+        link.client.name = facts.options.name.into();
         // before the new one, or it would be its own double
         link.claim = None;
-        link.claim = self.shared.claims.claim(link.account, &link.about.user, &link.about.name);
+        link.claim = self.shared.claims.claim(link.account, &link.client.user, &link.client.name);
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
             counters.accounts[before].fetch_sub(1, Relaxed);
@@ -393,7 +305,7 @@ impl Shard {
 }
 
 /// Checks of CONNECT that have their own error text: the reason and that text.
-pub fn check_manners(options: &ConnectOptions) -> Result<(), (&'static str, &'static str)> {
+pub fn check_options(options: &ConnectOptions) -> Result<(), (&'static str, &'static str)> {
     if !(0..=1).contains(&options.protocol) {
         return Err(("the client speaks an unknown protocol level", "invalid client protocol"));
     }

@@ -8,37 +8,35 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use super::close::Close;
+use super::delivery::Delivery;
+use super::errands::Outbox;
 use super::fanout::FanOut;
 use super::inbox::Inbox;
-use super::index::Matched;
 use super::keepalive::LinkTimer;
 use super::ledger::Counter;
 use super::link::{Link, NewLink, Traffic};
 use super::outbound::{Outbound, WriteScratch};
-use super::packed::{For, Packed};
-use super::publish::{Delivery, LastPublish};
-use super::rejudge::Trial;
+use super::packed::For;
+use super::publish::LastPublish;
+use super::reauthenticate::Reauthentication;
 use super::router::MatchCache;
-use super::shared::{Handover, LinkId, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
+use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
 use super::wire::ReadScratch;
 use crate::core::admission::PeerKind;
-use crate::core::nats::codec::Publish;
 
 /// Token of the waker; links have their place in the slab.
 pub const WAKER: Token = Token(usize::MAX);
 /// Bytes waiting in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 32 * 1024 * 1024;
-/// What a message counts there beside its bytes.
-const MESSAGE: usize = 128;
 /// How often it is looked who holds too much.
 const WEIGH: Duration = Duration::from_millis(5);
 /// Links read from in one turn.
@@ -48,10 +46,6 @@ const SERVED: usize = 512;
 pub const UNSENT: usize = 8 * 1024 * 1024;
 /// Emptied queues kept for the next link that needs one.
 pub const POOLED: usize = 512;
-/// Work a shard does in the place of another that sleeps, rather than to wake it: deliveries, and
-/// their bytes.
-const ERRANDS: usize = 1024;
-const ERRAND_BYTES: usize = 256 * 1024;
 
 /// See the module documentation.
 pub struct Shard {
@@ -64,9 +58,9 @@ pub struct Shard {
     /// What goes to each peer at the end of the turn.
     pub(super) outboxes: Vec<Outbox>,
     /// All shards, this one included; none when it has ended.
-    others: Option<Shards>,
+    pub(super) others: Option<Shards>,
     /// The first timer its thread knows of while it sleeps.
-    sleeps_until: Option<Duration>,
+    pub(super) sleeps_until: Option<Duration>,
     pub(super) links: Slab<Link>,
     pub(super) subscriptions: Subscriptions,
     pub(super) cache: MatchCache,
@@ -75,11 +69,11 @@ pub struct Shard {
     /// Links to read from.
     pub(super) ready: VecDeque<u32>,
     /// Links to judge again.
-    pub(super) trial: Trial,
+    pub(super) reauthentication: Reauthentication,
     /// Links to flush.
     pub(super) dirty: Vec<u32>,
     /// Links to close.
-    pub(super) doomed: Vec<(u32, Close)>,
+    pub(super) closing: Vec<(u32, Close)>,
     pub(super) reading: ReadScratch,
     pub(super) writing: WriteScratch,
     /// Boxed, as links hold them: an idle link pays for one pointer.
@@ -102,49 +96,6 @@ pub struct Shard {
 /// All shards of a broker. A thread holds the lock of its own during a turn; another may take it
 /// while that thread sleeps, and do there what little there is to do.
 pub type Shards = Arc<[Mutex<Shard>]>;
-
-/// What goes to another shard.
-#[derive(Default)]
-pub struct Outbox {
-    pub(super) waiting: Vec<Handover>,
-    /// Deliveries it stands for, and their bytes.
-    pub(super) deliveries: usize,
-    pub(super) bytes: usize,
-    /// Bytes of its messages, each counted once.
-    pub(super) load: usize,
-}
-
-impl Outbox {
-    /// Puts a message in that is copied.
-    pub fn pack(
-        &mut self,
-        deliveries: usize,
-        from: LinkId,
-        to: For,
-        matched: &Arc<Matched>,
-        message: &Publish<'_>,
-        counter: &Counter,
-    ) {
-        let length = message.body.len();
-        self.deliveries += deliveries;
-        self.bytes += deliveries * length;
-        self.load += length + MESSAGE;
-        if !matches!(self.waiting.last(), Some(Handover::Packed(packed)) if !packed.is_full(length)) {
-            self.waiting.push(Handover::Packed(Packed::new(counter)));
-        }
-        if let Some(Handover::Packed(packed)) = self.waiting.last_mut() {
-            packed.push(from, to, matched, message);
-        }
-    }
-
-    /// Puts one thing in.
-    pub fn push(&mut self, deliveries: usize, bytes: usize, handover: Handover) {
-        self.deliveries += deliveries;
-        self.bytes += deliveries * bytes;
-        self.load += bytes + MESSAGE;
-        self.waiting.push(handover);
-    }
-}
 
 fn lock(cell: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     // whoever panicked with it has ended the broker
@@ -201,9 +152,9 @@ impl Shard {
             wheel: TimerWheel::new(Duration::from_millis(125)),
             now: shared.start.elapsed(),
             ready: VecDeque::new(),
-            trial: Trial::default(),
+            reauthentication: Reauthentication::default(),
             dirty: Vec::new(),
-            doomed: Vec::new(),
+            closing: Vec::new(),
             reading: ReadScratch::new(),
             writing: WriteScratch::default(),
             pool: Vec::new(),
@@ -231,7 +182,7 @@ impl Shard {
         if !congested {
             self.serve();
         }
-        self.judge_some();
+        self.reauthenticate_some();
         let mut fired = Vec::new();
         self.wheel.advance(self.now, &mut fired);
         for timer in fired {
@@ -241,63 +192,11 @@ impl Shard {
         self.finish();
     }
 
-    /// Does what another shard has for this one, whose thread sleeps.
-    fn visited(&mut self, errands: &mut Vec<Handover>) {
-        self.now = self.shared.start.elapsed();
-        // what came before it comes first
-        self.take_in();
-        for errand in errands.drain(..) {
-            self.receive(errand);
-        }
-        self.hand_over(false);
-        self.finish();
-        let next = self.wheel.next();
-        if !self.ready.is_empty() || next.is_some_and(|at| self.sleeps_until.is_none_or(|until| at < until)) {
-            self.inbox.wake();
-        }
-    }
-
-    fn take_in(&mut self) {
-        let mut arrived = Vec::new();
-        self.inbox.take(&mut arrived);
-        for handover in arrived {
-            self.receive(handover);
-        }
-    }
-
-    /// Gives others what is theirs. A shard that sleeps is not woken for little: it is done for it.
-    pub(super) fn hand_over(&mut self, in_person: bool) {
-        for (place, (outbox, peer)) in self.outboxes.iter_mut().zip(self.peers.iter()).enumerate() {
-            if outbox.waiting.is_empty() {
-                continue;
-            }
-            let little = outbox.deliveries <= ERRANDS && outbox.bytes <= ERRAND_BYTES;
-            let load = std::mem::take(&mut outbox.load);
-            (outbox.deliveries, outbox.bytes) = (0, 0);
-            if in_person && little && place != usize::from(self.id) {
-                let cell = self.others.as_ref().and_then(|shards| shards.get(place));
-                match cell.map(Mutex::try_lock) {
-                    Some(Ok(mut shard)) => {
-                        shard.visited(&mut outbox.waiting);
-                        continue;
-                    }
-                    Some(Err(TryLockError::Poisoned(_) | TryLockError::WouldBlock)) | None => {}
-                }
-            }
-            for handover in &mut outbox.waiting {
-                if let Handover::Packed(packed) = handover {
-                    packed.settle();
-                }
-            }
-            peer.send(&mut outbox.waiting, load);
-        }
-    }
-
     /// Sends, closes and counts.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.flush_dirty();
         self.keep_budget();
-        self.bury();
+        self.close_all();
         self.publish_counters();
     }
 
@@ -305,7 +204,7 @@ impl Shard {
     fn patience(&self) -> Option<Duration> {
         if self.congested() {
             Some(Duration::from_millis(1))
-        } else if !self.ready.is_empty() || !self.trial.is_over() {
+        } else if !self.ready.is_empty() || !self.reauthentication.is_over() {
             Some(Duration::ZERO)
         } else {
             // rounded up, or the loop would spin through the last millisecond
@@ -351,7 +250,7 @@ impl Shard {
         }
     }
 
-    fn receive(&mut self, handover: Handover) {
+    pub(super) fn receive(&mut self, handover: Handover) {
         match handover {
             Handover::Link(new) => self.adopt(*new),
             Handover::Deliver { from, message, matched } => {
@@ -369,7 +268,7 @@ impl Shard {
             Handover::Hold(link) => self.hold(link),
             Handover::Reload => {
                 self.settings = self.shared.settings();
-                self.judge_all_again();
+                self.reauthenticate_all();
             }
             Handover::Look(look) => look.at(self),
             Handover::LameDuck(duration) => self.lame_duck(duration),
@@ -389,7 +288,7 @@ impl Shard {
             return;
         }
         let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
-        link.claim = self.shared.claims.claim(account, &link.about.user, &link.about.name);
+        link.claim = self.shared.claims.claim(account, &link.client.user, &link.client.name);
         entry.insert(link);
         let key = key as u32;
         if let Some(counters) = self.counters() {
@@ -399,7 +298,7 @@ impl Shard {
         if judged_by != self.shared.generation() {
             // a reload came between its admission and now
             self.settings = self.shared.settings();
-            self.trial.add(key, cid);
+            self.reauthentication.add(key, cid);
         }
         if !unsent.is_empty() {
             if with_tls {
@@ -417,8 +316,9 @@ impl Shard {
     fn keep_budget(&mut self) {
         let limits = &self.settings.limits;
         let waiting = PeerKind::WaitingNode;
-        let crowd = (self.shared.holders.of_kind(waiting) > limits.most_bytes(waiting)).then_some(waiting);
-        if crowd.is_none() && self.shared.held() <= limits.max_pending_total {
+        let crowded_kind =
+            (self.shared.holders.of_kind(waiting) > limits.most_bytes(waiting)).then_some(waiting);
+        if crowded_kind.is_none() && self.shared.held() <= limits.max_pending_total {
             return;
         }
         // what was cut is given back with the turn: not more often than that can be seen
@@ -426,11 +326,11 @@ impl Shard {
             return;
         }
         self.weighed = self.now;
-        let Some(heaviest) = self.shared.holders.heaviest(crowd) else { return };
+        let Some(heaviest) = self.shared.holders.heaviest(crowded_kind) else { return };
         let link = self
             .links
             .iter()
-            .filter(|(_, link)| !link.doomed && Arc::ptr_eq(link.charge.holder(), &heaviest))
+            .filter(|(_, link)| !link.closing && Arc::ptr_eq(link.charge.holder(), &heaviest))
             .max_by_key(|(_, link)| link.charge.weight())
             // or a heavier one is another shard's
             .filter(|(_, link)| link.charge.weight() >= heaviest.share())
@@ -439,7 +339,7 @@ impl Shard {
             Some(key) => {
                 let (kind, identity) = (heaviest.kind().name(), heaviest.identity());
                 tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who holds the most is cut");
-                self.doom(key, Close::SlowPending);
+                self.close_later(key, Close::SlowPending);
             }
             // its links are another's, who may sleep
             None => self.peers.iter().for_each(|peer| peer.wake()),
@@ -467,12 +367,12 @@ impl Shard {
     }
 
     /// Marks a link to be closed at the end of the turn.
-    pub(super) fn doom(&mut self, key: u32, why: Close) {
+    pub(super) fn close_later(&mut self, key: u32, why: Close) {
         if let Some(link) = self.links.get_mut(key as usize)
-            && !link.doomed
+            && !link.closing
         {
-            link.doomed = true;
-            self.doomed.push((key, why));
+            link.closing = true;
+            self.closing.push((key, why));
         }
     }
 
@@ -489,9 +389,9 @@ impl Shard {
     fn end(&mut self) {
         let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
         for key in keys {
-            self.doom(key, Close::Shutdown);
+            self.close_later(key, Close::Shutdown);
         }
-        self.bury();
+        self.close_all();
         self.publish_counters();
         // or all would hold each other for ever
         self.others = None;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::account::PerAccount;
 use super::claims::Claims;
 use super::closed::Closed;
-use super::crowds::Crowds;
 use super::fanout::BOUNDS;
+use super::handshake_queue::HandshakeQueue;
 use super::inbox::Inbox;
 use super::index::Matched;
 use super::ledger::{Counter, Holders, Message};
@@ -177,13 +177,13 @@ pub struct Shared {
     /// Who holds what.
     pub holders: Arc<Holders>,
     /// Bytes of peers that are not in yet.
-    pub guests_held: Counter,
+    pub pending_held: Counter,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     /// Those who are not in yet.
-    pub(super) crowds: Mutex<Crowds>,
+    pub(super) handshake_queue: Mutex<HandshakeQueue>,
 }
 
 impl Shared {
@@ -206,12 +206,12 @@ impl Shared {
             closed: Closed::default(),
             claims: Claims::default(),
             holders: Arc::default(),
-            guests_held: Counter::default(),
+            pending_held: Counter::default(),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
-            crowds: Mutex::default(),
+            handshake_queue: Mutex::default(),
         }
     }
 
@@ -254,7 +254,7 @@ impl Shared {
 
     /// Bytes the broker holds for its peers.
     pub fn held(&self) -> usize {
-        self.guests_held.load(Ordering::Relaxed)
+        self.pending_held.load(Ordering::Relaxed)
             + self.shards.iter().map(|shard| shard.held.load(Ordering::Relaxed)).sum::<usize>()
     }
 

@@ -11,15 +11,15 @@ use std::time::{Duration, Instant};
 use mio::{Poll, Waker};
 
 use super::acceptor::{self, Acceptor};
-use super::crowds::Arrived;
-use super::door::Door;
-use super::handshake::{Arrival, HandshakeRoom};
+use super::gate::ConnectionGate;
+use super::handshake::{Arrival, HandshakeThread};
+use super::handshake_queue::Arrived;
 use super::inbox::Inbox;
-use super::judges::Court;
 use super::limits::Limits;
 use super::options::{AdoptError, BrokerError, Listener, Options};
 use super::shard::{self, Shard, Shards, WAKER};
 use super::shared::{Handover, Identity, Settings, ShardInboxes, Shared};
+use super::slow_checks::SlowChecks;
 use super::stats::{ConnectionInfo, Stats};
 use super::view::View;
 use crate::core::admission::Authenticator;
@@ -30,8 +30,8 @@ pub struct Broker {
     addresses: Vec<SocketAddr>,
     shards: ShardInboxes,
     listeners: Vec<Listener>,
-    door: Arc<Door>,
-    rooms: Vec<Arc<Inbox<Arrival>>>,
+    gate: Arc<ConnectionGate>,
+    handshakes: Vec<Arc<Inbox<Arrival>>>,
     accepting: Mutex<Option<Accepting>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -82,13 +82,13 @@ impl Broker {
             addresses,
             shards: shards.clone(),
             listeners: options.listeners.clone(),
-            door: Arc::new(Door::new(shared.clone(), Vec::new())),
-            rooms: Vec::new(),
+            gate: Arc::new(ConnectionGate::new(shared.clone(), Vec::new())),
+            handshakes: Vec::new(),
             accepting: Mutex::new(None),
             threads: Mutex::new(Vec::new()),
         };
-        // after `broker`, so that it is dropped before: the judges end with the court
-        let (court, docket) = Court::new();
+        // after `broker`, so that it is dropped before: the judges end with the slow_checks
+        let (slow_checks, queue) = SlowChecks::new();
         let mut cells = Vec::new();
         for ((id, poll), inbox) in (0_u16..).zip(&polls).zip(shards.iter()) {
             let registry = poll.registry().try_clone()?;
@@ -102,22 +102,22 @@ impl Broker {
         let next_shard = Arc::new(AtomicUsize::new(0));
         for number in 0..options.handshake_threads.clamp(1, 64) {
             let (poll, inbox) = event_queue()?;
-            broker.rooms.push(Arc::clone(&inbox));
-            let room = HandshakeRoom::new(
+            broker.handshakes.push(Arc::clone(&inbox));
+            let handshakes = HandshakeThread::new(
                 shared.clone(),
                 poll,
                 inbox,
                 shards.clone(),
                 next_shard.clone(),
-                court.clone(),
+                slow_checks.clone(),
             );
-            broker.spawn(format!("handshake-{number}"), move || room.run())?;
-            let (docket, shared) = (docket.clone(), shared.clone());
-            broker.spawn(format!("judge-{number}"), move || docket.run(&shared))?;
+            broker.spawn(format!("handshake-{number}"), move || handshakes.run())?;
+            let (queue, shared) = (queue.clone(), shared.clone());
+            broker.spawn(format!("password-{number}"), move || queue.run(&shared))?;
         }
         // the judges end when the last handshake thread has
-        drop(court);
-        broker.door = Arc::new(Door::new(shared.clone(), broker.rooms.clone()));
+        drop(slow_checks);
+        broker.gate = Arc::new(ConnectionGate::new(shared.clone(), broker.handshakes.clone()));
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -127,7 +127,7 @@ impl Broker {
             .enumerate()
             .filter_map(|(number, (socket, listener))| Some((number, socket?, listener.tls)))
             .collect();
-        let acceptor = Acceptor::new(poll, sockets, broker.door.clone(), stop.clone())?;
+        let acceptor = Acceptor::new(poll, sockets, broker.gate.clone(), stop.clone())?;
         let (watched, stopped) = (Lost(shared.clone()), stop.clone());
         let thread = std::thread::Builder::new().name("accept".to_owned()).spawn(move || {
             acceptor.run();
@@ -193,13 +193,13 @@ impl Broker {
         if accepting.is_none() {
             return Err(AdoptError::Stopping);
         }
-        if self.door.is_busy() {
-            self.door.complain();
+        if self.gate.is_busy() {
+            self.gate.complain();
             return Err(AdoptError::Busy(stream));
         }
         stream.set_nonblocking(true)?;
         let stream = mio::net::TcpStream::from_std(stream);
-        self.door.pass(Arrived { stream, remote, listener, tls }).map_err(AdoptError::Refused)
+        self.gate.pass(Arrived { stream, remote, listener, tls }).map_err(AdoptError::Refused)
     }
 
     /// The first address listened on.
@@ -284,8 +284,8 @@ impl Broker {
     pub fn shutdown(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.stop_accepting();
-        for room in &self.rooms {
-            room.send_one(Arrival::Stop);
+        for inbox in &self.handshakes {
+            inbox.send_one(Arrival::Stop);
         }
         for shard in self.shards.iter() {
             shard.send_one(Handover::Stop);

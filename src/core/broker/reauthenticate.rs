@@ -22,14 +22,14 @@ const MOST: Duration = Duration::from_millis(20);
 
 /// Links to judge again, with their connection numbers.
 #[derive(Debug, Default)]
-pub struct Trial {
+pub struct Reauthentication {
     /// Nobody has looked at them since the reload.
     unseen: Vec<(u32, u64)>,
     /// They look innocent.
     waiting: Vec<(u32, u64)>,
 }
 
-impl Trial {
+impl Reauthentication {
     /// Whether nobody is to be judged.
     pub fn is_over(&self) -> bool {
         self.unseen.is_empty() && self.waiting.is_empty()
@@ -43,31 +43,31 @@ impl Trial {
 
 impl Shard {
     /// Puts all links there are on the list.
-    pub(super) fn judge_all_again(&mut self) {
-        self.trial.unseen = self.links.iter().map(|(key, link)| (key as u32, link.cid)).collect();
-        self.trial.waiting.clear();
+    pub(super) fn reauthenticate_all(&mut self) {
+        self.reauthentication.unseen = self.links.iter().map(|(key, link)| (key as u32, link.cid)).collect();
+        self.reauthentication.waiting.clear();
     }
 
     /// Judges some of the list: for a third of the time the turn has taken for
     /// everything else, so that judging takes a quarter of a busy shard.
-    pub(super) fn judge_some(&mut self) {
-        if self.trial.is_over() {
+    pub(super) fn reauthenticate_some(&mut self) {
+        if self.reauthentication.is_over() {
             return;
         }
         let begin = self.shared.start.elapsed();
         let until = begin + (begin.saturating_sub(self.now) / 3).clamp(LEAST, MOST);
         while self.shared.start.elapsed() < until {
-            if let Some((key, cid)) = self.trial.unseen.pop() {
+            if let Some((key, cid)) = self.reauthentication.unseen.pop() {
                 if self.is_suspect(key, cid) {
-                    self.judge_again(key, cid);
+                    self.reauthenticate(key, cid);
                 } else {
-                    self.trial.waiting.push((key, cid));
+                    self.reauthentication.waiting.push((key, cid));
                 }
-            } else if let Some((key, cid)) = self.trial.waiting.pop() {
-                self.judge_again(key, cid);
+            } else if let Some((key, cid)) = self.reauthentication.waiting.pop() {
+                self.reauthenticate(key, cid);
             } else {
                 // the lists have held all links once
-                self.trial = Trial::default();
+                self.reauthentication = Reauthentication::default();
                 return;
             }
         }
@@ -79,8 +79,8 @@ impl Shard {
         chain.is_some_and(|chain| self.settings.authenticator.suspects(chain))
     }
 
-    fn judge_again(&mut self, key: u32, cid: u64) {
-        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.doomed)
+    fn reauthenticate(&mut self, key: u32, cid: u64) {
+        let Some(link) = self.links.get_mut(key as usize).filter(|link| link.cid == cid && !link.closing)
         else {
             return;
         };
@@ -90,14 +90,14 @@ impl Shard {
         };
         match verdict {
             // to be judged it has to log in again, where somebody may wait
-            None => self.doom(key, Close::Changed),
+            None => self.close_later(key, Close::Changed),
             Some(Err(refusal)) => {
                 self.shared.refused("no longer allowed");
-                self.doom(key, Close::Revoked(refusal.reason));
+                self.close_later(key, Close::Revoked(refusal.reason));
             }
             Some(Ok(grant)) => {
                 let same = grant.account == link.account
-                    && *grant.user == *link.about.user
+                    && *grant.user == *link.client.user
                     && grant.publish == link.publish
                     && grant.subscribe == link.subscribe
                     && grant.responses == link.responses()
@@ -107,7 +107,7 @@ impl Shard {
                     link.publish = grant.publish;
                     link.subscribe = grant.subscribe;
                 } else {
-                    self.doom(key, Close::Changed);
+                    self.close_later(key, Close::Changed);
                 }
             }
         }
@@ -130,7 +130,7 @@ fn facts(link: &Link, certificate: Option<PeerCertificate>) -> ConnectionFacts {
         kind: LinkKind::Client,
         transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
         certificate,
-        options: link.about.shown.as_deref().cloned().unwrap_or_default(),
-        nonce: link.about.nonce.to_string(),
+        options: link.client.shown.as_deref().cloned().unwrap_or_default(),
+        nonce: link.client.nonce.to_string(),
     }
 }

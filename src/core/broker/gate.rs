@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::TcpStream;
 
-use super::crowds::Arrived;
 use super::handshake::Arrival;
+use super::handshake_queue::Arrived;
 use super::inbox::Inbox;
 use super::shared::Shared;
 use crate::core::log::RefusalLog;
 use crate::core::nats::frame;
 
 /// See the module documentation.
-pub struct Door {
+pub struct ConnectionGate {
     shared: Arc<Shared>,
-    rooms: Vec<Arc<Inbox<Arrival>>>,
-    next_room: AtomicUsize,
+    handshakes: Vec<Arc<Inbox<Arrival>>>,
+    next_handshake_thread: AtomicUsize,
     refusals: Mutex<RefusalLog>,
     /// When the handshake threads were last told that others wait, in milliseconds.
     complained: AtomicU64,
@@ -27,13 +27,13 @@ pub struct Door {
 /// How often they are told, in milliseconds.
 const COMPLAIN: u64 = 100;
 
-impl Door {
-    /// A door to these handshake threads.
-    pub fn new(shared: Arc<Shared>, rooms: Vec<Arc<Inbox<Arrival>>>) -> Self {
+impl ConnectionGate {
+    /// A gate to these handshake threads.
+    pub fn new(shared: Arc<Shared>, handshakes: Vec<Arc<Inbox<Arrival>>>) -> Self {
         Self {
             shared,
-            rooms,
-            next_room: AtomicUsize::new(0),
+            handshakes,
+            next_handshake_thread: AtomicUsize::new(0),
             refusals: Mutex::default(),
             complained: AtomicU64::new(0),
         }
@@ -59,7 +59,7 @@ impl Door {
         {
             return;
         }
-        self.rooms.iter().for_each(|room| room.send_one(Arrival::Crowded));
+        self.handshakes.iter().for_each(|inbox| inbox.send_one(Arrival::Full));
     }
 
     /// Somebody waits for others.
@@ -87,9 +87,10 @@ impl Door {
             Err(new) => return Err(self.refuse("too many from one address", new.remote, limit)),
             Ok(None) => self.complain(),
             Ok(Some(new)) => {
-                let next = self.next_room.fetch_add(1, Ordering::Relaxed) % self.rooms.len().max(1);
-                if let Some(room) = self.rooms.get(next) {
-                    room.send_one(Arrival::Socket(new));
+                let next =
+                    self.next_handshake_thread.fetch_add(1, Ordering::Relaxed) % self.handshakes.len().max(1);
+                if let Some(inbox) = self.handshakes.get(next) {
+                    inbox.send_one(Arrival::Socket(new));
                 }
             }
         }

@@ -20,8 +20,8 @@ use crate::core::admission::{ConnectionFacts, Grant, Refusal};
 const WAITING: usize = 64;
 
 /// One decision to make.
-pub struct Case {
-    /// Place of the guest in its room.
+pub struct SlowCheck {
+    /// Place of the link in its handshake thread.
     pub key: usize,
     /// Number of its connection.
     pub cid: u64,
@@ -32,22 +32,22 @@ pub struct Case {
     /// The rules it is judged by.
     pub settings: Arc<Settings>,
     /// Where the answer goes.
-    pub room: Arc<Inbox<Arrival>>,
+    pub answer_to: Arc<Inbox<Arrival>>,
 }
 
 /// The queue of cases. The threads end with its last copy.
 #[derive(Clone)]
-pub struct Court(SyncSender<Box<Case>>);
+pub struct SlowChecks(SyncSender<Box<SlowCheck>>);
 
-impl Court {
-    /// A court, and what its threads work on.
-    pub fn new() -> (Self, Docket) {
+impl SlowChecks {
+    /// A slow_checks, and what its threads work on.
+    pub fn new() -> (Self, SlowCheckQueue) {
         let (sender, receiver) = sync_channel(WAITING);
-        (Self(sender), Docket(Arc::new(Mutex::new(receiver))))
+        (Self(sender), SlowCheckQueue(Arc::new(Mutex::new(receiver))))
     }
 
     /// Hands a case in; false if too many wait.
-    pub fn submit(&self, case: Case) -> bool {
+    pub fn submit(&self, case: SlowCheck) -> bool {
         match self.0.try_send(Box::new(case)) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
@@ -57,29 +57,29 @@ impl Court {
 
 /// Cases for the threads that decide.
 #[derive(Clone)]
-pub struct Docket(Arc<Mutex<Receiver<Box<Case>>>>);
+pub struct SlowCheckQueue(Arc<Mutex<Receiver<Box<SlowCheck>>>>);
 
-impl Docket {
-    /// Decides until the last [`Court`] is gone.
+impl SlowCheckQueue {
+    /// Decides until the last [`SlowChecks`] is gone.
     pub fn run(self, shared: &Shared) {
         lower_priority();
         loop {
             let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(case) = next else { return };
-            let Case { key, cid, deadline, facts, settings, room } = *case;
+            let SlowCheck { key, cid, deadline, facts, settings, answer_to } = *case;
             if deadline <= shared.start.elapsed() || shared.stopping.load(Ordering::Relaxed) {
                 // it has been told that its time is over, or nobody is there to tell
                 continue;
             }
             let verdict = settings.authenticator.authenticate(&facts);
-            room.send_one(Arrival::Judged(Box::new(Judged { key, cid, facts, verdict })));
+            answer_to.send_one(Arrival::Checked(Box::new(Checked { key, cid, facts, verdict })));
         }
     }
 }
 
 /// A decision.
-pub struct Judged {
-    /// Place of the guest in its room.
+pub struct Checked {
+    /// Place of the link in its handshake thread.
     pub key: usize,
     /// Number of its connection.
     pub cid: u64,

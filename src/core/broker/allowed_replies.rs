@@ -15,7 +15,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// Requests a link has not answered yet.
 #[derive(Debug)]
-pub struct Replies {
+pub struct AllowedReplies {
     rule: Responses,
     open: HashMap<Box<[u8]>, Open>,
     /// Oldest first: all live equally long.
@@ -31,7 +31,7 @@ struct Open {
     left: Option<u32>,
 }
 
-impl Replies {
+impl AllowedReplies {
     /// Nothing may be answered yet.
     pub fn new(rule: Responses) -> Self {
         Self { rule, open: HashMap::new(), order: VecDeque::new(), bytes: 0, serial: 0 }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn as_often_and_as_long_as_allowed() {
-        let mut replies = Replies::new(Responses { max: Some(2), expires: at(10) });
+        let mut replies = AllowedReplies::new(Responses { max: Some(2), expires: at(10) });
         assert!(!replies.take(b"r", at(0)));
         replies.expect(b"r", at(0));
         assert!(replies.take(b"r", at(1)) && replies.take(b"r", at(9)));
@@ -113,14 +113,14 @@ mod tests {
         replies.expect(b"s", at(25));
         replies.expect(b"t", at(31));
         assert!(replies.take(b"s", at(31)));
-        let mut ever = Replies::new(Responses { max: None, expires: at(10) });
+        let mut ever = AllowedReplies::new(Responses { max: None, expires: at(10) });
         ever.expect(b"r", at(0));
         assert!((0..1000).all(|_| ever.take(b"r", at(5))));
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut replies = Replies::new(Responses::default());
+        let mut replies = AllowedReplies::new(Responses::default());
         for number in 0..3 * MOST {
             replies.expect(format!("reply.{number}").as_bytes(), at(0));
         }

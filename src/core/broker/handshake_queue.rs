@@ -24,8 +24,8 @@ const KNOWN: usize = 4096;
 
 /// Those who are not in yet.
 #[derive(Default)]
-pub struct Crowds {
-    by_address: HashMap<IpAddr, Crowd>,
+pub struct HandshakeQueue {
+    by_address: HashMap<IpAddr, AddressQueue>,
     /// In the order they came.
     queue: VecDeque<Arrived>,
     /// Where clients have come from, and in which order.
@@ -35,7 +35,7 @@ pub struct Crowds {
 
 /// Those of one address.
 #[derive(Default)]
-struct Crowd {
+struct AddressQueue {
     handshaking: usize,
     waiting: VecDeque<Arrived>,
 }
@@ -59,27 +59,28 @@ impl Shared {
     /// # Errors
     /// Too many of its address wait.
     pub fn begin_handshake(&self, new: Arrived, limits: &Limits) -> Result<Option<Arrived>, Arrived> {
-        let mut crowds = self.lock_crowds();
+        let mut handshake_queue = self.lock_handshake_queue();
         let address = neighbourhood(new.remote.ip());
-        let reserved = if crowds.known.contains(&address) { limits.max_handshakes / RESERVED } else { 0 };
+        let reserved =
+            if handshake_queue.known.contains(&address) { limits.max_handshakes / RESERVED } else { 0 };
         let most = limits.max_handshakes_per_address.max(1);
-        let crowd = crowds.by_address.entry(address).or_default();
-        let begins = if crowd.handshaking >= most {
-            if crowd.waiting.len() >= most.saturating_mul(WAITING) {
+        let address_queue = handshake_queue.by_address.entry(address).or_default();
+        let begins = if address_queue.handshaking >= most {
+            if address_queue.waiting.len() >= most.saturating_mul(WAITING) {
                 return Err(new);
             }
-            crowd.waiting.push_back(new);
+            address_queue.waiting.push_back(new);
             self.waiting.fetch_add(1, Ordering::AcqRel);
             None
         } else if self.handshaking.load(Ordering::Acquire) >= limits.max_handshakes + reserved {
-            if crowd.handshaking == 0 {
-                crowds.by_address.remove(&address);
+            if address_queue.handshaking == 0 {
+                handshake_queue.by_address.remove(&address);
             }
-            crowds.queue.push_back(new);
+            handshake_queue.queue.push_back(new);
             self.waiting.fetch_add(1, Ordering::AcqRel);
             None
         } else {
-            crowd.handshaking += 1;
+            address_queue.handshaking += 1;
             self.handshaking.fetch_add(1, Ordering::AcqRel);
             Some(new)
         };
@@ -93,27 +94,28 @@ impl Shared {
     pub fn end_handshake(&self, address: IpAddr) -> Option<Arrived> {
         let limits = &self.settings().limits;
         let address = neighbourhood(address);
-        let mut crowds = self.lock_crowds();
-        let crowd = crowds.by_address.get_mut(&address)?;
-        if let Some(next) = crowd.waiting.pop_front() {
+        let mut handshake_queue = self.lock_handshake_queue();
+        let address_queue = handshake_queue.by_address.get_mut(&address)?;
+        if let Some(next) = address_queue.waiting.pop_front() {
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Some(next);
         }
-        crowd.handshaking = crowd.handshaking.saturating_sub(1);
-        if crowd.handshaking == 0 {
-            crowds.by_address.remove(&address);
+        address_queue.handshaking = address_queue.handshaking.saturating_sub(1);
+        if address_queue.handshaking == 0 {
+            handshake_queue.by_address.remove(&address);
         }
         let under_way = self.handshaking.fetch_sub(1, Ordering::AcqRel) - 1;
         while under_way < limits.max_handshakes
-            && let Some(next) = crowds.queue.pop_front()
+            && let Some(next) = handshake_queue.queue.pop_front()
         {
-            let crowd = crowds.by_address.entry(neighbourhood(next.remote.ip())).or_default();
-            if crowd.handshaking >= limits.max_handshakes_per_address.max(1) {
+            let address_queue =
+                handshake_queue.by_address.entry(neighbourhood(next.remote.ip())).or_default();
+            if address_queue.handshaking >= limits.max_handshakes_per_address.max(1) {
                 // its address has begun others meanwhile
-                crowd.waiting.push_back(next);
+                address_queue.waiting.push_back(next);
                 continue;
             }
-            crowd.handshaking += 1;
+            address_queue.handshaking += 1;
             self.handshaking.fetch_add(1, Ordering::AcqRel);
             self.waiting.fetch_sub(1, Ordering::AcqRel);
             return Some(next);
@@ -125,36 +127,36 @@ impl Shared {
     pub fn is_full(&self) -> bool {
         let most = self.settings().limits.max_handshakes;
         let under_way = self.handshaking.load(Ordering::Acquire);
-        under_way >= most && self.lock_crowds().queue.len() >= most.saturating_mul(QUEUED)
+        under_way >= most && self.lock_handshake_queue().queue.len() >= most.saturating_mul(QUEUED)
     }
 
     /// A client has come in from here: next time its handshake does not wait for those of others.
     pub fn remember(&self, address: IpAddr) {
         let address = neighbourhood(address);
-        let mut crowds = self.lock_crowds();
-        if crowds.known.insert(address) {
-            crowds.order.push_back(address);
-            if crowds.order.len() > KNOWN
-                && let Some(oldest) = crowds.order.pop_front()
+        let mut handshake_queue = self.lock_handshake_queue();
+        if handshake_queue.known.insert(address) {
+            handshake_queue.order.push_back(address);
+            if handshake_queue.order.len() > KNOWN
+                && let Some(oldest) = handshake_queue.order.pop_front()
             {
-                crowds.known.remove(&oldest);
+                handshake_queue.known.remove(&oldest);
             }
         }
     }
 
     /// Closes those who wait.
     pub fn send_waiting_away(&self) {
-        let mut crowds = self.lock_crowds();
-        let mut count = std::mem::take(&mut crowds.queue).len();
-        for crowd in crowds.by_address.values_mut() {
-            count += std::mem::take(&mut crowd.waiting).len();
+        let mut handshake_queue = self.lock_handshake_queue();
+        let mut count = std::mem::take(&mut handshake_queue.queue).len();
+        for address_queue in handshake_queue.by_address.values_mut() {
+            count += std::mem::take(&mut address_queue.waiting).len();
         }
         self.waiting.fetch_sub(count, Ordering::AcqRel);
         self.open.fetch_sub(count, Ordering::AcqRel);
     }
 
-    fn lock_crowds(&self) -> MutexGuard<'_, Crowds> {
-        self.crowds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_handshake_queue(&self) -> MutexGuard<'_, HandshakeQueue> {
+        self.handshake_queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

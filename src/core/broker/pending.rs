@@ -6,7 +6,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 
 use super::ledger::Held;
-use super::session::check_manners;
+use super::session::check_options;
 use super::shared::Settings;
 use super::stats::ConnectionInfo;
 use super::tls::TlsSession;
@@ -19,7 +19,7 @@ use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
 
 /// A connection that is not in yet.
-pub struct Guest {
+pub struct PendingLink {
     /// Number of the connection.
     pub cid: u64,
     /// Socket.
@@ -40,9 +40,9 @@ pub struct Guest {
     pub cipher: Vec<u8>,
     /// Bytes the socket did not take yet.
     pub unsent: Vec<u8>,
-    /// When it was accepted, on the room's clock.
+    /// When it was accepted, on the handshake thread's clock.
     pub since: Duration,
-    /// When it must have got further, on the room's clock.
+    /// When it must have got further, on the handshake thread's clock.
     pub deadline: Duration,
     /// When it said anything last.
     pub heard: Duration,
@@ -58,8 +58,8 @@ pub struct Guest {
     pub held: Held,
 }
 
-/// How a guest leaves.
-pub enum Leave {
+/// How a link leaves.
+pub enum Outcome {
     /// Without a word.
     Silently {
         /// For the log.
@@ -82,21 +82,21 @@ pub enum Leave {
     Pending(Box<ConnectionFacts>),
 }
 
-impl Guest {
+impl PendingLink {
     /// Enters what it holds now into the account.
     pub fn settle(&mut self) {
         self.held.set(self.input.capacity() + self.cipher.capacity() + self.unsent.capacity());
     }
 
     /// Acts on complete lines: only CONNECT and PING are taken here.
-    pub fn talk(&mut self, settings: &Settings) -> Option<Leave> {
+    pub fn talk(&mut self, settings: &Settings) -> Option<Outcome> {
         let bounds = settings.limits.bounds();
         let input = std::mem::take(&mut self.input);
         let mut used = 0;
         let leave = loop {
             let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) else { break None };
             if is_forbidden(rest) {
-                break Some(Leave::Told {
+                break Some(Outcome::Told {
                     reason: "the peer sent something else before CONNECT".to_owned(),
                     counted: "no connect",
                     text: "Authorization Violation",
@@ -117,8 +117,8 @@ impl Guest {
                     let reason = error.to_string();
                     let counted = "protocol";
                     break Some(match error.wire_text() {
-                        Some(text) => Leave::Told { reason, counted, text },
-                        None => Leave::Silently { reason, counted },
+                        Some(text) => Outcome::Told { reason, counted, text },
+                        None => Outcome::Silently { reason, counted },
                     });
                 }
             }
@@ -174,55 +174,55 @@ fn is_forbidden(line: &[u8]) -> bool {
         .any(|verb| line.get(..verb.len()).is_some_and(|front| front.eq_ignore_ascii_case(verb)))
 }
 
-/// How a guest leaves whose bytes cannot be read.
-pub fn broken(guest: &mut Guest, error: ReadError) -> Leave {
-    if guest.secure {
-        return Leave::Silently { reason: error.to_string(), counted: "" };
+/// How a link leaves whose bytes cannot be read.
+pub fn broken(link: &mut PendingLink, error: ReadError) -> Outcome {
+    if link.secure {
+        return Outcome::Silently { reason: error.to_string(), counted: "" };
     }
     if let ReadError::Tls(rustls::Error::InvalidMessage(_)) = error {
         // whoever does not speak TLS is told nothing in it
-        guest.unsent = Vec::new();
+        link.unsent = Vec::new();
     }
-    Leave::Silently { reason: error.to_string(), counted: "tls handshake" }
+    Outcome::Silently { reason: error.to_string(), counted: "tls handshake" }
 }
 
 /// Decides about CONNECT.
-fn judge(guest: &Guest, body: &[u8], settings: &Settings) -> Leave {
+fn judge(link: &PendingLink, body: &[u8], settings: &Settings) -> Outcome {
     let options = match ConnectOptions::decode(body) {
         Ok(options) => options,
-        Err(error) => return Leave::Silently { reason: error.to_string(), counted: "protocol" },
+        Err(error) => return Outcome::Silently { reason: error.to_string(), counted: "protocol" },
     };
-    if let Err((reason, text)) = check_manners(&options) {
-        return Leave::Told { reason: reason.to_owned(), counted: "protocol", text };
+    if let Err((reason, text)) = check_options(&options) {
+        return Outcome::Told { reason: reason.to_owned(), counted: "protocol", text };
     }
-    let certificate = match guest.certificate() {
+    let certificate = match link.certificate() {
         Ok(certificate) => certificate,
         Err(refusal) => return refused(refusal),
     };
     let facts = ConnectionFacts {
-        remote: Some(guest.remote),
+        remote: Some(link.remote),
         kind: LinkKind::Client,
-        transport: if guest.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
+        transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
         certificate,
         options,
-        nonce: guest.nonce.clone(),
+        nonce: link.nonce.clone(),
     };
     match settings.authenticator.authenticate_quickly(&facts) {
-        None => Leave::Pending(Box::new(facts)),
-        Some(verdict) => sentence(facts.options, verdict),
+        None => Outcome::Pending(Box::new(facts)),
+        Some(verdict) => outcome_of(facts.options, verdict),
     }
 }
 
-/// How a guest leaves about whom has been decided.
-pub fn sentence(options: ConnectOptions, verdict: Result<Grant, Refusal>) -> Leave {
+/// How a link leaves about whom has been decided.
+pub fn outcome_of(options: ConnectOptions, verdict: Result<Grant, Refusal>) -> Outcome {
     match verdict {
-        Ok(grant) => Leave::In(Box::new((options, grant))),
+        Ok(grant) => Outcome::In(Box::new((options, grant))),
         Err(refusal) => refused(refusal),
     }
 }
 
-fn refused(refusal: Refusal) -> Leave {
-    Leave::Told {
+fn refused(refusal: Refusal) -> Outcome {
+    Outcome::Told {
         reason: refusal.reason,
         counted: refusal_name(refusal.kind),
         text: "Authorization Violation",

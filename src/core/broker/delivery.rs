@@ -1,0 +1,179 @@
+//! One message to the links of one shard: copied or shared, and whether they can take it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::index::Target;
+use super::ledger::{Counter, Message};
+use super::shard::Shard;
+use super::shared::{Handover, LinkId};
+use crate::core::nats::codec::Publish;
+use crate::core::nats::frame::Frame;
+
+/// Receivers for whom a small message is laid out one by one; for more it is made once and shared.
+const FEW: usize = 4;
+/// A message of no more bytes is copied for each receiver: cheaper than to remember who shares it.
+const SMALL: usize = 512;
+/// Part of what a link may have pending above which those who write to it are held.
+const BEHIND: usize = 8;
+
+/// A receiver that has taken nothing for so long holds nobody.
+const MOVES: Duration = Duration::from_secs(1);
+
+/// Whether a message is laid out for each of so many receivers by itself.
+pub fn is_copied(message: &Publish<'_>, receivers: usize) -> bool {
+    receivers <= FEW || message.body.len() <= SMALL
+}
+
+/// A message on its way to the links of this shard.
+pub struct Delivery<'a> {
+    pub(super) form: Form<'a>,
+    without_headers: Option<Arc<Message>>,
+    /// Copied for each receiver, not shared by them.
+    copied: bool,
+}
+
+/// Where it is.
+pub enum Form<'a> {
+    /// In the input of its publisher.
+    Published(&'a Publish<'a>),
+    /// Made.
+    Made(Arc<Message>),
+}
+
+impl<'a> Delivery<'a> {
+    /// A published message for so many receivers here.
+    pub fn published(message: &'a Publish<'a>, receivers: usize) -> Self {
+        let copied = is_copied(message, receivers);
+        Self { form: Form::Published(message), without_headers: None, copied }
+    }
+
+    pub fn made(message: Arc<Message>) -> Self {
+        let copied = message.body_len() <= SMALL;
+        Self { form: Form::Made(message), without_headers: None, copied }
+    }
+
+    /// The message, to be handed over or shared.
+    pub fn make(&mut self, counter: &Counter) -> &Arc<Message> {
+        if let Form::Published(message) = self.form {
+            self.form = Form::Made(Message::new(Frame::of(message), counter));
+        }
+        match &self.form {
+            Form::Made(message) => message,
+            // it has just been made
+            Form::Published(_) => unreachable!("a published message stays as it is"),
+        }
+    }
+
+    /// Its subject.
+    pub fn subject(&self) -> &[u8] {
+        match &self.form {
+            Form::Published(message) => message.subject,
+            Form::Made(message) => message.subject(),
+        }
+    }
+
+    /// Where its answer goes.
+    pub fn reply(&self) -> Option<&[u8]> {
+        match &self.form {
+            Form::Published(message) => message.reply,
+            Form::Made(message) => message.reply(),
+        }
+    }
+
+    /// Whether it has headers.
+    pub fn has_headers(&self) -> bool {
+        match &self.form {
+            Form::Published(message) => message.headers.is_some(),
+            Form::Made(message) => message.has_headers(),
+        }
+    }
+}
+
+impl Shard {
+    /// Queues a message for one subscription of this shard; false if it does not get it.
+    pub(super) fn deliver(&mut self, from: LinkId, target: Target, delivery: &mut Delivery<'_>) -> bool {
+        let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
+        let key = subscription.link;
+        let Some(link) = self.links.get_mut(key as usize) else { return false };
+        if link.closing || (from.deaf && from.cid == link.cid) {
+            return false;
+        }
+        if subscription.filtered && link.subscribe.denies(delivery.subject()) {
+            return false;
+        }
+        if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.reply()) {
+            replies.expect(reply, self.now);
+            link.settle();
+        }
+        subscription.delivered = subscription.delivered.saturating_add(1);
+        let last = subscription.max > 0 && subscription.delivered >= subscription.max;
+        let sid = subscription.sid.clone();
+        let with_headers = link.flags.headers;
+        let limit =
+            self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
+        // one that takes nothing at all is cut soon, and nobody waits for it
+        let moves = link
+            .outbound
+            .as_ref()
+            .and_then(|outbound| outbound.blocked_since)
+            .is_some_and(|since| self.now < since + MOVES);
+        let behind = moves && link.weight() > limit / BEHIND;
+        let bytes = if delivery.copied {
+            match &delivery.form {
+                Form::Published(message) => {
+                    self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
+                    let dropped = message.headers.filter(|_| !with_headers).map_or(0, |(length, _)| length);
+                    message.body.len() - dropped
+                }
+                Form::Made(message) => {
+                    let stripped = (message.has_headers() && !with_headers).then(|| {
+                        delivery
+                            .without_headers
+                            .get_or_insert_with(|| Message::new(message.without_headers(), &self.held))
+                            .clone()
+                    });
+                    let message = stripped.as_ref().unwrap_or(message);
+                    self.lay(key, |out| message.lay(sid.as_bytes(), out));
+                    message.body_len()
+                }
+            }
+        } else {
+            let mut message = delivery.make(&self.held).clone();
+            if delivery.has_headers() && !with_headers {
+                let counter = &self.held;
+                message = delivery
+                    .without_headers
+                    .get_or_insert_with(|| Message::new(message.without_headers(), counter))
+                    .clone();
+            }
+            let bytes = message.body_len();
+            self.share(key, message, sid);
+            bytes
+        } as u64;
+        if let Some(link) = self.links.get_mut(key as usize) {
+            link.traffic.out_msgs += 1;
+            link.traffic.out_bytes += bytes;
+        }
+        self.traffic.out_msgs += 1;
+        self.traffic.out_bytes += bytes;
+        if behind && from.cid != 0 {
+            self.slow_down(from);
+        }
+        if last {
+            self.end_subscription(target.slot);
+        }
+        true
+    }
+
+    /// Holds a publisher, wherever it is.
+    fn slow_down(&mut self, from: LinkId) {
+        if from.shard == self.id {
+            self.hold(from);
+        } else if let Some(outbox) = self.outboxes.get_mut(usize::from(from.shard))
+            && !matches!(outbox.waiting.last(), Some(Handover::Hold(other)) if *other == from)
+        {
+            outbox.push(0, 0, Handover::Hold(from));
+        }
+    }
+}
