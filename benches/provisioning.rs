@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use choria::core::agents::provision::keys::{self, Subject};
+use choria::core::agents::provision::keys::{self, CsrSubject};
 use choria::core::provisioner::calls::ACTIONS;
 use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
@@ -171,7 +171,7 @@ fn helper_words(room: &WaitingRoom, first: &[&str]) -> Vec<String> {
 fn by_hand(room: &WaitingRoom, words: &[String]) -> (f64, f64) {
     let key = KeyPair::generate().expect("a key");
     let name = "byhand.example.net";
-    let csr = keys::request(&key, &Subject { name, ..Subject::default() }).expect("a request");
+    let csr = keys::request(&key, &CsrSubject { name, ..CsrSubject::default() }).expect("a request");
     let question = json!({"identity": name, "csr": {"csr": csr, "ssldir": "/etc/choria/ssl"}}).to_string();
     let (before, begun) = (of_children(), Instant::now());
     for _ in 0..BY_HAND {

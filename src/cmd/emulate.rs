@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 use choria::core::emulator::{
-    Certificates, Emulator, EmulatorOptions, Faults, Manners, Population, Progress, WaitingFleet,
+    BehaviourMix, Certificates, Emulator, EmulatorOptions, Faults, Population, Progress, WaitingFleet,
     WaitingOptions, metrics,
 };
 use choria::core::log::{self, Destination};
@@ -99,7 +99,7 @@ impl Emulate {
             percent if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
             percent => bail!("--{flag} {percent} is no share of the nodes, give percent between 0 and 100"),
         };
-        let manners = Manners {
+        let behaviours = BehaviourMix {
             slow: share("slow", self.slow)?,
             silent: share("silent", self.silent)?,
             denying: share("denying", self.denying)?,
@@ -119,7 +119,7 @@ impl Emulate {
             if !self.ca.is_empty() || self.collectives.is_some() || self.one_certificate {
                 bail!("--ca, --collectives and --one-certificate are for members, not for nodes that wait");
             }
-            if manners != (Manners { silent: manners.silent, ..Manners::default() }) {
+            if behaviours != (BehaviourMix { silent: behaviours.silent, ..BehaviourMix::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
             }
             return self.waiting(token, faults);
@@ -150,7 +150,7 @@ impl Emulate {
                 population,
                 rate: self.rate,
                 spread_addresses: !self.one_address,
-                manners,
+                behaviours,
             })?;
             let fleet = emulator.fleet().clone();
             let shown = fleet.clone();

@@ -8,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{System, parse_duration};
 use choria::core::files::{self, SECRET};
 use choria::core::security::tokens::vault::Vault;
-use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust, VerifyKey};
+use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey, VerifyKey};
 use choria::core::security::waiting::WaitingSecurity;
 use choria::core::text::unhex;
 
@@ -142,7 +142,7 @@ impl Provisioning {
         if self.no_insecure && ca.is_empty() {
             bail!("--no-insecure needs --ca: nodes verify who asks them by the CA");
         }
-        claims.set_trust(&Trust { ca, pin: self.broker_key });
+        claims.set_trust(&BrokerTrust { ca, pin: self.broker_key });
         if !self.release_key.is_empty() {
             unhex::<32>(&self.release_key).context("--release-key is not 64 hex digits")?;
             claims.set_release_key(&self.release_key);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use choria::core::agents::Ending;
-use choria::core::agents::provision::keys::{self, KeySource, OwnKeys, Subject};
+use choria::core::agents::provision::keys::{self, CsrSubject, KeySource, OwnKeys};
 use choria::core::config::System;
 use choria::core::protocol::v1::{Request, SecureRequest, Transport};
 use choria::core::provisioning::{JwtResolver, Setup};
@@ -177,7 +177,7 @@ async fn what_fails_half_way_leaves_nothing() {
     };
     let stranger = {
         let key = OwnKeys::default().key().expect("a key");
-        room.sign(&keys::request(&key, &Subject { name, ..Subject::default() }).expect("a request"))
+        room.sign(&keys::request(&key, &CsrSubject { name, ..CsrSubject::default() }).expect("a request"))
     };
     let elsewhere =
         provisioner.ask(name, "gencsr", json!({"cn": "n2.example.net"})).await.expect("a request");
@@ -216,7 +216,7 @@ async fn a_broker_of_another_ca_is_never_told_the_token() {
     let mut room = WaitingRoom::open();
     let mut node = room.node("n1.example.net");
     let mut claims = room.claims();
-    claims.set_trust(&choria::core::security::tokens::Trust { ca: stranger_ca(), pin: String::new() });
+    claims.set_trust(&choria::core::security::tokens::BrokerTrust { ca: stranger_ca(), pin: String::new() });
     room.token("n1.example.net/provisioning.jwt", &claims);
     node.start();
     tokio::task::block_in_place(|| {

@@ -14,7 +14,7 @@ use choria::core::provisioner::calls::{Ask, CallError, Calls};
 use choria::core::provisioning::COLLECTIVE;
 use choria::core::security::Signer;
 use choria::core::security::tokens::provisioning::PURPOSE;
-use choria::core::security::tokens::{ProvisioningClaims, SigningKey, StandardClaims, Trust};
+use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey, StandardClaims};
 use rcgen::{CertificateSigningRequestParams, Issuer, KeyPair};
 use serde_json::{Map, Value, json};
 
@@ -62,7 +62,8 @@ impl WaitingRoom {
             },
             ..ProvisioningClaims::default()
         };
-        claims.set_trust(&Trust { ca: self.network.ca.certificate_pem().to_owned(), pin: String::new() });
+        claims
+            .set_trust(&BrokerTrust { ca: self.network.ca.certificate_pem().to_owned(), pin: String::new() });
         claims
     }
 

@@ -17,13 +17,13 @@ const SOON: Duration = Duration::from_secs(5);
 const DAY: i64 = 86_400;
 
 /// A connection that is made once, and what happened to it.
-struct Guest {
+struct Connected {
     _client: Client,
     events: Arc<Mutex<Vec<String>>>,
 }
 
-impl Guest {
-    async fn arrive(network: &Network, name: &str) -> Guest {
+impl Connected {
+    async fn arrive(network: &Network, name: &str) -> Connected {
         let caller = network.caller(name);
         let tls = provider(&caller.config, name).client_tls().expect("TLS");
         let events = Arc::new(Mutex::new(vec![]));
@@ -42,7 +42,7 @@ impl Guest {
             .await
             .expect("a connection");
         client.flush().await.expect("a connection");
-        Guest { _client: client, events }
+        Connected { _client: client, events }
     }
 
     fn events(&self) -> String {
@@ -63,8 +63,8 @@ impl Guest {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_revoked_on_sighup() {
     let mut network = Network::start();
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
-    let mallory = Guest::arrive(&network, "mallory.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
+    let mallory = Connected::arrive(&network, "mallory.mcollective").await;
     network.ca.revoke("mallory.mcollective", now()).expect("a revocation");
     network.broker().signal(Signal::HUP);
     mallory.cut_soon().await;
@@ -75,8 +75,8 @@ async fn the_revoked_on_sighup() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_revoked_without_being_told() {
     let mut network = Network::start();
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
-    let mallory = Guest::arrive(&network, "mallory.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
+    let mallory = Connected::arrive(&network, "mallory.mcollective").await;
     network.ca.revoke("mallory.mcollective", now()).expect("a revocation");
     mallory.cut_soon().await;
     network.broker().says(&["the revocation list has changed"]);
@@ -90,13 +90,13 @@ async fn the_revoked_by_a_list_that_was_not_there() {
     // a CA of others makes its first list with the first revocation
     std::fs::rename(&list, &aside).expect("a file");
     network.start_broker();
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
-    let mallory = Guest::arrive(&network, "mallory.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
+    let mallory = Connected::arrive(&network, "mallory.mcollective").await;
     std::fs::rename(&aside, &list).expect("a file");
     network.ca.revoke("mallory.mcollective", now()).expect("a revocation");
     mallory.cut_soon().await;
     // and the next one replaces it, as careful writers do
-    let carol = Guest::arrive(&network, "carol.mcollective").await;
+    let carol = Connected::arrive(&network, "carol.mcollective").await;
     network.ca.revoke("carol.mcollective", now()).expect("a revocation");
     carol.cut_soon().await;
     // a list that goes takes nothing back
@@ -108,7 +108,7 @@ async fn the_revoked_by_a_list_that_was_not_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_of_a_ca_that_has_been_replaced() {
     let network = Network::start();
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
     let other = Ca::create(&network.path("other"), "Other CA", now()).expect("a CA");
     let new = network.file("ca/new.pem", other.certificate_pem());
     std::fs::rename(new, network.ca.certificate_file()).expect("a file");
@@ -121,8 +121,8 @@ async fn the_expired_on_sighup() {
     let expires = now() + 8;
     let options = Options { days: 1, ..Options::default() };
     network.certify_by(&network.ca, Kind::Client, "late.mcollective", expires - DAY, &options);
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
-    let late = Guest::arrive(&network, "late.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
+    let late = Connected::arrive(&network, "late.mcollective").await;
     while now() <= expires {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -135,7 +135,7 @@ async fn the_expired_on_sighup() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rules_of_the_file_as_it_is_now() {
     let mut network = Network::start();
-    let alice = Guest::arrive(&network, "alice.mcollective").await;
+    let alice = Connected::arrive(&network, "alice.mcollective").await;
     let broken = network.path("broker.conf");
     let text = std::fs::read_to_string(&broken).expect("the configuration");
     // alice is a node now: her connection ends, and comes back with a node's permissions

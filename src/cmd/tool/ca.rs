@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
 use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
-use choria::core::security::tokens::{ProvisioningClaims, SigningKey, Trust};
+use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey};
 use choria::core::text::hex;
 use zeroize::Zeroizing;
 
@@ -183,7 +183,7 @@ impl ProvisioningToken {
             organization: "choria".to_owned(),
             ..ProvisioningClaims::default()
         };
-        claims.set_trust(&Trust { ca: ca.certificate_pem().to_owned(), pin: String::new() });
+        claims.set_trust(&BrokerTrust { ca: ca.certificate_pem().to_owned(), pin: String::new() });
         let out = self.out.unwrap_or_else(|| file("provisioning.jwt"));
         jwt::write(&out, claims, &key, &self.validity)?;
         outln!("provisioning token: {}", out.display());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::misbehaviour::stride;
+use super::behaviour::stride;
 use crate::core::agents::{Agent, Call, Node, Running};
 use crate::core::ddl::AgentDdl;
 

@@ -5,9 +5,9 @@
 //! what thousands on one machine would share anyway: the key, the CA, the
 //! runtime. Networks are sized with it before they are built.
 
+mod behaviour;
 mod faults;
 mod fleet;
-mod misbehaviour;
 mod population;
 mod requests;
 mod waiting;
@@ -20,9 +20,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use behaviour::{Behaviour, BehaviourMix};
 pub use faults::{Fault, Faults};
 pub use fleet::{Fleet, metrics};
-pub use misbehaviour::{Manner, Manners};
 pub use population::{Certificates, Population, PopulationError, name_of};
 pub use waiting::{Progress, WaitingCounts, WaitingFleet, WaitingOptions};
 
@@ -40,7 +40,7 @@ pub struct EmulatorOptions {
     /// Spread connections over 127.0.0.0/8 so that ports do not run out.
     pub spread_addresses: bool,
     /// How many misbehave, and how.
-    pub manners: Manners,
+    pub behaviours: BehaviourMix,
 }
 
 /// Nodes that are up.
@@ -58,23 +58,23 @@ impl Emulator {
     /// Makes the nodes and starts to connect them; returns when all are made,
     /// not when all are connected.
     pub fn start(options: EmulatorOptions) -> Result<Emulator, EmulatorError> {
-        let EmulatorOptions { population, rate, spread_addresses, manners } = options;
+        let EmulatorOptions { population, rate, spread_addresses, behaviours } = options;
         let (stop, stopping) = watch::channel(false);
         let turns = Arc::new(Semaphore::new(CONNECTING));
         let mut tasks = JoinSet::new();
         let fleet = Arc::new(Fleet::default());
         let gap = Duration::from_secs(1) / u32::try_from(rate.max(1)).unwrap_or(u32::MAX);
         for index in 0..population.count() {
-            let manner = manners.of(index, population.count());
+            let behaviour = behaviours.of(index, population.count());
             let make = {
                 let (population, turns) = (population.clone(), turns.clone());
                 let address = spread_addresses.then(|| loopback(index));
-                move || server(&population, index, manner, address, &turns)
+                move || server(&population, index, behaviour, address, &turns)
             };
             let first = make()?;
             fleet.join(first.node().clone());
             let begin = gap * u32::try_from(index).unwrap_or(u32::MAX);
-            let life = Life { index, manner, begin, fleet: fleet.clone() };
+            let life = Life { index, behaviour, begin, fleet: fleet.clone() };
             tasks.spawn(life.live(first, make, stopping.clone()));
         }
         Ok(Emulator { fleet, tasks, stop })
@@ -122,16 +122,16 @@ fn loopback(index: usize) -> IpAddr {
 fn server(
     population: &Population,
     index: usize,
-    manner: Manner,
+    behaviour: Behaviour,
     address: Option<IpAddr>,
     turns: &Arc<Semaphore>,
 ) -> Result<Server, EmulatorError> {
-    let (config, provider) = population.node(index, manner)?;
+    let (config, provider) = population.node(index, behaviour)?;
     let mut options = ServerOptions::new(config, Arc::new(provider)).map_err(ServerError::from)?;
     options.local_address = address;
     options.turns = Some(turns.clone());
-    options.agents = misbehaviour::agents(agents::built_in(), manner);
-    if manner == Manner::Silent {
+    options.agents = behaviour::agents(agents::built_in(), behaviour);
+    if behaviour == Behaviour::Silent {
         // Subscribed, and never with room for a request.
         options.pool = Pool { requests: 0, ..Pool::default() };
     }
@@ -140,7 +140,7 @@ fn server(
 
 struct Life {
     index: usize,
-    manner: Manner,
+    behaviour: Behaviour,
     begin: Duration,
     fleet: Arc<Fleet>,
 }
@@ -168,7 +168,7 @@ impl Life {
         let mut server = first;
         loop {
             self.once(server, &mut stopping).await;
-            if self.manner != Manner::Flapping || *stopping.borrow() {
+            if self.behaviour != Behaviour::Flapping || *stopping.borrow() {
                 return;
             }
             tokio::select! {
@@ -197,7 +197,7 @@ impl Life {
         let mut look = tokio::time::interval(Duration::from_millis(50));
         let mut until = tokio::time::Instant::now();
         loop {
-            let flaps = self.manner == Manner::Flapping && counted;
+            let flaps = self.behaviour == Behaviour::Flapping && counted;
             tokio::select! {
                 outcome = &mut running => {
                     if let Err(e) = outcome {

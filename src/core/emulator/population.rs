@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Manner;
+use super::Behaviour;
 use crate::core::config::{Config, ConfigError, Role, System};
 use crate::core::files;
 use crate::core::pki::{self, Ca, Kind, PkiError};
@@ -111,11 +111,16 @@ impl Population {
     }
 
     /// Configuration and keys of node `index`.
-    pub(super) fn node(&self, index: usize, manner: Manner) -> Result<(Config, Provider), PopulationError> {
+    pub(super) fn node(
+        &self,
+        index: usize,
+        behaviour: Behaviour,
+    ) -> Result<(Config, Provider), PopulationError> {
         let shared = &*self.0;
         let name = name_of(&shared.pattern, index);
         let variety = index % VARIETIES;
-        let home: PathBuf = shared.dir.path().join(if manner == Manner::Denying { "deny" } else { "allow" });
+        let home: PathBuf =
+            shared.dir.path().join(if behaviour == Behaviour::Denying { "deny" } else { "allow" });
         let file = |what: &str| shared.dir.path().join(format!("{what}-{variety}"));
         let text = format!(
             "{}identity = {name}\nplugin.yaml = {}.json\nclassesfile = {}.txt\n",

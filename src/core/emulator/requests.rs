@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 
 use super::EmulatorError;
-use crate::core::agents::provision::keys::{self, KeySource, Subject};
+use crate::core::agents::provision::keys::{self, CsrSubject, KeySource};
 
 /// Keys that all nodes share.
 pub(super) struct Keys(Vec<Arc<KeyPair>>);
@@ -25,7 +25,7 @@ impl Keys {
     pub(super) fn of(&self, index: usize, name: String) -> Result<Ready, EmulatorError> {
         let key = self.0.get(index % self.0.len().max(1));
         let key = key.cloned().ok_or_else(|| EmulatorError::Key("there are none".to_owned()))?;
-        let request = keys::request(&key, &Subject { name: &name, ..Subject::default() });
+        let request = keys::request(&key, &CsrSubject { name: &name, ..CsrSubject::default() });
         Ok(Ready { request: request.map_err(EmulatorError::Key)?, key, name })
     }
 }
@@ -42,8 +42,8 @@ impl KeySource for Ready {
         Ok(self.key.clone())
     }
 
-    fn request(&self, key: &KeyPair, subject: &Subject<'_>) -> Result<String, String> {
-        match *subject == (Subject { name: &self.name, ..Subject::default() }) {
+    fn request(&self, key: &KeyPair, subject: &CsrSubject<'_>) -> Result<String, String> {
+        match *subject == (CsrSubject { name: &self.name, ..CsrSubject::default() }) {
             true => Ok(self.request.clone()),
             false => keys::request(key, subject),
         }
@@ -58,11 +58,11 @@ mod tests {
     fn what_is_ready_is_given_and_anything_else_is_made() {
         let ready = Keys::make(1).unwrap().of(3, "n4".to_owned()).unwrap();
         let key = ready.key().unwrap();
-        let asked = |subject: &Subject<'_>| ready.request(&key, subject).unwrap();
-        let plain = Subject { name: "n4", ..Subject::default() };
+        let asked = |subject: &CsrSubject<'_>| ready.request(&key, subject).unwrap();
+        let plain = CsrSubject { name: "n4", ..CsrSubject::default() };
         assert_eq!(asked(&plain), ready.request);
         assert_eq!(asked(&plain), keys::request(&key, &plain).unwrap());
-        assert_ne!(asked(&Subject { country: "MT", ..plain.clone() }), ready.request);
-        assert_ne!(asked(&Subject { name: "n5", ..plain }), ready.request);
+        assert_ne!(asked(&CsrSubject { country: "MT", ..plain.clone() }), ready.request);
+        assert_ne!(asked(&CsrSubject { name: "n5", ..plain }), ready.request);
     }
 }

@@ -95,7 +95,7 @@ fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
 
 /// What an answer is held against.
 #[derive(Debug, Clone, Copy)]
-pub struct About<'a> {
+pub struct AnswerContext<'a> {
     /// Name of the node.
     pub identity: &'a str,
     /// Its request, where one was fetched; the answer must have a certificate for it then.
@@ -155,7 +155,7 @@ impl Answer {
     ///
     /// # Errors
     /// [`AnswerError`].
-    pub fn check(&mut self, about: &About<'_>) -> Result<Vec<String>, AnswerError> {
+    pub fn check(&mut self, about: &AnswerContext<'_>) -> Result<Vec<String>, AnswerError> {
         let mut told = vec![];
         if self.configuration.is_empty() {
             return Err(AnswerError::NoConfiguration);
@@ -199,7 +199,7 @@ impl Answer {
         Ok(told)
     }
 
-    fn check_certificate(&self, about: &About<'_>) -> Result<(), AnswerError> {
+    fn check_certificate(&self, about: &AnswerContext<'_>) -> Result<(), AnswerError> {
         let key = match self.key.as_str() {
             "" => None,
             _ if !about.takes_key => return Err(AnswerError::CannotSendKey),

@@ -44,8 +44,8 @@ impl World {
         }
     }
 
-    fn about(&self) -> About<'_> {
-        About {
+    fn about(&self) -> AnswerContext<'_> {
+        AnswerContext {
             identity: "n1",
             request: Some((&self.csr, &self.request)),
             takes_key: false,
@@ -70,7 +70,7 @@ fn a_good_answer_is_completed() {
     answer.configuration.remove(PROVISION);
     let told = answer.clone().check(&world.about()).unwrap();
     assert!(told[0].contains("it was added"), "{told:?}");
-    let strict = About { inject_disabled: false, ..world.about() };
+    let strict = AnswerContext { inject_disabled: false, ..world.about() };
     assert_eq!(answer.check(&strict), Err(AnswerError::NotDisabled));
 }
 
@@ -116,7 +116,7 @@ fn what_would_harm_the_node_is_refused() {
         });
         assert!(refused.contains("cannot be the name of a policy file"), "{name}: {refused}");
     }
-    let late = About { now: world.now + 6 * 365 * 86_400, ..world.about() };
+    let late = AnswerContext { now: world.now + 6 * 365 * 86_400, ..world.about() };
     let error = world.good().check(&late).unwrap_err().to_string();
     assert!(error.contains("not usable"), "{error}");
 }
@@ -124,7 +124,7 @@ fn what_would_harm_the_node_is_refused() {
 #[test]
 fn a_key_must_be_one_that_can_be_sent_and_the_certificates_own() {
     let world = World::new();
-    let about = About { takes_key: true, request: None, ..world.about() };
+    let about = AnswerContext { takes_key: true, request: None, ..world.about() };
     let pkcs8 = world.key.serialize_pem();
     let rustls_pki_types::PrivateKeyDer::Pkcs8(der) = pem::private_key(pkcs8.as_bytes()).unwrap() else {
         panic!("PKCS#8")

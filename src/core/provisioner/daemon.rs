@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use super::calls::Calls;
-use super::election::{Election, NodeLocks, Poll, Standing};
+use super::election::{Election, Leadership, NodeLocks, Poll};
 use super::flow::{self, Ended, Shared};
 use super::journal::{Journal, Step};
 use super::metrics::Counters;
@@ -82,7 +82,7 @@ impl Daemon {
             population.notice(node, Source::Journal, now);
         }
         let counters = Arc::new(Counters::default());
-        let standing = Standing::new(!election.is_opposed());
+        let standing = Leadership::new(!election.is_opposed());
         Ok(Arc::new(Daemon {
             identity: identity.to_owned(),
             session,

@@ -71,17 +71,17 @@ impl Election for NodeLocks {
 
 /// Where this provisioner stands, for walks and for metrics.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct Leadership {
     leads: AtomicBool,
     as_leader: AtomicU64,
     as_candidate: AtomicU64,
     interval_millis: AtomicU64,
 }
 
-impl Standing {
+impl Leadership {
     /// At the start.
-    pub fn new(leads: bool) -> Arc<Standing> {
-        Arc::new(Standing { leads: leads.into(), ..Standing::default() })
+    pub fn new(leads: bool) -> Arc<Leadership> {
+        Arc::new(Leadership { leads: leads.into(), ..Leadership::default() })
     }
 
     /// Whether nodes may be touched.
@@ -116,7 +116,7 @@ impl Standing {
         registry.add(Kind::Gauge, "choria_election_interval_seconds", help, &labels, move || {
             standing.interval_millis.load(Ordering::Relaxed) as f64 / 1000.0
         });
-        type Read = fn(&Standing) -> &AtomicU64;
+        type Read = fn(&Leadership) -> &AtomicU64;
         let states: [(&str, Read); 2] =
             [("candidate", |standing| &standing.as_candidate), ("leader", |standing| &standing.as_leader)];
         for (state, read) in states {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn metrics_say_who_leads() {
-        let standing = Standing::new(false);
+        let standing = Leadership::new(false);
         let registry = Registry::default();
         standing.register(&registry, "provisioner", "p1");
         standing.voted(Duration::from_millis(250));

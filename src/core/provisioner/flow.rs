@@ -13,10 +13,10 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
-use super::answer::{About, Answer};
+use super::answer::{Answer, AnswerContext};
 use super::calls::{Ask, CallError, Calls, MAX_TOLD};
 use super::csr;
-use super::election::Standing;
+use super::election::Leadership;
 use super::helper::HelperError;
 use super::journal::{Journal, Open, Step};
 use super::machines::Machine;
@@ -54,7 +54,7 @@ pub struct Shared {
     /// For the metrics.
     pub counters: Arc<Counters>,
     /// Whether nodes may be touched.
-    pub standing: Arc<Standing>,
+    pub standing: Arc<Leadership>,
 }
 
 /// Takes one node through all of it.
@@ -250,7 +250,7 @@ impl<'a> Walk<'a> {
             Ended::failed("answer", format!("the helper's answer is not passed on: {error}"))
         };
         let now = jiff::Timestamp::now().as_second();
-        let about = About {
+        let about = AnswerContext {
             identity: self.node,
             request: request.zip(question.csr.as_ref()),
             takes_key: ecdh_public.is_some(),

@@ -8,7 +8,7 @@ use super::{COLLECTIVE, REGISTRATION_SUBJECTS};
 use crate::core::build::Provisioning;
 use crate::core::config::{Config, ConfigError, Environment, Role};
 use crate::core::files::read_bounded;
-use crate::core::security::tokens::{self, ProvisioningClaims, Trust};
+use crate::core::security::tokens::{self, BrokerTrust, ProvisioningClaims};
 use crate::core::text::Secret;
 
 /// Where and how a node waits. `Debug` shows no secret.
@@ -43,7 +43,7 @@ pub struct Setup {
     /// Key that signs new binaries, ed25519, 64 hex digits; empty for none.
     pub release_key: String,
     /// How the broker is known.
-    pub trust: Trust,
+    pub trust: BrokerTrust,
 }
 
 impl Setup {
@@ -64,7 +64,7 @@ impl Setup {
             password: Secret::new(&build.password),
             allow_update: build.allow_update,
             release_key: build.release_key.clone(),
-            trust: Trust { ca: build.ca.clone(), pin: build.pin.clone() },
+            trust: BrokerTrust { ca: build.ca.clone(), pin: build.pin.clone() },
         }
     }
 
@@ -205,7 +205,7 @@ mod tests {
             standard: StandardClaims { purpose: PURPOSE.into(), ..Default::default() },
             ..Default::default()
         };
-        claims.set_trust(&Trust { ca: "CA".into(), pin: String::new() });
+        claims.set_trust(&BrokerTrust { ca: "CA".into(), pin: String::new() });
         change(&mut claims);
         SigningKey::from_seed(&[1; 32]).unwrap().sign(&claims).unwrap()
     }

@@ -37,7 +37,7 @@ impl WaitingSecurity {
     /// # Errors
     /// A CA text without certificates, or a pin that is none: a failure to know
     /// the broker is final.
-    pub fn new(known: &tokens::Trust, secure: bool) -> Result<WaitingSecurity, SecurityError> {
+    pub fn new(known: &tokens::BrokerTrust, secure: bool) -> Result<WaitingSecurity, SecurityError> {
         let crypto = Arc::new(aws_lc_rs::default_provider());
         let algorithms = crypto.signature_verification_algorithms;
         let unusable = |what, reason: String| SecurityError::Waiting { what, reason };

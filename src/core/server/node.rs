@@ -66,11 +66,14 @@ impl Counters {
 /// inode and time of change are looked at for every use, so a request never
 /// sees data older than its own arrival, and an unchanged file costs a `stat`.
 struct Watched<T> {
-    last: Mutex<Option<(Vec<Option<Version>>, Arc<T>)>>,
+    last: Mutex<Option<(Versions, Arc<T>)>>,
 }
 
 /// How long a broken fact file is given to become whole, each of three times.
 const REWRITING: Duration = Duration::from_millis(10);
+
+/// Those of files that can be looked at.
+type Versions = Vec<Option<Version>>;
 
 impl<T> Watched<T> {
     fn new() -> Watched<T> {
@@ -78,7 +81,7 @@ impl<T> Watched<T> {
     }
 
     fn get(&self, files: &[PathBuf], read: impl FnOnce() -> Arc<T>) -> Arc<T> {
-        let versions: Vec<_> = files.iter().map(|path| Version::of(path).ok()).collect();
+        let versions: Versions = files.iter().map(|path| Version::of(path).ok()).collect();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((seen, value)) if *seen == versions => value.clone(),

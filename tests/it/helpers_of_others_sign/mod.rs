@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use choria::core::provisioner::answer::{About, Answer};
+use choria::core::provisioner::answer::{Answer, AnswerContext};
 use choria::core::provisioner::csr;
 use choria::core::provisioner::helper::{Surroundings, of_settings};
 use choria::core::provisioner::question::{CertificateRequest, Question};
@@ -90,7 +90,7 @@ fn asked(helper: String, question: &Question) -> (Answer, Vec<String>) {
     }
     let request = question.csr.as_ref().expect("a request");
     let csr = csr::check(&request.csr, &question.identity, &[]).expect("a good request");
-    let about = About {
+    let about = AnswerContext {
         identity: &question.identity,
         request: Some((&csr, request)),
         takes_key: false,

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::action_error::ActionError;
 use super::inputs::Inputs;
 use super::material;
-use super::refusal::Refusal;
-use super::{About, Flow, Room};
+use super::{CallContext, Flow, Inner};
 use crate::core::config::{Config, Role, System};
 use crate::core::files::{SECRET, Together};
 use crate::core::provisioning::{Decision, Found, decide};
@@ -33,19 +33,19 @@ pub struct Configured {
 
 impl Configured {
     /// What other flows are told.
-    pub fn refusal(&self) -> Refusal {
-        Refusal::Configured { request: self.request.clone(), caller: self.caller.clone() }
+    pub fn refusal(&self) -> ActionError {
+        ActionError::Configured { request: self.request.clone(), caller: self.caller.clone() }
     }
 }
 
-impl Room {
+impl Inner {
     /// `configure`.
     pub(super) fn configure(
         &self,
         flow: &mut Flow,
         inputs: &Inputs,
-        about: &About,
-    ) -> Result<Value, Refusal> {
+        about: &CallContext,
+    ) -> Result<Value, ActionError> {
         if let Some(configured) = &flow.configured {
             // asked again because the answer got lost
             return match configured.digest == inputs.digest() {
@@ -55,29 +55,29 @@ impl Room {
         }
         let text = inputs.text("config");
         if text.is_empty() {
-            return Err(Refusal::NoConfiguration);
+            return Err(ActionError::NoConfiguration);
         }
         if !inputs.text("key").is_empty() && inputs.text("ecdh_public").is_empty() {
-            return Err(Refusal::NoPeer);
+            return Err(ActionError::NoPeer);
         }
         let settings: BTreeMap<String, String> =
-            serde_json::from_str(text).map_err(|e| Refusal::Configuration(e.to_string()))?;
-        check_settings(&settings).map_err(Refusal::Write)?;
+            serde_json::from_str(text).map_err(|e| ActionError::Configuration(e.to_string()))?;
+        check_settings(&settings).map_err(ActionError::Write)?;
         let mut change = Together::default();
         material::prepare(inputs, flow.exchange.as_ref(), about, &mut change)?;
-        let unwritten = |e: std::io::Error| Refusal::Write(e.to_string());
+        let unwritten = |e: std::io::Error| ActionError::Write(e.to_string());
         let token = inputs.text("server_jwt");
         if !token.is_empty() {
             change.write(&about.dir().join("server.jwt"), token.as_bytes(), SECRET).map_err(unwritten)?;
         }
         let policies = about.dir().join("policies");
         prepare_policies(&inputs.texts("action_policies"), ".policy", &policies, &mut change)
-            .map_err(Refusal::ActionPolicies)?;
+            .map_err(ActionError::ActionPolicies)?;
         prepare_policies(&inputs.texts("opa_policies"), ".rego", &policies.join("rego"), &mut change)
-            .map_err(Refusal::RegoPolicies)?;
+            .map_err(ActionError::RegoPolicies)?;
         change.make().map_err(unwritten)?;
         // The file that says that all others count.
-        let lines = self.write_configuration(&settings, about).map_err(Refusal::Write)?;
+        let lines = self.write_configuration(&settings, about).map_err(ActionError::Write)?;
         change.keep();
         let message = format!("Wrote {lines} lines to {}", about.file.display());
         tracing::info!(request = about.request, caller = about.caller, "configured: {message}");
@@ -96,7 +96,7 @@ impl Room {
     fn write_configuration(
         &self,
         settings: &BTreeMap<String, String>,
-        about: &About,
+        about: &CallContext,
     ) -> Result<usize, String> {
         // in the request of a node that verifies nobody the caller may be any text
         let line = |text: &str| text.replace(char::is_control, " ");
@@ -128,7 +128,7 @@ impl Room {
         Ok(settings.len() + 1)
     }
 
-    fn try_configuration(&self, file: &Path, about: &About) -> Result<(), String> {
+    fn try_configuration(&self, file: &Path, about: &CallContext) -> Result<(), String> {
         let config = Config::load(Role::Server, Some(file), &System)
             .map_err(|e| format!("generated configuration could not be parsed: {e}"))?
             .placed_at(&about.file);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::refusal::Refusal;
-use super::{About, Flow, Provision, Room};
+use super::action_error::ActionError;
+use super::{CallContext, Flow, Inner, Provision};
 use crate::core::agents::{Control, Ending};
 use crate::core::config::{Config, ConfigError, Role, System};
 use crate::core::files::{SECRET, read_bounded, write_atomic};
@@ -79,10 +79,10 @@ impl End {
     }
 
     /// What an action gets that comes after it: one whose answer got lost its answer.
-    pub fn again(&self, action: &str) -> Result<Value, Refusal> {
+    pub fn again(&self, action: &str) -> Result<Value, ActionError> {
         match action == self.action {
             true => Ok(json!({"message": self.message})),
-            false => Err(Refusal::Ending(self.message.clone())),
+            false => Err(ActionError::Ending(self.message.clone())),
         }
     }
 }
@@ -98,11 +98,11 @@ fn text(duration: Duration) -> String {
     }
 }
 
-impl Room {
+impl Inner {
     /// Whether the node comes back from a restart, and as a member of its network.
-    pub(super) fn check_restart(&self, file: &Path) -> Result<(), Refusal> {
+    pub(super) fn check_restart(&self, file: &Path) -> Result<(), ActionError> {
         let shown = file.display().to_string();
-        let cannot = |reason: String| Refusal::CannotServe { file: shown.clone(), reason };
+        let cannot = |reason: String| ActionError::CannotServe { file: shown.clone(), reason };
         let config = Config::load(Role::Server, Some(file), &System).map_err(|e| match e {
             ConfigError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 cannot(format!("open {shown}: no such file or directory"))
@@ -110,7 +110,7 @@ impl Room {
             other => cannot(other.to_string()),
         })?;
         if self.would_wait(&config) {
-            return Err(Refusal::WouldWait(shown));
+            return Err(ActionError::WouldWait(shown));
         }
         (self.rehearse)(config).map_err(cannot)
     }
@@ -132,8 +132,12 @@ impl Provision {
 }
 
 /// The configuration that has this node wait again at its next start.
-pub fn waiting_configuration(about: &About, config: &Config, setup: &Setup) -> Result<String, Refusal> {
-    let nowhere = |why: &str| Refusal::Nowhere(why.to_owned());
+pub fn waiting_configuration(
+    about: &CallContext,
+    config: &Config,
+    setup: &Setup,
+) -> Result<String, ActionError> {
+    let nowhere = |why: &str| ActionError::Nowhere(why.to_owned());
     if !setup.knows_brokers() {
         return Err(nowhere("it knows no brokers to wait at"));
     }
@@ -162,8 +166,8 @@ pub fn waiting_configuration(about: &About, config: &Config, setup: &Setup) -> R
 }
 
 /// Writes it over the configuration.
-pub fn write_waiting(file: &Path, text: &str) -> Result<(), Refusal> {
-    write_atomic(file, text.as_bytes(), SECRET).map_err(|e| Refusal::Write(e.to_string()))
+pub fn write_waiting(file: &Path, text: &str) -> Result<(), ActionError> {
+    write_atomic(file, text.as_bytes(), SECRET).map_err(|e| ActionError::Write(e.to_string()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::action_error::ActionError;
 
 /// Texts of every action, by the name of the input.
 const TEXTS: &[&str] = &[
@@ -34,8 +34,8 @@ pub struct Inputs(Map<String, Value>);
 
 impl Inputs {
     /// Checks the types of all inputs there are.
-    pub fn read(action: &str, data: &Map<String, Value>) -> Result<Inputs, Refusal> {
-        let wrong = |problem: String| Refusal::Inputs { action: action.to_owned(), problem };
+    pub fn read(action: &str, data: &Map<String, Value>) -> Result<Inputs, ActionError> {
+        let wrong = |problem: String| ActionError::Inputs { action: action.to_owned(), problem };
         for (name, value) in data {
             if value.is_null() {
                 continue;

@@ -23,7 +23,7 @@ pub trait KeySource: Send + Sync {
     ///
     /// # Errors
     /// Why there is none.
-    fn request(&self, key: &KeyPair, subject: &Subject<'_>) -> Result<String, String> {
+    fn request(&self, key: &KeyPair, subject: &CsrSubject<'_>) -> Result<String, String> {
         request(key, subject)
     }
 }
@@ -80,7 +80,7 @@ pub fn public_pem(key: &KeyPair) -> String {
 
 /// What a certificate is asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Subject<'a> {
+pub struct CsrSubject<'a> {
     /// Common name.
     pub name: &'a str,
     /// Country, locality, organization and unit; empty for none.
@@ -94,7 +94,7 @@ pub struct Subject<'a> {
 }
 
 /// A certificate request: the subject in the original's order, nothing else.
-pub fn request(key: &KeyPair, subject: &Subject<'_>) -> Result<String, String> {
+pub fn request(key: &KeyPair, subject: &CsrSubject<'_>) -> Result<String, String> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     for (kind, text) in [

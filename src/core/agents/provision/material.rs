@@ -7,9 +7,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
 
-use super::About;
+use super::CallContext;
+use super::action_error::ActionError;
 use super::inputs::Inputs;
-use super::refusal::Refusal;
 use crate::core::files::{PUBLIC, SECRET, Together, read_bounded};
 use crate::core::security::key_transport::{Exchange, TransportError};
 use crate::core::security::{Certificate, Trust, Usage, pem};
@@ -23,10 +23,10 @@ const DIR: u32 = 0o700;
 pub fn prepare(
     inputs: &Inputs,
     exchange: Option<&Exchange>,
-    about: &About,
+    about: &CallContext,
     change: &mut Together,
-) -> Result<(), Refusal> {
-    let refused = |why: String| Refusal::Tls(why);
+) -> Result<(), ActionError> {
+    let refused = |why: String| ActionError::Tls(why);
     let [certificate, ca, ssldir, key] = ["certificate", "ca", "ssldir", "key"].map(|name| inputs.text(name));
     if certificate.is_empty() || ca.is_empty() || ssldir.is_empty() {
         if !certificate.is_empty() || !ca.is_empty() || !key.is_empty() {
@@ -70,7 +70,7 @@ fn open(exchange: Option<&Exchange>, peer: &str, key: &str) -> Result<Zeroizing<
 }
 
 /// Whether the certificate is of this key, of this node and of this CA.
-fn check(certificate: &str, ca: &str, key: &[u8], about: &About) -> Result<(), String> {
+fn check(certificate: &str, ca: &str, key: &[u8], about: &CallContext) -> Result<(), String> {
     let chain = pem::certificates(certificate.as_bytes())
         .map_err(|reason| format!("the certificate cannot be read: {reason}"))?;
     let Some((leaf, others)) = chain.split_first() else {

@@ -6,13 +6,14 @@
 //! (`identity`, with [`keys`]); `configure` makes it somebody, all of it or
 //! nothing (`configure`, `material`); `restart`, `reprovision` and `shutdown`
 //! end the process (`ending`); `release_update` does so by another binary
-//! ([`release`]). What is refused is a `refusal`.
+//! ([`release`]). What is refused is an `ActionError`.
 //!
 //! Better than the original: a caller without the token cannot take the lock, a
 //! certificate request belongs to one flow and its key is not replaced under it,
 //! a node that was configured stays so until its restart, and a configuration is
 //! tried before the old one is given up.
 
+mod action_error;
 mod configure;
 mod ending;
 mod identity;
@@ -20,7 +21,6 @@ mod inputs;
 pub mod keys;
 mod lock;
 mod material;
-mod refusal;
 pub mod release;
 #[cfg(test)]
 mod replay_v2_tests;
@@ -43,22 +43,22 @@ use crate::core::provisioning::{AGENT, Setup};
 use crate::core::security::key_transport::Exchange;
 use crate::core::text::Secret;
 use crate::core::text::shortened;
+use action_error::ActionError;
 use configure::Configured;
 use ending::End;
 use identity::{OpenRequest, OpenSeed};
 use inputs::Inputs;
 use keys::KeySource;
 use lock::Lock;
-use refusal::Refusal;
 
 /// Tries a configuration without giving up the running one; says what is wrong with it.
 pub type Rehearse = Arc<dyn Fn(Config) -> Result<(), String> + Send + Sync>;
 
 /// The agent.
-pub struct Provision(Arc<Room>);
+pub struct Provision(Arc<Inner>);
 
 /// What its actions share.
-struct Room {
+struct Inner {
     setup: Arc<Setup>,
     keys: Arc<dyn KeySource>,
     rehearse: Rehearse,
@@ -79,7 +79,7 @@ struct Flow {
 }
 
 /// Where a call comes from and what it is to change.
-struct About {
+struct CallContext {
     identity: String,
     /// Absolute path of the configuration file, whether it is there or not.
     file: PathBuf,
@@ -90,12 +90,12 @@ struct About {
     now: i64,
 }
 
-impl About {
-    fn of(call: &Call, node: &dyn Node) -> Result<About, Refusal> {
-        let file = node.config().file().ok_or(Refusal::NoFile)?;
-        Ok(About {
+impl CallContext {
+    fn of(call: &Call, node: &dyn Node) -> Result<CallContext, ActionError> {
+        let file = node.config().file().ok_or(ActionError::NoFile)?;
+        Ok(CallContext {
             identity: node.identity().to_owned(),
-            file: std::path::absolute(file).map_err(|_| Refusal::NoFile)?,
+            file: std::path::absolute(file).map_err(|_| ActionError::NoFile)?,
             request: call.request_id.clone(),
             caller: call.caller.clone(),
             sender: call.sender.clone(),
@@ -123,26 +123,26 @@ impl Provision {
     /// For a node set up by `setup`. `keys` makes its key, `rehearse` tries the
     /// configuration it is given.
     pub fn new(setup: Arc<Setup>, keys: Arc<dyn KeySource>, rehearse: Rehearse) -> Provision {
-        Provision(Arc::new(Room { setup, keys, rehearse, flow: Arc::default(), image: None }))
+        Provision(Arc::new(Inner { setup, keys, rehearse, flow: Arc::default(), image: None }))
     }
 
     /// With the program that may be replaced by another version, where the token allows it.
     pub fn with_image(self, image: Option<PathBuf>) -> Provision {
-        let Room { setup, keys, rehearse, flow, .. } = &*self.0;
+        let Inner { setup, keys, rehearse, flow, .. } = &*self.0;
         let (setup, keys, rehearse, flow) = (setup.clone(), keys.clone(), rehearse.clone(), flow.clone());
-        Provision(Arc::new(Room { setup, keys, rehearse, flow, image }))
+        Provision(Arc::new(Inner { setup, keys, rehearse, flow, image }))
     }
 
-    async fn act(&self, call: &Call, node: &dyn Node) -> Result<Value, Refusal> {
+    async fn act(&self, call: &Call, node: &dyn Node) -> Result<Value, ActionError> {
         let room = &self.0;
         let action = call.action.as_str();
         self.check_mode(action, node)?;
         let inputs = Inputs::read(action, &call.data)?;
         let access = &room.setup.access;
         if !access.is_empty() && !access.matches(&Secret::new(inputs.text("token"))) {
-            return Err(Refusal::Token);
+            return Err(ActionError::Token);
         }
-        let about = About::of(call, node)?;
+        let about = CallContext::of(call, node)?;
         let mut flow = room.flow.clone().lock_owned().await;
         if let Some(end) = &flow.end {
             return end.again(action);
@@ -150,7 +150,7 @@ impl Provision {
         if !matches!(action, "restart" | "reprovision" | "shutdown")
             && !flow.lock.take(&about.holder(), about.now)
         {
-            return Err(Refusal::Locked);
+            return Err(ActionError::Locked);
         }
         match action {
             "jwt" => room.token(&mut flow),
@@ -188,30 +188,30 @@ impl Provision {
                 Ok(End::reprovision().begin(&mut flow, node.control()))
             }
             "shutdown" => Ok(End::shutdown().begin(&mut flow, node.control())),
-            other => Err(Refusal::Unknown(other.to_owned())),
+            other => Err(ActionError::Unknown(other.to_owned())),
         }
     }
 
-    fn check_mode(&self, action: &str, node: &dyn Node) -> Result<(), Refusal> {
+    fn check_mode(&self, action: &str, node: &dyn Node) -> Result<(), ActionError> {
         let waiting = node.provisioning();
         let controlled = waiting || !self.0.setup.access.is_empty();
         match action {
-            "jwt" | "gencsr" | "gen25519" | "configure" if !waiting => Err(Refusal::NotWaiting),
-            "release_update" if !waiting => Err(Refusal::NoUpdateHere),
-            "restart" if !controlled => Err(Refusal::NotControlled("restart")),
-            "shutdown" if !controlled => Err(Refusal::NotControlled("shutdown")),
-            "reprovision" if waiting => Err(Refusal::Waiting),
+            "jwt" | "gencsr" | "gen25519" | "configure" if !waiting => Err(ActionError::NotWaiting),
+            "release_update" if !waiting => Err(ActionError::NoUpdateHere),
+            "restart" if !controlled => Err(ActionError::NotControlled("restart")),
+            "shutdown" if !controlled => Err(ActionError::NotControlled("shutdown")),
+            "reprovision" if waiting => Err(ActionError::Waiting),
             _ => Ok(()),
         }
     }
 
-    async fn update(&self, repository: &str, version: &str) -> Result<(), Refusal> {
-        let Room { setup, image, .. } = &*self.0;
+    async fn update(&self, repository: &str, version: &str) -> Result<(), ActionError> {
+        let Inner { setup, image, .. } = &*self.0;
         let Some(image) = image.as_deref().filter(|_| setup.allow_update) else {
-            return Err(Refusal::NoUpdates);
+            return Err(ActionError::NoUpdates);
         };
         let done = release::update(repository, version, &setup.release_key, &setup.trust.ca, image).await;
-        done.map_err(|e| Refusal::Update { version: shortened(version, 64), reason: e.to_string() })
+        done.map_err(|e| ActionError::Update { version: shortened(version, 64), reason: e.to_string() })
     }
 
     /// Runs what computes or writes off the threads that serve. It ends, and is
@@ -219,18 +219,18 @@ impl Provision {
     async fn work(
         &self,
         mut flow: OwnedMutexGuard<Flow>,
-        work: impl FnOnce(&Room, &mut Flow) -> Result<Value, Refusal> + Send + 'static,
-    ) -> Result<Value, Refusal> {
+        work: impl FnOnce(&Inner, &mut Flow) -> Result<Value, ActionError> + Send + 'static,
+    ) -> Result<Value, ActionError> {
         let room = self.0.clone();
         blocking(move || work(&room, &mut flow)).await
     }
 }
 
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
+    work: impl FnOnce() -> Result<T, ActionError> + Send + 'static,
+) -> Result<T, ActionError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| Refusal::Work(format!("the work was not done: {e}")))?
+    done.map_err(|e| ActionError::Work(format!("the work was not done: {e}")))?
 }
 
 impl Agent for Provision {

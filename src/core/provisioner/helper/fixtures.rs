@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::core::pki::{Ca, Kind, Options};
-use crate::core::provisioner::answer::About;
+use crate::core::provisioner::answer::AnswerContext;
 use crate::core::provisioner::csr::{self, CheckedCsr};
 use crate::core::provisioner::question::{CertificateRequest, Question};
 
@@ -33,8 +33,8 @@ pub(super) fn checked(question: &Question) -> (CheckedCsr, &CertificateRequest) 
     (csr::check(&request.csr, &question.identity, &[]).unwrap(), request)
 }
 
-pub(super) fn about<'a>(question: &'a Question, csr: &'a CheckedCsr) -> About<'a> {
-    About {
+pub(super) fn about<'a>(question: &'a Question, csr: &'a CheckedCsr) -> AnswerContext<'a> {
+    AnswerContext {
         identity: &question.identity,
         request: Some((csr, question.csr.as_ref().unwrap())),
         takes_key: true,

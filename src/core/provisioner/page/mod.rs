@@ -32,7 +32,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
 
 /// What pages ask.
-struct Subject {
+struct PageState {
     daemon: Arc<Daemon>,
     registry: Registry,
 }
@@ -44,7 +44,7 @@ struct Subject {
 /// It cannot be listened on.
 pub fn start(address: SocketAddr, daemon: Arc<Daemon>, expiry: Option<Expiry>) -> Result<Pages, PagesError> {
     let registry = registry(&daemon, expiry);
-    let pages = Pages::start(address, |_| router(Arc::new(Subject { daemon, registry })))?;
+    let pages = Pages::start(address, |_| router(Arc::new(PageState { daemon, registry })))?;
     let address = pages.local_addr();
     if !address.ip().to_canonical().is_loopback() {
         tracing::warn!(%address, "everybody who reaches this address can read metrics and status, without names");
@@ -104,7 +104,7 @@ fn registry(daemon: &Arc<Daemon>, expiry: Option<Expiry>) -> Registry {
     registry
 }
 
-fn router(subject: Arc<Subject>) -> Router {
+fn router(subject: Arc<PageState>) -> Router {
     let fixed = |content: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, content)], text) })
     };
@@ -136,7 +136,7 @@ async fn protect(mut response: Response) -> Response {
 }
 
 async fn status(
-    State(subject): State<Arc<Subject>>,
+    State(subject): State<Arc<PageState>>,
     Extension(Peer(peer)): Extension<Peer>,
     headers: HeaderMap,
 ) -> Json<Status> {
@@ -159,11 +159,11 @@ fn local_name(headers: &HeaderMap) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
 }
 
-async fn metrics(State(subject): State<Arc<Subject>>) -> Response {
+async fn metrics(State(subject): State<Arc<PageState>>) -> Response {
     ([(header::CONTENT_TYPE, PROMETHEUS)], subject.registry.render()).into_response()
 }
 
-async fn ready(State(subject): State<Arc<Subject>>) -> Response {
+async fn ready(State(subject): State<Arc<PageState>>) -> Response {
     match subject.daemon.ready() {
         Ok(()) => "ready\n".into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),

@@ -14,7 +14,7 @@ pub mod standard;
 pub mod vault;
 
 pub use keys::{KeyError, SigningKey, VerifyKey};
-pub use provisioning::{ProvisioningClaims, Trust};
+pub use provisioning::{BrokerTrust, ProvisioningClaims};
 pub use server::{ServerClaims, ServerPermissions};
 pub use standard::{StandardClaims, TokenError};
 

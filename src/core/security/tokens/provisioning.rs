@@ -72,14 +72,14 @@ pub struct ProvisioningClaims {
 
 /// How a node knows the broker before it has a certificate of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trust {
+pub struct BrokerTrust {
     /// CA certificates, PEM; empty for none.
     pub ca: String,
     /// SHA-256 of the broker's public key (SPKI), 64 hex digits; empty for none.
     pub pin: String,
 }
 
-impl Trust {
+impl BrokerTrust {
     /// Whether there is anything to know the broker by.
     pub fn is_empty(&self) -> bool {
         self.ca.is_empty() && self.pin.is_empty()
@@ -151,8 +151,8 @@ impl ProvisioningClaims {
     }
 
     /// CA or key pin it carries.
-    pub fn trust(&self) -> Trust {
-        Trust { ca: self.extension(CA), pin: self.extension(PIN) }
+    pub fn trust(&self) -> BrokerTrust {
+        BrokerTrust { ca: self.extension(CA), pin: self.extension(PIN) }
     }
 
     /// Key that signs new binaries, hex; empty for none.
@@ -172,7 +172,7 @@ impl ProvisioningClaims {
     }
 
     /// Puts a CA or key pin in.
-    pub fn set_trust(&mut self, trust: &Trust) {
+    pub fn set_trust(&mut self, trust: &BrokerTrust) {
         let extensions = self.extensions.get_or_insert_default();
         for (name, text) in [(CA, &trust.ca), (PIN, &trust.pin)] {
             if !text.is_empty() {

@@ -111,7 +111,7 @@ fn unusable_tokens_say_why() {
 
 #[test]
 fn the_trust_a_token_carries_comes_back() {
-    let trust = Trust { ca: "-----BEGIN".into(), pin: "ab".repeat(32) };
+    let trust = BrokerTrust { ca: "-----BEGIN".into(), pin: "ab".repeat(32) };
     let mut claims = ProvisioningClaims::default();
     claims.set_trust(&trust);
     let key = SigningKey::from_seed(&[7; 32]).unwrap();

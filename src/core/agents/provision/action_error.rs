@@ -7,7 +7,7 @@ use crate::core::rpc::StatusCode;
 /// An action that was not done.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the texts say it
-pub enum Refusal {
+pub enum ActionError {
     #[error("Cannot reconfigure a server that is not in provisioning mode")]
     NotWaiting,
     #[error("Cannot update a server that is not in provisioning mode")]
@@ -68,11 +68,11 @@ pub enum Refusal {
     Unknown(String),
 }
 
-impl From<Refusal> for Outcome {
-    fn from(refusal: Refusal) -> Outcome {
+impl From<ActionError> for Outcome {
+    fn from(refusal: ActionError) -> Outcome {
         let code = match refusal {
-            Refusal::Inputs { .. } => StatusCode::InvalidData,
-            Refusal::Unknown(_) => StatusCode::UnknownAction,
+            ActionError::Inputs { .. } => StatusCode::InvalidData,
+            ActionError::Unknown(_) => StatusCode::UnknownAction,
             _ => StatusCode::Aborted,
         };
         Outcome::failed(code, refusal.to_string())

@@ -8,7 +8,7 @@ use crate::core::ddl::AgentDdl;
 
 /// How one node behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Behaviour {
     /// As it should.
     Good,
     /// Runs every action a second late.
@@ -23,32 +23,32 @@ pub enum Manner {
 
 /// Shares of the fleet, each between 0 and 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-#[allow(missing_docs)] // as in `Manner`
-pub struct Manners {
+#[allow(missing_docs)] // as in `Behaviour`
+pub struct BehaviourMix {
     pub slow: f64,
     pub silent: f64,
     pub denying: f64,
     pub flapping: f64,
 }
 
-impl Manners {
-    /// The manner of node `index` of `count`: misbehaving ones are spread
+impl BehaviourMix {
+    /// The behaviour of node `index` of `count`: misbehaving ones are spread
     /// evenly, and the same node misbehaves in every run.
-    pub fn of(&self, index: usize, count: usize) -> Manner {
+    pub fn of(&self, index: usize, count: usize) -> Behaviour {
         let place = index * stride(count) % count.max(1);
         let mut bound = 0;
-        for (share, manner) in [
-            (self.slow, Manner::Slow),
-            (self.silent, Manner::Silent),
-            (self.denying, Manner::Denying),
-            (self.flapping, Manner::Flapping),
+        for (share, behaviour) in [
+            (self.slow, Behaviour::Slow),
+            (self.silent, Behaviour::Silent),
+            (self.denying, Behaviour::Denying),
+            (self.flapping, Behaviour::Flapping),
         ] {
             bound += (share * count as f64).round() as usize;
             if place < bound {
-                return manner;
+                return behaviour;
             }
         }
-        Manner::Good
+        Behaviour::Good
     }
 }
 
@@ -67,10 +67,10 @@ pub(super) fn stride(count: usize) -> usize {
 
 const DELAY: Duration = Duration::from_secs(1);
 
-/// The agents of a node of this manner.
-pub fn agents(agents: Vec<Arc<dyn Agent>>, manner: Manner) -> Vec<Arc<dyn Agent>> {
-    match manner {
-        Manner::Slow => agents.into_iter().map(|agent| Arc::new(Late(agent)) as Arc<dyn Agent>).collect(),
+/// The agents of a node of this behaviour.
+pub fn agents(agents: Vec<Arc<dyn Agent>>, behaviour: Behaviour) -> Vec<Arc<dyn Agent>> {
+    match behaviour {
+        Behaviour::Slow => agents.into_iter().map(|agent| Arc::new(Late(agent)) as Arc<dyn Agent>).collect(),
         _ => agents,
     }
 }
@@ -96,13 +96,15 @@ mod tests {
 
     #[test]
     fn shares_of_the_fleet_misbehave() {
-        let manners = Manners { slow: 0.1, silent: 0.2, ..Manners::default() };
-        let count = |manner| (0..1000).filter(|i| manners.of(*i, 1000) == manner).count();
-        for (manner, expected) in [(Manner::Slow, 100), (Manner::Silent, 200), (Manner::Good, 700)] {
-            assert_eq!(count(manner), expected, "{manner:?}");
+        let behaviours = BehaviourMix { slow: 0.1, silent: 0.2, ..BehaviourMix::default() };
+        let count = |behaviour| (0..1000).filter(|i| behaviours.of(*i, 1000) == behaviour).count();
+        for (behaviour, expected) in
+            [(Behaviour::Slow, 100), (Behaviour::Silent, 200), (Behaviour::Good, 700)]
+        {
+            assert_eq!(count(behaviour), expected, "{behaviour:?}");
         }
-        let slow: Vec<usize> = (0..1000).filter(|i| manners.of(*i, 1000) == Manner::Slow).collect();
+        let slow: Vec<usize> = (0..1000).filter(|i| behaviours.of(*i, 1000) == Behaviour::Slow).collect();
         assert!(slow.windows(2).all(|w| w[1] - w[0] < 30), "spread over the fleet: {slow:?}");
-        assert_eq!(Manners::default().of(3, 10), Manner::Good);
+        assert_eq!(BehaviourMix::default().of(3, 10), Behaviour::Good);
     }
 }
