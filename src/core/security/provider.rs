@@ -157,10 +157,6 @@ impl Provider {
             warnings.push(format!("a certificate of {} {text}", self.files.ca.display()));
         }
         warnings.extend(trust.revocation().and_then(|lists| lists.warning(now)));
-        for (key, list) in [("certname_whitelist", &self.allowed), ("privileged_users", &self.privileged)] {
-            let told = list.problems().iter().map(|text| format!("plugin.choria.security.{key}: {text}"));
-            warnings.extend(told);
-        }
         warnings
     }
 
