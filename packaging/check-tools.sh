@@ -3,8 +3,8 @@
 # one command that does everywhere else. With argument `test`, also what the
 # tests need: Python and Node.js, for the NATS clients that others wrote,
 # Prometheus, which reads the broker's metrics, cfssl, jq and Ruby, for helpers
-# of the provisioner as people write them, a clock that can be stepped, and systemd,
-# which reads our units.
+# of the provisioner as people write them, a clock that can be stepped, systemd,
+# which reads our units, and nginx, which stands before our pages.
 set -eu
 
 missing=""
@@ -13,8 +13,8 @@ for tool in cc make git; do
     command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 if [ "${1:-}" = test ]; then
-    packages="$packages python3 python3-venv nodejs npm prometheus golang-cfssl jq ruby faketime systemd"
-    for tool in python3 node npm prometheus promtool cfssl jq ruby faketime systemd-analyze; do
+    packages="$packages python3 python3-venv nodejs npm prometheus golang-cfssl jq ruby faketime systemd nginx-light"
+    for tool in python3 node npm prometheus promtool cfssl jq ruby faketime systemd-analyze nginx; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
     # Debian has the module apart from the interpreter

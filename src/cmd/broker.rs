@@ -11,7 +11,7 @@ use choria::core::admission::{
     Authenticator, ByName, CurrentCertificates, HostList, NameTest, SystemUser, WaitingNodes,
     X509Authenticator, X509Mode, X509Options,
 };
-use choria::core::broker::monitoring::{About, Monitoring, TokenFile};
+use choria::core::broker::monitoring::{About, LocalNames, Monitoring, TokenFile};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -179,6 +179,10 @@ fn monitoring(
             .map(TokenFile::new)
             .transpose()
             .context("plugin.choria.stats_token_file")?,
+        local: LocalNames {
+            hosts: config.choria_stats_hosts.clone(),
+            only_tokens: config.choria_stats_names == "token",
+        },
     };
     Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
 }

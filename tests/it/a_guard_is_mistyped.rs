@@ -25,7 +25,11 @@ fn a_node_does_not_start_unaudited_or_unauthorized() {
         assert!(!told.contains('\n'));
         assert!(node.log().matching(0, &["connected"]).is_empty());
     }
-    let config = network.file("bare/server.conf", "identity = n1.example.net\nrpcaudit = true\n");
+    let config = network.file(
+        "bare/server.conf",
+        &format!("identity = n1.example.net\nrpcaudit = true\n{}", network.security("n1.example.net")),
+    );
+    network.certify(choria::core::pki::Kind::Node, "n1.example.net");
     let mut command = program(&network.path(""));
     command.arg("server").arg("run").arg("--config").arg(config);
     run(command, None)

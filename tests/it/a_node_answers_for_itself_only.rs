@@ -56,8 +56,8 @@ async fn what_it_says_of_others_is_dropped_and_the_others_are_heard() {
         wires.push((wire, ears));
     }
     let nodes = network.file("nodes.txt", &format!("{LIAR}\n{HONEST}\n"));
-    let alice = network.alice();
-    let words = ["rpc", "rpcutil", "ping", "--json", "--timeout", "20", "--nodes"];
+    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 30\n");
+    let words = ["rpc", "rpcutil", "ping", "--json", "--nodes"];
     let asking = tokio::task::spawn_blocking(move || {
         let words: Vec<&str> = words.into_iter().chain(nodes.to_str()).collect();
         alice.run(&words)
@@ -105,10 +105,10 @@ fn nodes_that_are_not_there_are_known_at_once() {
     let network = Network::start();
     let _node = network.nodes([crate::network::node("n1")]);
     let nodes = network.file("nodes.txt", "n1.example.net\nn9.example.net\n");
-    let words =
-        ["rpc", "rpcutil", "ping", "--json", "--timeout", "60", "--nodes", nodes.to_str().expect("text")];
+    let words = ["rpc", "rpcutil", "ping", "--json", "--nodes", nodes.to_str().expect("text")];
     let began = std::time::Instant::now();
-    let document = network.alice().run(&words).json();
+    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 60\n");
+    let document = alice.run(&words).json();
     assert_eq!(document["request_stats"]["nobody_listens"], serde_json::json!(["n9.example.net"]));
     assert_eq!(document["replies"].as_array().map(Vec::len), Some(1), "{document}");
     assert!(began.elapsed().as_secs() < 30, "it waited for whom nobody is");

@@ -163,12 +163,21 @@ impl AuditLog {
     }
 
     fn open(&self, mode: u32, group: Option<u32>) -> io::Result<File> {
-        let is_new = !self.path.exists();
-        let file = OpenOptions::new().append(true).create(true).mode(mode).open(&self.path)?;
-        if is_new {
-            // The umask has its say in `open`; the setting is the whole mode.
-            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        }
+        let open = |new: bool| OpenOptions::new().append(true).create_new(new).mode(mode).open(&self.path);
+        // Opened first: a path that is looked at may be another file when it is opened.
+        let file = match open(false) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match open(true) {
+                // Somebody else has made it meanwhile, and given it its mode.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open(false)?,
+                made => {
+                    let file = made?;
+                    // The umask has its say in `open`; the setting is the whole mode.
+                    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+                    file
+                }
+            },
+            opened => opened?,
+        };
         if let Some(group) = group
             && file.metadata()?.gid() != group
         {

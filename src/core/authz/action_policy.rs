@@ -11,7 +11,7 @@ use super::groups::Groups;
 use super::policy::{Policy, Problem};
 use super::{AuthzRequest, Decision, Outcome};
 use crate::core::config::Config;
-use crate::core::files::read_bounded;
+use crate::core::files::read_judged;
 use crate::core::protocol::filter::Facts;
 
 /// Largest policy or groups file, in bytes.
@@ -37,6 +37,8 @@ pub struct ActionPolicy {
     classes_known: bool,
     policies: Kept<Policy>,
     groups: Kept<Groups>,
+    /// One value, so that a node without a groups file is seen not to change.
+    no_groups: Arc<Groups>,
     told: Told,
 }
 
@@ -57,6 +59,7 @@ impl ActionPolicy {
             classes_known: !config.classesfile.is_empty(),
             policies: Kept::default(),
             groups: Kept::default(),
+            no_groups: Arc::default(),
             told: Told::default(),
         }
     }
@@ -70,6 +73,7 @@ impl ActionPolicy {
             classes_known: true,
             policies: Kept::default(),
             groups: Kept::default(),
+            no_groups: Arc::default(),
             told: Told::default(),
         }
     }
@@ -125,7 +129,8 @@ impl ActionPolicy {
     }
 
     fn groups(&self) -> Result<Arc<Groups>, String> {
-        Ok(self.groups.get(&self.dir.join(GROUPS), Groups::parse)?.unwrap_or_default())
+        let groups = self.groups.get(&self.dir.join(GROUPS), Groups::parse)?;
+        Ok(groups.unwrap_or_else(|| self.no_groups.clone()))
     }
 
     /// Logs what is wrong with a policy, once for each state of it and of the
@@ -268,8 +273,9 @@ impl<T> Kept<T> {
         {
             return Ok(Some(value.clone()));
         }
-        // Taken before reading: a change in between is read again next time.
-        let bytes = read_bounded(path, MAX_BYTES).map_err(|e| e.to_string())?;
+        // The stamp of what is read: a file exchanged since the look above counts as what it is.
+        let read = read_judged(path, MAX_BYTES, |found| Ok::<_, io::Error>(Stamp::of(found)));
+        let (bytes, stamp) = read.map_err(|e| e.to_string())?;
         let value = Arc::new(parse(&String::from_utf8_lossy(&bytes)));
         let mut kept = lock();
         if kept.len() >= MAX_KEPT {

@@ -240,8 +240,10 @@ impl Rule {
 /// What is wrong with how the columns stand; `None` = four or five of them.
 fn shape(columns: &[&str], filled: &[&str]) -> Option<String> {
     if !matches!(filled.len(), 4 | 5) {
-        let parted = if filled.len() == 1 { ", and no tabs" } else { "" };
-        return Some(format!("has {} columns{parted}", filled.len()));
+        return Some(match filled.len() {
+            1 => "has no tabs between columns".into(),
+            columns => format!("has {columns} columns"),
+        });
     }
     if columns.first() == Some(&"") {
         return Some("begins with a tab".into());

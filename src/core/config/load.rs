@@ -10,7 +10,7 @@ use super::values::ValueError;
 use super::{
     Config, ConfigError, Environment, Fixed, Key, Origin, Raw, Role, System, Warning, known, normalise,
 };
-use crate::core::files::read_bounded;
+use crate::core::files::{read_bounded, read_judged};
 
 /// Most files read from `plugin.d`.
 const MAX_DROP_INS: usize = 1_000;
@@ -173,25 +173,28 @@ impl<'a> Loading<'a> {
             if self.config.files.iter().any(same) {
                 continue;
             }
-            if self.is_trusted(&path) {
-                self.file(&path, "")?;
-            } else {
-                let text = "is neither yours nor root's, or anybody may write it: ignored".to_owned();
-                self.warn(&path, 0, text);
+            let euid = self.env.euid();
+            let trusted = |m: &fs::Metadata| [0, euid].contains(&m.uid()) && m.mode() & 0o002 == 0;
+            match read_judged(&path, MAX_BYTES, |found| Ok::<_, io::Error>(trusted(found))) {
+                Ok((bytes, true)) => self.text(&path, "", &bytes)?,
+                Ok((_, false)) => {
+                    let text = "is neither yours nor root's, or anybody may write it: ignored".to_owned();
+                    self.warn(&path, 0, text);
+                }
+                Err(source) => return Err(ConfigError::Unreadable { path, source }),
             }
         }
         Ok(())
     }
 
-    fn is_trusted(&self, path: &Path) -> bool {
-        let trusted = |m: fs::Metadata| [0, self.env.euid()].contains(&m.uid()) && m.mode() & 0o002 == 0;
-        fs::metadata(path).is_ok_and(trusted)
-    }
-
     fn file(&mut self, path: &Path, prefix: &str) -> Result<(), ConfigError> {
         let bytes = read_bounded(path, MAX_BYTES)
             .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
-        let text = String::from_utf8_lossy(&bytes);
+        self.text(path, prefix, &bytes)
+    }
+
+    fn text(&mut self, path: &Path, prefix: &str, bytes: &[u8]) -> Result<(), ConfigError> {
+        let text = String::from_utf8_lossy(bytes);
         let lines = if is_one_of(path, &["toml"]) {
             parse_toml(&text).map_err(|reason| ConfigError::NotToml { path: path.to_path_buf(), reason })?
         } else {

@@ -107,6 +107,8 @@ settings! {
     choria_stats_address: String = "plugin.choria.stats_address", Text, "127.0.0.1", Server, "listen address of the HTTP statistics endpoint";
     choria_stats_port: i64 = "plugin.choria.stats_port", Int, "0", Server, "port of the HTTP statistics endpoint; 0 = off";
     choria_stats_token_file: String = "plugin.choria.stats_token_file", Path, "", Broker, "file of bearer tokens, one a line, at least 16 characters each, mode 0640 or less: who shows one sees names in the statistics from other machines too; read again for each request that shows one; unset = only this machine sees names", flags = [Guard];
+    choria_stats_names: String = "plugin.choria.stats_names", Text, "local", Broker, "who sees names in the statistics: local = programs on this machine, and who shows a token; token = only who shows a token, where a proxy on this machine asks for others and does not say so", one_of = ["local", "token"], flags = [Guard];
+    choria_stats_hosts: Vec<String> = "plugin.choria.stats_hosts", CommaList, "", Broker, "names of this machine by which programs on it may ask for names in the statistics, beside localhost and addresses", flags = [Guard];
     choria_legacy_lifecycle_format: bool = "plugin.choria.legacy_lifecycle_format", Bool, "false", Server, "lifecycle events in the pre-CloudEvents format";
     choria_registration_file_content_data: String = "plugin.choria.registration.file_content.data", Text, "", Server, "file to publish";
     choria_registration_file_content_target: String = "plugin.choria.registration.file_content.target", Text, "", Server, "subject file content is published to";

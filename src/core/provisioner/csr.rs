@@ -13,6 +13,8 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
+use crate::core::security::subject;
+
 /// Longest request, in bytes of PEM.
 const MAX_REQUEST: usize = 32 * 1024;
 /// Weakest RSA key, and the strongest a node has use for.
@@ -77,9 +79,7 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
         true => Err(CsrError::Denied(shortened(name))),
         false => Ok(()),
     };
-    let mut names = info.subject.iter_common_name();
-    let (Some(name), None) = (names.next(), names.next()) else { return Err(CsrError::NoName) };
-    let name = name.as_str().map_err(|_| CsrError::NoName)?;
+    let name = subject::common_name(&info.subject).ok().flatten().ok_or(CsrError::NoName)?;
     deny(name)?;
     if name != identity {
         return Err(CsrError::OtherName { found: shortened(name), identity: identity.to_owned() });

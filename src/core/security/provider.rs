@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::credentials::{SharedCredentials, permission_warning};
+use super::credentials::SharedCredentials;
 use super::fitness::Fitness;
 use super::{
     CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
@@ -136,8 +136,8 @@ impl Provider {
     /// read the key, settings that match nothing.
     pub fn trouble(&self, now: i64) -> Vec<String> {
         let mut warnings = Vec::new();
-        warnings.extend(permission_warning(&self.files.key));
         let credentials = self.credentials.get();
+        warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
         if !certificate.names().any(|name| name == self.certname) {
             let names: Vec<_> = certificate.names().take(5).collect();
