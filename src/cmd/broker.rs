@@ -11,7 +11,7 @@ use choria::core::admission::{
     Authenticator, ByName, CurrentCertificates, HostList, NameTest, PeerKind, SystemUser, WaitingNodes,
     X509Authenticator, X509Mode, X509Options,
 };
-use choria::core::broker::monitoring::{About, Monitoring, TokenFile};
+use choria::core::broker::monitoring::{About, LocalNames, Monitoring, TokenFile};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -184,6 +184,10 @@ fn monitoring(
             .map(TokenFile::new)
             .transpose()
             .context("plugin.choria.stats_token_file")?,
+        local: LocalNames {
+            hosts: config.choria_stats_hosts.clone(),
+            only_tokens: config.choria_stats_names == "token",
+        },
     };
     Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
 }
@@ -221,8 +225,8 @@ fn authenticator(
     allow_plaintext: bool,
 ) -> anyhow::Result<Arc<dyn Authenticator>> {
     let names = |entries: &[String]| {
+        // The configuration has none that cannot be used.
         let list = NameList::new(entries);
-        list.problems().iter().for_each(|problem| tracing::warn!("{problem}"));
         NameTest::new(move |name| list.matches(name))
     };
     let mode = if config.choria_network_x509_permissions == "by-name" {

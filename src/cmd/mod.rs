@@ -20,6 +20,7 @@ mod jwt;
 mod out;
 mod pace;
 mod ping;
+mod policy;
 mod provision;
 mod render;
 mod rpc;
@@ -70,6 +71,7 @@ enum Command {
     Inventory(inventory::Inventory),
     Jwt(jwt::Jwt),
     Ping(ping::Ping),
+    Policy(policy::Policy),
     Provision(provision::Provision),
     Rpc(rpc::Rpc),
     Server(server::Server),
@@ -154,6 +156,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Inventory(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
         Command::Ping(c) => apart(|| c.run(globals)),
+        Command::Policy(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),

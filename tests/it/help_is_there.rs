@@ -24,6 +24,8 @@ fn every_command_explains_itself() {
         "find",
         "inventory",
         "ping",
+        "policy",
+        "policy check",
         "rpc",
         "req",
         "server",

@@ -128,6 +128,30 @@ impl Wire {
     }
 }
 
+/// Logs in as `caller` and says `line`, which no client library would; returns
+/// when the broker has read it.
+pub fn say(network: &Network, caller: &Caller, line: &str) {
+    use std::io::{Read, Write};
+    let tls = provider(&caller.config, &caller.name).client_tls().expect("TLS");
+    let mut socket = std::net::TcpStream::connect(network.address()).expect("a connection");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut byte = [0];
+    while byte != *b"\n" {
+        socket.read_exact(&mut byte).expect("a greeting");
+    }
+    let name = network.address().ip().into();
+    let session = rustls::ClientConnection::new(tls, name).expect("TLS");
+    let mut stream = rustls::StreamOwned::new(session, socket);
+    let connect =
+        "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
+    stream.write_all(format!("{connect}{line}PING\r\n").as_bytes()).expect("a connection");
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"PONG\r\n") {
+        stream.read_exact(&mut byte).expect("an answer");
+        heard.push(byte[0]);
+    }
+}
+
 /// A request of `caller`, unsigned.
 pub fn request(caller: &str, agent: &str, action: &str, data: Value) -> Request {
     let data: Map<String, Value> = data.as_object().cloned().unwrap_or_default();

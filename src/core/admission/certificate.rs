@@ -1,7 +1,9 @@
 //! The certificate a peer proved to hold, reduced to the names the rules ask for.
 
 use rustls_pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::core::security::subject;
 
 /// A verified peer certificate. The TLS layer has checked chain, dates and revocation.
 #[derive(Debug, Clone)]
@@ -31,21 +33,12 @@ impl PeerCertificate {
         let leaf = chain.first().ok_or(CertificateError::Empty)?;
         let (_, parsed) = X509Certificate::from_der(leaf)
             .map_err(|error| CertificateError::Unreadable(error.to_string()))?;
-        let common_name =
-            parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(str::to_owned);
-        let dns_names = match parsed.subject_alternative_name() {
-            Ok(Some(names)) => names
-                .value
-                .general_names
-                .iter()
-                .filter_map(|name| match name {
-                    GeneralName::DNSName(name) => Some((*name).to_owned()),
-                    _ => None,
-                })
-                .collect(),
-            Ok(None) => Vec::new(),
-            Err(error) => return Err(CertificateError::Unreadable(error.to_string())),
-        };
+        let unreadable = |reason: String| CertificateError::Unreadable(reason);
+        let common_name = subject::common_name(parsed.subject()).map_err(|e| unreadable(e.to_string()))?;
+        let common_name = common_name.map(str::to_owned);
+        // Alternative names that cannot be read are not none.
+        parsed.subject_alternative_name().map_err(|e| unreadable(e.to_string()))?;
+        let dns_names = subject::dns_names(parsed.extensions().iter().map(|e| e.parsed_extension()));
         Ok(Self { chain, common_name, dns_names })
     }
 

@@ -58,8 +58,14 @@ pub fn config_item(config: &Config, key: &str) -> Option<Value> {
             json!(nanoseconds)
         }
         // Nanoseconds, and null for an unset list: as the original answers.
-        Kind::CommaList | Kind::PathList | Kind::Lines if text.is_empty() => Value::Null,
-        Kind::CommaList | Kind::PathList | Kind::Lines => json!(text.split(',').collect::<Vec<_>>()),
+        Kind::CommaList | Kind::NameList | Kind::HostList | Kind::PathList | Kind::Lines
+            if text.is_empty() =>
+        {
+            Value::Null
+        }
+        Kind::CommaList | Kind::NameList | Kind::HostList | Kind::PathList | Kind::Lines => {
+            json!(text.split(',').collect::<Vec<_>>())
+        }
         _ => json!(text),
     })
 }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::core::config::Config;
+use crate::core::config::{Config, Origin};
 use crate::core::files::read_bounded;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
 
@@ -47,10 +47,12 @@ pub struct AuditRecord<'a> {
 #[derive(Debug, Error)]
 pub enum AuditError {
     /// The mode setting is no number.
-    #[error("plugin.rpcaudit.logfile.mode {0:?} is not a file mode such as 0600: nothing is audited")]
+    #[error(
+        "plugin.rpcaudit.logfile.mode {0:?} is not a file mode such as 0600: correct it or remove the line"
+    )]
     Mode(String),
     /// The group setting is no group of this machine.
-    #[error("plugin.rpcaudit.logfile.group {0:?} is not a group of this machine: nothing is audited")]
+    #[error("plugin.rpcaudit.logfile.group {0:?} is not a group of this machine: name one, or its number")]
     Group(String),
     /// The file could not be written.
     #[error("cannot write the audit log {}: {source}", path.display())]
@@ -62,18 +64,27 @@ pub enum AuditError {
     },
 }
 
-/// What makes `config` unable to audit although it must.
+/// What makes `config` unable to audit although it is told to: the original
+/// starts all the same, and nobody misses the records until they are needed.
 ///
 /// # Errors
 /// The text for whoever starts the node.
 pub fn check(config: &Config) -> Result<(), String> {
-    let log = AuditLog::from_config(config);
-    match (config.rpcaudit_mandatory, log) {
+    let place = |key: &str| match config.origin(key) {
+        Origin::Default => key.to_owned(),
+        origin => format!("{origin}: {key}"),
+    };
+    match (config.rpcaudit, AuditLog::from_config(config)) {
+        (false, _) if config.rpcaudit_mandatory => Err(format!(
+            "{} is on and nothing is audited: set rpcaudit = true and plugin.rpcaudit.logfile",
+            place("plugin.rpcaudit.mandatory")
+        )),
         (false, _) => Ok(()),
-        (true, None) => Err("plugin.rpcaudit.mandatory is on and nothing is audited: set rpcaudit = 1 and \
-             plugin.rpcaudit.logfile"
-            .to_owned()),
-        (true, Some(log)) => log.warning().map_or(Ok(()), Err),
+        (true, None) => Err(format!(
+            "{} is on and plugin.rpcaudit.logfile names no file: name one, or set rpcaudit = false",
+            place("rpcaudit")
+        )),
+        (true, Some(log)) => log.problem().map_or(Ok(()), Err),
     }
 }
 
@@ -116,8 +127,8 @@ impl AuditLog {
         &self.path
     }
 
-    /// What is wrong with the settings, to be told at start.
-    pub fn warning(&self) -> Option<String> {
+    /// What is wrong with the settings.
+    pub fn problem(&self) -> Option<String> {
         let mode = parse_mode(&self.mode).map(|_| ());
         mode.and_then(|()| self.group_id().map(|_| ())).err().map(|e| e.to_string())
     }
@@ -152,12 +163,21 @@ impl AuditLog {
     }
 
     fn open(&self, mode: u32, group: Option<u32>) -> io::Result<File> {
-        let is_new = !self.path.exists();
-        let file = OpenOptions::new().append(true).create(true).mode(mode).open(&self.path)?;
-        if is_new {
-            // The umask has its say in `open`; the setting is the whole mode.
-            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        }
+        let open = |new: bool| OpenOptions::new().append(true).create_new(new).mode(mode).open(&self.path);
+        // Opened first: a path that is looked at may be another file when it is opened.
+        let file = match open(false) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match open(true) {
+                // Somebody else has made it meanwhile, and given it its mode.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => open(false)?,
+                made => {
+                    let file = made?;
+                    // The umask has its say in `open`; the setting is the whole mode.
+                    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+                    file
+                }
+            },
+            opened => opened?,
+        };
         if let Some(group) = group
             && file.metadata()?.gid() != group
         {

@@ -74,7 +74,7 @@ fn what_cannot_be_written_is_told() {
     let now = jiff::Timestamp::UNIX_EPOCH;
     let bad_mode = log(dir.path(), "plugin.rpcaudit.logfile.mode = rw\n");
     assert!(matches!(bad_mode.record(&RECORD, now), Err(AuditError::Mode(_))));
-    assert!(bad_mode.warning().is_some());
+    assert!(bad_mode.problem().is_some());
     let bad_group = log(dir.path(), "plugin.rpcaudit.logfile.group = no such group\n");
     assert!(matches!(bad_group.record(&RECORD, now), Err(AuditError::Group(_))));
     let nowhere = log(&dir.path().join("missing"), "");
@@ -127,4 +127,31 @@ fn nothing_in_a_record_breaks_its_line() {
         let fields: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((fields["caller"].as_str(), &fields["data"]), (Some(a.as_str()), &data));
     });
+}
+
+/// Whoever asks for an audit log is told at the start that there will be none.
+#[test]
+fn what_is_to_be_audited_has_to_be_audible() {
+    let verdict = |text: &str| check(&Config::from_text(Role::Server, text).unwrap());
+    for fine in [
+        "",
+        "rpcaudit = 0",
+        "rpcaudit = 1\nplugin.rpcaudit.logfile = /x",
+        "plugin.rpcaudit.logfile.mode = rw",
+    ] {
+        assert_eq!(verdict(fine), Ok(()), "{fine}");
+    }
+    let file = "plugin.rpcaudit.logfile = /x\n";
+    for (text, says) in [
+        ("rpcaudit = true", "configuration:1: rpcaudit is on and plugin.rpcaudit.logfile names no file"),
+        (
+            "plugin.rpcaudit.mandatory = 1",
+            "configuration:1: plugin.rpcaudit.mandatory is on and nothing is audited",
+        ),
+        (&format!("rpcaudit = 1\n{file}plugin.rpcaudit.logfile.mode = rw"), "is not a file mode"),
+        (&format!("rpcaudit = 1\n{file}plugin.rpcaudit.logfile.group = no group"), "is not a group"),
+    ] {
+        let told = verdict(text).unwrap_err();
+        assert!(told.contains(says), "{text}: {told}");
+    }
 }

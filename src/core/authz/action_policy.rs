@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::groups::Groups;
-use super::policy::Policy;
+use super::policy::{Policy, Problem};
 use super::{AuthzRequest, Decision, Outcome};
-use crate::core::config::{Config, parse_bool};
-use crate::core::files::{Version, read_bounded};
+use crate::core::config::Config;
+use crate::core::files::{Version, read_judged};
 use crate::core::protocol::filter::Facts;
 
 /// Largest policy or groups file, in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 /// Most files kept parsed; a node has a few dozen agents.
 const MAX_KEPT: usize = 1_000;
+/// Problems of one file that are logged.
+const MAX_TOLD: usize = 20;
+/// The file of groups, and what it is kept as told by.
+const GROUPS: &str = "groups";
 
 /// Decides by the policy file of the agent that is asked.
 ///
@@ -31,21 +35,44 @@ pub struct ActionPolicy {
     classes_known: bool,
     policies: Kept<Policy>,
     groups: Kept<Groups>,
+    /// One value, so that a node without a groups file is seen not to change.
+    no_groups: Arc<Groups>,
+    told: Told,
 }
+
+/// As what each file was when its problems were logged: a policy together with
+/// the groups it was looked at with.
+type Told = Mutex<HashMap<PathBuf, (Option<Arc<Policy>>, Arc<Groups>)>>;
 
 impl ActionPolicy {
     /// The policies below the directory of `config`'s file, with the settings
     /// `plugin.actionpolicy.*`.
     pub fn new(config: &Config) -> ActionPolicy {
-        let on = |key: &str| config.option(key).is_some_and(|text| parse_bool(text).unwrap_or(false));
-        let default_name = config.option("plugin.actionpolicy.default_name").unwrap_or("default");
         ActionPolicy {
             dir: config.dir().join("policies"),
-            allow_unconfigured: on("plugin.actionpolicy.allow_unconfigured"),
-            default_name: on("plugin.actionpolicy.enable_default").then(|| default_name.to_string()),
+            allow_unconfigured: config.actionpolicy_allow_unconfigured,
+            default_name: config
+                .actionpolicy_enable_default
+                .then(|| config.actionpolicy_default_name.clone()),
             classes_known: !config.classesfile.is_empty(),
             policies: Kept::default(),
             groups: Kept::default(),
+            no_groups: Arc::default(),
+            told: Told::default(),
+        }
+    }
+
+    /// The policies of a directory, for whoever only wants to look at them.
+    pub fn in_directory(dir: &Path) -> ActionPolicy {
+        ActionPolicy {
+            dir: dir.to_path_buf(),
+            allow_unconfigured: false,
+            default_name: None,
+            classes_known: true,
+            policies: Kept::default(),
+            groups: Kept::default(),
+            no_groups: Arc::default(),
+            told: Told::default(),
         }
     }
 
@@ -83,7 +110,8 @@ impl ActionPolicy {
             let reason = format!("there is no policy for agent {agent}: {} does not exist", path.display());
             return Ok(Decision::new(Outcome::NoPolicy, reason));
         };
-        let groups = self.groups.get(&self.dir.join("groups"), Groups::parse)?.unwrap_or_default();
+        let groups = self.groups()?;
+        self.tell(&path, &policy, &groups);
         let classes = self.classes_known.then_some(classes);
         let verdict = policy.decide(request, &groups, classes, facts, self.allow_unconfigured);
         let path = path.display();
@@ -98,18 +126,102 @@ impl ActionPolicy {
         Ok(Decision::new(verdict.outcome, reason))
     }
 
-    /// Lines of the policy of `agent` that are skipped, with their reasons,
-    /// for the log when it starts.
-    pub fn problems(&self, agent: &str) -> Vec<String> {
-        let path = self.dir.join(format!("{agent}.policy"));
-        match self.policies.get(&path, Policy::parse) {
-            Ok(Some(policy)) => {
-                let told = policy.problems().iter();
-                told.map(|(line, text)| format!("{}:{line} {text}", path.display())).collect()
+    fn groups(&self) -> Result<Arc<Groups>, String> {
+        let groups = self.groups.get(&self.dir.join(GROUPS), Groups::parse)?;
+        Ok(groups.unwrap_or_else(|| self.no_groups.clone()))
+    }
+
+    /// Logs what is wrong with a policy, once for each state of it and of the
+    /// groups: a request costs two comparisons.
+    fn tell(&self, path: &Path, policy: &Arc<Policy>, groups: &Arc<Groups>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &(Option<Arc<Policy>>, Arc<Groups>)| {
+            known.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, policy)) && Arc::ptr_eq(&known.1, groups)
+        };
+        if told.get(path).is_some_and(same) {
+            return;
+        }
+        if told.len() > MAX_KEPT {
+            told.clear();
+        }
+        told.insert(path.to_path_buf(), (Some(policy.clone()), groups.clone()));
+        let file = self.dir.join(GROUPS);
+        let groups_known = told.get(&file).is_some_and(|known| Arc::ptr_eq(&known.1, groups));
+        if !groups_known {
+            told.insert(file.clone(), (None, groups.clone()));
+        }
+        drop(told);
+        if !groups_known {
+            log(&file, groups.problems());
+        }
+        log(path, &policy.problems(groups));
+    }
+
+    /// Logs what is wrong with all policies there are, for the start of a node.
+    pub fn look_over(&self) {
+        for path in self.files() {
+            match (self.policies.get(&path, Policy::parse), self.groups()) {
+                (Ok(Some(policy)), Ok(groups)) => self.tell(&path, &policy, &groups),
+                (Err(problem), _) | (_, Err(problem)) => {
+                    tracing::error!("{problem}: what it decides about is denied; repair the file");
+                }
+                (Ok(None), _) => {}
             }
-            Ok(None) => Vec::new(),
+        }
+    }
+
+    /// The policy files there are, sorted, as many as are kept.
+    fn files(&self) -> Vec<PathBuf> {
+        let listing = std::fs::read_dir(&self.dir).into_iter().flatten();
+        let paths = listing.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+        let mut paths: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|e| e == "policy")).take(MAX_KEPT).collect();
+        paths.sort();
+        paths
+    }
+
+    /// What is wrong with every policy and the groups, or only with the policy
+    /// of one agent: file, line, what happens and what to do. Empty = nothing.
+    pub fn problems(&self, agent: Option<&str>) -> Vec<String> {
+        let own = |agent: &str| vec![self.dir.join(format!("{agent}.policy"))];
+        agent
+            .map_or_else(|| self.files(), own)
+            .iter()
+            .flat_map(|path| self.problems_of(path))
+            .chain(self.problems_of_groups())
+            .collect()
+    }
+
+    /// [`ActionPolicy::problems`] of one file, wherever it is, with the groups
+    /// of this node.
+    pub fn problems_of(&self, path: &Path) -> Vec<String> {
+        let groups = self.groups().unwrap_or_default();
+        match self.policies.get(path, Policy::parse) {
+            Ok(Some(policy)) => texts(path, &policy.problems(&groups)),
+            Ok(None) => vec![format!("{} does not exist: every action is denied", path.display())],
             Err(problem) => vec![problem],
         }
+    }
+
+    fn problems_of_groups(&self) -> Vec<String> {
+        match self.groups() {
+            Ok(groups) => texts(&self.dir.join(GROUPS), groups.problems()),
+            Err(problem) => vec![problem],
+        }
+    }
+}
+
+fn texts(path: &Path, problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(|problem| format!("{}:{}: {}", path.display(), problem.line, problem.text)).collect()
+}
+
+fn log(path: &Path, problems: &[Problem]) {
+    let all = texts(path, problems);
+    for text in all.iter().take(MAX_TOLD) {
+        tracing::error!("{text}");
+    }
+    if let Some(more) = all.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        tracing::error!("{}: {more} more problems, see choria policy check", path.display());
     }
 }
 
@@ -138,8 +250,9 @@ impl<T> Kept<T> {
         {
             return Ok(Some(value.clone()));
         }
-        // Taken before reading: a change in between is read again next time.
-        let bytes = read_bounded(path, MAX_BYTES).map_err(|e| e.to_string())?;
+        // That of what is read: a file exchanged since the look above counts as what it is.
+        let read = read_judged(path, MAX_BYTES, |found| Ok::<_, io::Error>(Version::from(found)));
+        let (bytes, version) = read.map_err(|e| e.to_string())?;
         let value = Arc::new(parse(&String::from_utf8_lossy(&bytes)));
         let mut kept = lock();
         if kept.len() >= MAX_KEPT {

@@ -11,7 +11,7 @@ pub enum Authorizer {
     /// everything.
     Off,
     /// Policy files.
-    ActionPolicy(ActionPolicy),
+    ActionPolicy(Box<ActionPolicy>),
     /// A provider that is not here: nobody may do anything.
     DenyAll {
         /// The provider's name, as configured.
@@ -27,8 +27,15 @@ impl Authorizer {
             return Authorizer::Off;
         }
         match config.rpcauthprovider.to_lowercase().as_str() {
-            "action_policy" => Authorizer::ActionPolicy(ActionPolicy::new(config)),
+            "action_policy" => Authorizer::ActionPolicy(Box::new(ActionPolicy::new(config))),
             provider => Authorizer::DenyAll { provider: provider.to_string() },
+        }
+    }
+
+    /// Logs what is wrong with the files that decide, for the start of a node.
+    pub fn look_over(&self) {
+        if let Authorizer::ActionPolicy(policies) = self {
+            policies.look_over();
         }
     }
 

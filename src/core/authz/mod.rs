@@ -1,7 +1,7 @@
 //! Who may call what (spec 02 §6).
 //!
-//! [`policy`] and `groups` read the text of policy files into values that
-//! decide; [`ActionPolicy`] finds the file of an agent, keeps it parsed until
+//! [`policy`], `rule` and `groups` read the text of policy files into values
+//! that decide and tell what is wrong with them; [`ActionPolicy`] finds the file of an agent, keeps it parsed until
 //! it changes, and gives a [`Decision`] whose reason names file and line, for
 //! the log of the node. [`Authorizer`] is what a server makes from its
 //! configuration. Whatever cannot be decided is denied.
@@ -10,6 +10,7 @@ mod action_policy;
 mod authorizer;
 mod groups;
 pub mod policy;
+mod rule;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::addresses::Addresses;
 use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::json::{SCRATCH, Scratch};
@@ -74,6 +75,10 @@ pub enum Dropped {
     /// Nobody asked this node.
     #[error("{0} was not asked")]
     Unexpected(String),
+    /// It came by an address that this node was not given: another sent it, or
+    /// a broker that changes subjects.
+    #[error("a reply says it is of {0} and did not come by the address that {0} was given")]
+    Elsewhere(String),
     /// It answered already.
     #[error("{0} answered twice")]
     Repeated(String),
@@ -97,6 +102,8 @@ pub struct ReplyChecker {
     request: Arc<Asked>,
     /// Whether anybody may answer, or only who was asked.
     broadcast: bool,
+    /// By which address each has to answer; none where all share one.
+    addresses: Option<Addresses>,
     /// Who was asked or has answered, and whether it has answered.
     senders: HashMap<String, bool>,
     unexpected: HashSet<String>,
@@ -110,6 +117,7 @@ impl ReplyChecker {
         ReplyChecker {
             request: Arc::new(Asked { id: request_id.to_owned(), agent: agent.to_owned() }),
             broadcast: true,
+            addresses: None,
             senders: HashMap::new(),
             unexpected: HashSet::new(),
             dropped: 0,
@@ -127,18 +135,31 @@ impl ReplyChecker {
         ReplyChecker { broadcast: false, senders, ..ReplyChecker::broadcast(request_id, agent) }
     }
 
+    /// With an address for each node, by which alone its answer counts.
+    pub(super) fn addressed(self, addresses: Option<Addresses>) -> ReplyChecker {
+        ReplyChecker { addresses, ..self }
+    }
+
     /// What the replies answer.
     pub fn request(&self) -> &Arc<Asked> {
         &self.request
     }
 
-    /// Takes a message, or says why it is no answer; what is dropped is counted.
-    pub fn check<'a>(&'a mut self, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
-        let ReplyChecker { request, broadcast, senders, unexpected, dropped, reader } = self;
+    /// Takes a message that came on `subject`, or says why it is no answer; what
+    /// is dropped is counted.
+    pub fn check<'a>(&'a mut self, subject: &str, payload: &'a [u8]) -> Result<Reply<'a>, Dropped> {
+        let ReplyChecker { request, broadcast, addresses, senders, unexpected, dropped, reader } = self;
         let checked = reader.read(payload).and_then(|reply| {
             let sender = &*reply.envelope.senderid;
             if reply.envelope.requestid != request.id || reply.envelope.agent != request.agent {
                 return Err(Dropped::OtherRequest(sender.to_owned()));
+            }
+            // Before anything is noted of the node it names.
+            if addresses.as_ref().is_some_and(|addresses| !addresses.is_of(subject, sender)) {
+                return Err(match senders.contains_key(sender) {
+                    true => Dropped::Elsewhere(sender.to_owned()),
+                    false => Dropped::Unexpected(sender.to_owned()),
+                });
             }
             let known = senders.len();
             match senders.get_mut(sender) {
@@ -212,7 +233,8 @@ mod tests {
     fn only_answers_of_asked_nodes_are_taken_once() {
         let targets = ["n1".to_owned(), "n2".to_owned(), "n3".to_owned()];
         let mut checker = ReplyChecker::direct("id", "rpcutil", &targets);
-        let mut check = |m: String| checker.check(m.as_bytes()).map(|r| r.envelope.senderid.into_owned());
+        let mut check =
+            |m: String| checker.check("s", m.as_bytes()).map(|r| r.envelope.senderid.into_owned());
         assert_eq!(check(message("n1", "n1", "id", "rpcutil")).unwrap(), "n1");
         assert_eq!(check(message("n1", "n1", "id", "rpcutil")), Err(Dropped::Repeated("n1".into())));
         assert_eq!(check(message("n9", "n9", "id", "rpcutil")), Err(Dropped::Unexpected("n9".into())));
@@ -226,21 +248,42 @@ mod tests {
     }
 
     #[test]
+    fn a_node_answers_by_its_own_address_only() {
+        let targets = ["n1".to_owned(), "n2".to_owned()];
+        let addresses = Addresses::new("c.reply.x.id".into()).unwrap();
+        let mut checker = ReplyChecker::direct("id", "rpcutil", &targets).addressed(Some(addresses.clone()));
+        let (one, two) = (addresses.node("n1"), addresses.node("n2"));
+        let mut check = |subject: &str, name: &str| {
+            let message = message(name, name, "id", "rpcutil");
+            checker.check(subject, message.as_bytes()).map(|r| r.envelope.senderid.into_owned())
+        };
+        for subject in [&one, addresses.shared(), "c.reply.x.id.x"] {
+            assert_eq!(check(subject, "n2"), Err(Dropped::Elsewhere("n2".into())), "{subject}");
+        }
+        assert_eq!(check(&one, "n9"), Err(Dropped::Unexpected("n9".into())));
+        assert_eq!(check(&two, "n2").unwrap(), "n2", "what others said of it does not count");
+        assert_eq!(check(&one, "n2"), Err(Dropped::Elsewhere("n2".into())));
+        assert_eq!(check(&one, "n1").unwrap(), "n1");
+        assert_eq!(checker.unexpected(), ["n9"]);
+        assert_eq!(checker.dropped(), 5);
+    }
+
+    #[test]
     fn a_changed_reply_is_dropped() {
         let text = message("n1", "n1", "id", "rpcutil");
         let mut transport = Transport::decode(text.as_bytes()).unwrap();
         let data = String::from_utf8(transport.data).unwrap();
         transport.data = data.replacen("n1", "n2", 1).into_bytes();
         let mut checker = ReplyChecker::broadcast("id", "rpcutil");
-        assert!(matches!(checker.check(transport.encode().as_bytes()), Err(Dropped::Unreadable(_))));
+        assert!(matches!(checker.check("s", transport.encode().as_bytes()), Err(Dropped::Unreadable(_))));
     }
 
     #[test]
     fn a_broadcast_takes_anybody_once() {
         let mut checker = ReplyChecker::broadcast("id", "discovery");
-        assert!(checker.check(message("n1", "n1", "id", "discovery").as_bytes()).is_ok());
-        assert!(checker.check(message("n2", "n2", "id", "discovery").as_bytes()).is_ok());
-        assert!(checker.check(message("n2", "n2", "id", "discovery").as_bytes()).is_err());
+        assert!(checker.check("s", message("n1", "n1", "id", "discovery").as_bytes()).is_ok());
+        assert!(checker.check("s", message("n2", "n2", "id", "discovery").as_bytes()).is_ok());
+        assert!(checker.check("s", message("n2", "n2", "id", "discovery").as_bytes()).is_err());
         assert!(checker.missing().is_empty());
     }
 
@@ -249,9 +292,9 @@ mod tests {
         let mut checker = ReplyChecker::broadcast("id", "discovery");
         for name in ["", "a b", "a..b", ".a", "a.", "*", "n.>", "a\r\nPUB x 0", &"a".repeat(2000)] {
             let message = message(name, name, "id", "discovery");
-            let outcome = checker.check(message.as_bytes());
+            let outcome = checker.check("s", message.as_bytes());
             assert!(matches!(outcome, Err(Dropped::NoName(_))), "{name:?}");
         }
-        assert!(checker.check(message("ok_1.x", "ok_1.x", "id", "discovery").as_bytes()).is_ok());
+        assert!(checker.check("s", message("ok_1.x", "ok_1.x", "id", "discovery").as_bytes()).is_ok());
     }
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::outgoing::{Outgoing, Post};
+use super::addresses::Addresses;
+use super::outgoing::{Letter, Outgoing, Post};
 use super::replies::{Heard, Replies};
 use crate::core::config::{Config, Environment};
 use crate::core::connection::{
@@ -59,6 +60,8 @@ pub enum ClientError {
          (plugin.choria.network.client_certnames of the broker), or its permissions leave this out"
     )]
     Denied { caller: String, what: String },
+    #[error("no random numbers are to be had")]
+    NoRandom,
     #[error("ttl is {0} seconds, a request needs at least 30; set ttl in the client configuration")]
     Ttl(i64),
 }
@@ -183,19 +186,20 @@ impl Client {
         }
         let request_id = new_request_id();
         let reply_subject = subjects::reply(&collective, &self.caller, &request_id);
-        let none = format!("{reply_subject}.none");
-        let (replies, sink) = Replies::new(none.clone());
+        let addresses = Addresses::new(reply_subject)?;
+        let (replies, sink) = Replies::new(addresses.clone());
         let complaints = self.session.complaints();
         let complaints_read = self.session.broker_errors().len();
         // The connection that publishes is one of the group: a reply that comes
         // before the others are known still finds somebody.
         let queue = (!self.receivers.is_empty()).then(|| self.caller.clone());
         for session in [&self.session].into_iter().chain(&self.receivers) {
-            let subject = reply_subject.clone();
-            session.subscribe_within(subject, queue.clone(), sink.clone(), replies.budget()).await;
+            for subject in [addresses.shared().to_owned(), addresses.of_nodes()] {
+                session.subscribe_within(subject, queue.clone(), sink.clone(), replies.budget()).await;
+            }
         }
         // Only the connection that publishes is told that nobody listens.
-        self.session.subscribe_within(format!("{none}.>"), None, sink, replies.budget()).await;
+        self.session.subscribe_within(addresses.of_broker(), None, sink, replies.budget()).await;
         let agent = agent.to_owned();
         Ok(Conversation {
             client: self,
@@ -204,8 +208,8 @@ impl Client {
             collective,
             filter,
             request_id,
-            reply_subject,
-            none,
+            addresses,
+            elsewhere: None,
             replies,
             complaints,
             complaints_read,
@@ -231,8 +235,9 @@ pub struct Conversation<'a> {
     collective: String,
     filter: Filter,
     request_id: String,
-    reply_subject: String,
-    none: String,
+    addresses: Addresses,
+    /// Where replies go instead.
+    elsewhere: Option<String>,
     replies: Replies,
     complaints: watch::Receiver<u64>,
     complaints_read: usize,
@@ -252,7 +257,7 @@ impl Conversation<'_> {
 
     /// Sends replies elsewhere: nothing arrives here then.
     pub fn reply_to(&mut self, subject: String) {
-        self.reply_subject = subject;
+        self.elsewhere = Some(subject);
     }
 
     /// Signs the request as of now and publishes it to the targets.
@@ -269,17 +274,32 @@ impl Conversation<'_> {
         let federations = &self.client.config.choria_federation_collectives;
         let post = match targets {
             _ if !federations.is_empty() => Post::Carried(self.carried(&secure, &self.subjects(&targets))),
-            Targets::Direct(nodes) => Post::Each {
-                collective: self.collective.clone(),
-                nodes,
-                message: Bytes::from(self.transport(secure, None)),
-            },
+            Targets::Direct(nodes) => {
+                Post::Each { collective: self.collective.clone(), nodes, letter: self.letter(secure) }
+            }
             Targets::Broadcast | Targets::Service => Post::All {
                 subject: self.subjects(&targets).swap_remove(0),
-                message: Bytes::from(self.transport(secure, None)),
+                message: Bytes::from(self.transport(secure, None).encode()),
             },
         };
-        Ok(Outgoing::new(self.client.session.clone(), self.none.clone(), post))
+        Ok(Outgoing::new(self.client.session.clone(), self.addresses.clone(), post))
+    }
+
+    /// The message to single nodes: each is told an address of its own, unless
+    /// replies go elsewhere.
+    fn letter(&self, secure: Vec<u8>) -> Letter {
+        let transport = self.transport(secure, None);
+        match (&self.elsewhere, transport.encode_with_gap()) {
+            (None, (text, Some(gap))) => Letter::Own { text, gap },
+            (_, (text, _)) => Letter::Same(Bytes::from(text)),
+        }
+    }
+
+    /// The addresses by which nodes that are asked by name answer; none where
+    /// they are all told the same.
+    pub(super) fn own_addresses(&self) -> Option<Addresses> {
+        let carried = !self.client.config.choria_federation_collectives.is_empty();
+        (!carried && self.elsewhere.is_none()).then(|| self.addresses.clone())
     }
 
     fn subjects(&self, targets: &Targets) -> Vec<String> {
@@ -295,7 +315,7 @@ impl Conversation<'_> {
         let federations = &self.client.config.choria_federation_collectives;
         let mut messages = vec![];
         for targets in nodes.chunks(FEDERATED_TARGETS) {
-            let message = Bytes::from(self.transport(secure.to_vec(), Some(targets.to_vec())));
+            let message = Bytes::from(self.transport(secure.to_vec(), Some(targets.to_vec())).encode());
             messages.extend(federations.iter().map(|f| (subjects::federation(f), message.clone())));
         }
         messages
@@ -318,7 +338,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn transport(&self, data: Vec<u8>, federated: Option<Vec<String>>) -> String {
+    fn transport(&self, data: Vec<u8>, federated: Option<Vec<String>>) -> Transport {
         let identity = self.client.config.identity.clone();
         let url = self.client.session.connected_server().unwrap_or_else(|| "unknown".to_owned());
         let federation = federated.map(|targets| Federation {
@@ -327,12 +347,12 @@ impl Conversation<'_> {
             targets,
         });
         let headers = Headers {
-            reply_to: Some(self.reply_subject.clone()),
+            reply_to: Some(self.elsewhere.clone().unwrap_or_else(|| self.addresses.shared().to_owned())),
             sender: identity.clone(),
             seen_by: vec![[url.clone(), identity, url]],
             federation,
         };
-        Transport { data, headers }.encode()
+        Transport { data, headers }
     }
 
     /// Asks the broker to say when it has worked through everything sent so
@@ -341,7 +361,7 @@ impl Conversation<'_> {
     /// listens to all subjects the answer does not come.
     pub async fn probe(&self, number: u64) -> Result<(), ClientError> {
         let nowhere = subjects::node(&self.collective, &self.request_id);
-        let back = format!("{}.probe.{number}", self.none);
+        let back = self.addresses.probe(number);
         self.client.session.line().await?.publish(nowhere, Some(back), Bytes::new()).await?;
         self.client.session.flush().await;
         Ok(())
@@ -401,8 +421,9 @@ impl Conversation<'_> {
                         None => everybody.then(|| Heard::Denied(format!("publish to {subject}"))),
                     }
                 }
-                (None, Some(subject)) => (subject == self.reply_subject)
-                    .then(|| Heard::Denied(format!("hear replies on {subject}"))),
+                (None, Some(subject)) => (subject == self.addresses.shared()
+                    || subject == self.addresses.of_nodes())
+                .then(|| Heard::Denied(format!("hear replies on {subject}"))),
                 (None, None) => None,
             };
             self.denials.extend(denied);

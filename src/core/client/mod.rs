@@ -5,10 +5,11 @@
 //! [`RpcCall`] drives one for an agent's action: limits and batches, who is
 //! still outstanding, when to stop, and statistics.
 //!
-//! Protocol v1 replies are hashed and not signed: what a reply says of its
-//! sender is as good as the broker's permissions. [`ReplyChecker`] drops what is
-//! plainly not an answer to this request, and counts it.
+//! Protocol v1 replies are hashed and not signed: that a reply is of the node it
+//! names rests on `addresses`, which only that node was told. [`ReplyChecker`]
+//! drops what is not an answer to this request, and counts it.
 
+mod addresses;
 mod batches;
 mod checker;
 mod conversation;

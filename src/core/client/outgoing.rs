@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::addresses::{Addresses, TAG};
 use super::conversation::ClientError;
 use crate::core::connection::{PublishError, Session};
 use crate::core::protocol::subjects;
@@ -16,8 +17,7 @@ const AT_ONCE: usize = 256;
 /// What is left to send of one request.
 pub(super) struct Outgoing {
     session: Session,
-    /// Below it the broker says that nobody listens.
-    none: String,
+    addresses: Addresses,
     post: Post,
     sent: usize,
 }
@@ -26,15 +26,40 @@ pub(super) struct Outgoing {
 pub(super) enum Post {
     /// One message to one subject; the broker tells when nobody listens there.
     All { subject: String, message: Bytes },
-    /// One message to each of these nodes of a collective, the same.
-    Each { collective: String, nodes: Arc<[String]>, message: Bytes },
+    /// One message to each of these nodes of a collective.
+    Each { collective: String, nodes: Arc<[String]>, letter: Letter },
     /// Messages to federation brokers, which carry them on.
     Carried(Vec<(String, Bytes)>),
 }
 
+/// What single nodes are sent.
+pub(super) enum Letter {
+    /// All the same.
+    Same(Bytes),
+    /// The same but for where each is to answer: what makes that its own goes
+    /// in at `gap`.
+    Own { text: String, gap: usize },
+}
+
+impl Letter {
+    /// The message to `node`: one piece of memory, one copy.
+    fn to(&self, node: &str, addresses: &Addresses) -> Bytes {
+        let (text, gap) = match self {
+            Letter::Same(message) => return message.clone(),
+            Letter::Own { text, gap } => (text.as_bytes(), *gap),
+        };
+        let (head, tail) = text.split_at_checked(gap).unwrap_or((text, &[]));
+        let mut message = Vec::with_capacity(text.len() + TAG + 1);
+        message.extend_from_slice(head);
+        addresses.push_node(node, &mut message);
+        message.extend_from_slice(tail);
+        message.into()
+    }
+}
+
 impl Outgoing {
-    pub(super) fn new(session: Session, none: String, post: Post) -> Outgoing {
-        Outgoing { session, none, post, sent: 0 }
+    pub(super) fn new(session: Session, addresses: Addresses, post: Post) -> Outgoing {
+        Outgoing { session, addresses, post, sent: 0 }
     }
 
     /// Sends the next few messages; false when all are sent and written out.
@@ -68,16 +93,47 @@ impl Outgoing {
     fn next(&self) -> Option<(String, Option<String>, Bytes)> {
         match &self.post {
             Post::All { subject, message } => (self.sent == 0)
-                .then(|| (subject.clone(), Some(format!("{}.all.nodes", self.none)), message.clone())),
-            Post::Each { collective, nodes, message } => {
+                .then(|| (subject.clone(), Some(self.addresses.nobody_at_all()), message.clone())),
+            Post::Each { collective, nodes, letter } => {
                 let node = nodes.get(self.sent)?;
-                let nobody = [&self.none, ".node.", node].concat();
-                Some((subjects::node(collective, node), Some(nobody), message.clone()))
+                let nobody = self.addresses.nobody_at(node);
+                Some((subjects::node(collective, node), Some(nobody), letter.to(node, &self.addresses)))
             }
             Post::Carried(messages) => {
                 let (subject, message) = messages.get(self.sent)?;
                 Some((subject.clone(), None, message.clone()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::protocol::v1::{Headers, Transport};
+
+    #[test]
+    fn each_node_is_told_its_own_address_and_else_the_same() {
+        let addresses = Addresses::new("c\"ol.reply.x.id".into()).unwrap();
+        let headers = Headers {
+            reply_to: Some(addresses.shared().to_owned()),
+            sender: "console".into(),
+            seen_by: vec![["a".into(), "b".into(), "a".into()]],
+            federation: None,
+        };
+        let transport = Transport { data: b"signed".to_vec(), headers };
+        let (text, gap) = transport.encode_with_gap();
+        assert_eq!(text, transport.encode());
+        let letter = Letter::Own { text, gap: gap.unwrap() };
+        for node in ["n1.example.net", "n2"] {
+            let mut told = Transport::decode(&letter.to(node, &addresses)).unwrap();
+            assert_eq!(
+                told.headers.reply_to.replace(addresses.shared().to_owned()),
+                Some(addresses.node(node))
+            );
+            assert_eq!(told, transport);
+        }
+        let nowhere = Transport { headers: Headers::default(), ..transport };
+        assert_eq!(nowhere.encode_with_gap().1, None);
     }
 }

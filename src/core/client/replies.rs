@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::addresses::{Addresses, Nobody};
 use crate::core::connection::{ByteBudget, Message, NOBODY_LISTENS};
 
 /// Replies that wait to be looked at; a fleet's answer to one broadcast.
@@ -38,15 +39,14 @@ pub enum Heard {
 pub struct Replies {
     receiver: mpsc::Receiver<Message>,
     budget: Arc<ByteBudget>,
-    /// Below it the broker says that nobody listens.
-    none: String,
+    addresses: Addresses,
 }
 
 impl Replies {
     /// The end that is read, and the one that subscriptions fill.
-    pub(super) fn new(none: String) -> (Replies, mpsc::Sender<Message>) {
+    pub(super) fn new(addresses: Addresses) -> (Replies, mpsc::Sender<Message>) {
         let (sink, receiver) = mpsc::channel(MESSAGES);
-        (Replies { receiver, budget: Arc::new(ByteBudget::new(BYTES)), none }, sink)
+        (Replies { receiver, budget: Arc::new(ByteBudget::new(BYTES)), addresses }, sink)
     }
 
     pub(super) fn budget(&self) -> Arc<ByteBudget> {
@@ -85,17 +85,17 @@ impl Replies {
 
     fn sort(&self, message: Message) -> Option<Heard> {
         self.budget.give_back(&message);
-        let below = message.subject.strip_prefix(self.none.as_str()).and_then(|s| s.strip_prefix('.'));
-        let Some(what) = below else { return Some(Heard::Reply(message)) };
-        // Whoever may publish here could say anything; only the broker's status counts.
+        let subject = message.subject.as_str();
+        let Some(word) = self.addresses.word(subject) else { return Some(Heard::Reply(message)) };
+        // Whoever may publish here could say anything; only the broker's status
+        // counts, and only where nobody but the node it is about could send it.
         if message.status != Some(NOBODY_LISTENS) {
             return None;
         }
-        match what.split_once('.') {
-            Some(("node", name)) => Some(Heard::NobodyAt(name.to_owned())),
-            Some(("probe", number)) => number.parse().ok().map(Heard::Probed),
-            Some(("all", _)) => Some(Heard::NobodyAtAll),
-            _ => None,
-        }
+        Some(match word? {
+            Nobody::At(name) => Heard::NobodyAt(name.to_owned()),
+            Nobody::Probed(number) => Heard::Probed(number),
+            Nobody::AtAll => Heard::NobodyAtAll,
+        })
     }
 }

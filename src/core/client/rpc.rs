@@ -120,7 +120,8 @@ impl<'a> RpcCall<'a> {
         let batch = options.batch;
         let mut call = Self::prepare(client, options, filter).await?;
         call.checker =
-            ReplyChecker::direct(call.conversation.request_id(), call.conversation.agent(), &nodes);
+            ReplyChecker::direct(call.conversation.request_id(), call.conversation.agent(), &nodes)
+                .addressed(call.conversation.own_addresses());
         call.stats.discovered = nodes.len();
         call.groups = match batch {
             Some((size, _)) if size < nodes.len() => nodes.chunks(size.max(1)).map(Arc::from).collect(),
@@ -218,7 +219,7 @@ impl<'a> RpcCall<'a> {
                 }
             };
             let request = self.checker.request().clone();
-            let checked = match self.checker.check(&message.payload) {
+            let checked = match self.checker.check(&message.subject, &message.payload) {
                 Ok(checked) => checked,
                 Err(dropped) => {
                     tracing::warn!("dropped a reply: {dropped}");

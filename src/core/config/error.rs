@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::Key;
 use super::values::ValueError;
 
 /// Why there is no configuration. Everything milder is a
@@ -33,8 +34,8 @@ pub enum ConfigError {
         /// What the parser says.
         reason: String,
     },
-    /// A malformed value of a key whose default would be less safe.
-    #[error("{place}: {key}: {source}")]
+    /// A malformed value of a key that guards something.
+    #[error("{place}: {key}: {source}; it guards something, so nothing starts until this is repaired")]
     Value {
         /// File and line, or the environment variable.
         place: String,
@@ -69,4 +70,12 @@ pub enum ConfigError {
         "identity {0:?} may not hold spaces, the wildcards * and >, or two dots in a row, nor begin or end with a dot: set another `identity`"
     )]
     BadIdentity(String),
+}
+
+impl ConfigError {
+    /// A value of a guard that cannot be read; that of a secret is not quoted.
+    pub(super) fn guard(place: String, row: &Key, source: ValueError) -> ConfigError {
+        let source = if row.is_secret() { ValueError::NotAValue("is malformed".into()) } else { source };
+        ConfigError::Value { place, key: row.name, source }
+    }
 }

@@ -45,9 +45,6 @@ const RETIRED: &[&str] = &["plugin.security.always_overwrite_cache", "plugin.sec
 const RAW: &[&str] = &[
     "plugin.*.activate_agent",
     "plugin.*.activate_client",
-    "plugin.actionpolicy.allow_unconfigured",
-    "plugin.actionpolicy.default_name",
-    "plugin.actionpolicy.enable_default",
     "plugin.choria.adapter.*.ingest.protocol",
     "plugin.choria.adapter.*.ingest.topic",
     "plugin.choria.adapter.*.ingest.workers",

@@ -28,9 +28,30 @@ pub struct Entry {
 pub struct Lines {
     /// The entries.
     pub entries: Vec<Entry>,
-    /// Line number and what is wrong with it.
-    pub problems: Vec<(usize, String)>,
+    /// What says nothing, in order.
+    pub problems: Vec<Unsaid>,
 }
+
+/// Something in a file that gives no key a value.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unsaid {
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// The key it is about, as far as that can be told; else empty.
+    pub key: String,
+    /// What is wrong with it, after its key.
+    pub text: &'static str,
+}
+
+impl Lines {
+    fn unsaid(&mut self, line: usize, key: &str, text: &'static str) {
+        self.problems.push(Unsaid { line, key: key.to_owned(), text });
+    }
+}
+
+const NO_VALUE: &str = "has no value";
+const NO_LINE: &str = "is not `key = value`";
+const TOO_LONG: &str = "it has too many lines: the rest counts for nothing";
 
 /// Reads `key = value` lines. Nothing here is an error: what the original
 /// skips without a word is skipped and told.
@@ -39,7 +60,7 @@ pub fn parse_lines(text: &str) -> Lines {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let number = index + 1;
         if number > MAX_LINES {
-            out.problems.push((number, format!("more than {MAX_LINES} lines, the rest is ignored")));
+            out.unsaid(number, "", TOO_LONG);
             break;
         }
         let line = line.trim();
@@ -48,11 +69,11 @@ pub fn parse_lines(text: &str) -> Lines {
         }
         match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
             None | Some(("", _)) => {
-                out.problems.push((number, "is not `key = value`, ignored".into()));
+                // `rpcaudit: true` is no line of a file, and was meant to be one.
+                let word = line.split(|c: char| c.is_whitespace() || c == ':').next().unwrap_or_default();
+                out.unsaid(number, word, NO_LINE);
             }
-            Some((key, "")) => {
-                out.problems.push((number, format!("{key} has no value, ignored")));
-            }
+            Some((key, "")) => out.unsaid(number, key, NO_VALUE),
             Some((key, value)) => {
                 let value = Raw::Text(value.to_string());
                 out.entries.push(Entry { key: key.to_string(), value, line: number });
@@ -90,15 +111,15 @@ fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, depth: usize, out: &mu
                 if texts.len() == items.len() {
                     out.entries.push(Entry { key, value: Raw::List(texts), line });
                 } else {
-                    out.problems.push((line, format!("{key} is a list of more than plain values, ignored")));
+                    out.unsaid(line, &key, "is a list of more than plain values");
                 }
             }
             other => match scalar(other) {
                 Some(value) if !value.is_empty() => {
                     out.entries.push(Entry { key, value: Raw::Text(value), line });
                 }
-                Some(_) => out.problems.push((line, format!("{key} has no value, ignored"))),
-                None => out.problems.push((line, format!("{key} nests too deeply, ignored"))),
+                Some(_) => out.unsaid(line, &key, NO_VALUE),
+                None => out.unsaid(line, &key, "nests too deeply"),
             },
         }
     }

@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::lines::{Entry, Lines, MAX_BYTES, parse_lines, parse_toml};
+use super::lines::{Entry, Lines, MAX_BYTES, Unsaid, parse_lines, parse_toml};
 use super::table::{KEYS, Settings};
+use super::values::ValueError;
 use super::{
-    Config, ConfigError, Environment, Fixed, Kind, Origin, Raw, Role, System, Warning, known, normalise,
+    Config, ConfigError, Environment, Fixed, Key, Origin, Raw, Role, System, Warning, known, normalise,
 };
-use crate::core::files::read_bounded;
+use crate::core::files::{read_bounded, read_judged};
 
 /// Most files read from `plugin.d`.
 const MAX_DROP_INS: usize = 1_000;
@@ -172,25 +173,28 @@ impl<'a> Loading<'a> {
             if self.config.files.iter().any(same) {
                 continue;
             }
-            if self.is_trusted(&path) {
-                self.file(&path, "")?;
-            } else {
-                let text = "is neither yours nor root's, or anybody may write it: ignored".to_owned();
-                self.warn(&path, 0, text);
+            let euid = self.env.euid();
+            let trusted = |m: &fs::Metadata| [0, euid].contains(&m.uid()) && m.mode() & 0o002 == 0;
+            match read_judged(&path, MAX_BYTES, |found| Ok::<_, io::Error>(trusted(found))) {
+                Ok((bytes, true)) => self.text(&path, "", &bytes)?,
+                Ok((_, false)) => {
+                    let text = "is neither yours nor root's, or anybody may write it: ignored".to_owned();
+                    self.warn(&path, 0, text);
+                }
+                Err(source) => return Err(ConfigError::Unreadable { path, source }),
             }
         }
         Ok(())
     }
 
-    fn is_trusted(&self, path: &Path) -> bool {
-        let trusted = |m: fs::Metadata| [0, self.env.euid()].contains(&m.uid()) && m.mode() & 0o002 == 0;
-        fs::metadata(path).is_ok_and(trusted)
-    }
-
     fn file(&mut self, path: &Path, prefix: &str) -> Result<(), ConfigError> {
         let bytes = read_bounded(path, MAX_BYTES)
             .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
-        let text = String::from_utf8_lossy(&bytes);
+        self.text(path, prefix, &bytes)
+    }
+
+    fn text(&mut self, path: &Path, prefix: &str, bytes: &[u8]) -> Result<(), ConfigError> {
+        let text = String::from_utf8_lossy(bytes);
         let lines = if is_one_of(path, &["toml"]) {
             parse_toml(&text).map_err(|reason| ConfigError::NotToml { path: path.to_path_buf(), reason })?
         } else {
@@ -201,8 +205,14 @@ impl<'a> Loading<'a> {
     }
 
     fn apply_lines(&mut self, path: &Path, prefix: &str, lines: Lines) -> Result<(), ConfigError> {
-        for (line, problem) in lines.problems {
-            self.warn(path, line, problem);
+        for Unsaid { line, key, text } in lines.problems {
+            let row = KEYS.iter().find(|row| row.name == format!("{prefix}{key}"));
+            if let Some(row) = row.filter(|row| row.is_guard()) {
+                let place = Origin::File { path: path.to_path_buf(), line }.to_string();
+                return Err(ConfigError::guard(place, row, ValueError::NotAValue(text.to_owned())));
+            }
+            let key = if text.starts_with("is not") { "" } else { &key };
+            self.warn(path, line, format!("{key} {text}, ignored").trim_start().to_owned());
         }
         for Entry { key, value, line } in lines.entries {
             let key = format!("{prefix}{key}");
@@ -218,16 +228,15 @@ impl<'a> Loading<'a> {
             other => (PathBuf::from(other.to_string()), 0),
         };
         let row = KEYS.iter().find(|row| row.name == key);
-        let is_list = row.is_some_and(|row| row.kind == Kind::CommaList);
+        let is_list = row.is_some_and(Key::is_comma_list);
         if is_list && value.items(',').iter().any(String::is_empty) {
             self.warn(&file, line, format!("{key} has an empty item, ignored"));
         }
         match (row, self.config.settings.slot(key)) {
             (Some(row), Some(slot)) => {
                 if let Err(source) = row.assign(slot, &value, self.home.as_deref()) {
-                    if row.is_strict() {
-                        let place = origin.to_string();
-                        return Err(ConfigError::Value { place, key: row.name, source });
+                    if row.is_guard() {
+                        return Err(ConfigError::guard(origin.to_string(), row, source));
                     }
                     // A secret may not even be quoted in a complaint about it.
                     let what = if row.is_secret() { "malformed".into() } else { source.to_string() };

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::values::{Raw, ValueError, parse_bool, parse_configured_duration, show_duration};
+use super::values::{Raw, ValueError, check_items, parse_bool, parse_configured_duration, show_duration};
 
 /// Which personality reads a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub enum Kind {
     Duration,
     /// Comma separated; a later line replaces an earlier one.
     CommaList,
+    /// A [`Kind::CommaList`] of regular expressions that name certificates.
+    NameList,
+    /// A [`Kind::CommaList`] of addresses and networks.
+    HostList,
     /// Separated as in `PATH`; every line adds.
     PathList,
     /// One item a line; every line adds.
@@ -47,8 +51,9 @@ pub enum Kind {
 pub enum Flag {
     /// Its value is never shown.
     Secret,
-    /// A malformed value is an error, not a warning.
-    Strict,
+    /// It guards something: a value that cannot be read, or none, is an error
+    /// and no warning, because what would count instead may guard less.
+    Guard,
 }
 
 /// One key as documentation and tools see it.
@@ -87,8 +92,14 @@ impl Key {
         }
     }
 
-    pub(super) fn is_strict(&self) -> bool {
-        self.flags.contains(&Flag::Strict)
+    /// Whether a malformed value ends the start of whoever reads it.
+    pub fn is_guard(&self) -> bool {
+        self.flags.contains(&Flag::Guard)
+    }
+
+    /// Whether its value is a list between commas.
+    pub(super) fn is_comma_list(&self) -> bool {
+        matches!(self.kind, Kind::CommaList | Kind::NameList | Kind::HostList)
     }
 
     /// Reads `raw` into `slot`. A malformed value leaves the slot as it was.
@@ -193,7 +204,9 @@ impl Slot for Vec<String> {
             _ => {
                 // The original keeps empty items: after a comma too many in
                 // `certname_whitelist` every certificate is a client.
-                *self = raw.items(',').into_iter().filter(|item| !item.is_empty()).collect();
+                let items: Vec<String> = raw.items(',').into_iter().filter(|item| !item.is_empty()).collect();
+                check_items(kind, &items)?;
+                *self = items;
             }
         }
         Ok(())

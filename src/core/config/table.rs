@@ -8,8 +8,9 @@
 //! `plugin.choria.network.limits.*`, `plugin.choria.network.lame_duck_duration`,
 //! `plugin.choria.filter_timeout` and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
-//! `Secret` is never shown, `Strict` makes a malformed value an error because
-//! falling back to the default would be less safe than was asked for.
+//! `Secret` is never shown; `Guard` says that the key guards something, so that a
+//! malformed value is an error: what would count instead may guard less than was
+//! asked for. A test asks of every key whose name speaks of trust that it is one.
 
 use std::time::Duration;
 
@@ -30,9 +31,12 @@ settings! {
     color: bool = "color", Bool, "true", Client, "coloured terminal output";
     classesfile: String = "classesfile", Path, "/opt/puppetlabs/puppet/cache/state/classes.txt", Server, "class list, one per line";
     discovery_timeout: i64 = "discovery_timeout", Int, "2", Client, "seconds to wait for discovery; also added to every request timeout";
-    rpcaudit: bool = "rpcaudit", Bool, "false", Server, "write audit records for RPC requests";
-    rpcauthorization: bool = "rpcauthorization", Bool, "true", Server, "authorise every RPC request";
-    rpcauthprovider: String = "rpcauthprovider", Title, "action_policy", Server, "authoriser: action_policy, rego_policy, aaasvc or aaasvc_policy, compared case-insensitively";
+    rpcaudit: bool = "rpcaudit", Bool, "false", Server, "write audit records for RPC requests", flags = [Guard];
+    rpcauthorization: bool = "rpcauthorization", Bool, "true", Server, "authorise every RPC request", flags = [Guard];
+    rpcauthprovider: String = "rpcauthprovider", Title, "action_policy", Server, "authoriser: action_policy, rego_policy, aaasvc or aaasvc_policy, compared case-insensitively", flags = [Guard];
+    actionpolicy_allow_unconfigured: bool = "plugin.actionpolicy.allow_unconfigured", Bool, "false", Server, "what counts for a policy file that names no default; without a policy file everything is denied", flags = [Guard];
+    actionpolicy_enable_default: bool = "plugin.actionpolicy.enable_default", Bool, "false", Server, "one policy for every agent that has none of its own", flags = [Guard];
+    actionpolicy_default_name: String = "plugin.actionpolicy.default_name", Text, "default", Server, "name of that policy: policies/NAME.policy", flags = [Guard];
     rpclimitmethod: String = "rpclimitmethod", Text, "first", Client, "how `--limit` picks nodes", one_of = ["first", "random"];
     ttl: i64 = "ttl", Int, "60", All, "seconds a request stays valid";
     default_discovery_method: String = "default_discovery_method", Text, "mc", Client, "discovery method when `--dm` is absent", one_of = ["mc", "broadcast", "puppetdb", "choria", "external", "inventory", "flatfile", "file"];
@@ -58,37 +62,37 @@ settings! {
     nats_pass: String = "plugin.nats.pass", Text, "", All, "broker password", env = "MCOLLECTIVE_NATS_PASSWORD", flags = [Secret];
     nats_credentials: String = "plugin.nats.credentials", Text, "", All, "NATS credentials file", env = "MCOLLECTIVE_NATS_CREDENTIALS";
     choria_middleware_hosts: Vec<String> = "plugin.choria.middleware_hosts", CommaList, "", All, "brokers as `host:port` or URL; unset = SRV, then `puppet:4222`";
-    choria_require_client_filter: bool = "plugin.choria.require_client_filter", Bool, "false", Client, "refuse to send requests without a filter";
+    choria_require_client_filter: bool = "plugin.choria.require_client_filter", Bool, "false", Client, "refuse to send requests without a filter", flags = [Guard];
     choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "client side registry cache; setting it enables the registry", env = "CHORIA_REGISTRY";
 
     // Security
-    security_provider: String = "plugin.security.provider", Text, "puppet", All, "where identity and trust come from; puppet and file are supported", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Strict];
-    security_server_anon_tls: bool = "plugin.security.server_anon_tls", Bool, "false", Server, "the original's unverified TLS for servers with a token; refused here on servers and brokers";
-    security_client_anon_tls: bool = "plugin.security.client_anon_tls", Bool, "false", Client, "the original's unverified TLS for clients with a remote signer; refused here";
+    security_provider: String = "plugin.security.provider", Text, "puppet", All, "where identity and trust come from; puppet and file are supported", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Guard];
+    security_server_anon_tls: bool = "plugin.security.server_anon_tls", Bool, "false", Server, "the original's unverified TLS for servers with a token; refused here on servers and brokers", flags = [Guard];
+    security_client_anon_tls: bool = "plugin.security.client_anon_tls", Bool, "false", Client, "the original's unverified TLS for clients with a remote signer; refused here", flags = [Guard];
     login_aaasvc_login_url: Vec<String> = "plugin.login.aaasvc.login.url", CommaList, "", Client, "login service URLs";
-    security_cipher_suites: Vec<String> = "plugin.security.cipher_suites", CommaList, "", All, "allowed TLS 1.2 cipher suites by IANA name; unset = all that are safe";
-    security_ecc_curves: Vec<String> = "plugin.security.ecc_curves", CommaList, "", All, "allowed key exchange curves: X25519, CurveP256, CurveP384, CurveP521";
-    security_issuer_names: Vec<String> = "plugin.security.issuer.names", CommaList, "", All, "organisation issuers accepted";
-    choria_security_server_token_file: String = "plugin.choria.security.server.token_file", Path, "", Server, "token of this server";
-    choria_security_server_seed_file: String = "plugin.choria.security.server.seed_file", Path, "", Server, "seed of this server";
-    choria_ssldir: String = "plugin.choria.ssldir", Path, "", All, "SSL directory; unset = asked from Puppet (root) or `~/.puppetlabs/etc/puppet/ssl`";
-    choria_security_privileged_users: Vec<String> = "plugin.choria.security.privileged_users", CommaList, r"\.privileged\.mcollective$,\.privileged\.choria$", All, "regexes of certificate names that may speak for any caller";
-    choria_security_certname_whitelist: Vec<String> = "plugin.choria.security.certname_whitelist", CommaList, r"\.mcollective$,\.choria$", All, "regexes of certificate names accepted as clients";
-    security_support_legacy_certificates: bool = "plugin.security.support_legacy_certificates", Bool, "false", All, "accept certificates without SANs";
-    choria_security_request_signer_seed_file: String = "plugin.choria.security.request_signer.seed_file", Path, "", Client, "client seed for the signer";
-    choria_security_request_signer_token_file: String = "plugin.choria.security.request_signer.token_file", Path, "", Client, "client token for the signer";
-    choria_security_request_signer_url: String = "plugin.choria.security.request_signer.url", Text, "", Client, "signer URL";
-    choria_security_request_signer_service: bool = "plugin.choria.security.request_signer.service", Bool, "false", Client, "sign through the aaa_signer service agent";
-    security_choria_trusted_signers: Vec<String> = "plugin.security.choria.trusted_signers", CommaList, "", All, "hex Ed25519 keys trusted to sign tokens";
-    security_choria_certificate: String = "plugin.security.choria.certificate", Path, "", All, "certificate of the choria provider, optional";
-    security_choria_key: String = "plugin.security.choria.key", Path, "", All, "private key of the choria provider, optional";
-    security_choria_ca: String = "plugin.security.choria.ca", Path, "", All, "CA of the choria provider, optional";
-    security_choria_token_file: String = "plugin.security.choria.token_file", Path, "", All, "token of the choria provider";
-    security_choria_seed_file: String = "plugin.security.choria.seed_file", Path, "", All, "seed of the choria provider";
-    security_choria_sign_replies: bool = "plugin.security.choria.sign_replies", Bool, "true", All, "sign replies (off makes them smaller and unverifiable)";
-    security_file_certificate: String = "plugin.security.file.certificate", Path, "", All, "certificate of the file provider (PEM)";
-    security_file_key: String = "plugin.security.file.key", Path, "", All, "private key of the file provider (PEM, RSA)";
-    security_file_ca: String = "plugin.security.file.ca", Path, "", All, "CA certificates of the file provider (PEM)";
+    security_cipher_suites: Vec<String> = "plugin.security.cipher_suites", CommaList, "", All, "allowed TLS 1.2 cipher suites by IANA name; unset = all that are safe", flags = [Guard];
+    security_ecc_curves: Vec<String> = "plugin.security.ecc_curves", CommaList, "", All, "allowed key exchange curves: X25519, CurveP256, CurveP384, CurveP521", flags = [Guard];
+    security_issuer_names: Vec<String> = "plugin.security.issuer.names", CommaList, "", All, "organisation issuers accepted", flags = [Guard];
+    choria_security_server_token_file: String = "plugin.choria.security.server.token_file", Path, "", Server, "token of this server", flags = [Guard];
+    choria_security_server_seed_file: String = "plugin.choria.security.server.seed_file", Path, "", Server, "seed of this server", flags = [Guard];
+    choria_ssldir: String = "plugin.choria.ssldir", Path, "", All, "SSL directory; unset = asked from Puppet (root) or `~/.puppetlabs/etc/puppet/ssl`", flags = [Guard];
+    choria_security_privileged_users: Vec<String> = "plugin.choria.security.privileged_users", NameList, r"\.privileged\.mcollective$,\.privileged\.choria$", All, "regexes of certificate names that may speak for any caller", flags = [Guard];
+    choria_security_certname_whitelist: Vec<String> = "plugin.choria.security.certname_whitelist", NameList, r"\.mcollective$,\.choria$", All, "regexes of certificate names accepted as clients", flags = [Guard];
+    security_support_legacy_certificates: bool = "plugin.security.support_legacy_certificates", Bool, "false", All, "accept certificates without SANs", flags = [Guard];
+    choria_security_request_signer_seed_file: String = "plugin.choria.security.request_signer.seed_file", Path, "", Client, "client seed for the signer", flags = [Guard];
+    choria_security_request_signer_token_file: String = "plugin.choria.security.request_signer.token_file", Path, "", Client, "client token for the signer", flags = [Guard];
+    choria_security_request_signer_url: String = "plugin.choria.security.request_signer.url", Text, "", Client, "signer URL", flags = [Guard];
+    choria_security_request_signer_service: bool = "plugin.choria.security.request_signer.service", Bool, "false", Client, "sign through the aaa_signer service agent", flags = [Guard];
+    security_choria_trusted_signers: Vec<String> = "plugin.security.choria.trusted_signers", CommaList, "", All, "hex Ed25519 keys trusted to sign tokens", flags = [Guard];
+    security_choria_certificate: String = "plugin.security.choria.certificate", Path, "", All, "certificate of the choria provider, optional", flags = [Guard];
+    security_choria_key: String = "plugin.security.choria.key", Path, "", All, "private key of the choria provider, optional", flags = [Guard];
+    security_choria_ca: String = "plugin.security.choria.ca", Path, "", All, "CA of the choria provider, optional", flags = [Guard];
+    security_choria_token_file: String = "plugin.security.choria.token_file", Path, "", All, "token of the choria provider", flags = [Guard];
+    security_choria_seed_file: String = "plugin.security.choria.seed_file", Path, "", All, "seed of the choria provider", flags = [Guard];
+    security_choria_sign_replies: bool = "plugin.security.choria.sign_replies", Bool, "true", All, "sign replies (off makes them smaller and unverifiable)", flags = [Guard];
+    security_file_certificate: String = "plugin.security.file.certificate", Path, "", All, "certificate of the file provider (PEM)", flags = [Guard];
+    security_file_key: String = "plugin.security.file.key", Path, "", All, "private key of the file provider (PEM, RSA)", flags = [Guard];
+    security_file_ca: String = "plugin.security.file.ca", Path, "", All, "CA certificates of the file provider (PEM)", flags = [Guard];
     security_certmanager_namespace: String = "plugin.security.certmanager.namespace", Text, "choria", All, "Kubernetes namespace";
     security_certmanager_issuer: String = "plugin.security.certmanager.issuer", Text, "", All, "cert manager issuer name";
     security_certmanager_replace: bool = "plugin.security.certmanager.replace", Bool, "true", All, "replace an existing cert manager CSR";
@@ -96,14 +100,16 @@ settings! {
     security_certmanager_api_version: String = "plugin.security.certmanager.api_version", Text, "v1", All, "cert manager API version";
     security_pkcs11_driver_file: String = "plugin.security.pkcs11.driver_file", Path, "", All, "PKCS11 driver";
     security_pkcs11_slot: i64 = "plugin.security.pkcs11.slot", Int, "0", All, "PKCS11 slot";
-    security_crl: String = "plugin.security.crl", Path, "", All, "revocation lists (PEM, several may follow each other); unset = `crl.pem` beside the CA when that exists";
+    security_crl: String = "plugin.security.crl", Path, "", All, "revocation lists (PEM, several may follow each other); unset = `crl.pem` beside the CA when that exists", flags = [Guard];
 
     // Server and plugins
-    choria_server_provision: bool = "plugin.choria.server.provision", Bool, "false", Server, "force provisioning on or off; only consulted when present";
-    choria_server_provision_allow_update: bool = "plugin.choria.server.provision.allow_update", Bool, "false", Server, "let the provisioner upgrade this program";
+    choria_server_provision: bool = "plugin.choria.server.provision", Bool, "false", Server, "force provisioning on or off; only consulted when present", flags = [Guard];
+    choria_server_provision_allow_update: bool = "plugin.choria.server.provision.allow_update", Bool, "false", Server, "let the provisioner upgrade this program", flags = [Guard];
     choria_stats_address: String = "plugin.choria.stats_address", Text, "127.0.0.1", Server, "listen address of the HTTP statistics endpoint";
     choria_stats_port: i64 = "plugin.choria.stats_port", Int, "0", Server, "port of the HTTP statistics endpoint; 0 = off";
-    choria_stats_token_file: String = "plugin.choria.stats_token_file", Path, "", Broker, "file of bearer tokens, one a line, at least 16 characters each, mode 0640 or less: who shows one sees names in the statistics from other machines too; read again for each request that shows one; unset = only this machine sees names";
+    choria_stats_token_file: String = "plugin.choria.stats_token_file", Path, "", Broker, "file of bearer tokens, one a line, at least 16 characters each, mode 0640 or less: who shows one sees names in the statistics from other machines too; read again for each request that shows one; unset = only this machine sees names", flags = [Guard];
+    choria_stats_names: String = "plugin.choria.stats_names", Text, "local", Broker, "who sees names in the statistics: local = programs on this machine, and who shows a token; token = only who shows a token, where a proxy on this machine asks for others and does not say so", one_of = ["local", "token"], flags = [Guard];
+    choria_stats_hosts: Vec<String> = "plugin.choria.stats_hosts", CommaList, "", Broker, "names of this machine by which programs on it may ask for names in the statistics, beside localhost and addresses", flags = [Guard];
     choria_legacy_lifecycle_format: bool = "plugin.choria.legacy_lifecycle_format", Bool, "false", Server, "lifecycle events in the pre-CloudEvents format";
     choria_registration_file_content_data: String = "plugin.choria.registration.file_content.data", Text, "", Server, "file to publish";
     choria_registration_file_content_target: String = "plugin.choria.registration.file_content.target", Text, "", Server, "subject file content is published to";
@@ -116,43 +122,43 @@ settings! {
     choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents";
     choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library dirs with Ruby agents and DDLs";
     choria_machine_store: String = "plugin.choria.machine.store", Text, "", Server, "directory of autonomous agents; unset = none";
-    choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build";
+    choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build", flags = [Guard];
     choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for autonomous agents; 0 = off";
     choria_status_file_path: String = "plugin.choria.status_file_path", Path, "", Server, "server status file";
     choria_status_update_interval: i64 = "plugin.choria.status_update_interval", Int, "30", Server, "seconds between updates of the status file";
-    choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Strict];
+    choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Guard];
     choria_replay_file: String = "plugin.choria.replay_file", Path, "", Server, "remembers over a restart until when the requests of each caller ran; unset = `plugin.choria.status_file_path` with `.replay` added, and without either requests dated more than two seconds ahead are refused";
     choria_prometheus_textfile_directory: String = "plugin.choria.prometheus_textfile_directory", Path, "", Server, "node exporter textfile directory";
     scout_overrides: String = "plugin.scout.overrides", Path, "", Server, "check overrides file";
     scout_tags: String = "plugin.scout.tags", Path, "", Server, "tags file";
-    scout_agent_disabled: bool = "plugin.scout.agent_disabled", Bool, "false", Server, "do not start the scout agent";
-    scout_goss_denied_local_resources: Vec<String> = "plugin.scout.goss.denied_local_resources", CommaList, "", Server, "Goss resource types refused from disk";
-    scout_goss_denied_remote_resources: Vec<String> = "plugin.scout.goss.denied_remote_resources", CommaList, "command", Server, "Goss resource types refused over RPC";
+    scout_agent_disabled: bool = "plugin.scout.agent_disabled", Bool, "false", Server, "do not start the scout agent", flags = [Guard];
+    scout_goss_denied_local_resources: Vec<String> = "plugin.scout.goss.denied_local_resources", CommaList, "", Server, "Goss resource types refused from disk", flags = [Guard];
+    scout_goss_denied_remote_resources: Vec<String> = "plugin.scout.goss.denied_remote_resources", CommaList, "command", Server, "Goss resource types refused over RPC", flags = [Guard];
     choria_services_registry_store: String = "plugin.choria.services.registry.store", Path, "", Server, "DDL directory served by the registry service";
     choria_submission_spool: String = "plugin.choria.submission.spool", Path, "", Server, "spool of messages to submit";
     choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority";
-    rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log";
-    rpcaudit_logfile_group: String = "plugin.rpcaudit.logfile.group", Text, "", Server, "group the audit log is given; unset = unchanged";
-    rpcaudit_mandatory: bool = "plugin.rpcaudit.mandatory", Bool, "false", Server, "refuse requests whose audit record cannot be written; by default they run and the loss is logged";
-    rpcaudit_logfile_mode: String = "plugin.rpcaudit.logfile.mode", Text, "0600", Server, "mode of a new audit log; a leading 0 means octal, without one it is decimal as in the original";
-    choria_executor_enabled: bool = "plugin.choria.executor.enabled", Bool, "false", Server, "enable the executor agent";
+    rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log", flags = [Guard];
+    rpcaudit_logfile_group: String = "plugin.rpcaudit.logfile.group", Text, "", Server, "group the audit log is given; unset = unchanged", flags = [Guard];
+    rpcaudit_mandatory: bool = "plugin.rpcaudit.mandatory", Bool, "false", Server, "refuse requests whose audit record cannot be written; by default they run and the loss is logged", flags = [Guard];
+    rpcaudit_logfile_mode: String = "plugin.rpcaudit.logfile.mode", Text, "0600", Server, "mode of a new audit log; a leading 0 means octal, without one it is decimal as in the original", flags = [Guard];
+    choria_executor_enabled: bool = "plugin.choria.executor.enabled", Bool, "false", Server, "enable the executor agent", flags = [Guard];
     choria_executor_spool: String = "plugin.choria.executor.spool", Path, "", Server, "executor state directory";
-    machines_download: bool = "plugin.machines.download", Bool, "false", Server, "install autonomous agents at run time";
+    machines_download: bool = "plugin.machines.download", Bool, "false", Server, "install autonomous agents at run time", flags = [Guard];
     machines_bucket: String = "plugin.machines.bucket", Text, "CHORIA_PLUGINS", Server, "KV bucket with the specification";
     machines_key: String = "plugin.machines.key", Text, "plugins", Server, "key of the specification in its bucket";
     machines_purge: bool = "plugin.machines.purge", Bool, "true", Server, "remove agents installed otherwise";
     machines_poll_interval: String = "plugin.machines.poll_interval", Text, "1m", Server, "how often to read the bucket of autonomous agents";
     machines_check_interval: String = "plugin.machines.check_interval", Text, "30s", Server, "how often to verify installed agents";
-    machines_signing_key: String = "plugin.machines.signing_key", Text, "", Server, "public key that signs the specification of autonomous agents";
+    machines_signing_key: String = "plugin.machines.signing_key", Text, "", Server, "public key that signs the specification of autonomous agents", flags = [Guard];
 
     // Broker
     choria_federation_cluster: String = "plugin.choria.federation.cluster", Text, "mcollective", Broker, "name of the cluster a federation broker serves";
-    choria_network_client_hosts: Vec<String> = "plugin.choria.network.client_hosts", CommaList, "", Broker, "CIDRs allowed to act as clients";
+    choria_network_client_hosts: Vec<String> = "plugin.choria.network.client_hosts", HostList, "", Broker, "CIDRs allowed to act as clients", flags = [Guard];
     choria_network_public_url: String = "plugin.choria.network.public_url", Text, "", Broker, "`name:port` advertised to clients, also added as a certificate alt name";
     choria_network_client_port: i64 = "plugin.choria.network.client_port", Int, "4222", Broker, "client listen port";
-    choria_network_client_tls_force_required: bool = "plugin.choria.network.client_tls_force_required", Bool, "false", Broker, "require TLS of clients even in builds without TLS";
-    choria_network_client_signer_cert: Vec<String> = "plugin.choria.network.client_signer_cert", CommaList, "", Broker, "certificate files or hex Ed25519 keys that sign client tokens";
-    choria_network_deny_server_connections: bool = "plugin.choria.network.deny_server_connections", Bool, "false", Broker, "refuse server connections";
+    choria_network_client_tls_force_required: bool = "plugin.choria.network.client_tls_force_required", Bool, "false", Broker, "require TLS of clients even in builds without TLS", flags = [Guard];
+    choria_network_client_signer_cert: Vec<String> = "plugin.choria.network.client_signer_cert", CommaList, "", Broker, "certificate files or hex Ed25519 keys that sign client tokens", flags = [Guard];
+    choria_network_deny_server_connections: bool = "plugin.choria.network.deny_server_connections", Bool, "false", Broker, "refuse server connections", flags = [Guard];
     choria_network_stream_executor_retention: Duration = "plugin.choria.network.stream.executor_retention", Duration, "24h", Broker, "how long executor events are kept; 0 = no stream";
     choria_network_stream_executor_replicas: i64 = "plugin.choria.network.stream.executor_replicas", Int, "-1", Broker, "replicas of the executor stream; -1 = peer count";
     choria_network_stream_event_retention: Duration = "plugin.choria.network.stream.event_retention", Duration, "24h", Broker, "how long lifecycle events are kept; 0 = no stream";
@@ -168,41 +174,41 @@ settings! {
     choria_network_stream_machine_retention: Duration = "plugin.choria.network.stream.machine_retention", Duration, "24h", Broker, "how long autonomous agent events are kept; 0 = no stream";
     choria_network_stream_machine_replicas: i64 = "plugin.choria.network.stream.machine_replicas", Int, "-1", Broker, "replicas of the autonomous agent stream; -1 = peer count";
     choria_network_mapping_names: Vec<String> = "plugin.choria.network.mapping.names", CommaList, "", Broker, "names of subject mappings";
-    choria_network_peer_password: String = "plugin.choria.network.peer_password", Text, "", Broker, "cluster route password", flags = [Secret];
+    choria_network_peer_password: String = "plugin.choria.network.peer_password", Text, "", Broker, "cluster route password", flags = [Secret, Guard];
     choria_network_peer_port: i64 = "plugin.choria.network.peer_port", Int, "0", Broker, "cluster port; 0 = standalone";
     choria_network_peer_user: String = "plugin.choria.network.peer_user", Text, "", Broker, "cluster route user";
     choria_network_peers: Vec<String> = "plugin.choria.network.peers", CommaList, "", Broker, "cluster peers; SRV `_mcollective-broker._tcp` is tried first";
     choria_network_pprof_port: i64 = "plugin.choria.network.pprof_port", Int, "0", Broker, "Go profiling port; accepted and not used here";
-    choria_network_provisioning_client_password: String = "plugin.choria.network.provisioning.client_password", Text, "", Broker, "password of the provisioner; enables the provisioning account", flags = [Secret];
-    choria_network_provisioning_provisioner_without_token: bool = "plugin.choria.network.provisioning.provisioner_without_token", Bool, "false", Broker, "let a provisioner in by user and password over TLS only";
-    choria_network_provisioning_signer_cert: String = "plugin.choria.network.provisioning.signer_cert", Path, "", Broker, "public key or certificate that signs provisioning tokens; enables the provisioning account";
-    choria_network_server_signer_cert: Vec<String> = "plugin.choria.network.server_signer_cert", CommaList, "", Broker, "certificate files or hex keys that sign server tokens";
+    choria_network_provisioning_client_password: String = "plugin.choria.network.provisioning.client_password", Text, "", Broker, "password of the provisioner; enables the provisioning account", flags = [Secret, Guard];
+    choria_network_provisioning_provisioner_without_token: bool = "plugin.choria.network.provisioning.provisioner_without_token", Bool, "false", Broker, "let a provisioner in by user and password over TLS only", flags = [Guard];
+    choria_network_provisioning_signer_cert: String = "plugin.choria.network.provisioning.signer_cert", Path, "", Broker, "public key or certificate that signs provisioning tokens; enables the provisioning account", flags = [Guard];
+    choria_network_server_signer_cert: Vec<String> = "plugin.choria.network.server_signer_cert", CommaList, "", Broker, "certificate files or hex keys that sign server tokens", flags = [Guard];
     choria_network_stream_advisory_retention: Duration = "plugin.choria.network.stream.advisory_retention", Duration, "168h", Broker, "how long stream advisories are kept; 0 = no stream";
     choria_network_stream_advisory_replicas: i64 = "plugin.choria.network.stream.advisory_replicas", Int, "-1", Broker, "replicas of the advisory stream; -1 = peer count";
     choria_network_stream_manage_streams: bool = "plugin.choria.network.stream.manage_streams", Bool, "true", Broker, "create and maintain the standard streams";
     choria_network_stream_store: String = "plugin.choria.network.stream.store", Path, "", Broker, "directory of the stream store; setting it enables streams";
-    choria_network_system_password: String = "plugin.choria.network.system.password", Text, "", Broker, "system account password", flags = [Secret];
+    choria_network_system_password: String = "plugin.choria.network.system.password", Text, "", Broker, "system account password", flags = [Secret, Guard];
     choria_network_system_user: String = "plugin.choria.network.system.user", Text, "", Broker, "system account user";
-    choria_network_tls_timeout: Duration = "plugin.choria.network.tls_timeout", Duration, "2s", Broker, "broker TLS handshake limit, at most 60 s";
-    choria_network_auth_timeout: Duration = "plugin.choria.network.auth_timeout", Duration, "2s", Broker, "broker authentication limit, at most 60 s";
+    choria_network_tls_timeout: Duration = "plugin.choria.network.tls_timeout", Duration, "2s", Broker, "broker TLS handshake limit, at most 60 s", flags = [Guard];
+    choria_network_auth_timeout: Duration = "plugin.choria.network.auth_timeout", Duration, "2s", Broker, "broker authentication limit, at most 60 s", flags = [Guard];
     choria_network_connect_timeout: Duration = "plugin.choria.network.connect_timeout", Duration, "2s", All, "client connect limit, at most 120 s";
     choria_network_connect_limit: Duration = "plugin.choria.network.connect_limit", Duration, "10s", Client, "how long a client tries to connect before it gives up; a broker that refuses its certificate ends it at once";
     choria_network_websocket_advertise: String = "plugin.choria.network.websocket_advertise", Text, "", Broker, "advertised websocket URL";
     choria_network_websocket_port: i64 = "plugin.choria.network.websocket_port", Int, "0", Broker, "websocket port; 0 = off";
     choria_network_write_deadline: Duration = "plugin.choria.network.write_deadline", Duration, "10s", Broker, "slow consumer limit";
     choria_network_soft_shutdown_timeout: i64 = "plugin.choria.network.soft_shutdown_timeout", Int, "60", Broker, "broker shutdown grace in seconds";
-    choria_network_handshakes_per_address: i64 = "plugin.choria.network.handshakes_per_address", Int, "384", Broker, "logins under way from one address (IPv6: one /64 network); eight times as many wait, more are closed";
-    choria_network_memory: String = "plugin.choria.network.memory", Text, "512M", Broker, "memory for everything the broker holds for its peers: messages that wait, messages begun, subscriptions; above it whoever holds the most is cut";
-    choria_network_limits_node: String = "plugin.choria.network.limits.node", Text, "connections=64,subscriptions=4000,memory=32M", Broker, "what one node may have: connections, subscriptions of each, memory of all; what is not named keeps its default";
-    choria_network_limits_waiting: String = "plugin.choria.network.limits.waiting", Text, "connections=4,subscriptions=64,memory=4M", Broker, "the same of a node that waits to be provisioned; all of them together leave a tenth of the connections and three quarters of the memory to others";
-    choria_network_limits_client: String = "plugin.choria.network.limits.client", Text, "connections=10000,subscriptions=50000,memory=128M", Broker, "the same of a client, and of every certificate where x509_permissions is open";
-    choria_network_limits_service: String = "plugin.choria.network.limits.service", Text, "connections=10000,subscriptions=200000,memory=256M", Broker, "the same of a provisioner and of the system user";
+    choria_network_handshakes_per_address: i64 = "plugin.choria.network.handshakes_per_address", Int, "384", Broker, "logins under way from one address (IPv6: one /64 network); eight times as many wait, more are closed", flags = [Guard];
+    choria_network_memory: String = "plugin.choria.network.memory", Text, "512M", Broker, "memory for everything the broker holds for its peers: messages that wait, messages begun, subscriptions; above it whoever holds the most is cut", flags = [Guard];
+    choria_network_limits_node: String = "plugin.choria.network.limits.node", Text, "connections=64,subscriptions=4000,memory=32M", Broker, "what one node may have: connections, subscriptions of each, memory of all; what is not named keeps its default", flags = [Guard];
+    choria_network_limits_waiting: String = "plugin.choria.network.limits.waiting", Text, "connections=4,subscriptions=64,memory=4M", Broker, "the same of a node that waits to be provisioned; all of them together leave a tenth of the connections and three quarters of the memory to others", flags = [Guard];
+    choria_network_limits_client: String = "plugin.choria.network.limits.client", Text, "connections=10000,subscriptions=50000,memory=128M", Broker, "the same of a client, and of every certificate where x509_permissions is open", flags = [Guard];
+    choria_network_limits_service: String = "plugin.choria.network.limits.service", Text, "connections=10000,subscriptions=200000,memory=256M", Broker, "the same of a provisioner and of the system user", flags = [Guard];
     choria_network_lame_duck_duration: Duration = "plugin.choria.network.lame_duck_duration", Duration, "10s", Broker, "time over which a broker that ends closes its connections, so that a fleet does not come back all at once; 0 = at once";
     choria_broker_network: bool = "plugin.choria.broker_network", Bool, "false", Broker, "run the network broker";
     choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker";
     choria_adapters: Vec<String> = "plugin.choria.adapters", CommaList, "", Broker, "names of data adapters";
-    choria_network_x509_permissions: String = "plugin.choria.network.x509_permissions", Text, "open", Broker, "what certificate connections may say: open = every certificate of the CA is a client (the original), by-name = only names on the client lists are", one_of = ["open", "by-name"], flags = [Strict];
-    choria_network_client_certnames: Vec<String> = "plugin.choria.network.client_certnames", CommaList, "", Broker, "regexes of certificate names that are clients under by-name; unset = `plugin.choria.security.certname_whitelist`";
+    choria_network_x509_permissions: String = "plugin.choria.network.x509_permissions", Text, "open", Broker, "what certificate connections may say: open = every certificate of the CA is a client (the original), by-name = only names on the client lists are", one_of = ["open", "by-name"], flags = [Guard];
+    choria_network_client_certnames: Vec<String> = "plugin.choria.network.client_certnames", NameList, "", Broker, "regexes of certificate names that are clients under by-name; unset = `plugin.choria.security.certname_whitelist`", flags = [Guard];
 }
 
 impl Default for Settings {

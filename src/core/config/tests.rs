@@ -51,7 +51,7 @@ fn durations_and_booleans_are_the_originals() {
 
 #[test]
 fn the_table_holds_every_key_and_defaults_that_parse() {
-    assert_eq!(keys().len(), 163 + 15);
+    assert_eq!(keys().len(), 163 + 20);
     let settings = Settings::default();
     for key in keys() {
         let shown = settings.peek(key.name).unwrap().show();
@@ -106,7 +106,7 @@ fn what_the_original_swallows_is_told_with_its_line() {
     let config = server(
         "identity = n1\n\
          registerinterval = often\n\
-         rpcauthorization = treu\n\
+         color = treu\n\
          loglevel = loud\n\
          colectives = a\n\
          plugin.choria.midleware_hosts = x\n\
@@ -129,7 +129,7 @@ fn what_the_original_swallows_is_told_with_its_line() {
             "configuration:14: is not `key = value`, ignored",
             "configuration:15: ttl has no value, ignored",
             "configuration:2: registerinterval: \"often\" is not an integer, ignored",
-            "configuration:3: rpcauthorization: \"treu\" is not a boolean, write true or false, ignored",
+            "configuration:3: color: \"treu\" is not a boolean, write true or false (1 yes y t, 0 no n f), ignored",
             "configuration:4: loglevel: \"loud\" is not one of debug, info, warn, error, fatal, ignored",
             "configuration:5: unknown key colectives, did you mean collectives?",
             "configuration:6: unknown key plugin.choria.midleware_hosts, did you mean plugin.choria.middleware_hosts?",
@@ -141,8 +141,114 @@ fn what_the_original_swallows_is_told_with_its_line() {
     );
     assert_eq!(config.choria_security_certname_whitelist, [r"\.ops$"]);
     assert_eq!(config.registerinterval, 300);
-    assert!(config.rpcauthorization, "a mistyped boolean must not open the node");
+    assert!(config.color, "a mistyped boolean is not false");
     assert_eq!(config.loglevel, "info");
+}
+
+/// Words in the names of keys that something is to be guarded.
+const GUARDING: &[&str] = &[
+    "audit",
+    "auth",
+    "signer",
+    "token",
+    "seed",
+    "privileged",
+    "whitelist",
+    "deny",
+    "denied",
+    "permissions",
+    "anon",
+    "tls",
+    "crl",
+    "certificate",
+    "trusted",
+    "issuer",
+    "signing",
+    "password",
+    "client_filter",
+    "actionpolicy",
+    "provisioning",
+    "server.provision",
+    "client_hosts",
+    "certnames",
+    "ssldir",
+    "file.ca",
+    "file.key",
+    "choria.ca",
+    "choria.key",
+    "sign_replies",
+    "cipher",
+    "curves",
+    "provider",
+    "allow",
+    "mandatory",
+    "download",
+    "enabled",
+    "disabled",
+];
+
+/// Keys with such a word that guard nothing.
+const HARMLESS: &[(&str, &str)] = &[
+    ("plugin.security.certmanager.issuer", "of a provider that ends the start"),
+    ("plugin.choria.agent_provider.mcorpc.agent_shim", "names a program"),
+    ("plugin.choria.agent_provider.mcorpc.config", "names a file for it"),
+    ("plugin.choria.agent_provider.mcorpc.libdir", "directories for it"),
+];
+
+#[test]
+fn every_key_that_guards_something_is_marked() {
+    for key in keys() {
+        let speaks_of_it = GUARDING.iter().any(|word| key.name.contains(word));
+        let harmless = HARMLESS.iter().any(|(name, _)| *name == key.name);
+        assert!(!speaks_of_it || harmless || key.is_guard(), "{} has to be a guard, or harmless", key.name);
+        assert!(!(harmless && key.is_guard()), "{}", key.name);
+        // A malformed boolean is never harmless where a secret is kept.
+        let lists = matches!(key.kind, Kind::NameList | Kind::HostList);
+        assert!(!lists || key.is_guard(), "{}", key.name);
+    }
+}
+
+#[test]
+fn a_malformed_guard_ends_the_start_of_every_role() {
+    let mut seen = 0;
+    for key in keys().iter().filter(|key| key.is_guard()) {
+        let mut bad = match key.kind {
+            Kind::Bool => vec!["on", "yes please", "treu", "off", "2"],
+            Kind::Int => vec!["many"],
+            Kind::Duration => vec!["soon", "-1s"],
+            Kind::NameList => vec!["[", r"\.ops$,*"],
+            Kind::HostList => vec!["10.0.0.0/33", "10.0.0", "console.example.net", "::1/129"],
+            _ if !key.one_of.is_empty() => vec!["nonsense"],
+            _ => vec![],
+        };
+        bad.push("");
+        for role in [Role::Client, Role::Server, Role::Broker] {
+            for value in &bad {
+                let refused = Config::from_text(role, &format!("# one\n{} = {value}\n", key.name));
+                let told = refused.expect_err(key.name).to_string();
+                assert!(told.starts_with(&format!("configuration:2: {}: ", key.name)), "{told}");
+                // Of a list the entry that is wrong.
+                let wrong = value.rsplit(',').next().unwrap_or_default();
+                assert!(key.is_secret() || told.contains(wrong), "{told}");
+            }
+            let nothing = Config::from_text(role, &format!("{}: true\n", key.name)).expect_err(key.name);
+            assert!(nothing.to_string().contains("write `key = value`"), "{nothing}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 50, "{seen}");
+    // What the original takes is taken.
+    for value in ["1", "yes", "TRUE", "y", "T", "0", "No", "false", "n", "F"] {
+        Config::from_text(Role::Server, &format!("rpcaudit = {value}\n")).unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let main = write(dir.path(), "server.toml", "rpcaudit = [[1]]\n");
+    let told = Config::load(Role::Server, Some(&main), &Fixed::default()).unwrap_err().to_string();
+    assert!(told.contains("server.toml:1: rpcaudit: is a list"), "{told}");
+    let main = write(dir.path(), "server.conf", "identity = n1\n");
+    write(dir.path(), "plugin.d/rpcaudit.cfg", "mandatory = on\n");
+    let told = Config::load(Role::Server, Some(&main), &Fixed::default()).unwrap_err().to_string();
+    assert!(told.contains("rpcaudit.cfg:1: plugin.rpcaudit.mandatory: \"on\" is not a boolean"), "{told}");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Text to typed values, by the original's rules (spec 03 §1.2).
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use thiserror::Error;
+
+use super::Kind;
+use crate::core::protocol::NameList;
 
 /// Why a value could not be read; names the text, the caller adds key and place.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -11,7 +15,7 @@ pub enum ValueError {
     #[error("{0:?} is not an integer")]
     NotAnInteger(String),
     /// Not one of the boolean words.
-    #[error("{0:?} is not a boolean, write true or false")]
+    #[error("{0:?} is not a boolean, write true or false (1 yes y t, 0 no n f)")]
     NotABoolean(String),
     /// Not a duration.
     #[error("{0:?} is not a duration, write for example 90s, 1h30m or 2d")]
@@ -27,6 +31,45 @@ pub enum ValueError {
         /// What is accepted.
         one_of: String,
     },
+    /// A name list with an entry that names nobody.
+    #[error("{0:?} is not a regular expression this version can use, write for example ^n1\\.example\\.net$")]
+    NotAnExpression(String),
+    /// A host list with an entry that is no host.
+    #[error("{0:?} is neither an address nor a network such as 10.1.0.0/16")]
+    NotAHost(String),
+    /// A list that is longer than anybody's.
+    #[error("it has {0} entries, at most {MAX_ITEMS} are read")]
+    TooMany(usize),
+    /// A line or a TOML value that gives the key none.
+    #[error("{0}; write `key = value`, or remove the line")]
+    NotAValue(String),
+}
+
+/// Most entries of a list of names or hosts.
+const MAX_ITEMS: usize = 1_000;
+
+/// Whether every item of a list can mean something.
+pub(super) fn check_items(kind: Kind, items: &[String]) -> Result<(), ValueError> {
+    let bad = match kind {
+        Kind::NameList => items.iter().find(|item| NameList::entry(item).is_none()),
+        Kind::HostList => items.iter().find(|item| !is_host(item)),
+        _ => return Ok(()),
+    };
+    match (bad, kind) {
+        (None, _) if items.len() > MAX_ITEMS => Err(ValueError::TooMany(items.len())),
+        (None, _) => Ok(()),
+        (Some(item), Kind::NameList) => Err(ValueError::NotAnExpression(item.clone())),
+        (Some(item), _) => Err(ValueError::NotAHost(item.clone())),
+    }
+}
+
+/// An address, or a network with as many bits as its address may have.
+fn is_host(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else { return text.parse::<IpAddr>().is_ok() };
+    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
+        (Ok(address), Ok(bits)) => bits <= if address.is_ipv4() { 32 } else { 128 },
+        _ => false,
+    }
 }
 
 /// A value as it stood in a file: one text, or (TOML) a list.

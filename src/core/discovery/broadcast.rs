@@ -51,7 +51,7 @@ pub async fn broadcast(
             }
             // Of the subject of the probe, which by-name brokers let callers use.
             Some(Heard::NobodyAt(_) | Heard::DeniedAt(_)) => step,
-            Some(Heard::Reply(message)) => match checker.check(&message.payload) {
+            Some(Heard::Reply(message)) => match checker.check(&message.subject, &message.payload) {
                 Ok(reply) => {
                     open.answered(now);
                     let name = reply.envelope.senderid.into_owned();
@@ -90,7 +90,9 @@ impl LateAnswers {
         while let Some(heard) = replies.try_next() {
             if let Heard::Reply(message) = heard {
                 names.extend(
-                    checker.check(&message.payload).map(|reply| reply.envelope.senderid.into_owned()),
+                    checker
+                        .check(&message.subject, &message.payload)
+                        .map(|reply| reply.envelope.senderid.into_owned()),
                 );
             }
         }

@@ -4,7 +4,7 @@
 //! goes to a temporary file in the same directory, is synced, and is renamed
 //! over the target.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -47,14 +47,30 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// Reads at most `limit` bytes of `path`; a longer file is an error, not a
 /// silent cut.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_judged(path, limit, |_| Ok::<(), io::Error>(())).map(|(content, ())| content)
+}
+
+/// [`read_bounded`] of a file that `judge` has looked at: mode, owner, times are
+/// those of what is then read, because both come by one descriptor. A path
+/// looked at first and opened then may be another file by then.
+///
+/// # Errors
+/// What `judge` says, before anything is read; then as [`read_bounded`].
+pub fn read_judged<T, E: From<io::Error>>(
+    path: &Path,
+    limit: u64,
+    judge: impl FnOnce(&Metadata) -> Result<T, E>,
+) -> Result<(Vec<u8>, T), E> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display()));
+    let file = File::open(path).map_err(named)?;
+    let judged = judge(&file.metadata().map_err(named)?)?;
     let mut content = Vec::new();
-    let read = File::open(path).and_then(|f| f.take(limit + 1).read_to_end(&mut content)).map_err(named)?;
+    let read = file.take(limit + 1).read_to_end(&mut content).map_err(named)?;
     if read as u64 > limit {
         let kind = io::ErrorKind::FileTooLarge;
-        return Err(io::Error::new(kind, format!("{} is larger than {limit} bytes", path.display())));
+        return Err(io::Error::new(kind, format!("{} is larger than {limit} bytes", path.display())).into());
     }
-    Ok(content)
+    Ok((content, judged))
 }
 
 #[cfg(test)]
@@ -81,6 +97,23 @@ mod tests {
         write_atomic(&link, b"two", PUBLIC).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"two");
+    }
+
+    /// Whoever exchanges the file between look and reading exchanges nothing.
+    #[test]
+    fn what_is_judged_is_what_is_read() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        write_atomic(&path, b"mine", SECRET).unwrap();
+        let (content, mode) = read_judged(&path, 100, |found| {
+            write_atomic(&path, b"another's", PUBLIC)?;
+            Ok::<_, io::Error>(found.mode() & 0o777)
+        })
+        .unwrap();
+        assert_eq!((content.as_slice(), mode), (b"mine".as_slice(), SECRET));
+        let refused = read_judged(&path, 100, |_| Err::<(), _>(io::Error::other("no")));
+        assert_eq!(refused.unwrap_err().to_string(), "no");
     }
 
     #[test]

@@ -13,8 +13,10 @@
 mod error;
 pub mod filter;
 pub mod json;
+mod name_list;
 pub(crate) mod number;
 pub mod subjects;
 pub mod v1;
 
 pub use error::{DecodeError, Layer};
+pub use name_list::NameList;

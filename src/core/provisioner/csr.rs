@@ -13,6 +13,7 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
+use crate::core::security::subject;
 use crate::core::text::shortened;
 
 /// Characters shown of a name that a node asks for.
@@ -81,9 +82,7 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
         true => Err(CsrError::Denied(shortened(name, MAX_NAME))),
         false => Ok(()),
     };
-    let mut names = info.subject.iter_common_name();
-    let (Some(name), None) = (names.next(), names.next()) else { return Err(CsrError::NoName) };
-    let name = name.as_str().map_err(|_| CsrError::NoName)?;
+    let name = subject::common_name(&info.subject).ok().flatten().ok_or(CsrError::NoName)?;
     deny(name)?;
     if name != identity {
         return Err(CsrError::OtherName { found: shortened(name, MAX_NAME), identity: identity.to_owned() });

@@ -5,7 +5,8 @@
 //! `kill -9` a node gets the same answer again or none: never two different
 //! ones. Records of nodes that are done cancel out; the file is rewritten
 //! without them at the start and when it has grown. Many records share one
-//! sync.
+//! sync. What a full disk or a file limit has left of a record is cut off
+//! before the next one is written, or that one would be lost with it.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -121,7 +122,7 @@ impl Journal {
 
 struct Writer {
     path: PathBuf,
-    file: File,
+    file: Tail<File>,
     open: HashMap<String, Open>,
     #[allow(dead_code, reason = "held for as long as the journal is written")]
     lock: File,
@@ -133,7 +134,7 @@ impl Writer {
         let mut group = Vec::with_capacity(GROUP);
         while requests.blocking_recv_many(&mut group, GROUP) > 0 {
             let lines: String = group.iter().map(|(line, _)| line.as_str()).collect();
-            let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
+            let written = self.file.append(lines.as_bytes());
             for (line, done) in group.drain(..) {
                 if written.is_ok() {
                     apply(&mut self.open, line.trim_end());
@@ -149,6 +150,54 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// Somewhere that whole records are appended to.
+trait Log: Write {
+    /// Everything written is on disk.
+    fn sync(&mut self) -> io::Result<()>;
+    /// Only the first so many bytes stay, and what is written next follows them.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl Log for File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.seek(SeekFrom::Start(length))?;
+        self.sync_data()
+    }
+}
+
+/// The end of a journal: nothing but whole records that somebody was told of
+/// stands before it.
+struct Tail<L> {
+    log: L,
+    /// Bytes of whole records.
+    end: u64,
+    /// Whether there may be something behind them.
+    torn: bool,
+}
+
+impl<L: Log> Tail<L> {
+    /// Returns once the lines are on disk; else none of them is there, or will
+    /// be before anything else is.
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.log.cut(self.end)?;
+            self.torn = false;
+        }
+        let written = self.log.write_all(lines).and_then(|()| self.log.sync());
+        match written {
+            Ok(()) => self.end += lines.len() as u64,
+            // A cut that fails too is made before the next record.
+            Err(_) => self.torn = self.log.cut(self.end).is_err(),
+        }
+        written
     }
 }
 
@@ -194,7 +243,7 @@ fn apply(open: &mut HashMap<String, Open>, line: &str) -> bool {
 }
 
 /// Replaces the file by one with only what is open, and opens it for more.
-fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<File> {
+fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<Tail<File>> {
     let mut text = String::new();
     for (node, Open { inputs, configured }) in open {
         let answered = Record { n: node.into(), s: Step::Answered(inputs.clone()) };
@@ -206,9 +255,9 @@ fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<File> {
         }
     }
     files::write_atomic(path, text.as_bytes(), files::SECRET)?;
-    let mut file = OpenOptions::new().append(true).open(path)?;
-    file.seek(SeekFrom::End(0))?;
-    Ok(file)
+    let log = OpenOptions::new().append(true).open(path)?;
+    let end = log.metadata()?.len();
+    Ok(Tail { log, end, torn: false })
 }
 
 #[cfg(test)]
@@ -254,6 +303,97 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    /// A disk that takes so many more bytes, and may not even let go of them.
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+        stuck: bool,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room.saturating_sub(self.bytes.len()));
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Log for Disk {
+        fn sync(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn cut(&mut self, length: u64) -> io::Result<()> {
+            if self.stuck {
+                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            }
+            self.bytes.truncate(usize::try_from(length).unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_acknowledged_is_whole_whatever_the_disk_does() {
+        bolero::check!().with_iterations(2000).with_type::<Vec<(u8, u8, bool)>>().for_each(|steps| {
+            let mut tail = Tail { log: Disk { bytes: vec![], room: 0, stuck: false }, end: 0, torn: false };
+            let mut acknowledged = String::new();
+            for (number, (length, room, stuck)) in steps.iter().enumerate() {
+                (tail.log.room, tail.log.stuck) = (usize::from(*room) * 8, *stuck);
+                let line = format!("{number}:{}\n", "x".repeat(usize::from(*length)));
+                if tail.append(line.as_bytes()).is_ok() {
+                    acknowledged += &line;
+                }
+                let held = String::from_utf8(tail.log.bytes.clone()).unwrap();
+                // Behind them there is at most what could not be cut off yet.
+                assert!(held.starts_with(&acknowledged) && (tail.torn || held == acknowledged));
+            }
+        });
+    }
+
+    /// The whole of it in a process of its own, whose files may not grow.
+    #[tokio::test]
+    async fn a_file_limit_loses_no_acknowledged_record() {
+        const CHILD: &str = "CHORIA_TEST_JOURNAL";
+        if let Some(state) = std::env::var_os(CHILD) {
+            let (journal, _) = Journal::open(Path::new(&state)).unwrap();
+            let long = inputs(&"x".repeat(3000));
+            journal.write("first", Step::Answered(inputs("1"))).await.unwrap();
+            journal.write("long", Step::Answered(long.clone())).await.unwrap_err();
+            journal.write("short", Step::Answered(inputs("2"))).await.unwrap();
+            journal.write("longer", Step::Answered(long)).await.unwrap_err();
+            // Whoever looks after the machine makes room.
+            let own = std::process::id().to_string();
+            let prlimit =
+                std::process::Command::new("prlimit").args(["--pid", &own, "--fsize=1000000"]).status();
+            assert!(prlimit.unwrap().success());
+            journal.write("short", Step::Configured).await.unwrap();
+            journal.write("last", Step::Answered(inputs("3"))).await.unwrap();
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let name = concat!(module_path!(), "::a_file_limit_loses_no_acknowledged_record");
+        let name = name.split_once("::").unwrap().1;
+        let ran = std::process::Command::new("sh")
+            // Without the trap the signal ends the process instead; 1,024 bytes of each file.
+            .args(["-c", "trap '' XFSZ; ulimit -S -f 2; exec \"$0\" --exact \"$1\" --nocapture"])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(CHILD, dir.path())
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        assert!(String::from_utf8_lossy(&ran.stdout).contains("1 passed"), "{ran:?}");
+        let open = read(&dir.path().join(FILE)).unwrap();
+        let expected = [("first", "1", false), ("short", "2", true), ("last", "3", false)];
+        let expected = expected
+            .map(|(name, text, configured)| (name.to_owned(), Open { inputs: inputs(text), configured }));
+        assert_eq!(open, HashMap::from(expected));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Every key of the file, in the order of the documentation.
-pub const KEYS: [(&str, &str); 45] = [
+pub const KEYS: [(&str, &str); 47] = [
     ("workers", "one-shot helpers that run at once; 0: one a processor"),
     ("interval", "time between discoveries, at least 1m"),
     ("logfile", "log file, or stdout, stderr, discard"),
@@ -28,6 +28,14 @@ pub const KEYS: [(&str, &str); 45] = [
     ("site", "label of every metric"),
     ("monitor_port", "port of metrics and status page; 0: none"),
     ("monitor_address", "address of it; loopback by default"),
+    (
+        "monitor_hosts",
+        "names of this machine by which programs on it may ask for names of nodes, beside localhost and addresses",
+    ),
+    (
+        "monitor_names",
+        "whether they see names of nodes at all; false where a proxy on this machine asks for others and does not say so",
+    ),
     ("broker_provisioning_password", "password of broker user provisioner"),
     ("cert_deny_list", "names that are never signed, regular expressions"),
     ("identity_allow", "names that may be provisioned, regular expressions; none: all"),

@@ -105,6 +105,10 @@ pub struct Settings {
     pub monitor_port: u16,
     /// Address of it.
     pub monitor_address: std::net::IpAddr,
+    /// Names of this machine by which its programs may ask for names of nodes.
+    pub monitor_hosts: Vec<String>,
+    /// Whether they see names of nodes at all.
+    pub monitor_names: bool,
     /// Password of broker user `provisioner`.
     #[serde(deserialize_with = "secret")]
     pub broker_provisioning_password: Secret,
@@ -164,6 +168,8 @@ impl Default for Settings {
             site: String::new(),
             monitor_port: 0,
             monitor_address: std::net::Ipv4Addr::LOCALHOST.into(),
+            monitor_hosts: vec![],
+            monitor_names: true,
             broker_provisioning_password: Secret::default(),
             cert_deny_list: DENIED.map(str::to_owned).into(),
             identity_allow: vec![],

@@ -1,15 +1,13 @@
 //! What we read out of one certificate: names, times, key.
 
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Most names taken from one certificate.
-const MAX_NAMES: usize = 1_000;
+use super::subject;
 
 /// Facts of a certificate, copied out of its DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Common name of the subject, the last of several as for Go; empty
-    /// without one.
+    /// Common name of the subject; empty without one.
     pub common_name: String,
     /// DNS names of the subject alternative names.
     pub dns_names: Vec<String>,
@@ -27,30 +25,23 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads `der`; `None` when it is not a certificate.
+    /// Reads `der`; `None` when it is not a certificate, or has several common
+    /// names that differ.
     pub fn parse(der: &[u8]) -> Option<Certificate> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         if !rest.is_empty() {
             return None;
         }
-        let alt_names = certificate.extensions().iter().find_map(|e| match e.parsed_extension() {
-            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
-            _ => None,
-        });
         let has_alt_names = certificate
             .extensions()
             .iter()
             .any(|e| e.oid == x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME);
-        let dns_names = alt_names.into_iter().flatten().filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_string()),
-            _ => None,
-        });
         let spki = certificate.public_key();
         let is_rsa = spki.algorithm.algorithm == x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
-        let common_name = certificate.subject().iter_common_name().last();
+        let common_name = subject::common_name(certificate.subject()).ok()?;
         Some(Certificate {
-            common_name: common_name.and_then(|n| n.as_str().ok()).unwrap_or_default().to_string(),
-            dns_names: dns_names.take(MAX_NAMES).collect(),
+            common_name: common_name.unwrap_or_default().to_owned(),
+            dns_names: subject::dns_names(certificate.extensions().iter().map(|e| e.parsed_extension())),
             has_alt_names,
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),

@@ -1,9 +1,10 @@
 //! The certificate and key of this process.
 
-use std::fmt;
+use std::fs::Metadata;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::{fmt, io};
 
 use aws_lc_rs::rsa::KeyPair;
 use rustls::crypto::CryptoProvider;
@@ -12,7 +13,7 @@ use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
 use super::{Certificate, Files, SecurityError, pem};
-use crate::core::files::read_bounded;
+use crate::core::files::{read_bounded, read_judged};
 
 /// Largest certificate or key file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +28,8 @@ pub struct Credentials {
     pub(super) tls: Arc<CertifiedKey>,
     /// For requests; `None` when the key is not RSA.
     pub(super) rsa: Option<Arc<KeyPair>>,
+    /// Who else could read the key when it was read.
+    pub(super) exposed: Option<String>,
 }
 
 impl Credentials {
@@ -45,7 +48,8 @@ impl Credentials {
         let certificate_text =
             String::from_utf8(text).map_err(|_| of_certificate("holds text that is not UTF-8".into()))?;
 
-        let text = read_bounded(&files.key, MAX_BYTES).map_err(|e| of_key(e.to_string()))?;
+        let look = |found: &Metadata| Ok::<_, io::Error>(permission_warning(&files.key, found));
+        let (text, exposed) = read_judged(&files.key, MAX_BYTES, look).map_err(|e| of_key(e.to_string()))?;
         let text = Zeroizing::new(text);
         let key = pem::private_key(&text).map_err(of_key)?;
         let rsa = match &key {
@@ -56,7 +60,7 @@ impl Credentials {
         let tls = CertifiedKey::from_der(chain, key, provider).map_err(|e| {
             of_key(format!("cannot be used with the certificate {}: {e}", files.certificate.display()))
         })?;
-        Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new) })
+        Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new), exposed })
     }
 }
 
@@ -74,6 +78,7 @@ impl Credentials {
             certificate,
             tls: Arc::new(tls),
             rsa: self.rsa.clone(),
+            exposed: None,
         })
     }
 }
@@ -90,8 +95,8 @@ fn failed(what: &'static str, path: &Path, reason: String) -> SecurityError {
 
 /// What to say about a private key everybody on the machine can read. Group
 /// access is how Puppet shares keys on purpose.
-pub(super) fn permission_warning(key: &Path) -> Option<String> {
-    let mode = std::fs::metadata(key).ok()?.permissions().mode() & 0o777;
+fn permission_warning(key: &Path, found: &Metadata) -> Option<String> {
+    let mode = found.permissions().mode() & 0o777;
     (mode & 0o007 != 0).then(|| {
         format!("private key {} may be read by every user (mode {mode:04o}): chmod 0600", key.display())
     })

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
-use super::credentials::{SharedCredentials, permission_warning};
+use super::credentials::SharedCredentials;
 use super::fitness::Fitness;
 use super::{
     CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
@@ -136,8 +136,8 @@ impl Provider {
     /// read the key, settings that match nothing.
     pub fn trouble(&self, now: i64) -> Vec<String> {
         let mut warnings = Vec::new();
-        warnings.extend(permission_warning(&self.files.key));
         let credentials = self.credentials.get();
+        warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
         if !certificate.names().any(|name| name == self.certname) {
             let names: Vec<_> = certificate.names().take(5).collect();
@@ -157,10 +157,6 @@ impl Provider {
             warnings.push(format!("a certificate of {} {text}", self.files.ca.display()));
         }
         warnings.extend(trust.revocation().and_then(|lists| lists.warning(now)));
-        for (key, list) in [("certname_whitelist", &self.allowed), ("privileged_users", &self.privileged)] {
-            let told = list.problems().iter().map(|text| format!("plugin.choria.security.{key}: {text}"));
-            warnings.extend(told);
-        }
         warnings
     }
 

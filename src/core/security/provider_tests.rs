@@ -282,7 +282,6 @@ fn trouble_is_told_at_start() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let text = format!(
         "{text}identity = other\n\
-         plugin.choria.security.certname_whitelist = [,\\.mcollective$\n\
          plugin.security.cipher_suites = TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_RSA_WITH_RC4_128_SHA\n\
          plugin.security.ecc_curves = CurveP521,CurveP384\n"
     );
@@ -290,7 +289,6 @@ fn trouble_is_told_at_start() {
     for part in [
         "may be read by every user",
         "names n1, not other",
-        "is not a regular expression",
         "TLS_RSA_WITH_RC4_128_SHA is not supported",
         "CurveP521 is not supported",
     ] {

@@ -80,8 +80,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// chain that was believed is remembered by the hash of its text for as long
 /// as trust, and all its certificates, stay what they are.
 pub struct RequestVerifier {
-    /// `None` for a node that has nothing to verify with yet.
-    trust: Option<Arc<SharedTrust>>,
+    trust: Arc<SharedTrust>,
     allowed: NameList,
     privileged: NameList,
     remembered: Mutex<Remembered>,
@@ -92,20 +91,7 @@ impl RequestVerifier {
     /// certificate name is on `allowed`; names on `privileged` may speak for
     /// any caller.
     pub fn new(trust: Arc<SharedTrust>, allowed: NameList, privileged: NameList) -> RequestVerifier {
-        RequestVerifier { trust: Some(trust), allowed, privileged, remembered: Mutex::default() }
-    }
-
-    /// A verifier for a node that waits for its first certificate and knows no
-    /// CA: it believes what requests say of themselves, as the original does
-    /// (spec 01 §15). Such a node acts on its access token alone.
-    pub(super) fn of_nobody() -> RequestVerifier {
-        let nobody = NameList::default();
-        RequestVerifier {
-            trust: None,
-            allowed: nobody.clone(),
-            privileged: nobody,
-            remembered: Mutex::default(),
-        }
+        RequestVerifier { trust, allowed, privileged, remembered: Mutex::default() }
     }
 
     /// Whether `secure` is a request signed by its caller (or somebody
@@ -115,16 +101,8 @@ impl RequestVerifier {
     /// # Errors
     /// The [`Refusal`] that counted first.
     pub fn verify(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, Refusal> {
-        let request =
-            Request::decode(secure.message.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))?;
-        let claimed = &request.envelope.callerid;
-        let caller =
-            CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed, MAX_CLAIM)))?;
-        let Some(trust) = &self.trust else {
-            let certname = caller.name().to_string();
-            return Ok(Verified { value: request, caller, certname, privileged: false });
-        };
-        let signer = self.signer(&secure.pubcert, &caller, trust, now_unix)?;
+        let (request, caller) = claimed(secure)?;
+        let signer = self.signer(&secure.pubcert, &caller, &self.trust, now_unix)?;
         let (certname, privileged) = match &signer.privileged {
             Some(name) => (name.clone(), true),
             None => {
@@ -205,6 +183,61 @@ impl RequestVerifier {
 impl fmt::Debug for RequestVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestVerifier").finish_non_exhaustive()
+    }
+}
+
+/// The request, and who it says it is from.
+fn claimed(secure: &SecureRequest) -> Result<(Request, CallerId), Refusal> {
+    let request =
+        Request::decode(secure.message.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))?;
+    let claimed = &request.envelope.callerid;
+    let caller = CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed, MAX_CLAIM)))?;
+    Ok((request, caller))
+}
+
+/// What a node that waits for its first certificate and knows no CA takes
+/// requests by: it believes what they say of themselves, as the original does
+/// (spec 01 §15). Such a node acts on its access token alone. A type of its own,
+/// so that no verifier can lose its trust and become this.
+#[derive(Debug)]
+pub struct ClaimReader(());
+
+impl ClaimReader {
+    /// For waiting nodes alone.
+    pub(super) fn of_a_waiting_node() -> ClaimReader {
+        ClaimReader(())
+    }
+
+    /// What the request says, believed.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn read(&self, secure: &SecureRequest) -> Result<Verified<Request>, Refusal> {
+        let (value, caller) = claimed(secure)?;
+        let certname = caller.name().to_string();
+        Ok(Verified { value, caller, certname, privileged: false })
+    }
+}
+
+/// By what a node takes requests, chosen once at its start.
+#[derive(Debug)]
+pub enum RequestTrust {
+    /// Signatures and certificates.
+    Verified(RequestVerifier),
+    /// Their word: a waiting node that knows no CA.
+    Claimed(ClaimReader),
+}
+
+impl RequestTrust {
+    /// The request, if it is to be believed at `now_unix`.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that counted first.
+    pub fn judge(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, Refusal> {
+        match self {
+            RequestTrust::Verified(verifier) => verifier.verify(secure, now_unix),
+            RequestTrust::Claimed(reader) => reader.read(secure),
+        }
     }
 }
 

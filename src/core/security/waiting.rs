@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::tls::{PeerVerifier, VERSIONS, library};
 use super::tokens;
-use super::{NameList, RequestVerifier, SecurityError, SharedTrust, Trust};
+use super::{ClaimReader, NameList, RequestTrust, RequestVerifier, SecurityError, SharedTrust, Trust};
 use crate::core::text::unhex;
 
 /// TLS and verification of a waiting node.
@@ -25,7 +25,7 @@ pub struct WaitingSecurity {
     /// For its connection: no certificate of its own.
     pub tls: Arc<ClientConfig>,
     /// For requests that arrive.
-    pub verifier: RequestVerifier,
+    pub verifier: RequestTrust,
     /// What an administrator should know.
     pub warnings: Vec<String>,
 }
@@ -79,9 +79,9 @@ impl WaitingSecurity {
         let verifier = match trust.filter(|_| secure) {
             Some(trust) => {
                 // any name of the CA: the access token says who may provision
-                RequestVerifier::new(trust, NameList::new([""]), NameList::default())
+                RequestTrust::Verified(RequestVerifier::new(trust, NameList::new([""]), NameList::default()))
             }
-            None => RequestVerifier::of_nobody(),
+            None => RequestTrust::Claimed(ClaimReader::of_a_waiting_node()),
         };
         Ok(WaitingSecurity { tls: Arc::new(tls), verifier, warnings })
     }

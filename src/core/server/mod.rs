@@ -208,9 +208,9 @@ impl Server {
         registration::check(&config).map_err(ServerError::Registration)?;
         audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Authorizer::from_config(&config);
+        authorizer.look_over();
         let audit = AuditLog::from_config(&config);
-        let audit_warning = audit.as_ref().and_then(AuditLog::warning);
-        for warning in authorizer.warning().into_iter().chain(audit_warning) {
+        if let Some(warning) = authorizer.warning() {
             tracing::warn!("{warning}");
         }
         let servers = match servers {

@@ -15,7 +15,7 @@ use super::status;
 use crate::core::agents::Node;
 use crate::core::build;
 use crate::core::config::Config;
-use crate::core::files::read_bounded;
+use crate::core::files::read_judged;
 use crate::core::provisioning::REGISTRATION_SUBJECTS;
 use crate::core::registration::{file_content, inventory_content};
 
@@ -141,11 +141,11 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
 fn file_payload(config: &Config, last_mtime: &mut Option<i64>) -> Result<String, String> {
     let file = &config.choria_registration_file_content_data;
     let path = std::path::Path::new(file);
-    let content = read_bounded(path, MAX_FILE).map_err(|e| e.to_string())?;
+    let read = read_judged(path, MAX_FILE, |found| found.modified());
+    let (content, modified) = read.map_err(|e| e.to_string())?;
     if content.is_empty() {
         return Err(format!("{file} is empty"));
     }
-    let modified = std::fs::metadata(path).and_then(|m| m.modified()).map_err(|e| e.to_string())?;
     let mtime = jiff::Timestamp::try_from(modified).map_or(0, |t| t.as_second());
     let updated = last_mtime.is_some_and(|last| mtime > last);
     *last_mtime = Some(mtime);

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::core::provisioning::Setup;
 use crate::core::security::waiting::WaitingSecurity;
-use crate::core::security::{CallerId, Provider, RequestVerifier, SecurityError, Signer};
+use crate::core::security::{CallerId, Provider, RequestTrust, SecurityError, Signer};
 
 /// See the module documentation.
 pub struct Standing {
@@ -16,7 +16,7 @@ pub struct Standing {
     /// Who it is as a caller, for registration data.
     pub(super) caller: Option<CallerId>,
     pub(super) tls: Arc<ClientConfig>,
-    pub(super) verifier: RequestVerifier,
+    pub(super) verifier: RequestTrust,
     /// None where there is no key to sign with.
     pub(super) signer: Option<Signer>,
     /// None where there is no certificate.
@@ -36,7 +36,7 @@ impl Standing {
             caller: Some(provider.caller_id().clone()),
             // Follows reloads of the provider by itself.
             tls: provider.client_tls()?,
-            verifier: provider.verifier()?,
+            verifier: RequestTrust::Verified(provider.verifier()?),
             signer: provider.signer().ok(),
             token: None,
             provider: Some(provider),
@@ -50,6 +50,11 @@ impl Standing {
     pub fn waiting(identity: &str, setup: &Arc<Setup>) -> Result<Standing, SecurityError> {
         let WaitingSecurity { tls, verifier, warnings } = WaitingSecurity::new(&setup.trust, setup.secure)?;
         warnings.iter().for_each(|text| tracing::warn!("{text}"));
+        if matches!(verifier, RequestTrust::Claimed(_)) {
+            tracing::info!(
+                "requests are taken at their word until this node has a certificate: the access token counts"
+            );
+        }
         let jwt = setup.clone();
         let token = Arc::new(move || Zeroizing::new(jwt.current_jwt().expose().to_owned()));
         Ok(Standing {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::NodeState;
 use super::node::now;
 use crate::core::agents::Node;
-use crate::core::files::{self, read_bounded};
+use crate::core::files;
 use crate::core::security::Provider;
 
 /// What the original writes where a time does not apply.
@@ -157,9 +157,9 @@ pub struct Checks {
 /// Reads a status file and gives the first problem, `None` when all is well
 /// (order as the original's).
 pub fn check(file: &Path, checks: &Checks, now: SystemTime) -> Result<Option<String>, String> {
-    let content = read_bounded(file, MAX_FILE).map_err(|e| e.to_string())?;
-    let age = std::fs::metadata(file).and_then(|m| m.modified()).map_err(|e| e.to_string())?;
-    let age = now.duration_since(age).unwrap_or_default();
+    let read = files::read_judged(file, MAX_FILE, |found| found.modified());
+    let (content, modified) = read.map_err(|e| e.to_string())?;
+    let age = now.duration_since(modified).unwrap_or_default();
     let status: Status =
         serde_json::from_slice(&content).map_err(|e| format!("{} is no status file: {e}", file.display()))?;
     Ok(problem(&status, age, checks, now))

@@ -5,12 +5,24 @@
 //! Bearer TOKEN` with a token of the configured file. A wrong one is refused
 //! and not shown the redacted page: a reader that means to see everything
 //! should learn that it does not.
+//!
+//! That a request comes by loopback is not enough to be of this machine.
+//! A page of another site makes a browser here ask, by a name of that site
+//! which leads to 127.0.0.1: [`is_local`] looks at the name that is asked for.
+//! A proxy here asks for people elsewhere: it says so in a header, or, as nginx
+//! by default, says nothing and speaks HTTP/1.0, as no program of today does
+//! for itself. One that does neither cannot be told from a program of this
+//! machine, so that names can be kept for tokens alone ([`LocalNames`]).
 
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::Version;
+use axum::http::header::HOST;
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::core::files;
@@ -20,8 +32,53 @@ use crate::core::text::Secret;
 const FILE: u64 = 4096;
 /// Shortest token: what can be guessed is none.
 const SHORTEST: usize = 16;
-/// Headers by which a proxy on this machine says that it asks for somebody else.
-pub const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+/// Headers by which a proxy says that it asks for somebody else, and what those
+/// begin with that it has made up.
+const FORWARDED: [&str; 7] =
+    ["forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-for", "x-original-host"];
+const FORWARDED_AS: [&str; 4] = ["x-forwarded-", "x-forwarded", "cf-", "x-envoy-"];
+
+/// Whether programs of this machine see names without a token, and by which
+/// names it may be asked.
+#[derive(Debug, Clone, Default)]
+pub struct LocalNames {
+    /// Names of this machine beside `localhost` and addresses.
+    pub hosts: Vec<String>,
+    /// Nobody sees names without a token.
+    pub only_tokens: bool,
+}
+
+/// Whether a request is one of this machine, for itself.
+pub fn is_local(peer: IpAddr, request: &Parts, names: &LocalNames) -> bool {
+    let headers = &request.headers;
+    let forwarded = headers.keys().any(|name| {
+        let name = name.as_str();
+        FORWARDED.contains(&name) || FORWARDED_AS.iter().any(|start| name.starts_with(start))
+    });
+    let asked = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    let mut asked = asked.chain(request.uri.authority().map(Authority::as_str));
+    !names.only_tokens
+        && peer.to_canonical().is_loopback()
+        && !forwarded
+        && request.version >= Version::HTTP_11
+        && asked.all(|host| is_here(host, &names.hosts))
+}
+
+/// Whether this name of a host, with or without port, is not one that another
+/// site may have given to 127.0.0.1. Addresses are nobody's to give.
+fn is_here(host: &str, names: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((name, port)) if port.is_empty() || port.starts_with(':') => name,
+            _ => return false,
+        },
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok()
+        || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
 
 /// Why tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +135,11 @@ impl TokenFile {
 }
 
 fn read(path: &Path) -> Result<Vec<Secret>, TokenError> {
-    let mode = std::fs::metadata(path)
-        .map_err(|e| std::io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display())))?
-        .permissions()
-        .mode()
-        & 0o777;
-    if mode & 0o027 != 0 {
-        return Err(TokenError::Mode { path: path.to_owned(), mode });
-    }
-    let text = zeroize::Zeroizing::new(files::read_bounded(path, FILE)?);
+    let (text, ()) = files::read_judged(path, FILE, |found| match found.permissions().mode() & 0o777 {
+        mode if mode & 0o027 != 0 => Err(TokenError::Mode { path: path.to_owned(), mode }),
+        _ => Ok(()),
+    })?;
+    let text = zeroize::Zeroizing::new(text);
     let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let tokens: Option<Vec<Secret>> = lines
         .filter(|line| !line.is_empty() && !line.starts_with(b"#"))
@@ -99,16 +152,16 @@ fn read(path: &Path) -> Result<Vec<Secret>, TokenError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wrong;
 
-/// Whether a request may see names. `forwarded` is a request that a proxy
-/// makes for somebody; `known` is the verdict on its token, if it shows one.
+/// Whether a request may see names: one of this machine, see [`is_local`], or
+/// one that shows a token; `known` is the verdict on that.
 ///
 /// # Errors
 /// It shows a token, and that is wrong.
-pub fn sees_names(peer: IpAddr, forwarded: bool, known: Option<bool>) -> Result<bool, Wrong> {
+pub fn sees_names(local: bool, known: Option<bool>) -> Result<bool, Wrong> {
     match known {
         Some(true) => Ok(true),
         Some(false) => Err(Wrong),
-        None => Ok(peer.to_canonical().is_loopback() && !forwarded),
+        None => Ok(local),
     }
 }
 
@@ -127,26 +180,89 @@ mod tests {
 
     use super::*;
 
+    fn parts(version: Version, uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = axum::http::Request::builder().version(version).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
     #[test]
     fn who_sees_names() {
-        for (peer, forwarded, known, expected) in [
-            ("127.0.0.1", false, None, Ok(true)),
-            ("127.8.9.1", false, None, Ok(true)),
-            ("::1", false, None, Ok(true)),
-            ("::ffff:127.0.0.1", false, None, Ok(true)),
-            ("127.0.0.1", true, None, Ok(false)),
-            ("127.0.0.1", true, Some(true), Ok(true)),
-            ("127.0.0.1", false, Some(false), Err(Wrong)),
-            ("192.0.2.1", false, None, Ok(false)),
-            ("::ffff:192.0.2.1", false, None, Ok(false)),
-            ("128.0.0.1", false, None, Ok(false)),
-            ("0.0.0.0", false, None, Ok(false)),
-            ("2001:db8::1", false, None, Ok(false)),
-            ("192.0.2.1", false, Some(true), Ok(true)),
-            ("192.0.2.1", true, Some(true), Ok(true)),
-            ("192.0.2.1", false, Some(false), Err(Wrong)),
+        for (peer, local) in [
+            ("127.0.0.1", true),
+            ("127.8.9.1", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.1", false),
+            ("::ffff:192.0.2.1", false),
+            ("128.0.0.1", false),
+            ("0.0.0.0", false),
+            ("2001:db8::1", false),
         ] {
-            assert_eq!(sees_names(peer.parse().unwrap(), forwarded, known), expected, "{peer} {forwarded}");
+            let request = parts(Version::HTTP_11, "/connz", &[("Host", "localhost:8222")]);
+            let peer = peer.parse().unwrap();
+            assert_eq!(is_local(peer, &request, &LocalNames::default()), local, "{peer}");
+            let strict = LocalNames { only_tokens: true, ..LocalNames::default() };
+            assert!(!is_local(peer, &request, &strict), "{peer}");
+            assert_eq!(sees_names(local, None), Ok(local));
+            assert_eq!(sees_names(local, Some(true)), Ok(true));
+            assert_eq!(sees_names(local, Some(false)), Err(Wrong));
+        }
+    }
+
+    #[test]
+    fn a_request_by_loopback_may_be_for_somebody_else() {
+        let names = LocalNames { hosts: vec!["stats.example.net".into()], only_tokens: false };
+        let local = |version, uri: &str, headers: &[(&str, &str)]| {
+            is_local(IpAddr::from([127, 0, 0, 1]), &parts(version, uri, headers), &names)
+        };
+        let new = Version::HTTP_11;
+        for host in [
+            "localhost",
+            "localhost:8222",
+            "LocalHost.",
+            "127.0.0.1:8222",
+            "[::1]:8222",
+            "[::1]",
+            "10.1.1.1",
+            "stats.example.net:8222",
+            "STATS.example.net.",
+        ] {
+            assert!(local(new, "/", &[("Host", host)]), "{host}");
+            assert!(!local(Version::HTTP_10, "/", &[("Host", host)]), "as nginx asks by default");
+        }
+        for host in [
+            "evil.example.com",
+            "localhost.evil.example.com",
+            "127.0.0.1.evil.example.com",
+            "evil:8222",
+            "",
+            "[::1].evil.example.com@x",
+            "stats.example.net.evil",
+            "localhost@evil.example.com",
+            "0x7f.1",
+        ] {
+            assert!(!local(new, "/", &[("Host", host)]), "{host}");
+        }
+        assert!(local(new, "/", &[]), "programs that name nobody are no browsers");
+        assert!(!local(new, "http://evil.example.com/connz", &[("Host", "localhost")]));
+        assert!(!local(new, "/", &[("Host", "localhost"), ("Host", "evil.example.com")]));
+        for name in [
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
+            "x-forwarded-port",
+            "X-Forwarded",
+            "Forwarded",
+            "Via",
+            "X-Real-IP",
+            "CF-Connecting-IP",
+            "True-Client-IP",
+        ] {
+            assert!(!local(new, "/", &[("Host", "localhost"), (name, "127.0.0.1")]), "{name}");
+            assert!(!local(new, "/", &[("Host", "localhost"), (name, "")]), "{name}");
         }
     }
 

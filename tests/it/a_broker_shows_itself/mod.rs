@@ -1,6 +1,7 @@
 //! What monitoring reads from a running broker.
 
 pub mod prometheus;
+mod proxies;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,10 +22,14 @@ pub fn get(port: u16, path: &str) -> String {
 
 /// With header lines of one's own.
 fn get_with(port: u16, path: &str, headers: &str) -> String {
+    request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"))
+}
+
+/// The answer to what is said.
+fn request(port: u16, text: &str) -> String {
     let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect("monitoring");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n")
-        .expect("a request");
+    stream.write_all(text.as_bytes()).expect("a request");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     text

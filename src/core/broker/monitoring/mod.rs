@@ -19,7 +19,7 @@ mod service;
 mod subsz;
 mod time;
 
-pub use crate::core::web::access::{TokenError, TokenFile};
+pub use crate::core::web::access::{LocalNames, TokenError, TokenFile};
 pub use service::{Monitoring, MonitoringError};
 
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct About {
     pub certificate_expiry: Option<Expiry>,
     /// Who sees names from other machines; nobody without.
     pub tokens: Option<TokenFile>,
+    /// Who sees names here.
+    pub local: LocalNames,
 }
 
 /// Answers with unix seconds.

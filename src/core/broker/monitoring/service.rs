@@ -18,7 +18,7 @@ use super::query::QueryError;
 use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
-use crate::core::web::access::{self, FORWARDED, Wrong, bearer};
+use crate::core::web::access::{self, Wrong, bearer};
 use crate::core::web::{PROMETHEUS, Pages, Peer};
 
 /// Requests by page.
@@ -96,12 +96,13 @@ struct Trusted(bool);
 async fn admit(
     State(subject): State<Arc<Subject>>,
     Extension(Peer(peer)): Extension<Peer>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let headers = request.headers();
-    let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
-    let known = match headers.get(header::AUTHORIZATION) {
+    let (parts, body) = request.into_parts();
+    let local = access::is_local(peer, &parts, &subject.about.local);
+    let mut request = Request::from_parts(parts, body);
+    let known = match request.headers().get(header::AUTHORIZATION) {
         None => None,
         Some(shown) => {
             let (subject, token) = (subject.clone(), bearer(shown.as_bytes()).to_owned());
@@ -115,7 +116,7 @@ async fn admit(
             Some(known.await.unwrap_or(false))
         }
     };
-    match access::sees_names(peer, forwarded, known) {
+    match access::sees_names(local, known) {
         Ok(trusted) => {
             request.extensions_mut().insert(Trusted(trusted));
             next.run(request).await

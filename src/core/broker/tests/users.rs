@@ -11,7 +11,7 @@ use super::kit::{Raw, patient_limits, plain_options, until};
 use crate::core::admission::{
     Account, Credential, Permission, Responses, StaticUser, StaticUsers, SubjectList,
 };
-use crate::core::broker::{Broker, Options};
+use crate::core::broker::{Broker, Limits, Options};
 use crate::core::nats::nkey::UserKey;
 use crate::core::text::Secret;
 
@@ -160,7 +160,9 @@ fn hashed(hash: &str) -> StaticUser {
 fn a_slow_hash_holds_up_nobody_else() {
     let hash = bcrypt::hash("a password for this test", 9).unwrap();
     let authenticator = Arc::new(StaticUsers::new([hashed(&hash), user("a", "red")]).unwrap());
-    let options = Options { shards: 1, handshake_threads: 1, ..plain_options() };
+    // nobody is sent away for others of the one address all come from
+    let limits = Limits { max_handshakes: 8192, max_handshakes_per_address: 8192, ..patient_limits() };
+    let options = Options { shards: 1, handshake_threads: 1, limits, ..plain_options() };
     let broker = Broker::start(Options { authenticator, ..options }).unwrap();
     let try_password = |password: &str| {
         let mut raw = Raw::plain(broker.local_addr());

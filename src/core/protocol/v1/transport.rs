@@ -91,13 +91,19 @@ impl Transport {
 
     /// The JSON text to publish.
     pub fn encode(&self) -> String {
+        self.encode_with_gap().0
+    }
+
+    /// The JSON text, and where in it the subject for replies ends, so that a
+    /// message to many can tell each another one; `None` without such a subject.
+    pub fn encode_with_gap(&self) -> (String, Option<usize>) {
         let mut out = String::with_capacity(self.data.len() / 3 * 4 + 512);
         out.push_str("{\"protocol\":\"choria:transport:1\",\"data\":\"");
         STANDARD.encode_string(&self.data, &mut out);
         out.push_str("\",\"headers\":");
-        self.headers.push(&mut out);
+        let gap = self.headers.push(&mut out);
         out.push('}');
-        out
+        (out, gap)
     }
 }
 
@@ -121,10 +127,14 @@ impl Headers {
         self.seen_by.push([server.into(), processor.into(), server.into()]);
     }
 
-    fn push(&self, out: &mut String) {
+    /// Gives the place of the quote after `reply-to`.
+    fn push(&self, out: &mut String) -> Option<usize> {
         let mut object = Members::start(out);
+        let mut gap = None;
         if let Some(reply_to) = self.reply_to.as_deref().filter(|r| !r.is_empty()) {
-            push_string(object.key("reply-to"), reply_to);
+            let out = object.key("reply-to");
+            push_string(out, reply_to);
+            gap = out.len().checked_sub(1);
         }
         if !self.sender.is_empty() {
             push_string(object.key("mc_sender"), &self.sender);
@@ -141,6 +151,7 @@ impl Headers {
             federation.push(object.key("federation"));
         }
         out.push('}');
+        gap
     }
 }
 

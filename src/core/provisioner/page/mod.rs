@@ -8,8 +8,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
@@ -18,7 +18,7 @@ use super::daemon::Daemon;
 use super::status::Status;
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry, process};
-use crate::core::web::access::{FORWARDED, sees_names};
+use crate::core::web::access::{LocalNames, is_local};
 use crate::core::web::{PROMETHEUS, Pages, PagesError, Peer};
 
 const HTML: &str = include_str!("page.html");
@@ -35,6 +35,7 @@ pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
 struct PageState {
     daemon: Arc<Daemon>,
     registry: Registry,
+    local: LocalNames,
 }
 
 /// Serves pages at this address until what is returned is dropped. `expiry`
@@ -44,7 +45,9 @@ struct PageState {
 /// It cannot be listened on.
 pub fn start(address: SocketAddr, daemon: Arc<Daemon>, expiry: Option<Expiry>) -> Result<Pages, PagesError> {
     let registry = registry(&daemon, expiry);
-    let pages = Pages::start(address, |_| router(Arc::new(PageState { daemon, registry })))?;
+    let settings = &daemon.plan().settings;
+    let local = LocalNames { hosts: settings.monitor_hosts.clone(), only_tokens: !settings.monitor_names };
+    let pages = Pages::start(address, |_| router(Arc::new(PageState { daemon, registry, local })))?;
     let address = pages.local_addr();
     if !address.ip().to_canonical().is_loopback() {
         tracing::warn!(%address, "everybody who reaches this address can read metrics and status, without names");
@@ -138,25 +141,14 @@ async fn protect(mut response: Response) -> Response {
 async fn status(
     State(subject): State<Arc<PageState>>,
     Extension(Peer(peer)): Extension<Peer>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Json<Status> {
-    let forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let (asked, _) = request.into_parts();
     let status = subject.daemon.status();
-    Json(match sees_names(peer, forwarded || !local_name(&headers), None) {
-        Ok(true) => status,
-        _ => status.without_names(),
+    Json(match is_local(peer, &asked, &subject.local) {
+        true => status,
+        false => status.without_names(),
     })
-}
-
-/// Whether it was asked for by a name of this machine: a page of another site
-/// can make a browser here ask, by a name of its own that leads to 127.0.0.1.
-fn local_name(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok()
 }
 
 async fn metrics(State(subject): State<Arc<PageState>>) -> Response {

@@ -63,12 +63,11 @@ impl VerifyKey {
     /// [`KeyError`].
     pub fn from_setting(setting: &str) -> Result<VerifyKey, KeyError> {
         let path = Path::new(setting);
-        if !path.exists()
-            && let Some(key) = Self::from_hex(setting)
-        {
-            return Ok(key);
-        }
-        let content = read_bounded(path, MAX_KEY_FILE)?;
+        let content = match (read_bounded(path, MAX_KEY_FILE), Self::from_hex(setting)) {
+            (Ok(content), _) => content,
+            (Err(e), Some(key)) if e.kind() == std::io::ErrorKind::NotFound => return Ok(key),
+            (Err(e), _) => return Err(e.into()),
+        };
         let text = String::from_utf8_lossy(&content);
         Self::from_hex(text.trim()).or_else(|| Self::from_pem(&content)).ok_or_else(|| KeyError::Unknown {
             file: Some(path.to_owned()),

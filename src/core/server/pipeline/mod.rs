@@ -35,7 +35,7 @@ use crate::core::authz::Authorizer;
 use crate::core::connection::Message;
 use crate::core::log::RefusalLog;
 use crate::core::rpc::{ReplyBody, StatusCode};
-use crate::core::security::RequestVerifier;
+use crate::core::security::RequestTrust;
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Ticket};
 use stages::{Accepted, Authorized, Fresh, Refused};
@@ -46,7 +46,7 @@ const UNAUDITED: &str = "this node cannot write its audit log and runs nothing u
 /// The pipeline of a node.
 pub struct Pipeline {
     node: Arc<NodeState>,
-    verifier: RequestVerifier,
+    verifier: RequestTrust,
     replay: ReplayGuard,
     authorizer: Authorizer,
     audit: Option<AuditLog>,
@@ -58,7 +58,7 @@ pub struct Pipeline {
 impl Pipeline {
     pub(super) fn new(
         node: Arc<NodeState>,
-        verifier: RequestVerifier,
+        verifier: RequestTrust,
         authorizer: Authorizer,
         audit: Option<AuditLog>,
         pool: Pool,

@@ -13,7 +13,7 @@ use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{RequestBody, StatusCode};
-use crate::core::security::{Refusal, RequestVerifier, Verified};
+use crate::core::security::{Refusal, RequestTrust, Verified};
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
 use crate::core::server::replay::Replay;
 use crate::core::server::{NodeState, ReplayGuard};
@@ -137,9 +137,9 @@ pub fn decode(payload: &[u8]) -> Result<Decoded, Box<Refused>> {
     Ok(Decoded { headers: transport.headers, secure })
 }
 
-pub fn verify(decoded: Decoded, verifier: &RequestVerifier, now: i64) -> Result<Incoming, Box<Refused>> {
+pub fn verify(decoded: Decoded, verifier: &RequestTrust, now: i64) -> Result<Incoming, Box<Refused>> {
     let Decoded { headers, secure } = decoded;
-    match verifier.verify(&secure, now) {
+    match verifier.judge(&secure, now) {
         Ok(request) => Ok(Incoming { headers, request }),
         Err(refusal) => {
             // What it claims to be, so that people can look for it; nothing

@@ -25,6 +25,7 @@ fn watched(broker: &Broker) -> Monitoring {
         config_file: "/etc/choria/broker.conf".to_owned(),
         certificate_expiry: Some(std::sync::Arc::new(|| Some(2_000_000_000))),
         tokens: None,
+        local: Default::default(),
     };
     Monitoring::start(loopback(), broker.view(), about).unwrap()
 }

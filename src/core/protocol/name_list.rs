@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::core::protocol::filter::search;
+use super::filter::search;
 
 /// Most entries of one list; more are left out with a warning.
 const MAX_ENTRIES: usize = 1_000;
@@ -33,12 +33,17 @@ impl NameList {
                 problems.push(format!("more than {MAX_ENTRIES} entries, the rest is ignored"));
                 break;
             }
-            match search(without_slashes(entry)) {
+            match NameList::entry(entry) {
                 Some(regex) => regexes.push(regex),
                 None => problems.push(format!("{entry:?} is not a regular expression, ignored")),
             }
         }
         NameList { entries: regexes.into(), problems }
+    }
+
+    /// The expression of one entry; `None` where this version cannot use it.
+    pub fn entry(entry: &str) -> Option<Regex> {
+        search(without_slashes(entry))
     }
 
     /// Whether any entry matches `name`.

@@ -1,0 +1,76 @@
+//! Mistakes in policy files: logged with file and line, and a rule that was to
+//! deny denies.
+
+use std::fs;
+
+use crate::network::{Network, node};
+use crate::process::{program, run};
+
+#[test]
+fn a_deny_rule_that_cannot_be_read_denies_and_is_logged_once_a_change() {
+    let network = Network::start();
+    let policy = "policy default allow\ndeny choria=bob.mcollective * * *\n";
+    let nodes = network.nodes([node("n1").policy("rpcutil", policy)]);
+    let file = nodes[0].dir.join("policies/rpcutil.policy");
+    let log = nodes[0].log();
+    // Read at the start, before anybody asked.
+    log.says(&["error", "rpcutil.policy:2: ", "columns"]);
+
+    let bob = network.caller("bob.mcollective");
+    for _ in 0..3 {
+        bob.run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
+    }
+    // Whom it was about cannot be told.
+    network.alice().run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
+    log.says(&["denied", "rpcutil.policy:2: "]);
+    assert_eq!(log.matching(0, &["error", "rpcutil.policy:2: "]).len(), 1);
+
+    // Columns by tabs, and a group that nobody has written down.
+    let mark = log.mark();
+    fs::write(&file, "policy default allow\ndeny\tcontractors\tget_fact\t*\t*\n").expect("a policy");
+    network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
+    network.alice().run(&["rpc", "rpcutil", "get_fact", "fact=x"]).code(2);
+    log.says_after(mark, &["error", "rpcutil.policy:2: ", "contractors", "nor a group"]);
+    network.alice().run(&["rpc", "rpcutil", "get_fact", "fact=x"]).code(2);
+    assert_eq!(log.matching(mark, &["error", "contractors", "nor a group"]).len(), 1);
+
+    // The group is written down: only its members are denied, nothing is wrong any more.
+    let mark = log.mark();
+    fs::write(nodes[0].dir.join("policies/groups"), "contractors choria=bob.mcollective\n").expect("groups");
+    network.alice().run(&["rpc", "rpcutil", "get_fact", "fact=x"]).fine();
+    bob.run(&["rpc", "rpcutil", "get_fact", "fact=x"]).code(2);
+    assert!(log.matching(mark, &["error"]).is_empty(), "{:?}", log.matching(mark, &["error"]));
+}
+
+#[test]
+fn policies_are_checked_by_hand() {
+    let network = Network::without_broker();
+    let config = network.file("node/server.conf", "identity = n1.example.net\n");
+    let choria = |words: &[&str]| {
+        let mut command = program(&network.path(""));
+        command.args(words);
+        run(command, None)
+    };
+    let of = config.to_str().expect("text");
+    network.file(
+        "node/policies/package.policy",
+        "policy default deny\nallow\tchoria=a.mcollective\tstatus\t*\t*\n",
+    );
+    choria(&["policy", "check", "--config", of]).fine().says(&["no problems"]);
+    let broken = network.file(
+        "node/policies/service.policy",
+        "policy default deny\nforbid\t*\tstop\t*\t*\nallow\t/[/\tstatus\t*\t*\nallow\tops\t*\t*\t*\n",
+    );
+    network.file("node/policies/groups", "ops choria=bob.mcollective\nall:of:us x\n");
+    let all = choria(&["policy", "check", "--config", of]).code(1).silent();
+    all.complains(&[
+        "service.policy:2: \"forbid\" is neither allow, deny nor policy default",
+        "service.policy:3: \"/[/\" is no regular expression",
+        "groups:2: is no group",
+    ]);
+    choria(&["policy", "check", "package", "--config", of]).code(1).complains(&["groups:2: "]);
+    choria(&["policy", "check", broken.to_str().expect("text")]).code(1).complains(&["service.policy:3: "]);
+    choria(&["policy", "check", "nothing", "--config", of])
+        .code(1)
+        .complains(&["nothing.policy does not exist"]);
+}
