@@ -103,7 +103,8 @@ fn configuration() -> String {
     let mut out = String::from(
         ".TH CHORIA.CONF 5 \"\" Choria\n.SH NAME\nchoria.conf \\- configuration of brokers, servers and clients\n\
          .SH DESCRIPTION\nLines of \\fIkey\\fR = \\fIvalue\\fR; empty lines and lines starting with # are skipped. \
-         Files ending in .toml hold the same dotted keys. Files in plugin.d beside the main file set plugin.NAME keys.\n\
+         Files ending in .toml hold the same dotted keys. Files in plugin.d beside the main file set plugin.NAME keys. \
+         Malformed values are told and do not count; where a key guards something they end the start.\n\
          .SH KEYS\n",
     );
     for key in keys() {
@@ -114,8 +115,9 @@ fn configuration() -> String {
             Roles::Broker => "brokers",
         };
         let default = if key.default.is_empty() { "unset" } else { key.default };
+        let guards = if key.is_guard() { ", guards" } else { "" };
         out.push_str(&format!(
-            ".TP\n.B {}\n{} ({:?}, default {}, {role})\n",
+            ".TP\n.B {}\n{} ({:?}, default {}, {role}{guards})\n",
             roff(key.name),
             roff(key.doc),
             key.kind,

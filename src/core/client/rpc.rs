@@ -11,6 +11,7 @@ use super::conversation::{Client, ClientError, Conversation, Targets};
 use super::outgoing::Outgoing;
 use super::replies::Heard;
 use super::stats::RequestStats;
+use crate::core::log::RefusalLog;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
@@ -101,6 +102,8 @@ pub struct RpcCall<'a> {
     first: bool,
     started: Instant,
     stats: RequestStats,
+    /// Whoever lies does it more than once.
+    drops: RefusalLog,
 }
 
 impl<'a> RpcCall<'a> {
@@ -165,6 +168,7 @@ impl<'a> RpcCall<'a> {
             first: true,
             started: now,
             stats,
+            drops: RefusalLog::default(),
         })
     }
 
@@ -222,7 +226,7 @@ impl<'a> RpcCall<'a> {
             let checked = match self.checker.check(&message.subject, &message.payload) {
                 Ok(checked) => checked,
                 Err(dropped) => {
-                    tracing::warn!("dropped a reply: {dropped}");
+                    self.drops.note("reply", || tracing::warn!("dropped a reply: {dropped}"));
                     continue;
                 }
             };

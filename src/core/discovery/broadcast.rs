@@ -6,6 +6,7 @@ use super::Discovered;
 use super::window::{OpenWindow, Step, Window};
 use crate::core::agents::discovery;
 use crate::core::client::{Client, ClientError, Heard, Replies, ReplyChecker, Targets};
+use crate::core::log::RefusalLog;
 use crate::core::protocol::filter::Filter;
 
 /// `ping` in base64: discovery payloads really are.
@@ -22,6 +23,7 @@ pub async fn broadcast(
 ) -> Result<Discovered, ClientError> {
     let mut conversation = client.converse(discovery::NAME, PING.to_owned(), collective, filter).await?;
     let mut checker = ReplyChecker::broadcast(conversation.request_id(), discovery::NAME);
+    let drops = RefusalLog::default();
     let begun = Instant::now();
     conversation.send(Targets::Broadcast).await?;
     let mut open = OpenWindow::new(window, Instant::now());
@@ -60,7 +62,7 @@ pub async fn broadcast(
                     if more { open.step(now) } else { Step::Close }
                 }
                 Err(dropped) => {
-                    tracing::warn!("dropped a discovery answer: {dropped}");
+                    drops.note("answer", || tracing::warn!("dropped a discovery answer: {dropped}"));
                     step
                 }
             },
