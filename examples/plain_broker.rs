@@ -57,7 +57,7 @@ use choria::core::admission::{
     Account, Authenticator, Credential, CurrentCertificates, GrantLimits, Permission, Responses, StaticUser,
     StaticUsers, SubjectList,
 };
-use choria::core::broker::monitoring::{About, Monitoring};
+use choria::core::broker::monitoring::{Monitoring, MonitoringOptions};
 use choria::core::broker::{Broker, Limits, Listener, Options};
 use choria::core::log::{self, Destination};
 use choria::core::nats::nkey::UserKey;
@@ -198,7 +198,8 @@ fn start(path: &Path) -> anyhow::Result<Running> {
         ..Options::default()
     })?;
     let monitor = file.monitor.map(|port| {
-        let about = About { config_file: path.display().to_string(), ..About::default() };
+        let about =
+            MonitoringOptions { config_file: path.display().to_string(), ..MonitoringOptions::default() };
         Monitoring::start(SocketAddr::from(([127, 0, 0, 1], port)), broker.view(), about)
     });
     let _monitoring = monitor.transpose()?;

@@ -11,7 +11,7 @@ use choria::core::admission::{
     Authenticator, ByName, CurrentCertificates, HostList, NameTest, PeerKind, SystemUser, WaitingNodes,
     X509Authenticator, X509Mode, X509Options,
 };
-use choria::core::broker::monitoring::{About, LocalNames, Monitoring, TokenFile};
+use choria::core::broker::monitoring::{LocalNames, Monitoring, MonitoringOptions, TokenFile};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::{Config, Role};
@@ -175,7 +175,7 @@ fn monitoring(
         format!("plugin.choria.stats_address '{}' is no address", config.choria_stats_address)
     })?;
     let provider = provider.clone();
-    let about = About {
+    let about = MonitoringOptions {
         identity: config.identity.clone(),
         config_file: globals.config.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
         certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Subject;
+use super::Monitored;
 use crate::core::build;
 use crate::core::metrics::process;
 
 /// The page. `go` keeps its name, and holds the compiler that built this binary.
-pub fn page(subject: &Subject, trusted: bool) -> Value {
+pub fn page(subject: &Monitored, trusted: bool) -> Value {
     json!({
         "build": {
             "version": build::VERSION,

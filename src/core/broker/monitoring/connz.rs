@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::query::{self, QueryError, shown};
-use super::{Subject, subsz, time};
+use super::{Monitored, subsz, time};
 use crate::core::broker::{Chains, ClosedInfo, ConnectionInfo, Order, Select, SubscriptionInfo};
 use crate::core::text::hex;
 
@@ -69,7 +69,7 @@ impl From<ClosedInfo> for Row {
 ///
 /// # Errors
 /// A query that nats-server would refuse too, or that asks for names without being trusted.
-pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, QueryError> {
+pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, QueryError> {
     let (offset, limit) = query::page(query.offset, query.limit);
     let (open, closed) = match query.state.as_deref().unwrap_or("open") {
         "open" | "" => (true, false),

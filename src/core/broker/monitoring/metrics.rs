@@ -4,7 +4,7 @@
 //! of the original; what this broker does not do, such as streams, is zero
 //! there, so that dashboards and alerts keep working. `choria_broker_*` is ours.
 
-use super::Subject;
+use super::Monitored;
 use crate::core::broker::Stats;
 use crate::core::broker::fanout::BOUNDS;
 use crate::core::build;
@@ -95,7 +95,7 @@ const REFUSALS: [&str; 6] = [
 ];
 
 /// All samples as of now.
-pub fn page(subject: &Subject) -> String {
+pub fn page(subject: &Monitored) -> String {
     let stats = subject.view.stats();
     let registry = Registry::default();
     let identity = ("identity", subject.about.identity.as_str());
@@ -145,7 +145,7 @@ pub fn page(subject: &Subject) -> String {
 }
 
 /// Counters by reason, account and page.
-fn labelled(registry: &Registry, identity: (&str, &str), stats: &Stats, subject: &Subject) {
+fn labelled(registry: &Registry, identity: (&str, &str), stats: &Stats, subject: &Monitored) {
     let add = |kind, name, help, label: (&str, &str), count: u64| {
         registry.add(kind, name, help, &[identity, label], move || count as f64);
     };

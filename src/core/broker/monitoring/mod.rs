@@ -28,7 +28,7 @@ use super::View;
 
 /// What the pages say beside what the broker itself knows.
 #[derive(Clone, Default)]
-pub struct About {
+pub struct MonitoringOptions {
     /// Identity, the label of all metrics.
     pub identity: String,
     /// Configuration file, shown with names only.
@@ -44,16 +44,16 @@ pub struct About {
 /// Answers with unix seconds.
 pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
 
-impl About {
+impl MonitoringOptions {
     fn expiry(&self) -> Option<i64> {
         self.certificate_expiry.as_ref().and_then(|ask| ask())
     }
 }
 
 /// What a page is made of.
-struct Subject {
+struct Monitored {
     view: View,
-    about: About,
+    about: MonitoringOptions,
     address: std::net::SocketAddr,
     /// When the broker started.
     started: jiff::Timestamp,

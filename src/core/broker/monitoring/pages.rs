@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Subject, time};
+use super::{Monitored, time};
 use crate::core::build;
 use crate::core::metrics::process;
 
@@ -22,7 +22,7 @@ pub fn index() -> String {
 }
 
 /// Everything about the broker as a whole.
-pub fn varz(subject: &Subject) -> Value {
+pub fn varz(subject: &Monitored) -> Value {
     let mut page = Map::new();
     for part in [configuration(subject), process_wide(subject), traffic(subject)] {
         page.extend(part.as_object().cloned().unwrap_or_default());
@@ -38,7 +38,7 @@ pub fn varz(subject: &Subject) -> Value {
     page.into()
 }
 
-fn configuration(subject: &Subject) -> Value {
+fn configuration(subject: &Monitored) -> Value {
     let (limits, identity) = (subject.view.limits(), subject.view.identity());
     let (host, port) = identity.advertised.first().cloned().unwrap_or_default();
     json!({
@@ -74,7 +74,7 @@ fn configuration(subject: &Subject) -> Value {
     })
 }
 
-fn process_wide(subject: &Subject) -> Value {
+fn process_wide(subject: &Monitored) -> Value {
     let (now, uptime) = (Timestamp::now(), subject.view.stats().uptime);
     json!({
         "start": subject.started.to_string(),
@@ -92,7 +92,7 @@ fn process_wide(subject: &Subject) -> Value {
     })
 }
 
-fn traffic(subject: &Subject) -> Value {
+fn traffic(subject: &Monitored) -> Value {
     let stats = subject.view.stats();
     let by_kind = |clients: u64| json!({"clients": clients, "routes": 0, "gateways": 0, "leafs": 0});
     json!({
@@ -123,7 +123,7 @@ fn nanoseconds(duration: std::time::Duration) -> u64 {
 }
 
 /// Cluster members: none.
-pub fn routez(subject: &Subject) -> Value {
+pub fn routez(subject: &Monitored) -> Value {
     let identity = subject.view.identity();
     json!({
         "server_id": identity.server_id, "server_name": identity.server_name,
@@ -132,13 +132,13 @@ pub fn routez(subject: &Subject) -> Value {
 }
 
 /// Leafs: none.
-pub fn leafz(subject: &Subject) -> Value {
+pub fn leafz(subject: &Monitored) -> Value {
     let id = &subject.view.identity().server_id;
     json!({"server_id": id, "now": Timestamp::now().to_string(), "leafnodes": 0, "leafs": []})
 }
 
 /// Gateways: none.
-pub fn gatewayz(subject: &Subject) -> Value {
+pub fn gatewayz(subject: &Monitored) -> Value {
     let id = &subject.view.identity().server_id;
     json!({
         "server_id": id, "now": Timestamp::now().to_string(),
@@ -147,7 +147,7 @@ pub fn gatewayz(subject: &Subject) -> Value {
 }
 
 /// Whether connections are served: `ok`, or an error for status 503.
-pub fn healthz(subject: &Subject) -> Result<Value, Value> {
+pub fn healthz(subject: &Monitored) -> Result<Value, Value> {
     if subject.view.is_healthy() {
         Ok(json!({"status": "ok"}))
     } else {

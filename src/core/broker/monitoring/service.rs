@@ -15,7 +15,7 @@ use axum::{Extension, Json, Router};
 use serde_json::Value;
 
 use super::query::QueryError;
-use super::{About, Subject, choria, connz, metrics, pages, subsz, time};
+use super::{Monitored, MonitoringOptions, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
 use crate::core::web::access::{self, Wrong, bearer};
@@ -64,13 +64,13 @@ impl Monitoring {
     ///
     /// # Errors
     /// [`MonitoringError`] when the address cannot be bound or the thread not made.
-    pub fn start(address: SocketAddr, view: View, about: About) -> Result<Self, MonitoringError> {
+    pub fn start(address: SocketAddr, view: View, about: MonitoringOptions) -> Result<Self, MonitoringError> {
         let with_tokens = about.tokens.is_some();
         // the broker's clock on the wall, fixed: the times of a connection must not move
         let started = time::before(jiff::Timestamp::now(), view.uptime());
         let (requests, denied) = (Requests::default(), Denied::default());
         let pages = Pages::start(address, |address| {
-            router(Arc::new(Subject { view, about, address, started, requests, denied }))
+            router(Arc::new(Monitored { view, about, address, started, requests, denied }))
         })?;
         let address = pages.local_addr();
         if !address.ip().to_canonical().is_loopback() {
@@ -94,7 +94,7 @@ struct Trusted(bool);
 
 /// Finds out whether a request may see names, and refuses wrong credentials.
 async fn admit(
-    State(subject): State<Arc<Subject>>,
+    State(subject): State<Arc<Monitored>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
     next: Next,
@@ -130,11 +130,11 @@ async fn admit(
     }
 }
 
-pub(super) fn router(subject: Arc<Subject>) -> Router {
+pub(super) fn router(subject: Arc<Monitored>) -> Router {
     let mut router = Router::new()
         .route(
             "/",
-            get(|State(s): State<Arc<Subject>>| async move {
+            get(|State(s): State<Arc<Monitored>>| async move {
                 s.requests.count("/");
                 Html(pages::index())
             }),
@@ -146,14 +146,14 @@ pub(super) fn router(subject: Arc<Subject>) -> Router {
         .route("/choria", get(|| async { Redirect::temporary("/choria/") }))
         .route(
             "/choria/",
-            get(|state: State<Arc<Subject>>, Extension(Trusted(trusted))| {
+            get(|state: State<Arc<Monitored>>, Extension(Trusted(trusted))| {
                 // the original sends this one as plain text
                 made(state, "/choria/", "text/plain; charset=utf-8", move |s| {
                     choria::page(s, trusted).to_string()
                 })
             }),
         );
-    type Page = fn(&Subject) -> Value;
+    type Page = fn(&Monitored) -> Value;
     let documents: [(&'static str, Page); 4] = [
         ("/varz", pages::varz),
         ("/routez", pages::routez),
@@ -172,10 +172,10 @@ pub(super) fn router(subject: Arc<Subject>) -> Router {
 
 /// A page made away from the thread that serves: some ask the shards and wait.
 async fn made(
-    State(subject): State<Arc<Subject>>,
+    State(subject): State<Arc<Monitored>>,
     path: &'static str,
     content: &'static str,
-    make: impl FnOnce(&Subject) -> String + Send + 'static,
+    make: impl FnOnce(&Monitored) -> String + Send + 'static,
 ) -> Response {
     subject.requests.count(path);
     match tokio::task::spawn_blocking(move || make(&subject)).await {
@@ -186,11 +186,11 @@ async fn made(
 
 /// A page that depends on what is asked, and by whom.
 async fn asked<Q: Send + 'static>(
-    State(subject): State<Arc<Subject>>,
+    State(subject): State<Arc<Monitored>>,
     Extension(Trusted(trusted)): Extension<Trusted>,
     path: &'static str,
     query: Result<Query<Q>, QueryRejection>,
-    make: fn(&Subject, &Q, bool) -> Result<Value, QueryError>,
+    make: fn(&Monitored, &Q, bool) -> Result<Value, QueryError>,
 ) -> Response {
     subject.requests.count(path);
     let query = match query {
@@ -205,7 +205,7 @@ async fn asked<Q: Send + 'static>(
     }
 }
 
-async fn healthz(State(subject): State<Arc<Subject>>) -> Response {
+async fn healthz(State(subject): State<Arc<Monitored>>) -> Response {
     subject.requests.count("/healthz");
     match pages::healthz(&subject) {
         Ok(page) => Json(page).into_response(),

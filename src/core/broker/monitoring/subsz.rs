@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Subject;
+use super::Monitored;
 use super::query::{self, QueryError, shown};
 use crate::core::admission::Account;
 use crate::core::broker::SubscriptionInfo;
@@ -24,7 +24,7 @@ pub struct Query {
 ///
 /// # Errors
 /// A query that nats-server would refuse too, or that asks for names without being trusted.
-pub fn page(subject: &Subject, query: &Query, trusted: bool) -> Result<Value, QueryError> {
+pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, QueryError> {
     let (offset, limit) = query::page(query.offset, query.limit);
     let listed = query::flag("subs", query.subs.as_deref())?;
     let test = query.test.as_deref().filter(|test| !test.is_empty());

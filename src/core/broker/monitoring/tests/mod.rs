@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{About, Monitoring, Subject};
+use super::{Monitored, Monitoring, MonitoringOptions};
 use crate::core::admission::X509Options;
 use crate::core::broker::tests::kit::{PATIENCE, Raw, ca, loopback, plain_options, tls_options, until};
 use crate::core::broker::{Broker, Limits, Options};
@@ -20,7 +20,7 @@ fn captured() -> Value {
 }
 
 fn watched(broker: &Broker) -> Monitoring {
-    let about = About {
+    let about = MonitoringOptions {
         identity: "broker1.example.net".to_owned(),
         config_file: "/etc/choria/broker.conf".to_owned(),
         certificate_expiry: Some(std::sync::Arc::new(|| Some(2_000_000_000))),

@@ -42,12 +42,12 @@ fn names_are_for_loopback_and_for_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("tokens");
     files::write_atomic(&file, format!("{TOKEN}\n").as_bytes(), files::SECRET).unwrap();
-    let subject = Arc::new(Subject {
+    let subject = Arc::new(Monitored {
         view: broker.view(),
-        about: About {
+        about: MonitoringOptions {
             config_file: "/secret/path".to_owned(),
             tokens: Some(TokenFile::new(file).unwrap()),
-            ..About::default()
+            ..MonitoringOptions::default()
         },
         address: loopback(),
         started: jiff::Timestamp::now(),
