@@ -142,7 +142,11 @@ fn one_identity_has_so_many_connections_and_others_have_theirs() {
             Raw::open(attacked.network.address(), tls(&attacked.node), "").try_sync()
         });
     });
-    attacked.network.broker().says(&["connection refused", "too many connections of one identity", "hostile"]);
+    attacked.network.broker().says(&[
+        "connection refused",
+        "too many connections of one identity",
+        "hostile",
+    ]);
 }
 
 #[test]

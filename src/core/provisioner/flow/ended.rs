@@ -41,7 +41,10 @@ impl From<CallError> for Ended {
         let (end, kind) = match &error {
             CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
-            CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
+            CallError::Absent { .. } => (End::Absent, "silent"),
+            CallError::Refused { .. } | CallError::Unreadable { .. } | CallError::TooLarge { .. } => {
+                (End::Failed, "refused")
+            }
         };
         Ended::by(end, kind, error)
     }
