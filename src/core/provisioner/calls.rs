@@ -55,7 +55,7 @@ pub enum CallError {
         limit: Duration,
     },
     /// Nobody hears what is said to this name.
-    #[error("{agent}#{action}: there is no such node")]
+    #[error("{agent}#{action}: no answer, nobody listens by this name")]
     Absent {
         /// Agent.
         agent: &'static str,

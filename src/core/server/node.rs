@@ -62,11 +62,14 @@ impl Counters {
     }
 }
 
+/// Versions of files, and what was read of them.
+type Read<T> = (Vec<Option<Version>>, Arc<T>);
+
 /// A value read from files, read again when one of them changed: name, size,
 /// inode and time of change are looked at for every use, so a request never
 /// sees data older than its own arrival, and an unchanged file costs a `stat`.
 struct Watched<T> {
-    last: Mutex<Option<(Vec<Option<Version>>, Arc<T>)>>,
+    last: Mutex<Option<Read<T>>>,
 }
 
 /// How long a broken fact file is given to become whole, each of three times.
