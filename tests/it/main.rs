@@ -39,6 +39,7 @@ mod a_service_is_paused_from_afar;
 mod a_sick_fleet_is_provisioned;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
+mod a_waiting_machine_floods;
 mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;

@@ -5,8 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use rustls_pki_types::ServerName;
+use choria::core::pki::Ca;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use crate::network::{Caller, Network};
 use crate::process::PATIENCE;
@@ -21,6 +23,17 @@ pub struct Raw {
 /// The TLS of a caller, to be used for many connections.
 pub fn tls(caller: &Caller) -> Arc<ClientConfig> {
     provider(&caller.config, &caller.name).client_tls().expect("TLS")
+}
+
+/// The TLS of somebody without a certificate, who knows the CA.
+pub fn tls_of(ca: &Ca) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca.certificate_pem().as_bytes()) {
+        roots.add(certificate.expect("PEM")).expect("a CA");
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(config.expect("versions").with_root_certificates(roots).with_no_client_auth())
 }
 
 impl Raw {

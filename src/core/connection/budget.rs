@@ -5,6 +5,7 @@
 //! bytes; what arrives beyond it is dropped and counted, because waiting would
 //! only move the heap into the client library.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_nats::Message;
@@ -46,13 +47,40 @@ impl ByteBudget {
         true
     }
 
-    pub(super) fn drop_one(&self) {
+    /// Takes a message in, if there is room: its room comes back when it is dropped.
+    pub fn hold(self: &Arc<Self>, message: Message) -> Option<HeldMessage> {
+        self.take(&message).then(|| HeldMessage { message, budget: self.clone() })
+    }
+
+    /// Counts a message that is dropped for another reason than its budget.
+    pub fn drop_one(&self) {
         self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Gives back the room of a message that was taken out of its queue.
     pub fn give_back(&self, message: &Message) {
         self.held.fetch_sub(size(message), Ordering::AcqRel);
+    }
+}
+
+/// A message that goes from hand to hand, with its room in a budget.
+#[derive(Debug)]
+pub struct HeldMessage {
+    message: Message,
+    budget: Arc<ByteBudget>,
+}
+
+impl std::ops::Deref for HeldMessage {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl Drop for HeldMessage {
+    fn drop(&mut self) {
+        self.budget.give_back(&self.message);
     }
 }
 
@@ -93,5 +121,15 @@ mod tests {
         budget.give_back(&small);
         assert!(budget.take(&large), "alone, a large one finds room");
         assert!(!budget.take(&small));
+    }
+
+    #[test]
+    fn what_is_held_gives_its_room_back_wherever_it_ends() {
+        let budget = Arc::new(ByteBudget::new(3_000));
+        let held = budget.hold(message(2_500));
+        assert!(held.is_some() && budget.hold(message(2_500)).is_none());
+        drop(held);
+        assert!(budget.hold(message(2_500)).is_some());
+        assert_eq!((budget.dropped(), budget.held.load(Ordering::Acquire)), (1, 0));
     }
 }

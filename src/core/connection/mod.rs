@@ -20,7 +20,7 @@ mod srv;
 mod supervisor;
 
 pub use backoff::Backoff;
-pub use budget::ByteBudget;
+pub use budget::{ByteBudget, HeldMessage};
 pub use hosts::{HostError, ServerUrl, parse_hosts};
 pub use line::{Line, PublishError};
 pub use options::{FirstFailure, SessionOptions};

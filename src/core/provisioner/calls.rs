@@ -1,24 +1,25 @@
 //! Asking waiting nodes, all over one connection.
 //!
-//! Every answer arrives under one subscription and is told apart by request id
-//! and sender. Requests that are equal for many nodes are signed once a
-//! window and published to each: a signature costs more than all else about
-//! them. A name that two machines answer by is remembered as
-//! [doubled](Calls::doubled).
+//! Every answer arrives under one subscription; each node is given a subject
+//! below it that no other knows ([`awaited`](super::awaited)). Requests that are
+//! equal for many nodes are signed once a window and published to each: a
+//! signature costs more than all else about them. A name that two machines
+//! answer by is remembered as [doubled](Calls::doubled). What answers may take
+//! is said in [`intakes`](super::intakes).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::awaited::{Answer, Awaited};
+use super::awaited::Awaited;
+use super::intakes::{self, Intakes, Kept};
 use crate::core::agents::discovery;
 use crate::core::client::ReplyReader;
-use crate::core::connection::{Message, PublishError, Session};
+use crate::core::connection::{ByteBudget, HeldMessage, Message, NOBODY_LISTENS, PublishError, Session};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport, new_request_id};
@@ -31,8 +32,10 @@ use crate::core::text::shortened;
 const WINDOW: Duration = Duration::from_millis(20);
 /// Most nodes of one window.
 const WINDOW_NODES: usize = 200;
-/// Answers waiting to be looked at.
-const INTAKE: usize = 16_384;
+/// Messages waiting to be handed to whoever waits for them, in bytes: that takes no time.
+const UNSORTED: usize = 16 * 1024 * 1024;
+/// Most names one discovery finds.
+const MOST_FOUND: usize = 100_000;
 /// Seconds a request is valid.
 const TTL: i64 = 60;
 /// Characters shown of what nodes and helpers say, in logs and pages.
@@ -50,6 +53,22 @@ pub enum CallError {
         action: &'static str,
         /// How long was waited.
         limit: Duration,
+    },
+    /// Nobody hears what is said to this name.
+    #[error("{agent}#{action}: no answer, nobody listens by this name")]
+    Absent {
+        /// Agent.
+        agent: &'static str,
+        /// Action.
+        action: &'static str,
+    },
+    /// What it says is more than is kept of a node in work.
+    #[error("{agent}#{action}: the answer is too large")]
+    TooLarge {
+        /// Agent.
+        agent: &'static str,
+        /// Action.
+        action: &'static str,
     },
     /// The agent said no.
     #[error("{agent}#{action}: {text} ({code})")]
@@ -94,6 +113,14 @@ pub struct Ask {
     pub filter: Filter,
 }
 
+impl Ask {
+    /// Whether it shows if the node is there. Later the broker's word that nobody hears
+    /// proves nothing: nodes restart.
+    fn is_first_contact(&self) -> bool {
+        matches!(self.action, "inventory" | "jwt")
+    }
+}
+
 /// Tries, failures and time of one action, for metrics.
 #[derive(Debug, Default)]
 pub struct ActionTimes {
@@ -128,39 +155,50 @@ struct Inner {
     identity: String,
     caller: String,
     awaited: Awaited,
+    intakes: Arc<Intakes>,
+    kept: Kept,
     windows: Mutex<HashMap<String, Window>>,
     times: [ActionTimes; ACTIONS.len()],
 }
 
 struct Window {
     request_id: Arc<str>,
-    nodes: Vec<Arc<str>>,
+    to: Vec<To>,
+}
+
+/// Where a request goes, and where the answer is to come.
+struct To {
+    subject: String,
+    token: Arc<str>,
+    /// Whether the broker is to say when nobody listens.
+    tell: bool,
 }
 
 impl Calls {
     /// Starts listening for answers. `identity` and `caller` are of this provisioner.
     pub async fn new(session: Session, signer: Option<Signer>, identity: &str, caller: &str) -> Calls {
         let subject = format!("{COLLECTIVE}.reply.{}.>", subjects::caller_hash(caller));
-        let (sink, mut replies) = mpsc::channel::<Message>(INTAKE);
-        session.subscribe_into(subject, None, sink).await;
+        let (sink, mut replies) = mpsc::channel::<Message>(intakes::MESSAGES);
+        let unsorted = Arc::new(ByteBudget::new(UNSORTED));
+        session.subscribe_within(subject, None, sink, unsorted.clone()).await;
+        let intakes = Arc::new(Intakes::new(unsorted.clone()));
         let calls = Calls(Arc::new(Inner {
             session,
             signer,
             identity: identity.to_owned(),
             caller: caller.to_owned(),
             awaited: Awaited::default(),
+            intakes,
+            kept: Kept::default(),
             windows: Mutex::default(),
             times: Default::default(),
         }));
         let weak = Arc::downgrade(&calls.0);
         tokio::spawn(async move {
-            let mut reader = ReplyReader::default();
             while let Some(message) = replies.recv().await {
+                unsorted.give_back(&message);
                 let Some(inner) = weak.upgrade() else { return };
-                match reader.read(&message.payload) {
-                    Ok(reply) => inner.awaited.take(&reply, Instant::now()),
-                    Err(dropped) => tracing::debug!("dropped an answer: {dropped}"),
-                }
+                inner.awaited.take(message, &inner.intakes, Instant::now());
             }
         });
         calls
@@ -187,34 +225,92 @@ impl Calls {
         let filtered = *filter != Filter::default();
         let body =
             RequestBody { agent: (*agent).into(), action: (*action).into(), data: data.clone() }.encode();
-        let (sender, answer) = oneshot::channel();
+        let token: Arc<str> = new_request_id().into();
+        let mut answers = self.0.awaited.expect(&token, node, filtered);
+        let to = To {
+            subject: subjects::node(COLLECTIVE, node),
+            token: token.clone(),
+            tell: ask.is_first_contact(),
+        };
         let request_id = if *shared && !filtered {
-            self.join_window(node, agent, body, sender)
+            self.join_window(to, agent, body)
         } else {
             let request_id: Arc<str> = new_request_id().into();
-            self.0.awaited.expect(&request_id, node, sender, filtered);
-            let subjects = [subjects::node(COLLECTIVE, node)];
-            let sent = self.send(&request_id, agent, body, filter.clone(), &subjects).await;
+            let sent = self.send(&request_id, agent, body, filter.clone(), &[to]).await;
             if let Err(error) = sent {
-                self.0.awaited.forget(&request_id, node);
+                self.0.awaited.forget(&token);
                 return Err(CallError::NotSent(error));
             }
             request_id
         };
-        let Ok(Ok(reply)) = tokio::time::timeout(limit, answer).await else {
-            self.0.awaited.forget(&request_id, node);
-            return Err(CallError::Silent { agent, action, limit });
+        let answer = async {
+            while let Some(answer) = answers.recv().await {
+                if answer.status == Some(NOBODY_LISTENS) {
+                    return Some(Err(CallError::Absent { agent, action }));
+                }
+                if let Some(body) = self.read(&answer, &request_id, node, ask) {
+                    return Some(body);
+                }
+            }
+            None
         };
-        let unreadable = |reason| CallError::Unreadable { agent, action, reason };
-        if reply.agent != *agent {
-            return Err(unreadable(format!("it is of agent {:?}", shortened(&reply.agent, MAX_TOLD))));
+        match tokio::time::timeout(limit, answer).await {
+            Ok(Some(answer)) => answer,
+            _ => {
+                self.0.awaited.forget(&token);
+                Err(CallError::Silent { agent, action, limit })
+            }
         }
-        let body = ReplyBody::decode(reply.message.as_bytes()).map_err(|e| unreadable(e.to_string()))?;
+    }
+
+    /// What a node has answered; `None` when the message is no answer to this request.
+    fn read(
+        &self,
+        message: &HeldMessage,
+        request_id: &str,
+        node: &Arc<str>,
+        ask: &Ask,
+    ) -> Option<Result<ReplyBody, CallError>> {
+        let Ask { agent, action, .. } = ask;
+        let mut reader = ReplyReader::default();
+        let reply = match reader.read(&message.payload) {
+            Ok(reply) => reply,
+            Err(dropped) => {
+                tracing::debug!("dropped an answer: {dropped}");
+                return None;
+            }
+        };
+        if *reply.envelope.requestid != *request_id || *reply.envelope.senderid != **node {
+            tracing::debug!(node = &**node, "an answer that is not to this request, or of another name");
+            return None;
+        }
+        let unreadable = |reason| CallError::Unreadable { agent, action, reason };
+        if reply.envelope.agent != *agent {
+            let said = shortened(&reply.envelope.agent, MAX_TOLD);
+            return Some(Err(unreadable(format!("it is of agent {said:?}"))));
+        }
+        if !self.0.kept.take(node, reply.message.as_bytes()) {
+            return Some(Err(CallError::TooLarge { agent, action }));
+        }
+        let body = match ReplyBody::decode(reply.message.as_bytes()) {
+            Ok(body) => body,
+            Err(error) => return Some(Err(unreadable(error.to_string()))),
+        };
         if body.statuscode != StatusCode::Ok {
             let text = shortened(&body.statusmsg, MAX_TOLD);
-            return Err(CallError::Refused { agent, action, code: body.statuscode.code(), text });
+            return Some(Err(CallError::Refused { agent, action, code: body.statuscode.code(), text }));
         }
-        Ok(body)
+        Some(Ok(body))
+    }
+
+    /// What a node said is needed no more.
+    pub(super) fn done_with(&self, node: &str) {
+        self.0.kept.release(node);
+    }
+
+    /// What waits to be looked at.
+    pub fn intakes(&self) -> &Arc<Intakes> {
+        &self.0.intakes
     }
 
     /// Whether two machines answered by this name lately: to requests with a filter, or to those without.
@@ -234,19 +330,43 @@ impl Calls {
     /// The request could not be sent.
     pub async fn discover(&self) -> Result<mpsc::Receiver<String>, CallError> {
         let request_id = new_request_id();
-        let (names, receiver) = mpsc::channel(INTAKE);
-        self.0.awaited.expect_all(&request_id, names);
+        let token: Arc<str> = new_request_id().into();
+        let (sink, mut answers) = mpsc::channel(intakes::MESSAGES);
+        self.0.awaited.expect_all(&token, sink);
         let filter = Filter { agent: vec![AGENT.to_owned()], ..Filter::default() };
         let subject = subjects::broadcast(COLLECTIVE, discovery::NAME);
+        let to = To { subject, token: token.clone(), tell: false };
         // `ping` in base64: discovery payloads really are
-        let sent = self.send(&request_id, discovery::NAME, "cGluZw==".to_owned(), filter, &[subject]).await;
-        match sent {
-            Ok(()) => Ok(receiver),
-            Err(error) => {
-                self.0.awaited.forget_all(&request_id);
-                Err(CallError::NotSent(error))
-            }
+        let sent = self.send(&request_id, discovery::NAME, "cGluZw==".to_owned(), filter, &[to]).await;
+        if let Err(error) = sent {
+            self.0.awaited.forget_all(&token);
+            return Err(CallError::NotSent(error));
         }
+        let (names, receiver) = mpsc::channel(intakes::MESSAGES);
+        let calls = self.clone();
+        tokio::spawn(async move {
+            let (mut found, mut reader) = (HashSet::new(), ReplyReader::default());
+            // an answer may come long after the last, and nobody be there to hear of it
+            while let Some(answer) = tokio::select! {
+                answer = answers.recv() => answer,
+                () = names.closed() => None,
+            } {
+                let reply = match reader.read(&answer.payload) {
+                    Ok(reply) if *reply.envelope.requestid == *request_id => reply,
+                    _ => continue,
+                };
+                let name = &*reply.envelope.senderid;
+                if found.contains(name) {
+                    calls.0.awaited.answered_twice(name, Instant::now());
+                } else if found.len() < MOST_FOUND {
+                    found.insert(name.to_owned());
+                    if names.send(name.to_owned()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(receiver)
     }
 
     /// Tries and times by action, in the order of [`ACTIONS`].
@@ -260,27 +380,18 @@ impl Calls {
     }
 
     /// Joins or opens the window of an equal request.
-    fn join_window(
-        &self,
-        node: &Arc<str>,
-        agent: &'static str,
-        body: String,
-        sender: oneshot::Sender<Answer>,
-    ) -> Arc<str> {
+    fn join_window(&self, to: To, agent: &'static str, body: String) -> Arc<str> {
         let mut windows = self.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = windows.get(&body).is_some_and(|window| window.nodes.len() >= WINDOW_NODES);
+        let full = windows.get(&body).is_some_and(|window| window.to.len() >= WINDOW_NODES);
         if full && let Some(window) = windows.remove(&body) {
             self.send_window(agent, body.clone(), window);
         }
         if let Some(window) = windows.get_mut(&body) {
-            window.nodes.push(node.clone());
-            self.0.awaited.expect(&window.request_id, node, sender, false);
+            window.to.push(to);
             return window.request_id.clone();
         }
         let request_id: Arc<str> = new_request_id().into();
-        self.0.awaited.expect(&request_id, node, sender, false);
-        let window = Window { request_id: request_id.clone(), nodes: vec![node.clone()] };
-        windows.insert(body.clone(), window);
+        windows.insert(body.clone(), Window { request_id: request_id.clone(), to: vec![to] });
         let (calls, opened) = (self.clone(), request_id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(WINDOW).await;
@@ -299,12 +410,9 @@ impl Calls {
     fn send_window(&self, agent: &'static str, body: String, window: Window) {
         let calls = self.clone();
         tokio::spawn(async move {
-            let subjects: Vec<String> =
-                window.nodes.iter().map(|node| subjects::node(COLLECTIVE, node)).collect();
-            if let Err(error) =
-                calls.send(&window.request_id, agent, body, Filter::default(), &subjects).await
-            {
-                tracing::warn!("requests to {} nodes were not sent: {error}", window.nodes.len());
+            let Window { request_id, to } = window;
+            if let Err(error) = calls.send(&request_id, agent, body, Filter::default(), &to).await {
+                tracing::warn!("requests to {} nodes were not sent: {error}", to.len());
             }
         });
     }
@@ -315,7 +423,7 @@ impl Calls {
         agent: &str,
         payload: String,
         filter: Filter,
-        subjects: &[String],
+        to: &[To],
     ) -> Result<(), String> {
         let Inner { session, identity, caller, .. } = &*self.0;
         let request = Request {
@@ -333,18 +441,21 @@ impl Calls {
         };
         let secure = self.sign(&request).map_err(|e| e.to_string())?;
         let url = session.connected_server().unwrap_or_else(|| "unknown".to_owned());
-        let headers = Headers {
-            reply_to: Some(subjects::reply(COLLECTIVE, caller, request_id)),
+        let data = secure.encode().into_bytes();
+        let mut headers = Headers {
+            reply_to: None,
             sender: identity.clone(),
             seen_by: vec![[url.clone(), identity.clone(), url]],
             federation: None,
         };
-        let message = Bytes::from(Transport { data: secure.encode().into_bytes(), headers }.encode());
-        for subject in subjects {
-            session
-                .publish(subject.clone(), message.clone())
-                .await
-                .map_err(|e: PublishError| e.to_string())?;
+        let line = session.line().await.map_err(|e: PublishError| e.to_string())?;
+        for To { subject, token, tell } in to {
+            // headers are not signed: each node is told a subject of its own
+            let answer_to = subjects::reply(COLLECTIVE, caller, token);
+            headers.reply_to = Some(answer_to.clone());
+            let message = Transport { data: data.clone(), headers: headers.clone() }.encode();
+            let sent = line.publish(subject.clone(), tell.then_some(answer_to), message.into()).await;
+            sent.map_err(|e| e.to_string())?;
         }
         Ok(())
     }

@@ -259,6 +259,12 @@ impl Daemon {
                 tracing::debug!(node, "put back, this provisioner does not go on with it");
                 return self.population().ended(node, ended.end, None, now);
             }
+            // made-up names cost nothing but a number: anybody can make up any number of them
+            End::Absent => {
+                counters.absent.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(node, "nobody listens by this name");
+                return self.population().ended(node, ended.end, None, now);
+            }
             End::Deferred | End::Locked => {
                 counters.reason(ended.kind);
                 tracing::info!(node, "not provisioned now: {}", ended.reason);

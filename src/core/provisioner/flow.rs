@@ -59,10 +59,9 @@ pub struct Shared {
 
 /// Takes one node through all of it.
 pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
-    match Walk::new(shared, plan, node).run().await {
-        Ok(end) => Ended::well(end),
-        Err(ended) => ended,
-    }
+    let ended = Walk::new(shared, plan, node).run().await;
+    shared.calls.done_with(node);
+    ended.map_or_else(|ended| ended, Ended::well)
 }
 
 /// Asks a node and the helper what would be done, and does nothing.
@@ -70,7 +69,9 @@ pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
 /// # Errors
 /// Where the walk would have ended.
 pub async fn rehearse(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Result<(Question, Answer), Ended> {
-    Walk::new(shared, plan, node).rehearse().await
+    let rehearsed = Walk::new(shared, plan, node).rehearse().await;
+    shared.calls.done_with(node);
+    rehearsed
 }
 
 /// One node on its way.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::calls::{ACTIONS, ActionTimes, Calls};
+use super::intakes::Intakes;
 use super::population::Ages;
 use super::stages::{STAGES, StageTimes};
 use crate::core::metrics::{Kind, Registry};
@@ -52,6 +53,7 @@ pub struct Counters {
     pub returned: AtomicU64,
     pub quarantined: AtomicU64,
     pub turned_away: AtomicU64,
+    pub absent: AtomicU64,
     pub walk_time: Times,
     pub reasons: [AtomicU64; REASONS.len()],
     pub(super) stages: [StageTimes; STAGES.len()],
@@ -78,7 +80,7 @@ impl Counters {
     pub fn register(self: &Arc<Self>, registry: &Registry, calls: &Calls, site: &str) {
         let site = ("site", site);
         type Read = fn(&Counters) -> &AtomicU64;
-        let plain: [(Kind, &str, &str, Read); 18] = [
+        let plain: [(Kind, &str, &str, Read); 19] = [
             (Kind::Counter, "choria_provisioner_helper_errors", "Helper runs that failed", |c| {
                 &c.helper_errors
             }),
@@ -130,6 +132,12 @@ impl Counters {
                 "Names not taken because too many are known",
                 |c| &c.turned_away,
             ),
+            (
+                Kind::Counter,
+                "choria_provisioner_absent",
+                "Times a name was tried by which nobody listens",
+                |c| &c.absent,
+            ),
             (Kind::Gauge, "choria_provisioner_busy_workers", "Nodes in work", |c| &c.working),
             (Kind::Gauge, "choria_provisioner_work_queue_entries", "Nodes waiting for their turn", |c| {
                 &c.queued
@@ -149,6 +157,16 @@ impl Counters {
         for (kind, name, help, read) in plain {
             let counters = self.clone();
             registry.add(kind, name, help, &[site], move || read(&counters).load(Ordering::Relaxed) as f64);
+        }
+        for (place, kind) in Intakes::KINDS.into_iter().enumerate() {
+            let intakes = calls.intakes().clone();
+            registry.add(
+                Kind::Counter,
+                "choria_provisioner_dropped",
+                "Messages of waiting nodes that were dropped unread, by what they are",
+                &[("kind", kind), site],
+                move || intakes.dropped()[place] as f64,
+            );
         }
         for (place, reason) in REASONS.iter().enumerate() {
             let counters = self.clone();

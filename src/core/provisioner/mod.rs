@@ -20,6 +20,7 @@ pub mod daemon;
 pub mod election;
 pub mod flow;
 pub mod helper;
+pub mod intakes;
 pub mod journal;
 mod keys;
 mod learning;

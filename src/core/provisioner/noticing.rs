@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::daemon::{Daemon, lock};
+use super::intakes::{MAX_EVENT, MAX_REGISTRATION, MESSAGES};
 use super::journal::Step;
 use super::population::{Noticed, Source};
 use crate::core::connection::Message;
@@ -15,8 +16,6 @@ use crate::core::nats::subject;
 use crate::core::protocol::v1::{Request, SecureRequest, Transport};
 use crate::core::provisioning::REGISTRATION_SUBJECTS;
 
-/// Events and registration data waiting to be looked at.
-const INTAKE: usize = 16_384;
 /// A discovery ends this long after the last answer,
 const QUIET: Duration = Duration::from_millis(300);
 /// when nobody answered this long after it began,
@@ -78,16 +77,22 @@ impl Daemon {
 
     pub(super) async fn hear_events(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let component = self.plan().settings.lifecycle_component.clone();
-        let (sink, mut events) = mpsc::channel::<Message>(INTAKE);
+        let budget = self.shared.calls.intakes().events.clone();
+        let (sink, mut events) = mpsc::channel::<Message>(MESSAGES);
         for subject in [
             format!("choria.lifecycle.event.startup.{component}"),
             format!("choria.lifecycle.event.shutdown.{component}"),
             EVENTS_2018.to_owned(),
         ] {
-            self.session.subscribe_into(subject, None, sink.clone()).await;
+            self.session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
         }
         async move {
             while let Some(message) = events.recv().await {
+                budget.give_back(&message);
+                if message.payload.len() > MAX_EVENT {
+                    budget.drop_one();
+                    continue;
+                }
                 match Event::decode(&message.payload) {
                     Ok(event) if event.component != component => {}
                     Ok(event) => match event.kind() {
@@ -117,12 +122,18 @@ impl Daemon {
     }
 
     pub(super) async fn hear_registration(self: Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
-        let (sink, mut messages) = mpsc::channel::<Message>(INTAKE);
+        let budget = self.shared.calls.intakes().registration.clone();
+        let (sink, mut messages) = mpsc::channel::<Message>(MESSAGES);
         for subject in REGISTRATION_SUBJECTS {
-            self.session.subscribe_into(subject, None, sink.clone()).await;
+            self.session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
         }
         async move {
             while let Some(message) = messages.recv().await {
+                budget.give_back(&message);
+                if message.payload.len() > MAX_REGISTRATION {
+                    budget.drop_one();
+                    continue;
+                }
                 let sender = Transport::decode(&message.payload)
                     .and_then(|transport| SecureRequest::decode(&transport.data))
                     .and_then(|secure| Request::decode(secure.message.as_bytes()))

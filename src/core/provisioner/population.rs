@@ -3,6 +3,12 @@
 //! A name is in here once, whatever noticed it. Nobody is thrown away for
 //! having waited long; a name is forgotten when it was not heard of for
 //! several discoveries, and a node that keeps failing is asked ever more seldom.
+//!
+//! Anybody in the waiting room can publish events and registration data in any
+//! name, as fast as the broker takes them. Names that nothing else speaks for are
+//! held apart: they have half the places, and turn about with the others. An answer
+//! to a discovery takes a name from among them: whoever answers first is first, and
+//! only then does anybody know where.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -61,6 +67,8 @@ pub enum End {
     Doubled,
     /// It does not answer.
     Silent,
+    /// Nobody listens by this name.
+    Absent,
     /// Anything else: the reason is in the log.
     Failed,
     /// This program ends.
@@ -119,6 +127,8 @@ struct Entry {
     queued: Instant,
     failures: u32,
     loops: u32,
+    /// Only events or registration data speak for it.
+    claimed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +150,12 @@ enum State {
 pub struct Population {
     rules: Rules,
     nodes: HashMap<Arc<str>, Entry>,
-    ready: VecDeque<Arc<str>>,
+    /// Of those a discovery has found, and of those that are claimed only.
+    ready: [VecDeque<Arc<str>>; 2],
+    /// Which of them has the next turn.
+    turn: usize,
+    /// Names that are claimed only.
+    claimed: usize,
     /// When to look at whom again; entries that changed meanwhile are passed over.
     timers: BTreeMap<(Instant, u64), Arc<str>>,
     serial: u64,
@@ -149,23 +164,56 @@ pub struct Population {
 impl Population {
     /// Nobody yet.
     pub fn new(rules: Rules) -> Self {
-        Self { rules, nodes: HashMap::new(), ready: VecDeque::new(), timers: BTreeMap::new(), serial: 0 }
+        Self {
+            rules,
+            nodes: HashMap::new(),
+            ready: Default::default(),
+            turn: 0,
+            claimed: 0,
+            timers: BTreeMap::new(),
+            serial: 0,
+        }
     }
 
     /// A node has shown itself.
     pub fn notice(&mut self, name: &str, source: Source, now: Instant) -> Noticed {
+        let claimed = matches!(source, Source::Event | Source::Registration);
         let Some(entry) = self.nodes.get_mut(name) else {
-            if self.nodes.len() >= self.rules.most {
+            if self.nodes.len() >= self.rules.most || claimed && self.claimed >= self.rules.most / 2 {
                 return Noticed::Full;
             }
             let name: Arc<str> = name.into();
-            let entry =
-                Entry { state: State::Ready, since: now, heard: now, queued: now, failures: 0, loops: 0 };
+            let entry = Entry {
+                state: State::Ready,
+                since: now,
+                heard: now,
+                queued: now,
+                failures: 0,
+                loops: 0,
+                claimed,
+            };
             self.nodes.insert(name.clone(), entry);
-            self.push(name);
+            self.claimed += usize::from(claimed);
+            self.push(name, claimed);
             return Noticed::New;
         };
         entry.heard = now;
+        if entry.claimed && !claimed {
+            entry.claimed = false;
+            self.claimed -= 1;
+            if entry.state == State::Ready
+                && let Some((name, _)) = self.nodes.get_key_value(name)
+            {
+                // its other place is passed over
+                let name = name.clone();
+                self.push(name, false);
+            }
+            // an operator's word does more, below
+            if source != Source::Operator {
+                return Noticed::Known;
+            }
+        }
+        let Some(entry) = self.nodes.get_mut(name) else { return Noticed::Known };
         match entry.state {
             // only a start says that it is back: registration data and pongs may be of before its restart
             State::Cooling { from, .. } if source == Source::Event && now.duration_since(from) > ECHO => {
@@ -194,7 +242,7 @@ impl Population {
 
     /// Takes the node whose turn it is.
     pub fn take(&mut self) -> Option<Arc<str>> {
-        while let Some(name) = self.ready.pop_front() {
+        while let Some(name) = self.next_ready() {
             if let Some(entry) = self.nodes.get_mut(&name)
                 && entry.state == State::Ready
             {
@@ -203,6 +251,16 @@ impl Population {
             }
         }
         None
+    }
+
+    fn next_ready(&mut self) -> Option<Arc<str>> {
+        let turn = self.turn;
+        self.turn = 1 - turn;
+        let [found, claimed] = &mut self.ready;
+        match turn {
+            0 => found.pop_front().or_else(|| claimed.pop_front()),
+            _ => claimed.pop_front().or_else(|| found.pop_front()),
+        }
     }
 
     /// How long a node waited in the queue before its turn, or has until now.
@@ -227,7 +285,9 @@ impl Population {
             End::Locked => self.rules.locked,
             End::Doubled => DOUBLED,
             End::Deferred => pause.unwrap_or(LONGEST_PAUSE).clamp(LEAST_PAUSE, MOST_DEFERRED),
-            End::Silent | End::Failed => {
+            // nobody has ever heard of it, or it has left
+            End::Absent if entry.failures >= 2 => return self.forget(name),
+            End::Silent | End::Failed | End::Absent => {
                 entry.failures += 1;
                 Duration::from_secs(1 << (entry.failures - 1).min(6)).min(LONGEST_PAUSE)
             }
@@ -279,9 +339,11 @@ impl Population {
         }
     }
 
-    /// A node that waits has said goodbye: nobody waits for its answers.
+    /// A node that waits has said goodbye: nobody waits for its answers. Anybody may have
+    /// said so: one that a discovery has found is asked all the same.
     pub fn left(&mut self, name: &str) {
-        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Ready | State::Later(_))) {
+        let leaves = |entry: &Entry| entry.claimed && matches!(entry.state, State::Ready | State::Later(_));
+        if self.nodes.get(name).is_some_and(leaves) {
             self.forget(name);
         }
     }
@@ -294,12 +356,14 @@ impl Population {
         self.nodes.retain(|name, entry| {
             entry.state != State::Ready || now.duration_since(entry.heard) <= limit || keep(name)
         });
+        self.claimed = self.nodes.values().filter(|entry| entry.claimed).count();
         before - self.nodes.len()
     }
 
     /// Forgets a name.
     pub fn forget(&mut self, name: &str) {
-        self.nodes.remove(name);
+        let claimed = self.nodes.remove(name).is_some_and(|entry| entry.claimed);
+        self.claimed -= usize::from(claimed);
     }
 
     /// How many are where.
@@ -329,18 +393,20 @@ impl Population {
         if let Some(entry) = self.nodes.get_mut(name) {
             entry.queued = now;
         }
-        if let Some((name, _)) = self.nodes.get_key_value(name) {
-            self.push(name.clone());
+        if let Some((name, entry)) = self.nodes.get_key_value(name) {
+            let (name, claimed) = (name.clone(), entry.claimed);
+            self.push(name, claimed);
         }
     }
 
     /// Names that were forgotten and came back stand in the queue twice; while
     /// nobody takes any, that must not go on for ever.
-    fn push(&mut self, name: Arc<str>) {
-        self.ready.push_back(name);
-        if self.ready.len() > 2 * self.nodes.len() + 1024 {
+    fn push(&mut self, name: Arc<str>, claimed: bool) {
+        let ready = &mut self.ready[usize::from(claimed)];
+        ready.push_back(name);
+        if ready.len() > 2 * self.nodes.len() + 1024 {
             let mut seen = HashSet::new();
-            self.ready.retain(|name| self.nodes.contains_key(name) && seen.insert(name.clone()));
+            ready.retain(|name| self.nodes.contains_key(name) && seen.insert(name.clone()));
         }
     }
 

@@ -79,7 +79,7 @@ fn who_said_goodbye_does_not_wait_and_the_queue_does_not_grow() {
         population.left("a");
     }
     assert_eq!(population.counts(), Counts::default());
-    assert!(population.ready.len() < 2000);
+    assert!(population.ready.iter().map(VecDeque::len).sum::<usize>() < 2000);
     population.notice("a", Source::Event, now);
     assert_eq!(population.take().as_deref(), Some("a"));
     // who is in work is not forgotten under it
@@ -134,9 +134,45 @@ fn ages_are_of_who_waits() {
 #[test]
 fn names_are_bounded() {
     let now = Instant::now();
-    let mut population = Population::new(Rules { most: 2, ..Rules::default() });
-    let noticed: Vec<Noticed> = ["a", "b", "c"].map(|n| population.notice(n, Source::Event, now)).into();
-    assert_eq!(noticed, [Noticed::New, Noticed::New, Noticed::Full]);
+    let mut population = Population::new(Rules { most: 4, ..Rules::default() });
+    let mut notice = |names: [&str; 3], source| names.map(|name| population.notice(name, source, now));
+    use Noticed::{Full, Known, New};
+    assert_eq!(notice(["a", "b", "c"], Source::Event), [New, New, Full], "half are for events");
+    assert_eq!(notice(["c", "d", "e"], Source::Discovery), [New, New, Full]);
+    population.forget("c");
+    assert_eq!(population.notice("e", Source::Registration, now), Full);
+    assert_eq!(population.notice("a", Source::Discovery, now), Known);
+    assert_eq!(population.notice("e", Source::Registration, now), New, "a is no longer one of them");
+}
+
+#[test]
+fn names_that_are_only_claimed_do_not_hold_up_those_that_answer() {
+    let now = Instant::now();
+    let mut population = Population::new(Rules::default());
+    for number in 0..1000 {
+        population.notice(&format!("made-up{number}"), Source::Event, now);
+    }
+    population.notice("honest", Source::Event, now);
+    population.notice("honest", Source::Discovery, now);
+    let turns: Vec<_> = std::iter::from_fn(|| population.take()).collect();
+    assert_eq!(turns.len(), 1001, "everybody once");
+    assert!(turns[..2].iter().any(|name| &**name == "honest"));
+    // nobody listens there: it is forgotten soon
+    for pause in [1, 2] {
+        population.ended("made-up1", End::Absent, None, now);
+        let next = population.next_turn().unwrap();
+        assert_eq!(next.duration_since(now), secs(pause));
+        population.advance(next);
+        assert_eq!(population.take().as_deref(), Some("made-up1"));
+    }
+    population.ended("made-up1", End::Absent, None, now);
+    assert_eq!(population.counts().known, 1000);
+    // by whose word it leaves nobody knows
+    population.ended("honest", End::Silent, None, now);
+    population.left("honest");
+    population.ended("made-up2", End::Silent, None, now);
+    population.left("made-up2");
+    assert_eq!(population.counts().known, 999);
 }
 
 proptest! {

@@ -65,13 +65,13 @@ fn holder(network: &Network, name: &str) -> Caller {
 }
 
 /// Asks the broker something, all the time.
-struct Canary {
+pub struct Canary {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Duration>,
 }
 
 impl Canary {
-    fn start(network: &Network) -> Canary {
+    pub fn start(network: &Network) -> Canary {
         let mut alice = Raw::connect(network, &network.alice());
         // the reply subjects of nobody else
         let hash = choria::core::protocol::subjects::caller_hash("choria=alice.mcollective");
@@ -93,18 +93,18 @@ impl Canary {
     }
 
     /// The longest it waited for an answer.
-    fn worst(self) -> Duration {
+    pub fn worst(self) -> Duration {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the canary sings to the end")
     }
 }
 
-fn resident(pid: u32) -> u64 {
+pub fn resident(pid: u32) -> u64 {
     field(pid, "VmRSS:")
 }
 
 /// A line of what the system says of a process, in bytes.
-fn field(pid: u32, name: &str) -> u64 {
+pub fn field(pid: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
     let line = text.lines().find(|line| line.starts_with(name)).expect("the line");
     line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number") * 1024

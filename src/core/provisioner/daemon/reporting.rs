@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Daemon, lock};
 use crate::core::build;
 use crate::core::lifecycle::{Event, EventType};
+use crate::core::log::RefusalLog;
 use crate::core::metrics::Registry;
 use crate::core::provisioner::calls::Calls;
 use crate::core::provisioner::flow::Shared;
@@ -79,8 +80,11 @@ impl Daemon {
     pub(super) async fn keep_gauges(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (intakes, log) = (self.shared.calls.intakes().clone(), RefusalLog::default());
+        let mut dropped = intakes.dropped();
         loop {
             ticks.tick().await;
+            intakes.tell(&log, &mut dropped);
             let (counts, ages) = {
                 let population = self.population();
                 (population.counts(), population.ages(Instant::now()))

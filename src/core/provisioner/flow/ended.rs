@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::core::provisioner::calls::CallError;
 use crate::core::provisioner::population::End;
+use crate::core::text::shortened;
 
+/// Characters of a reason, in logs and pages.
+const MAX_REASON: usize = 1000;
 /// What a node says when another provisioner has it.
 const LOCKED: &str = "Could not obtain provisioning lock";
 
@@ -32,7 +35,8 @@ impl Ended {
     }
 
     pub(super) fn by(end: End, kind: &'static str, reason: impl ToString) -> Ended {
-        Ended { end, kind, reason: reason.to_string(), pause: None }
+        // nodes and helpers have a word in it
+        Ended { end, kind, reason: shortened(&reason.to_string(), MAX_REASON), pause: None }
     }
 }
 
@@ -41,7 +45,10 @@ impl From<CallError> for Ended {
         let (end, kind) = match &error {
             CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
-            CallError::Refused { .. } | CallError::Unreadable { .. } => (End::Failed, "refused"),
+            CallError::Absent { .. } => (End::Absent, "silent"),
+            CallError::Refused { .. } | CallError::Unreadable { .. } | CallError::TooLarge { .. } => {
+                (End::Failed, "refused")
+            }
         };
         Ended::by(end, kind, error)
     }

@@ -1,0 +1,159 @@
+//! The provisioner goes on with those who wait, in bounded memory, and ends when it is told to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use choria::core::lifecycle::{Event, EventType};
+use choria::core::protocol::v1::{
+    Headers, Reply, ReplyEnvelope, Request, SecureReply, SecureRequest, Transport,
+};
+use choria::core::provisioning::{COMPONENT, REGISTRATION_SUBJECTS};
+use rustix::process::Signal;
+
+use super::Machine;
+use crate::a_hostile_node_does_not_hurt_the_broker::{Canary, field};
+use crate::emulated::Emulated;
+use crate::network::now;
+use crate::process::{Daemon, until};
+use crate::provisioning::provision;
+use crate::raw::Raw;
+use crate::waiting_room::WaitingRoom;
+
+const HONEST: usize = 10;
+const MIB: u64 = 1024 * 1024;
+
+fn publish(subject: &str, payload: &str) -> String {
+    format!("PUB {subject} {}\r\n{payload}\r\n", payload.len())
+}
+
+fn event(kind: EventType, name: &str) -> String {
+    let event = Event::new(kind, name, COMPONENT, "e0000000-0000-4000-8000-000000000000".to_owned(), now());
+    publish(&event.subject(), &event.encode(false))
+}
+
+/// Startup events in names that nobody has, and goodbyes in those of others.
+fn small_events(round: usize) -> String {
+    let made_up = (0..200).map(|n| event(EventType::Startup, &format!("m{round}-{n}.example.net")));
+    let others = (0..HONEST).map(|n| event(EventType::Shutdown, &format!("e{n}.example.net")));
+    made_up.chain(others).collect()
+}
+
+/// As large as the broker takes them.
+fn large_messages() -> String {
+    let kinds = [EventType::Startup, EventType::Shutdown];
+    let events = kinds.map(|kind| Event::new(kind, "m", COMPONENT, String::new(), 0).subject());
+    let filler = "[0,".repeat(300_000);
+    events.iter().map(String::as_str).chain(REGISTRATION_SUBJECTS).map(|to| publish(to, &filler)).collect()
+}
+
+fn answer(request: &Request, to: &str, name: &str, message: String) -> String {
+    let envelope = ReplyEnvelope {
+        requestid: request.envelope.requestid.as_str().into(),
+        senderid: name.into(),
+        agent: request.envelope.agent.as_str().into(),
+        time: now(),
+    };
+    let reply = Reply { message: message.into(), envelope };
+    let headers = Headers { reply_to: None, sender: name.to_owned(), seen_by: vec![], federation: None };
+    let data = SecureReply::of(&reply.encode()).encode().into_bytes();
+    publish(to, &Transport { data, headers }.encode())
+}
+
+/// Answers whatever it is asked, many times, in many names, at length.
+fn answers(mut raw: Raw, name: &str, stop: &AtomicBool, heard: &AtomicU64) {
+    raw.send(format!("SUB provisioning.node.{name} 1\r\nSUB provisioning.broadcast.agent.discovery 2\r\n"));
+    while !stop.load(Ordering::Relaxed) {
+        let Some(_) = raw.until("MSG ") else { return };
+        let (Some(line), Some(payload)) = (raw.until("\r\n"), raw.until("\r\n")) else { return };
+        heard.fetch_add(1, Ordering::Relaxed);
+        let Ok(transport) = Transport::decode(payload.as_bytes()) else { continue };
+        let to = transport.headers.reply_to.clone().expect("it is to be answered");
+        let secure = SecureRequest::decode(&transport.data).expect("a request");
+        let request = Request::decode(secure.message.as_bytes()).expect("a request");
+        let flood: String = if line.starts_with("provisioning.broadcast") {
+            (0..5000).map(|n| answer(&request, &to, &format!("d{n}.example.net"), "pong".into())).collect()
+        } else {
+            let large = format!(
+                "{{\"statuscode\":0,\"data\":{{\"x\":{}0{}}}}}",
+                "[0,".repeat(90_000),
+                "]".repeat(90_000)
+            );
+            answer(&request, &to, name, large).repeat(40)
+        };
+        if raw.try_send(flood).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn others_are_provisioned_all_the_while() {
+    let mut room = WaitingRoom::open();
+    let mut provisioner = Daemon::start("provisioner", provision(&room, ""));
+    provisioner.says(&["watching for nodes"]);
+    let machine = Machine::of(&room);
+    let canary = Canary::start(&room.network);
+    let (stop, sent, heard) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let (took, worst) = std::thread::scope(|scope| {
+        for place in 0..3 {
+            let (machine, stop, sent) = (&machine, &stop, &sent);
+            let what: Vec<String> = match place {
+                0 | 1 => (0..100).map(|round| small_events(place * 1000 + round)).collect(),
+                _ => vec![large_messages()],
+            };
+            scope.spawn(move || {
+                let mut raw = machine.connect("evil.example.net");
+                for text in what.iter().cycle() {
+                    if stop.load(Ordering::Relaxed) || raw.try_send(text).is_err() {
+                        return;
+                    }
+                    sent.fetch_add(text.len() as u64, Ordering::Relaxed);
+                }
+            });
+        }
+        for name in ["evil.example.net", "evil2.example.net"] {
+            let raw = machine.connect(name);
+            let (stop, heard) = (&stop, &heard);
+            scope.spawn(move || answers(raw, name, stop, heard));
+        }
+        until("the flood to flow", || (sent.load(Ordering::Relaxed) > 50 * MIB).then_some(()));
+        let begin = Instant::now();
+        let _honest = Emulated::waiting(&room, HONEST, &[]);
+        let deadline = begin + Duration::from_secs(150);
+        let done = || {
+            let lines = provisioner.matching(0, &["provisioned", "node=", "e", "millis="]);
+            lines.iter().filter(|line| !line.contains("not provisioned")).count()
+        };
+        while done() < HONEST && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (took, count) = (begin.elapsed(), done());
+        let pids = [provisioner.pid(), room.network.broker().pid()];
+        let [own, broker] = pids.map(|pid| field(pid, "VmHWM:") / MIB);
+        let begin = Instant::now();
+        provisioner.signal(Signal::TERM);
+        let status = provisioner.ended();
+        let ending = begin.elapsed();
+        let worst = canary.worst();
+        let cut = room.network.broker().matching(0, &["Slow Consumer"]);
+        stop.store(true, Ordering::Relaxed);
+        // wakes whoever listens
+        room.network.kill_broker();
+        println!(
+            "{count} of {HONEST} nodes after {took:?} of the flood, the end took {ending:?}; provisioner \
+             {own} MiB, broker {broker} MiB; {} MiB in events, {} requests answered at length",
+            sent.load(Ordering::Relaxed) / MIB,
+            heard.load(Ordering::Relaxed),
+        );
+        assert_eq!(count, HONEST, "provisioned in {took:?}");
+        assert!(status.success(), "{status}");
+        assert!(ending < Duration::from_secs(30), "it ended after {ending:?}");
+        assert!(cut.is_empty(), "somebody was cut: {cut:?}");
+        assert!(own < 400, "the provisioner took {own} MiB");
+        assert!(broker < 400, "the broker took {broker} MiB");
+        (took, worst)
+    });
+    assert!(worst < Duration::from_secs(5), "the canary waited {worst:?}");
+    assert!(provisioner.matching(0, &["the broker connection ended"]).is_empty(), "it was cut");
+    assert!(took < Duration::from_secs(150));
+}
