@@ -33,7 +33,7 @@ pub struct Delivery<'a> {
     copied: bool,
 }
 
-/// Where it is.
+/// What it consists of.
 pub enum Form<'a> {
     /// In the input of its publisher.
     Published(&'a Publish<'a>),
@@ -48,20 +48,21 @@ impl<'a> Delivery<'a> {
         Self { form: Form::Published(message), without_headers: None, copied }
     }
 
+    /// A message that has been made.
     pub fn made(message: Arc<Message>) -> Self {
         let copied = message.body_len() <= SMALL;
         Self { form: Form::Made(message), without_headers: None, copied }
     }
 
     /// The message, to be handed over or shared.
-    pub fn make(&mut self, counter: &Counter) -> &Arc<Message> {
-        if let Form::Published(message) = self.form {
-            self.form = Form::Made(Message::new(Frame::of(message), counter));
-        }
+    pub fn make(&mut self, counter: &Counter) -> Arc<Message> {
         match &self.form {
-            Form::Made(message) => message,
-            // it has just been made
-            Form::Published(_) => unreachable!("a published message stays as it is"),
+            Form::Made(message) => message.clone(),
+            Form::Published(message) => {
+                let message = Message::new(Frame::of(message), counter);
+                self.form = Form::Made(message.clone());
+                message
+            }
         }
     }
 
@@ -139,7 +140,7 @@ impl Shard {
                 }
             }
         } else {
-            let mut message = delivery.make(&self.held).clone();
+            let mut message = delivery.make(&self.held);
             if delivery.has_headers() && !with_headers {
                 let counter = &self.held;
                 message = delivery

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, TryLockError};
 
 use super::index::Matched;
 use super::ledger::Counter;
-use super::packed::{For, Packed};
+use super::packed::{self, For, Packed};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use crate::core::nats::codec::Publish;
@@ -38,7 +38,7 @@ impl Outbox {
         message: &Publish<'_>,
         counter: &Counter,
     ) {
-        let length = message.body.len();
+        let length = packed::length(message);
         self.deliveries += deliveries;
         self.bytes += deliveries * length;
         self.load += length + MESSAGE;

@@ -83,7 +83,9 @@ impl Shard {
             }
             Due::Ping => {
                 let first = link.since + FIRST_PING * 2 > self.now && link.pings == 0;
-                let heard_lately = link.heard + limits.ping_interval > self.now;
+                // what is not read yet may be the answer
+                let unread = link.held || link.has_more_to_say();
+                let heard_lately = unread || link.heard + limits.ping_interval > self.now;
                 let interval = limits.ping_interval;
                 if heard_lately && !first {
                     link.pings = 0;

@@ -79,6 +79,8 @@ pub struct Holder {
     peer: Peer,
     /// What all its links hold, messages shared with others counted in full.
     bytes: AtomicUsize,
+    /// What their subscriptions take of it.
+    subscribed: AtomicUsize,
     links: AtomicUsize,
 }
 
@@ -96,6 +98,11 @@ impl Holder {
     /// What its links hold together.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the subscriptions of its links take.
+    pub fn subscribed(&self) -> usize {
+        self.subscribed.load(Ordering::Relaxed)
     }
 
     /// What one of its links holds when all hold as much: the heaviest holds no less.
@@ -123,6 +130,7 @@ struct KindTotal {
 pub struct LinkSlot {
     holders: Arc<Holders>,
     holder: Arc<Holder>,
+    left: bool,
 }
 
 impl Holders {
@@ -155,14 +163,14 @@ impl Holders {
             return Err("too many connections of waiting nodes");
         }
         let holder = holder.unwrap_or_else(|| {
-            let (bytes, links) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            let holder = Arc::new(Holder { account, peer: name.1.clone(), bytes, links });
+            let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
+            let holder = Arc::new(Holder { account, peer: name.1.clone(), bytes, subscribed, links });
             by_name.insert(name, holder.clone());
             holder
         });
         holder.links.fetch_add(1, Ordering::Relaxed);
         kind.links.fetch_add(1, Ordering::Relaxed);
-        Ok(LinkSlot { holders: self.clone(), holder })
+        Ok(LinkSlot { holders: self.clone(), holder, left: false })
     }
 
     /// What all of a kind hold.
@@ -181,13 +189,22 @@ impl Holders {
     }
 }
 
-impl Drop for LinkSlot {
-    fn drop(&mut self) {
+impl LinkSlot {
+    fn leave(&mut self) {
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
         let mut by_name = self.holders.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
         if self.holder.links.fetch_sub(1, Ordering::Relaxed) == 1 {
             by_name.remove(&(self.holder.account, self.holder.peer.clone()));
         }
+    }
+}
+
+impl Drop for LinkSlot {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -200,12 +217,14 @@ pub struct Charge {
     own: usize,
     /// These and messages shared with others, counted in full.
     weight: usize,
+    /// Those of the first that its subscriptions take.
+    subscribed: usize,
 }
 
 impl Charge {
     /// A charge of nothing.
     pub fn new(slot: LinkSlot, counter: &Counter) -> Self {
-        Self { slot, counter: counter.clone(), own: 0, weight: 0 }
+        Self { slot, counter: counter.clone(), own: 0, weight: 0, subscribed: 0 }
     }
 
     /// Whom it is for.
@@ -218,8 +237,19 @@ impl Charge {
         self.weight
     }
 
-    /// States what the link holds now: `own` bytes of its own, `weight` with what it shares.
-    pub fn set(&mut self, own: usize, weight: usize) {
+    /// Gives its place among the links of its identity back, before another is taken for it.
+    pub fn leave(&mut self) {
+        self.set(0, 0, 0);
+        self.slot.leave();
+    }
+
+    /// States what the link holds now: `own` bytes of its own, `subscribed` of them for its
+    /// subscriptions, `weight` with what it shares.
+    pub fn set(&mut self, own: usize, subscribed: usize, weight: usize) {
+        if subscribed != self.subscribed {
+            adjust(&self.slot.holder.subscribed, self.subscribed, subscribed);
+            self.subscribed = subscribed;
+        }
         if own != self.own {
             adjust(&self.counter, self.own, own);
             self.own = own;
@@ -234,7 +264,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.set(0, 0);
+        self.set(0, 0, 0);
     }
 }
 
@@ -263,15 +293,16 @@ mod tests {
         let mut first = Charge::new(slot("n1"), &counter);
         let mut second = Charge::new(slot("n1"), &counter);
         let mut other = Charge::new(slot("n2"), &counter);
-        first.set(10, 100);
-        second.set(5, 5);
-        other.set(50, 60);
+        first.set(10, 4, 100);
+        second.set(5, 0, 5);
+        other.set(50, 7, 60);
         assert_eq!(counter.load(Ordering::Relaxed), 65);
         assert_eq!((first.holder().bytes(), other.holder().bytes()), (105, 60));
         assert_eq!(holders.of_kind(PeerKind::Node), 165);
         assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), second.holder()));
         assert!(holders.heaviest(Some(PeerKind::Client)).is_none());
-        first.set(0, 0);
+        assert_eq!(first.holder().subscribed(), 4);
+        first.set(0, 0, 0);
         assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), other.holder()));
         drop((first, second, other));
         assert_eq!(counter.load(Ordering::Relaxed), 0);

@@ -158,8 +158,6 @@ pub struct Link {
     pub whole_timer: bool,
     /// Nothing is acted on before this: receivers of its messages are behind.
     pub held_until: Duration,
-    /// How long it was held last.
-    pub held_for: Duration,
     /// A timer ends the time it is held.
     pub held: bool,
     /// CONNECTs it may still say, and since when.
@@ -234,7 +232,6 @@ impl Link {
             begun: None,
             whole_timer: false,
             held_until: Duration::ZERO,
-            held_for: Duration::ZERO,
             held: false,
             connects: Connects::default(),
             flags: LinkFlags::from(&options),
@@ -290,7 +287,7 @@ impl Link {
             + self.replies.as_ref().map_or(0, |replies| replies.bytes());
         let (own, weight) =
             self.outbound.as_ref().map_or((0, 0), |outbound| (outbound.own(), outbound.weight()));
-        self.charge.set(kept + own, kept + weight);
+        self.charge.set(kept + own, self.subscribed, kept + weight);
     }
 
     /// What it was granted about answers.

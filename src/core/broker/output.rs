@@ -76,6 +76,8 @@ impl Shard {
     /// A burst within one turn is no slow reader: what the socket takes is sent, and what is left weighed.
     fn weigh(&mut self, key: u32) {
         if self.links.get(key as usize).is_some_and(|link| link.writable) {
+            // a PONG among it leaves after the effects of everything before
+            self.hand_over(true);
             self.flush_link(key);
         } else {
             self.settle(key);

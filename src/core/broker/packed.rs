@@ -56,6 +56,16 @@ struct Packet {
     body: usize,
 }
 
+/// Bytes of a message that is packed.
+pub fn length(message: &Publish<'_>) -> usize {
+    let headers = message.headers.map_or(0, |(_, text)| text.len());
+    message.subject.len()
+        + message.reply.map_or(0, <[u8]>::len)
+        + headers
+        + message.size_text.len()
+        + message.body.len()
+}
+
 impl Packed {
     /// None yet. What they take counts in the account of the shard that makes them.
     pub fn new(counter: &Counter) -> Self {

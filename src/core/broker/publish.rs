@@ -7,7 +7,7 @@ use super::close::Close;
 use super::delivery::{Delivery, Form, is_copied};
 use super::index::Matched;
 use super::ledger::Message;
-use super::packed::For;
+use super::packed::{self, For};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
@@ -148,9 +148,10 @@ impl Shard {
             match &delivery.form {
                 Form::Published(message) if is_copied(message, deliveries) => {
                     outbox.pack(deliveries, from, For::Plain, matched, message, &self.held);
+                    self.unsent += packed::length(message);
                 }
                 _ => {
-                    let message = delivery.make(&self.held).clone();
+                    let message = delivery.make(&self.held);
                     let bytes = message.len();
                     outbox.push(
                         deliveries,
@@ -213,7 +214,10 @@ impl Shard {
     ) -> bool {
         let Some(outbox) = self.outboxes.get_mut(usize::from(shard)) else { return false };
         match &delivery.form {
-            Form::Published(message) => outbox.pack(1, from, to, matched, message, &self.held),
+            Form::Published(message) => {
+                outbox.pack(1, from, to, matched, message, &self.held);
+                self.unsent += packed::length(message);
+            }
             Form::Made(message) => {
                 let (message, matched) = (message.clone(), matched.clone());
                 outbox.push(1, message.len(), Handover::Member { from, to, message, matched });

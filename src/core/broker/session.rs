@@ -17,10 +17,9 @@ use crate::core::nats::frame;
 
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
-/// How long a link is held at first, and at most, when receivers of its messages are behind. It says
-/// one thing in between.
-const HELD_LEAST: Duration = Duration::from_millis(5);
-const HELD_MOST: Duration = Duration::from_millis(100);
+/// How long a link is held when receivers of its messages are behind, to the next tick of the
+/// shard's timers. It says one thing in between.
+const HELD: Duration = Duration::from_millis(100);
 
 impl Shard {
     /// Reads once from a link and acts on it.
@@ -40,7 +39,8 @@ impl Shard {
         if link.has_more_to_say() {
             // the socket may have more, of which nobody will tell again
             self.queue_read(key);
-            return self.ingest(key, &[]);
+            self.ingest(key, &[]);
+            return self.note_unfinished(key);
         }
         if link.ended {
             return self.close_later(key, Close::ClientClosed);
@@ -56,6 +56,7 @@ impl Shard {
             self.queue_cipher(key, &scratch.reply);
         }
         self.reading = scratch;
+        self.note_unfinished(key);
         match received {
             Ok(Received::Drained) => {
                 if self.links.get(key as usize).is_some_and(Link::has_more_to_say) {
@@ -74,7 +75,8 @@ impl Shard {
         }
     }
 
-    fn queue_read(&mut self, key: u32) {
+    /// Puts a link on the list of those to read from.
+    pub(super) fn queue_read(&mut self, key: u32) {
         if let Some(link) = self.links.get_mut(key as usize)
             && !std::mem::replace(&mut link.queued, true)
         {
@@ -108,20 +110,27 @@ impl Shard {
     fn keep(&mut self, key: u32, input: Vec<u8>, anew: bool) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         link.input = input;
-        if link.input.is_empty() {
+        if anew {
             link.begun = None;
-        } else {
-            if anew || link.begun.is_none() {
-                link.begun = Some(self.now);
-            }
-            if !std::mem::replace(&mut link.whole_timer, true) {
-                let timer = LinkTimer { link: key, cid: link.cid, due: Due::Whole };
-                self.wheel.insert(self.now + self.settings.limits.message_deadline, timer);
-            }
         }
-        if !link.input.is_empty() || link.charge.weight() > 0 {
-            self.settle(key);
+    }
+
+    /// Enters what a link has begun into the account, lines and TLS records alike, and gives it its time.
+    pub(super) fn note_unfinished(&mut self, key: u32) {
+        let Some(link) = self.links.get_mut(key as usize) else { return };
+        if link.input.is_empty() && link.cipher.is_empty() {
+            link.begun = None;
+            if link.charge.weight() > 0 {
+                self.settle(key);
+            }
+            return;
         }
+        link.begun.get_or_insert(self.now);
+        if !std::mem::replace(&mut link.whole_timer, true) {
+            let timer = LinkTimer { link: key, cid: link.cid, due: Due::Whole };
+            self.wheel.insert(self.now + self.settings.limits.message_deadline, timer);
+        }
+        self.settle(key);
     }
 
     /// Acts on complete events and returns the bytes they took. It ends early when the link has had
@@ -164,19 +173,15 @@ impl Shard {
         used
     }
 
-    /// Makes a link slower whose messages others cannot take so fast: twice as long each time, while
-    /// they stay behind.
+    /// Makes a link slower whose messages others cannot take so fast.
     pub(super) fn hold(&mut self, id: LinkId) {
         let now = self.now;
         let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else {
             return;
         };
-        if link.held_until > now {
-            return;
+        if link.held_until <= now {
+            link.held_until = now + HELD;
         }
-        let eased = now >= link.held_until + HELD_MOST;
-        link.held_for = if eased { HELD_LEAST } else { (link.held_for * 2).clamp(HELD_LEAST, HELD_MOST) };
-        link.held_until = now + link.held_for;
     }
 
     fn violation(&mut self, key: u32, error: ProtocolError) {
@@ -274,11 +279,15 @@ impl Shard {
                 return self.close_later(key, Close::Refused(reason.to_owned()));
             }
         };
+        // its place may be the last one its identity has: it is given back first
+        self.drop_subscriptions(key);
+        if let Some(link) = self.links.get_mut(key as usize) {
+            link.charge.leave();
+        }
         let slot = match self.shared.holders.enter(grant.account, &grant.peer, cid, &self.settings.limits) {
             Ok(slot) => slot,
             Err(reason) => return self.close_later(key, Close::Refused(reason.to_owned())),
         };
-        self.drop_subscriptions(key);
         self.last.forget();
         let Some(link) = self.links.get_mut(key as usize) else { return };
         link.charge = Charge::new(slot, &self.held);

@@ -33,7 +33,7 @@ use super::timer::TimerWheel;
 use super::wire::ReadScratch;
 use crate::core::admission::PeerKind;
 
-/// Token of the waker; links have their place in the slab.
+/// Token of the waker; links have their place in the slab and the end of their number.
 pub const WAKER: Token = Token(usize::MAX);
 /// Bytes waiting in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 32 * 1024 * 1024;
@@ -96,6 +96,11 @@ pub struct Shard {
 /// All shards of a broker. A thread holds the lock of its own during a turn; another may take it
 /// while that thread sleeps, and do there what little there is to do.
 pub type Shards = Arc<[Mutex<Shard>]>;
+
+/// The token of a link; never that of the waker.
+fn token(key: usize, cid: u64) -> Token {
+    Token((((cid & 0x7fff_ffff) << 32) | key as u64) as usize)
+}
 
 fn lock(cell: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     // whoever panicked with it has ended the broker
@@ -223,8 +228,11 @@ impl Shard {
         if event.token() == WAKER {
             return;
         }
-        let key = event.token().0;
-        let Some(link) = self.links.get_mut(key) else { return };
+        let key = event.token().0 & u32::MAX as usize;
+        // another may have its place by now
+        let Some(link) = self.links.get_mut(key).filter(|link| token(key, link.cid) == event.token()) else {
+            return;
+        };
         if event.is_writable() {
             link.writable = true;
             if link.outbound.is_some() && !link.dirty {
@@ -282,7 +290,7 @@ impl Shard {
         let entry = self.links.vacant_entry();
         let key = entry.key();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.registry.register(&mut link.stream, Token(key), interest) {
+        if let Err(error) = self.registry.register(&mut link.stream, token(key, link.cid), interest) {
             tracing::warn!(%error, cid = link.cid, "registering a connection failed; it is closed");
             self.shared.open.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -310,6 +318,10 @@ impl Shard {
         if !input.is_empty() {
             self.ingest(key, &input);
         }
+        self.note_unfinished(key);
+        if self.links.get(key as usize).is_some_and(Link::has_more_to_say) {
+            self.queue_read(key);
+        }
     }
 
     /// While more is held than may be, cuts a link of whoever holds the most.
@@ -333,7 +345,7 @@ impl Shard {
             .filter(|(_, link)| !link.closing && Arc::ptr_eq(link.charge.holder(), &heaviest))
             .max_by_key(|(_, link)| link.charge.weight())
             // or a heavier one is another shard's
-            .filter(|(_, link)| link.charge.weight() >= heaviest.share())
+            .filter(|(_, link)| link.charge.weight() >= heaviest.share().max(1))
             .map(|(key, _)| key as u32);
         match link {
             Some(key) => {

@@ -252,10 +252,10 @@ impl Shared {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Bytes the broker holds for its peers.
+    /// Bytes the broker holds for its peers. What strangers send before they are in is bounded by the
+    /// number of handshakes, and is no reason to cut anybody: it is not among them.
     pub fn held(&self) -> usize {
-        self.pending_held.load(Ordering::Relaxed)
-            + self.shards.iter().map(|shard| shard.held.load(Ordering::Relaxed)).sum::<usize>()
+        self.shards.iter().map(|shard| shard.held.load(Ordering::Relaxed)).sum()
     }
 
     /// INFO for one connection.

@@ -28,7 +28,7 @@ impl Shard {
         let most = link.max_subscriptions.or(limits.max_subscriptions).unwrap_or(kind.subscriptions);
         let cost = index::cost(pattern, queue) + sid.len();
         // the other half is for messages
-        let too_much = holder.bytes() + cost > kind.memory / 2;
+        let too_much = holder.subscribed() + cost > kind.memory / 2;
         if link.subscription_count as usize >= most || too_much {
             return self.queue_error(key, "maximum subscriptions exceeded");
         }

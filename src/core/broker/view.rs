@@ -100,7 +100,7 @@ impl View {
             in_bytes: sum(|shard| shard.in_bytes.load(Ordering::Relaxed)),
             out_msgs: sum(|shard| shard.out_msgs.load(Ordering::Relaxed)),
             out_bytes: sum(|shard| shard.out_bytes.load(Ordering::Relaxed)),
-            pending_bytes: shared.held(),
+            pending_bytes: shared.held() + shared.pending_held.load(Ordering::Relaxed),
             slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
             stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
             doubled_names: shared.claims.doubled(),

@@ -1,11 +1,11 @@
 //! Asking waiting nodes, all over one connection.
 //!
 //! Every answer arrives under one subscription; each node is given a subject
-//! below it that no other knows ([`awaited`](super::awaited)). Requests that are
+//! below it that no other knows (`awaited`). Requests that are
 //! equal for many nodes are signed once a window and published to each: a
 //! signature costs more than all else about them. A name that two machines
 //! answer by is remembered as [doubled](Calls::doubled). What answers may take
-//! is said in [`intakes`](super::intakes).
+//! is said in `intakes`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
