@@ -13,6 +13,9 @@ use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
 /// Where nodes of 2018 publish what they are; the original's broker of today denies it.
 const REGISTRATION_2018: &str = "choria.provisioning_data";
 
+/// Longest name of a node, in bytes: the longest there is in DNS.
+const MAX_NAME: usize = 253;
+
 /// Lets nodes with a provisioning token in.
 ///
 /// The token is normally one for a whole fleet, so the name of the node is its
@@ -47,6 +50,9 @@ impl WaitingNodes {
             .map_err(|error| refuse(error.to_string()))?;
         claims.check((self.clock)()).map_err(|error| refuse(error.to_string()))?;
         let name = facts.options.name.as_str();
+        if name.len() > MAX_NAME {
+            return Err(refuse(format!("the name of its connection is longer than {MAX_NAME} bytes")));
+        }
         if !subject::valid_pattern(name.as_bytes()) || !subject::is_literal(name.as_bytes()) {
             return Err(refuse("its connection has no name that could be a node's".to_owned()));
         }

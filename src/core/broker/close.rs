@@ -59,6 +59,23 @@ impl Close {
         )
     }
 
+    /// Under which name it is counted in the log.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ClientClosed => "client closed",
+            Self::Read(_) => "read error",
+            Self::Write(_) => "write error",
+            Self::Protocol { .. } => "protocol violation",
+            Self::Refused(_) => "second CONNECT",
+            Self::Revoked(_) => "revoked",
+            Self::Changed => "permissions changed",
+            Self::SlowPending => "slow consumer, pending bytes",
+            Self::SlowWrite => "slow consumer, write deadline",
+            Self::Stale => "stale connection",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// Reason in the words of connection reports.
     pub fn reason(&self) -> Cow<'_, str> {
         match self {

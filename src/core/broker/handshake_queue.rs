@@ -16,6 +16,8 @@ use super::shared::Shared;
 const WAITING: usize = 8;
 /// Connections that wait for each handshake that may be under way; more are not accepted.
 const QUEUED: usize = 4;
+/// Of these, connections of one address: two strangers' addresses do not fill the queue.
+const QUEUED_OF_ONE: usize = 128;
 /// One for so many handshakes may be begun beyond their number from addresses that clients have come
 /// from before: a fleet that comes back does not keep its operators out.
 const RESERVED: usize = 8;
@@ -37,6 +39,8 @@ pub struct HandshakeQueue {
 #[derive(Default)]
 struct AddressQueue {
     handshaking: usize,
+    /// Of those that wait for all others.
+    queued: usize,
     waiting: VecDeque<Arrived>,
 }
 
@@ -73,9 +77,10 @@ impl Shared {
             self.waiting.fetch_add(1, Ordering::AcqRel);
             None
         } else if self.handshaking.load(Ordering::Acquire) >= limits.max_handshakes + reserved {
-            if address_queue.handshaking == 0 {
-                handshake_queue.by_address.remove(&address);
+            if address_queue.queued >= most.min(QUEUED_OF_ONE) {
+                return Err(new);
             }
+            address_queue.queued += 1;
             handshake_queue.queue.push_back(new);
             self.waiting.fetch_add(1, Ordering::AcqRel);
             None
@@ -101,7 +106,7 @@ impl Shared {
             return Some(next);
         }
         address_queue.handshaking = address_queue.handshaking.saturating_sub(1);
-        if address_queue.handshaking == 0 {
+        if address_queue.handshaking == 0 && address_queue.queued == 0 {
             handshake_queue.by_address.remove(&address);
         }
         let under_way = self.handshaking.fetch_sub(1, Ordering::AcqRel) - 1;
@@ -110,6 +115,7 @@ impl Shared {
         {
             let address_queue =
                 handshake_queue.by_address.entry(neighbourhood(next.remote.ip())).or_default();
+            address_queue.queued = address_queue.queued.saturating_sub(1);
             if address_queue.handshaking >= limits.max_handshakes_per_address.max(1) {
                 // its address has begun others meanwhile
                 address_queue.waiting.push_back(next);

@@ -158,6 +158,10 @@ pub struct Link {
     pub whole_timer: bool,
     /// Nothing is acted on before this: receivers of its messages are behind.
     pub held_until: Duration,
+    /// Bytes published lately, and since when.
+    pub said: usize,
+    /// See `said`.
+    pub said_since: Duration,
     /// A timer ends the time it is held.
     pub held: bool,
     /// CONNECTs it may still say, and since when.
@@ -232,6 +236,8 @@ impl Link {
             begun: None,
             whole_timer: false,
             held_until: Duration::ZERO,
+            said: 0,
+            said_since: now,
             held: false,
             connects: Connects::default(),
             flags: LinkFlags::from(&options),
@@ -281,7 +287,11 @@ impl Link {
 
     /// Enters what it holds now into the account.
     pub fn settle(&mut self) {
+        let shown = self.client.shown.as_ref().map_or(0, |shown| shown.size());
+        let texts = self.client.user.len() + self.client.name.len() + self.client.lang.len();
         let kept = self.input.capacity()
+            + shown
+            + 4 * texts
             + self.cipher.capacity()
             + self.subscribed
             + self.replies.as_ref().map_or(0, |replies| replies.bytes());

@@ -248,13 +248,16 @@ impl Shard {
             Close::ClientClosed | Close::Shutdown => {
                 tracing::debug!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");
             }
-            Close::Refused(reason) => {
+            // what a peer can cause again and again
+            Close::Refused(reason) => self.refusals.note("second CONNECT", || {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection refused");
-            }
+            }),
             Close::Revoked(reason) => {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection cut, it is no longer allowed");
             }
-            _ => tracing::info!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed"),
+            _ => self.refusals.note(why.kind(), || {
+                tracing::info!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");
+            }),
         }
     }
 }

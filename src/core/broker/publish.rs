@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::account::imported_by;
 use super::close::Close;
 use super::delivery::{Delivery, Form, is_copied};
-use super::index::Matched;
+use super::index::{Matched, Target};
 use super::ledger::Message;
 use super::packed::{self, For};
+use super::session::{HELD, MESSAGE};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
@@ -46,6 +47,10 @@ impl Shard {
         link.traffic.in_bytes += message.body.len() as u64;
         self.traffic.in_msgs += 1;
         self.traffic.in_bytes += message.body.len() as u64;
+        if self.now >= link.said_since + HELD {
+            (link.said, link.said_since) = (0, self.now);
+        }
+        link.said += message.body.len() + MESSAGE;
         if message.headers.is_some() && !link.flags.headers {
             let reason = "HPUB from a client that announced no headers".into();
             return self.close_later(key, Close::Protocol { reason, told: None });
@@ -256,14 +261,18 @@ impl Shard {
 
     /// Status 503 on the publisher's own subscription to its reply subject, if it has one.
     fn tell_no_responders(&mut self, key: u32, account: Account, reply: &[u8], subject: &[u8]) {
-        let matched = self.cache.matches(&self.shared.router, account, reply);
-        let own = matched.plain(self.id).iter().copied().find(|target| {
-            self.subscriptions.get(target.slot, target.serial).is_some_and(|found| found.link == key)
-        });
-        if let Some(target) = own {
+        if let Some(target) = self.own_subscription(key, account, reply) {
             let message = Message::new(Frame::no_responders(reply, subject), &self.held);
             self.deliver(BROKER, target, &mut Delivery::made(message));
         }
+    }
+
+    /// The subscription a link has to a subject, if it has one.
+    fn own_subscription(&mut self, key: u32, account: Account, subject: &[u8]) -> Option<Target> {
+        let matched = self.cache.matches(&self.shared.router, account, subject);
+        matched.plain(self.id).iter().copied().find(|target| {
+            self.subscriptions.get(target.slot, target.serial).is_some_and(|found| found.link == key)
+        })
     }
 
     fn answer_user_info(&mut self, key: u32, reply: Option<&[u8]>) {
@@ -277,10 +286,10 @@ impl Shard {
             &link.subscribe,
             link.responses(),
         );
-        let matched = self.cache.matches(&self.shared.router, account, reply);
-        if !matched.is_empty() {
+        // to nobody but who asks: where else it may publish is not looked at here
+        if let Some(target) = self.own_subscription(key, account, reply) {
             let message = Message::new(Frame::message(reply, None, answer.as_bytes()), &self.held);
-            self.dispatch(BROKER, account, Delivery::made(message), &matched);
+            self.deliver(BROKER, target, &mut Delivery::made(message));
         }
     }
 }

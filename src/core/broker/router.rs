@@ -17,6 +17,8 @@ use crate::core::admission::Account;
 
 /// Most answers a shard keeps for an account.
 const CACHED_SUBJECTS: usize = 4096;
+/// Longest subject an answer is kept for.
+const CACHED_LENGTH: usize = 256;
 /// Most subscriptions in the answers a shard keeps for an account: 12 bytes each.
 const CACHED_TARGETS: usize = 256 * 1024;
 
@@ -166,7 +168,7 @@ impl MatchCache {
             cached.targets = 0;
             cached.generation = generation;
         }
-        if size <= CACHED_TARGETS {
+        if size <= CACHED_TARGETS && subject.len() <= CACHED_LENGTH {
             cached.answers.insert(subject.into(), matched.clone());
             cached.targets += size;
         }

@@ -19,7 +19,11 @@ use crate::core::nats::frame;
 const TURN: Duration = Duration::from_millis(2);
 /// How long a link is held when receivers of its messages are behind, to the next tick of the
 /// shard's timers. It says one thing in between.
-const HELD: Duration = Duration::from_millis(100);
+pub const HELD: Duration = Duration::from_millis(100);
+/// Bytes a link has to publish in that time to be held, with [`MESSAGE`] for each message beside them.
+const FAST: usize = 64 * 1024;
+/// See [`FAST`].
+pub const MESSAGE: usize = 1024;
 
 impl Shard {
     /// Reads once from a link and acts on it.
@@ -137,7 +141,7 @@ impl Shard {
     /// its time, or is held: then there is more to say.
     fn act(&mut self, key: u32, bytes: &[u8]) -> usize {
         let bounds = self.settings.limits.bounds();
-        let (mut used, mut events, mut began) = (0, 0_u32, None);
+        let (mut used, mut work, mut looked, mut began) = (0, 0_u64, 0_u64, None);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
             let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
@@ -146,18 +150,21 @@ impl Shard {
                 link.need = 1;
                 return used;
             }
-            if events.is_multiple_of(16) && events > 0 {
+            if work >= looked + 16 {
+                looked = work;
                 let now = self.shared.start.elapsed();
                 if now >= *began.get_or_insert(now) + TURN {
                     link.need = 1;
                     return used;
                 }
             }
-            events += 1;
             match codec::next(rest, &bounds) {
                 Ok(Step::Event(event, count)) => {
                     used += count;
+                    let before = self.fan_out.deliveries;
                     self.on_event(key, event);
+                    // a message for thousands is more work than one for few
+                    work += 1 + (self.fan_out.deliveries - before) / 64;
                     self.relieve();
                 }
                 Ok(Step::Need(need)) => {
@@ -179,8 +186,10 @@ impl Shard {
         let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else {
             return;
         };
-        if link.held_until <= now {
+        // one reply among those of thousands is not what fills anybody's queue
+        if link.said >= FAST && link.held_until <= now {
             link.held_until = now + HELD;
+            link.said = 0;
         }
     }
 

@@ -32,6 +32,7 @@ use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
 use super::wire::ReadScratch;
 use crate::core::admission::PeerKind;
+use crate::core::log::RefusalLog;
 
 /// Token of the waker; links have their place in the slab and the end of their number.
 pub const WAKER: Token = Token(usize::MAX);
@@ -90,6 +91,7 @@ pub struct Shard {
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
+    pub(super) refusals: RefusalLog,
     stop: bool,
 }
 
@@ -171,6 +173,7 @@ impl Shard {
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
             random: random_u64() | 1,
+            refusals: RefusalLog::default(),
             shared,
             stop: false,
         }
@@ -318,6 +321,7 @@ impl Shard {
         if !input.is_empty() {
             self.ingest(key, &input);
         }
+        self.settle(key);
         self.note_unfinished(key);
         if self.links.get(key as usize).is_some_and(Link::has_more_to_say) {
             self.queue_read(key);
@@ -350,7 +354,9 @@ impl Shard {
         match link {
             Some(key) => {
                 let (kind, identity) = (heaviest.kind().name(), heaviest.identity());
-                tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who holds the most is cut");
+                self.refusals.note("memory is short", || {
+tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who holds the most is cut");
+});
                 self.close_later(key, Close::SlowPending);
             }
             // its links are another's, who may sleep

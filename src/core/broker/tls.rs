@@ -264,11 +264,15 @@ impl TlsSession for Unbuffered {
         if self.handshaking || self.failed {
             return;
         }
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.session.process_tls_records(unread).state
-        {
-            // best effort: the socket closes next
-            let _ = encrypt(cipher, overhead(0), |out| traffic.queue_close_notify(out));
-        }
+        // best effort: the socket closes next
+        let _ = self.guard(|this| {
+            if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
+                this.session.process_tls_records(unread).state
+            {
+                encrypt(cipher, overhead(0), |out| traffic.queue_close_notify(out))?;
+            }
+            Ok(())
+        });
     }
 
     fn is_handshaking(&self) -> bool {

@@ -90,6 +90,18 @@ struct Wire {
     new_account: Option<bool>,
 }
 
+/// Bytes that are kept of a text for reports: a little more than the longest name in DNS.
+const MOST_TEXT: usize = 256;
+/// Bytes of a user name; a longer one is nobody's.
+const MOST_USER: usize = 1024;
+
+fn cut(text: Option<String>, most: usize) -> String {
+    let mut text = text.unwrap_or_default();
+    let end = (0..=most.min(text.len())).rev().find(|place| text.is_char_boundary(*place));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
 impl ConnectOptions {
     /// Whether anything was shown that proves or claims who the client is.
     pub fn shows_credentials(&self) -> bool {
@@ -97,7 +109,16 @@ impl ConnectOptions {
         !self.user.is_empty() || !self.nkey.is_empty() || secrets.iter().any(|secret| !secret.is_empty())
     }
 
-    /// Reads the JSON body; unknown fields are ignored, a wrong type is an error.
+    /// Bytes of its texts.
+    pub fn size(&self) -> usize {
+        let secrets = [&self.pass, &self.auth_token, &self.jwt, &self.sig];
+        let texts = [&self.user, &self.nkey, &self.name, &self.lang, &self.version];
+        secrets.iter().map(|secret| secret.expose().len()).sum::<usize>()
+            + texts.iter().map(|text| text.len()).sum::<usize>()
+    }
+
+    /// Reads the JSON body; unknown fields are ignored, a wrong type is an error. Texts for reports
+    /// are cut short: they are kept as long as the connection is.
     pub fn decode(json: &[u8]) -> Result<Self, ConnectError> {
         let wire: Wire = serde_json::from_slice(json)?;
         let secret = |text: Option<String>| Secret::new(text.unwrap_or_default());
@@ -108,15 +129,15 @@ impl ConnectOptions {
             headers: wire.headers.unwrap_or(false),
             no_responders: wire.no_responders.unwrap_or(false),
             protocol: wire.protocol.unwrap_or(0),
-            user: wire.user.unwrap_or_default(),
+            user: cut(wire.user, MOST_USER),
             pass: secret(wire.pass),
             auth_token: secret(wire.auth_token),
             jwt: secret(wire.jwt),
             sig: secret(wire.sig),
             nkey: wire.nkey.unwrap_or_default(),
-            name: wire.name.unwrap_or_default(),
-            lang: wire.lang.unwrap_or_default(),
-            version: wire.version.unwrap_or_default(),
+            name: cut(wire.name, MOST_TEXT),
+            lang: cut(wire.lang, MOST_TEXT),
+            version: cut(wire.version, MOST_TEXT),
             wants_account: wire.account.is_some_and(|account| !account.is_empty())
                 || wire.new_account.unwrap_or(false),
         })
