@@ -12,7 +12,8 @@
 //! - [`admission`], [`connection`], [`pki`]: sockets, who may use them, and how certificates are made
 //! - [`security`]: keys, signatures, certificates, tokens
 //! - [`ddl`], [`registration`], [`rpc`]: pure formats of what is inside of messages
-//! - [`config`], [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages and settings
+//! - [`config`]: settings
+//! - [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages
 //! - [`build`], [`log`], [`web`]: what every process has
 //! - [`files`], [`metrics`]: whole files, counters
 //! - [`text`]: how bytes, words of others and secrets are written

@@ -65,13 +65,27 @@ impl Client {
     }
 }
 
+/// A body that came in chunks.
+fn whole(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((length, rest)) = chunks.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).expect("the length of a chunk");
+        body.push_str(&rest[..length]);
+        chunks = &rest[length + 2..];
+    }
+    body
+}
+
 fn get(address: SocketAddr, path: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(address).expect("monitoring");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("a request");
+    // 1.0 is what proxies speak, who are shown no names
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+    let body = if chunked { &whole(body) } else { body };
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a status");
     (status, serde_json::from_str(body).unwrap_or(Value::Null))
 }
