@@ -12,7 +12,7 @@
 //! - [`admission`], [`connection`], [`pki`]: sockets, who may use them, and how certificates are made
 //! - [`security`]: keys, signatures, certificates, tokens
 //! - [`ddl`], [`registration`], [`rpc`]: pure formats of what is inside of messages
-//! - [`config`]: settings
+//! - [`config`]: what a person sets, by key, file and environment
 //! - [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages
 //! - [`build`], [`log`], [`web`]: what every process has
 //! - [`files`], [`metrics`]: whole files, counters
