@@ -20,6 +20,15 @@ pub struct Raw {
     read: Vec<u8>,
 }
 
+/// A socket to the broker from an address of this machine.
+pub fn socket_from(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::new(from.parse().expect("an address"), 0);
+    socket.bind(&from.into()).expect("an address of loopback");
+    socket.connect(&to.into()).expect("the broker listens");
+    socket.into()
+}
+
 /// The TLS of a caller, to be used for many connections.
 pub fn tls(caller: &Caller) -> Arc<ClientConfig> {
     provider(&caller.config, &caller.name).client_tls().expect("TLS")
@@ -46,7 +55,11 @@ impl Raw {
 
     /// Says CONNECT with these further options, and does not wait for anything.
     pub fn open(address: SocketAddr, tls: Arc<ClientConfig>, options: &str) -> Raw {
-        let mut socket = TcpStream::connect(address).expect("the broker listens");
+        Raw::over(TcpStream::connect(address).expect("the broker listens"), tls, options)
+    }
+
+    /// The same over a socket that is connected.
+    pub fn over(mut socket: TcpStream, tls: Arc<ClientConfig>, options: &str) -> Raw {
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
         socket.set_write_timeout(Some(PATIENCE)).expect("a socket");
         let mut byte = [0];

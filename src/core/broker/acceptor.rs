@@ -1,6 +1,6 @@
 //! The thread that accepts: counts, and passes sockets to the handshake threads.
 //!
-//! It accepts no more than the handshake threads can have in hand. What comes
+//! It accepts hardly more than the handshake threads can have in hand. What comes
 //! beyond waits in the system's queue, where it costs nothing and starves nobody.
 
 use std::io::{self, ErrorKind};
@@ -127,8 +127,8 @@ impl Acceptor {
     /// Accepts what is there; false if some was left for later.
     fn accept_all(&mut self, place: usize) -> io::Result<bool> {
         let Some((number, listener, tls)) = self.listeners.get(place) else { return Ok(true) };
-        loop {
-            if self.gate.is_full() {
+        for accepted in 0.. {
+            if accepted >= self.gate.places() {
                 return Ok(false);
             }
             let (stream, remote) = match listener.accept() {
@@ -145,5 +145,6 @@ impl Acceptor {
             // who is refused has been counted, and closed
             let _ = self.gate.pass(Arrived { stream, remote, listener: *number, tls: *tls });
         }
+        Ok(false)
     }
 }

@@ -1,10 +1,12 @@
 //! One message to the links of one shard: copied or shared, and whether they can take it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::index::Target;
 use super::ledger::{Counter, Message};
+use super::packed;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use crate::core::nats::codec::Publish;
@@ -17,12 +19,20 @@ const SMALL: usize = 512;
 /// Part of what a link may have pending above which those who write to it are held.
 const BEHIND: usize = 8;
 
+/// Number of the connection that the broker itself says something by; no other has it.
+pub const BROKER: u64 = 0;
+
 /// A receiver that has taken nothing for so long holds nobody.
 const MOVES: Duration = Duration::from_secs(1);
 
 /// Whether a message is laid out for each of so many receivers by itself.
 pub fn is_copied(message: &Publish<'_>, receivers: usize) -> bool {
     receivers <= FEW || message.body.len() <= SMALL
+}
+
+/// The part of a limit that messages of others may fill.
+fn most_of_others(limit: usize) -> usize {
+    limit - limit / 4
 }
 
 /// A message on its way to the links of this shard.
@@ -66,6 +76,14 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// Its bytes, about.
+    fn len(&self) -> usize {
+        match &self.form {
+            Form::Published(message) => packed::length(message),
+            Form::Made(message) => message.len(),
+        }
+    }
+
     /// Its subject.
     pub fn subject(&self) -> &[u8] {
         match &self.form {
@@ -103,6 +121,20 @@ impl Shard {
         if subscription.filtered && link.subscribe.denies(delivery.subject()) {
             return false;
         }
+        let kind = self.settings.limits.of(link.charge.holder().kind());
+        let limit = self.settings.limits.max_pending.min(kind.memory);
+        let waiting = link.weight();
+        // what others say cuts nobody: he loses what he cannot take, and keeps a quarter for what he
+        // causes himself
+        if from.cid != link.cid && from.cid != BROKER {
+            let length = delivery.len();
+            let behind = waiting > 0 && waiting + length > most_of_others(limit);
+            if behind || link.charge.holder().bytes() + length > most_of_others(kind.memory) {
+                self.lose(key);
+                self.slow_down(from);
+                return false;
+            }
+        }
         if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.reply()) {
             replies.expect(reply, self.now);
             link.settle();
@@ -111,15 +143,13 @@ impl Shard {
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
         let with_headers = link.flags.headers;
-        let limit =
-            self.settings.limits.max_pending.min(self.settings.limits.of(link.charge.holder().kind()).memory);
         // one that takes nothing at all is cut soon, and nobody waits for it
         let moves = link
             .outbound
             .as_ref()
             .and_then(|outbound| outbound.blocked_since)
             .is_some_and(|since| self.now < since + MOVES);
-        let behind = moves && link.weight() > limit / BEHIND;
+        let behind = moves && waiting > limit / BEHIND;
         let bytes = if delivery.copied {
             match &delivery.form {
                 Form::Published(message) => {
@@ -158,7 +188,7 @@ impl Shard {
         }
         self.traffic.out_msgs += 1;
         self.traffic.out_bytes += bytes;
-        if behind && from.cid != 0 {
+        if behind {
             self.slow_down(from);
         }
         if last {
@@ -167,8 +197,27 @@ impl Shard {
         true
     }
 
+    /// A receiver is too far behind for one more message: it is counted, and told in the log.
+    fn lose(&mut self, key: u32) {
+        let Some(link) = self.links.get_mut(key as usize) else { return };
+        self.traffic.lost += 1;
+        if std::mem::replace(&mut link.loses, true) {
+            return;
+        }
+        let (cid, remote, user, name) = (link.cid, link.remote, &link.client.user, &link.client.name);
+        self.refusals.note("messages lost", || {
+            tracing::warn!(cid, %remote, %user, %name, "reads too slowly, messages for it are dropped");
+        });
+        if let Some(counters) = self.counters() {
+            counters.slow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Holds a publisher, wherever it is.
     fn slow_down(&mut self, from: LinkId) {
+        if from.cid == BROKER {
+            return;
+        }
         if from.shard == self.id {
             self.hold(from);
         } else if let Some(outbox) = self.outboxes.get_mut(usize::from(from.shard))

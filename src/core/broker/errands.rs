@@ -46,7 +46,7 @@ impl Outbox {
             self.waiting.push(Handover::Packed(Packed::new(counter)));
         }
         if let Some(Handover::Packed(packed)) = self.waiting.last_mut() {
-            packed.push(from, to, matched, message);
+            self.load += packed.push(from, to, matched, message);
         }
     }
 
@@ -55,6 +55,12 @@ impl Outbox {
         self.deliveries += deliveries;
         self.bytes += deliveries * bytes;
         self.load += bytes + MESSAGE;
+        if let Handover::Deliver { matched, .. } | Handover::Member { matched, .. } = &handover
+            && !matches!(self.waiting.last(), Some(Handover::Deliver { matched: last, .. }) if Arc::ptr_eq(last, matched))
+        {
+            // should nobody else have it any more
+            self.load += matched.size();
+        }
         self.waiting.push(handover);
     }
 }

@@ -39,9 +39,9 @@ impl ConnectionGate {
         }
     }
 
-    /// As many wait for the handshake threads as may.
-    pub fn is_full(&self) -> bool {
-        self.shared.is_full()
+    /// How many connections should be accepted for now.
+    pub fn places(&self) -> usize {
+        self.shared.places()
     }
 
     /// The handshake threads have as many in hand as they may.

@@ -40,7 +40,7 @@ pub enum Arrival {
     Socket(Arrived),
     /// It has been decided about a link.
     Checked(Box<Checked>),
-    /// All handshakes there may be are under way, and others wait.
+    /// Others wait: all handshakes there may be are under way, or all that their address may have.
     Full,
     /// Close everything and end.
     Stop,
@@ -110,11 +110,12 @@ impl HandshakeThread {
             }
             self.now = self.shared.start.elapsed();
             self.inbox.take(&mut arrived);
+            let mut crowded = false;
             for arrival in arrived.drain(..) {
                 match arrival {
                     Arrival::Socket(new) => self.welcome(new),
                     Arrival::Checked(judged) => self.conclude(*judged),
-                    Arrival::Full => self.make_room(),
+                    Arrival::Full => crowded = true,
                     Arrival::Stop => self.stop = true,
                 }
             }
@@ -129,6 +130,10 @@ impl HandshakeThread {
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     self.hear(key);
                 }
+            }
+            // whoever has just said something is not silent
+            if crowded {
+                self.make_room();
             }
             while let Some(new) = self.next.pop() {
                 self.welcome(new);

@@ -1,11 +1,13 @@
 //! How a connection leaves its handshake: into a shard, told why not, or in silence.
 
+use std::cmp::Reverse;
 use std::io::Read;
 use std::net::Shutdown;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handshake::HandshakeThread;
+use super::handshake_queue::neighbourhood;
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::pending::{Outcome, PendingLink};
@@ -20,16 +22,22 @@ const IDLE: Duration = Duration::from_millis(500);
 const MAKE_ROOM: usize = 64;
 
 impl HandshakeThread {
-    /// Sends away peers that hold a place and do nothing with it, the longest silent first.
+    /// Sends away peers that hold a place and do nothing with it: those of the address that has the
+    /// most first, and of them the longest silent. Where places are free that is about addresses alone
+    /// of which others wait.
     pub(super) fn make_room(&mut self) {
-        let mut idle: Vec<(Duration, usize)> = self
+        let crowds = self.shared.crowds();
+        let mut idle: Vec<_> = self
             .pending
             .iter()
             .filter(|(_, link)| link.heard + IDLE <= self.now && !link.judged)
-            .map(|(key, link)| (link.heard, key))
+            .filter_map(|(key, link)| {
+                let under_way = *crowds.get(&neighbourhood(link.remote.ip()))?;
+                Some((Reverse(under_way), link.heard, key))
+            })
             .collect();
         idle.sort_unstable();
-        for (_, key) in idle.into_iter().take(MAKE_ROOM) {
+        for (.., key) in idle.into_iter().take(MAKE_ROOM) {
             let reason = "the peer was silent while others waited to be let in".to_owned();
             self.dismiss(key, Outcome::Silently { reason, counted: "crowded out" });
         }

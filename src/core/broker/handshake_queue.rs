@@ -14,8 +14,11 @@ use super::shared::Shared;
 
 /// Connections of one address that wait for each handshake it may have at a time.
 const WAITING: usize = 8;
-/// Connections that wait for each handshake that may be under way; more are not accepted.
+/// Connections that wait for each handshake that may be under way; with more, few are accepted, and
+/// with twice as many none.
 const QUEUED: usize = 4;
+/// Those few, each time.
+const BEYOND: usize = 16;
 /// Of these, connections of one address: two strangers' addresses do not fill the queue.
 const QUEUED_OF_ONE: usize = 128;
 /// One for so many handshakes may be begun beyond their number from addresses that clients have come
@@ -129,11 +132,27 @@ impl Shared {
         None
     }
 
-    /// No more should be accepted for now.
-    pub fn is_full(&self) -> bool {
+    /// Addresses whose silent connections make room for others, with how many handshakes each has
+    /// under way: all when places are short, else those of which others wait.
+    pub fn crowds(&self) -> HashMap<IpAddr, usize> {
+        let busy = self.handshaking.load(Ordering::Acquire) >= self.settings().limits.max_handshakes;
+        let handshake_queue = self.lock_handshake_queue();
+        let crowds = handshake_queue.by_address.iter().filter(|(_, queue)| busy || !queue.waiting.is_empty());
+        crowds.map(|(address, queue)| (*address, queue.handshaking)).collect()
+    }
+
+    /// How many should be accepted for now.
+    pub fn places(&self) -> usize {
         let most = self.settings().limits.max_handshakes;
-        let under_way = self.handshaking.load(Ordering::Acquire);
-        under_way >= most && self.lock_handshake_queue().queue.len() >= most.saturating_mul(QUEUED)
+        if self.handshaking.load(Ordering::Acquire) < most {
+            return usize::MAX;
+        }
+        match self.lock_handshake_queue().queue.len() / most.saturating_mul(QUEUED).max(1) {
+            0 => usize::MAX,
+            // one of a known address need not wait
+            1 => BEYOND,
+            _ => 0,
+        }
     }
 
     /// A client has come in from here: next time its handshake does not wait for those of others.

@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use slab::Slab;
 
 use super::trie::Trie;
-use crate::core::nats::subject::{is_literal, tokens};
+use crate::core::nats::subject::{self, is_literal, tokens};
 
 /// Where a subscription lives: a place in the table of its shard. The serial
 /// number tells a subscription from a later one in the same place.
@@ -85,6 +85,11 @@ impl Matched {
     /// How many deliveries a message makes: one for each subscription, one a group.
     pub fn fan_out(&self) -> usize {
         self.plain.iter().map(Vec::len).sum::<usize>() + self.groups.len()
+    }
+
+    /// Bytes it takes, about.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.len() * size_of::<Target>() + self.groups.len() * size_of::<MatchedGroup>()
     }
 
     /// Number of subscriptions, for cache accounting.
@@ -256,6 +261,14 @@ impl Index {
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether the handle stands for the plain subscription at `target`, and that wants a subject.
+    pub fn wants(&self, key: SubKey, target: Target, subject: &[u8]) -> bool {
+        let entry = self.entries.get(key.0 as usize).filter(|entry| entry.target == target);
+        entry.filter(|entry| entry.group.is_none()).is_some_and(|entry| {
+            self.text(entry.subject).is_some_and(|pattern| subject::matches(pattern, subject))
+        })
     }
 
     /// A subscription, if the handle still stands for the one at `target`.

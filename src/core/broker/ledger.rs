@@ -5,12 +5,14 @@
 //! all its links. So the sum is known, and when it is too much, who holds the
 //! most of it: that one is cut, and not whoever happens to speak.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::limits::{KindLimits, Limits};
+use super::pace::Pace;
 use crate::core::admission::{Account, Peer, PeerKind};
 use crate::core::nats::frame::Frame;
 
@@ -82,6 +84,8 @@ pub struct Holder {
     /// What their subscriptions take of it.
     subscribed: AtomicUsize,
     links: AtomicUsize,
+    /// How fast all its links may speak together.
+    pace: Pace,
 }
 
 impl Holder {
@@ -103,6 +107,11 @@ impl Holder {
     /// What the subscriptions of its links take.
     pub fn subscribed(&self) -> usize {
         self.subscribed.load(Ordering::Relaxed)
+    }
+
+    /// How fast all its links may speak together.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// What one of its links holds when all hold as much: the heaviest holds no less.
@@ -164,7 +173,8 @@ impl Holders {
         }
         let holder = holder.unwrap_or_else(|| {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
-            let holder = Arc::new(Holder { account, peer: name.1.clone(), bytes, subscribed, links });
+            let (peer, pace) = (name.1.clone(), Pace::default());
+            let holder = Arc::new(Holder { account, peer, bytes, subscribed, links, pace });
             by_name.insert(name, holder.clone());
             holder
         });
@@ -178,14 +188,17 @@ impl Holders {
         self.kinds[kind as usize].bytes.load(Ordering::Relaxed)
     }
 
-    /// Who holds the most, of one kind or of all.
-    pub fn heaviest(&self, kind: Option<PeerKind>) -> Option<Arc<Holder>> {
+    /// The `most` who hold the most, of one kind or of all.
+    pub fn heaviest(&self, kind: Option<PeerKind>, most: usize) -> Vec<Arc<Holder>> {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        by_name
-            .values()
-            .filter(|holder| kind.is_none_or(|kind| kind == holder.kind()))
-            .max_by_key(|holder| holder.bytes())
-            .cloned()
+        let of_kind = by_name.values().filter(|holder| kind.is_none_or(|kind| kind == holder.kind()));
+        // what they hold changes meanwhile: each is asked once
+        let mut found: Vec<_> = of_kind.map(|holder| (holder.bytes(), holder)).collect();
+        if found.len() > most {
+            found.select_nth_unstable_by_key(most, |(bytes, _)| Reverse(*bytes));
+            found.truncate(most);
+        }
+        found.into_iter().map(|(_, holder)| holder.clone()).collect()
     }
 }
 
@@ -299,11 +312,11 @@ mod tests {
         assert_eq!(counter.load(Ordering::Relaxed), 65);
         assert_eq!((first.holder().bytes(), other.holder().bytes()), (105, 60));
         assert_eq!(holders.of_kind(PeerKind::Node), 165);
-        assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), second.holder()));
-        assert!(holders.heaviest(Some(PeerKind::Client)).is_none());
+        assert!(Arc::ptr_eq(&holders.heaviest(None, 1)[0], second.holder()));
+        assert!(holders.heaviest(Some(PeerKind::Client), 3).is_empty());
         assert_eq!(first.holder().subscribed(), 4);
         first.set(0, 0, 0);
-        assert!(Arc::ptr_eq(&holders.heaviest(None).unwrap(), other.holder()));
+        assert!(Arc::ptr_eq(&holders.heaviest(None, 1)[0], other.holder()));
         drop((first, second, other));
         assert_eq!(counter.load(Ordering::Relaxed), 0);
         assert_eq!(holders.of_kind(PeerKind::Node), 0);

@@ -10,10 +10,14 @@ use super::allowed_replies::AllowedReplies;
 use super::claims::Claim;
 use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
+use super::shown;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
 use crate::core::admission::{Account, Grant, Permission, Responses};
 use crate::core::nats::connect::ConnectOptions;
+
+/// Bytes of a chain that nobody is charged for.
+const USUAL_CHAIN: usize = 4096;
 
 /// A connection that has been let in, on its way to a shard.
 pub struct NewLink {
@@ -46,7 +50,7 @@ pub struct NewLink {
 }
 
 /// What reports show of a link and nothing else needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ClientInfo {
     /// User name from the grant.
     pub user: Box<str>,
@@ -126,6 +130,8 @@ pub struct Traffic {
     pub out_msgs: u64,
     /// Their payload bytes.
     pub out_bytes: u64,
+    /// Messages it did not get, because it was too far behind.
+    pub lost: u64,
 }
 
 /// See the module documentation. Times are on the shard's clock.
@@ -156,13 +162,11 @@ pub struct Link {
     pub begun: Option<Duration>,
     /// A timer looks after it; there is never more than one.
     pub whole_timer: bool,
-    /// Nothing is acted on before this: receivers of its messages are behind.
-    pub held_until: Duration,
-    /// Bytes published lately, and since when.
+    /// Bytes published lately that its identity has not been told of yet, and since when.
     pub said: usize,
     /// See `said`.
     pub said_since: Duration,
-    /// A timer ends the time it is held.
+    /// A timer ends the time its identity is held.
     pub held: bool,
     /// CONNECTs it may still say, and since when.
     pub connects: Connects,
@@ -196,6 +200,8 @@ pub struct Link {
     pub remote: SocketAddr,
     /// Listener it came by.
     pub listener: u16,
+    /// It is so far behind that it loses messages.
+    pub loses: bool,
     /// A timer looks after blocked writes; there is never more than one.
     pub write_timer: bool,
     /// The second INFO was sent.
@@ -210,6 +216,8 @@ pub struct Link {
     pub hung_up: bool,
     /// On the list of links to close: takes and sends nothing more.
     pub closing: bool,
+    /// Bytes of the certificates it showed, beyond what a connection costs anyway.
+    pub certificates: u32,
     /// The name it claims, where it is a waiting node.
     pub claim: Option<Box<Claim>>,
     /// For reports.
@@ -219,28 +227,25 @@ pub struct Link {
 impl Link {
     /// Takes a new link over; returns it with the bytes that came behind CONNECT.
     pub fn new(new: NewLink, now: Duration, counter: &Counter) -> (Self, Vec<u8>, Vec<u8>) {
-        let options = new.options;
-        let shown = options.shows_credentials().then(|| Box::new(options.clone()));
-        let link = Self {
+        let mut link = Self {
             cid: new.cid,
             stream: new.stream,
             tls: new.tls,
             account: new.grant.account,
-            publish: new.grant.publish,
-            subscribe: new.grant.subscribe,
-            replies: new.grant.responses.map(|rule| Box::new(AllowedReplies::new(rule))),
-            max_subscriptions: new.grant.limits.max_subscriptions,
+            publish: new.grant.publish.clone(),
+            subscribe: new.grant.subscribe.clone(),
+            replies: None,
+            max_subscriptions: None,
             charge: Charge::new(new.slot, counter),
             subscribed: 0,
             ended: false,
             begun: None,
             whole_timer: false,
-            held_until: Duration::ZERO,
             said: 0,
             said_since: now,
             held: false,
             connects: Connects::default(),
-            flags: LinkFlags::from(&options),
+            flags: LinkFlags::default(),
             input: Vec::new(),
             need: 0,
             cipher: new.cipher,
@@ -255,6 +260,7 @@ impl Link {
             rtt: 0,
             remote: new.remote,
             listener: new.listener as u16,
+            loses: false,
             write_timer: false,
             introduced: false,
             writable: true,
@@ -263,16 +269,32 @@ impl Link {
             hung_up: false,
             closing: false,
             claim: None,
-            client: Box::new(ClientInfo {
-                user: new.grant.user.into(),
-                name: options.name.into(),
-                lang: options.lang.into(),
-                version: options.version.into(),
-                shown,
-                nonce: new.nonce,
-            }),
+            certificates: 0,
+            client: Box::new(ClientInfo { nonce: new.nonce, ..ClientInfo::default() }),
         };
+        link.certificates = shown::size(link.tls.as_deref()).saturating_sub(USUAL_CHAIN) as u32;
+        link.grant(new.grant);
+        link.introduce(new.options);
         (link, new.input, new.unsent)
+    }
+
+    /// Gives it what it may do.
+    pub fn grant(&mut self, grant: Grant) {
+        self.account = grant.account;
+        self.publish = grant.publish;
+        self.subscribe = grant.subscribe;
+        self.replies = grant.responses.map(|rule| Box::new(AllowedReplies::new(rule)));
+        self.max_subscriptions = grant.limits.max_subscriptions;
+        self.client.user = grant.user.into();
+    }
+
+    /// Takes what it said of itself in CONNECT.
+    pub fn introduce(&mut self, options: ConnectOptions) {
+        self.flags = LinkFlags::from(&options);
+        self.client.shown = options.shows_credentials().then(|| Box::new(options.clone()));
+        self.client.name = options.name.into();
+        self.client.lang = options.lang.into();
+        self.client.version = options.version.into();
     }
 
     /// Memory that what waits for it may need, messages shared with others counted in full.
@@ -292,6 +314,7 @@ impl Link {
         let kept = self.input.capacity()
             + shown
             + 4 * texts
+            + self.certificates as usize
             + self.cipher.capacity()
             + self.subscribed
             + self.replies.as_ref().map_or(0, |replies| replies.bytes());

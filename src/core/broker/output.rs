@@ -132,6 +132,7 @@ impl Shard {
         let tls = link.tls.as_deref_mut();
         match outbound.flush(&mut link.stream, tls, &mut link.cipher, &mut self.writing) {
             Ok(Flushed::All) => {
+                link.loses = false;
                 if let Some(outbound) = link.outbound.take() {
                     // it may have been behind before
                     if link.charge.weight() > 0 {
@@ -234,7 +235,8 @@ impl Shard {
         if let Some(counters) = self.counters() {
             counters.accounts[link.account].fetch_sub(1, Ordering::Relaxed);
             match why {
-                Close::SlowPending | Close::SlowWrite => {
+                // who lost messages has been counted
+                Close::SlowPending | Close::SlowWrite if !link.loses => {
                     counters.slow.fetch_add(1, Ordering::Relaxed);
                 }
                 Close::Stale => {

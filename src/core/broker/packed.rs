@@ -15,6 +15,9 @@ use crate::core::nats::codec::Publish;
 /// Most bytes of one piece.
 const PIECE: usize = 256 * 1024;
 
+/// Matches among which that of the next message is looked for.
+const NEIGHBOURS: usize = 8;
+
 /// Messages laid one behind the other, in order.
 #[derive(Debug)]
 pub struct Packed {
@@ -23,6 +26,8 @@ pub struct Packed {
     messages: Vec<Packet>,
     /// Matches that messages refer to; neighbours of one stream have the same.
     matched: Vec<Arc<Matched>>,
+    /// Bytes these take, should nobody else have them any more.
+    matches: usize,
 }
 
 /// For whom a message is on the shard it goes to.
@@ -69,7 +74,13 @@ pub fn length(message: &Publish<'_>) -> usize {
 impl Packed {
     /// None yet. What they take counts in the account of the shard that makes them.
     pub fn new(counter: &Counter) -> Self {
-        Self { held: Held::new(counter), bytes: Vec::new(), messages: Vec::new(), matched: Vec::new() }
+        Self {
+            held: Held::new(counter),
+            bytes: Vec::new(),
+            messages: Vec::new(),
+            matched: Vec::new(),
+            matches: 0,
+        }
     }
 
     /// Whether another message of so many bytes should go elsewhere.
@@ -77,11 +88,18 @@ impl Packed {
         !self.bytes.is_empty() && self.bytes.len() + more > PIECE
     }
 
-    /// Adds a message.
-    pub fn push(&mut self, from: LinkId, to: For, matched: &Arc<Matched>, message: &Publish<'_>) {
-        if !self.matched.last().is_some_and(|last| Arc::ptr_eq(last, matched)) {
-            self.matched.push(matched.clone());
-        }
+    /// Adds a message, and returns the bytes its match takes where it is a new one here.
+    pub fn push(&mut self, from: LinkId, to: For, matched: &Arc<Matched>, message: &Publish<'_>) -> usize {
+        let far = self.matched.len().saturating_sub(NEIGHBOURS);
+        let near = self.matched.get(far..).unwrap_or_default();
+        let (place, size) = match near.iter().rposition(|known| Arc::ptr_eq(known, matched)) {
+            Some(place) => (far + place, 0),
+            None => {
+                self.matched.push(matched.clone());
+                (self.matched.len() - 1, matched.size())
+            }
+        };
+        self.matches += size;
         let header_text = message.headers.map(|(_, text)| text);
         for part in
             [Some(message.subject), message.reply, header_text, Some(message.size_text), Some(message.body)]
@@ -93,18 +111,20 @@ impl Packed {
         self.messages.push(Packet {
             from,
             to,
-            matched: self.matched.len() - 1,
+            matched: place,
             subject: message.subject.len(),
             reply: message.reply.map(<[u8]>::len),
             headers: message.headers.map(|(length, text)| (length, text.len())),
             size_text: message.size_text.len(),
             body: message.body.len(),
         });
+        size
     }
 
     /// Enters what they take into the account: once, before they are handed over.
     pub fn settle(&mut self) {
-        self.held.set(self.bytes.capacity() + self.messages.capacity() * size_of::<Packet>());
+        let messages = self.messages.capacity() * size_of::<Packet>();
+        self.held.set(self.bytes.capacity() + messages + self.matches);
     }
 
     /// The messages in their order.

@@ -8,12 +8,11 @@ use mio::net::TcpStream;
 use super::ledger::Held;
 use super::session::check_options;
 use super::shared::Settings;
+use super::shown;
 use super::stats::ConnectionInfo;
 use super::tls::TlsSession;
 use super::wire::ReadError;
-use crate::core::admission::{
-    ConnectionFacts, Grant, LinkKind, PeerCertificate, Refusal, RefusalKind, Transport,
-};
+use crate::core::admission::{ConnectionFacts, Grant, PeerCertificate, Refusal, RefusalKind};
 use crate::core::nats::codec::{self, Event, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
@@ -137,13 +136,7 @@ impl PendingLink {
     }
 
     fn certificate(&self) -> Result<Option<PeerCertificate>, Refusal> {
-        let chain = self.tls.as_ref().filter(|_| self.secure).and_then(|session| session.peer_certificates());
-        match chain {
-            None | Some([]) => Ok(None),
-            Some(chain) => PeerCertificate::parse(chain.to_vec())
-                .map(Some)
-                .map_err(|error| Refusal::new(RefusalKind::BadCertificate, error.to_string())),
-        }
+        shown::certificate(self.tls.as_deref().filter(|_| self.secure))
     }
 
     /// What reports show of it when it has gone.
@@ -195,17 +188,9 @@ fn judge(link: &PendingLink, body: &[u8], settings: &Settings) -> Outcome {
     if let Err((reason, text)) = check_options(&options) {
         return Outcome::Told { reason: reason.to_owned(), counted: "protocol", text };
     }
-    let certificate = match link.certificate() {
-        Ok(certificate) => certificate,
+    let facts = match shown::facts(link.remote, link.tls.as_deref(), options, &link.nonce) {
+        Ok(facts) => facts,
         Err(refusal) => return refused(refusal),
-    };
-    let facts = ConnectionFacts {
-        remote: Some(link.remote),
-        kind: LinkKind::Client,
-        transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
-        certificate,
-        options,
-        nonce: link.nonce.clone(),
     };
     match settings.authenticator.authenticate_quickly(&facts) {
         None => Outcome::Pending(Box::new(facts)),

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::account::imported_by;
 use super::close::Close;
-use super::delivery::{Delivery, Form, is_copied};
+use super::delivery::{self, Delivery, Form, is_copied};
 use super::index::{Matched, Target};
 use super::ledger::Message;
+use super::pace::{HELD, MESSAGE};
 use super::packed::{self, For};
-use super::session::{HELD, MESSAGE};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
@@ -19,8 +19,10 @@ use crate::core::nats::subject;
 
 /// Reply subjects that only brokers make (spec 04 §6.6).
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
-/// What the broker says itself; no connection has this number.
-const BROKER: LinkId = LinkId { shard: 0, key: 0, cid: 0, deaf: false };
+/// What the broker says itself.
+const ITSELF: LinkId = LinkId { shard: 0, key: 0, cid: delivery::BROKER, deaf: false };
+/// Subscriptions of a link that are looked through one by one.
+const OWN: u32 = 16;
 /// Times a queue group is asked again when the chosen member has gone meanwhile.
 const TRIES: u8 = 4;
 
@@ -263,12 +265,21 @@ impl Shard {
     fn tell_no_responders(&mut self, key: u32, account: Account, reply: &[u8], subject: &[u8]) {
         if let Some(target) = self.own_subscription(key, account, reply) {
             let message = Message::new(Frame::no_responders(reply, subject), &self.held);
-            self.deliver(BROKER, target, &mut Delivery::made(message));
+            self.deliver(ITSELF, target, &mut Delivery::made(message));
         }
     }
 
     /// The subscription a link has to a subject, if it has one.
     fn own_subscription(&mut self, key: u32, account: Account, subject: &[u8]) -> Option<Target> {
+        // whoever has few is not looked for among all who want that subject
+        let link = self.links.get(key as usize)?;
+        if link.subscription_count <= OWN {
+            let own = self
+                .subscriptions
+                .chain(link.subscriptions)
+                .filter_map(|(slot, serial, of)| Some((of.key?, Target { shard: self.id, slot, serial })));
+            return self.shared.router.first_that_wants(account, subject, own);
+        }
         let matched = self.cache.matches(&self.shared.router, account, subject);
         matched.plain(self.id).iter().copied().find(|target| {
             self.subscriptions.get(target.slot, target.serial).is_some_and(|found| found.link == key)
@@ -289,7 +300,7 @@ impl Shard {
         // to nobody but who asks: where else it may publish is not looked at here
         if let Some(target) = self.own_subscription(key, account, reply) {
             let message = Message::new(Frame::message(reply, None, answer.as_bytes()), &self.held);
-            self.deliver(BROKER, target, &mut Delivery::made(message));
+            self.deliver(ITSELF, target, &mut Delivery::made(message));
         }
     }
 }

@@ -11,9 +11,8 @@
 use std::time::Duration;
 
 use super::close::Close;
-use super::link::Link;
 use super::shard::Shard;
-use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Refusal, Transport};
+use super::shown;
 
 /// Least and most time of one turn spent on judging. The least is what an idle
 /// shard does at a time, and what a busy one does at any rate.
@@ -84,8 +83,10 @@ impl Shard {
         else {
             return;
         };
-        let verdict = match certificate(link) {
-            Ok(certificate) => self.settings.authenticator.authenticate_quickly(&facts(link, certificate)),
+        // what the link was let in by
+        let options = link.client.shown.as_deref().cloned().unwrap_or_default();
+        let verdict = match shown::facts(link.remote, link.tls.as_deref(), options, &link.client.nonce) {
+            Ok(facts) => self.settings.authenticator.authenticate_quickly(&facts),
             Err(refusal) => Some(Err(refusal)),
         };
         match verdict {
@@ -111,26 +112,5 @@ impl Shard {
                 }
             }
         }
-    }
-}
-
-fn certificate(link: &Link) -> Result<Option<PeerCertificate>, Refusal> {
-    match link.tls.as_ref().and_then(|tls| tls.peer_certificates()) {
-        None | Some([]) => Ok(None),
-        Some(chain) => PeerCertificate::parse(chain.to_vec()).map(Some).map_err(|error| {
-            Refusal::new(crate::core::admission::RefusalKind::BadCertificate, error.to_string())
-        }),
-    }
-}
-
-/// What the link was let in by.
-fn facts(link: &Link, certificate: Option<PeerCertificate>) -> ConnectionFacts {
-    ConnectionFacts {
-        remote: Some(link.remote),
-        kind: LinkKind::Client,
-        transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
-        certificate,
-        options: link.client.shown.as_deref().cloned().unwrap_or_default(),
-        nonce: link.client.nonce.to_string(),
     }
 }

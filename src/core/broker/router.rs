@@ -104,6 +104,17 @@ impl Router {
         keys.iter().filter_map(|(key, target)| index.describe(*key, *target)).collect()
     }
 
+    /// The first of these plain subscriptions that wants a subject.
+    pub fn first_that_wants(
+        &self,
+        account: Account,
+        subject: &[u8],
+        mut of: impl Iterator<Item = (SubKey, Target)>,
+    ) -> Option<Target> {
+        let index = self.of(account).index.read().unwrap_or_else(PoisonError::into_inner);
+        of.find(|(key, target)| index.wants(*key, *target, subject)).map(|(_, target)| target)
+    }
+
     fn of(&self, account: Account) -> &Subscriptions {
         &self.accounts[account]
     }
@@ -129,6 +140,8 @@ pub struct MatchCache {
     accounts: PerAccount<Cached>,
     /// Times somebody asked, and times the answer was there.
     lookups: [u64; 2],
+    /// Subscriptions gathered for answers that were not there.
+    gathered: u64,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +173,7 @@ impl MatchCache {
         let (generation, matched) = router.matches(account, subject);
         let matched = Arc::new(matched);
         let size = matched.len();
+        self.gathered += size as u64;
         if cached.generation != generation
             || cached.answers.len() >= CACHED_SUBJECTS
             || cached.targets + size > CACHED_TARGETS
@@ -182,6 +196,11 @@ impl MatchCache {
         let cached = &mut self.accounts[account];
         cached.lookups += 1;
         cached.hits += 1;
+    }
+
+    /// Subscriptions gathered so far for answers that were not there: work, as deliveries are.
+    pub fn gathered(&self) -> u64 {
+        self.gathered
     }
 
     /// Times somebody asked, and times the answer was there.

@@ -2,28 +2,20 @@
 
 use std::time::Duration;
 
-use super::allowed_replies::AllowedReplies;
 use super::close::Close;
 use super::keepalive::{Due, LinkTimer};
 use super::ledger::Charge;
-use super::link::{Link, LinkFlags};
+use super::link::Link;
 use super::shard::Shard;
 use super::shared::LinkId;
+use super::shown;
 use super::wire::Received;
-use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Transport};
 use crate::core::nats::codec::{self, Event, ProtocolError, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
 
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
-/// How long a link is held when receivers of its messages are behind, to the next tick of the
-/// shard's timers. It says one thing in between.
-pub const HELD: Duration = Duration::from_millis(100);
-/// Bytes a link has to publish in that time to be held, with [`MESSAGE`] for each message beside them.
-const FAST: usize = 64 * 1024;
-/// See [`FAST`].
-pub const MESSAGE: usize = 1024;
 
 impl Shard {
     /// Reads once from a link and acts on it.
@@ -33,10 +25,11 @@ impl Shard {
         if link.closing {
             return;
         }
-        if link.held_until > self.now {
+        let held_until = link.charge.holder().pace().held_until();
+        if held_until > self.now {
             if !std::mem::replace(&mut link.held, true) {
                 let timer = LinkTimer { link: key, cid: link.cid, due: Due::Release };
-                self.wheel.insert(link.held_until, timer);
+                self.wheel.insert(held_until, timer);
             }
             return;
         }
@@ -146,7 +139,7 @@ impl Shard {
             let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
             };
-            if link.held_until > self.now {
+            if link.charge.holder().pace().held_until() > self.now {
                 link.need = 1;
                 return used;
             }
@@ -161,10 +154,10 @@ impl Shard {
             match codec::next(rest, &bounds) {
                 Ok(Step::Event(event, count)) => {
                     used += count;
-                    let before = self.fan_out.deliveries;
+                    let before = self.fan_out.deliveries + self.cache.gathered();
                     self.on_event(key, event);
                     // a message for thousands is more work than one for few
-                    work += 1 + (self.fan_out.deliveries - before) / 64;
+                    work += 1 + (self.fan_out.deliveries + self.cache.gathered() - before) / 64;
                     self.relieve();
                 }
                 Ok(Step::Need(need)) => {
@@ -180,16 +173,12 @@ impl Shard {
         used
     }
 
-    /// Makes a link slower whose messages others cannot take so fast.
+    /// Makes an identity slower whose messages others cannot take so fast.
     pub(super) fn hold(&mut self, id: LinkId) {
-        let now = self.now;
-        let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) else {
-            return;
-        };
-        // one reply among those of thousands is not what fills anybody's queue
-        if link.said >= FAST && link.held_until <= now {
-            link.held_until = now + HELD;
-            link.said = 0;
+        if let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) {
+            let said = std::mem::take(&mut link.said);
+            let holder = link.charge.holder();
+            holder.pace().slow_down(said, holder.kind(), self.now);
         }
     }
 
@@ -266,19 +255,9 @@ impl Shard {
         }
         let Some(link) = self.links.get(key as usize) else { return };
         let cid = link.cid;
-        let certificate = link
-            .tls
-            .as_ref()
-            .and_then(|tls| tls.peer_certificates())
-            .and_then(|chain| PeerCertificate::parse(chain.to_vec()).ok());
-        let flags = LinkFlags::from(&options);
-        let facts = ConnectionFacts {
-            remote: Some(link.remote),
-            kind: LinkKind::Client,
-            transport: if link.tls.is_some() { Transport::Tls } else { Transport::Plaintext },
-            certificate,
-            options,
-            nonce: link.client.nonce.to_string(),
+        let facts = match shown::facts(link.remote, link.tls.as_deref(), options, &link.client.nonce) {
+            Ok(facts) => facts,
+            Err(refusal) => return self.close_later(key, Close::Refused(refusal.reason)),
         };
         let grant = match self.settings.authenticator.authenticate_quickly(&facts) {
             Some(Ok(grant)) => grant,
@@ -299,24 +278,19 @@ impl Shard {
         };
         self.last.forget();
         let Some(link) = self.links.get_mut(key as usize) else { return };
+        let before = link.account;
         link.charge = Charge::new(slot, &self.held);
+        link.grant(grant);
+        link.introduce(facts.options);
         link.settle();
-        let before = std::mem::replace(&mut link.account, grant.account);
-        link.publish = grant.publish;
-        link.subscribe = grant.subscribe;
-        link.replies = grant.responses.map(|rule| Box::new(AllowedReplies::new(rule)));
-        link.max_subscriptions = grant.limits.max_subscriptions;
-        link.flags = flags;
-        link.client.user = grant.user.into();
-        link.client.shown = facts.options.shows_credentials().then(|| Box::new(facts.options.clone()));
-        link.client.name = facts.options.name.into();
+        let account = link.account;
         // before the new one, or it would be its own double
         link.claim = None;
         link.claim = self.shared.claims.claim(link.account, &link.client.user, &link.client.name);
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
             counters.accounts[before].fetch_sub(1, Relaxed);
-            counters.accounts[grant.account].fetch_add(1, Relaxed);
+            counters.accounts[account].fetch_add(1, Relaxed);
         }
         self.acknowledge(key);
     }

@@ -28,18 +28,17 @@ use super::publish::LastPublish;
 use super::reauthenticate::Reauthentication;
 use super::router::MatchCache;
 use super::shared::{Handover, Settings, ShardCounters, ShardInboxes, Shared, random_u64};
+use super::shortage::Shortage;
 use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
+use super::turn_shares::TurnShares;
 use super::wire::ReadScratch;
-use crate::core::admission::PeerKind;
 use crate::core::log::RefusalLog;
 
 /// Token of the waker; links have their place in the slab and the end of their number.
 pub const WAKER: Token = Token(usize::MAX);
 /// Bytes waiting in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 32 * 1024 * 1024;
-/// How often it is looked who holds too much.
-const WEIGH: Duration = Duration::from_millis(5);
 /// Links read from in one turn.
 const SERVED: usize = 512;
 /// Bytes laid out for links that were up to date before those are served in the middle of a turn:
@@ -86,8 +85,10 @@ pub struct Shard {
     pub(super) unsent: usize,
     /// The last message's way, for the next one.
     pub(super) last: LastPublish,
-    /// When memory was looked at last.
-    pub(super) weighed: Duration,
+    /// Who is cut when memory is short.
+    pub(super) shortage: Shortage,
+    /// Time of this turn that identities have had.
+    pub(super) shares: TurnShares,
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
@@ -168,7 +169,8 @@ impl Shard {
             held,
             unsent: 0,
             last: LastPublish::default(),
-            weighed: Duration::ZERO,
+            shortage: Shortage::default(),
+            shares: TurnShares::default(),
             traffic: Traffic::default(),
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
@@ -252,12 +254,26 @@ impl Shard {
         }
     }
 
-    /// Reads once from links that have something: nobody is served twice before all were.
-    /// Only so many in one turn, or fifty thousand replies would hold up everything else.
+    /// Reads once from links that have something: nobody is served twice before all were, and no
+    /// identity for longer than its share. Only so many in one turn, or fifty thousand replies would
+    /// hold up everything else.
     fn serve(&mut self) {
-        for _ in 0..self.ready.len().min(SERVED) {
+        self.shares.begin(self.shared.start.elapsed());
+        let mut served = 0;
+        for _ in 0..self.ready.len() {
             let Some(key) = self.ready.pop_front() else { return };
+            let holder = self.links.get(key as usize).map(|link| Arc::as_ptr(link.charge.holder()).addr());
+            let Some(holder) = holder else { continue };
+            if self.shares.is_used_up(holder) {
+                // all others first
+                self.ready.push_back(key);
+                continue;
+            }
             self.read_link(key);
+            served += 1;
+            if self.shares.note(holder, self.shared.start.elapsed()) || served == SERVED {
+                return;
+            }
         }
     }
 
@@ -328,42 +344,6 @@ impl Shard {
         }
     }
 
-    /// While more is held than may be, cuts a link of whoever holds the most.
-    fn keep_budget(&mut self) {
-        let limits = &self.settings.limits;
-        let waiting = PeerKind::WaitingNode;
-        let crowded_kind =
-            (self.shared.holders.of_kind(waiting) > limits.most_bytes(waiting)).then_some(waiting);
-        if crowded_kind.is_none() && self.shared.held() <= limits.max_pending_total {
-            return;
-        }
-        // what was cut is given back with the turn: not more often than that can be seen
-        if self.now < self.weighed + WEIGH && self.weighed != Duration::ZERO {
-            return;
-        }
-        self.weighed = self.now;
-        let Some(heaviest) = self.shared.holders.heaviest(crowded_kind) else { return };
-        let link = self
-            .links
-            .iter()
-            .filter(|(_, link)| !link.closing && Arc::ptr_eq(link.charge.holder(), &heaviest))
-            .max_by_key(|(_, link)| link.charge.weight())
-            // or a heavier one is another shard's
-            .filter(|(_, link)| link.charge.weight() >= heaviest.share().max(1))
-            .map(|(key, _)| key as u32);
-        match link {
-            Some(key) => {
-                let (kind, identity) = (heaviest.kind().name(), heaviest.identity());
-                self.refusals.note("memory is short", || {
-tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who holds the most is cut");
-});
-                self.close_later(key, Close::SlowPending);
-            }
-            // its links are another's, who may sleep
-            None => self.peers.iter().for_each(|peer| peer.wake()),
-        }
-    }
-
     pub(super) fn counters(&self) -> Option<&ShardCounters> {
         self.shared.shards.get(usize::from(self.id))
     }
@@ -375,6 +355,7 @@ tracing::warn!(kind, %identity, bytes = heaviest.bytes(), "memory is short, who 
         counters.in_bytes.store(self.traffic.in_bytes, Ordering::Relaxed);
         counters.out_msgs.store(self.traffic.out_msgs, Ordering::Relaxed);
         counters.out_bytes.store(self.traffic.out_bytes, Ordering::Relaxed);
+        counters.lost.store(self.traffic.lost, Ordering::Relaxed);
         for (counter, count) in counters.lookups.iter().zip(self.cache.lookups()) {
             counter.store(count, Ordering::Relaxed);
         }

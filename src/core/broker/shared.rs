@@ -130,6 +130,8 @@ pub struct ShardCounters {
     pub out_bytes: AtomicU64,
     /// Links cut because they did not read.
     pub slow: AtomicU64,
+    /// Messages that receivers lost, because they were too far behind.
+    pub lost: AtomicU64,
     /// Links cut because they did not answer.
     pub stale: AtomicU64,
     /// Subjects looked up, and how many of them in its own answers.

@@ -44,6 +44,8 @@ pub struct Stats {
     pub pending_bytes: usize,
     /// Connections cut because they did not read.
     pub slow_consumers: u64,
+    /// Messages they did not get, because they were too far behind.
+    pub messages_lost: u64,
     /// Connections cut because they did not answer pings.
     pub stale_connections: u64,
     /// Waiting nodes that claimed a name somebody else had.

@@ -101,6 +101,7 @@ impl View {
             out_msgs: sum(|shard| shard.out_msgs.load(Ordering::Relaxed)),
             out_bytes: sum(|shard| shard.out_bytes.load(Ordering::Relaxed)),
             pending_bytes: shared.held() + shared.pending_held.load(Ordering::Relaxed),
+            messages_lost: sum(|shard| shard.lost.load(Ordering::Relaxed)),
             slow_consumers: sum(|shard| shard.slow.load(Ordering::Relaxed)),
             stale_connections: sum(|shard| shard.stale.load(Ordering::Relaxed)),
             doubled_names: shared.claims.doubled(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Attacked, holder};
 use crate::process::until;
-use crate::raw::{Raw, tls};
+use crate::raw::{Raw, socket_from, tls};
 
 /// Where a node may subscribe anything.
 const AGENTS: &str = "mcollective.broadcast.agent";
@@ -176,4 +176,43 @@ fn who_writes_faster_than_others_read_is_slowed_down() {
         });
     });
     attacked.grew_by_at_most(48);
+}
+
+#[test]
+fn what_others_broadcast_cuts_no_node() {
+    let mut attacked = Attacked::start("");
+    let honest = holder(&attacked.network, "honest.example.net");
+    attacked.survives(|attacked| {
+        let mut node = Raw::connect(&attacked.network, &honest);
+        node.send(format!("SUB {AGENTS}.rpcutil 1\r\n"));
+        node.sync();
+        // more than a node may have pending, while it reads nothing
+        let mut bob = Raw::connect(&attacked.network, &attacked.network.caller("bob.mcollective"));
+        let large = format!("PUB {AGENTS}.rpcutil 1000000\r\n{}\r\n", "x".repeat(1_000_000));
+        for _ in 0..60 {
+            bob.send(&large);
+        }
+        bob.sync();
+        let heard = node.sync().matches("MSG ").count();
+        assert!((10..60).contains(&heard), "{heard}");
+        bob.send(format!("PUB {AGENTS}.rpcutil 4\r\nlast\r\n"));
+        node.until("last").expect("it was not cut");
+    });
+    attacked.network.broker().says(&["reads too slowly, messages for it are dropped", "honest"]);
+    attacked.grew_by_at_most(64);
+}
+
+#[test]
+fn the_silent_of_one_address_crowd_nobody_out_elsewhere() {
+    let mut attacked = Attacked::start("");
+    let honest = holder(&attacked.network, "honest.example.net");
+    attacked.survives(|attacked| {
+        let address = attacked.network.address();
+        // more than may be in their handshakes from one address
+        let _silent: Vec<_> = (0..450).map(|_| socket_from("127.0.0.2", address)).collect();
+        let late = socket_from("127.0.0.3", address);
+        // it has half a second when there is no place for others, and there are places
+        std::thread::sleep(Duration::from_millis(1200));
+        Raw::over(late, tls(&honest), "").sync();
+    });
 }

@@ -39,7 +39,7 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_stream_message_bytes", "Size in bytes of messages stored", |_| 0),
 ];
 
-const OURS: [(Kind, &str, &str, Read); 12] = [
+const OURS: [(Kind, &str, &str, Read); 13] = [
     (Kind::Counter, "choria_broker_handshakes_total", "Connections let in", |s| s.handshakes),
     (
         Kind::Counter,
@@ -65,6 +65,12 @@ const OURS: [(Kind, &str, &str, Read); 12] = [
         "choria_broker_stale_connections_total",
         "Connections cut because pings stayed unanswered",
         |s| s.stale_connections,
+    ),
+    (
+        Kind::Counter,
+        "choria_broker_messages_lost_total",
+        "Messages that connections did not get, because they read too slowly",
+        |s| s.messages_lost,
     ),
     (
         Kind::Counter,

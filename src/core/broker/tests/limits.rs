@@ -135,8 +135,9 @@ fn too_many_subscriptions() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_cut_and_nobody_waits() {
-    let limits = Limits { max_pending: 4 * 1024 * 1024, ..patient_limits() };
+fn a_reader_that_does_not_read_loses_messages_and_nobody_waits() {
+    let write_deadline = Duration::from_secs(4);
+    let limits = Limits { max_pending: 4 * 1024 * 1024, write_deadline, ..patient_limits() };
     let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
     let login = || {
         let mut client = Raw::plain(broker.local_addr());
@@ -155,15 +156,46 @@ fn a_reader_that_does_not_read_is_cut_and_nobody_waits() {
         writer.send(&message);
         sent += 1;
         fast.until(&payload);
-        assert!(sent < 2000, "the slow reader was never cut");
+        assert!(sent < 2000, "the slow reader was never behind");
     }
-    writer.send(&message);
-    fast.until(&payload);
+    assert_eq!(broker.stats().connections, 3, "it is not cut for what others send");
+    assert!(broker.stats().messages_lost > 0);
+    for _ in 0..100 {
+        writer.send(&message);
+        fast.until(&payload);
+    }
+    assert!(broker.stats().pending_bytes < 4 * 1024 * 1024);
+    // but for reading nothing at all
     let left = slow.rest();
     assert!(!left.contains("-ERR"), "a slow reader is told nothing");
     until("the slow one to be gone", || broker.stats().connections == 2);
     // what its two subscriptions take stays
     until("its messages to be freed", || broker.stats().pending_bytes < 1024);
+    assert_eq!(broker.stats().slow_consumers, 1);
+}
+
+#[test]
+fn a_reader_that_was_behind_goes_on_where_it_can() {
+    let limits = Limits { max_pending: 4 * 1024 * 1024, ..patient_limits() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let [mut slow, mut writer] = [0; 2].map(|_| {
+        let mut client = Raw::plain(broker.local_addr());
+        client.login("");
+        client
+    });
+    slow.send("SUB flood 1\r\n");
+    slow.sync();
+    let message = format!("PUB flood 100000\r\n{}\r\n", "x".repeat(100_000));
+    while broker.stats().messages_lost == 0 {
+        writer.send(&message);
+        writer.sync();
+    }
+    // all it did not lose, and what comes after it
+    slow.send("PING\r\n");
+    slow.until("PONG\r\n");
+    writer.send("PUB flood 4\r\nlast\r\n");
+    slow.until("last");
+    assert_eq!((broker.stats().connections, broker.stats().slow_consumers), (2, 1));
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! How fast an identity may speak while those who are to hear it are behind. Pure.
+//!
+//! All links of an identity share one pace: a thousand connections of one name
+//! are no faster than one. Times are on the shards' clock.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::core::admission::PeerKind;
+
+/// How long an identity is held when receivers of its messages are behind, to the next tick of the
+/// shard's timers. Each of its links says one thing in between.
+pub const HELD: Duration = Duration::from_millis(100);
+/// What a message counts beside its bytes.
+pub const MESSAGE: usize = 1024;
+/// Bytes that have to be published in that time to be held.
+const FAST: usize = 64 * 1024;
+/// The same for all connections of a waiting machine, who has little to say.
+const FAST_WAITING: usize = 8 * 1024;
+/// Longest time such a one is held for a large message.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Bytes said, and since when in milliseconds.
+    said: AtomicUsize,
+    since: AtomicU64,
+    /// When it is no longer held, in milliseconds.
+    until: AtomicU64,
+}
+
+impl Pace {
+    /// Until when nothing more of it is acted on; in the past, most of the time.
+    pub fn held_until(&self) -> Duration {
+        Duration::from_millis(self.until.load(Ordering::Relaxed))
+    }
+
+    /// Receivers are behind of what one of its links has said: `said` bytes since it was told so last.
+    /// One reply among those of thousands is not what fills anybody's queue, so it is held only for much.
+    pub fn slow_down(&self, said: usize, kind: PeerKind, now: Duration) {
+        if self.held_until() > now {
+            return;
+        }
+        let now_ms = now.as_millis() as u64;
+        if now_ms >= self.since.load(Ordering::Relaxed) + HELD.as_millis() as u64 {
+            self.since.store(now_ms, Ordering::Relaxed);
+            self.said.store(0, Ordering::Relaxed);
+        }
+        let said = self.said.fetch_add(said, Ordering::Relaxed) + said;
+        let held = match kind {
+            PeerKind::WaitingNode if said >= FAST_WAITING => {
+                let times = u32::try_from(said / FAST_WAITING).unwrap_or(u32::MAX);
+                HELD.saturating_mul(times).min(LONGEST)
+            }
+            PeerKind::WaitingNode => return,
+            _ if said >= FAST => HELD,
+            _ => return,
+        };
+        self.said.store(0, Ordering::Relaxed);
+        self.until.store((now + held).as_millis() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_links_of_a_name_share_one_pace() {
+        let pace = Pace::default();
+        let at = |ms| Duration::from_millis(ms);
+        // a little each, by three links
+        pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1000));
+        pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1010));
+        assert!(pace.held_until() <= at(1010));
+        pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1020));
+        assert_eq!(pace.held_until(), at(1020) + HELD);
+        // what comes meanwhile does not make it longer
+        pace.slow_down(100 * FAST, PeerKind::Client, at(1030));
+        assert_eq!(pace.held_until(), at(1020) + HELD);
+        // what was said long ago does not count
+        let pace = Pace::default();
+        for second in 1..100 {
+            pace.slow_down(FAST - 1, PeerKind::Node, at(second * 1000));
+            assert!(pace.held_until() <= at(second * 1000));
+        }
+    }
+
+    #[test]
+    fn a_waiting_machine_pays_for_large_messages_in_time() {
+        for (said, held) in [(FAST_WAITING - 1, 0), (FAST_WAITING, 100), (1024 * 1024, 10_000)] {
+            let pace = Pace::default();
+            pace.slow_down(said, PeerKind::WaitingNode, Duration::from_secs(1));
+            let until = pace.held_until().as_millis();
+            assert_eq!(until.saturating_sub(1000), held, "{said}");
+        }
+    }
+}
