@@ -16,7 +16,7 @@ use crate::core::nats::frame::Frame;
 const FEW: usize = 4;
 /// A message of no more bytes is copied for each receiver: cheaper than to remember who shares it.
 const SMALL: usize = 512;
-/// Part of what a link may have pending above which those who write to it are held.
+/// Part of what a link may have pending above which those who write to it are throttled.
 const BEHIND: usize = 8;
 
 /// Number of the connection that the broker itself says something by; no other has it.
@@ -76,6 +76,16 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// The same for a receiver that knows headers, or one that does not.
+    fn made_for(&mut self, with_headers: bool, counter: &Counter) -> Arc<Message> {
+        let message = self.make(counter);
+        if with_headers || !message.has_headers() {
+            return message;
+        }
+        let stripped = || Message::new(message.without_headers(), counter);
+        self.without_headers.get_or_insert_with(stripped).clone()
+    }
+
     /// Its bytes, about.
     fn len(&self) -> usize {
         match &self.form {
@@ -97,14 +107,6 @@ impl<'a> Delivery<'a> {
         match &self.form {
             Form::Published(message) => message.reply,
             Form::Made(message) => message.reply(),
-        }
-    }
-
-    /// Whether it has headers.
-    pub fn has_headers(&self) -> bool {
-        match &self.form {
-            Form::Published(message) => message.headers.is_some(),
-            Form::Made(message) => message.has_headers(),
         }
     }
 }
@@ -150,37 +152,22 @@ impl Shard {
             .and_then(|outbound| outbound.blocked_since)
             .is_some_and(|since| self.now < since + MOVES);
         let behind = moves && waiting > limit / BEHIND;
-        let bytes = if delivery.copied {
-            match &delivery.form {
-                Form::Published(message) => {
-                    self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
-                    let dropped = message.headers.filter(|_| !with_headers).map_or(0, |(length, _)| length);
-                    message.body.len() - dropped
-                }
-                Form::Made(message) => {
-                    let stripped = (message.has_headers() && !with_headers).then(|| {
-                        delivery
-                            .without_headers
-                            .get_or_insert_with(|| Message::new(message.without_headers(), &self.held))
-                            .clone()
-                    });
-                    let message = stripped.as_ref().unwrap_or(message);
+        let bytes = match &delivery.form {
+            Form::Published(message) if delivery.copied => {
+                self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
+                let dropped = message.headers.filter(|_| !with_headers).map_or(0, |(length, _)| length);
+                message.body.len() - dropped
+            }
+            _ => {
+                let message = delivery.made_for(with_headers, &self.held);
+                let bytes = message.body_len();
+                if delivery.copied {
                     self.lay(key, |out| message.lay(sid.as_bytes(), out));
-                    message.body_len()
+                } else {
+                    self.share(key, message, sid);
                 }
+                bytes
             }
-        } else {
-            let mut message = delivery.make(&self.held);
-            if delivery.has_headers() && !with_headers {
-                let counter = &self.held;
-                message = delivery
-                    .without_headers
-                    .get_or_insert_with(|| Message::new(message.without_headers(), counter))
-                    .clone();
-            }
-            let bytes = message.body_len();
-            self.share(key, message, sid);
-            bytes
         } as u64;
         if let Some(link) = self.links.get_mut(key as usize) {
             link.traffic.out_msgs += 1;
@@ -219,11 +206,11 @@ impl Shard {
             return;
         }
         if from.shard == self.id {
-            self.hold(from);
+            self.throttle(from);
         } else if let Some(outbox) = self.outboxes.get_mut(usize::from(from.shard))
-            && !matches!(outbox.waiting.last(), Some(Handover::Hold(other)) if *other == from)
+            && !matches!(outbox.waiting.last(), Some(Handover::Throttle(other)) if *other == from)
         {
-            outbox.push(0, 0, Handover::Hold(from));
+            outbox.push(0, 0, Handover::Throttle(from));
         }
     }
 }

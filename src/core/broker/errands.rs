@@ -55,8 +55,8 @@ impl Outbox {
         self.deliveries += deliveries;
         self.bytes += deliveries * bytes;
         self.load += bytes + MESSAGE;
-        if let Handover::Deliver { matched, .. } | Handover::Member { matched, .. } = &handover
-            && !matches!(self.waiting.last(), Some(Handover::Deliver { matched: last, .. }) if Arc::ptr_eq(last, matched))
+        if let Handover::Message { matched, .. } = &handover
+            && !matches!(self.waiting.last(), Some(Handover::Message { matched: last, .. }) if Arc::ptr_eq(last, matched))
         {
             // should nobody else have it any more
             self.load += matched.size();
@@ -66,7 +66,8 @@ impl Outbox {
 }
 
 impl Shard {
-    /// Does what another shard has for this one, whose thread sleeps.
+    /// Does what another shard has for this one, whose thread sleeps: behind what came to its inbox
+    /// before, however much that is.
     fn visited(&mut self, errands: &mut Vec<Handover>) {
         self.now = self.shared.start.elapsed();
         // what came before it comes first

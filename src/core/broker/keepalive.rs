@@ -18,7 +18,7 @@ pub enum Due {
     Write,
     /// Lame duck: time to go.
     Leave,
-    /// It has been held for long enough.
+    /// It has been throttled for long enough.
     Release,
     /// What it has begun to say must be whole by now.
     Whole,
@@ -52,14 +52,12 @@ impl Shard {
         match due {
             Due::Leave => self.close_later(key, Close::Shutdown),
             Due::Release => {
-                link.held = false;
-                if !std::mem::replace(&mut link.queued, true) {
-                    self.ready.push_back(key);
-                }
+                link.throttled = false;
+                self.queue_read(key);
             }
             Due::Whole => match link.begun.map(|begun| begun + limits.message_deadline) {
-                // while it is held it could not
-                Some(deadline) if self.now < deadline || link.held => {
+                // while it is throttled it could not
+                Some(deadline) if self.now < deadline || link.throttled => {
                     let again = deadline.max(self.now + limits.message_deadline / 4);
                     self.wheel.insert(again, timer);
                 }
@@ -84,7 +82,7 @@ impl Shard {
             Due::Ping => {
                 let first = link.since + FIRST_PING * 2 > self.now && link.pings == 0;
                 // what is not read yet may be the answer
-                let unread = link.held || link.has_more_to_say();
+                let unread = link.throttled || link.has_more_to_say();
                 let heard_lately = unread || link.heard + limits.ping_interval > self.now;
                 let interval = limits.ping_interval;
                 if heard_lately && !first {

@@ -95,10 +95,11 @@ pub struct Limits {
     pub max_connections: usize,
     /// Payload in bytes, headers included; default 1 MiB.
     pub max_payload: usize,
-    /// Unsent bytes of one connection before it is cut; default 64 MiB.
+    /// Unsent bytes of one connection: at three quarters it loses what others send, and is cut when it
+    /// causes more itself; default 64 MiB.
     pub max_pending: usize,
-    /// Memory for unsent messages of all connections together; default 512 MiB.
-    /// Above it the connections furthest behind are cut.
+    /// Memory for what is held for all peers together; default 512 MiB. Above it nobody is read from,
+    /// and connections of those who hold the most are cut.
     pub max_pending_total: usize,
     /// Control line arguments in bytes; default 4096.
     pub max_control_line: usize,

@@ -166,8 +166,8 @@ pub struct Link {
     pub said: usize,
     /// See `said`.
     pub said_since: Duration,
-    /// A timer ends the time its identity is held.
-    pub held: bool,
+    /// A timer ends the time its identity is throttled.
+    pub throttled: bool,
     /// CONNECTs it may still say, and since when.
     pub connects: Connects,
     /// How it wants to be treated.
@@ -243,7 +243,7 @@ impl Link {
             whole_timer: false,
             said: 0,
             said_since: now,
-            held: false,
+            throttled: false,
             connects: Connects::default(),
             flags: LinkFlags::default(),
             input: Vec::new(),

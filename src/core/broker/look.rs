@@ -1,6 +1,6 @@
 //! What a shard tells those who look on: short, bounded, and nothing changes.
 //!
-//! A question is a function that runs on the shard's thread, between its other
+//! A question is a function that runs with the shard's lock, between its other
 //! work. Texts are copied for what is shown and no more, and whatever can be
 //! done by the one who asks is left to it.
 

@@ -156,9 +156,7 @@ impl Shard {
                 // What it said last may not have been read yet: reading comes to
                 // the end of it, and to the end of the link.
                 (link.writable, link.hung_up) = (false, true);
-                if !std::mem::replace(&mut link.queued, true) {
-                    self.ready.push_back(key);
-                }
+                self.queue_read(key);
                 self.settle(key);
             }
             Err(error) => self.close_later(key, Close::Write(error.to_string())),

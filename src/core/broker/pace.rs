@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use crate::core::admission::PeerKind;
 
-/// How long an identity is held when receivers of its messages are behind, to the next tick of the
+/// How long an identity is throttled when receivers of its messages are behind, to the next tick of the
 /// shard's timers. Each of its links says one thing in between.
-pub const HELD: Duration = Duration::from_millis(100);
+pub const THROTTLED: Duration = Duration::from_millis(100);
 /// What a message counts beside its bytes.
 pub const MESSAGE: usize = 1024;
-/// Bytes that have to be published in that time to be held.
+/// Bytes that have to be published in that time to be throttled.
 const FAST: usize = 64 * 1024;
 /// The same for all connections of a waiting machine, who has little to say.
 const FAST_WAITING: usize = 8 * 1024;
-/// Longest time such a one is held for a large message.
+/// Longest time such a one is throttled for a large message.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// See the module documentation.
@@ -26,39 +26,39 @@ pub struct Pace {
     /// Bytes said, and since when in milliseconds.
     said: AtomicUsize,
     since: AtomicU64,
-    /// When it is no longer held, in milliseconds.
+    /// When it is no longer throttled, in milliseconds.
     until: AtomicU64,
 }
 
 impl Pace {
     /// Until when nothing more of it is acted on; in the past, most of the time.
-    pub fn held_until(&self) -> Duration {
+    pub fn throttled_until(&self) -> Duration {
         Duration::from_millis(self.until.load(Ordering::Relaxed))
     }
 
     /// Receivers are behind of what one of its links has said: `said` bytes since it was told so last.
-    /// One reply among those of thousands is not what fills anybody's queue, so it is held only for much.
+    /// One reply among those of thousands is not what fills anybody's queue, so it is throttled only for much.
     pub fn slow_down(&self, said: usize, kind: PeerKind, now: Duration) {
-        if self.held_until() > now {
+        if self.throttled_until() > now {
             return;
         }
         let now_ms = now.as_millis() as u64;
-        if now_ms >= self.since.load(Ordering::Relaxed) + HELD.as_millis() as u64 {
+        if now_ms >= self.since.load(Ordering::Relaxed) + THROTTLED.as_millis() as u64 {
             self.since.store(now_ms, Ordering::Relaxed);
             self.said.store(0, Ordering::Relaxed);
         }
         let said = self.said.fetch_add(said, Ordering::Relaxed) + said;
-        let held = match kind {
+        let throttled = match kind {
             PeerKind::WaitingNode if said >= FAST_WAITING => {
                 let times = u32::try_from(said / FAST_WAITING).unwrap_or(u32::MAX);
-                HELD.saturating_mul(times).min(LONGEST)
+                THROTTLED.saturating_mul(times).min(LONGEST)
             }
             PeerKind::WaitingNode => return,
-            _ if said >= FAST => HELD,
+            _ if said >= FAST => THROTTLED,
             _ => return,
         };
         self.said.store(0, Ordering::Relaxed);
-        self.until.store((now + held).as_millis() as u64, Ordering::Relaxed);
+        self.until.store((now + throttled).as_millis() as u64, Ordering::Relaxed);
     }
 }
 
@@ -73,27 +73,27 @@ mod tests {
         // a little each, by three links
         pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1000));
         pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1010));
-        assert!(pace.held_until() <= at(1010));
+        assert!(pace.throttled_until() <= at(1010));
         pace.slow_down(FAST / 3 + 1, PeerKind::Client, at(1020));
-        assert_eq!(pace.held_until(), at(1020) + HELD);
+        assert_eq!(pace.throttled_until(), at(1020) + THROTTLED);
         // what comes meanwhile does not make it longer
         pace.slow_down(100 * FAST, PeerKind::Client, at(1030));
-        assert_eq!(pace.held_until(), at(1020) + HELD);
+        assert_eq!(pace.throttled_until(), at(1020) + THROTTLED);
         // what was said long ago does not count
         let pace = Pace::default();
         for second in 1..100 {
             pace.slow_down(FAST - 1, PeerKind::Node, at(second * 1000));
-            assert!(pace.held_until() <= at(second * 1000));
+            assert!(pace.throttled_until() <= at(second * 1000));
         }
     }
 
     #[test]
     fn a_waiting_machine_pays_for_large_messages_in_time() {
-        for (said, held) in [(FAST_WAITING - 1, 0), (FAST_WAITING, 100), (1024 * 1024, 10_000)] {
+        for (said, throttled) in [(FAST_WAITING - 1, 0), (FAST_WAITING, 100), (1024 * 1024, 10_000)] {
             let pace = Pace::default();
             pace.slow_down(said, PeerKind::WaitingNode, Duration::from_secs(1));
-            let until = pace.held_until().as_millis();
-            assert_eq!(until.saturating_sub(1000), held, "{said}");
+            let until = pace.throttled_until().as_millis();
+            assert_eq!(until.saturating_sub(1000), throttled, "{said}");
         }
     }
 }

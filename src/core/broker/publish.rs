@@ -7,7 +7,7 @@ use super::close::Close;
 use super::delivery::{self, Delivery, Form, is_copied};
 use super::index::{Matched, Target};
 use super::ledger::Message;
-use super::pace::{HELD, MESSAGE};
+use super::pace::{MESSAGE, THROTTLED};
 use super::packed::{self, For};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
@@ -49,7 +49,7 @@ impl Shard {
         link.traffic.in_bytes += message.body.len() as u64;
         self.traffic.in_msgs += 1;
         self.traffic.in_bytes += message.body.len() as u64;
-        if self.now >= link.said_since + HELD {
+        if self.now >= link.said_since + THROTTLED {
             (link.said, link.said_since) = (0, self.now);
         }
         link.said += message.body.len() + MESSAGE;
@@ -163,7 +163,7 @@ impl Shard {
                     outbox.push(
                         deliveries,
                         bytes,
-                        Handover::Deliver { from, message, matched: matched.clone() },
+                        Handover::Message { from, to: For::Plain, message, matched: matched.clone() },
                     );
                 }
             }
@@ -227,7 +227,7 @@ impl Shard {
             }
             Form::Made(message) => {
                 let (message, matched) = (message.clone(), matched.clone());
-                outbox.push(1, message.len(), Handover::Member { from, to, message, matched });
+                outbox.push(1, message.len(), Handover::Message { from, to, message, matched });
             }
         }
         true

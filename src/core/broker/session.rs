@@ -25,11 +25,11 @@ impl Shard {
         if link.closing {
             return;
         }
-        let held_until = link.charge.holder().pace().held_until();
-        if held_until > self.now {
-            if !std::mem::replace(&mut link.held, true) {
+        let throttled_until = link.charge.holder().pace().throttled_until();
+        if throttled_until > self.now {
+            if !std::mem::replace(&mut link.throttled, true) {
                 let timer = LinkTimer { link: key, cid: link.cid, due: Due::Release };
-                self.wheel.insert(held_until, timer);
+                self.wheel.insert(throttled_until, timer);
             }
             return;
         }
@@ -131,7 +131,7 @@ impl Shard {
     }
 
     /// Acts on complete events and returns the bytes they took. It ends early when the link has had
-    /// its time, or is held: then there is more to say.
+    /// its time, or is throttled: then there is more to say.
     fn act(&mut self, key: u32, bytes: &[u8]) -> usize {
         let bounds = self.settings.limits.bounds();
         let (mut used, mut work, mut looked, mut began) = (0, 0_u64, 0_u64, None);
@@ -139,7 +139,7 @@ impl Shard {
             let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
             };
-            if link.charge.holder().pace().held_until() > self.now {
+            if link.charge.holder().pace().throttled_until() > self.now {
                 link.need = 1;
                 return used;
             }
@@ -174,7 +174,7 @@ impl Shard {
     }
 
     /// Makes an identity slower whose messages others cannot take so fast.
-    pub(super) fn hold(&mut self, id: LinkId) {
+    pub(super) fn throttle(&mut self, id: LinkId) {
         if let Some(link) = self.links.get_mut(id.key as usize).filter(|link| link.cid == id.cid) {
             let said = std::mem::take(&mut link.said);
             let holder = link.charge.holder();

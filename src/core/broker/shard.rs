@@ -23,7 +23,6 @@ use super::keepalive::LinkTimer;
 use super::ledger::Counter;
 use super::link::{Link, NewLink, Traffic};
 use super::outbound::{Outbound, WriteScratch};
-use super::packed::For;
 use super::publish::LastPublish;
 use super::reauthenticate::Reauthentication;
 use super::router::MatchCache;
@@ -247,10 +246,7 @@ impl Shard {
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             link.hung_up |= event.is_read_closed() || event.is_error();
-            if !link.queued {
-                link.queued = true;
-                self.ready.push_back(key as u32);
-            }
+            self.queue_read(key as u32);
         }
     }
 
@@ -280,10 +276,7 @@ impl Shard {
     pub(super) fn receive(&mut self, handover: Handover) {
         match handover {
             Handover::Link(new) => self.adopt(*new),
-            Handover::Deliver { from, message, matched } => {
-                self.deliver_for(from, For::Plain, &matched, Delivery::made(message));
-            }
-            Handover::Member { from, to, message, matched } => {
+            Handover::Message { from, to, message, matched } => {
                 self.deliver_for(from, to, &matched, Delivery::made(message));
             }
             Handover::Packed(packed) => {
@@ -292,7 +285,7 @@ impl Shard {
                     self.deliver_for(from, to, matched, Delivery::published(&message, receivers));
                 }
             }
-            Handover::Hold(link) => self.hold(link),
+            Handover::Throttle(link) => self.throttle(link),
             Handover::Reload => {
                 self.settings = self.shared.settings();
                 self.reauthenticate_all();

@@ -81,28 +81,19 @@ pub enum Handover {
     Link(Box<NewLink>),
     /// Small messages, or for few.
     Packed(Packed),
-    /// A message for the shard's plain subscriptions among `matched`.
-    Deliver {
-        /// Who published it.
-        from: LinkId,
-        /// The message.
-        message: Arc<Message>,
-        /// Everybody who wants it.
-        matched: Arc<Matched>,
-    },
-    /// A message for one member of a queue group.
-    Member {
+    /// A message that is large and for many.
+    Message {
         /// Who published it.
         from: LinkId,
         /// Whom it is for.
         to: For,
         /// The message.
         message: Arc<Message>,
-        /// The match it was chosen from.
+        /// Everybody who wants it.
         matched: Arc<Matched>,
     },
     /// Receivers of what a link publishes are behind: it is to be slower.
-    Hold(LinkId),
+    Throttle(LinkId),
     /// Settings have changed.
     Reload,
     /// Somebody wants to know something.
@@ -113,7 +104,7 @@ pub enum Handover {
     Stop,
 }
 
-/// Counters of one shard: it alone writes, anybody reads.
+/// Counters of one shard: written under its lock, read by anybody.
 #[derive(Debug, Default)]
 pub struct ShardCounters {
     /// Links now.
