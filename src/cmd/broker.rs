@@ -194,7 +194,11 @@ fn monitoring(
 
 fn limits(config: &Config) -> anyhow::Result<Limits> {
     let mut limits = Limits {
-        max_connections: build::MAX_BROKER_CLIENTS,
+        max_connections: match config.choria_network_connections {
+            0 => build::MAX_BROKER_CLIENTS,
+            connections => usize::try_from(connections)
+                .context("plugin.choria.network.connections is below 0; it is a number of connections")?,
+        },
         tls_timeout: config.choria_network_tls_timeout,
         auth_timeout: config.choria_network_auth_timeout,
         write_deadline: config.choria_network_write_deadline,

@@ -4,8 +4,9 @@
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
 //! `plugin.choria.network.client_certnames`,
-//! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.memory`,
-//! `plugin.choria.network.limits.*`, `plugin.choria.network.lame_duck_duration`,
+//! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.connections`,
+//! `plugin.choria.network.memory`, `plugin.choria.network.limits.*`,
+//! `plugin.choria.network.lame_duck_duration`,
 //! `plugin.choria.filter_timeout` and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown; `Guard` says that the key guards something, so that a
@@ -198,6 +199,7 @@ settings! {
     choria_network_write_deadline: Duration = "plugin.choria.network.write_deadline", Duration, "10s", Broker, "slow consumer limit";
     choria_network_soft_shutdown_timeout: i64 = "plugin.choria.network.soft_shutdown_timeout", Int, "60", Broker, "broker shutdown grace in seconds";
     choria_network_handshakes_per_address: i64 = "plugin.choria.network.handshakes_per_address", Int, "384", Broker, "logins under way from one address (IPv6: one /64 network); eight times as many wait, more are closed", flags = [Guard];
+    choria_network_connections: i64 = "plugin.choria.network.connections", Int, "0", Broker, "connections at a time of all peers together; each takes a file descriptor; 0 = as compiled in, see choria buildinfo", flags = [Guard];
     choria_network_memory: String = "plugin.choria.network.memory", Text, "512M", Broker, "memory for everything the broker holds for its peers: messages that wait, messages begun, subscriptions; above it whoever holds the most is cut", flags = [Guard];
     choria_network_limits_node: String = "plugin.choria.network.limits.node", Text, "connections=64,subscriptions=4000,memory=32M", Broker, "what one node may have: connections, subscriptions of each, memory of all; what is not named keeps its default", flags = [Guard];
     choria_network_limits_waiting: String = "plugin.choria.network.limits.waiting", Text, "connections=4,subscriptions=64,memory=4M", Broker, "the same of a node that waits to be provisioned; all of them together leave a tenth of the connections and three quarters of the memory to others", flags = [Guard];

@@ -117,3 +117,14 @@ fn a_name_has_so_many_connections_and_one_that_is_full_hurts_no_other() {
         held.iter_mut().for_each(|raw| drop(raw.sync()));
     });
 }
+
+#[test]
+fn all_of_them_together_leave_connections_to_others() {
+    survives("plugin.choria.network.connections = 40\n", 32, |machine, room| {
+        let mut held: Vec<Raw> =
+            (0..45).map(|number| machine.open(&format!("m{number}.example.net"))).collect();
+        let let_in = held.iter_mut().filter_map(Raw::try_sync).count();
+        assert!((30..=36).contains(&let_in), "{let_in}");
+        Raw::connect(&room.network, &room.network.alice()).sync();
+    });
+}
