@@ -14,6 +14,8 @@ use crate::core::nats::codec::{self, Event, ProtocolError, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
 
+/// Bytes taken at least to complete what was left over: most lines are shorter.
+const LINE: usize = 256;
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -82,25 +84,39 @@ impl Shard {
     }
 
     /// Acts on plaintext, with what was left over before; keeps what is not complete.
+    ///
+    /// Of what has come no more is copied behind the left over than completes it.
     pub(super) fn ingest(&mut self, key: u32, bytes: &[u8]) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
-        if link.input.is_empty() {
-            let used = self.act(key, bytes);
-            self.keep(key, bytes.get(used..).unwrap_or_default().to_vec(), used > 0);
-            return;
-        }
         let mut input = std::mem::take(&mut link.input);
-        input.extend_from_slice(bytes);
-        let mut used = 0;
-        if input.len() >= link.need {
-            used = self.act(key, &input);
-            if used == input.len() {
-                input = Vec::new();
-            } else if used > 0 {
-                input = input.get(used..).unwrap_or_default().to_vec();
+        let (mut rest, mut anew) = (bytes, false);
+        while !input.is_empty() {
+            let need = self.links.get(key as usize).map_or(0, |link| link.need);
+            let more = need.saturating_sub(input.len()).max(LINE).min(rest.len());
+            let (taken, behind) = rest.split_at(more);
+            input.extend_from_slice(taken);
+            if input.len() < need {
+                return self.keep(key, input, anew);
+            }
+            let used = self.act(key, &input);
+            anew |= used > 0;
+            let left = input.len() - used;
+            if left <= more {
+                // all that was left over has been acted on: on with what came
+                rest = rest.get(more - left..).unwrap_or_default();
+                break;
+            }
+            rest = behind;
+            input.drain(..used);
+            // it has had its time, or is throttled
+            let stopped = self.links.get(key as usize).is_none_or(|link| link.need <= input.len());
+            if stopped || rest.is_empty() {
+                input.extend_from_slice(rest);
+                return self.keep(key, input, anew);
             }
         }
-        self.keep(key, input, used > 0);
+        let used = self.act(key, rest);
+        self.keep(key, rest.get(used..).unwrap_or_default().to_vec(), anew || used > 0);
     }
 
     /// Keeps input that is not complete; its time begins anew when something was.

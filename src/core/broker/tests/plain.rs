@@ -252,3 +252,43 @@ fn a_client_library_publishes_subscribes_and_asks() {
         assert_eq!(nobody.kind(), async_nats::RequestErrorKind::NoResponders);
     });
 }
+
+#[test]
+fn pieces_of_any_size_make_the_same_messages() {
+    let broker = plain_broker();
+    let mut all = clients(&broker, 2);
+    all[0].send("SUB pieces 1\r\n");
+    all[0].sync();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |most: u64| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        ((state >> 33) % most) as usize
+    };
+    let (mut said, mut heard) = (Vec::new(), String::new());
+    for number in 0..300 {
+        let most = [3, 300, 9_000, 70_000][next(4)];
+        let body = format!("{number:06}{}", "x".repeat(next(most)));
+        said.extend(format!("PUB pieces {}\r\n{body}\r\n", body.len()).bytes());
+        heard.push_str(&format!("MSG pieces 1 {}\r\n{body}\r\n", body.len()));
+        if number % 7 == 0 {
+            said.extend(b"PING\r\n");
+        }
+    }
+    std::thread::scope(|scope| {
+        let (readers, writers) = all.split_at_mut(1);
+        scope.spawn(move || {
+            let mut rest = &said[..];
+            while !rest.is_empty() {
+                let most = [2, 40, 2_000, 100_000][next(4)];
+                let (piece, behind) = rest.split_at((1 + next(most)).min(rest.len()));
+                writers[0].send(piece);
+                // each is read by itself, most of the time
+                std::thread::yield_now();
+                rest = behind;
+            }
+            writers[0].send("PUB pieces 3\r\nend\r\n");
+        });
+        let all = readers[0].until("end\r\n");
+        assert!(all.strip_suffix("MSG pieces 1 3\r\nend\r\n") == Some(heard.as_str()), "not the same");
+    });
+}
