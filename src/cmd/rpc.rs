@@ -185,7 +185,7 @@ impl Rpc {
                 Some(nodes) => RpcCall::direct(&client, options, nodes).await?,
                 None => RpcCall::service(&client, options).await?,
             };
-            view.asked(call.asked(), !self.no_progress);
+            view.asked(call.targets(), !self.no_progress);
             let mut interrupted = false;
             // Listened to from here on: an interrupt while a reply is being
             // shown must count too.

@@ -30,12 +30,20 @@ async fn a_stolen_node_key_reads_nothing_and_calls_nobody() {
         "mcollective.node.n1.example.net",
         "mcollective.node.>",
         "mcollective.node.*.example.net",
+        // Where other nodes send their facts.
+        "mcollective.broadcast.agent.registration",
         "choria.lifecycle.>",
         "$SYS.>",
         ">",
     ] {
         ears.push(thief.subscribe(subject).await);
         thief.refused(&format!("Permissions Violation for Subscription to \"{subject}\"")).await;
+    }
+    // With a queue group it would take requests from those who share it.
+    for subject in ["mcollective.broadcast.agent.rpcutil", "mcollective.node.n2.example.net"] {
+        let shared = thief.client.queue_subscribe(subject.to_owned(), "q".to_owned()).await;
+        ears.push(shared.expect("a connection"));
+        thief.refused(&format!("Subscription to \"{subject}\" using queue")).await;
     }
     let request = thief.request("rpcutil", "ping", json!({}));
     let message = thief.signed(&request, "mcollective.reply.x.y");

@@ -11,6 +11,7 @@ mod raw;
 mod waiting_room;
 mod wire;
 
+mod a_broker_denies_a_caller;
 mod a_broker_may_go_away;
 mod a_broker_says_goodbye;
 mod a_broker_shows_itself;

@@ -113,6 +113,17 @@ pub fn server_subscribe(server: &Server<'_>) -> Permission {
     Permission::only(allow)
 }
 
+/// S of a node that is known by the name of its certificate: as
+/// [`server_subscribe`], without the facts that other nodes register, and
+/// without queue groups, by which one node would take requests from others.
+/// Services share them among nodes and keep theirs.
+pub fn named_server_subscribe(server: &Server<'_>) -> Permission {
+    let mut permission = server_subscribe(server);
+    let deny = ["*.broadcast.agent.registration", "*.broadcast.agent.> >", "*.node.> >", "*.reply.> >"];
+    permission.deny = SubjectList::new(deny);
+    permission
+}
+
 /// A fleet client: what `fleet_management` and `events_viewer` give a token, bound to a caller id.
 pub fn client_publish() -> Permission {
     Permission::only([
@@ -124,15 +135,20 @@ pub fn client_publish() -> Permission {
     ])
 }
 
+/// What fleet clients hear beside replies.
+const EVENTS: [&str; 3] =
+    ["choria.lifecycle.event.>", "choria.machine.watcher.>", "choria.machine.transition"];
+
 /// Own replies and the event streams.
 pub fn client_subscribe(caller_id: &str) -> Permission {
-    Permission::only([
-        format!("*.reply.{}.>", md5_hex(caller_id)),
-        format!("*.reply.{}.>", sha256_hex(caller_id)),
-        "choria.lifecycle.event.>".to_owned(),
-        "choria.machine.watcher.>".to_owned(),
-        "choria.machine.transition".to_owned(),
-    ])
+    let own = [md5_hex(caller_id), sha256_hex(caller_id)].map(|hash| format!("*.reply.{hash}.>"));
+    Permission::only(own.into_iter().chain(EVENTS.map(str::to_owned)))
+}
+
+/// The replies to whomever it speaks for, which may be anybody, and the event
+/// streams.
+pub fn privileged_subscribe() -> Permission {
+    Permission::only(["*.reply.>"].into_iter().chain(EVENTS))
 }
 
 /// Lower-case hex MD5: names reply subjects, protects nothing.
@@ -195,6 +211,34 @@ mod tests {
         ] {
             assert_eq!(publish.may_publish(subject.as_bytes()), may, "{subject}");
         }
+    }
+
+    #[test]
+    fn a_named_node_hears_no_registrations_and_shares_no_requests() {
+        let collectives = ["c1".to_owned()];
+        let node =
+            Server { identity: "n1.x", collectives: &collectives, service_host: true, ..Default::default() };
+        let subscribe = named_server_subscribe(&node);
+        for (subject, queue, may) in [
+            ("c1.broadcast.agent.rpcutil", None, true),
+            ("c1.broadcast.agent.>", None, true),
+            ("c1.broadcast.agent.registration", None, false),
+            ("c1.broadcast.agent.registration", Some("q"), false),
+            ("c1.broadcast.agent.rpcutil", Some("q"), false),
+            ("c1.broadcast.agent.rpcutil", Some("a.b"), false),
+            ("c1.broadcast.agent.>", Some("*"), false),
+            ("c1.node.n1.x", None, true),
+            ("c1.node.n1.x", Some("q"), false),
+            ("c1.broadcast.service.acme", Some("acme"), true),
+        ] {
+            let may_it = subscribe.may_subscribe(subject.as_bytes(), queue.map(str::as_bytes));
+            assert_eq!(may_it, may, "{subject} {queue:?}");
+        }
+        // Of all agents that it hears, this one is kept from it.
+        assert!(subscribe.must_filter(b"c1.broadcast.agent.>"));
+        assert!(!subscribe.must_filter(b"c1.broadcast.agent.rpcutil"));
+        assert!(subscribe.denies(b"c1.broadcast.agent.registration"));
+        assert!(!subscribe.denies(b"c1.node.n1.x"));
     }
 
     #[test]

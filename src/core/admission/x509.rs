@@ -135,6 +135,7 @@ pub struct X509Authenticator {
     /// Publish permissions that do not depend on the name: shared by all links.
     node_publish: Arc<Permission>,
     client_publish: Arc<Permission>,
+    privileged_subscribe: Arc<Permission>,
 }
 
 impl X509Authenticator {
@@ -158,6 +159,7 @@ impl X509Authenticator {
             server_default: (Arc::new(publish), Arc::new(subscribe)),
             node_publish: Arc::new(node_publish),
             client_publish: Arc::new(permissions::client_publish()),
+            privileged_subscribe: Arc::new(permissions::privileged_subscribe()),
         }
     }
 
@@ -275,11 +277,14 @@ impl X509Authenticator {
                 "the certificate name cannot be part of a subject",
             ));
         }
-        if facts.kind == LinkKind::Client
-            && (network.privileged.matches(name) || network.clients.matches(name))
-        {
+        let privileged = network.privileged.matches(name);
+        if facts.kind == LinkKind::Client && (privileged || network.clients.matches(name)) {
             let caller = format!("choria={name}");
-            let subscribe = Arc::new(permissions::client_subscribe(&caller));
+            let subscribe = match privileged {
+                // It may ask for any caller, and whoever asks hears the answer.
+                true => self.privileged_subscribe.clone(),
+                false => Arc::new(permissions::client_subscribe(&caller)),
+            };
             let peer = peer(PeerKind::Client, facts);
             return Ok(self.grant(Account::Choria, &caller, peer, &self.client_publish, &subscribe));
         }
@@ -287,7 +292,7 @@ impl X509Authenticator {
         if self.options.deny_servers {
             return Ok(self.grant(Account::Choria, name, node, &self.nothing, &self.nothing));
         }
-        let subscribe = Arc::new(permissions::server_subscribe(&Server {
+        let subscribe = Arc::new(permissions::named_server_subscribe(&Server {
             identity: name,
             collectives: &network.collectives,
             publish: &[],

@@ -64,6 +64,8 @@ fn a_node_certificate_is_its_node_and_nothing_else() {
 fn a_client_certificate_may_ask_and_hears_its_own_replies() {
     for name in ["rip.mcollective", "aaa.privileged.mcollective"] {
         let grant = by_name().authenticate(&certificate(name)).unwrap();
+        // It speaks for others, and has to hear what they are answered.
+        let privileged = name.contains("privileged");
         let caller = format!("choria={name}");
         assert_eq!(grant.user, caller);
         let own = permissions::md5_hex(&caller);
@@ -71,8 +73,9 @@ fn a_client_certificate_may_ask_and_hears_its_own_replies() {
             (format!("mcollective.reply.{own}.>"), true),
             (format!("mcollective.reply.{own}.42"), true),
             (format!("mcollective.reply.{}.>", permissions::sha256_hex(&caller)), true),
-            (format!("mcollective.reply.{}.>", permissions::md5_hex("choria=bob.mcollective")), false),
-            ("*.reply.>".to_owned(), false),
+            (format!("mcollective.reply.{}.>", permissions::md5_hex("choria=bob.mcollective")), privileged),
+            ("*.reply.>".to_owned(), privileged),
+            ("mcollective.>".to_owned(), false),
             ("choria.lifecycle.event.>".to_owned(), true),
             ("choria.machine.transition".to_owned(), true),
             ("mcollective.node.dev1.example.net".to_owned(), false),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::columns::is_caller;
 use super::policy::Problem;
-use super::rule::is_caller;
 
 /// Most groups of one file.
 const MAX_GROUPS: usize = 10_000;

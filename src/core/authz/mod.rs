@@ -8,6 +8,7 @@
 
 mod action_policy;
 mod authorizer;
+mod columns;
 mod groups;
 pub mod policy;
 mod rule;

@@ -17,7 +17,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::conversation::ClientError;
+use super::error::ClientError;
 
 /// Bytes of a hash that stand in an address, and their length as text.
 const BYTES: usize = 16;
@@ -40,9 +40,12 @@ pub(super) enum Nobody<'a> {
     Probed(u64),
     /// The subject of a broadcast or service.
     AtAll,
+    /// Nothing: the conversation has sent this to itself.
+    Myself,
 }
 
 const ALL: &str = "all.nodes";
+const MYSELF: &str = "own.word";
 
 impl Addresses {
     /// Addresses below the reply subject `base`, not to be guessed.
@@ -91,6 +94,11 @@ impl Addresses {
         self.none("probe.", &number.to_string())
     }
 
+    /// Where a conversation hears what it sent itself.
+    pub(super) fn myself(&self) -> String {
+        self.none("", MYSELF)
+    }
+
     fn none(&self, kind: &str, what: &str) -> String {
         let tag = self.tag(kind, what);
         // A tag is ASCII.
@@ -114,7 +122,8 @@ impl Addresses {
         Some(match what.split_once('.') {
             Some(("node", name)) => Some(Nobody::At(name)),
             Some(("probe", number)) => number.parse().ok().map(Nobody::Probed),
-            _ => (what == ALL).then_some(Nobody::AtAll),
+            _ if what == ALL => Some(Nobody::AtAll),
+            _ => (what == MYSELF).then_some(Nobody::Myself),
         })
     }
 
@@ -178,6 +187,7 @@ mod tests {
         assert_eq!(addresses.word(&none), Some(Some(Nobody::At("n1.example.net"))));
         assert_eq!(addresses.word(&addresses.probe(7)), Some(Some(Nobody::Probed(7))));
         assert_eq!(addresses.word(&addresses.nobody_at_all()), Some(Some(Nobody::AtAll)));
+        assert_eq!(addresses.word(&addresses.myself()), Some(Some(Nobody::Myself)));
         assert_eq!(addresses.word(&addresses.node("n1.example.net")), None);
         assert_eq!(addresses.word("c.reply.x.1"), None);
         // What a node can make of its own addresses, and of none at all.

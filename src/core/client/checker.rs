@@ -87,9 +87,9 @@ pub enum Dropped {
     TooMany,
 }
 
-/// The request that replies answer.
+/// By what a reply says which request it answers.
 #[derive(Debug, Default)]
-pub struct Asked {
+pub struct RequestRef {
     /// Its id.
     pub id: String,
     /// The agent it was for.
@@ -99,7 +99,7 @@ pub struct Asked {
 /// Checks the replies of one request.
 #[derive(Debug)]
 pub struct ReplyChecker {
-    request: Arc<Asked>,
+    request: Arc<RequestRef>,
     /// Whether anybody may answer, or only who was asked.
     broadcast: bool,
     /// By which address each has to answer; none where all share one.
@@ -115,7 +115,7 @@ impl ReplyChecker {
     /// Replies of `agent` to `request_id`, of anybody.
     pub fn broadcast(request_id: &str, agent: &str) -> ReplyChecker {
         ReplyChecker {
-            request: Arc::new(Asked { id: request_id.to_owned(), agent: agent.to_owned() }),
+            request: Arc::new(RequestRef { id: request_id.to_owned(), agent: agent.to_owned() }),
             broadcast: true,
             addresses: None,
             senders: HashMap::new(),
@@ -141,7 +141,7 @@ impl ReplyChecker {
     }
 
     /// What the replies answer.
-    pub fn request(&self) -> &Arc<Asked> {
+    pub fn request(&self) -> &Arc<RequestRef> {
         &self.request
     }
 

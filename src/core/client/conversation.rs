@@ -1,28 +1,26 @@
-//! One caller's connection, and requests on it.
+//! One request id and its replies.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use super::addresses::Addresses;
-use super::outgoing::{Letter, Outgoing, Post};
+use super::caller::Client;
+use super::complaints::{About, Complaints};
+use super::error::ClientError;
+use super::outgoing::{Fence, Letter, Outgoing, Post};
 use super::replies::{Heard, Replies};
-use crate::core::config::{Config, Environment};
-use crate::core::connection::{
-    ConnectError, FirstFailure, HostError, PublishError, Purpose, ServerList, Session, SessionOptions,
-};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Federation, Headers, Request, Transport, new_request_id};
-use crate::core::security::{Provider, SecurityError, Signer};
 
 /// Node subjects in one message to a federation broker.
 const FEDERATED_TARGETS: usize = 200;
-/// Least time a first connection is tried, whatever is configured.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the broker's word that replies can be heard is waited for. Only
+/// where somebody hears all there is does the first way of asking not come back.
+const CONFIRMED: Duration = Duration::from_secs(2);
+const FIRST_WAY: Duration = Duration::from_millis(250);
 
 /// Who is asked.
 #[derive(Debug, Clone)]
@@ -35,142 +33,13 @@ pub enum Targets {
     Service,
 }
 
-/// A request could not be made.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)] // the texts say it
-pub enum ClientError {
-    #[error(transparent)]
-    Hosts(#[from] HostError),
-    #[error(transparent)]
-    Security(#[from] SecurityError),
-    #[error("{error}{}", listed(.doubts))]
-    Connect { error: ConnectError, doubts: Vec<String> },
-    #[error("the request was not sent: {0}")]
-    Publish(#[from] PublishError),
-    #[error("cannot set collective to '{0}', it is not on the list of known collectives: {1}")]
-    Collective(String, String),
-    #[error(
-        "requests without filters have been disabled by plugin.choria.require_client_filter, add a filter such as -F, -C or -I"
-    )]
-    FilterRequired,
-    #[error("{0}")]
-    Unfit(String),
-    #[error(
-        "the broker does not let {caller} {what}: there, its certificate is not one of a client \
-         (plugin.choria.network.client_certnames of the broker), or its permissions leave this out"
-    )]
-    Denied { caller: String, what: String },
-    #[error("no random numbers are to be had")]
-    NoRandom,
-    #[error("ttl is {0} seconds, a request needs at least 30; set ttl in the client configuration")]
-    Ttl(i64),
-}
-
-fn listed(doubts: &[String]) -> String {
-    doubts.iter().map(|doubt| format!("; {doubt}")).collect()
-}
-
-/// One caller, connected.
-pub struct Client {
-    session: Session,
-    /// Further connections that share the work of taking replies.
-    receivers: Vec<Session>,
-    signer: Signer,
-    config: Arc<Config>,
-    caller: String,
-    doubts: Vec<String>,
-}
-
-/// How a client connects.
-#[derive(Default)]
-pub struct ClientOptions {
-    /// Connections that take replies, at least one; one is enough for any fleet
-    /// unless TLS is what limits a client.
-    pub workers: usize,
-    /// Hears why the first try failed, when there will be another.
-    pub first_failure: Option<FirstFailure>,
-}
-
 impl Client {
-    /// Connects; gives up after `plugin.choria.network.connect_limit` with the
-    /// reason each broker gave, and at once when all of them refuse this caller.
+    /// Opens a conversation with `agent`. Nothing is sent before the broker has
+    /// said that the replies can be heard: an action that runs and whose caller
+    /// is told that it was not allowed to ask would be the worst of both.
     ///
     /// # Errors
-    /// [`ClientError`]; a certificate that nobody can accept is one before
-    /// anything is connected.
-    pub async fn connect(
-        config: Arc<Config>,
-        provider: &Arc<Provider>,
-        env: &dyn Environment,
-        with: ClientOptions,
-    ) -> Result<Client, ClientError> {
-        let now = jiff::Timestamp::now().as_second();
-        if let Some(reason) = provider.unfit(now) {
-            return Err(ClientError::Unfit(reason));
-        }
-        let purpose = if config.choria_federation_collectives.is_empty() {
-            Purpose::Fleet
-        } else {
-            Purpose::Federation
-        };
-        let servers = ServerList::from_config(&config, purpose, env)?;
-        let caller = provider.caller_id().as_str().to_owned();
-        let tls = provider.client_tls()?;
-        let options = || {
-            let inboxes = subjects::caller_inbox_prefix(&config.main_collective, &caller);
-            let mut options = SessionOptions::new(&caller, servers.clone(), inboxes);
-            options.tls = Some(tls.clone());
-            options.connect_timeout = config.choria_network_connect_timeout;
-            options.give_up_after = Some(config.choria_network_connect_limit.max(LEAST_PATIENCE));
-            options.first_failure = with.first_failure.clone();
-            options.user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
-                .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
-            options
-        };
-        let doubts = provider.doubts(now);
-        let connecting = || async {
-            Session::connect(options()).await.map_err(|error| {
-                // Who is not even spoken to is not refused for a certificate.
-                let doubts = if error.refused { doubts.clone() } else { vec![] };
-                ClientError::Connect { error, doubts }
-            })
-        };
-        let session = connecting().await?;
-        let mut receivers = vec![];
-        for _ in 1..with.workers {
-            receivers.push(connecting().await?);
-        }
-        Ok(Client { session, receivers, signer: provider.signer()?, config, caller, doubts })
-    }
-
-    /// Why brokers and nodes might refuse this caller, as far as can be known
-    /// here: what to say when nobody answers.
-    pub fn doubts(&self) -> &[String] {
-        &self.doubts
-    }
-
-    /// The configuration the client was made with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The connection below.
-    pub fn session(&self) -> &Session {
-        &self.session
-    }
-
-    /// The collective to use: `wanted`, which has to be a known one, or the
-    /// main collective.
-    pub fn collective(&self, wanted: Option<&str>) -> Result<String, ClientError> {
-        match wanted {
-            None => Ok(self.config.main_collective.clone()),
-            Some(name) if self.config.collectives.iter().any(|c| c == name) => Ok(name.to_owned()),
-            Some(name) => Err(ClientError::Collective(name.to_owned(), self.config.collectives.join(", "))),
-        }
-    }
-
-    /// Opens a conversation with `agent`: replies are subscribed to before
-    /// anything is sent.
+    /// [`ClientError`]; nothing was sent then.
     pub async fn converse(
         &self,
         agent: &str,
@@ -188,8 +57,16 @@ impl Client {
         let reply_subject = subjects::reply(&collective, &self.caller, &request_id);
         let addresses = Addresses::new(reply_subject)?;
         let (replies, sink) = Replies::new(addresses.clone());
-        let complaints = self.session.complaints();
-        let complaints_read = self.session.broker_errors().len();
+        let nowhere = subjects::node(&collective, &request_id);
+        let complaints = Complaints::about(About {
+            nodes: subjects::node(&collective, ""),
+            nowhere,
+            everybody: [subjects::broadcast(&collective, agent), subjects::service(&collective, agent)],
+            replies: vec![addresses.shared().to_owned(), addresses.of_nodes(), addresses.of_broker()],
+        });
+        for session in [&self.session].into_iter().chain(&self.receivers) {
+            session.hear_complaints(complaints.listener());
+        }
         // The connection that publishes is one of the group: a reply that comes
         // before the others are known still finds somebody.
         let queue = (!self.receivers.is_empty()).then(|| self.caller.clone());
@@ -201,7 +78,7 @@ impl Client {
         // Only the connection that publishes is told that nobody listens.
         self.session.subscribe_within(addresses.of_broker(), None, sink, replies.budget()).await;
         let agent = agent.to_owned();
-        Ok(Conversation {
+        let mut conversation = Conversation {
             client: self,
             agent,
             payload,
@@ -212,9 +89,9 @@ impl Client {
             elsewhere: None,
             replies,
             complaints,
-            complaints_read,
-            denials: VecDeque::new(),
-        })
+        };
+        conversation.confirm().await?;
+        Ok(conversation)
     }
 }
 
@@ -239,9 +116,7 @@ pub struct Conversation<'a> {
     /// Where replies go instead.
     elsewhere: Option<String>,
     replies: Replies,
-    complaints: watch::Receiver<u64>,
-    complaints_read: usize,
-    denials: VecDeque<Heard>,
+    complaints: Arc<Complaints>,
 }
 
 impl Conversation<'_> {
@@ -270,6 +145,9 @@ impl Conversation<'_> {
     /// Signs the request as of now; it is the caller's to send, between looks at
     /// what comes back.
     pub(super) fn outgoing(&self, targets: Targets) -> Result<Outgoing, ClientError> {
+        if let Targets::Direct(nodes) = &targets {
+            self.complaints.expect(nodes.len());
+        }
         let secure = self.client.signer.sign(&self.request())?.encode().into_bytes();
         let federations = &self.client.config.choria_federation_collectives;
         let post = match targets {
@@ -282,7 +160,8 @@ impl Conversation<'_> {
                 message: Bytes::from(self.transport(secure, None).encode()),
             },
         };
-        Ok(Outgoing::new(self.client.session.clone(), self.addresses.clone(), post))
+        let fence = Fence { nowhere: self.complaints.nowhere().to_owned(), denied: self.complaints.clone() };
+        Ok(Outgoing::new(self.client.session.clone(), self.addresses.clone(), post, fence))
     }
 
     /// The message to single nodes: each is told an address of its own, unless
@@ -360,7 +239,7 @@ impl Conversation<'_> {
     /// nobody listens on the subject of a node that cannot be; where somebody
     /// listens to all subjects the answer does not come.
     pub async fn probe(&self, number: u64) -> Result<(), ClientError> {
-        let nowhere = subjects::node(&self.collective, &self.request_id);
+        let nowhere = self.complaints.nowhere().to_owned();
         let back = self.addresses.probe(number);
         self.client.session.line().await?.publish(nowhere, Some(back), Bytes::new()).await?;
         self.client.session.flush().await;
@@ -372,22 +251,44 @@ impl Conversation<'_> {
         self.replies
     }
 
+    /// Waits for the broker's word that replies will be heard here.
+    async fn confirm(&mut self) -> Result<(), ClientError> {
+        let begun = Instant::now();
+        self.probe(0).await?;
+        let mut first_way = true;
+        loop {
+            let deadline = begun + if first_way { FIRST_WAY } else { CONFIRMED };
+            match self.next(deadline).await {
+                // Whoever may not ask anybody is told so when it asks.
+                Some(Heard::Probed(_) | Heard::ProbeDenied | Heard::Myself) => return Ok(()),
+                Some(Heard::Denied(what)) => return Err(self.denied(what)),
+                Some(Heard::Complaint(text)) => return Err(ClientError::Complained(text)),
+                Some(_) => {}
+                None if first_way => {
+                    first_way = false;
+                    let myself = self.addresses.myself();
+                    self.client.session.line().await?.publish(myself, None, Bytes::new()).await?;
+                }
+                None => {
+                    tracing::debug!("the broker does not say whether replies are heard, asking all the same");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// What arrives next, `None` at `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
         loop {
             // nothing is set up to wait for what is there
-            let there = self.denials.pop_front().or_else(|| self.replies.try_next());
+            let there = self.complaints.next().or_else(|| self.replies.try_next());
             if there.is_some() {
                 return there;
             }
             tokio::select! {
                 biased;
                 heard = self.replies.next(deadline) => return heard,
-                changed = self.complaints.changed() => match changed {
-                    Ok(()) => self.read_complaints(),
-                    // The session has gone, and with it whoever could complain.
-                    Err(_) => return self.replies.next(deadline).await,
-                },
+                () = self.complaints.came() => {}
             }
         }
     }
@@ -400,33 +301,5 @@ impl Conversation<'_> {
     /// Messages dropped because too many bytes of them waited.
     pub fn overflowed(&self) -> u64 {
         self.replies.overflowed()
-    }
-
-    /// Picks what concerns this conversation out of what the broker has denied.
-    fn read_complaints(&mut self) {
-        const PUBLISH: &str = "Permissions Violation for Publish to ";
-        const SUBSCRIBE: &str = "Permissions Violation for Subscription to ";
-        let errors = self.client.session.broker_errors_from(self.complaints_read);
-        self.complaints_read += errors.len();
-        for error in errors {
-            let subject = |after: &str| Some(error.split_once(after)?.1.split('"').nth(1)?.to_owned());
-            let denied = match (subject(PUBLISH), subject(SUBSCRIBE)) {
-                (Some(subject), _) => {
-                    let node = subject.strip_prefix(&subjects::node(&self.collective, ""));
-                    let everybody = [subjects::broadcast, subjects::service]
-                        .iter()
-                        .any(|of| of(&self.collective, &self.agent) == subject);
-                    match node {
-                        Some(node) => Some(Heard::DeniedAt(node.to_owned())),
-                        None => everybody.then(|| Heard::Denied(format!("publish to {subject}"))),
-                    }
-                }
-                (None, Some(subject)) => (subject == self.addresses.shared()
-                    || subject == self.addresses.of_nodes())
-                .then(|| Heard::Denied(format!("hear replies on {subject}"))),
-                (None, None) => None,
-            };
-            self.denials.extend(denied);
-        }
     }
 }

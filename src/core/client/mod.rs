@@ -11,16 +11,21 @@
 
 mod addresses;
 mod batches;
+mod caller;
 mod checker;
+mod complaints;
 mod conversation;
+mod error;
 mod outgoing;
 mod replies;
 mod rpc;
 mod stats;
 
 pub use batches::{Limit, LimitError, LimitMethod};
-pub use checker::{Asked, Dropped, ReplyChecker, ReplyReader};
-pub use conversation::{Client, ClientError, ClientOptions, Conversation, Targets};
+pub use caller::{Client, ClientOptions};
+pub use checker::{Dropped, ReplyChecker, ReplyReader, RequestRef};
+pub use conversation::{Conversation, Targets};
+pub use error::ClientError;
 pub use replies::{Heard, Replies};
 pub use rpc::{RpcCall, RpcOptions, RpcReply};
 pub use stats::RequestStats;

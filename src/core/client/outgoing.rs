@@ -2,11 +2,13 @@
 //! them answer meanwhile.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::addresses::{Addresses, TAG};
-use super::conversation::ClientError;
+use super::complaints::Complaints;
+use super::error::ClientError;
 use crate::core::connection::{PublishError, Session};
 use crate::core::protocol::subjects;
 
@@ -14,12 +16,29 @@ use crate::core::protocol::subjects;
 /// each, answers do not wait for them.
 const AT_ONCE: usize = 256;
 
+/// The same once the broker has refused one. async-nats keeps 128 complaints
+/// that were not looked at and drops the others, and each of these has to be
+/// heard, or the node would be waited for: so many are sent, and the next when
+/// the broker has worked through them.
+const AT_ONCE_IF_DENIED: usize = 64;
+/// How long the broker's word on them is waited for.
+const FENCED: Duration = Duration::from_secs(1);
+
 /// What is left to send of one request.
 pub(super) struct Outgoing {
     session: Session,
     addresses: Addresses,
     post: Post,
+    fence: Fence,
     sent: usize,
+    /// Until when no more is sent, unless the broker's word comes before.
+    held: Option<Instant>,
+}
+
+/// Who knows whether something was refused, and the subject to ask at.
+pub(super) struct Fence {
+    pub(super) nowhere: String,
+    pub(super) denied: Arc<Complaints>,
 }
 
 /// What goes where.
@@ -58,15 +77,26 @@ impl Letter {
 }
 
 impl Outgoing {
-    pub(super) fn new(session: Session, addresses: Addresses, post: Post) -> Outgoing {
-        Outgoing { session, addresses, post, sent: 0 }
+    pub(super) fn new(session: Session, addresses: Addresses, post: Post, fence: Fence) -> Outgoing {
+        Outgoing { session, addresses, post, fence, sent: 0, held: None }
+    }
+
+    /// Until when the broker's word on what was sent is waited for.
+    pub(super) fn held(&self) -> Option<Instant> {
+        self.held
+    }
+
+    /// The broker has worked through what was sent.
+    pub(super) fn release(&mut self) {
+        self.held = None;
     }
 
     /// Sends the next few messages; false when all are sent and written out.
     /// Dropping the future loses nothing and sends nothing twice.
     pub(super) async fn send_some(&mut self) -> Result<bool, ClientError> {
         let (mut line, mut again) = (self.session.line().await?, false);
-        for _ in 0..AT_ONCE {
+        let careful = self.fence.denied.any() && matches!(self.post, Post::Each { .. });
+        for _ in 0..if careful { AT_ONCE_IF_DENIED } else { AT_ONCE } {
             let Some((subject, nobody, message)) = self.next() else {
                 self.session.flush().await;
                 return Ok(false);
@@ -82,6 +112,11 @@ impl Outgoing {
             }
             // Right behind the message, with nothing between that could wait.
             self.sent += 1;
+        }
+        if careful {
+            let back = self.addresses.probe(0);
+            line.publish(self.fence.nowhere.clone(), Some(back), Bytes::new()).await?;
+            self.held = Some(Instant::now() + FENCED);
         }
         // The connection writes, and reads, in tasks of its own.
         tokio::task::yield_now().await;

@@ -29,6 +29,13 @@ pub enum Heard {
     /// The broker does not let this caller ask at all, or hear the answer: what
     /// it may not do.
     Denied(String),
+    /// The broker has worked through what was sent before a probe, and does not
+    /// let this caller ask a node that cannot be.
+    ProbeDenied,
+    /// What this conversation sent to itself.
+    Myself,
+    /// What else the broker complained about on this connection.
+    Complaint(String),
     /// The broker has worked through what was sent before this probe, and we
     /// have read what it had for us then.
     Probed(u64),
@@ -87,6 +94,9 @@ impl Replies {
         self.budget.give_back(&message);
         let subject = message.subject.as_str();
         let Some(word) = self.addresses.word(subject) else { return Some(Heard::Reply(message)) };
+        if matches!(word, Some(Nobody::Myself)) {
+            return Some(Heard::Myself);
+        }
         // Whoever may publish here could say anything; only the broker's status
         // counts, and only where nobody but the node it is about could send it.
         if message.status != Some(NOBODY_LISTENS) {
@@ -96,6 +106,7 @@ impl Replies {
             Nobody::At(name) => Heard::NobodyAt(name.to_owned()),
             Nobody::Probed(number) => Heard::Probed(number),
             Nobody::AtAll => Heard::NobodyAtAll,
+            Nobody::Myself => Heard::Myself,
         })
     }
 }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::checker::{Asked, ReplyChecker};
-use super::conversation::{Client, ClientError, Conversation, Targets};
+use super::caller::Client;
+use super::checker::{ReplyChecker, RequestRef};
+use super::conversation::{Conversation, Targets};
+use super::error::ClientError;
 use super::outgoing::Outgoing;
 use super::replies::Heard;
 use super::stats::RequestStats;
@@ -47,12 +49,12 @@ pub struct RpcReply {
     pub time: jiff::Timestamp,
     /// The text of the body, as the node wrote it.
     pub message: String,
-    request: Arc<Asked>,
+    request: Arc<RequestRef>,
 }
 
 impl RpcReply {
     /// A reply to `request` that was checked.
-    pub fn new(request: Arc<Asked>, reply: &Reply<'_>) -> RpcReply {
+    pub fn new(request: Arc<RequestRef>, reply: &Reply<'_>) -> RpcReply {
         RpcReply {
             sender: reply.envelope.senderid.clone().into_owned(),
             body: decode(reply.message.as_bytes()),
@@ -94,6 +96,8 @@ pub struct RpcCall<'a> {
     outgoing: Option<(Outgoing, Instant)>,
     /// Asked nodes that are known not to answer.
     silent: HashMap<String, Silence>,
+    /// How many of them because the broker does not let this caller ask.
+    denied: usize,
     outstanding: usize,
     deadline: Instant,
     timeout: Duration,
@@ -160,6 +164,7 @@ impl<'a> RpcCall<'a> {
             current: None,
             outgoing: None,
             silent: HashMap::new(),
+            denied: 0,
             outstanding: 0,
             deadline: now,
             timeout,
@@ -182,6 +187,15 @@ impl<'a> RpcCall<'a> {
             }
             let heard = match &mut self.outgoing {
                 None => self.conversation.next(self.deadline).await,
+                Some((outgoing, _)) if let Some(until) = outgoing.held() => {
+                    match self.conversation.next(until).await {
+                        None | Some(Heard::Probed(_) | Heard::ProbeDenied) => {
+                            outgoing.release();
+                            continue;
+                        }
+                        heard => heard,
+                    }
+                }
                 // Whoever answers while others are still being asked is shown.
                 Some((outgoing, since)) => tokio::select! {
                     biased;
@@ -214,7 +228,13 @@ impl<'a> RpcCall<'a> {
                     self.outstanding = 0;
                     continue;
                 }
-                Some(Heard::NobodyAtAll | Heard::Probed(_)) => continue,
+                Some(
+                    Heard::NobodyAtAll
+                    | Heard::Probed(_)
+                    | Heard::ProbeDenied
+                    | Heard::Myself
+                    | Heard::Complaint(_),
+                ) => continue,
                 None => {
                     // Whoever of this group is silent stays missing.
                     self.outstanding = 0;
@@ -233,8 +253,9 @@ impl<'a> RpcCall<'a> {
             let sender = &*checked.envelope.senderid;
             let counted = self.current.as_ref().is_none_or(|current| current.contains(sender));
             // A node that came while it was asked is no longer nobody.
-            let given_up = !self.silent.is_empty() && self.silent.remove(sender).is_some();
-            if counted && !given_up {
+            let given_up = if self.silent.is_empty() { None } else { self.silent.remove(sender) };
+            self.denied -= usize::from(given_up == Some(Silence::Denied));
+            if counted && given_up.is_none() {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
             let reply = RpcReply::new(request, &checked);
@@ -249,14 +270,14 @@ impl<'a> RpcCall<'a> {
             && self.checker.waits_for(&node)
             && self.silent.insert(node, why).is_none()
         {
+            self.denied += usize::from(why == Silence::Denied);
             self.outstanding = self.outstanding.saturating_sub(1);
         }
     }
 
     /// A caller who may ask none of its nodes learns that instead of their names.
     fn all_denied(&self) -> Result<(), ClientError> {
-        let denied = self.silent.values().filter(|why| **why == Silence::Denied).count();
-        if denied < self.stats.discovered {
+        if self.denied < self.stats.discovered {
             return Ok(());
         }
         Err(self.conversation.denied("ask any of the nodes".to_owned()))
@@ -313,8 +334,9 @@ impl<'a> RpcCall<'a> {
         }
     }
 
-    /// Nodes not yet asked or not answered, in this batch and those to come.
-    pub fn asked(&self) -> usize {
+    /// Nodes this request is for, in all its batches, whether or not they have
+    /// been asked yet or have answered.
+    pub fn targets(&self) -> usize {
         self.stats.discovered
     }
 }

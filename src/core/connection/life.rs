@@ -1,8 +1,8 @@
 //! One connection to one broker, from async-nats.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions, Event, Message, ReconnectToServer};
@@ -16,9 +16,9 @@ use super::session::{Shared, Wanted, lock};
 use super::{ByteBudget, ServerUrl};
 use crate::core::text::shortened;
 
-/// Error lines of the broker that are kept for whoever wants to explain a
-/// failure; more are only logged.
-const KEPT_ERRORS: usize = 4096;
+/// Different error lines of the broker that are kept for whoever wants to
+/// explain a failure; more are only logged.
+const KEPT_ERRORS: usize = 64;
 /// Longest of them, in characters.
 const MAX_ERROR: usize = 512;
 /// Messages that async-nats holds per subscription before it drops some.
@@ -105,13 +105,18 @@ fn note(shared: &Shared, event: &Event, person: bool) {
         true => tracing::info!("broker: {text}"),
         false => tracing::warn!("broker: {text}"),
     }
-    {
-        let mut errors = lock(&shared.broker_errors);
-        if errors.len() < KEPT_ERRORS {
-            errors.push(shortened(&text, MAX_ERROR));
-        }
+    let text = shortened(&text, MAX_ERROR);
+    let listeners = lock(&shared.listeners).clone();
+    for listener in listeners.iter().filter_map(Weak::upgrade) {
+        listener.complained(&text);
     }
-    shared.complained.send_modify(|count| *count += 1);
+    if text.contains("Permissions Violation") {
+        return;
+    }
+    let mut errors = lock(&shared.broker_errors);
+    if errors.len() < KEPT_ERRORS && !errors.contains(&text) {
+        errors.push(text);
+    }
 }
 
 pub(super) async fn forward(client: &Client, wanted: &Wanted) -> Option<JoinHandle<()>> {

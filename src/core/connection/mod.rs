@@ -25,7 +25,9 @@ pub use hosts::{HostError, ServerUrl, parse_hosts};
 pub use line::{Line, PublishError};
 pub use options::{FirstFailure, SessionOptions};
 pub use servers::{Purpose, ServerList, srv_domain};
-pub use session::{ConnectError, ConnectionTraffic, Session, SessionStats, SubscriptionId};
+pub use session::{
+    ComplaintListener, ConnectError, ConnectionTraffic, Session, SessionStats, SubscriptionId,
+};
 pub use srv::{SrvError, SrvResolver};
 
 pub use async_nats::Message;

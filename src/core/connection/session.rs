@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_nats::{Client, Message};
@@ -83,8 +83,15 @@ pub(super) struct Shared {
     pub(super) last_failures: Mutex<Vec<String>>,
     pub(super) refused: AtomicBool,
     pub(super) broker_errors: Mutex<Vec<String>>,
-    /// Counts complaints, so that whoever waits for an answer hears of one.
-    pub(super) complained: watch::Sender<u64>,
+    /// Who is told of each complaint as it comes; the end of one is its own.
+    pub(super) listeners: Mutex<Vec<Weak<dyn ComplaintListener>>>,
+}
+
+/// Hears what the broker complains about, in its order.
+pub trait ComplaintListener: Send + Sync {
+    /// The text of an `-ERR`. Called where all of the connection waits: what it
+    /// keeps is bounded, and it does not block.
+    fn complained(&self, text: &str);
 }
 
 pub(super) struct Wanted {
@@ -248,19 +255,18 @@ impl Session {
         &self.shared.stats
     }
 
-    /// `-ERR` texts of the broker so far, oldest first, at most 4,096.
+    /// Different `-ERR` texts of the broker so far, oldest first, but for
+    /// permissions, which listeners hear of; at most 64.
     pub fn broker_errors(&self) -> Vec<String> {
-        self.broker_errors_from(0)
+        lock(&self.shared.broker_errors).clone()
     }
 
-    /// The same without the first `known` of them.
-    pub fn broker_errors_from(&self, known: usize) -> Vec<String> {
-        lock(&self.shared.broker_errors).get(known..).unwrap_or_default().to_vec()
-    }
-
-    /// Changes whenever the broker complains, see [`Session::broker_errors`].
-    pub fn complaints(&self) -> watch::Receiver<u64> {
-        self.shared.complained.subscribe()
+    /// Tells `listener` of every complaint from now on, for as long as somebody
+    /// else holds it.
+    pub fn hear_complaints(&self, listener: Weak<dyn ComplaintListener>) {
+        let mut listeners = lock(&self.shared.listeners);
+        listeners.retain(|other| other.strong_count() > 0);
+        listeners.push(listener);
     }
 
     /// Writes out what was published, for two seconds at most, and ends the

@@ -51,8 +51,13 @@ pub async fn broadcast(
                 nobody_listens = true;
                 Step::Close
             }
-            // Of the subject of the probe, which by-name brokers let callers use.
-            Some(Heard::NobodyAt(_) | Heard::DeniedAt(_)) => step,
+            Some(
+                Heard::NobodyAt(_)
+                | Heard::DeniedAt(_)
+                | Heard::ProbeDenied
+                | Heard::Myself
+                | Heard::Complaint(_),
+            ) => step,
             Some(Heard::Reply(message)) => match checker.check(&message.subject, &message.payload) {
                 Ok(reply) => {
                     open.answered(now);

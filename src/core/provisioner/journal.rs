@@ -8,9 +8,11 @@
 //! sync. What a full disk or a file limit has left of a record is cut off
 //! before the next one is written, or that one would be lost with it.
 
+mod tail;
+
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::files;
+use tail::Tail;
 
 /// Name of the file in the state directory.
 const FILE: &str = "journal.jsonl";
@@ -153,54 +156,6 @@ impl Writer {
     }
 }
 
-/// Somewhere that whole records are appended to.
-trait Log: Write {
-    /// Everything written is on disk.
-    fn sync(&mut self) -> io::Result<()>;
-    /// Only the first so many bytes stay, and what is written next follows them.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-}
-
-impl Log for File {
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)?;
-        self.seek(SeekFrom::Start(length))?;
-        self.sync_data()
-    }
-}
-
-/// The end of a journal: nothing but whole records that somebody was told of
-/// stands before it.
-struct Tail<L> {
-    log: L,
-    /// Bytes of whole records.
-    end: u64,
-    /// Whether there may be something behind them.
-    torn: bool,
-}
-
-impl<L: Log> Tail<L> {
-    /// Returns once the lines are on disk; else none of them is there, or will
-    /// be before anything else is.
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.torn {
-            self.log.cut(self.end)?;
-            self.torn = false;
-        }
-        let written = self.log.write_all(lines).and_then(|()| self.log.sync());
-        match written {
-            Ok(()) => self.end += lines.len() as u64,
-            // A cut that fails too is made before the next record.
-            Err(_) => self.torn = self.log.cut(self.end).is_err(),
-        }
-        written
-    }
-}
-
 fn read(path: &Path) -> io::Result<HashMap<String, Open>> {
     let mut open = HashMap::new();
     let file = match File::open(path) {
@@ -257,7 +212,7 @@ fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<Tail<File>> 
     files::write_atomic(path, text.as_bytes(), files::SECRET)?;
     let log = OpenOptions::new().append(true).open(path)?;
     let end = log.metadata()?.len();
-    Ok(Tail { log, end, torn: false })
+    Ok(Tail::new(log, end))
 }
 
 #[cfg(test)]
@@ -303,57 +258,6 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-    }
-
-    /// A disk that takes so many more bytes, and may not even let go of them.
-    struct Disk {
-        bytes: Vec<u8>,
-        room: usize,
-        stuck: bool,
-    }
-
-    impl Write for Disk {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let taken = bytes.len().min(self.room.saturating_sub(self.bytes.len()));
-            self.bytes.extend_from_slice(&bytes[..taken]);
-            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Log for Disk {
-        fn sync(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn cut(&mut self, length: u64) -> io::Result<()> {
-            if self.stuck {
-                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
-            }
-            self.bytes.truncate(usize::try_from(length).unwrap());
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn what_was_acknowledged_is_whole_whatever_the_disk_does() {
-        bolero::check!().with_iterations(2000).with_type::<Vec<(u8, u8, bool)>>().for_each(|steps| {
-            let mut tail = Tail { log: Disk { bytes: vec![], room: 0, stuck: false }, end: 0, torn: false };
-            let mut acknowledged = String::new();
-            for (number, (length, room, stuck)) in steps.iter().enumerate() {
-                (tail.log.room, tail.log.stuck) = (usize::from(*room) * 8, *stuck);
-                let line = format!("{number}:{}\n", "x".repeat(usize::from(*length)));
-                if tail.append(line.as_bytes()).is_ok() {
-                    acknowledged += &line;
-                }
-                let held = String::from_utf8(tail.log.bytes.clone()).unwrap();
-                // Behind them there is at most what could not be cut off yet.
-                assert!(held.starts_with(&acknowledged) && (tail.torn || held == acknowledged));
-            }
-        });
     }
 
     /// The whole of it in a process of its own, whose files may not grow.

@@ -66,7 +66,7 @@ pub enum SecurityError {
 /// The one true reason a request is not acted upon. The caller never sees it:
 /// a server logs and counts it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Refusal {
+pub enum VerifyError {
     /// The signed text is not a request.
     #[error("malformed request: {0}")]
     Malformed(String),
@@ -115,20 +115,20 @@ pub enum Refusal {
     },
 }
 
-impl Refusal {
+impl VerifyError {
     /// One word for counters.
     pub fn kind(&self) -> &'static str {
         match self {
-            Refusal::Malformed(_) => "malformed",
-            Refusal::CallerId(_) => "caller_id",
-            Refusal::NoCertificate { .. } => "no_certificate",
-            Refusal::NotRsa { .. } => "not_rsa",
-            Refusal::Chain { reason: ChainError::Revoked, .. } => "revoked",
-            Refusal::Chain { reason: ChainError::Expired(_), .. } => "expired",
-            Refusal::Chain { .. } => "untrusted",
-            Refusal::Name { .. } => "name",
-            Refusal::NotListed { .. } => "not_listed",
-            Refusal::Signature { .. } => "signature",
+            VerifyError::Malformed(_) => "malformed",
+            VerifyError::CallerId(_) => "caller_id",
+            VerifyError::NoCertificate { .. } => "no_certificate",
+            VerifyError::NotRsa { .. } => "not_rsa",
+            VerifyError::Chain { reason: ChainError::Revoked, .. } => "revoked",
+            VerifyError::Chain { reason: ChainError::Expired(_), .. } => "expired",
+            VerifyError::Chain { .. } => "untrusted",
+            VerifyError::Name { .. } => "name",
+            VerifyError::NotListed { .. } => "not_listed",
+            VerifyError::Signature { .. } => "signature",
         }
     }
 }

@@ -48,7 +48,7 @@ pub use caller::CallerId;
 pub use certificate::{Certificate, expiry_warning};
 pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
-pub use error::{Refusal, SecurityError};
+pub use error::{SecurityError, VerifyError};
 pub use paths::{Files, TrustVersion};
 pub use provider::Provider;
 pub use signer::Signer;

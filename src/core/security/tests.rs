@@ -35,7 +35,7 @@ fn refused_at(
     let transport = Transport::decode(transport.as_bytes()).map_err(|_| "transport")?;
     let secure = SecureRequest::decode(&transport.data).map_err(|_| "secure_request")?;
     verifier.verify(&secure, now).map_err(|refusal| match refusal {
-        Refusal::Malformed(_) => "request",
+        VerifyError::Malformed(_) => "request",
         _ => "security",
     })
 }
@@ -265,8 +265,8 @@ fn captured_requests_verify_unless_their_caller_was_refused() {
     for (file, refusal) in &refused {
         // Nodes publish registration data as requests, which brokers' adapters
         // read and no server would run.
-        let node = file == "registration" && matches!(refusal, Refusal::NotListed { .. });
-        let caller = matches!(refusal, Refusal::NotListed { .. } | Refusal::Name { .. });
+        let node = file == "registration" && matches!(refusal, VerifyError::NotListed { .. });
+        let caller = matches!(refusal, VerifyError::NotListed { .. } | VerifyError::Name { .. });
         assert!(node || (file == "refused_callers" && caller), "{file}: {refusal}");
     }
 }

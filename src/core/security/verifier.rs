@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::{CallerId, Certificate, NameList, Refusal, SharedTrust, Trust, Usage, Validity, pem};
+use super::{CallerId, Certificate, NameList, SharedTrust, Trust, Usage, Validity, VerifyError, pem};
 use crate::core::protocol::v1::{Request, SecureRequest};
 use crate::core::text::shortened;
 
@@ -99,8 +99,8 @@ impl RequestVerifier {
     /// request is not judged here.
     ///
     /// # Errors
-    /// The [`Refusal`] that counted first.
-    pub fn verify(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, Refusal> {
+    /// The [`VerifyError`] that counted first.
+    pub fn verify(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, VerifyError> {
         let (request, caller) = claimed(secure)?;
         let signer = self.signer(&secure.pubcert, &caller, &self.trust, now_unix)?;
         let (certname, privileged) = match &signer.privileged {
@@ -114,16 +114,16 @@ impl RequestVerifier {
         Ok(Verified { value: request, caller, certname, privileged })
     }
 
-    fn check_name(&self, caller: &CallerId, certificate: &Certificate) -> Result<(), Refusal> {
+    fn check_name(&self, caller: &CallerId, certificate: &Certificate) -> Result<(), VerifyError> {
         if !certificate.names().any(|name| name == caller.name()) {
             let names: Vec<_> = certificate.names().take(5).collect();
-            return Err(Refusal::Name {
+            return Err(VerifyError::Name {
                 caller: caller.to_string(),
                 names: shortened(&names.join(", "), MAX_CLAIM),
             });
         }
         if !self.allowed.matches(caller.name()) {
-            return Err(Refusal::NotListed { caller: caller.to_string() });
+            return Err(VerifyError::NotListed { caller: caller.to_string() });
         }
         Ok(())
     }
@@ -135,9 +135,9 @@ impl RequestVerifier {
         caller: &CallerId,
         trust: &SharedTrust,
         now: i64,
-    ) -> Result<Arc<KnownSigner>, Refusal> {
+    ) -> Result<Arc<KnownSigner>, VerifyError> {
         if pubcert.len() > MAX_PUBCERT {
-            return Err(Refusal::NoCertificate { caller: caller.to_string() });
+            return Err(VerifyError::NoCertificate { caller: caller.to_string() });
         }
         let trust = trust.get();
         let mut hash = [0; 32];
@@ -157,16 +157,16 @@ impl RequestVerifier {
         caller: &CallerId,
         trust: &Trust,
         now: i64,
-    ) -> Result<KnownSigner, Refusal> {
+    ) -> Result<KnownSigner, VerifyError> {
         let caller = || caller.to_string();
-        let unreadable = || Refusal::NoCertificate { caller: caller() };
+        let unreadable = || VerifyError::NoCertificate { caller: caller() };
         let certificates = pem::leaf_first(pubcert.as_bytes()).ok_or_else(unreadable)?;
         let (leaf, others) = certificates.split_first().ok_or_else(unreadable)?;
         let certificate = Certificate::parse(leaf).ok_or_else(unreadable)?;
         let validity = trust
             .verify(leaf, others, now, Usage::Client)
-            .map_err(|reason| Refusal::Chain { caller: caller(), reason })?;
-        let not_rsa = || Refusal::NotRsa { caller: caller() };
+            .map_err(|reason| VerifyError::Chain { caller: caller(), reason })?;
+        let not_rsa = || VerifyError::NotRsa { caller: caller() };
         let key = certificate.rsa_key.as_deref().ok_or_else(not_rsa)?;
         // Keys of 1024 bits are accepted because the original does.
         let key = ParsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key)
@@ -187,11 +187,12 @@ impl fmt::Debug for RequestVerifier {
 }
 
 /// The request, and who it says it is from.
-fn claimed(secure: &SecureRequest) -> Result<(Request, CallerId), Refusal> {
+fn claimed(secure: &SecureRequest) -> Result<(Request, CallerId), VerifyError> {
     let request =
-        Request::decode(secure.message.as_bytes()).map_err(|e| Refusal::Malformed(e.to_string()))?;
+        Request::decode(secure.message.as_bytes()).map_err(|e| VerifyError::Malformed(e.to_string()))?;
     let claimed = &request.envelope.callerid;
-    let caller = CallerId::parse(claimed).ok_or_else(|| Refusal::CallerId(shortened(claimed, MAX_CLAIM)))?;
+    let caller =
+        CallerId::parse(claimed).ok_or_else(|| VerifyError::CallerId(shortened(claimed, MAX_CLAIM)))?;
     Ok((request, caller))
 }
 
@@ -212,7 +213,7 @@ impl ClaimReader {
     ///
     /// # Errors
     /// It cannot be read.
-    fn read(&self, secure: &SecureRequest) -> Result<Verified<Request>, Refusal> {
+    fn read(&self, secure: &SecureRequest) -> Result<Verified<Request>, VerifyError> {
         let (value, caller) = claimed(secure)?;
         let certname = caller.name().to_string();
         Ok(Verified { value, caller, certname, privileged: false })
@@ -232,8 +233,8 @@ impl RequestTrust {
     /// The request, if it is to be believed at `now_unix`.
     ///
     /// # Errors
-    /// The [`Refusal`] that counted first.
-    pub fn judge(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, Refusal> {
+    /// The [`VerifyError`] that counted first.
+    pub fn judge(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, VerifyError> {
         match self {
             RequestTrust::Verified(verifier) => verifier.verify(secure, now_unix),
             RequestTrust::Claimed(reader) => reader.read(secure),
@@ -241,8 +242,12 @@ impl RequestTrust {
     }
 }
 
-fn check_signature(secure: &SecureRequest, key: &ParsedPublicKey, caller: &CallerId) -> Result<(), Refusal> {
-    let refused = || Refusal::Signature { caller: caller.to_string() };
+fn check_signature(
+    secure: &SecureRequest,
+    key: &ParsedPublicKey,
+    caller: &CallerId,
+) -> Result<(), VerifyError> {
+    let refused = || VerifyError::Signature { caller: caller.to_string() };
     if secure.signature.len() > MAX_SIGNATURE {
         return Err(refused());
     }

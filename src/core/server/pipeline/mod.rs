@@ -251,18 +251,8 @@ impl Pipeline {
 
     async fn reply(&self, accepted: &Accepted, payload: String) {
         let envelope = &accepted.request().envelope;
-        let subject = match reply::subject(accepted.headers()) {
-            Ok(Some(subject)) => subject,
-            Ok(None) => return,
-            Err(reply::NoSubject) => {
-                return self.refusals.note("reply subject", || {
-                    tracing::warn!(
-                        request = envelope.requestid,
-                        caller = envelope.callerid,
-                        "the request names a reply subject that is none, not answering it"
-                    );
-                });
-            }
+        let Ok(Some(subject)) = reply::subject(accepted.headers(), &self.node.config().collectives) else {
+            return;
         };
         let Some(session) = self.node.session() else { return };
         let url = session.connected_server();
@@ -287,9 +277,10 @@ impl Pipeline {
     fn refuse(&self, refused: &Refused) {
         let counters = self.node.counters();
         raise(match &refused.rejection {
-            Rejection::Unreadable(_) | Rejection::Unverified(_) | Rejection::ForeignCollective(_) => {
-                &counters.unvalidated
-            }
+            Rejection::Unreadable(_)
+            | Rejection::Unverified(_)
+            | Rejection::ForeignCollective(_)
+            | Rejection::ReplyElsewhere(_) => &counters.unvalidated,
             Rejection::Unfiltered(Unfiltered::Panicked) => &counters.panicked,
             Rejection::Unfiltered(why) if why.is_over_budget() => &counters.overbudget,
             Rejection::Filtered | Rejection::Unfiltered(_) => &counters.filtered,

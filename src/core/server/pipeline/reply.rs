@@ -1,30 +1,54 @@
 //! The reply of a request that was accepted.
 
 use crate::core::agents::Node;
-use crate::core::nats::subject::valid_subject;
+use crate::core::nats::subject::{is_literal, valid_subject};
+use crate::core::protocol::subjects::is_token;
 use crate::core::protocol::v1::{Headers, Reply, ReplyEnvelope, SecureReply, Transport};
 use crate::core::server::NodeState;
+use crate::core::text::shortened;
 
 use super::stages::Accepted;
 
 /// Longest reply subject; callers choose it.
 const MAX_SUBJECT: usize = 1024;
+/// Characters of a subject that are logged.
+const SHOWN: usize = 200;
 /// Hops that are copied from a request; callers and brokers add them.
 const MAX_HOPS: usize = 32;
 
-/// The caller wrote something that is no subject.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NoSubject;
+/// The reply is to go where replies do not go.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its reply would go to {subject}, and this node answers only below {collective}.reply. and to federation brokers"
+)]
+pub struct Elsewhere {
+    subject: String,
+    collective: String,
+}
 
 /// Where the reply goes; `None` when the caller wants none.
-pub fn subject(headers: &Headers) -> Result<Option<&str>, NoSubject> {
-    match headers.reply_to.as_deref() {
-        None | Some("") => Ok(None),
-        Some(subject) if subject.len() <= MAX_SUBJECT && valid_subject(subject.as_bytes()) => {
-            Ok(Some(subject))
-        }
-        Some(_) => Err(NoSubject),
+///
+/// The reply subject is the one part of a request that its signature does not
+/// cover and that makes a node publish: it is a subject of replies in a
+/// collective of this node, or the one by which a federation broker carries
+/// them on (spec 04 §4.4), or the request is not for this node to serve.
+pub fn subject<'a>(headers: &'a Headers, collectives: &[String]) -> Result<Option<&'a str>, Elsewhere> {
+    let Some(subject) = headers.reply_to.as_deref().filter(|subject| !subject.is_empty()) else {
+        return Ok(None);
+    };
+    let is_subject = || subject.len() <= MAX_SUBJECT && valid_subject(subject) && is_literal(subject);
+    let of_collective = |collective: &String| {
+        subject.strip_prefix(collective.as_str()).is_some_and(|rest| rest.starts_with(".reply."))
+    };
+    let of_federation = || {
+        let cluster = subject.strip_prefix("choria.federation.").and_then(|s| s.strip_suffix(".collective"));
+        cluster.is_some_and(is_token)
+    };
+    if (collectives.iter().any(of_collective) || of_federation()) && is_subject() {
+        return Ok(Some(subject));
     }
+    let collective = collectives.first().cloned().unwrap_or_default();
+    Err(Elsewhere { subject: shortened(subject, SHOWN), collective })
 }
 
 /// The transport text. Federation data and, for federated requests, the hops
@@ -45,4 +69,50 @@ pub fn encode(accepted: &Accepted, node: &NodeState, url: Option<&str>, payload:
     headers.record_hop(url.unwrap_or("unknown"), node.identity());
     let data = SecureReply::of(&reply.encode()).encode().into_bytes();
     Transport { data, headers }.encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_go_where_replies_go() {
+        let collectives = ["mcollective".to_owned(), "uk".to_owned()];
+        let of = |reply_to: &str| {
+            let reply_to = Some(reply_to.to_owned());
+            let headers = Headers { reply_to, ..Headers::default() };
+            subject(&headers, &collectives).map(|subject| subject.map(str::to_owned))
+        };
+        assert_eq!(of(""), Ok(None));
+        for good in [
+            "mcollective.reply.e33bf0376d4accbb4a8fd24b2f840b2e.77",
+            "mcollective.reply.console.example.net.1",
+            "uk.reply.x",
+            "choria.federation.london.collective",
+        ] {
+            assert_eq!(of(good), Ok(Some(good.to_owned())), "{good}");
+        }
+        for bad in [
+            "mcollective.reply",
+            "mcollective.reply.",
+            "mcollective.reply.*",
+            "mcollective.reply.>",
+            "mcollective.reply.a..b",
+            "mcollective.reply.a b",
+            "mcollectives.reply.x",
+            "de.reply.x",
+            "mcollective.node.n2.example.net",
+            "mcollective.broadcast.agent.rpcutil",
+            "choria.federation.london.federation",
+            "choria.federation.a.b.collective",
+            "choria.federation..collective",
+            "choria.lifecycle.event.shutdown.server",
+            "_INBOX.x",
+            "dev.null",
+            &format!("mcollective.reply.{}", "x".repeat(5000)),
+        ] {
+            let refused = of(bad).unwrap_err().to_string();
+            assert!(refused.len() < 400 && refused.contains("below mcollective.reply."), "{refused}");
+        }
+    }
 }

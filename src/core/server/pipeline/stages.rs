@@ -13,8 +13,9 @@ use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{RequestBody, StatusCode};
-use crate::core::security::{Refusal, RequestTrust, Verified};
+use crate::core::security::{RequestTrust, Verified, VerifyError};
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
+use crate::core::server::pipeline::reply::{self, Elsewhere};
 use crate::core::server::replay::Replay;
 use crate::core::server::{NodeState, ReplayGuard};
 
@@ -38,9 +39,11 @@ pub enum Rejection {
     #[error("{0}")]
     Unreadable(#[from] DecodeError),
     #[error("{0}")]
-    Unverified(#[from] Refusal),
+    Unverified(#[from] VerifyError),
     #[error("this node is not part of its collective '{0}'")]
     ForeignCollective(String),
+    #[error("{0}")]
+    ReplyElsewhere(#[from] Elsewhere),
     #[error("the filter does not match this node")]
     Filtered,
     #[error("its filter cannot be evaluated here: {}", beginning(.0))]
@@ -73,6 +76,7 @@ impl Rejection {
             Rejection::Unreadable(_) => "unreadable",
             Rejection::Unverified(refusal) => refusal.kind(),
             Rejection::ForeignCollective(_) => "collective",
+            Rejection::ReplyElsewhere(_) => "reply subject",
             Rejection::Filtered => "filtered",
             Rejection::Unfiltered(Unfiltered::Panicked) => "panicked",
             Rejection::Unfiltered(why) if why.is_over_budget() => "filter cost",
@@ -121,7 +125,7 @@ pub struct Incoming {
     request: Verified<Request>,
 }
 
-/// Addressed to a collective of this node.
+/// Addressed to a collective of this node, and answered there.
 pub struct Ours(Incoming);
 /// In time.
 pub struct Timely(Incoming);
@@ -153,10 +157,13 @@ pub fn verify(decoded: Decoded, verifier: &RequestTrust, now: i64) -> Result<Inc
 
 pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refused>> {
     let name = &incoming.request.envelope.collective;
-    if config.collectives.contains(name) {
-        return Ok(Ours(incoming));
+    if !config.collectives.contains(name) {
+        return Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming));
     }
-    Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming))
+    match reply::subject(&incoming.headers, &config.collectives) {
+        Ok(_) => Ok(Ours(incoming)),
+        Err(elsewhere) => Err(Refused::late(elsewhere.into(), &incoming)),
+    }
 }
 
 pub fn ttl(ours: Ours, now: i64) -> Result<Timely, Box<Refused>> {

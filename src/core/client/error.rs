@@ -1,0 +1,41 @@
+//! Why a request could not be made.
+
+use crate::core::connection::{ConnectError, HostError, PublishError};
+use crate::core::security::SecurityError;
+
+/// A request could not be made.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum ClientError {
+    #[error(transparent)]
+    Hosts(#[from] HostError),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    #[error("{error}{}", listed(.doubts))]
+    Connect { error: ConnectError, doubts: Vec<String> },
+    #[error("the request was not sent, or not to everybody: {0}")]
+    Publish(#[from] PublishError),
+    #[error("cannot set collective to '{0}', it is not on the list of known collectives: {1}")]
+    Collective(String, String),
+    #[error(
+        "requests without filters have been disabled by plugin.choria.require_client_filter, add a filter such as -F, -C or -I"
+    )]
+    FilterRequired,
+    #[error("{0}")]
+    Unfit(String),
+    #[error(
+        "the broker does not let {caller} {what}: there, its certificate is not one of a client \
+         (plugin.choria.network.client_certnames of the broker), or its permissions leave this out"
+    )]
+    Denied { caller: String, what: String },
+    #[error("the broker does not take the request, which was not sent: {0}")]
+    Complained(String),
+    #[error("no random numbers are to be had")]
+    NoRandom,
+    #[error("ttl is {0} seconds, a request needs at least 30; set ttl in the client configuration")]
+    Ttl(i64),
+}
+
+fn listed(doubts: &[String]) -> String {
+    doubts.iter().map(|doubt| format!("; {doubt}")).collect()
+}
