@@ -48,19 +48,38 @@ dist: check-tools
 	$(CARGO) build --locked --profile dist
 	@ls -l $(TARGET)/dist/choria
 
-install: build
-	install -D -m 0755 $(TARGET)/release/choria $(DESTDIR)$(PREFIX)/bin/choria
+# Installs a program that is there: `make` as yourself, then `make install` as root,
+# who needs no Rust. Owners are set where the user choria is known and DESTDIR is not
+# set; packages make the user and set them.
+BINARY ?= $(TARGET)/release/choria
+ETC    := $(DESTDIR)$(SYSCONFDIR)
+SHARE  := $(DESTDIR)$(PREFIX)/share
+install:
+	@test -x $(BINARY) || { echo "there is no $(BINARY): run make first, as yourself" >&2; exit 1; }
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/choria
 	ln -sf choria $(DESTDIR)$(PREFIX)/bin/mco
 	for unit in choria-broker choria-server choria-provisioner; do \
 	    install -D -m 0644 packaging/systemd/$$unit.service $(DESTDIR)$(UNITDIR)/$$unit.service; \
 	done
 	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
-	for file in broker server client; do \
-	    install -D -m 0644 packaging/config/$$file.conf $(DESTDIR)$(PREFIX)/share/doc/choria/examples/$$file.conf; \
-	    test -e $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf || \
-	        install -D -m 0640 packaging/config/$$file.conf $(DESTDIR)$(SYSCONFDIR)/choria/$$file.conf; \
+	@packaging/user.sh "$(DESTDIR)" $(PREFIX)/lib/sysusers.d/choria.conf
+	install -d -m 0755 $(ETC)/choria $(ETC)/choria/policies $(ETC)/choria/tls
+	install -d -m 0750 $(ETC)/choria-provisioner $(ETC)/choria-provisioner/tls
+	for file in broker.conf server.conf client.conf provisioner.yaml provisioner-client.conf; do \
+	    install -D -m 0644 packaging/config/$$file $(SHARE)/doc/choria/examples/$$file; \
 	done
-	install -D -m 0644 packaging/config/provisioner.yaml $(DESTDIR)$(PREFIX)/share/doc/choria/examples/provisioner.yaml
+	@new() { test -e "$$3" || { echo "install -m $$1 $$2 $$3"; install -D -m "$$1" "$$2" "$$3"; }; }; \
+	new 0640 packaging/config/broker.conf $(ETC)/choria/broker.conf && \
+	new 0640 packaging/config/server.conf $(ETC)/choria/server.conf && \
+	new 0644 packaging/config/client.conf $(ETC)/choria/client.conf && \
+	new 0644 packaging/config/classes.txt $(ETC)/choria/classes.txt && \
+	new 0644 packaging/config/facts.yaml $(ETC)/choria/facts.yaml && \
+	new 0640 packaging/config/provisioner.yaml $(ETC)/choria-provisioner/provisioner.yaml && \
+	new 0640 packaging/config/provisioner-client.conf $(ETC)/choria-provisioner/client.conf && \
+	for policy in rpcutil choria_util; do \
+	    new 0644 packaging/config/policies/$$policy.policy $(ETC)/choria/policies/$$policy.policy || exit 1; \
+	done
+	@packaging/owners.sh "$(DESTDIR)" $(SYSCONFDIR)
 	install -D -m 0644 packaging/grafana/provisioner.json $(DESTDIR)$(PREFIX)/share/doc/choria/grafana/provisioner.json
 	for page in man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done

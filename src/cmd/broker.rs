@@ -1,8 +1,9 @@
 //! `choria broker run`: the middleware of a network on one machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,17 +16,31 @@ use choria::core::broker::monitoring::{LocalNames, Monitoring, MonitoringOptions
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::{Config, Role};
-use choria::core::log;
+use choria::core::files::{Look, within_deadline};
 use choria::core::security::tokens::VerifyKey;
-use choria::core::security::{NameList, Provider};
+use choria::core::security::{NameList, Provider, TrustVersion};
 use choria::core::text::Secret;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use super::Globals;
 use super::context;
+use super::signals::{self, Reactions};
 
 /// How often it is looked whether all of the broker's threads are there.
 const ALIVE: Duration = Duration::from_millis(500);
+/// What ending may take once connections are closed, whatever hangs.
+const ENDING: Duration = Duration::from_secs(5);
+/// Settings that count from a start on, and not from a SIGHUP.
+const AT_START: [&str; 8] = [
+    "identity",
+    "logfile",
+    "loglevel",
+    "plugin.choria.network.listen_address",
+    "plugin.choria.network.client_port",
+    "plugin.choria.network.public_url",
+    "plugin.choria.stats_address",
+    "plugin.choria.stats_port",
+];
 /// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
 
@@ -61,34 +76,37 @@ struct Run {
 impl Broker {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let BrokerCommand::Run(run) = self.command;
-        let config = context::daemon_config(globals, Role::Broker, "broker run")?;
+        let config = context::daemon_config(globals, Role::Broker)?;
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
-        // The broker has threads of its own; this one only waits for signals, and
-        // takes them from the moment anybody could know that there is a broker.
+        // The broker has threads of its own; this one only waits for its end.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let signals = {
-            let _guard = runtime.enter();
-            Signals::new()?
-        };
-        let broker = start(&config, &provider, run.plaintext_loopback)?;
-        let _monitoring = monitoring(globals, &config, &provider, &broker)?;
+        let plaintext = run.plaintext_loopback;
+        let broker = Arc::new(start(&config, &provider, plaintext)?);
+        let about = context::daemon_file(globals, Role::Broker)?;
+        let _monitoring = monitoring(&about, &config, &provider, &broker)?;
+        let files = Arc::new(Renewal {
+            broker: broker.clone(),
+            provider: provider.clone(),
+            plaintext: plaintext.is_some(),
+            spread: Mutex::new(config.choria_network_lame_duck_duration),
+            seen: Mutex::new((config, provider.files().trust_version())),
+            look: Look::default(),
+        });
+        // From the moment anybody could know that there is a broker.
+        let (stop, stopping) = watch::channel(false);
+        signals::listen(stop, files.clone().reactions(about))?;
         for address in broker.local_addrs() {
             tracing::info!(%address, version = build::VERSION, "the broker is listening");
         }
-        if let Some(address) = run.plaintext_loopback.and(broker.local_addrs().last()) {
+        if let Some(address) = plaintext.and(broker.local_addrs().last()) {
             tracing::warn!(%address, "clear text listener: every process of this machine may say and hear everything");
         }
         context::write_pid(run.pid.as_deref())?;
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        runtime.block_on(until_stopped(
-            signals,
-            broker,
-            globals,
-            config,
-            &provider,
-            run.plaintext_loopback.is_some(),
-        ))?;
+        runtime.block_on(until_stopped(stopping, &files));
+        // Threads that hang somewhere are left behind.
+        runtime.shutdown_background();
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -161,7 +179,7 @@ fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> a
 
 /// Monitoring pages where a port for them is configured; 0 is off.
 fn monitoring(
-    globals: &Globals,
+    file: &Path,
     config: &Config,
     provider: &Arc<Provider>,
     broker: &Middleware,
@@ -177,7 +195,7 @@ fn monitoring(
     let provider = provider.clone();
     let about = MonitoringOptions {
         identity: config.identity.clone(),
-        config_file: globals.config.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
+        config_file: file.display().to_string(),
         certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),
         tokens: Some(&config.choria_stats_token_file)
             .filter(|path| !path.is_empty())
@@ -287,49 +305,98 @@ fn waiting_nodes(config: &Config) -> anyhow::Result<Option<WaitingNodes>> {
     Ok(Some(WaitingNodes::new(signer, || jiff::Timestamp::now().as_second())))
 }
 
-/// Puts keys, trust, rules and limits in force as they are on disk now.
-fn renew(broker: &Middleware, config: &Config, provider: &Arc<Provider>, plaintext: bool) {
-    let renewed = || -> anyhow::Result<()> {
-        let rules = authenticator(config, provider, plaintext)?;
-        provider.reload()?;
-        broker.reload(Some(provider.server_tls()?), rules, limits(config)?);
-        Ok(())
-    };
-    match renewed() {
-        Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
-        Err(e) => tracing::error!("keeping the previous keys and trust: {e:#}"),
-    }
-}
-
-/// What this process listens to.
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        Ok(Signals {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// SIGHUP reads the configuration, keys, CA and revocation lists again, a
-/// changed CA file or revocation list is read by itself; the first SIGTERM or SIGINT
-/// closes connections gently, the second at once.
-async fn until_stopped(
-    signals: Signals,
-    broker: Middleware,
-    globals: &Globals,
-    mut config: Config,
-    provider: &Arc<Provider>,
+/// What a running broker reads again: files that may change, and may hang.
+struct Renewal {
+    broker: Arc<Middleware>,
+    provider: Arc<Provider>,
     plaintext: bool,
-) -> anyhow::Result<()> {
-    let Signals { mut term, mut int, mut hup } = signals;
+    /// Time connections are closed over.
+    spread: Mutex<Duration>,
+    /// What is in force.
+    seen: Mutex<(Config, TrustVersion)>,
+    look: Look,
+}
+
+impl Renewal {
+    fn reactions(self: Arc<Self>, file: PathBuf) -> Reactions {
+        let (of, ending) = (self.clone(), self.clone());
+        Reactions {
+            reread: Box::new(move || self.reconfigure(&file)),
+            state: Box::new(move || state(&of.broker)),
+            usr2_ends: true,
+            ends_within: Box::new(move || *lock(&ending.spread) + ENDING),
+        }
+    }
+
+    /// Reads all of it again.
+    fn reconfigure(&self, file: &Path) {
+        let mut seen = lock(&self.seen);
+        match context::reload_config(file, Role::Broker).and_then(|new| check_features(&new).map(|()| new)) {
+            Ok(new) => {
+                for key in AT_START.iter().filter(|key| new.typed_text(key) != seen.0.typed_text(key)) {
+                    tracing::warn!("{key} has changed, which counts from the next start on");
+                }
+                *lock(&self.spread) = new.choria_network_lame_duck_duration;
+                seen.0 = new;
+            }
+            Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
+        }
+        seen.1 = self.provider.files().trust_version();
+        self.renew(&seen.0);
+    }
+
+    /// Whether the CA file or the revocation lists have changed; then what they say counts.
+    fn look(&self) {
+        let files = self.provider.files();
+        let Some(_looking) = self.look.begin(&files.ca) else { return };
+        let now = files.trust_version();
+        let mut seen = lock(&self.seen);
+        if now != seen.1 {
+            seen.1 = now;
+            tracing::info!("the CA file or the revocation list has changed");
+            self.renew(&seen.0);
+        }
+    }
+
+    /// Puts keys, trust, rules and limits in force as they are on disk now.
+    fn renew(&self, config: &Config) {
+        let renewed = || -> anyhow::Result<()> {
+            let rules = authenticator(config, &self.provider, self.plaintext)?;
+            self.provider.reload()?;
+            self.broker.reload(Some(self.provider.server_tls()?), rules, limits(config)?);
+            Ok(())
+        };
+        match renewed() {
+            Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
+            Err(e) => tracing::error!("keeping the previous keys and trust: {e:#}"),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How a broker is, in a line.
+fn state(broker: &Middleware) -> String {
+    let stats = broker.stats();
+    format!(
+        "{} connections, {} logging in, {} subscriptions, {} messages in, {} out, {} bytes waiting, {} slow consumers, up {} s",
+        stats.connections,
+        stats.handshaking,
+        stats.subscriptions,
+        stats.in_msgs,
+        stats.out_msgs,
+        stats.pending_bytes,
+        stats.slow_consumers,
+        stats.uptime.as_secs()
+    )
+}
+
+/// A changed CA file or revocation list is read by itself; told to end, connections are
+/// closed gently.
+async fn until_stopped(mut stop: watch::Receiver<bool>, files: &Arc<Renewal>) {
+    let Renewal { broker, provider, spread, .. } = &**files;
     // The start has told what was wrong then.
     let day = Duration::from_secs(24 * 3600);
     let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
@@ -337,7 +404,6 @@ async fn until_stopped(
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut watch = tokio::time::interval(WATCH);
     watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = provider.files().trust_version();
     let mut alive = tokio::time::interval(ALIVE);
     loop {
         tokio::select! {
@@ -348,44 +414,24 @@ async fn until_stopped(
                     std::process::exit(EXIT_BROKEN);
                 }
             }
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            _ = stop.wait_for(|stop| *stop) => break,
             _ = daily.tick() => {
                 provider.trouble(jiff::Timestamp::now().as_second()).iter().for_each(|text| tracing::warn!("{text}"));
             }
             _ = hourly.tick() => broker.judge_again(),
             _ = watch.tick() => {
-                let now = provider.files().trust_version();
-                if now != seen {
-                    seen = now;
-                    tracing::info!("the CA file or the revocation list has changed");
-                    renew(&broker, &config, provider, plaintext);
-                }
-            }
-            _ = hup.recv() => {
-                log::reopen();
-                match context::reload_config(globals, Role::Broker).and_then(|new| check_features(&new).map(|()| new)) {
-                    Ok(new) => config = new,
-                    Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
-                }
-                seen = provider.files().trust_version();
-                renew(&broker, &config, provider, plaintext);
+                let files = files.clone();
+                let _ = within_deadline(move || files.look()).await;
             }
         }
     }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let spread = config.choria_network_lame_duck_duration;
+    let (spread, broker) = (*lock(spread), broker.clone());
     tracing::info!("stopping, connections are closed over {spread:?}; a second signal ends at once");
     let closing = tokio::task::spawn_blocking(move || {
         broker.lame_duck(spread);
         broker.shutdown();
     });
-    tokio::select! {
-        _ = closing => Ok(()),
-        // Leaving the process is what "at once" means.
-        _ = term.recv() => std::process::exit(0),
-        _ = int.recv() => std::process::exit(0),
-    }
+    let _ = closing.await;
 }
 
 #[cfg(test)]

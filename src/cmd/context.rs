@@ -1,16 +1,14 @@
 //! What a command starts from: its configuration, its log, its keys.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
 use choria::core::log::{self, Destination};
 use choria::core::security::Provider;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use super::Globals;
 use super::out::errln;
@@ -49,19 +47,37 @@ fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config
     Ok(config)
 }
 
-/// Loads the configuration of a daemon, which has to be named.
-pub fn daemon_config(globals: &Globals, role: Role, command: &str) -> anyhow::Result<Config> {
-    let config = Config::load(role, Some(daemon_file(globals, command)?), &System)?;
+/// Loads the configuration of a daemon.
+pub fn daemon_config(globals: &Globals, role: Role) -> anyhow::Result<Config> {
+    loaded(globals, role, &daemon_file(globals, role)?)
+}
+
+/// The same of this file.
+pub fn loaded(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Config> {
+    let config = Config::load(role, Some(file), &System)?;
     init_log(globals, &config)?;
     Ok(config)
 }
 
-/// Where the configuration of a daemon is, or would be.
-pub fn daemon_file<'a>(globals: &'a Globals, command: &str) -> anyhow::Result<&'a Path> {
-    globals
-        .config
-        .as_deref()
-        .with_context(|| format!("configuration file required, run 'choria {command} --config FILE'"))
+/// The file a daemon was given, or else the one where packages put it.
+pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
+    if let Some(file) = &globals.config {
+        return Ok(file.clone());
+    }
+    let usual = usual_file(role);
+    match usual.exists() {
+        true => Ok(usual),
+        false => bail!(
+            "configuration file required: there is no {}; write it, or run 'choria {} run --config FILE'",
+            usual.display(),
+            role.as_str()
+        ),
+    }
+}
+
+/// Where packages put the configuration of a daemon.
+pub fn usual_file(role: Role) -> PathBuf {
+    PathBuf::from(format!("/etc/choria/{}.conf", role.as_str()))
 }
 
 /// Starts the log of a daemon, with what is wrong with its configuration.
@@ -73,8 +89,8 @@ pub fn init_log(globals: &Globals, config: &Config) -> anyhow::Result<()> {
 }
 
 /// Loads the configuration of a running daemon again; its log stays as it is.
-pub fn reload_config(globals: &Globals, role: Role) -> anyhow::Result<Config> {
-    let config = Config::load(role, globals.config.as_deref(), &System)?;
+pub fn reload_config(file: &Path, role: Role) -> anyhow::Result<Config> {
+    let config = Config::load(role, Some(file), &System)?;
     report(&config);
     Ok(config)
 }
@@ -86,9 +102,12 @@ fn report(config: &Config) {
     }
 }
 
-/// Keys and trust of this process.
+/// Keys and trust of this daemon, which fit what it is.
 pub fn provider(config: &Config, role: Role) -> anyhow::Result<Arc<Provider>> {
     let provider = Provider::new(config, role, &System)?;
+    if let Some(reason) = provider.misfit(jiff::Timestamp::now().as_second()) {
+        bail!("{reason}");
+    }
     for warning in provider.warnings() {
         tracing::warn!("{warning}");
     }
@@ -159,23 +178,4 @@ pub fn write_pid(file: Option<&str>) -> anyhow::Result<()> {
         choria::core::files::write_atomic(Path::new(file), pid.as_bytes(), choria::core::files::PUBLIC)?;
     }
     Ok(())
-}
-
-/// Signals of a daemon: SIGHUP has it read again what it was told, SIGTERM and SIGINT stop it.
-pub async fn signals(stop: watch::Sender<bool>, reread: impl Fn()) {
-    let streams =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = streams else {
-        tracing::error!("signals cannot be handled in this process");
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = hup.recv() => reread(),
-        }
-    }
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    let _ = stop.send(true);
 }

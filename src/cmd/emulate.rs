@@ -19,6 +19,7 @@ use choria::core::log::{self, Destination};
 use choria::core::metrics::{Registry, process};
 use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 use choria::core::web::{PROMETHEUS, Pages};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
 use super::out::outln;
@@ -268,24 +269,27 @@ fn kib_each(before: u64, nodes: usize) -> u64 {
 async fn report(mut news: impl FnMut() -> Option<String>, line: impl Fn() -> String) {
     let mut look = tokio::time::interval(LOOK);
     let mut report = tokio::time::interval(REPORT);
+    let hear = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut stream) => drop(stream.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()];
+    let mut ended = futures::future::select_all(ends.map(|kind| Box::pin(hear(kind))));
+    let (Ok(mut tells), Ok(_unheard)) =
+        (signal(SignalKind::user_defined1()), signal(SignalKind::user_defined2()))
+    else {
+        return;
+    };
     loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return,
-            () = terminated() => return,
+            _ = &mut ended => return,
+            _ = tells.recv() => outln!("{}", line()),
             _ = look.tick() => if let Some(news) = news() {
                 outln!("{news}");
             },
             _ = report.tick() => outln!("{}", line()),
         }
-    }
-}
-
-async fn terminated() {
-    let stream = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-    match stream {
-        Ok(mut stream) => {
-            stream.recv().await;
-        }
-        Err(_) => std::future::pending().await,
     }
 }

@@ -25,6 +25,7 @@ mod provision;
 mod render;
 mod rpc;
 mod server;
+mod signals;
 mod tool;
 mod trouble;
 

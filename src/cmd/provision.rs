@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::backplane;
 use choria::core::config::{Config, Role, System};
@@ -22,15 +22,22 @@ use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
 use choria::core::provisioning::COLLECTIVE;
 use choria::core::security::Provider;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::out::outln;
+use super::signals::{self, Reactions};
 use super::{Globals, context};
 
 /// How long commands that are waited for try to reach a broker.
 const GIVE_UP: Duration = Duration::from_secs(10);
+/// When it is gone after it was told to end: nodes in work have 20 seconds, then a helper
+/// may take some.
+const ENDS_WITHIN: Duration = Duration::from_secs(35);
 /// What stands for a secret.
 const HIDDEN: &str = "*****";
+/// Where packages put its settings.
+const USUAL: &str = "/etc/choria-provisioner/provisioner.yaml";
 /// User name the broker knows provisioners by.
 const USER: &str = "provisioner";
 
@@ -81,10 +88,13 @@ struct ShowStatus {
 
 impl Provision {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let file = globals
-            .config
-            .as_deref()
-            .context("configuration file required, run 'choria provision run --config FILE'")?;
+        let file = match &globals.config {
+            Some(file) => file.as_path(),
+            None if Path::new(USUAL).exists() => Path::new(USUAL),
+            None => bail!(
+                "configuration file required: there is no {USUAL}; write it, or run 'choria provision run --config FILE'"
+            ),
+        };
         match self.command {
             ProvisionCommand::Run(run) => run.run(globals, file),
             ProvisionCommand::Status(status) => status.run(file),
@@ -194,7 +204,11 @@ async fn connect(
     options.tls = provider.as_ref().map(|provider| provider.client_tls()).transpose()?;
     let password = plan.settings.broker_provisioning_password.expose().to_owned();
     options.user = (!password.is_empty()).then(|| (USER.to_owned(), password.into()));
-    let session = Session::connect(options).await?;
+    // Somebody waits for an answer; a daemon has a watch to keep, and says how it is.
+    let session = match asks {
+        true => Session::connect(options).await?,
+        false => Session::start(options),
+    };
     let signer = provider.as_ref().map(|provider| provider.signer()).transpose()?;
     Ok(Daemon::new(session, signer, &config.identity, &caller, plan).await?)
 }
@@ -267,14 +281,10 @@ async fn serve(
         }
     };
     let (stop, stopping) = watch::channel(false);
-    let signals = tokio::spawn({
-        let (daemon, file) = (daemon.clone(), file.to_owned());
-        context::signals(stop, move || reread(&daemon, &file, &around))
-    });
+    signals::listen(stop, reactions(&daemon, file, around))?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(helper = ?settings.mode(), interval = settings.interval.as_secs(), "watching for nodes");
     daemon.run(stopping).await;
-    signals.abort();
     sockets.abort();
     drop(page);
     if let Some(backplane) = backplane {
@@ -297,12 +307,43 @@ fn own_keys(provider: &Provider) -> backplane::Tls {
     }
 }
 
+/// What signals do to it.
+fn reactions(daemon: &Arc<Daemon>, file: &Path, around: Surroundings) -> Reactions {
+    let (asked, file, runtime) = (daemon.clone(), file.to_owned(), Handle::current());
+    let daemon = daemon.clone();
+    Reactions {
+        reread: Box::new(move || {
+            // helpers are processes and connections: they need the runtime
+            let _inside = runtime.enter();
+            reread(&daemon, &file, &around);
+        }),
+        state: Box::new(move || state(&asked)),
+        usr2_ends: false,
+        ends_within: Box::new(|| ENDS_WITHIN),
+    }
+}
+
+/// How a provisioner is, in a line.
+fn state(daemon: &Daemon) -> String {
+    let Status { identity, nodes, provisioned, .. } = daemon.status();
+    format!(
+        "{identity} is {}, {provisioned} provisioned, {} waiting, {} in work, {} to be tried again",
+        daemon.ready().map_or_else(|reason| reason, |()| "at work".to_owned()),
+        nodes.ready,
+        nodes.working,
+        nodes.later
+    )
+}
+
 /// Reads the settings again.
 fn reread(daemon: &Daemon, file: &Path, around: &Surroundings) {
-    log::reopen();
+    let before = daemon.plan().settings.clone();
     match plan_of(file, around) {
         Ok((plan, told)) => {
             told.iter().for_each(|text| tracing::warn!("{text}"));
+            for key in plan.settings.waits_for_a_start(&before) {
+                tracing::warn!("{key} has changed, which counts from the next start on");
+            }
             daemon.reload(plan);
             tracing::info!("read the settings again");
         }

@@ -4,21 +4,25 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::agents::provision::keys::OwnKeys;
-use choria::core::agents::{Ending, Provision};
+use choria::core::agents::{Ending, Node, Provision};
 use choria::core::build;
-use choria::core::config::{Config, Role, System};
-use choria::core::log;
+use choria::core::config::{Config, Environment, Role, System};
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
-use choria::core::server::{Server as Daemon, ServerOptions};
+use choria::core::server::{NodeState, Server as Daemon, ServerOptions};
 use tokio::sync::watch;
 
 use super::Globals;
 use super::context;
+use super::signals::{self, Reactions};
+
+/// What ending may take beyond `soft_shutdown_timeout`, whatever hangs.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// the daemon on a node
 #[derive(FromArgs, ArgsInfo)]
@@ -41,7 +45,7 @@ struct Run {
     /// write the process id to this file
     #[argh(option, arg_name = "file")]
     pid: Option<String>,
-    /// without configuration, wait to be provisioned with this token; default is the one compiled in, see buildinfo
+    /// without configuration, wait to be provisioned with this token, and have the configuration in /etc/choria/server.conf, or ~/.choria/server.conf where not run by root; default is the one compiled in, see buildinfo
     #[argh(option, arg_name = "file")]
     provisioning_token: Option<PathBuf>,
     /// name of this node while it waits; default is the host name
@@ -58,7 +62,7 @@ impl Server {
         let (options, provider) = match self::waiting(globals, &run, &setup, &told)? {
             Some(options) => (options, None),
             None => {
-                let config = context::daemon_config(globals, Role::Server, "server run")?;
+                let config = context::loaded(globals, Role::Server, &file_of(globals))?;
                 let provider = context::provider(&config, Role::Server)?;
                 (ServerOptions::new(config, provider.clone())?, Some(provider))
             }
@@ -74,9 +78,9 @@ impl Server {
         // Two threads: one action that computes must not keep the connection
         // from being served.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let (stop, stopping) = watch::channel(false);
+        signals::listen(stop, reactions(daemon.node().clone(), provider))?;
         let ended = runtime.block_on(async {
-            let (stop, stopping) = watch::channel(false);
-            let signals = tokio::spawn(context::signals(stop, move || reread(provider.as_deref())));
             // The set-up is complete; brokers may take as long as they like.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             tracing::info!(
@@ -84,9 +88,8 @@ impl Server {
                 version = choria::core::build::VERSION,
                 "starting"
             );
-            let outcome = daemon.run(stopping).await;
-            signals.abort();
-            outcome
+            daemon.look_over_files().await;
+            daemon.run(stopping).await
         });
         runtime.shutdown_background();
         match ended {
@@ -139,7 +142,8 @@ fn waiting(
     setup: &Arc<Setup>,
     told: &[String],
 ) -> anyhow::Result<Option<ServerOptions>> {
-    let file = context::daemon_file(globals, "server run")?;
+    // A token is all that a node needs to wait: then its configuration comes to the usual place.
+    let file = &file_of(globals);
     let found = match file.exists() {
         false => Found::Nothing,
         true => {
@@ -153,7 +157,8 @@ fn waiting(
         Decision::Serve => return Ok(None),
         Decision::Neither(why) if found == Found::Nothing => {
             bail!(
-                "configuration file {} was not found and this node cannot be provisioned: {why}",
+                "configuration file {} was not found and this node cannot be provisioned: {why}; \
+                 write it, or run 'choria server run --config FILE'",
                 file.display()
             )
         }
@@ -169,9 +174,46 @@ fn waiting(
     Ok(Some(ServerOptions::waiting(config, setup, &JwtResolver)?))
 }
 
-/// Reopens the log and reads keys, CA and CRL again.
+/// Where the configuration is, or is to be: without --config where packages have it, and
+/// below the home directory of whoever may not write there.
+fn file_of(globals: &Globals) -> PathBuf {
+    let usual = context::usual_file(Role::Server);
+    match (&globals.config, System.home()) {
+        (Some(file), _) => file.clone(),
+        (None, Some(home)) if System.euid() != 0 && !usual.exists() => home.join(".choria/server.conf"),
+        (None, _) => usual,
+    }
+}
+
+/// What signals do to it.
+fn reactions(node: Arc<NodeState>, provider: Option<Arc<Provider>>) -> Reactions {
+    let grace = u64::try_from(node.config().soft_shutdown_timeout).unwrap_or(2).max(1);
+    Reactions {
+        reread: Box::new(move || reread(provider.as_deref())),
+        state: Box::new(move || state(&node)),
+        usr2_ends: false,
+        ends_within: Box::new(move || Duration::from_secs(grace) + ENDING),
+    }
+}
+
+/// How a node is, in a line.
+fn state(node: &NodeState) -> String {
+    let (counts, broker) = (node.counts(), node.connected_server());
+    format!(
+        "{} is {}, up {} s, {} requests, {} replies, {} denied, {} of too much cost, {} dropped",
+        node.identity(),
+        broker.map_or_else(|| "not connected".to_owned(), |broker| format!("connected to {broker}")),
+        node.now() - node.started(),
+        counts.total,
+        counts.replies,
+        counts.denied,
+        counts.overbudget,
+        counts.dropped
+    )
+}
+
+/// Reads keys, CA and CRL again.
 fn reread(provider: Option<&Provider>) {
-    log::reopen();
     match provider.map(Provider::reload) {
         Some(Ok(())) => tracing::info!("read keys, CA and revocation lists again"),
         Some(Err(e)) => tracing::error!("keeping the previous keys and trust: {e}"),

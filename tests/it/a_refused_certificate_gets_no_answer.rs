@@ -1,13 +1,16 @@
 //! What callers see, and nodes and brokers log, when a certificate is not good
 //! enough.
 
+use choria::core::broker::{Broker, Listener, Options as BrokerOptions};
+use choria::core::config::{Config, Fixed, Role};
 use choria::core::connection::{ServerList, ServerUrl, Session, SessionOptions};
 use choria::core::pki::{Ca, Kind, Options};
+use choria::core::security::Provider;
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::network::{Network, node, now};
-use crate::process::{Daemon, PATIENCE, program};
+use crate::process::PATIENCE;
 use crate::wire::{self, Wire, signer};
 
 /// A CA that is not the network's.
@@ -230,12 +233,16 @@ fn refused_broker(kind: Kind, name: &str, options: &Options, reason: &str) {
          plugin.choria.network.listen_address = 127.0.0.1\nplugin.choria.network.client_port = 0\n{}",
         network.security(name)
     );
-    let config = network.file("false.conf", &text);
-    let mut command = program(&network.path(""));
-    command.args(["broker", "run", "--config"]).arg(config);
-    let broker = Daemon::start("false broker", command);
-    let line = broker.says(&["the broker is listening"]);
-    let address = line.split("address=").nth(1).and_then(|t| t.split(' ').next()).expect("an address");
+    // Ours does not start with what is no broker's; a thief makes one that does.
+    let config = Config::from_text(Role::Broker, &text).expect("a configuration");
+    let provider = Provider::new(&config, Role::Broker, &Fixed::default()).expect("files");
+    let broker = Broker::start(BrokerOptions {
+        listeners: vec![Listener::tls(([127, 0, 0, 1], 0).into())],
+        tls: Some(provider.server_tls().expect("TLS")),
+        ..BrokerOptions::default()
+    });
+    let broker = broker.expect("a broker");
+    let address = &broker.local_addr().to_string();
 
     let hosts = format!("plugin.choria.middleware_hosts = {address}\n");
     let node = network.node(node("n1").lines(&hosts));

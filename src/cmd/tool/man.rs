@@ -8,7 +8,7 @@ use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
-use crate::cmd::Choria;
+use crate::cmd::{Choria, signals};
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -94,6 +94,17 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
              2 at least one node failed; 3 nobody answered; 4 some did not answer; 130 interrupted. \
              \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 whenever a request was sent.\n",
         );
+        out.push_str(
+            ".SH SIGNALS\nDaemons are \\fIbroker run\\fR, \\fIserver run\\fR and \\fIprovision run\\fR; all others are commands. \
+             \\fIemulate\\fR ends in an orderly way at TERM, INT, HUP and QUIT, says at USR1 how it goes, and ignores USR2.\n",
+        );
+        for (name, daemons, commands) in signals::TABLE {
+            out.push_str(&format!(
+                ".TP\n.B {name}\ndaemons: {}; commands: {}\n",
+                roff(daemons),
+                roff(commands)
+            ));
+        }
         out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
     }
     out

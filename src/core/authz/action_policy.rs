@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::groups::Groups;
 use super::policy::{Policy, Problem};
 use super::{AuthzRequest, Decision, Outcome};
 use crate::core::config::Config;
-use crate::core::files::{Version, read_judged};
+use crate::core::files::{Look, Version, read_judged};
 use crate::core::protocol::filter::Facts;
 
 /// Largest policy or groups file, in bytes.
@@ -227,7 +227,13 @@ fn log(path: &Path, problems: &[Problem]) {
 
 /// Files as they were last read, parsed.
 #[derive(Debug)]
-struct Kept<T>(Mutex<HashMap<PathBuf, (Version, Arc<T>)>>);
+struct Kept<T>(Mutex<HashMap<PathBuf, File<T>>>);
+
+#[derive(Debug)]
+struct File<T> {
+    look: Arc<Look>,
+    content: Option<(Version, Arc<T>)>,
+}
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -237,29 +243,55 @@ impl<T> Default for Kept<T> {
 
 impl<T> Kept<T> {
     /// The content of `path`, parsed now or earlier; `None` when there is no
-    /// such file.
+    /// such file. May hang with its file; whoever asks while another hangs there
+    /// gets what was read last.
     fn get(&self, path: &Path, parse: impl Fn(&str) -> T) -> Result<Option<Arc<T>>, String> {
+        let (look, kept) = self.file(path);
+        let Some(_looking) = look.begin(path) else {
+            return match kept {
+                Some((_, value)) => Ok(Some(value)),
+                None => Err(format!("{} does not answer", path.display())),
+            };
+        };
+        let read = Self::read(path, kept, parse);
+        let kept = read.as_ref().ok().cloned().flatten();
+        if let Some(file) = self.files().get_mut(path) {
+            file.content.clone_from(&kept);
+        }
+        read.map(|read| read.map(|(_, value)| value))
+    }
+
+    fn read(
+        path: &Path,
+        kept: Option<(Version, Arc<T>)>,
+        parse: impl Fn(&str) -> T,
+    ) -> Result<Option<(Version, Arc<T>)>, String> {
         let version = match Version::of(path) {
             Ok(version) => version,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(format!("cannot read {}: {e}", path.display())),
         };
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((kept, value)) = lock().get(path)
-            && *kept == version
-        {
-            return Ok(Some(value.clone()));
+        if let Some(kept) = kept.filter(|(kept, _)| *kept == version) {
+            return Ok(Some(kept));
         }
         // That of what is read: a file exchanged since the look above counts as what it is.
         let read = read_judged(path, MAX_BYTES, |found| Ok::<_, io::Error>(Version::from(found)));
         let (bytes, version) = read.map_err(|e| e.to_string())?;
-        let value = Arc::new(parse(&String::from_utf8_lossy(&bytes)));
-        let mut kept = lock();
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
+        Ok(Some((version, Arc::new(parse(&String::from_utf8_lossy(&bytes))))))
+    }
+
+    fn file(&self, path: &Path) -> (Arc<Look>, Option<(Version, Arc<T>)>) {
+        let mut files = self.files();
+        if files.len() >= MAX_KEPT && !files.contains_key(path) {
+            files.clear();
         }
-        kept.insert(path.to_path_buf(), (version, value.clone()));
-        Ok(Some(value))
+        let file =
+            files.entry(path.to_path_buf()).or_insert_with(|| File { look: Arc::default(), content: None });
+        (file.look.clone(), file.content.clone())
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<PathBuf, File<T>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -61,6 +61,11 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Nobody may: it cannot be found out who may.
+    pub fn undecided(reason: String) -> Decision {
+        Decision::new(Outcome::Error, reason)
+    }
+
     fn new(outcome: Outcome, reason: String) -> Decision {
         let allowed = matches!(outcome, Outcome::Off | Outcome::AllowRule | Outcome::DefaultAllow);
         Decision { allowed, outcome, reason }

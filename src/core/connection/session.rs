@@ -117,20 +117,8 @@ impl Session {
     /// Without `give_up_after` this returns only once connected; dropping the
     /// future ends the tries.
     pub async fn connect(options: SessionOptions) -> Result<Session, ConnectError> {
-        let (commands, inbox) = mpsc::unbounded_channel();
-        let (current_tx, current) = watch::channel(None);
-        let shared = Arc::new(Shared::default());
         let give_up = options.give_up_after;
-        let supervisor = Supervisor {
-            options: Arc::new(options),
-            inbox,
-            current: current_tx,
-            shared: shared.clone(),
-            wanted: BTreeMap::new(),
-            ever_connected: false,
-        };
-        tokio::spawn(supervisor.run());
-        let mut session = Session { commands, current, shared };
+        let mut session = Session::start(options);
         let connected = session.current.wait_for(Option::is_some);
         let failed = match give_up {
             None => connected.await.is_err(),
@@ -145,6 +133,31 @@ impl Session {
             return Err(ConnectError { reasons, refused });
         }
         Ok(session)
+    }
+
+    /// Starts the supervisor and does not wait: for daemons that are at their
+    /// work while brokers are still to come. Call it inside a tokio runtime.
+    pub fn start(options: SessionOptions) -> Session {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (current_tx, current) = watch::channel(None);
+        let shared = Arc::new(Shared::default());
+        let supervisor = Supervisor {
+            options: Arc::new(options),
+            inbox,
+            current: current_tx,
+            shared: shared.clone(),
+            wanted: BTreeMap::new(),
+            ever_connected: false,
+        };
+        tokio::spawn(supervisor.run());
+        Session { commands, current, shared }
+    }
+
+    /// Waits until there is a connection; for ever where there is none any more to come.
+    pub async fn connected(&self) {
+        if self.current.clone().wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// URL of the broker connected to, `None` while there is none.

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 
 mod together;
 mod version;
+mod watched;
 
 pub use together::Together;
 pub use version::Version;
+pub use watched::{DEADLINE, Look, Watched, no_answer, passing_over, within_deadline};
 
 /// Mode of files that hold secrets: private keys, seeds, tokens.
 pub const SECRET: u32 = 0o600;

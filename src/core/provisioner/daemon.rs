@@ -108,7 +108,7 @@ impl Daemon {
         if self.election.is_opposed() {
             background.spawn(self.clone().stand());
         }
-        self.announce().await;
+        background.spawn(self.clone().announce());
         let mut walks = JoinSet::new();
         while !*stop.borrow() {
             let silent = self.population().advance(Instant::now());

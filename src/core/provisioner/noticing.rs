@@ -150,6 +150,8 @@ impl Daemon {
         let connections = || self.session.stats().reconnections.load(Ordering::Relaxed);
         let (mut known, mut soon) = (connections(), SOON.iter());
         loop {
+            // brokers may come later than provisioners
+            self.session.connected().await;
             if !self.is_paused() {
                 self.discover().await;
             }

@@ -218,6 +218,25 @@ impl Settings {
         }
     }
 
+    /// Settings that differ from those a running provisioner was started with, and
+    /// count only from a start on.
+    pub fn waits_for_a_start(&self, running: &Settings) -> Vec<&'static str> {
+        let differs = [
+            ("logfile", self.logfile != running.logfile),
+            ("loglevel", self.loglevel != running.loglevel),
+            ("state_dir", self.state_dir != running.state_dir),
+            ("monitor_port", self.monitor_port != running.monitor_port),
+            ("monitor_address", self.monitor_address != running.monitor_address),
+            ("monitor_hosts", self.monitor_hosts != running.monitor_hosts),
+            ("monitor_names", self.monitor_names != running.monitor_names),
+            (
+                "broker_provisioning_password",
+                self.broker_provisioning_password.expose() != running.broker_provisioning_password.expose(),
+            ),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
     /// One-shot helpers at once.
     pub fn workers(&self) -> usize {
         match self.workers {

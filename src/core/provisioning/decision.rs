@@ -35,7 +35,8 @@ pub fn decide(found: Found, setup: &Setup) -> Decision {
         Decision::Neither(if setup.token_file.as_os_str().is_empty() {
             "this build knows no brokers to wait at".to_owned()
         } else {
-            format!("there is no usable provisioning token in {file}")
+            let problem = setup.token_problem.as_deref().unwrap_or("it names no brokers");
+            format!("the provisioning token {file} cannot be used: {problem}")
         })
     };
     match found {

@@ -16,6 +16,8 @@ use crate::core::text::Secret;
 pub struct Setup {
     /// Token file; empty for none.
     pub token_file: PathBuf,
+    /// Why the token file is of no use; none before it was read, and when it is.
+    pub token_problem: Option<String>,
     /// The token itself, as the broker is shown it; empty for none.
     pub jwt: Secret,
     /// Brokers, `host:port`.
@@ -51,6 +53,7 @@ impl Setup {
     pub fn of_build(build: &Provisioning) -> Setup {
         Setup {
             token_file: PathBuf::from(&build.jwt_file),
+            token_problem: None,
             jwt: Secret::default(),
             brokers: build.broker_urls.clone(),
             srv_domain: build.srv_domain.clone(),
@@ -82,19 +85,28 @@ impl Setup {
         }
         let limit = tokens::MAX_TOKEN as u64;
         let text = match read_bounded(&self.token_file, limit) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return vec![],
-            Err(e) => return vec![format!("the provisioning token is ignored: {e}")],
-        };
-        let text = String::from_utf8_lossy(&text);
-        let claims: Result<ProvisioningClaims, _> = tokens::unverified(&text);
-        match claims.and_then(|claims| claims.check_usable().map(|()| claims)) {
-            Ok(claims) => {
-                self.jwt = Secret::new(text.trim());
-                self.apply(claims)
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.token_problem = Some("there is no such file".to_owned());
+                return vec![];
             }
-            Err(e) => vec![format!("{} is ignored: {e}", self.token_file.display())],
-        }
+            Err(e) => {
+                self.token_problem = Some(e.to_string());
+                return vec![format!("the provisioning token is ignored: {e}")];
+            }
+        };
+        let claims: Result<ProvisioningClaims, _> = tokens::unverified(&text);
+        let problem = match claims.and_then(|claims| claims.check_usable().map(|()| claims)) {
+            Ok(claims) => {
+                self.token_problem = None;
+                self.jwt = Secret::new(text.trim());
+                return self.apply(claims);
+            }
+            Err(_) if text.trim().is_empty() => "it is empty".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        self.token_problem = Some(problem.clone());
+        vec![format!("{} is ignored: {problem}", self.token_file.display())]
     }
 
     fn apply(&mut self, claims: ProvisioningClaims) -> Vec<String> {

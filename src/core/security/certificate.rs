@@ -57,6 +57,14 @@ impl Certificate {
         let others = self.dns_names.iter().map(String::as_str).filter(move |name| Some(*name) != common);
         common.into_iter().chain(others)
     }
+
+    /// Its first name, where it has not this one.
+    pub fn other_name(&self, name: &str) -> Option<&str> {
+        match self.names().any(|own| own == name) {
+            true => None,
+            false => self.names().next(),
+        }
+    }
 }
 
 /// What to say about a certificate that ends at `not_after` (unix seconds):

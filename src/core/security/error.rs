@@ -25,6 +25,9 @@ pub enum SecurityError {
     /// A name that cannot be a caller id or certificate name.
     #[error("{0:?} cannot be a certificate name: use letters, digits, '_', '.' and '-'")]
     Certname(String),
+    /// A certificate that is not for what this process is.
+    #[error("{0}")]
+    Misfit(String),
     /// A file that cannot be used.
     #[error("{what} {}: {reason}", path.display())]
     File {

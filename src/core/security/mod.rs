@@ -19,6 +19,7 @@ mod chain;
 mod credentials;
 pub mod crl;
 mod error;
+mod expected;
 mod fitness;
 pub mod https;
 pub mod key_transport;

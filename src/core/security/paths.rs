@@ -91,6 +91,12 @@ pub(super) fn certname(
     }
 }
 
+/// Whether the name of [`certname`] was said, and is no guess: by
+/// `MCOLLECTIVE_CERTNAME` or on a command line.
+pub(super) fn is_chosen(env: &dyn Environment, chosen: Option<&str>) -> bool {
+    chosen.is_some() || env.var("MCOLLECTIVE_CERTNAME").is_some()
+}
+
 /// The files of `certname` for the configured provider.
 pub(super) fn files(config: &Config, env: &dyn Environment, certname: &str) -> Result<Files, SecurityError> {
     match config.security_provider.as_str() {

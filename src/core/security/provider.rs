@@ -7,10 +7,11 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::SharedCredentials;
+use super::expected::Expected;
 use super::fitness::Fitness;
 use super::{
-    CallerId, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer, Trust,
-    expiry_warning, paths, tls,
+    CallerId, ChainError, Credentials, Files, NameList, RequestVerifier, SecurityError, SharedTrust, Signer,
+    Trust, Usage, expiry_warning, paths, tls,
 };
 use crate::core::config::{Config, Environment, Role};
 
@@ -23,6 +24,8 @@ use crate::core::config::{Config, Environment, Role};
 pub struct Provider {
     role: Role,
     identity: String,
+    /// The name the certificate should have, and who says so.
+    expected: Expected,
     certname: String,
     caller_id: CallerId,
     files: Files,
@@ -57,22 +60,38 @@ impl Provider {
         env: &dyn Environment,
         certname: Option<&str>,
     ) -> Result<Provider, SecurityError> {
-        let certname = paths::certname(config, role, env, certname)?;
-        // Checked before it becomes part of a path.
+        let chosen = paths::is_chosen(env, certname);
+        let mut certname = paths::certname(config, role, env, certname)?;
         let caller_id =
-            CallerId::of_certname(&certname).ok_or_else(|| SecurityError::Certname(certname.clone()))?;
+            |name: &str| CallerId::of_certname(name).ok_or_else(|| SecurityError::Certname(name.to_owned()));
+        // Checked before it becomes part of a path.
+        let mut caller = caller_id(&certname)?;
         let files = paths::files(config, env, &certname)?;
         let mut warnings = Vec::new();
         let crypto = tls::crypto(&config.security_cipher_suites, &config.security_ecc_curves, &mut warnings)?;
         let credentials = Credentials::read(&files, &crypto)?;
+        // A caller whose files are named has the name in them: that of its user was a guess.
+        let guessed = role == Role::Client && config.security_provider == "file" && !chosen;
+        if let Some(name) = credentials.certificate.other_name(&certname).filter(|_| guessed) {
+            caller = caller_id(name)?;
+            certname = name.to_owned();
+        }
+        let expected = Expected::of(config, role, &certname, chosen);
+        if role != Role::Client && chosen && certname != config.identity {
+            warnings.push(format!(
+                "the environment has MCOLLECTIVE_CERTNAME: this daemon, {}, uses the certificate of {certname}",
+                config.identity
+            ));
+        }
         let trust = Trust::read(&files.ca, files.crl.as_deref())?;
         let allowed = NameList::new(&config.choria_security_certname_whitelist);
         let privileged = NameList::new(&config.choria_security_privileged_users);
         let mut provider = Provider {
             role,
             identity: config.identity.clone(),
+            expected,
             certname,
-            caller_id,
+            caller_id: caller,
             allowed,
             privileged,
             names_by_common_name: config.security_provider == "puppet"
@@ -100,6 +119,7 @@ impl Provider {
         Ok(Provider {
             role: self.role,
             identity: identity.to_owned(),
+            expected: Expected::as_is(identity),
             certname: identity.to_owned(),
             caller_id,
             files: self.files.clone(),
@@ -118,6 +138,7 @@ impl Provider {
         Provider {
             role: self.role,
             identity: identity.to_owned(),
+            expected: Expected::as_is(&self.certname),
             certname: self.certname.clone(),
             caller_id: self.caller_id.clone(),
             files: self.files.clone(),
@@ -139,16 +160,7 @@ impl Provider {
         let credentials = self.credentials.get();
         warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
-        if !certificate.names().any(|name| name == self.certname) {
-            let names: Vec<_> = certificate.names().take(5).collect();
-            warnings.push(format!(
-                "certificate {} names {}, not {}: requests of {} will be refused",
-                self.files.certificate.display(),
-                names.join(", "),
-                self.certname,
-                self.caller_id,
-            ));
-        }
+        warnings.extend(self.misnamed());
         if let Some(text) = expiry_warning(certificate.not_after, now) {
             warnings.push(format!("certificate {} {text}", self.files.certificate.display()));
         }
@@ -158,6 +170,35 @@ impl Provider {
         }
         warnings.extend(trust.revocation().and_then(|lists| lists.warning(now)));
         warnings
+    }
+
+    /// That the certificate is for somebody else than this process: both names, and
+    /// where each comes from.
+    pub fn misnamed(&self) -> Option<String> {
+        let credentials = self.credentials.get();
+        self.expected.misnamed(self.role, &credentials.certificate, &self.files.certificate)
+    }
+
+    /// Why this process cannot be what it is to be at `now` (unix seconds): its
+    /// certificate is for another purpose, or a caller's is another's. A daemon ends its
+    /// start by it.
+    pub fn misfit(&self, now: i64) -> Option<String> {
+        let (credentials, trust) = (self.credentials.get(), self.trust.get());
+        let (usage, what, flag) = match self.role {
+            Role::Server => (Usage::Client, "a node", "--node"),
+            Role::Client => (Usage::Client, "a caller", "--client"),
+            Role::Broker => (Usage::Server, "a broker", "--broker"),
+        };
+        let file = self.files.certificate.display();
+        let (leaf, others) = credentials.tls.cert.split_first()?;
+        match trust.verify(leaf, others, now, usage) {
+            Err(ChainError::Purpose(purpose)) => Some(format!(
+                "certificate {file} cannot be that of {what}: its extended key usage does not allow {purpose}; \
+                 get one, as by choria tool ca issue {flag} {}",
+                self.expected.name
+            )),
+            _ => self.misnamed().filter(|_| self.role == Role::Client),
+        }
     }
 
     /// Why nobody can accept this process as a caller at `now` (unix seconds):

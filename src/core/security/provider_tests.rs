@@ -250,6 +250,41 @@ fn certificate_names_follow_the_role() {
     }
 }
 
+/// Whose files are named has the name in them; who says a name is held to it.
+#[test]
+fn a_caller_has_the_name_of_its_certificate() {
+    let site = Site::new();
+    let text = site
+        .issue(Kind::Client, "provisioner")
+        .replace("identity = provisioner.mcollective", "identity = h1");
+    let named = |env: Fixed| {
+        let provider = provider_in(Role::Client, &text, &env).unwrap();
+        (provider.certname().to_owned(), provider.caller_id().to_string(), provider.misfit(now()))
+    };
+    let env = |user: &str| Fixed { euid: 1000, ..Fixed::default() }.with_var("USER", user);
+    let own = ("provisioner.mcollective".to_owned(), "choria=provisioner.mcollective".to_owned(), None);
+    assert_eq!(named(env("choria")), own);
+    assert_eq!(named(env("provisioner")), own);
+    assert_eq!(named(Fixed { euid: 0, ..Fixed::default() }), own);
+    let (name, _, misfit) = named(env("choria").with_var("MCOLLECTIVE_CERTNAME", "bob.mcollective"));
+    assert_eq!(name, "bob.mcollective");
+    let misfit = misfit.unwrap();
+    assert!(
+        misfit.contains("is for provisioner.mcollective, and this process is bob.mcollective because"),
+        "{misfit}"
+    );
+}
+
+#[test]
+fn a_certificate_for_something_else_does_not_fit() {
+    let site = Site::new();
+    let node = site.issue(Kind::Node, "n1");
+    assert_eq!(provider(Role::Server, &node).unwrap().misfit(now()), None);
+    let misfit = provider(Role::Broker, &node).unwrap().misfit(now()).unwrap();
+    assert!(misfit.contains("cannot be that of a broker") && misfit.contains("--broker n1"), "{misfit}");
+    assert_eq!(provider(Role::Broker, &site.issue(Kind::Broker, "b1")).unwrap().misfit(now()), None);
+}
+
 #[test]
 fn puppet_files_are_where_puppet_keeps_them() {
     let dir = tempfile::tempdir().unwrap();
@@ -288,7 +323,8 @@ fn trouble_is_told_at_start() {
     let warnings = provider(Role::Server, &text).unwrap().warnings().join("\n");
     for part in [
         "may be read by every user",
-        "names n1, not other",
+        "this node is other because identity is, configuration:6, and certificate",
+        "is for n1: a broker that binds",
         "TLS_RSA_WITH_RC4_128_SHA is not supported",
         "CurveP521 is not supported",
     ] {

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::spawn_blocking;
+
 use super::NodeState;
 use crate::core::agents::{Counts, Node};
 use crate::core::build;
@@ -91,7 +93,10 @@ pub(super) async fn keep_written(node: Arc<NodeState>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(e) = files::write_atomic(&file, registry.render().as_bytes(), files::PUBLIC) {
+        let (file, text) = (file.clone(), registry.render());
+        let written =
+            spawn_blocking(move || files::write_atomic(&file, text.as_bytes(), files::PUBLIC)).await;
+        if let Ok(Err(e)) = written {
             tracing::error!("metrics were not written: {e}");
         }
     }

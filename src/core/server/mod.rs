@@ -153,6 +153,9 @@ pub enum ServerError {
     /// What was asked to remember requests over a restart cannot.
     #[error("{0}")]
     Replay(String),
+    /// The broker binds nodes to their certificates, and this one's is another's.
+    #[error("the broker does not give this node its name: {0}")]
+    Misnamed(String),
     /// Told to stop before a broker answered.
     #[error("stopped while waiting for a first connection")]
     Stopped,
@@ -165,6 +168,7 @@ pub struct Server {
     session: SessionOptions,
     caller: Option<CallerId>,
     signer: Option<Signer>,
+    authorizer: Arc<Authorizer>,
 }
 
 /// Where the node remembers over a restart what ran: as configured, or else
@@ -188,6 +192,31 @@ fn journal(config: &Config) -> Result<Option<Journal>, ServerError> {
     }
 }
 
+/// Waits for the broker to refuse the node what is sent to its name, where that is not in
+/// its certificate; says why it does.
+async fn refused_name(node: &NodeState, session: &Session) -> String {
+    let mut complaints = session.complaints();
+    loop {
+        complaints.mark_unchanged();
+        if let Some(reason) = node.provider().and_then(Provider::misnamed) {
+            let refused = |error: &String| {
+                error.contains("Permissions Violation for Subscription to")
+                    && node
+                        .config()
+                        .collectives
+                        .iter()
+                        .any(|of| error.contains(&subjects::node(of, node.identity_text())))
+            };
+            if session.broker_errors().iter().any(refused) {
+                return reason;
+            }
+        }
+        if complaints.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
 impl Server {
     /// Checks everything that can be checked without a network: whoever
     /// supervises the process learns of a bad setting at once.
@@ -207,8 +236,7 @@ impl Server {
         } = options;
         registration::check(&config).map_err(ServerError::Registration)?;
         audit::check(&config).map_err(ServerError::Audit)?;
-        let authorizer = Authorizer::from_config(&config);
-        authorizer.look_over();
+        let authorizer = Arc::new(Authorizer::from_config(&config));
         let audit = AuditLog::from_config(&config);
         if let Some(warning) = authorizer.warning() {
             tracing::warn!("{warning}");
@@ -230,8 +258,9 @@ impl Server {
         let hosted = hosting::host(agents, &denied_agents)?;
         let replay = ReplayGuard::new(node::now(), journal(&config)?);
         let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
-        let pipeline = Arc::new(Pipeline::new(node.clone(), verifier, authorizer, audit, pool, replay));
-        Ok(Server { node, pipeline, session, caller, signer })
+        let pipeline =
+            Arc::new(Pipeline::new(node.clone(), verifier, authorizer.clone(), audit, pool, replay));
+        Ok(Server { node, pipeline, session, caller, signer, authorizer })
     }
 
     /// Whether a node could serve by this configuration: everything but the network is tried.
@@ -240,12 +269,22 @@ impl Server {
     /// What would keep it from its start.
     pub fn rehearse(config: Config) -> Result<(), ServerError> {
         let provider = Arc::new(Provider::new(&config, Role::Server, &System)?);
+        if let Some(reason) = provider.misfit(node::now()) {
+            return Err(SecurityError::Misfit(reason).into());
+        }
         Server::new(ServerOptions::new(config, provider)?).map(|_| ())
     }
 
     /// What the node is.
     pub fn node(&self) -> &Arc<NodeState> {
         &self.node
+    }
+
+    /// Logs what is wrong with the files a node decides by: policies, facts, classes.
+    /// What hangs is told, and passed over.
+    pub async fn look_over_files(&self) {
+        let authorizer = self.authorizer.clone();
+        self.node.with_files(move |_| authorizer.look_over()).await;
     }
 
     /// Connects, subscribes and serves until `stop` is true; then publishes the
@@ -256,7 +295,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Stopped`]: there was no connection yet.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<Ending, ServerError> {
-        let Server { node, pipeline, session, caller, signer } = self;
+        let Server { node, pipeline, session, caller, signer, .. } = self;
         let session = tokio::select! {
             session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
@@ -288,6 +327,7 @@ impl Server {
             () = pipeline.clone().serve(intake) => Ending::Stopped,
             _ = stop.wait_for(|stop| *stop) => Ending::Stopped,
             ending = control.ended() => ending,
+            reason = refused_name(&node, &session) => return Err(ServerError::Misnamed(reason)),
         };
 
         background.shutdown().await;

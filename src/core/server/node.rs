@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
@@ -10,10 +10,12 @@ use crate::core::build;
 use crate::core::config::Config;
 use crate::core::connection::Session;
 use crate::core::ddl::Metadata;
-use crate::core::files::Version;
+use crate::core::files::{self, Watched};
 use crate::core::lifecycle::{Event, EventType};
 use crate::core::protocol::filter::{Facts, load_classes};
 use crate::core::security::Provider;
+
+use tokio::sync::Semaphore;
 
 use super::Hosted;
 
@@ -62,37 +64,8 @@ impl Counters {
     }
 }
 
-/// A value read from files, read again when one of them changed: name, size,
-/// inode and time of change are looked at for every use, so a request never
-/// sees data older than its own arrival, and an unchanged file costs a `stat`.
-struct Watched<T> {
-    last: Mutex<Option<(Versions, Arc<T>)>>,
-}
-
 /// How long a broken fact file is given to become whole, each of three times.
 const REWRITING: Duration = Duration::from_millis(10);
-
-/// Those of files that can be looked at.
-type Versions = Vec<Option<Version>>;
-
-impl<T> Watched<T> {
-    fn new() -> Watched<T> {
-        Watched { last: Mutex::new(None) }
-    }
-
-    fn get(&self, files: &[PathBuf], read: impl FnOnce() -> Arc<T>) -> Arc<T> {
-        let versions: Versions = files.iter().map(|path| Version::of(path).ok()).collect();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((seen, value)) if *seen == versions => value.clone(),
-            _ => {
-                let value = read();
-                *last = Some((versions, value.clone()));
-                value
-            }
-        }
-    }
-}
 
 /// The facts of the files. A file that is just being rewritten looks broken: it
 /// gets a few more moments.
@@ -119,8 +92,9 @@ pub struct NodeState {
     started: i64,
     counters: Counters,
     facts: Watched<Facts>,
-    fact_files: Vec<PathBuf>,
     classes: Watched<Vec<String>>,
+    /// One look at files at a time.
+    look: Semaphore,
     session: OnceLock<Session>,
     component: String,
     upgradable: bool,
@@ -142,15 +116,16 @@ impl NodeState {
         upgradable: bool,
     ) -> NodeState {
         let fact_files = std::env::split_paths(&config.yaml).filter(|p| !p.as_os_str().is_empty()).collect();
+        let classes = Some(PathBuf::from(&config.classesfile)).filter(|p| !p.as_os_str().is_empty());
         NodeState {
             config,
             provider,
             hosted,
             started: now(),
             counters: Counters::default(),
-            facts: Watched::new(),
-            fact_files,
-            classes: Watched::new(),
+            facts: Watched::new(fact_files),
+            classes: Watched::new(classes.into_iter().collect()),
+            look: Semaphore::new(1),
             session: OnceLock::new(),
             component,
             upgradable,
@@ -178,6 +153,34 @@ impl NodeState {
             }
             Err(e) => tracing::warn!(event = kind.as_str(), "lifecycle event was not published: {e}"),
         }
+    }
+
+    /// Does `work` with facts and classes as they are now, off the threads that
+    /// serve and within a time: what hangs is passed over, and its last good
+    /// content serves. Nothing when even that did not come back.
+    pub(super) async fn with_files<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Fn(&NodeState) -> T + Send + Sync + 'static,
+    ) -> Option<T> {
+        let node = self.clone();
+        let _look = self.look.acquire().await;
+        files::passing_over(move || {
+            node.refresh();
+            work(&node)
+        })
+        .await
+    }
+
+    /// Reads facts and classes again where they have changed; may hang with them.
+    fn refresh(&self) {
+        self.facts.refresh(|| load_facts(&self.config.yaml));
+        self.classes.refresh(|| Arc::new(load_classes(&self.config.classesfile)));
+    }
+
+    /// What of the node's surroundings needs attention now.
+    pub(super) fn trouble(&self) -> Vec<String> {
+        let of_keys = self.provider().map_or_else(Vec::new, |provider| provider.trouble(now()));
+        of_keys.into_iter().chain(self.facts.trouble()).chain(self.classes.trouble()).collect()
     }
 
     pub(super) fn attach(&self, session: Session) {
@@ -225,12 +228,12 @@ impl Node for NodeState {
     }
 
     fn facts(&self) -> Arc<Facts> {
-        self.facts.get(&self.fact_files, || load_facts(&self.config.yaml))
+        // Before the first look: what is not known may well be true of the node.
+        self.facts.latest().unwrap_or_else(|| Arc::new(Facts::unknown()))
     }
 
     fn classes(&self) -> Arc<Vec<String>> {
-        let file = PathBuf::from(&self.config.classesfile);
-        self.classes.get(std::slice::from_ref(&file), || Arc::new(load_classes(&file)))
+        self.classes.latest().unwrap_or_default()
     }
 
     fn agents(&self) -> Vec<Metadata> {
@@ -279,26 +282,5 @@ impl Node for NodeState {
 
     fn announce<'a>(&'a self, kind: EventType, new_version: Option<&'a str>) -> Announcing<'a> {
         Box::pin(self.event(kind, new_version))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_changed_file_is_read_again_and_an_unchanged_one_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("classes.txt");
-        std::fs::write(&file, "a\n").unwrap();
-        let watched = Watched::new();
-        let files = [file.clone()];
-        let read = || watched.get(&files, || Arc::new(load_classes(&file)));
-        let first = read();
-        assert!(Arc::ptr_eq(&first, &read()));
-        std::fs::write(&file, "a\nb\n").unwrap();
-        assert_eq!(*read(), ["a", "b"]);
-        std::fs::remove_file(&file).unwrap();
-        assert!(read().is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! Each plugin keeps its own record of what it sent last. The original shares
 //! one between all of them, so that of two plugins one is hardly ever heard.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use super::status;
 use crate::core::agents::Node;
 use crate::core::build;
 use crate::core::config::Config;
-use crate::core::files::read_judged;
+use crate::core::files::{self, Look};
 use crate::core::provisioning::REGISTRATION_SUBJECTS;
 use crate::core::registration::{file_content, inventory_content};
 
@@ -93,6 +94,7 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
     let poll = if size_trigger > 0 { seconds(config.choria_registration_size_interval, 1) } else { interval };
     let mut schedule = Schedule { interval, size_trigger, last: None };
     let mut last_mtime = None;
+    let look = Arc::new(Look::default());
     if config.registration_splay {
         tokio::time::sleep(interval.mul_f64(fastrand::f64())).await;
     }
@@ -108,12 +110,15 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
             Plugin::FileContent => (
                 "file_content",
                 &config.choria_registration_file_content_target,
-                file_payload(config, &mut last_mtime),
+                file_payload(&publisher.node, &look, &mut last_mtime).await,
             ),
             Plugin::InventoryContent => (
                 "inventory_content",
                 &config.choria_registration_inventory_content_target,
-                Ok(inventory_payload(&publisher.node)),
+                publisher.node.with_files(|_| ()).await.map_or_else(
+                    || Err("the files of facts and classes do not answer".to_owned()),
+                    |()| Ok(inventory_payload(&publisher.node)),
+                ),
             ),
         };
         let sent = match payload {
@@ -138,11 +143,22 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
     }
 }
 
-fn file_payload(config: &Config, last_mtime: &mut Option<i64>) -> Result<String, String> {
+/// The file may be anybody's, and hang: then it is tried again when it has come back.
+async fn file_payload(
+    node: &Arc<NodeState>,
+    look: &Arc<Look>,
+    last_mtime: &mut Option<i64>,
+) -> Result<String, String> {
+    let config = Node::config(&**node);
     let file = &config.choria_registration_file_content_data;
-    let path = std::path::Path::new(file);
-    let read = read_judged(path, MAX_FILE, |found| found.modified());
-    let (content, modified) = read.map_err(|e| e.to_string())?;
+    let (path, look) = (PathBuf::from(file), look.clone());
+    let read = files::within_deadline(move || {
+        let looking = look.begin(&path)?;
+        let read = files::read_judged(&path, MAX_FILE, |found| found.modified());
+        drop(looking);
+        Some(read.map_err(|e| e.to_string()))
+    });
+    let (content, modified) = read.await.flatten().ok_or_else(|| format!("{file} does not answer"))??;
     if content.is_empty() {
         return Err(format!("{file} is empty"));
     }

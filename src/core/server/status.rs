@@ -1,12 +1,13 @@
 //! The status file (spec 02 §12.1): how a node is, for monitoring on the node
 //! itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::NodeState;
 use super::node::now;
@@ -96,7 +97,7 @@ impl Status {
             },
             certificate_expires: expiry.map_or_else(|| NO_TIME.to_owned(), time),
             token_expires: NO_TIME.to_owned(),
-            warnings: node.provider().map_or_else(Vec::new, |provider| provider.trouble(node.now())),
+            warnings: node.trouble(),
         }
     }
 }
@@ -128,7 +129,11 @@ pub(super) async fn keep_written(node: Arc<NodeState>) {
         }
         if write {
             let text = serde_json::to_string(&Status::of(&node)).unwrap_or_default();
-            if let Err(e) = files::write_atomic(Path::new(&file), text.as_bytes(), files::PUBLIC) {
+            let path = PathBuf::from(&file);
+            // A disk that hangs holds up this task and nothing else.
+            let written =
+                spawn_blocking(move || files::write_atomic(&path, text.as_bytes(), files::PUBLIC)).await;
+            if let Ok(Err(e)) = written {
                 tracing::error!("the status file was not written: {e}");
             }
         }

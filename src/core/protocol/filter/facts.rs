@@ -61,6 +61,12 @@ impl Facts {
         Facts { json, parsed: OnceLock::new(), broken: false }
     }
 
+    /// Those of a node whose files could not be looked at yet: what is missing
+    /// here may well be true of it.
+    pub fn unknown() -> Facts {
+        Facts { broken: true, ..Facts::default() }
+    }
+
     /// Reads the files of `plugin.yaml`, a list as in `$PATH`. Later files win,
     /// key by key at the top level. Names ending in `yaml` are YAML, all
     /// others, also `.yml`, are JSON.

@@ -106,7 +106,9 @@ impl Daemon {
         }
     }
 
-    pub(super) async fn announce(&self) {
+    /// Tells the network of the start, once there is one.
+    pub(super) async fn announce(self: Arc<Self>) {
+        self.session.connected().await;
         let now = jiff::Timestamp::now().as_second();
         let id = uuid::Uuid::new_v4().to_string();
         let event =

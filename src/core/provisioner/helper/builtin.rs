@@ -25,10 +25,9 @@ const SOMEWHERE: &str = "SSLDIR";
 
 /// What callers, whoever has a client certificate, may ask of a node that
 /// nothing else was said of: what it is, and nothing that changes it.
-const RPCUTIL: &str = "policy default deny\n\
-    allow\t*\tping inventory agent_inventory collective_info daemon_stats get_fact get_facts get_data\t*\t*\n";
+const RPCUTIL: &str = include_str!("../../../../packaging/config/policies/rpcutil.policy");
 /// Its version and how it is connected.
-const CHORIA_UTIL: &str = "policy default deny\nallow\t*\tinfo\t*\t*\n";
+const CHORIA_UTIL: &str = include_str!("../../../../packaging/config/policies/choria_util.policy");
 
 /// Certificates of our own CA, configuration by a template.
 #[derive(Debug)]

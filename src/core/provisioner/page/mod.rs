@@ -117,7 +117,7 @@ fn router(subject: Arc<PageState>) -> Router {
         .route("/page.css", fixed("text/css; charset=utf-8", STYLE))
         .route("/status.json", get(status))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .layer(middleware::map_response(protect))
         .with_state(subject)
@@ -153,6 +153,11 @@ async fn status(
 
 async fn metrics(State(subject): State<Arc<PageState>>) -> Response {
     ([(header::CONTENT_TYPE, PROMETHEUS)], subject.registry.render()).into_response()
+}
+
+/// That the program lives; what keeps it from its work is told, and is no failure.
+async fn health(State(subject): State<Arc<PageState>>) -> String {
+    subject.daemon.ready().map_or_else(|reason| format!("{reason}\n"), |()| "ok\n".to_owned())
 }
 
 async fn ready(State(subject): State<Arc<PageState>>) -> Response {

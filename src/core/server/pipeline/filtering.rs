@@ -46,6 +46,9 @@ pub enum Unfiltered {
     /// Its caller has too many waiting.
     #[error("too many requests of this caller wait for their filters already")]
     Crowded,
+    /// Files it needs hang, all of them.
+    #[error("the files of facts and classes do not answer")]
+    NoFiles,
     /// The node ends.
     #[error("this node ends")]
     Ending,
@@ -60,7 +63,7 @@ impl Unfiltered {
         match self {
             Unfiltered::Failed(e) => matches!(e, MatchError::Exhausted(_) | MatchError::TooMany(..)),
             Unfiltered::Overdrawn | Unfiltered::Crowded => true,
-            Unfiltered::Ending | Unfiltered::Panicked => false,
+            Unfiltered::NoFiles | Unfiltered::Ending | Unfiltered::Panicked => false,
         }
     }
 }
@@ -120,16 +123,17 @@ impl Filtering {
         if !caller.account().covers(Instant::now()) {
             return Err(Unfiltered::Overdrawn);
         }
-        let _thread = THREADS.acquire().await;
         drop(waiting);
         if self.ending.load(Ordering::Relaxed) {
             return Err(Unfiltered::Ending);
         }
+        // Fact files that have changed are read on the node's own account.
+        node.with_files(|_| ()).await.ok_or(Unfiltered::NoFiles)?;
+        let _thread = THREADS.acquire().await;
         let (limit, ending) = (self.limit, self.ending.clone());
         let (request, node) = (request.clone(), node.clone());
         let evaluated = tokio::task::spawn_blocking(move || {
             let filter = request.filter();
-            // Fact files that have changed are read on the node's own account.
             let (facts, classes) = (node.facts(), node.classes());
             if filter.needs_facts() {
                 facts.prepare();

@@ -10,6 +10,7 @@
 //! the caller's, and is evaluated elsewhere (`filtering`) unless it is plain.
 //! A panic ends the request it happens in, and nothing else.
 
+mod auditing;
 mod filtering;
 mod pool;
 mod reply;
@@ -21,7 +22,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub use pool::Pool;
@@ -36,6 +36,7 @@ use crate::core::connection::Message;
 use crate::core::log::RefusalLog;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
+use auditing::Auditing;
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Ticket};
 use stages::{Accepted, Authorized, Fresh, Refused};
@@ -48,8 +49,8 @@ pub struct Pipeline {
     node: Arc<NodeState>,
     verifier: RequestTrust,
     replay: ReplayGuard,
-    authorizer: Authorizer,
-    audit: Option<AuditLog>,
+    authorizer: Arc<Authorizer>,
+    audit: Option<Auditing>,
     gate: Gate,
     filtering: Filtering,
     refusals: RefusalLog,
@@ -59,7 +60,7 @@ impl Pipeline {
     pub(super) fn new(
         node: Arc<NodeState>,
         verifier: RequestTrust,
-        authorizer: Authorizer,
+        authorizer: Arc<Authorizer>,
         audit: Option<AuditLog>,
         pool: Pool,
         replay: ReplayGuard,
@@ -67,6 +68,7 @@ impl Pipeline {
         let gate = Gate::new(pool);
         let filtering = Filtering::new(node.config().choria_filter_timeout);
         let refusals = RefusalLog::default();
+        let audit = audit.map(Auditing::new);
         Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, refusals }
     }
 
@@ -172,8 +174,8 @@ impl Pipeline {
             }
             return;
         }
-        let body = match stages::authorize(accepted, &self.node, &self.authorizer) {
-            Ok(authorized) if !self.record(&authorized) => {
+        let body = match stages::authorize(accepted, &self.node, &self.authorizer).await {
+            Ok(authorized) if !self.record(&authorized).await => {
                 raise(&self.node.counters().denied);
                 reply_body(&authorized.call.action, Outcome::failed(StatusCode::Aborted, UNAUDITED))
             }
@@ -203,16 +205,9 @@ impl Pipeline {
     }
 
     /// Writes the audit record; false when the call must not run without it.
-    fn record(&self, authorized: &Authorized) -> bool {
+    async fn record(&self, authorized: &Authorized) -> bool {
         let Some(audit) = &self.audit else { return true };
-        let mut data = authorized.call.data.clone();
-        for name in authorized.agent.secrets() {
-            data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
-        }
-        let data = Value::Object(data);
-        let Err(e) = audit.record(&authorized.audit_record(&data), jiff::Timestamp::now()) else {
-            return true;
-        };
+        let Err(e) = audit.record(authorized).await else { return true };
         let runs = !audit.is_mandatory();
         let consequence = if runs { "the action runs all the same" } else { "the action does not run" };
         tracing::error!(

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::core::agents::{Agent, Call, Node, Outcome};
 use crate::core::audit::AuditRecord;
-use crate::core::authz::{Authorizer, AuthzRequest};
+use crate::core::authz::{Authorizer, AuthzRequest, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
@@ -281,10 +281,10 @@ impl Denial {
 
 /// Reads the body, finds the action, asks the policy and checks the inputs
 /// against the DDL, in this order (spec 02 §2.2).
-pub fn authorize(
+pub async fn authorize(
     accepted: &Accepted,
-    node: &NodeState,
-    authorizer: &Authorizer,
+    node: &Arc<NodeState>,
+    authorizer: &Arc<Authorizer>,
 ) -> Result<Authorized, Box<Denial>> {
     let envelope = &accepted.request().envelope;
     let body = RequestBody::decode(&accepted.payload()).map_err(|e| {
@@ -301,8 +301,7 @@ pub fn authorize(
     if body_agent != envelope.agent {
         return Err(Denial::denied(&action, format!("the body is for agent '{body_agent}'")));
     }
-    let wanted = AuthzRequest { caller: &envelope.callerid, agent: &envelope.agent, action: &action };
-    let decision = authorizer.decide(&wanted, &node.classes(), &node.facts());
+    let decision = decide(accepted, &action, node, authorizer).await;
     if !decision.allowed {
         return Err(Denial::denied(&action, decision.reason));
     }
@@ -324,6 +323,23 @@ pub fn authorize(
     Ok(Authorized { agent, call })
 }
 
+/// What the policy says, by its files and those of facts and classes as they are now.
+async fn decide(
+    accepted: &Accepted,
+    action: &str,
+    node: &Arc<NodeState>,
+    authorizer: &Arc<Authorizer>,
+) -> Decision {
+    let envelope = &accepted.request().envelope;
+    let (caller, agent, action) = (envelope.callerid.clone(), envelope.agent.clone(), action.to_owned());
+    let authorizer = authorizer.clone();
+    let decided = node.with_files(move |node| {
+        let wanted = AuthzRequest { caller: &caller, agent: &agent, action: &action };
+        authorizer.decide(&wanted, &node.classes(), &node.facts())
+    });
+    decided.await.unwrap_or_else(|| Decision::undecided("the files that decide do not answer".to_owned()))
+}
+
 /// Compiled-in agents of the original ignore undeclared inputs, and clients
 /// rely on it: what is not declared is left alone, what is must be valid.
 fn check_inputs(action: &crate::core::ddl::Action, data: &Map<String, Value>) -> Result<(), String> {
@@ -337,14 +353,14 @@ fn check_inputs(action: &crate::core::ddl::Action, data: &Map<String, Value>) ->
 
 impl Authorized {
     /// What the audit log gets; `data` are the inputs as a value.
-    pub fn audit_record<'a>(&'a self, data: &'a Value) -> AuditRecord<'a> {
+    pub fn audit_record<'a>(call: &'a Call, data: &'a Value) -> AuditRecord<'a> {
         AuditRecord {
-            request_id: &self.call.request_id,
-            request_time: self.call.time,
-            caller: &self.call.caller,
-            sender: &self.call.sender,
-            agent: &self.call.agent,
-            action: &self.call.action,
+            request_id: &call.request_id,
+            request_time: call.time,
+            caller: &call.caller,
+            sender: &call.sender,
+            agent: &call.agent,
+            action: &call.action,
             data,
         }
     }

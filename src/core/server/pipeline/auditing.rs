@@ -1,0 +1,64 @@
+//! The audit log of a node that serves: written off the threads that serve, and
+//! not waited for longer than a disk may take.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::stages::Authorized;
+use crate::core::audit::{AuditError, AuditLog};
+use crate::core::files::{Look, within_deadline};
+
+/// See the module documentation.
+pub struct Auditing {
+    log: Arc<AuditLog>,
+    /// Records are written one by one; a second is not begun while the first hangs.
+    turn: Semaphore,
+    look: Arc<Look>,
+}
+
+/// Why a record is not in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrecorded {
+    /// It could not be written.
+    #[error(transparent)]
+    Failed(#[from] AuditError),
+    /// The file hangs; the record may still come to be written.
+    #[error("{} does not answer", .0.display())]
+    Hangs(PathBuf),
+}
+
+impl Auditing {
+    pub fn new(log: AuditLog) -> Auditing {
+        Auditing { log: Arc::new(log), turn: Semaphore::new(1), look: Arc::default() }
+    }
+
+    /// Whether a call without a record must not run.
+    pub fn is_mandatory(&self) -> bool {
+        self.log.is_mandatory()
+    }
+
+    /// Appends the record of a call about to run.
+    ///
+    /// # Errors
+    /// [`Unrecorded`]: the caller says so in its own log.
+    pub async fn record(&self, authorized: &Authorized) -> Result<(), Unrecorded> {
+        let mut call = authorized.call.clone();
+        for name in authorized.agent.secrets() {
+            call.data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
+        }
+        let (log, look, now) = (self.log.clone(), self.look.clone(), jiff::Timestamp::now());
+        let _turn = self.turn.acquire().await;
+        let written = within_deadline(move || {
+            let _looking = look.begin(log.path())?;
+            let data = Value::Object(std::mem::take(&mut call.data));
+            Some(log.record(&Authorized::audit_record(&call, &data), now))
+        });
+        match written.await.flatten() {
+            Some(written) => Ok(written?),
+            None => Err(Unrecorded::Hangs(self.log.path().to_owned())),
+        }
+    }
+}
