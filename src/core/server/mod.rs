@@ -10,6 +10,7 @@
 pub mod exposition;
 mod hosting;
 mod lifecycle;
+mod misnamed;
 mod node;
 pub mod pipeline;
 mod publisher;
@@ -40,6 +41,7 @@ use crate::core::lifecycle::EventType;
 use crate::core::protocol::subjects;
 use crate::core::provisioning::{self, Setup, TargetResolver};
 use crate::core::security::{CallerId, Provider, SecurityError, Signer};
+use misnamed::RefusedName;
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
 
@@ -192,31 +194,6 @@ fn journal(config: &Config) -> Result<Option<Journal>, ServerError> {
     }
 }
 
-/// Waits for the broker to refuse the node what is sent to its name, where that is not in
-/// its certificate; says why it does.
-async fn refused_name(node: &NodeState, session: &Session) -> String {
-    let mut complaints = session.complaints();
-    loop {
-        complaints.mark_unchanged();
-        if let Some(reason) = node.provider().and_then(Provider::misnamed) {
-            let refused = |error: &String| {
-                error.contains("Permissions Violation for Subscription to")
-                    && node
-                        .config()
-                        .collectives
-                        .iter()
-                        .any(|of| error.contains(&subjects::node(of, node.identity_text())))
-            };
-            if session.broker_errors().iter().any(refused) {
-                return reason;
-            }
-        }
-        if complaints.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
-}
-
 impl Server {
     /// Checks everything that can be checked without a network: whoever
     /// supervises the process learns of a bad setting at once.
@@ -301,6 +278,7 @@ impl Server {
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
         };
         node.attach(session.clone());
+        let refused_name = RefusedName::listen(&node, &session);
 
         let mut background = JoinSet::new();
         background.spawn(status::keep_written(node.clone()));
@@ -327,7 +305,7 @@ impl Server {
             () = pipeline.clone().serve(intake) => Ending::Stopped,
             _ = stop.wait_for(|stop| *stop) => Ending::Stopped,
             ending = control.ended() => ending,
-            reason = refused_name(&node, &session) => return Err(ServerError::Misnamed(reason)),
+            reason = refused_name.reason(&node) => return Err(ServerError::Misnamed(reason)),
         };
 
         background.shutdown().await;
