@@ -11,6 +11,7 @@ use choria::core::agents::provision::keys::OwnKeys;
 use choria::core::agents::{Ending, Provision};
 use choria::core::build;
 use choria::core::config::{Config, Role, System};
+use choria::core::discovery::is_name;
 use choria::core::log;
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
@@ -161,6 +162,9 @@ fn waiting(
             bail!("{} asks for provisioning, which is not possible: {why}", file.display())
         }
         Decision::Wait => {}
+    }
+    if let Some(name) = run.identity.as_deref().filter(|name| !is_name(name)) {
+        bail!("--identity {name:?} cannot be the name of a node: it has letters, digits, '.', '_' and '-'");
     }
     let config = setup.config(file, run.identity.as_deref(), &System)?;
     context::init_log(globals, &config)?;

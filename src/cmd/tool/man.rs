@@ -9,6 +9,7 @@ use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
 use crate::cmd::Choria;
+use crate::cmd::exit::CODES;
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -89,11 +90,11 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
         }
     }
     if path.len() == 1 {
-        out.push_str(
-            ".SH EXIT STATUS\n0 everybody asked answered well; 1 refused before anything was sent; \
-             2 at least one node failed; 3 nobody answered; 4 some did not answer; 130 interrupted. \
-             \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 whenever a request was sent.\n",
-        );
+        out.push_str(&format!(
+            ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
+             whenever a request was sent.\n",
+            roff(CODES)
+        ));
         out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
     }
     out

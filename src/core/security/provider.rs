@@ -24,6 +24,8 @@ pub struct Provider {
     role: Role,
     identity: String,
     certname: String,
+    /// What the name was taken from, for whoever wonders why it is this one.
+    name_origin: String,
     caller_id: CallerId,
     files: Files,
     allowed: NameList,
@@ -57,7 +59,7 @@ impl Provider {
         env: &dyn Environment,
         certname: Option<&str>,
     ) -> Result<Provider, SecurityError> {
-        let certname = paths::certname(config, role, env, certname)?;
+        let paths::Named { name: certname, origin } = paths::certname(config, role, env, certname)?;
         // Checked before it becomes part of a path.
         let caller_id =
             CallerId::of_certname(&certname).ok_or_else(|| SecurityError::Certname(certname.clone()))?;
@@ -72,6 +74,7 @@ impl Provider {
             role,
             identity: config.identity.clone(),
             certname,
+            name_origin: origin,
             caller_id,
             allowed,
             privileged,
@@ -85,6 +88,13 @@ impl Provider {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         provider.warnings.extend(provider.trouble(now));
+        if role != Role::Client && provider.name_origin == "MCOLLECTIVE_CERTNAME" {
+            provider.warnings.push(format!(
+                "this daemon is called {} because MCOLLECTIVE_CERTNAME is in its environment: unset it there, so that \
+                 identity names it",
+                provider.certname
+            ));
+        }
         Ok(provider)
     }
 
@@ -101,6 +111,7 @@ impl Provider {
             role: self.role,
             identity: identity.to_owned(),
             certname: identity.to_owned(),
+            name_origin: "its certificate".to_owned(),
             caller_id,
             files: self.files.clone(),
             allowed: self.allowed.clone(),
@@ -119,6 +130,7 @@ impl Provider {
             role: self.role,
             identity: identity.to_owned(),
             certname: self.certname.clone(),
+            name_origin: self.name_origin.clone(),
             caller_id: self.caller_id.clone(),
             files: self.files.clone(),
             allowed: self.allowed.clone(),
@@ -139,13 +151,15 @@ impl Provider {
         let credentials = self.credentials.get();
         warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
-        if !certificate.names().any(|name| name == self.certname) {
+        // A privileged name speaks for others.
+        if !certificate.names().any(|name| name == self.certname || self.privileged.matches(name)) {
             let names: Vec<_> = certificate.names().take(5).collect();
             warnings.push(format!(
-                "certificate {} names {}, not {}: requests of {} will be refused",
+                "certificate {} names {}, not {}, which is from {}: requests of {} will be refused",
                 self.files.certificate.display(),
                 names.join(", "),
                 self.certname,
+                self.name_origin,
                 self.caller_id,
             ));
         }
@@ -176,6 +190,7 @@ impl Provider {
     fn fitness<'a>(&'a self, credentials: &'a Credentials, trust: &'a Trust) -> Fitness<'a> {
         Fitness {
             certname: &self.certname,
+            name_origin: &self.name_origin,
             certificate: &credentials.certificate,
             chain: &credentials.tls.cert,
             file: &self.files.certificate,
@@ -194,6 +209,12 @@ impl Provider {
     /// Name in the certificate.
     pub fn certname(&self) -> &str {
         &self.certname
+    }
+
+    /// The variable or setting that the name was taken from, with its value
+    /// where that is not the name itself.
+    pub fn name_origin(&self) -> &str {
+        &self.name_origin
     }
 
     /// Who this process is as a caller, `choria=<certname>`.
