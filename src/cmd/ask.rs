@@ -9,6 +9,8 @@ use choria::core::discovery::Discovered;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::exit::AfterAsking;
+use super::out;
 use super::rpc::resolver;
 use super::trouble;
 
@@ -45,14 +47,17 @@ pub async fn ask(
         batch: None,
     };
     let mut call = RpcCall::direct(client, options, found.nodes).await?;
+    out::nodes_are_asked();
     let mut replies = vec![];
     let mut interrupted = false;
     let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
-            reply = call.next() => match reply? {
-                Some(reply) => replies.push(reply),
-                None => break,
+            reply = call.next() => match reply {
+                Ok(Some(reply)) => replies.push(reply),
+                Ok(None) => break,
+                Err(e) if call.sent() => return Err(AfterAsking(e.to_string()).into()),
+                Err(e) => return Err(e.into()),
             },
             _ = interrupt.recv() => {
                 interrupted = true;

@@ -3,10 +3,11 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | everybody asked answered well |
-//! | 1 | refused before anything was sent: usage, configuration, input, no connection, no nodes |
+//! | 1 | refused before any node was asked: usage, configuration, input, no connection, no nodes found |
 //! | 2 | at least one node answered with a failure |
 //! | 3 | nobody answered |
 //! | 4 | some answered well, some not at all, or were found too late to be asked |
+//! | 5 | nodes were asked, and their answers could not all be taken or shown: the connection was lost, the output cannot be written |
 //! | 130 | interrupted |
 //!
 //! The original's codes (0 whenever a request was sent) are had by
@@ -20,6 +21,19 @@ use super::{Globals, Personality};
 
 /// A person pressed Ctrl-C.
 pub const INTERRUPTED: u8 = 130;
+
+/// Nodes were asked, and what became of it is not all known or shown.
+pub const LOST: u8 = 5;
+
+/// The texts of the codes, for the manual.
+pub const CODES: &str = "0 everybody asked answered well, or whoever read the output has closed it; \
+     1 refused before any node was asked; 2 at least one node failed; 3 nobody answered; 4 some did not answer; \
+     5 nodes were asked, and their answers could not all be taken or shown; 130 interrupted.";
+
+/// Something went wrong after nodes were asked: they may have acted.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was sent: {0}")]
+pub struct AfterAsking(pub String);
 
 /// Which codes are wanted.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,8 @@ use super::context::{self, block_on};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{errln, out, outln};
-use super::render::footer::footer;
+use super::render::failures::Failures;
+use super::render::footer::{counts, footer};
 use super::render::table;
 use super::render::text::{clean, coloured, escaped};
 
@@ -73,14 +74,15 @@ impl Facts {
                 out!("{}", table::render(&["Fact".to_owned(), "Matches".to_owned()], &rows));
             } else {
                 self.report(&values);
-                for failed in answers.iter().filter(|a| a.body.statuscode != StatusCode::Ok) {
-                    errln!(
-                        "choria: {}: {}",
-                        clean(&failed.sender, false),
-                        clean(&failed.body.statusmsg, false)
-                    );
-                }
-                out!("\n{}", footer(&stats, self.verbose, colour));
+                out!("\n{}", footer(&stats, interrupted, self.verbose, colour));
+            }
+            let mut failures = Failures::default();
+            answers.iter().for_each(|answer| failures.add(answer));
+            failures.tell();
+            if (self.json || self.table)
+                && let Some(counts) = counts(&stats, interrupted)
+            {
+                errln!("choria: {counts}");
             }
             Ok(Exit::new(globals, self.compat_exit).of(&stats, interrupted))
         })?

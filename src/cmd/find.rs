@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
-use super::out::{errln, outln};
+use super::out::{self, errln, outln};
 use super::render::text::{clean, escaped};
 use super::{Globals, Personality};
 
@@ -41,6 +41,7 @@ impl Find {
         super::set_federations(&mut config, self.federations.as_deref())?;
         block_on(async {
             let client = context::connect(config).await?;
+            out::nodes_are_asked();
             let found = selection.discover(&client, Some("rpcutil")).await?;
             if self.json {
                 outln!("{}", escaped(&serde_json::to_string_pretty(&found.nodes)?));

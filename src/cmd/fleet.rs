@@ -7,14 +7,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::out::errln;
+use super::render::text::clean;
+use super::rpc::resolver;
 use super::trouble;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
+use choria::core::config::Config;
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, listed_names, literal_identities, read_names,
+    Discovered, Format, Inventory, Window, broadcast, is_name, listed_names, literal_identities, read_names,
     saved_results,
 };
-use choria::core::protocol::filter::Filter;
+use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Longest list of nodes read from standard input.
@@ -136,6 +139,7 @@ impl Selection {
             filter.add_agent(agent).map_err(|e| named("-A", e))?;
         }
         for identity in &self.identities {
+            check_identity(identity)?;
             filter.add_identity(identity).map_err(|e| named("-I", e))?;
         }
         for words in &self.with {
@@ -143,11 +147,26 @@ impl Selection {
         }
         if let Some(expression) = &self.select {
             filter.set_expression(expression).map_err(|e| named("-S", e))?;
+            // Functions are looked at when it is known where DDLs are.
+            if let Some(unknown) = unknown_name(expression, &|_| true) {
+                bail!("-S: {unknown}");
+            }
         }
         if let Some(broken) = filter.broken_expression() {
             bail!("'{broken}' in a filter is not a valid regular expression, no node would match it");
         }
         Ok(filter)
+    }
+
+    /// Whether the expression has functions that nobody knows; before anything
+    /// is sent.
+    pub fn check_functions(&self, config: &Config) -> anyhow::Result<()> {
+        let Some(expression) = &self.select else { return Ok(()) };
+        let resolver = resolver(config);
+        match unknown_name(expression, &|name| resolver.has_data(name)) {
+            Some(unknown) => bail!("-S: {unknown}"),
+            None => Ok(()),
+        }
     }
 
     fn option(&self, client: &Client, name: &str) -> Option<String> {
@@ -245,6 +264,7 @@ impl Selection {
         known: &RefCell<Vec<String>>,
     ) -> anyhow::Result<Discovered> {
         let mut filter = self.filter()?;
+        self.check_functions(client.config())?;
         if let Some(agent) = agent {
             filter.add_agent(agent)?;
         }
@@ -298,6 +318,35 @@ impl Selection {
         };
         Ok(nodes.into_iter().filter(keep).collect())
     }
+}
+
+fn unknown_name(expression: &str, is_data: &dyn Fn(&str) -> bool) -> Option<UnknownName> {
+    Expression::compile(expression, &[]).ok()?.unknown_name(is_data)
+}
+
+/// Whether a node can be called so, or it is an expression. A name that none
+/// has finds nobody, and says nothing.
+fn check_identity(identity: &str) -> anyhow::Result<()> {
+    let expression = identity.len() > 1 && identity.starts_with('/') && identity.ends_with('/');
+    if expression || is_name(identity) || identity.is_empty() {
+        return Ok(());
+    }
+    let shown = clean(identity, false);
+    if identity.contains(',') {
+        bail!("-I {shown} is not a list: give -I once for each node, or --nodes with a file of names");
+    }
+    if identity.contains(['*', '?', '[', '^', '$']) {
+        let pattern = shown.trim_matches(['^', '$']).replace('.', "\\.").replace('*', ".*").replace('?', ".");
+        bail!(
+            "-I {shown} is not a pattern: write it as an expression between slashes, such as -I '/^{pattern}$/'"
+        );
+    }
+    if let Some((method, _)) = identity.split_once(':') {
+        bail!(
+            "-I {shown}: no node is called so, and nodes are not found by {method} in this version; see --dm and -S"
+        );
+    }
+    bail!("-I {shown}: no node is called so, names have letters, digits, '.', '_' and '-'")
 }
 
 /// Discovery was interrupted, nobody was asked.

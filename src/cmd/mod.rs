@@ -23,6 +23,7 @@ mod ping;
 mod policy;
 mod provision;
 mod render;
+mod result_file;
 mod rpc;
 mod server;
 mod signals;
@@ -126,6 +127,7 @@ pub fn run(argv: &[String]) -> ExitCode {
                     interrupted.known.iter().for_each(|n| errln!("{}", render::text::clean(n, false)));
                     ExitCode::from(exit::INTERRUPTED)
                 }
+                None if e.is::<exit::AfterAsking>() => ExitCode::from(exit::LOST),
                 None => ExitCode::from(EXIT_ERROR),
             }
         }

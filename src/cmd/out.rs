@@ -7,6 +7,10 @@
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::EXIT_ERROR;
+use super::exit::LOST;
 
 /// `println!` for commands.
 macro_rules! outln {
@@ -54,11 +58,24 @@ pub fn finish() {
     let _ = Stdout.flush();
 }
 
+/// Whether nodes have been asked: output that cannot be written is then no
+/// reason to say that they have not.
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// From here on nodes may act on what they are asked.
+pub fn nodes_are_asked() {
+    ASKED.store(true, Ordering::Relaxed);
+}
+
 fn end(error: &io::Error) -> ! {
     // Whoever closed the pipe has seen enough: that is a success.
     if error.kind() == ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
-    complain(format_args!("choria: cannot write to standard output: {error}\n"));
-    std::process::exit(1)
+    let (sent, code) = match ASKED.load(Ordering::Relaxed) {
+        true => ("the request was sent: ", LOST),
+        false => ("", EXIT_ERROR),
+    };
+    complain(format_args!("choria: {sent}cannot write to standard output: {error}\n"));
+    std::process::exit(i32::from(code))
 }

@@ -11,7 +11,7 @@ use super::Globals;
 use super::context::{self, block_on_promptly};
 use super::exit::Exit;
 use super::fleet::fleet_command;
-use super::out::{errln, outln};
+use super::out::{self, errln, outln};
 use super::render::graph;
 use super::render::text::clean;
 use super::trouble;
@@ -63,10 +63,12 @@ impl Ping {
         let asked = block_on_promptly(async {
             let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
+            selection.check_functions(client.config())?;
             let window = selection.window(&client)?;
             let mut times: Vec<Duration> = vec![];
             let overhead = begun.elapsed();
             let mut interrupt = signal(SignalKind::interrupt())?;
+            out::nodes_are_asked();
             let asking = broadcast(
                 &client,
                 collective.clone(),

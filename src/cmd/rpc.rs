@@ -15,12 +15,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
 use super::context::{self, block_on};
-use super::exit::Exit;
+use super::exit::{AfterAsking, Exit};
 use super::fleet::fleet_command;
-use super::out::{Stdout, outln};
+use super::out::{self, Stdout, outln};
 use super::render::forms::{Asked, Flags, Form, Style, form};
 use super::render::text;
 use super::render::view::View;
+use super::result_file::ResultFile;
 use super::trouble;
 
 fleet_command! {
@@ -121,10 +122,9 @@ impl Rpc {
         })?;
         let data = action.coerce(&pairs(&self.inputs)?).context("invalid input")?;
         let display = self.display(action)?;
-        let out: Box<dyn Write> = match &self.output_file {
-            Some(file) => {
-                Box::new(std::fs::File::create(file).with_context(|| format!("cannot write {file}"))?)
-            }
+        let file = self.output_file.as_deref().map(ResultFile::open).transpose()?;
+        let out: Box<dyn Write> = match &file {
+            Some(file) => Box::new(file.clone()),
             None => Box::new(Stdout),
         };
         let colour = text::coloured(config.color) && self.output_file.is_none();
@@ -176,6 +176,7 @@ impl Rpc {
             };
             if let Some(subject) = self.reply_to.clone() {
                 let nodes = nodes.unwrap_or_default();
+                out::nodes_are_asked();
                 let id = send_only(&client, options, selection.filter()?, nodes, subject).await?;
                 outln!("{id}");
                 client.session().close().await;
@@ -186,38 +187,21 @@ impl Rpc {
                 None => RpcCall::service(&client, options).await?,
             };
             view.asked(call.targets(), !self.no_progress);
-            let mut interrupted = false;
-            // Listened to from here on: an interrupt while a reply is being
-            // shown must count too.
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            loop {
-                let mut next = std::pin::pin!(call.next());
-                let reply = match futures::poll!(&mut next) {
-                    Poll::Ready(reply) => reply?,
-                    Poll::Pending => {
-                        view.flush()?;
-                        tokio::select! {
-                            biased;
-                            _ = interrupt.recv() => {
-                                interrupted = true;
-                                break;
-                            }
-                            reply = next => reply?,
-                        }
-                    }
-                };
-                match reply {
-                    Some(reply) => view.reply(reply)?,
-                    None => break,
-                }
-            }
+            out::nodes_are_asked();
+            let followed = follow(&mut call, &mut view).await;
             let mut stats = call.stats();
             stats.discover_time = took;
             stats.late_discoveries = late.names();
-            view.finish(&stats)?;
+            let interrupted = matches!(followed, Ok(Followed::Interrupted));
+            let shown =
+                view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
             trouble::report(&client, &asked_in, &stats);
             client.session().close().await;
-            Ok(exit.of(&stats, interrupted))
+            match followed.and_then(|_| Ok(shown?)) {
+                Ok(()) => Ok(exit.of(&stats, interrupted)),
+                Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),
+                Err(e) => Err(e),
+            }
         })?
     }
 
@@ -241,6 +225,37 @@ impl Rpc {
             Some("all") => Ok(Display::Always),
             Some(word @ ("ok" | "failed" | "none")) => Ok(Display::from_word(word)),
             Some(word) => bail!("--display must be one of ok, failed, all, none, got '{word}'"),
+        }
+    }
+}
+
+/// How a request ended.
+enum Followed {
+    ToTheEnd,
+    Interrupted,
+}
+
+/// Shows replies until all are there, or a person has waited enough.
+async fn follow(call: &mut RpcCall<'_>, view: &mut View<'_>) -> anyhow::Result<Followed> {
+    // Listened to from here on: an interrupt while a reply is being shown must
+    // count too.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        let mut next = std::pin::pin!(call.next());
+        let reply = match futures::poll!(&mut next) {
+            Poll::Ready(reply) => reply?,
+            Poll::Pending => {
+                view.flush()?;
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => return Ok(Followed::Interrupted),
+                    reply = next => reply?,
+                }
+            }
+        };
+        match reply {
+            Some(reply) => view.reply(reply)?,
+            None => return Ok(Followed::ToTheEnd),
         }
     }
 }

@@ -11,7 +11,13 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::agents::provision::keys::OwnKeys;
 use choria::core::agents::{Ending, Node, Provision};
 use choria::core::build;
+<<<<<<< HEAD
 use choria::core::config::{Config, Environment, Role, System};
+=======
+use choria::core::config::{Config, Role, System};
+use choria::core::discovery::is_name;
+use choria::core::log;
+>>>>>>> part-a
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
 use choria::core::server::{NodeState, Server as Daemon, ServerOptions};
@@ -166,6 +172,9 @@ fn waiting(
             bail!("{} asks for provisioning, which is not possible: {why}", file.display())
         }
         Decision::Wait => {}
+    }
+    if let Some(name) = run.identity.as_deref().filter(|name| !is_name(name)) {
+        bail!("--identity {name:?} cannot be the name of a node: it has letters, digits, '.', '_' and '-'");
     }
     let config = setup.config(file, run.identity.as_deref(), &System)?;
     context::init_log(globals, &config)?;

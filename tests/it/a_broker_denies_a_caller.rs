@@ -84,8 +84,7 @@ fn what_cannot_be_heard_is_not_asked() {
     ]));
     let n1 = network.node(node("n1").lines(&lines(&address, "node")));
     n1.connected();
-    for (user, reason) in [("deaf", "hear replies on mcollective.reply."), ("full", "maximum subscriptions")]
-    {
+    for (user, reason) in [("deaf", "listen to mcollective.reply."), ("full", "maximum subscriptions")] {
         let caller = network.caller_with("alice.mcollective", &lines(&address, user));
         for words in [
             &["rpc", "rpcutil", "ping", "-I", "n1.example.net"][..],
@@ -99,4 +98,8 @@ fn what_cannot_be_heard_is_not_asked() {
         }
     }
     assert!(n1.audit().is_empty(), "{:?}", n1.audit());
+    // Who waits for events is not left to wait for those it may not hear.
+    let deaf = network.caller_with("alice.mcollective", &lines(&address, "deaf"));
+    let ran = deaf.run(&["tool", "event"]).code(1).silent();
+    ran.complains(&["does not let choria=alice.mcollective listen to choria.lifecycle.event.>"]);
 }

@@ -38,7 +38,7 @@ async fn subjects_that_are_none_or_not_for_nodes() {
         }
         let words = ["refused a request", "its reply would go to", "caller=choria=alice.mcollective"];
         nodes[0].log().says(&words);
-        nodes[0].counts("unvalidated", refused.len() as u64);
+        nodes[0].counts("invalid", refused.len() as u64);
         // Nothing has run for a reply that nobody could be given.
         assert!(nodes[0].audit().is_empty(), "{:?}", nodes[0].audit());
         let subject = alice.reply_subject();

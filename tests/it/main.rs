@@ -67,5 +67,7 @@ mod the_fleet_answers;
 mod the_floors_hold;
 mod the_logs_say_who_called;
 mod the_units_are_good;
+mod what_people_type_is_checked;
+mod what_was_sent_is_said;
 mod what_we_depend_on;
 mod who_is_no_longer_allowed_is_cut;

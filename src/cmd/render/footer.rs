@@ -8,8 +8,25 @@ use super::text::{Colour, duration, paint};
 /// Names of silent nodes that are listed without `-v`.
 const LISTED: usize = 200;
 
+/// How many answered how, in words; nothing where all answered well.
+pub fn counts(stats: &RequestStats, interrupted: bool) -> Option<String> {
+    let silent = stats.no_responses.len();
+    let not_asked = stats.not_asked.len();
+    if stats.failed + silent + not_asked == 0 && !interrupted {
+        return None;
+    }
+    let mut out = format!("{} ok, {} failed, {silent} silent", stats.ok, stats.failed);
+    if not_asked > 0 {
+        out.push_str(&format!(", {not_asked} not asked"));
+    }
+    if interrupted {
+        out.push_str(", interrupted");
+    }
+    Some(out)
+}
+
 /// How many answered, and who did not.
-pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
+pub fn footer(stats: &RequestStats, interrupted: bool, verbose: bool, colour: bool) -> String {
     let total = stats.discover_time + stats.request_time;
     let mut out = String::new();
     if verbose {
@@ -19,6 +36,7 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
             ("Nodes", format!("{} / {}", stats.responses, stats.discovered)),
             ("Pass / Fail", format!("{} / {}", stats.ok, stats.failed)),
             ("No Responses", stats.no_responses.len().to_string()),
+            ("Not Asked", stats.not_asked.len().to_string()),
             ("Unexpected Responses", stats.unexpected_responses.len().to_string()),
             ("Dropped Responses", stats.dropped_responses.to_string()),
             ("Start Time", stats.start_time_utc.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string()),
@@ -33,6 +51,7 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
         let counts = format!("{} / {}", stats.responses, stats.discovered);
         let hue = match stats.responses {
             0 => Colour::Red,
+            _ if stats.failed > 0 => Colour::Red,
             n if n < stats.discovered => Colour::Yellow,
             _ => Colour::Green,
         };
@@ -41,6 +60,9 @@ pub fn footer(stats: &RequestStats, verbose: bool, colour: bool) -> String {
             paint(&counts, hue, colour),
             duration(total)
         ));
+    }
+    if let Some(counts) = counts(stats, interrupted) {
+        out.push_str(&format!("{counts}\n"));
     }
     for (title, names) in [
         ("No Responses from", &stats.no_responses),
@@ -71,11 +93,28 @@ mod tests {
             no_responses: vec!["n1".into(), "n2".into()],
             ..Default::default()
         };
-        let text = footer(&stats, false, false);
+        let text = footer(&stats, false, false, false);
+        assert!(text.contains("0 ok, 0 failed, 2 silent\n"), "{text}");
         assert!(
             text.contains("Finished processing 0 / 2 hosts") && text.contains("No Responses from: 2"),
             "{text}"
         );
         assert!(text.contains("    n1  n2"), "{text}");
+        let stats = RequestStats {
+            discovered: 4,
+            responses: 2,
+            ok: 1,
+            failed: 1,
+            not_asked: vec!["n3".into(), "n4".into()],
+            ..Default::default()
+        };
+        assert_eq!(
+            counts(&stats, true).as_deref(),
+            Some("1 ok, 1 failed, 0 silent, 2 not asked, interrupted")
+        );
+        let text = footer(&stats, true, false, true);
+        assert!(text.contains("\u{1b}[31m2 / 4"), "failures are not green: {text}");
+        let good = RequestStats { discovered: 1, responses: 1, ok: 1, ..Default::default() };
+        assert_eq!(counts(&good, false), None);
     }
 }

@@ -4,6 +4,7 @@
 //! sees it: a reply must not move cursors, forge lines or ring bells.
 
 pub mod columns;
+pub mod failures;
 pub mod footer;
 pub mod forms;
 pub mod graph;

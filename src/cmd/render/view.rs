@@ -4,10 +4,14 @@ use std::io::{self, Write};
 
 use choria::core::client::{RequestStats, RpcReply};
 use choria::core::ddl::Aggregator;
+use choria::core::rpc::StatusCode;
 
+use super::failures::Failures;
+use super::footer;
 use super::forms::{Asked, Form, Outcome, Timing};
 use super::progress::Progress;
 use super::rows::Rows;
+use crate::cmd::out::errln;
 
 /// Shows replies as they arrive, or keeps them where the form needs them all.
 pub struct View<'a> {
@@ -18,6 +22,7 @@ pub struct View<'a> {
     kept: Vec<RpcReply>,
     sums: Aggregator,
     progress: Progress,
+    hidden: Failures,
 }
 
 impl<'a> View<'a> {
@@ -26,7 +31,16 @@ impl<'a> View<'a> {
     pub fn new(out: Box<dyn Write>, form: &'static dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
         let sums = asked.action.aggregator();
         let progress = Progress::new(0, false);
-        View { out: Rows::new(out), form, asked, sort, kept: vec![], sums, progress }
+        View {
+            out: Rows::new(out),
+            form,
+            asked,
+            sort,
+            kept: vec![],
+            sums,
+            progress,
+            hidden: Failures::default(),
+        }
     }
 
     /// Nodes are looked for, by this method.
@@ -59,6 +73,9 @@ impl<'a> View<'a> {
     pub fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
         self.sums.add(&reply.body.data);
         self.progress.step();
+        if reply.body.statuscode != StatusCode::Ok && !self.form.shows_failures(&self.asked) {
+            self.hidden.add(&reply);
+        }
         let timing = self.form.timing();
         if timing == Timing::Together || self.sort && timing == Timing::Arrival {
             self.kept.push(reply);
@@ -69,7 +86,7 @@ impl<'a> View<'a> {
     }
 
     /// All have answered, or will not.
-    pub fn finish(mut self, stats: &RequestStats) -> io::Result<()> {
+    pub fn finish(mut self, stats: &RequestStats, interrupted: bool) -> io::Result<()> {
         std::mem::replace(&mut self.progress, Progress::new(0, false)).finish();
         if self.sort {
             self.kept.sort_by(|a, b| a.sender.cmp(&b.sender));
@@ -79,8 +96,15 @@ impl<'a> View<'a> {
                 self.form.reply(&mut self.out, &self.asked, reply)?;
             }
         }
-        let outcome = Outcome { replies: &self.kept, sums: &self.sums, stats };
+        let outcome = Outcome { replies: &self.kept, sums: &self.sums, stats, interrupted };
         self.form.finish(&mut self.out, &self.asked, &outcome)?;
-        self.out.flush()
+        self.out.flush()?;
+        self.hidden.tell();
+        if !self.form.sums_up()
+            && let Some(counts) = footer::counts(stats, interrupted)
+        {
+            errln!("choria: {counts}");
+        }
+        Ok(())
     }
 }

@@ -42,15 +42,13 @@ impl EventTool {
         block_on(async {
             let client = context::connect(config).await?;
             let subject = "choria.lifecycle.event.>";
-            let mut events = client.session().subscribe(subject, 1024).await;
-            // Nobody should have to wonder whether an event came a moment too soon.
-            client.session().flush().await;
+            let mut events = client.listen(subject, 1024).await;
             let broker = client.session().connected_server().unwrap_or_default();
             errln!("Waiting for events from topic {subject} on {broker}");
             let mut left = self.count.unwrap_or(usize::MAX);
             while left > 0 {
                 let message = tokio::select! {
-                    message = events.recv() => message,
+                    message = events.next() => message?,
                     _ = tokio::signal::ctrl_c() => None,
                 };
                 let Some(message) = message else { break };

@@ -8,7 +8,12 @@ use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
+<<<<<<< HEAD
 use crate::cmd::{Choria, signals};
+=======
+use crate::cmd::Choria;
+use crate::cmd::exit::CODES;
+>>>>>>> part-a
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -89,6 +94,7 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
         }
     }
     if path.len() == 1 {
+<<<<<<< HEAD
         out.push_str(
             ".SH EXIT STATUS\n0 everybody asked answered well; 1 refused before anything was sent; \
              2 at least one node failed; 3 nobody answered; 4 some did not answer; 130 interrupted. \
@@ -105,6 +111,13 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
                 roff(commands)
             ));
         }
+=======
+        out.push_str(&format!(
+            ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
+             whenever a request was sent.\n",
+            roff(CODES)
+        ));
+>>>>>>> part-a
         out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
     }
     out

@@ -20,6 +20,7 @@ pub struct Client {
     pub(super) signer: Signer,
     pub(super) config: Arc<Config>,
     pub(super) caller: String,
+    name_origin: String,
     doubts: Vec<String>,
 }
 
@@ -57,6 +58,7 @@ impl Client {
         };
         let servers = ServerList::from_config(&config, purpose, env)?;
         let caller = provider.caller_id().as_str().to_owned();
+        let name_origin = provider.name_origin().to_owned();
         let tls = provider.client_tls()?;
         let options = || {
             let inboxes = subjects::caller_inbox_prefix(&config.main_collective, &caller);
@@ -82,7 +84,7 @@ impl Client {
         for _ in 1..with.workers {
             receivers.push(connecting().await?);
         }
-        Ok(Client { session, receivers, signer: provider.signer()?, config, caller, doubts })
+        Ok(Client { session, receivers, signer: provider.signer()?, config, caller, name_origin, doubts })
     }
 
     /// Why brokers and nodes might refuse this caller, as far as can be known
@@ -109,5 +111,10 @@ impl Client {
             Some(name) if self.config.collectives.iter().any(|c| c == name) => Ok(name.to_owned()),
             Some(name) => Err(ClientError::Collective(name.to_owned(), self.config.collectives.join(", "))),
         }
+    }
+
+    /// The error of a caller that the broker does not let do `what`.
+    pub(super) fn denied(&self, what: String) -> ClientError {
+        ClientError::Denied { caller: self.caller.clone(), what, origin: self.name_origin.clone() }
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct About {
     pub(super) nowhere: String,
     /// Where all nodes, or one of a service, are asked.
     pub(super) everybody: [String; 2],
-    /// Where replies are heard.
+    /// What is listened to.
     pub(super) replies: Vec<String>,
 }
 
@@ -49,6 +49,18 @@ struct Kept {
 impl Complaints {
     pub(super) fn about(about: About) -> Arc<Complaints> {
         Arc::new(Complaints { about, kept: Mutex::default(), came: Notify::new() })
+    }
+
+    /// Complaints about listening to one subject.
+    pub(super) fn about_hearing(subject: &str) -> Arc<Complaints> {
+        // No subject has a line end: nothing is asked.
+        let nothing = || "\n".to_owned();
+        Complaints::about(About {
+            nodes: nothing(),
+            nowhere: nothing(),
+            everybody: [nothing(), nothing()],
+            replies: vec![subject.to_owned()],
+        })
     }
 
     /// What a session tells of its complaints.
@@ -111,7 +123,7 @@ impl Complaints {
             (None, Some(subject)) => replies
                 .iter()
                 .any(|reply| reply == subject)
-                .then(|| Heard::Denied(format!("hear replies on {subject}"))),
+                .then(|| Heard::Denied(format!("listen to {subject}"))),
             // What else keeps a subscription from being made; the rest is shown
             // by whoever explains what became of the request.
             (None, None) if text.to_ascii_lowercase().contains("subscription") => {
@@ -185,10 +197,10 @@ mod tests {
                 "Permissions Violation for Publish to \"c.broadcast.agent.rpcutil\"",
                 Some("Denied(\"publish to "),
             ),
-            ("Permissions Violation for Subscription to \"c.reply.x.0123\"", Some("Denied(\"hear replies")),
+            ("Permissions Violation for Subscription to \"c.reply.x.0123\"", Some("Denied(\"listen to")),
             (
                 "Permissions Violation for Subscription to \"c.reply.x.0123.*\" using queue \"q\"",
-                Some("Denied(\"hear replies"),
+                Some("Denied(\"listen to"),
             ),
             ("Permissions Violation for Subscription to \"c.reply.x.0124\"", None),
             ("Permissions Violation for Publish to \"d.node.n1\"", None),

@@ -295,7 +295,7 @@ impl Conversation<'_> {
 
     /// The error of a conversation whose caller may not do `what`.
     pub fn denied(&self, what: String) -> ClientError {
-        ClientError::Denied { caller: self.client.caller.clone(), what }
+        self.client.denied(what)
     }
 
     /// Messages dropped because too many bytes of them waited.

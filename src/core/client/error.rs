@@ -25,10 +25,11 @@ pub enum ClientError {
     Unfit(String),
     #[error(
         "the broker does not let {caller} {what}: there, its certificate is not one of a client \
-         (plugin.choria.network.client_certnames of the broker), or its permissions leave this out"
+         (plugin.choria.network.client_certnames of the broker), or its permissions leave this out; the name of \
+         this caller is from {origin}"
     )]
-    Denied { caller: String, what: String },
-    #[error("the broker does not take the request, which was not sent: {0}")]
+    Denied { caller: String, what: String, origin: String },
+    #[error("the broker does not let this client listen, so nothing was sent: {0}")]
     Complained(String),
     #[error("no random numbers are to be had")]
     NoRandom,

@@ -81,6 +81,19 @@ impl Outgoing {
         Outgoing { session, addresses, post, fence, sent: 0, held: None }
     }
 
+    /// Whether anything was sent at all.
+    pub(super) fn begun(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Nodes that nothing was sent to yet.
+    pub(super) fn unsent(&self) -> &[String] {
+        match &self.post {
+            Post::Each { nodes, .. } => nodes.get(self.sent..).unwrap_or_default(),
+            Post::All { .. } | Post::Carried(_) => &[],
+        }
+    }
+
     /// Until when the broker's word on what was sent is waited for.
     pub(super) fn held(&self) -> Option<Instant> {
         self.held

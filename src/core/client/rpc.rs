@@ -104,6 +104,8 @@ pub struct RpcCall<'a> {
     pause: Duration,
     service: bool,
     first: bool,
+    /// Whether anything of it was sent.
+    sent: bool,
     started: Instant,
     stats: RequestStats,
     /// Whoever lies does it more than once.
@@ -171,6 +173,7 @@ impl<'a> RpcCall<'a> {
             pause: batch.map_or(Duration::ZERO, |(_, pause)| pause),
             service: false,
             first: true,
+            sent: false,
             started: now,
             stats,
             drops: RefusalLog::default(),
@@ -206,6 +209,7 @@ impl<'a> RpcCall<'a> {
                             // The clock starts when the request is out: the original's
                             // starts before, so that a slow publish eats into the wait.
                             self.deadline = Instant::now() + self.timeout;
+                            self.sent = true;
                             self.outgoing = None;
                         }
                         continue;
@@ -294,16 +298,18 @@ impl<'a> RpcCall<'a> {
 
     /// Sends to the next group; false when there is none left.
     async fn next_group(&mut self) -> Result<bool, ClientError> {
-        let Some(group) = self.groups.pop_front() else {
+        if self.groups.is_empty() {
             self.stats.request_time = self.started.elapsed();
             return Ok(false);
-        };
+        }
         if std::mem::take(&mut self.first) {
             self.started = Instant::now();
             self.stats.start_time_utc = jiff::Timestamp::now();
         } else {
+            // Whoever is ended meanwhile has not asked the next.
             tokio::time::sleep(self.pause).await;
         }
+        let Some(group) = self.groups.pop_front() else { return Ok(false) };
         let targets = if self.service { Targets::Service } else { Targets::Direct(group.clone()) };
         self.outgoing = Some((self.conversation.outgoing(targets)?, Instant::now()));
         if self.service {
@@ -315,6 +321,13 @@ impl<'a> RpcCall<'a> {
         Ok(true)
     }
 
+    /// Whether anything was sent to a node that may have acted on it: what goes
+    /// wrong then is no refusal of the request.
+    pub fn sent(&self) -> bool {
+        let begun = self.sent || self.outgoing.as_ref().is_some_and(|(outgoing, _)| outgoing.begun());
+        begun && (self.service || self.denied < self.stats.discovered)
+    }
+
     /// Statistics so far; `discover_time` is the caller's to fill.
     pub fn stats(&self) -> RequestStats {
         let of = |why: Silence| {
@@ -323,10 +336,16 @@ impl<'a> RpcCall<'a> {
             names.sort();
             names
         };
+        let unsent = self.outgoing.iter().flat_map(|(outgoing, _)| outgoing.unsent());
+        let mut not_asked: Vec<String> =
+            unsent.chain(self.groups.iter().flat_map(|group| group.iter())).cloned().collect();
+        not_asked.sort();
+        let asked = |node: &String| not_asked.binary_search(node).is_err();
         RequestStats {
-            no_responses: self.checker.missing(),
+            no_responses: self.checker.missing().into_iter().filter(asked).collect(),
             nobody_listens: of(Silence::NobodyListens),
             denied_by_broker: of(Silence::Denied),
+            not_asked,
             overflowed_responses: self.conversation.overflowed(),
             unexpected_responses: self.checker.unexpected(),
             dropped_responses: self.checker.dropped(),

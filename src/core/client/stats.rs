@@ -44,6 +44,10 @@ pub struct RequestStats {
     /// `no_responses`, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub denied_by_broker: Vec<String>,
+    /// Ours: nodes that were to be asked and were not, because a person or an
+    /// error ended the request before; sorted, and no part of `no_responses`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_asked: Vec<String>,
     /// Ours: replies dropped because more bytes of them waited than a client
     /// keeps.
     #[serde(skip_serializing_if = "is_zero")]

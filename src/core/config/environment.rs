@@ -18,6 +18,14 @@ pub trait Environment: Send + Sync {
     fn home(&self) -> Option<PathBuf> {
         self.var("HOME").map(PathBuf::from)
     }
+    /// Who runs this process, and what says so: `USER`, `LOGNAME`, else the user
+    /// database. Cron sets only the second, systemd neither.
+    fn user(&self) -> Option<(String, &'static str)> {
+        let named = |name: &'static str| Some((self.var(name)?, name));
+        named("USER").or_else(|| named("LOGNAME")).or_else(|| Some((self.user_by_id()?, "the user database")))
+    }
+    /// The name of the effective user in the user database.
+    fn user_by_id(&self) -> Option<String>;
     /// Effective user id; 0 is root.
     fn euid(&self) -> u32;
     /// Where project files are looked for, down from the root.
@@ -52,6 +60,13 @@ impl Environment for System {
 
     fn euid(&self) -> u32 {
         rustix::process::geteuid().as_raw()
+    }
+
+    fn user_by_id(&self) -> Option<String> {
+        // As for DNS: getent asks what the C library would.
+        let line =
+            output_of(&["/usr/bin", "/bin"], "getent", &["passwd", &self.euid().to_string()], DNS_TIMEOUT)?;
+        line.split(':').next().map(str::to_owned).filter(|name| !name.is_empty())
     }
 
     fn working_dir(&self) -> Option<PathBuf> {
@@ -171,6 +186,10 @@ impl Environment for Fixed {
 
     fn euid(&self) -> u32 {
         self.euid
+    }
+
+    fn user_by_id(&self) -> Option<String> {
+        None
     }
 
     fn working_dir(&self) -> Option<PathBuf> {

@@ -12,6 +12,9 @@ use crate::core::files::read_bounded;
 const MAX_DEPTH: usize = 16;
 const MAX_ENTRIES: usize = 100_000;
 
+/// Data plugins of the original's nodes, which are in every fleet.
+const DATA: [&str; 4] = ["choria", "config_item", "machine_state", "scout"];
+
 /// Looks DDLs up below library directories.
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
@@ -113,6 +116,22 @@ impl Resolver {
         names.into_iter().collect()
     }
 
+    /// Whether there is an interface of this data plugin: ours, or a file, of
+    /// which only the name is looked at.
+    pub fn has_data(&self, name: &str) -> bool {
+        let is_it = |file: &Path| {
+            let kind = file.extension().and_then(|e| e.to_str());
+            file.file_stem().is_some_and(|stem| stem == name) && matches!(kind, Some("json" | "ddl"))
+        };
+        DATA.contains(&name)
+            || self.dirs.iter().any(|dir| {
+                let mut left = MAX_ENTRIES;
+                ["choria/data", "mcollective/data"]
+                    .iter()
+                    .any(|kind| walk(&dir.join(kind), 0, &mut left, &mut |file| is_it(file)).is_some())
+            })
+    }
+
     /// The first file that `accept` takes.
     fn find(&self, accept: &mut dyn FnMut(&Path) -> bool) -> Option<PathBuf> {
         for dir in &self.dirs {
@@ -170,6 +189,7 @@ mod tests {
         put(&b, "mcollective/data/fact.json", "fact", "1.0.0");
         std::fs::write(b.join("mcollective/agent/broken.json"), "{").unwrap();
         let resolver = Resolver::new([&a, &b]);
+        assert!(resolver.has_data("fact") && resolver.has_data("scout") && !resolver.has_data("demo"));
         assert_eq!(resolver.agent("demo").unwrap().metadata.version, "1.0.0");
         assert_ne!(resolver.agent("rpcutil").unwrap().metadata.version, "9.9.9");
         assert!(matches!(resolver.agent("wrong"), Err(ResolveError::OtherName { .. })));

@@ -9,6 +9,9 @@ use crate::core::files::read_bounded;
 /// Largest list: a million names.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
+/// What some editors begin a file with.
+const BOM: char = '\u{feff}';
+
 /// What a file of names looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -18,7 +21,7 @@ pub enum Format {
     Json,
     /// A YAML list of names.
     Yaml,
-    /// The `--json` output of a request.
+    /// The `--json` or `--jsonl` output of a request.
     Results,
 }
 
@@ -28,6 +31,7 @@ impl Format {
         match file.extension().and_then(|e| e.to_str()) {
             Some("json") => Format::Json,
             Some("yaml" | "yml") => Format::Yaml,
+            Some("jsonl") => Format::Results,
             _ => Format::Text,
         }
     }
@@ -66,7 +70,7 @@ pub fn read_names(file: &Path, format: Format) -> Result<Vec<String>, FlatfileEr
 /// document, so that it can be something else. The original passes over lists,
 /// and so asks the whole fleet where somebody chose a part of it.
 pub fn saved_results(text: &str) -> Option<Result<Vec<String>, FlatfileError>> {
-    let trimmed = text.trim();
+    let trimmed = text.trim_start_matches(BOM).trim();
     let within = |open: char, close: char| trimmed.starts_with(open) && trimmed.ends_with(close);
     let format = match () {
         () if within('{', '}') => Format::Results,
@@ -101,32 +105,62 @@ impl Problem {
 
 fn names(content: &[u8], format: Format) -> Result<Vec<String>, Problem> {
     let malformed = |reason: String| Problem::Malformed(reason);
-    let text = || std::str::from_utf8(content).map_err(|e| malformed(e.to_string()));
-    let names: Vec<String> = match format {
-        Format::Text => text()?.lines().map(|line| line.trim().to_owned()).collect(),
-        Format::Json => serde_json::from_slice(content).map_err(|e| malformed(e.to_string()))?,
-        Format::Yaml => serde_saphyr::from_str(text()?).map_err(|e| malformed(e.to_string()))?,
-        Format::Results => {
-            let document: Value = serde_json::from_slice(content).map_err(|e| malformed(e.to_string()))?;
-            let replies = document.get("replies").and_then(Value::as_array);
-            let replies =
-                replies.ok_or_else(|| malformed("it has no 'replies', save it with --json".into()))?;
-            let sender = |reply: &Value| Some(reply.get("sender")?.as_str()?.to_owned());
-            replies.iter().filter_map(sender).collect()
+    let text = std::str::from_utf8(content).map_err(|e| malformed(e.to_string()))?;
+    let text = text.trim_start_matches(BOM);
+    let unnumbered =
+        |names: Vec<String>| names.into_iter().enumerate().map(|(i, name)| (i + 1, name)).collect();
+    let names: Vec<(usize, String)> = match format {
+        // Lines of other systems end in two characters, and people leave blank ones.
+        Format::Text => {
+            let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim().to_owned()));
+            lines.filter(|(_, line)| !line.is_empty()).collect()
         }
+        Format::Json => unnumbered(serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?),
+        Format::Yaml => unnumbered(serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?),
+        Format::Results => unnumbered(senders(text).map_err(malformed)?),
     };
-    for (index, name) in names.iter().enumerate() {
-        if !is_name(name) {
-            return Err(Problem::Name(index + 1, name.clone()));
-        }
+    if let Some((line, name)) = names.iter().find(|(_, name)| !is_name(name)) {
+        return Err(Problem::Name(*line, name.clone()));
     }
     let mut seen = std::collections::HashSet::new();
-    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
+    Ok(names.into_iter().map(|(_, name)| name).filter(|name| seen.insert(name.clone())).collect())
+}
+
+/// Who answered, by one document of results or by one a line.
+fn senders(text: &str) -> Result<Vec<String>, String> {
+    let sender = |reply: &Value| Some(reply.get("sender")?.as_str()?.to_owned());
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Value>().peekable();
+    let first = documents.next().ok_or("it is empty")?.map_err(|e| e.to_string())?;
+    if documents.peek().is_none() && first.get("k").is_none() {
+        let replies = first.get("replies").and_then(Value::as_array);
+        let replies = replies.ok_or("it has no 'replies', save it with --json or --jsonl")?;
+        return Ok(replies.iter().filter_map(sender).collect());
+    }
+    // As `--jsonl` tells what happens: kinds of lines, results among them.
+    let mut senders = vec![];
+    let mut ended = false;
+    for document in std::iter::once(Ok(first)).chain(documents) {
+        let document = document.map_err(|e| e.to_string())?;
+        match document.get("k").and_then(Value::as_str) {
+            Some("result") => senders.extend(document.get("rr").and_then(sender)),
+            Some("stats") => ended = true,
+            Some("error") => {
+                let reason = document.get("err").and_then(Value::as_str).unwrap_or_default();
+                return Err(format!("the command in front of it failed: {reason}"));
+            }
+            Some(_) => {}
+            None => return Err("it is neither --json nor --jsonl output".to_owned()),
+        }
+    }
+    if !ended {
+        return Err("it ends before the results do: did the command in front of it fail?".to_owned());
+    }
+    Ok(senders)
 }
 
 /// Dot-separated labels of what certificate names are made of: letters, digits,
 /// `_` and `-`. The original takes no `_` here, though nodes may be called so.
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
@@ -147,6 +181,15 @@ mod tests {
         assert_eq!(read(" n1.example.net \nn2\nn2\n", Format::Text).unwrap(), two);
         assert_eq!(read(r#"["n1.example.net","n2"]"#, Format::Json).unwrap(), two);
         assert_eq!(read("- n1.example.net\n- n2\n", Format::Yaml).unwrap(), two);
+        assert_eq!(read("\u{feff}n1.example.net\r\n\r\n  \r\nn2\r\n", Format::Text).unwrap(), two);
+        assert_eq!(read("\u{feff}[\"n1.example.net\",\r\n\"n2\"]", Format::Json).unwrap(), two);
+        let result = |name: &str| format!(r#"{{"k":"result","rr":{{"sender":"{name}"}}}}"#);
+        let lines = format!("{{\"k\":\"discovery\"}}\n{}\n{}\n", result("n1.example.net"), result("n2"));
+        let whole = format!("{lines}{{\"k\":\"summaries\"}}\n{{\"k\":\"stats\"}}\n");
+        assert_eq!(saved_results(&whole).unwrap().unwrap(), two);
+        assert!(saved_results(&lines).unwrap().is_err(), "cut off");
+        let failed = "{\"k\":\"error\",\"err\":\"no nodes\"}\n";
+        assert!(saved_results(failed).unwrap().unwrap_err().to_string().contains("failed: no nodes"));
         let results = r#"{"replies":[{"sender":"n1.example.net"},{"sender":"n2"}]}"#;
         assert_eq!(read(results, Format::Results).unwrap(), two);
         assert_eq!(saved_results(results).unwrap().unwrap(), two);
@@ -159,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_name_is_pointed_at() {
-        assert!(read("n1\n\nn2\n", Format::Text).unwrap_err().contains("line 2"));
+        assert!(read("n1\n\na b\n", Format::Text).unwrap_err().contains("line 3"));
         assert!(read("a b\n", Format::Text).unwrap_err().contains("a b"));
         for bad in ["a..b", ".a", "a.", "a*", "a.>", "é"] {
             assert!(read(bad, Format::Text).is_err(), "{bad}");

@@ -12,7 +12,7 @@ mod window;
 use std::time::Duration;
 
 pub use broadcast::{LateAnswers, broadcast};
-pub use flatfile::{FlatfileError, Format, listed_names, read_names, saved_results};
+pub use flatfile::{FlatfileError, Format, is_name, listed_names, read_names, saved_results};
 pub use inventory::{Inventory, InventoryError};
 pub use window::Window;
 

@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 /// A caller's certificate and what it will be held against, as known here.
 pub(super) struct Fitness<'a> {
     pub(super) certname: &'a str,
+    pub(super) name_origin: &'a str,
     pub(super) certificate: &'a Certificate,
     pub(super) chain: &'a [CertificateDer<'static>],
     pub(super) file: &'a Path,
@@ -54,20 +55,22 @@ impl Fitness<'_> {
             )),
             Err(reason) => doubts.push(format!("certificate {file} will be refused, {reason}: renew it")),
         }
+        let privileged = self.certificate.names().any(|name| self.privileged.matches(name));
         let names: Vec<&str> = self.certificate.names().take(5).collect();
-        if !self.certificate.names().any(|name| name == self.certname) {
+        if !privileged && !self.certificate.names().any(|name| name == self.certname) {
             doubts.push(format!(
-                "certificate {file} names {}, not {}: set MCOLLECTIVE_CERTNAME or use the certificate of that name",
+                "certificate {file} names {}, not {}, which is from {}: set MCOLLECTIVE_CERTNAME or use the \
+                 certificate of that name",
                 names.join(", "),
-                self.certname
+                self.certname,
+                self.name_origin
             ));
         }
-        let privileged = self.certificate.names().any(|name| self.privileged.matches(name));
         if !privileged && !self.allowed.matches(self.certname) {
             doubts.push(format!(
-                "{} is not on plugin.choria.security.certname_whitelist as configured here: nodes with the same \
-                 list refuse it as a caller; use a certificate such as NAME.mcollective",
-                self.certname
+                "{}, which is from {}, is not on plugin.choria.security.certname_whitelist as configured here: nodes \
+                 with the same list refuse it as a caller; use a certificate such as NAME.mcollective",
+                self.certname, self.name_origin
             ));
         }
         if self.certificate.rsa_key.is_none() {

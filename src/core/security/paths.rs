@@ -57,6 +57,20 @@ impl Files {
 /// Suffix of client names, a build setting of the original.
 const CLIENT_SUFFIX: &str = "mcollective";
 
+/// A certificate name, and what it was taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Named {
+    pub(super) name: String,
+    /// The variable or setting, with its value where that is not the name.
+    pub(super) origin: String,
+}
+
+impl Named {
+    fn new(name: impl Into<String>, origin: &str) -> Named {
+        Named { name: name.into(), origin: origin.to_owned() }
+    }
+}
+
 /// The name of this process.
 ///
 /// Servers and brokers are their `identity`, whoever runs them: the original's
@@ -69,24 +83,37 @@ pub(super) fn certname(
     role: Role,
     env: &dyn Environment,
     chosen: Option<&str>,
-) -> Result<String, SecurityError> {
+) -> Result<Named, SecurityError> {
     let from_env = env.var("MCOLLECTIVE_CERTNAME");
-    let chosen = chosen.map(str::to_string);
     let file = config.security_provider == "file";
+    let from_env = from_env.map(|name| Named::new(name, "MCOLLECTIVE_CERTNAME"));
+    let chosen = chosen.map(|name| Named::new(name, "the command line"));
     let given = if file { from_env.or(chosen) } else { chosen.or(from_env) };
+    let of_identity = || Named::new(config.identity.clone(), "identity");
     if let Some(name) = given {
         return Ok(name);
     }
     if role != Role::Client {
-        return Ok(config.identity.clone());
+        return Ok(of_identity());
     }
-    match env.var("USER") {
-        Some(user) if !file || env.euid() != 0 => Ok(format!("{user}.{CLIENT_SUFFIX}")),
-        _ if file => Ok(config.identity.clone()),
-        _ => Err(SecurityError::Setting {
+    if file && env.euid() == 0 {
+        return Ok(of_identity());
+    }
+    match env.user() {
+        Some((user, origin)) => Ok(Named {
+            name: format!("{user}.{CLIENT_SUFFIX}"),
+            origin: match origin {
+                "USER" | "LOGNAME" => format!("{origin}={user}"),
+                other => other.to_owned(),
+            },
+        }),
+        None if file => Ok(of_identity()),
+        None => Err(SecurityError::Setting {
             provider: "puppet",
             setting: "USER",
-            reason: "without it this client has no name; set it or MCOLLECTIVE_CERTNAME".into(),
+            reason: "without it, LOGNAME and a line in the user database this client has no name; set it or \
+                     MCOLLECTIVE_CERTNAME"
+                .into(),
         }),
     }
 }

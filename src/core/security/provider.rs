@@ -27,6 +27,8 @@ pub struct Provider {
     /// The name the certificate should have, and who says so.
     expected: Expected,
     certname: String,
+    /// What the name was taken from, for whoever wonders why it is this one.
+    name_origin: String,
     caller_id: CallerId,
     files: Files,
     allowed: NameList,
@@ -60,8 +62,13 @@ impl Provider {
         env: &dyn Environment,
         certname: Option<&str>,
     ) -> Result<Provider, SecurityError> {
+<<<<<<< HEAD
         let chosen = paths::is_chosen(env, certname);
         let mut certname = paths::certname(config, role, env, certname)?;
+=======
+        let paths::Named { name: certname, origin } = paths::certname(config, role, env, certname)?;
+        // Checked before it becomes part of a path.
+>>>>>>> part-a
         let caller_id =
             |name: &str| CallerId::of_certname(name).ok_or_else(|| SecurityError::Certname(name.to_owned()));
         // Checked before it becomes part of a path.
@@ -91,7 +98,12 @@ impl Provider {
             identity: config.identity.clone(),
             expected,
             certname,
+<<<<<<< HEAD
             caller_id: caller,
+=======
+            name_origin: origin,
+            caller_id,
+>>>>>>> part-a
             allowed,
             privileged,
             names_by_common_name: config.security_provider == "puppet"
@@ -104,6 +116,13 @@ impl Provider {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         provider.warnings.extend(provider.trouble(now));
+        if role != Role::Client && provider.name_origin == "MCOLLECTIVE_CERTNAME" {
+            provider.warnings.push(format!(
+                "this daemon is called {} because MCOLLECTIVE_CERTNAME is in its environment: unset it there, so that \
+                 identity names it",
+                provider.certname
+            ));
+        }
         Ok(provider)
     }
 
@@ -121,6 +140,7 @@ impl Provider {
             identity: identity.to_owned(),
             expected: Expected::as_is(identity),
             certname: identity.to_owned(),
+            name_origin: "its certificate".to_owned(),
             caller_id,
             files: self.files.clone(),
             allowed: self.allowed.clone(),
@@ -140,6 +160,7 @@ impl Provider {
             identity: identity.to_owned(),
             expected: Expected::as_is(&self.certname),
             certname: self.certname.clone(),
+            name_origin: self.name_origin.clone(),
             caller_id: self.caller_id.clone(),
             files: self.files.clone(),
             allowed: self.allowed.clone(),
@@ -160,7 +181,22 @@ impl Provider {
         let credentials = self.credentials.get();
         warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
+<<<<<<< HEAD
         warnings.extend(self.misnamed());
+=======
+        // A privileged name speaks for others.
+        if !certificate.names().any(|name| name == self.certname || self.privileged.matches(name)) {
+            let names: Vec<_> = certificate.names().take(5).collect();
+            warnings.push(format!(
+                "certificate {} names {}, not {}, which is from {}: requests of {} will be refused",
+                self.files.certificate.display(),
+                names.join(", "),
+                self.certname,
+                self.name_origin,
+                self.caller_id,
+            ));
+        }
+>>>>>>> part-a
         if let Some(text) = expiry_warning(certificate.not_after, now) {
             warnings.push(format!("certificate {} {text}", self.files.certificate.display()));
         }
@@ -217,6 +253,7 @@ impl Provider {
     fn fitness<'a>(&'a self, credentials: &'a Credentials, trust: &'a Trust) -> Fitness<'a> {
         Fitness {
             certname: &self.certname,
+            name_origin: &self.name_origin,
             certificate: &credentials.certificate,
             chain: &credentials.tls.cert,
             file: &self.files.certificate,
@@ -235,6 +272,12 @@ impl Provider {
     /// Name in the certificate.
     pub fn certname(&self) -> &str {
         &self.certname
+    }
+
+    /// The variable or setting that the name was taken from, with its value
+    /// where that is not the name itself.
+    pub fn name_origin(&self) -> &str {
+        &self.name_origin
     }
 
     /// Who this process is as a caller, `choria=<certname>`.

@@ -55,6 +55,8 @@ pub struct Outcome<'a> {
     pub replies: &'a [RpcReply],
     pub sums: &'a Aggregator,
     pub stats: &'a RequestStats,
+    /// A person ended it before everybody had answered.
+    pub interrupted: bool,
 }
 
 /// When replies are shown.
@@ -80,6 +82,18 @@ pub trait Form: Sync {
 
     /// Whether a bar may show how far the request is.
     fn has_bar(&self) -> bool {
+        false
+    }
+
+    /// Whether it shows the replies of nodes that failed; else they are told on
+    /// standard error.
+    fn shows_failures(&self, _asked: &Asked<'_>) -> bool {
+        false
+    }
+
+    /// Whether it says how many answered, and how; else that is told on standard
+    /// error where not all is well.
+    fn sums_up(&self) -> bool {
         false
     }
 

@@ -10,6 +10,7 @@ use choria::core::ddl::{Action, Display};
 use choria::core::rpc::StatusCode;
 
 use super::{Asked, Flags, Form, Outcome};
+use crate::cmd::render::failures::status;
 use crate::cmd::render::footer::footer;
 use crate::cmd::render::text::{Colour, clean, paint};
 
@@ -29,6 +30,14 @@ impl Form for Text {
         true
     }
 
+    fn shows_failures(&self, asked: &Asked<'_>) -> bool {
+        asked.style.display.shows(false)
+    }
+
+    fn sums_up(&self) -> bool {
+        true
+    }
+
     fn reply(&self, out: &mut dyn io::Write, asked: &Asked<'_>, reply: &RpcReply) -> io::Result<()> {
         match block(reply, asked.action, asked.style) {
             Some(text) => out.write_all(text.as_bytes()),
@@ -41,7 +50,11 @@ impl Form for Text {
         if outcome.stats.ok > 0 {
             write!(out, "{}", summaries(asked.action, &outcome.sums.formatted()))?;
         }
-        write!(out, "\n{}", footer(outcome.stats, asked.style.verbose, asked.style.colour))
+        write!(
+            out,
+            "\n{}",
+            footer(outcome.stats, outcome.interrupted, asked.style.verbose, asked.style.colour)
+        )
     }
 }
 
@@ -63,15 +76,7 @@ fn block(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
     if !style.display.shows(ok) {
         return None;
     }
-    let status = match reply.body.statuscode {
-        StatusCode::Ok => String::new(),
-        StatusCode::Aborted => "Request Aborted".to_owned(),
-        StatusCode::UnknownAction => "Unknown Action".to_owned(),
-        StatusCode::MissingData => "Missing Request Data".to_owned(),
-        StatusCode::InvalidData => "Invalid Request Data".to_owned(),
-        StatusCode::UnknownError => "Unknown Request Status".to_owned(),
-        StatusCode::Other(code) => format!("Unknown Status {code}"),
-    };
+    let status = status(reply.body.statuscode);
     let mut out = String::with_capacity(256);
     let sender = clean(&reply.sender, false);
     if status.is_empty() {

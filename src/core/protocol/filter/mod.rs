@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use budget::{Budget, Exhausted};
 pub use compound::CompoundEntry;
-pub use expr::{ExprError, Expression, Value as ExprValue, semver_matches};
+pub use expr::{ExprError, Expression, UnknownName, Value as ExprValue, semver_matches};
 pub use fact::{FactFilter, FactOperator};
 pub use facts::{Facts, FactsError, load_classes};
 pub use gjson::{lookup, lookup_value};

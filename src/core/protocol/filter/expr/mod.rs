@@ -27,12 +27,14 @@ mod predicate;
 mod semver;
 mod text;
 mod types;
+mod unknown;
 mod value;
 
 use super::{Budget, DataFunction, NodeView};
 use ast::Node;
 
 pub use semver::semver_matches;
+pub use unknown::UnknownName;
 pub use value::Value;
 
 /// Longest expression, in bytes.
