@@ -11,13 +11,8 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::agents::provision::keys::OwnKeys;
 use choria::core::agents::{Ending, Node, Provision};
 use choria::core::build;
-<<<<<<< HEAD
 use choria::core::config::{Config, Environment, Role, System};
-=======
-use choria::core::config::{Config, Role, System};
 use choria::core::discovery::is_name;
-use choria::core::log;
->>>>>>> part-a
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
 use choria::core::security::Provider;
 use choria::core::server::{NodeState, Server as Daemon, ServerOptions};

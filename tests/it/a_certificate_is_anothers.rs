@@ -76,7 +76,7 @@ fn a_provisioner_is_whom_its_certificate_names() {
     check(None).code(0).says(&["is good"]);
     let ran = check(Some("bob.mcollective")).code(1).silent();
     ran.complains(&[
-        "is for provisioner.mcollective, and this process is bob.mcollective because MCOLLECTIVE_CERTNAME",
+        "is for provisioner.mcollective, and this process is bob.mcollective because of MCOLLECTIVE_CERTNAME",
         "set MCOLLECTIVE_CERTNAME = provisioner.mcollective",
     ]);
     let mut command = provision(&room, "");

@@ -8,12 +8,8 @@ use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
-<<<<<<< HEAD
-use crate::cmd::{Choria, signals};
-=======
-use crate::cmd::Choria;
 use crate::cmd::exit::CODES;
->>>>>>> part-a
+use crate::cmd::{Choria, signals};
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -94,12 +90,11 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
         }
     }
     if path.len() == 1 {
-<<<<<<< HEAD
-        out.push_str(
-            ".SH EXIT STATUS\n0 everybody asked answered well; 1 refused before anything was sent; \
-             2 at least one node failed; 3 nobody answered; 4 some did not answer; 130 interrupted. \
-             \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 whenever a request was sent.\n",
-        );
+        out.push_str(&format!(
+            ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
+             whenever a request was sent.\n",
+            roff(CODES)
+        ));
         out.push_str(
             ".SH SIGNALS\nDaemons are \\fIbroker run\\fR, \\fIserver run\\fR and \\fIprovision run\\fR; all others are commands. \
              \\fIemulate\\fR ends in an orderly way at TERM, INT, HUP and QUIT, says at USR1 how it goes, and ignores USR2.\n",
@@ -111,13 +106,6 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
                 roff(commands)
             ));
         }
-=======
-        out.push_str(&format!(
-            ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
-             whenever a request was sent.\n",
-            roff(CODES)
-        ));
->>>>>>> part-a
         out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
     }
     out

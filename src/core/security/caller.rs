@@ -16,6 +16,9 @@ pub struct CallerId {
 }
 
 impl CallerId {
+    /// Kind of those who sign with a certificate of their own.
+    pub const KIND: &'static str = "choria";
+
     /// Longest caller id accepted, in bytes.
     pub const MAX_LEN: usize = 512;
 
@@ -31,7 +34,7 @@ impl CallerId {
 
     /// The caller id of somebody who presents the certificate `certname`.
     pub fn of_certname(certname: &str) -> Option<CallerId> {
-        CallerId::parse(&format!("choria={certname}"))
+        CallerId::parse(&format!("{}={certname}", Self::KIND))
     }
 
     /// The whole text.

@@ -104,6 +104,17 @@ pub enum VerifyError {
         /// Names in the certificate, a few of them.
         names: String,
     },
+    /// A true name, and a second caller of it: one certificate would be any number of callers, of
+    /// whom policies, the replay memory and shares of work know nothing.
+    #[error(
+        "{caller} is not what a certificate says, which is choria={name}; only privileged ones sign for others"
+    )]
+    Kind {
+        /// Caller the request claims.
+        caller: String,
+        /// Name in the certificate.
+        name: String,
+    },
     /// A true name that is nobody who may call.
     #[error("{caller} is not on plugin.choria.security.certname_whitelist")]
     NotListed {
@@ -130,6 +141,7 @@ impl VerifyError {
             VerifyError::Chain { reason: ChainError::Expired(_), .. } => "expired",
             VerifyError::Chain { .. } => "untrusted",
             VerifyError::Name { .. } => "name",
+            VerifyError::Kind { .. } => "kind",
             VerifyError::NotListed { .. } => "not_listed",
             VerifyError::Signature { .. } => "signature",
         }

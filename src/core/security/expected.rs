@@ -14,14 +14,10 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    pub(super) fn of(config: &Config, role: Role, certname: &str, chosen: bool) -> Expected {
+    pub(super) fn of(config: &Config, role: Role, certname: &str, origin: &str) -> Expected {
         // Brokers and nodes are known by their identity, however their certificate was found.
-        let (name, origin) = match (role, chosen) {
-            (Role::Client, true) => (certname, "MCOLLECTIVE_CERTNAME or the command line says so".to_owned()),
-            (Role::Client, false) if certname == config.identity => {
-                (certname, format!("identity is, {}", config.origin("identity")))
-            }
-            (Role::Client, false) => (certname, "its user is (USER)".to_owned()),
+        let (name, origin) = match role {
+            Role::Client if origin != "identity" => (certname, format!("of {origin}")),
             _ => (config.identity.as_str(), format!("identity is, {}", config.origin("identity"))),
         };
         Expected { name: name.to_owned(), origin }

@@ -62,13 +62,8 @@ impl Provider {
         env: &dyn Environment,
         certname: Option<&str>,
     ) -> Result<Provider, SecurityError> {
-<<<<<<< HEAD
         let chosen = paths::is_chosen(env, certname);
-        let mut certname = paths::certname(config, role, env, certname)?;
-=======
-        let paths::Named { name: certname, origin } = paths::certname(config, role, env, certname)?;
-        // Checked before it becomes part of a path.
->>>>>>> part-a
+        let paths::Named { name: mut certname, origin } = paths::certname(config, role, env, certname)?;
         let caller_id =
             |name: &str| CallerId::of_certname(name).ok_or_else(|| SecurityError::Certname(name.to_owned()));
         // Checked before it becomes part of a path.
@@ -83,7 +78,7 @@ impl Provider {
             caller = caller_id(name)?;
             certname = name.to_owned();
         }
-        let expected = Expected::of(config, role, &certname, chosen);
+        let expected = Expected::of(config, role, &certname, &origin);
         if role != Role::Client && chosen && certname != config.identity {
             warnings.push(format!(
                 "the environment has MCOLLECTIVE_CERTNAME: this daemon, {}, uses the certificate of {certname}",
@@ -98,12 +93,8 @@ impl Provider {
             identity: config.identity.clone(),
             expected,
             certname,
-<<<<<<< HEAD
-            caller_id: caller,
-=======
             name_origin: origin,
-            caller_id,
->>>>>>> part-a
+            caller_id: caller,
             allowed,
             privileged,
             names_by_common_name: config.security_provider == "puppet"
@@ -116,13 +107,6 @@ impl Provider {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         provider.warnings.extend(provider.trouble(now));
-        if role != Role::Client && provider.name_origin == "MCOLLECTIVE_CERTNAME" {
-            provider.warnings.push(format!(
-                "this daemon is called {} because MCOLLECTIVE_CERTNAME is in its environment: unset it there, so that \
-                 identity names it",
-                provider.certname
-            ));
-        }
         Ok(provider)
     }
 
@@ -181,22 +165,7 @@ impl Provider {
         let credentials = self.credentials.get();
         warnings.extend(credentials.exposed.clone());
         let certificate = &credentials.certificate;
-<<<<<<< HEAD
         warnings.extend(self.misnamed());
-=======
-        // A privileged name speaks for others.
-        if !certificate.names().any(|name| name == self.certname || self.privileged.matches(name)) {
-            let names: Vec<_> = certificate.names().take(5).collect();
-            warnings.push(format!(
-                "certificate {} names {}, not {}, which is from {}: requests of {} will be refused",
-                self.files.certificate.display(),
-                names.join(", "),
-                self.certname,
-                self.name_origin,
-                self.caller_id,
-            ));
-        }
->>>>>>> part-a
         if let Some(text) = expiry_warning(certificate.not_after, now) {
             warnings.push(format!("certificate {} {text}", self.files.certificate.display()));
         }
@@ -212,7 +181,12 @@ impl Provider {
     /// where each comes from.
     pub fn misnamed(&self) -> Option<String> {
         let credentials = self.credentials.get();
-        self.expected.misnamed(self.role, &credentials.certificate, &self.files.certificate)
+        let certificate = &credentials.certificate;
+        // a privileged name speaks for others
+        if self.role == Role::Client && certificate.names().any(|name| self.privileged.matches(name)) {
+            return None;
+        }
+        self.expected.misnamed(self.role, certificate, &self.files.certificate)
     }
 
     /// Why this process cannot be what it is to be at `now` (unix seconds): its

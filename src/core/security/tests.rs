@@ -41,8 +41,9 @@ fn refused_at(
 }
 
 /// Requests the original accepts and this implementation refuses, on purpose:
-/// the caller id pattern is anchored at its end.
-const STRICTER: [&str; 4] = [
+/// the caller id pattern is anchored at its end, and nobody but the privileged has more than one.
+const STRICTER: [&str; 5] = [
+    "request_callerid_other_kind",
     "go_accepts_trailing_text_in_callerid",
     "request_callerid_trailing_newline",
     "request_callerid_trailing_at",

@@ -122,6 +122,9 @@ impl RequestVerifier {
                 names: shortened(&names.join(", "), MAX_CLAIM),
             });
         }
+        if caller.kind() != CallerId::KIND {
+            return Err(VerifyError::Kind { caller: caller.to_string(), name: caller.name().to_string() });
+        }
         if !self.allowed.matches(caller.name()) {
             return Err(VerifyError::NotListed { caller: caller.to_string() });
         }
