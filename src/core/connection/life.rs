@@ -21,8 +21,6 @@ use crate::core::text::shortened;
 const KEPT_ERRORS: usize = 64;
 /// Longest of them, in characters.
 const MAX_ERROR: usize = 512;
-/// Messages that async-nats holds per subscription before it drops some.
-const SUBSCRIPTION_CAPACITY: usize = 16_384;
 
 /// One connection to one broker.
 ///
@@ -49,7 +47,7 @@ pub(super) async fn one_life(
         .custom_inbox_prefix(&options.inbox_prefix)
         .ping_interval(options.ping_interval)
         .connection_timeout(options.connect_timeout)
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .subscription_capacity(options.subscription_capacity)
         .read_buffer_capacity(options.read_buffer)
         .ignore_discovered_servers()
         .max_reconnects(1)

@@ -36,6 +36,9 @@ pub struct SessionOptions {
     /// suits whoever hears thousands. Of a connection by TLS async-nats 0.51 keeps to it until TLS
     /// begins, and reads by small pieces after that.
     pub read_buffer: u16,
+    /// Messages of one subscription that may wait for the program to take them; more are lost. Default
+    /// 16,384, for whoever hears thousands at once: each may be as large as the broker takes.
+    pub subscription_capacity: usize,
     /// `None` tries for ever; else the first connection fails after this long,
     /// and at once when every broker refuses this process for what it is.
     pub give_up_after: Option<Duration>,
@@ -66,6 +69,7 @@ impl SessionOptions {
             local_address: None,
             turns: None,
             read_buffer: u16::MAX,
+            subscription_capacity: 16_384,
             give_up_after: None,
             first_failure: None,
         }

@@ -36,7 +36,7 @@ use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
 use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, Role, System};
-use crate::core::connection::{HostError, Purpose, ServerList, Session, SessionOptions};
+use crate::core::connection::{ByteBudget, HostError, Purpose, ServerList, Session, SessionOptions};
 use crate::core::lifecycle::EventType;
 use crate::core::protocol::subjects;
 use crate::core::provisioning::{self, Setup, TargetResolver};
@@ -45,9 +45,10 @@ use misnamed::RefusedName;
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
 
-/// Messages between the connection and the pipeline; the pool behind it is the
-/// real bound, this only evens out bursts.
-const INTAKE: usize = 256;
+/// Messages between the connection and the pipeline, and their bytes; the pool behind it is the real
+/// bound, this only evens out bursts. What comes beyond is dropped and counted.
+const INTAKE: usize = 2048;
+const INTAKE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A node hears a request now and then, of some kilobytes.
 const READ_BUFFER: u16 = 8 * 1024;
@@ -226,6 +227,7 @@ impl Server {
         let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
         session.read_buffer = READ_BUFFER;
+        session.subscription_capacity = INTAKE;
         session.local_address = local_address;
         session.turns = turns;
         session.connect_timeout = config.choria_network_connect_timeout;
@@ -284,13 +286,14 @@ impl Server {
         background.spawn(status::keep_written(node.clone()));
         background.spawn(exposition::keep_written(node.clone()));
         let (sink, intake) = mpsc::channel(INTAKE);
+        let budget = Arc::new(ByteBudget::new(INTAKE_BYTES));
         for collective in &node.config().collectives {
             for agent in node.hosted().names() {
                 let subject = subjects::broadcast(collective, agent);
-                session.subscribe_into(subject, None, sink.clone()).await;
+                session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
             }
             let subject = subjects::node(collective, node.identity_text());
-            session.subscribe_into(subject, None, sink.clone()).await;
+            session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
         }
         drop(sink);
 
@@ -302,7 +305,7 @@ impl Server {
 
         let control = node.control();
         let ending = tokio::select! {
-            () = pipeline.clone().serve(intake) => Ending::Stopped,
+            () = pipeline.clone().serve(intake, budget) => Ending::Stopped,
             _ = stop.wait_for(|stop| *stop) => Ending::Stopped,
             ending = control.ended() => ending,
             reason = refused_name.reason(&node) => return Err(ServerError::Misnamed(reason)),

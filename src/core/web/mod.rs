@@ -2,23 +2,25 @@
 //! request a connection, ten seconds for all of it. Who may see names is
 //! [`access`].
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 pub mod access;
 mod pages;
 
 pub use pages::{PROMETHEUS, Pages, PagesError};
 
-/// Connections at a time; more wait unaccepted.
+/// Connections at a time; with more, one that is slow makes room.
 const CONNECTIONS: usize = 32;
+/// Time everybody has for a request.
+const GRACE: Duration = Duration::from_millis(500);
 /// From accepting a connection to its last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Request line and headers, together; the smallest hyper takes.
@@ -35,11 +37,17 @@ pub fn pages_for(pages: &Router, peer: IpAddr) -> Router {
     pages.clone().layer(Extension(Peer(peer)))
 }
 
+/// A connection that is being served.
+struct Served {
+    peer: IpAddr,
+    since: Instant,
+    task: AbortHandle,
+}
+
 /// Serves pages, for ever.
 pub async fn serve(listener: TcpListener, pages: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut served: Vec<Served> = Vec::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -48,8 +56,15 @@ pub async fn serve(listener: TcpListener, pages: Router) {
                 continue;
             }
         };
+        let since = Instant::now();
+        served.retain(|other| !other.task.is_finished());
+        if served.len() >= CONNECTIONS {
+            let of: Vec<_> = served.iter().map(|other| (other.peer, other.since)).collect();
+            let Some(place) = goes(&of, since) else { continue };
+            served.swap_remove(place).task.abort();
+        }
         let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE / 2)
@@ -60,7 +75,32 @@ pub async fn serve(listener: TcpListener, pages: Router) {
             if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, connection).await {
                 tracing::debug!(%peer, %error, "a monitoring connection failed");
             }
-            drop(place);
         });
+        served.push(Served { peer: peer.ip(), since, task: task.abort_handle() });
+    }
+}
+
+/// Who makes room for a newcomer: the oldest of the address that has most, if it had its time.
+fn goes(served: &[(IpAddr, Instant)], now: Instant) -> Option<usize> {
+    let count = |peer: &IpAddr| served.iter().filter(|(other, _)| other == peer).count();
+    let (place, (_, since)) =
+        served.iter().enumerate().max_by_key(|(_, (peer, since))| (count(peer), Reverse(*since)))?;
+    (now.duration_since(*since) >= GRACE).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_of_the_crowd_makes_room() {
+        let begin = Instant::now();
+        let at = |ms: u64| begin + Duration::from_millis(ms);
+        let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let served = [(other, at(0)), (one, at(20)), (one, at(10)), (one, at(30))];
+        assert_eq!(goes(&served, at(10) + GRACE), Some(2));
+        assert_eq!(goes(&served, at(9) + GRACE), None);
+        assert_eq!(goes(&served[..1], at(2000)), Some(0));
+        assert_eq!(goes(&[], at(0)), None);
     }
 }

@@ -97,3 +97,34 @@ fn with_names_to_those_with_a_token() {
     command.args(["broker", "run", "--config"]).arg(network.path("broker.conf"));
     run(command, None).code(1).complains(&["plugin.choria.stats_token_file", "chmod 0640"]);
 }
+
+/// Every place there is taken by requests of a byte now and then, of another address.
+#[test]
+fn although_others_ask_for_ever() {
+    let port = free_port();
+    let network = Network::start_with(&format!("plugin.choria.stats_port = {port}\n"));
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    let slow = || {
+        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+            let mut stream = crate::raw::socket_from("127.0.0.2", address);
+            let _ = stream.write_all(b"GET /varz HTTP/1.1\r\nHost: localhost\r\nA: ");
+            while !ended.load(std::sync::atomic::Ordering::Relaxed) && stream.write_all(b"b").is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..64).for_each(|_| drop(scope.spawn(slow)));
+        // the places are taken, and those in them have had their time
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let begin = std::time::Instant::now();
+        for _ in 0..5 {
+            assert!(get(port, "/healthz").ends_with("{\"status\":\"ok\"}"));
+        }
+        let took = begin.elapsed();
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(took < std::time::Duration::from_secs(8), "{took:?}");
+    });
+    network.alice().run(&["ping"]).code(3);
+}

@@ -32,7 +32,7 @@ use super::{NodeState, ReplayGuard};
 use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
-use crate::core::connection::Message;
+use crate::core::connection::{ByteBudget, Message};
 use crate::core::log::RefusalLog;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
@@ -75,10 +75,21 @@ impl Pipeline {
     /// Takes messages until the connection's side hangs up. Never waits for an
     /// action: what finds no room is dropped and counted, since the wire has no
     /// word for "busy" and a node must outlive its callers.
-    pub async fn serve(self: Arc<Self>, mut intake: mpsc::Receiver<Message>) {
+    pub async fn serve(self: Arc<Self>, mut intake: mpsc::Receiver<Message>, budget: Arc<ByteBudget>) {
+        let mut lost = 0;
         while let Some(message) = intake.recv().await {
+            budget.give_back(&message);
             let counters = self.node.counters();
             raise(&counters.total);
+            let lost_now = budget.dropped();
+            if lost_now > lost {
+                counters.dropped.fetch_add(lost_now - lost, Ordering::Relaxed);
+                counters.total.fetch_add(lost_now - lost, Ordering::Relaxed);
+                lost = lost_now;
+                self.refusals.note("dropped", || {
+                    tracing::warn!("requests were dropped: more come than this node can look at");
+                });
+            }
             counters.last_message.store(u64::try_from(now()).unwrap_or(0), Ordering::Relaxed);
             match self.gate.enter(message.payload.len()) {
                 Ok(ticket) => {
