@@ -24,7 +24,13 @@ stop() {
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+# Colours where there are some and nobody said no.
+bold= green= red= plain=
+if [[ -t 1 && ${TERM:-dumb} != dumb && -z ${NO_COLOR:-} ]]; then
+    bold=$'\033[1m' green=$'\033[32m' red=$'\033[31m' plain=$'\033[0m'
+fi
+
+say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 
 # wait_for FILE TEXT [TIMES]: until a log says so, at most 20 seconds.
 wait_for() {
@@ -40,11 +46,11 @@ wait_for() {
 show() {
     local code=$1 text=$2 output status=0
     shift 2
-    printf '\n\033[32m$ choria %s\033[0m\n' "$*"
+    printf '\n%s$ choria %s%s\n' "$green" "$*" "$plain"
     output=$("$choria" "$@" 2>&1) || status=$?
     printf '%s\n' "$output"
     if [[ $status -ne $code || $output != *"$text"* ]]; then
-        printf '\033[31mdemo: expected exit code %s and "%s", got exit code %s\033[0m\n' "$code" "$text" "$status"
+        printf '%sdemo: expected exit code %s and "%s", got exit code %s%s\n' "$red" "$code" "$text" "$status" "$plain"
         failures=$((failures + 1))
     fi
 }
@@ -177,21 +183,21 @@ show 2 "You are not authorized to call this agent or action" \
 say "What happened is in the node's audit log, what was denied in its own log"
 for line in "$net/web1/audit.log:\"action\":\"ping\"" "$net/web1.log:denied"; do
     file=${line%%:*} text=${line#*:}
-    printf '\n\033[32m$ grep %q %s\033[0m\n' "$text" "${file#"$net"/}"
+    printf '\n%s$ grep %q %s%s\n' "$green" "$text" "${file#"$net"/}" "$plain"
     if ! grep "$text" "$file" | tail -n 1; then
-        printf '\033[31mdemo: no such line\033[0m\n'
+        printf '%sdemo: no such line%s\n' "$red" "$plain"
         failures=$((failures + 1))
     fi
 done
 if grep -q '"action":"get_config_item"' "$net/web1/audit.log"; then
-    printf '\033[31mdemo: the denied action is in the audit log\033[0m\n'
+    printf '%sdemo: the denied action is in the audit log%s\n' "$red" "$plain"
     failures=$((failures + 1))
 fi
 say "What this binary was built with"
 show 0 "Provisioning Profile" buildinfo
 
 if [[ $failures -gt 0 ]]; then
-    printf '\n\033[31mdemo: %s of the above was not as expected\033[0m\n' "$failures"
+    printf '\n%sdemo: %s of the above was not as expected%s\n' "$red" "$failures" "$plain"
     exit 1
 fi
 if [[ ${KEEP:-} == 1 ]]; then

@@ -22,6 +22,13 @@ pub struct Answers {
     pub interrupted: bool,
 }
 
+impl Answers {
+    /// Says what is known about those who did not answer.
+    pub fn report(&self, client: &Client, collective: &str) {
+        trouble::report(client, collective, &self.stats);
+    }
+}
+
 /// Calls `agent#action` on `found` and collects the replies; stops early when
 /// interrupted, with what is known.
 pub async fn ask(
@@ -42,7 +49,7 @@ pub async fn ask(
         agent: agent.to_owned(),
         action: action.to_owned(),
         data,
-        collective: collective.clone(),
+        collective,
         timeout: Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout())),
         batch: None,
     };
@@ -68,6 +75,5 @@ pub async fn ask(
     let mut stats = call.stats();
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
-    trouble::report(client, &collective, &stats);
     Ok(Answers { replies, stats, interrupted })
 }

@@ -135,7 +135,10 @@ pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::
     let options =
         ClientOptions { workers: workers.unwrap_or(1), first_failure: Some(Arc::new(first_failure)) };
     match Client::connect(Arc::new(config), &Arc::new(provider), &System, options).await {
-        Err(ClientError::Connect { error, .. }) if !error.refused => {
+        // Where no broker was found to ask there is something else to look at.
+        Err(ClientError::Connect { error, .. })
+            if !error.refused && error.reasons.iter().any(|reason| reason.contains("://")) =>
+        {
             bail!("{error}; is it running there, and is plugin.choria.middleware_hosts right?")
         }
         outcome => Ok(outcome?),

@@ -57,8 +57,9 @@ impl Facts {
             let found = selection.discover(&client, Some("rpcutil")).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let data = Map::from_iter([("fact".to_owned(), json!(self.fact))]);
-            let Answers { replies: answers, stats, interrupted } =
-                ask(&client, "rpcutil", "get_fact", data, collective, found).await?;
+            let asked = ask(&client, "rpcutil", "get_fact", data, collective.clone(), found).await?;
+            asked.report(&client, &collective);
+            let Answers { replies: answers, stats, interrupted } = asked;
             client.session().close().await;
             let values = self.tally(&answers);
             if self.json {

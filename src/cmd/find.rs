@@ -5,10 +5,13 @@
 
 use std::process::ExitCode;
 
+use choria::core::client::Limit;
+
 use super::context::{self, block_on};
 use super::fleet::fleet_command;
 use super::out::{self, errln, outln};
 use super::render::text::{clean, escaped};
+use super::rpc::limit_method;
 use super::{Globals, Personality};
 
 fleet_command! {
@@ -24,6 +27,9 @@ fleet_command! {
         /// no log lines: output for programs
         #[argh(switch)]
         silent: bool,
+        /// show a part of the nodes: a number, or a share such as 10%
+        #[argh(option, arg_name = "n")]
+        limit: Option<String>,
         /// federations to address, comma separated
         #[argh(option, arg_name = "list")]
         federations: Option<String>,
@@ -34,6 +40,7 @@ impl Find {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let selection = self.selection();
         selection.filter()?;
+        let limit = self.limit.as_deref().map(str::parse::<Limit>).transpose()?;
         let mut config = match self.silent {
             true => context::silent_client_config(globals)?,
             false => context::client_config(globals)?,
@@ -42,7 +49,10 @@ impl Find {
         block_on(async {
             let client = context::connect(config).await?;
             out::nodes_are_asked();
-            let found = selection.discover(&client, Some("rpcutil")).await?;
+            let mut found = selection.discover(&client, Some("rpcutil")).await?;
+            if let Some(limit) = limit.filter(|_| !found.nodes.is_empty()) {
+                found.nodes = limit.apply(found.nodes, limit_method(client.config(), None))?;
+            }
             if self.json {
                 outln!("{}", escaped(&serde_json::to_string_pretty(&found.nodes)?));
             } else {

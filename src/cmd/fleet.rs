@@ -2,8 +2,9 @@
 //! are found.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Read};
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use super::out::errln;
@@ -20,6 +21,8 @@ use choria::core::discovery::{
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Names in one filter, as many as nodes take.
+const MOST_NAMED: usize = 10_000;
 /// Longest list of nodes read from standard input.
 const MAX_STDIN: u64 = 256 * 1024 * 1024;
 
@@ -139,7 +142,11 @@ impl Selection {
             filter.add_agent(agent).map_err(|e| named("-A", e))?;
         }
         for identity in &self.identities {
-            check_identity(identity)?;
+            // A group of an inventory file is none of the others.
+            let of_inventory = self.method.as_deref().is_none_or(|method| method == "inventory");
+            if !(of_inventory && self.nodes.is_none() && identity.starts_with("group:")) {
+                check_identity(identity)?;
+            }
             filter.add_identity(identity).map_err(|e| named("-I", e))?;
         }
         for words in &self.with {
@@ -191,7 +198,10 @@ impl Selection {
         if self.select.is_some() && !by_asking && name != "inventory" {
             return Ok(Method::Broadcast);
         }
+        // Whoever names nodes has said who is meant: in a `while read` loop the rest
+        // of standard input is the loop's.
         if wanted.is_none()
+            && literal_identities(&self.filter()?).is_none()
             && let Some(results) = results_on_stdin()?
         {
             return Ok(Method::Results(results));
@@ -217,6 +227,27 @@ impl Selection {
                 Ok(Method::Inventory(file))
             }
             other => bail!("unsupported discovery method '{other}', use mc, flatfile or inventory"),
+        }
+    }
+
+    /// The nodes that `--nodes` names, for commands that ask by a broadcast: it is
+    /// narrowed down to them.
+    pub fn named(&self) -> anyhow::Result<Option<Vec<String>>> {
+        if let Some(method) = self.method.as_deref().filter(|method| !["mc", "broadcast"].contains(method)) {
+            bail!("--dm {method}: this command asks the nodes themselves; name them with -I or --nodes");
+        }
+        let names = match self.nodes.as_deref() {
+            None => return Ok(None),
+            Some("-") => names_on_stdin()?,
+            Some(file) => read_names(Path::new(file), Format::of(Path::new(file)))?,
+        };
+        match names.len() {
+            0 => bail!("--nodes names nobody"),
+            1..=MOST_NAMED => Ok(Some(self.only_named(names)?)),
+            more => bail!(
+                "--nodes names {more} nodes, a filter has {MOST_NAMED} at most: 'choria rpc rpcutil ping --nodes' asks \
+                 any number"
+            ),
         }
     }
 
@@ -271,6 +302,9 @@ impl Selection {
         let collective = client.collective(self.target.as_deref())?;
         let begun = Instant::now();
         let nodes = match self.method(client)? {
+            Method::Broadcast if self.identities.iter().any(|identity| identity.starts_with("group:")) => {
+                bail!("-I group:NAME is a group of an inventory file: give --dm inventory with it")
+            }
             Method::Broadcast => match literal_identities(&filter) {
                 Some(nodes) => nodes,
                 None => {
@@ -394,17 +428,34 @@ fn names_on_stdin() -> anyhow::Result<Vec<String>> {
     Ok(listed_names(&text)?)
 }
 
+/// How long standard input may say nothing at all before that is an error.
+const SILENT: Duration = Duration::from_secs(60);
+/// When whoever waits is told what for.
+const HINT: Duration = Duration::from_secs(5);
+
+/// All of standard input. One that stays open and says nothing, as of a service
+/// or a remote shell, would be waited for without end.
 fn stdin_text() -> anyhow::Result<String> {
-    let stdin = std::io::stdin();
-    let (done, waiting) = std::sync::mpsc::channel::<()>();
-    let hint = std::thread::spawn(move || {
-        if waiting.recv_timeout(Duration::from_secs(5)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            errln!("choria: waiting for results on standard input; --dm mc does not read it");
-        }
+    let (first, something) = std::sync::mpsc::channel::<()>();
+    let (done, text) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut stdin = std::io::stdin().lock();
+        let read = stdin.fill_buf().map(|_| ()).and_then(|()| {
+            let _ = first.send(());
+            let mut text = String::new();
+            stdin.take(MAX_STDIN).read_to_string(&mut text).map(|_| text)
+        });
+        let _ = done.send(read);
     });
-    let mut text = String::new();
-    stdin.lock().take(MAX_STDIN).read_to_string(&mut text).context("cannot read standard input")?;
-    drop(done);
-    let _ = hint.join();
-    Ok(text)
+    if something.recv_timeout(HINT) == Err(RecvTimeoutError::Timeout) {
+        errln!("choria: waiting for results on standard input; --dm mc does not read it");
+        if something.recv_timeout(SILENT.saturating_sub(HINT)) == Err(RecvTimeoutError::Timeout) {
+            bail!(
+                "standard input is open and has said nothing for {} s: give --dm mc or </dev/null if no results of an \
+                 earlier command are meant",
+                SILENT.as_secs()
+            );
+        }
+    }
+    text.recv().context("cannot read standard input")?.context("cannot read standard input")
 }

@@ -67,9 +67,15 @@ impl Inventory {
         // Both questions travel at the same time.
         let one = || Discovered::known(vec![node.to_owned()], Duration::ZERO);
         let (inventory, stats) = tokio::join!(
-            only_answer(client, "inventory", collective.clone(), one()),
-            only_answer(client, "daemon_stats", collective.clone(), one()),
+            ask(client, "rpcutil", "inventory", Map::new(), collective.clone(), one()),
+            ask(client, "rpcutil", "daemon_stats", Map::new(), collective.clone(), one()),
         );
+        let (inventory, stats) = (inventory?, stats?);
+        // What keeps it from answering one question keeps it from both.
+        let silent = if inventory.replies.is_empty() { &inventory } else { &stats };
+        silent.report(client, &collective);
+        let (inventory, stats) =
+            (only_answer(inventory, "inventory", node), only_answer(stats, "daemon_stats", node));
         let (Some(inventory), Some(stats)) = (inventory?, stats?) else {
             errln!("interrupted before {} answered", clean(node, false));
             return Ok(false);
@@ -91,8 +97,9 @@ impl Inventory {
         found: Discovered,
     ) -> anyhow::Result<bool> {
         let nodes = found.nodes.len();
-        let Answers { replies: answers, interrupted, .. } =
-            ask(client, "rpcutil", "collective_info", Map::new(), collective, found).await?;
+        let asked = ask(client, "rpcutil", "collective_info", Map::new(), collective.clone(), found).await?;
+        asked.report(client, &collective);
+        let Answers { replies: answers, interrupted, .. } = asked;
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for answer in &answers {
             for name in list(answer.body.data.get("collectives")) {
@@ -116,14 +123,7 @@ impl Inventory {
 }
 
 /// What this node says; `None` when a person did not wait for it.
-async fn only_answer(
-    client: &Client,
-    action: &str,
-    collective: String,
-    node: Discovered,
-) -> anyhow::Result<Option<Map<String, Value>>> {
-    let name = node.nodes.first().cloned().unwrap_or_default();
-    let answers = ask(client, "rpcutil", action, Map::new(), collective, node).await?;
+fn only_answer(answers: Answers, action: &str, name: &str) -> anyhow::Result<Option<Map<String, Value>>> {
     if answers.interrupted && answers.replies.is_empty() {
         return Ok(None);
     }

@@ -8,17 +8,21 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{System, parse_duration};
 use choria::core::files::{self, SECRET};
 use choria::core::security::tokens::vault::Vault;
-use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey, VerifyKey};
+use choria::core::security::tokens::{
+    BrokerTrust, MAX_TOKEN, ProvisioningClaims, SigningKey, VerifyKey, unverified,
+};
 use choria::core::security::waiting::WaitingSecurity;
 use choria::core::text::unhex;
+use serde_json::{Map, Value};
 
 use super::context;
-use super::out::outln;
+use super::out::{errln, outln};
+use super::render::text::escaped;
 
 /// Largest CA file, in bytes.
 const MAX_CA: u64 = 64 * 1024;
 
-/// make tokens
+/// make tokens, and look at them
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "jwt")]
 pub struct Jwt {
@@ -28,8 +32,43 @@ pub struct Jwt {
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum JwtCommand {
     Provisioning(Provisioning),
+    View(View),
+}
+
+/// show what a token says, whoever signed it
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "view")]
+struct View {
+    /// file of the token
+    #[argh(positional)]
+    file: PathBuf,
+}
+
+impl View {
+    /// Claims as JSON; secrets stay in the file.
+    fn run(self) -> anyhow::Result<ExitCode> {
+        let text = files::read_bounded(&self.file, MAX_TOKEN as u64)?;
+        let text = String::from_utf8_lossy(&text);
+        let named = || format!("{} is no token", self.file.display());
+        let mut claims: Map<String, Value> = unverified(&text).with_context(named)?;
+        for secret in ["cht", "chpwd"] {
+            claims.entry(secret).and_modify(|value| *value = Value::from("*****"));
+        }
+        outln!("{}", escaped(&serde_json::to_string_pretty(&claims)?));
+        let now = jiff::Timestamp::now().as_second();
+        let time = |name: &str| claims.get(name).and_then(Value::as_i64);
+        let date =
+            |seconds: i64| jiff::Timestamp::from_second(seconds).map(|t| t.to_string()).unwrap_or_default();
+        match time("exp") {
+            Some(exp) if exp <= now => errln!("choria: it has expired on {}", date(exp)),
+            Some(exp) => errln!("choria: it is valid until {}; its signature was not checked", date(exp)),
+            None => errln!("choria: it does not expire; its signature was not checked"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// make the token that unconfigured nodes wait with
@@ -103,8 +142,10 @@ struct Provisioning {
 
 impl Jwt {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        let JwtCommand::Provisioning(token) = self.command;
-        token.run()
+        match self.command {
+            JwtCommand::Provisioning(token) => token.run(),
+            JwtCommand::View(view) => view.run(),
+        }
     }
 }
 

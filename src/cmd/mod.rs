@@ -10,6 +10,7 @@ mod broker;
 mod buildinfo;
 mod completion;
 mod context;
+mod doc;
 mod emulate;
 mod exit;
 mod facts;
@@ -67,6 +68,7 @@ enum Command {
     Broker(broker::Broker),
     Buildinfo(buildinfo::Buildinfo),
     Completion(completion::Completion),
+    Doc(doc::Doc),
     Emulate(emulate::Emulate),
     Facts(facts::Facts),
     Find(find::Find),
@@ -78,7 +80,13 @@ enum Command {
     Rpc(rpc::Rpc),
     Server(server::Server),
     Tool(tool::Tool),
+    Version(Version),
 }
+
+/// show the version
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "version")]
+struct Version {}
 
 /// What every command is given beside its own flags.
 struct Globals {
@@ -153,6 +161,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Broker(c) => apart(|| c.run(globals)),
         Command::Buildinfo(c) => apart(|| c.run()),
         Command::Completion(c) => apart(|| c.run(globals)),
+        Command::Doc(c) => apart(|| c.run(globals)),
         Command::Emulate(c) => apart(|| c.run(globals)),
         Command::Facts(c) => apart(|| c.run(globals)),
         Command::Find(c) => apart(|| c.run(globals)),
@@ -164,6 +173,10 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),
         Command::Tool(c) => apart(|| c.run(globals)),
+        Command::Version(Version {}) => {
+            outln!("{}", build::VERSION);
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -194,7 +207,9 @@ fn sentence(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    // Parsers draw their errors on several lines.
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
 }
 
 fn usage(message: &str) -> ExitCode {

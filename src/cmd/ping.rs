@@ -1,5 +1,6 @@
 //! `choria ping`: who answers, and how fast.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use super::context::{self, block_on_promptly};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{self, errln, outln};
-use super::render::graph;
 use super::render::text::clean;
+use super::render::{graph, terminal};
 use super::trouble;
 
 fleet_command! {
@@ -50,7 +51,13 @@ fleet_command! {
 impl Ping {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let mut selection = self.selection();
-        let filter = selection.filter()?;
+        let mut filter = selection.filter()?;
+        let named = selection.named()?;
+        if let Some(names) = &named {
+            filter.identity.clone_from(names);
+        }
+        let expect = self.expect.or(named.as_ref().map(Vec::len));
+        let mut unheard: BTreeSet<String> = named.into_iter().flatten().collect();
         context::check_workers(self.workers)?;
         if self.expect == Some(0) {
             bail!("--expect 0 waits for nobody, give the number of answers to wait for");
@@ -69,6 +76,8 @@ impl Ping {
             let overhead = begun.elapsed();
             let mut interrupt = signal(SignalKind::interrupt())?;
             out::nodes_are_asked();
+            // The time has a place of its own where there is room.
+            let name_width = terminal::width().unwrap_or(80).saturating_sub(16).min(40);
             let asking = broadcast(
                 &client,
                 collective.clone(),
@@ -76,12 +85,13 @@ impl Ping {
                 window_of(window, self.timeout),
                 |name, time| {
                     times.push(time);
+                    unheard.remove(name);
                     if self.names {
                         outln!("{}", clean(name, false));
                     } else if !self.silent {
-                        outln!("{:<40} time={} ms", clean(name, false), time.as_millis());
+                        outln!("{:<name_width$} time={} ms", clean(name, false), time.as_millis());
                     }
-                    self.expect.is_none_or(|expect| times.len() < expect)
+                    expect.is_none_or(|expect| times.len() < expect)
                 },
             );
             let found = tokio::select! {
@@ -109,13 +119,14 @@ impl Ping {
         if interrupted {
             return Ok(exit.interrupted());
         }
+        trouble::unanswered(&unheard);
         if times.is_empty() {
             if !self.names {
                 errln!("choria: no responses received{reason}");
             }
             return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
         }
-        Ok(match self.expect {
+        Ok(match expect {
             Some(expect) if times.len() < expect => exit.some_missing(),
             _ => ExitCode::SUCCESS,
         })

@@ -11,6 +11,7 @@ use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
 use choria::core::discovery::LateAnswers;
 use choria::core::rpc::RequestBody;
+use choria::core::text::meant;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
@@ -58,6 +59,9 @@ fleet_command! {
         /// connections that take replies, default 1
         #[argh(option, arg_name = "n")]
         workers: Option<usize>,
+        /// seconds to wait for replies once all are asked, default what the agent says and discovery_timeout
+        #[argh(option, arg_name = "seconds")]
+        timeout: Option<f64>,
         /// no progress bar
         #[argh(switch, long = "np")]
         no_progress: bool,
@@ -118,7 +122,9 @@ impl Rpc {
         super::set_federations(&mut config, self.federations.as_deref())?;
         let ddl = resolver(&config).agent(&self.agent)?;
         let action = ddl.action(&self.action).with_context(|| {
-            format!("unknown action {}#{}, it has {}", self.agent, self.action, ddl.action_names().join(", "))
+            let names = ddl.action_names();
+            let meant = meant(&self.action, names.iter().copied());
+            format!("unknown action {}#{}{meant}, it has {}", self.agent, self.action, names.join(", "))
         })?;
         let data = action.coerce(&pairs(&self.inputs)?).context("invalid input")?;
         let display = self.display(action)?;
@@ -130,7 +136,11 @@ impl Rpc {
         let colour = text::coloured(config.color) && self.output_file.is_none();
         let method = limit_method(&config, self.limit_seed);
         let discovery = u64::try_from(config.discovery_timeout).unwrap_or(2);
-        let timeout = Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout()));
+        let timeout = match self.timeout {
+            None => Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout())),
+            Some(seconds) if seconds > 0.0 && seconds < 86_400.0 => Duration::from_secs_f64(seconds),
+            Some(seconds) => bail!("--timeout {seconds} is no time to wait, give seconds above 0"),
+        };
         block_on(async {
             let client = context::connect_workers(config, self.workers).await?;
             let collective = client.collective(selection.target.as_deref())?;
@@ -278,7 +288,8 @@ fn pairs(inputs: &[String]) -> anyhow::Result<Vec<(String, String)>> {
         .collect()
 }
 
-fn limit_method(config: &Config, seed: Option<i64>) -> LimitMethod {
+/// How a limit chooses, by configuration or by a seed.
+pub fn limit_method(config: &Config, seed: Option<i64>) -> LimitMethod {
     let seed = seed.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
     if config.rpclimitmethod == "random" || seed.is_some() {
         LimitMethod::Random { seed }

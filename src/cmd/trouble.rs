@@ -1,6 +1,8 @@
 //! What a person should hear when not everybody answered: causes first, each in
 //! one line on stderr, with the next step.
 
+use std::collections::BTreeSet;
+
 use choria::core::client::{Client, RequestStats};
 use choria::core::discovery::Discovered;
 
@@ -43,6 +45,12 @@ pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> St
         () if found.late.asked() => format!(": {}", unheard(client)),
         () => String::new(),
     }
+}
+
+/// Nodes that a list names and that were not heard of.
+pub fn unanswered(nodes: &BTreeSet<String>) {
+    let nodes: Vec<String> = nodes.iter().cloned().collect();
+    name(&nodes, |node| format!("no answer of {node}"));
 }
 
 /// Answers of a broadcast that were lost here.

@@ -87,7 +87,21 @@ fn ca_certificates_broker_node_and_a_first_answer() {
     choria(&["tool", "ca", "revoke", "--dir", "pki", "alice.mcollective"])
         .fine()
         .says(&["Revoked 1 certificates"]);
-    choria(&["tool", "ca", "revoke", "--dir", "pki", "nobody"]).code(1).complains(&["nobody"]);
+    choria(&["tool", "ca", "revoke", "--dir", "pki", "nobody"])
+        .code(1)
+        .complains(&["nobody", "tool ca list"]);
+    // What is issued is listed, and found by the name it was given.
+    choria(&["tool", "ca", "issue", "--dir", "pki", "--client", "carol"]).fine();
+    let listed = choria(&["tool", "ca", "list", "--dir", "pki"]).fine().stdout;
+    let header: Vec<&str> = listed.lines().next().unwrap_or_default().split_whitespace().collect();
+    assert_eq!(header, ["NAME", "STATE", "FROM", "UNTIL", "SERIAL"], "{listed}");
+    let carol = listed.lines().find(|line| line.starts_with("carol.mcollective")).expect("a line");
+    assert!(carol.contains(" good ") && carol.contains("20"), "{carol}");
+    choria(&["tool", "ca", "revoke", "--dir", "pki", "carl"]).code(1).complains(&["no certificate of carl"]);
+    choria(&["tool", "ca", "revoke", "--dir", "pki", "carol"]).fine().says(&["of carol.mcollective"]);
+    choria(&["tool", "ca", "issue", "--dir", "pki", "--client", "dave", "--days", "0"])
+        .code(1)
+        .complains(&["a certificate of 0 days"]);
 }
 
 /// Puppet's directories are enough for a network that has Puppet.

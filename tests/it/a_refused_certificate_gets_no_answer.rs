@@ -108,8 +108,11 @@ fn a_name_that_is_no_callers_is_told_when_nobody_answers() {
     let network = Network::start_with("plugin.choria.network.x509_permissions = open\n");
     let _nodes = network.nodes([node("n1").policy("default", "policy default allow\n")]);
     let carol = network.caller("carol.example.net");
-    let reason =
-        ["carol.example.net is not on plugin.choria.security.certname_whitelist", "NAME.mcollective"];
+    let reason = [
+        "is not on plugin.choria.security.certname_whitelist",
+        "carol.example.net, which is from",
+        "NAME.mcollective",
+    ];
     carol.run(&["ping"]).code(3).complains(&["no responses received"]).complains(&reason);
     carol.run(&["rpc", "rpcutil", "ping"]).code(1).complains(&["did not discover"]).complains(&reason);
     let ran = carol.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"]).code(3);

@@ -15,7 +15,8 @@ use crate::network::Network;
 use crate::process::PATIENCE;
 use crate::wire::provider;
 
-/// Priority and port of the records of one name; all point to localhost.
+/// Priority and port of the records of one name; all point to localhost, and
+/// port 0 to nothing.
 type Zone = Arc<Mutex<Vec<(u16, u16)>>>;
 
 const NAME: &str = "_mcollective-server._tcp.example.net";
@@ -71,7 +72,8 @@ fn answer(question: &Message, records: &[(u16, u16)]) -> Message {
             answer.metadata.response_code = ResponseCode::NXDomain;
         } else if query.query_type() == RecordType::SRV {
             for (priority, port) in records {
-                let target = Name::from_utf8("localhost.").expect("a name");
+                let target = if *port == 0 { "." } else { "localhost." };
+                let target = Name::from_utf8(target).expect("a name");
                 let srv = SRV::new(*priority, 1, *port, target);
                 answer.add_answer(Record::from_rdata(query.name().clone(), 1, RData::SRV(srv)));
             }
@@ -127,4 +129,36 @@ async fn priorities_order_the_brokers_and_an_empty_zone_has_none() {
     assert!(list(&["_nosuch._tcp.example.net"]).resolve().await.expect("an answer").is_empty());
     dns.say(&[]);
     assert!(list(&[NAME]).resolve().await.expect("an answer").is_empty());
+}
+
+#[tokio::test]
+async fn a_domain_may_say_that_it_has_no_brokers() {
+    let dns = Dns::start();
+    let resolver = SrvResolver::with_server(dns.address).expect("a resolver");
+    let list = ServerList::srv(resolver, vec![NAME.to_owned()]);
+    dns.say(&[(0, 0)]);
+    let error = list.resolve().await.expect_err("no service").to_string();
+    assert!(error.contains(NAME) && error.contains("no such service"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_name_server_that_says_nothing_is_named_while_it_is_waited_for() {
+    let mute = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let resolver = SrvResolver::with_server(mute.local_addr().expect("an address")).expect("a resolver");
+    let names = ["_first._tcp.example.net", NAME].map(str::to_owned).to_vec();
+    let mut options = SessionOptions::new("alice", ServerList::srv(resolver, names), "mcollective.reply");
+    options.give_up_after = Some(Duration::from_secs(4));
+    let told = Arc::new(Mutex::new(vec![]));
+    let tell = told.clone();
+    let begun = std::time::Instant::now();
+    options.first_failure = Some(Arc::new(move |reasons: &[String]| {
+        tell.lock().expect("texts").push((begun.elapsed(), reasons.join("; ")));
+    }));
+    let error = Session::connect(options).await.err().expect("nobody answers").to_string();
+    let (after, text) = told.lock().expect("texts").first().cloned().expect("a word before the end");
+    assert!(after < Duration::from_millis(3500), "{after:?}");
+    for text in [text, error] {
+        assert!(text.contains("_first._tcp.example.net and _mcollective-server._tcp"), "{text}");
+        assert!(text.contains("no answer after 2 s"), "{text}");
+    }
 }

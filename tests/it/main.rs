@@ -57,6 +57,7 @@ mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod helpers_of_others_sign;
 mod it_is_installed;
+mod keys_and_lists_are_explained;
 mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod outputs_end_early;

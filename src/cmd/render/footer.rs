@@ -76,7 +76,7 @@ pub fn footer(stats: &RequestStats, interrupted: bool, verbose: bool, colour: bo
         out.push_str(&format!("\n{title}: {}\n\n", names.len()));
         out.push_str(&columns::across(&names[..shown], 3, 4));
         if shown < names.len() {
-            out.push_str(&format!("    … and {} more, all with -v\n", names.len() - shown));
+            out.push_str(&format!("    and {} more, all with -v\n", names.len() - shown));
         }
     }
     out

@@ -11,5 +11,6 @@ pub mod graph;
 pub mod progress;
 pub mod rows;
 pub mod table;
+pub mod terminal;
 pub mod text;
 pub mod view;

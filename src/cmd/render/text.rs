@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
+use super::terminal::is_dumb;
+
 /// Replaces control characters, escape sequences and text direction overrides
 /// of text that came from elsewhere. Line breaks stay where `multiline` says so.
 pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {
@@ -39,9 +41,10 @@ pub fn escaped(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether standard output gets colour: a terminal, and nobody said no.
+/// Whether standard output gets colour: a terminal that has some, and nobody
+/// said no.
 pub fn coloured(configured: bool) -> bool {
-    configured && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    configured && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() && !is_dumb()
 }
 
 /// Colours that are used.

@@ -8,9 +8,9 @@ use super::super::out::outln;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
-use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options};
+use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options, PkiError};
 use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey};
-use choria::core::text::hex;
+use choria::core::text::{hex, meant};
 use zeroize::Zeroizing;
 
 use super::super::jwt;
@@ -146,8 +146,8 @@ impl Ca {
             CaCommand::List(list) => list.run(now)?,
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
-                let revoked = ca.revoke(&revoke.name, now)?;
-                outln!("Revoked {revoked} certificates of {}.", revoke.name);
+                let (name, revoked) = revoke.run(&ca, now)?;
+                outln!("Revoked {revoked} certificates of {name}.");
                 outln!(
                     "Copy {} beside the CA certificate of every broker and node.",
                     ca.crl_file().display()
@@ -155,6 +155,26 @@ impl Ca {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Revoke {
+    /// The name in full, and how many certificates of it were revoked. `issue`
+    /// makes NAME.mcollective of a client's NAME, and so it is found here.
+    fn run(&self, ca: &pki::Ca, now: i64) -> anyhow::Result<(String, usize)> {
+        let of_client = format!("{}.mcollective", self.name);
+        let names = [Some(self.name.clone()), (!self.name.contains('.')).then_some(of_client)];
+        for name in names.into_iter().flatten() {
+            match ca.revoke(&name, now) {
+                Ok(revoked) => return Ok((name, revoked)),
+                Err(PkiError::NothingToRevoke(_)) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let issued = ca.issued()?;
+        let known = issued.iter().filter(|(_, revoked)| !revoked).map(|(entry, _)| entry.name.as_str());
+        let meant = meant(&self.name, known);
+        bail!("no certificate of {} that is not revoked already{meant}; see 'choria tool ca list'", self.name)
     }
 }
 
@@ -203,6 +223,10 @@ impl List {
     fn run(self, now: i64) -> anyhow::Result<()> {
         let mut issued = load(&self.dir)?.issued()?;
         issued.sort_by(|(a, _), (b, _)| (&a.name, a.from).cmp(&(&b.name, b.from)));
+        let width = issued.iter().map(|(entry, _)| entry.name.len()).max().unwrap_or(0).max(4);
+        if !self.json && !issued.is_empty() {
+            outln!("{:<width$} {:<7} {:<10} {:<10} SERIAL", "NAME", "STATE", "FROM", "UNTIL");
+        }
         for (Entry { name, serial, key, from, until }, revoked) in issued {
             if self.json {
                 let entry = serde_json::json!({
@@ -219,7 +243,7 @@ impl List {
             } else {
                 "good"
             };
-            outln!("{name} {state} {}..{} {serial}", day(from)?, day(until)?);
+            outln!("{name:<width$} {state:<7} {} {} {serial}", day(from)?, day(until)?);
         }
         Ok(())
     }

@@ -51,6 +51,18 @@ pub enum AuditError {
         "plugin.rpcaudit.logfile.mode {0:?} is not a file mode such as 0600: correct it or remove the line"
     )]
     Mode(String),
+    /// Bits that no log file has: a number without its leading 0, mostly.
+    #[error(
+        "plugin.rpcaudit.logfile.mode {text:?} is mode {mode:05o}, which no log file has{}",
+        if text.starts_with('0') { ": write one such as 0640".to_owned() }
+        else { format!(": a number without a leading 0 is decimal; write 0{text}") }
+    )]
+    OddMode {
+        /// As written.
+        text: String,
+        /// What it means.
+        mode: u32,
+    },
     /// The group setting is no group of this machine.
     #[error("plugin.rpcaudit.logfile.group {0:?} is not a group of this machine: name one, or its number")]
     Group(String),
@@ -224,7 +236,11 @@ fn parse_mode(text: &str) -> Result<u32, AuditError> {
     };
     let digits = digits.filter(|digits| digits.bytes().all(|b| b.is_ascii_alphanumeric()));
     let mode = digits.and_then(|digits| u32::from_str_radix(digits, base).ok());
-    mode.filter(|mode| *mode <= 0o7777).ok_or_else(|| AuditError::Mode(text.to_string()))
+    match mode.filter(|mode| *mode <= 0o7777) {
+        Some(mode) if mode & !0o666 != 0 => Err(AuditError::OddMode { text: text.to_string(), mode }),
+        Some(mode) => Ok(mode),
+        None => Err(AuditError::Mode(text.to_string())),
+    }
 }
 
 /// One line of the log, with its line end.

@@ -112,9 +112,16 @@ fn modes_have_the_bases_of_the_original() {
         ("+1", None),
         ("99999", None),
         ("08", None),
+        // Octal digits without the 0, and bits that are none of a log.
+        ("640", None),
+        ("600", None),
+        ("0755", None),
+        ("01640", None),
     ] {
         assert_eq!(parse_mode(text).ok(), mode, "{text:?}");
     }
+    let told = parse_mode("640").unwrap_err().to_string();
+    assert!(told.contains("is mode 01200") && told.contains("write 0640"), "{told}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Telling a mistyped key from one we do not read on purpose.
 
 use super::table::KEYS;
+use crate::core::text;
 
 /// Top level keys only Ruby reads (spec 03 appendix C).
 const RUBY: &[&str] = &[
@@ -106,36 +107,5 @@ fn matches(pattern: &str, key: &str) -> bool {
 
 /// The known key a typing error away from `key`.
 fn nearest(key: &str) -> Option<&'static str> {
-    // Long keys share long prefixes; what counts is how much of the key is wrong.
-    let limit = (key.chars().count() / 5).clamp(1, 3);
-    let names = KEYS.iter().map(|key| key.name).chain(RUBY.iter().copied());
-    let best = names.map(|name| (distance(key, name, limit), name)).min_by_key(|(d, _)| *d)?;
-    (best.0 <= limit).then_some(best.1)
-}
-
-/// Edit distance with neighbouring letters exchanged counting once; more than
-/// `limit` is not worked out exactly.
-fn distance(a: &str, b: &str, limit: usize) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(128).collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > limit {
-        return limit + 1;
-    }
-    let mut rows = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for (j, cell) in rows[0].iter_mut().enumerate() {
-        *cell = j;
-    }
-    for i in 1..=a.len() {
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut best = replaced.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(rows[i - 2][j - 2] + 1);
-            }
-            rows[i][j] = best;
-        }
-    }
-    rows[a.len()][b.len()]
+    text::nearest(key, KEYS.iter().map(|key| key.name).chain(RUBY.iter().copied()))
 }

@@ -1,6 +1,6 @@
 //! One connection to one broker, from async-nats.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ use crate::core::text::shortened;
 const KEPT_ERRORS: usize = 64;
 /// Longest of them, in characters.
 const MAX_ERROR: usize = 512;
+/// How long a name is asked for that may have been what took too long.
+const LOOKED_UP: Duration = Duration::from_millis(200);
 
 /// One connection to one broker.
 ///
@@ -75,12 +77,26 @@ pub(super) async fn one_life(
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());
     }
-    connect.connect(pool).await.map_err(|e| match e.kind() {
-        async_nats::ConnectErrorKind::TimedOut => {
-            Failure::passing(format!("no answer within {} ms", started.elapsed().as_millis()))
+    match connect.connect(pool).await {
+        Ok(client) => Ok(client),
+        Err(e) if e.kind() == async_nats::ConnectErrorKind::TimedOut => {
+            let ms = started.elapsed().as_millis();
+            Err(Failure::passing(match unresolved(&url).await {
+                true => {
+                    format!("the name server does not say within {ms} ms which address {} has", url.host())
+                }
+                false => format!("no answer within {ms} ms"),
+            }))
         }
-        _ => Failure::of(&e),
-    })
+        Err(e) => Err(Failure::of(&e)),
+    }
+}
+
+/// Whether it is the name of the broker that is waited for. It was asked for
+/// before: an answer that there is comes at once.
+async fn unresolved(url: &ServerUrl) -> bool {
+    let looking_up = tokio::net::lookup_host((url.host(), url.port()));
+    url.host().parse::<IpAddr>().is_err() && tokio::time::timeout(LOOKED_UP, looking_up).await.is_err()
 }
 
 fn note(shared: &Shared, event: &Event, person: bool) {

@@ -66,6 +66,12 @@ impl ServerList {
         Ok(ServerList { configured, srv, fallback })
     }
 
+    /// What is looked up in DNS to know the brokers, for whoever waits for it;
+    /// empty where they are configured.
+    pub fn looked_up(&self) -> &[String] {
+        self.srv.as_ref().map_or(&[], |(_, names)| names)
+    }
+
     /// The brokers as of now, to be tried in this order. Configured ones are
     /// shuffled so that a fleet spreads over them.
     pub async fn resolve(&self) -> Result<Vec<ServerUrl>, SrvError> {

@@ -34,6 +34,10 @@ pub enum SrvError {
         /// What the resolver said.
         reason: String,
     },
+    /// The record says that there is no such service (RFC 2782: the target is
+    /// the root).
+    #[error("DNS says by the SRV record of '{0}' that there is no such service in this domain")]
+    NoService(String),
 }
 
 impl SrvResolver {
@@ -81,6 +85,11 @@ impl SrvResolver {
                     _ => None,
                 })
                 .collect();
+            let offered = records.len();
+            records.retain(|(_, _, target, _)| target != ".");
+            if records.is_empty() && offered > 0 {
+                return Err(SrvError::NoService(name.clone()));
+            }
             // A weighted shuffle: larger weights tend to draw smaller keys.
             records.sort_by_cached_key(|(priority, weight, ..)| {
                 let draw = -fastrand::f64().max(f64::MIN_POSITIVE).ln() / (f64::from(*weight) + 0.1);

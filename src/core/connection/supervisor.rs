@@ -17,7 +17,10 @@ use super::failure::Failure;
 use super::life::{forward, one_life};
 use super::options::SessionOptions;
 use super::session::{CLOSE_WAIT, Command, Connected, Shared, SubscriptionId, Wanted, lock};
-use super::{Backoff, ServerUrl};
+use super::{Backoff, ServerUrl, SrvError};
+
+/// How long DNS is waited for without a word.
+const SLOW_DNS: Duration = Duration::from_secs(2);
 
 pub(super) struct Supervisor {
     pub(super) options: Arc<SessionOptions>,
@@ -111,7 +114,7 @@ impl Supervisor {
             pass += 1;
             let mut failures = vec![];
             let mut refusals = 0;
-            let servers = match self.options.servers.resolve().await {
+            let servers = match self.resolve(pass).await? {
                 Ok(servers) => servers,
                 Err(e) => {
                     failures.push(e.to_string());
@@ -140,18 +143,43 @@ impl Supervisor {
                 return None;
             }
             let wait = backoff.wait(pass, fastrand::f64());
-            match &self.options.first_failure {
-                Some(tell) if pass == 1 && !self.ever_connected => tell(&failures),
-                _ => tracing::warn!(
-                    try = pass,
-                    wait_ms = wait.as_millis(),
-                    "cannot connect: {}",
-                    failures.join("; ")
-                ),
-            }
+            self.tell(pass, wait, &failures);
             *lock(&self.shared.last_failures) = failures;
             self.wait(wait).await?;
         }
+    }
+
+    /// Says why there is no connection: to a person once, else to the log.
+    fn tell(&self, pass: u32, wait: Duration, failures: &[String]) {
+        match &self.options.first_failure {
+            Some(tell) if pass == 1 && !self.ever_connected => tell(failures),
+            _ => tracing::warn!(
+                try = pass,
+                wait_ms = wait.as_millis(),
+                "cannot connect: {}",
+                failures.join("; ")
+            ),
+        }
+    }
+
+    /// The brokers to try. A name server that says nothing is waited for, and
+    /// whoever waits is told what for.
+    async fn resolve(&mut self, pass: u32) -> Option<Result<Vec<ServerUrl>, SrvError>> {
+        let options = self.options.clone();
+        let resolving = options.servers.resolve();
+        tokio::pin!(resolving);
+        if let Ok(done) = self.or_closed(tokio::time::timeout(SLOW_DNS, &mut resolving)).await? {
+            return Some(done);
+        }
+        let slow = format!(
+            "looking up {} in DNS has no answer after {} s: the name servers of this machine (/etc/resolv.conf) do not \
+             answer; plugin.choria.middleware_hosts names brokers without it",
+            options.servers.looked_up().join(" and "),
+            SLOW_DNS.as_secs()
+        );
+        self.tell(pass, Duration::ZERO, std::slice::from_ref(&slow));
+        *lock(&self.shared.last_failures) = vec![slow];
+        self.or_closed(resolving).await
     }
 
     async fn wait(&mut self, duration: Duration) -> Option<()> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::agent::{AgentDdl, DdlError, MAX_DDL};
 use super::builtin::{builtin, builtin_names};
 use crate::core::files::read_bounded;
+use crate::core::text;
 
 /// Deepest directory that is searched, and most entries looked at, below one
 /// library directory. A link in a circle ends there.
@@ -25,10 +26,12 @@ pub struct Resolver {
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// No such file, and not compiled in.
-    #[error("could not resolve {name} DDL in any resolver; {}", hint(name, dirs))]
+    #[error("could not resolve {name} DDL in any resolver{meant}; {}", hint(name, dirs))]
     Unknown {
         /// The agent.
         name: String,
+        /// `, did you mean …?`, or nothing.
+        meant: String,
         /// Where it was looked for.
         dirs: String,
     },
@@ -89,7 +92,9 @@ impl Resolver {
         let wanted = format!("{}.json", name());
         let Some(file) = self.find(&mut |file| file.file_name().is_some_and(|n| n == wanted.as_str())) else {
             let dirs: Vec<_> = self.dirs.iter().map(|d| d.display().to_string()).collect();
-            return Err(ResolveError::Unknown { name: name(), dirs: dirs.join(", ") });
+            let known = self.agent_names();
+            let meant = text::meant(&name(), known.iter().map(String::as_str));
+            return Err(ResolveError::Unknown { name: name(), meant, dirs: dirs.join(", ") });
         };
         let json = read_bounded(&file, MAX_DDL as u64)
             .map_err(|source| ResolveError::Read { name: name(), source })?;
@@ -107,6 +112,13 @@ impl Resolver {
     /// opened.
     pub fn agent_names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> = builtin_names().iter().map(|n| (*n).to_owned()).collect();
+        names.extend(self.files());
+        names.into_iter().collect()
+    }
+
+    /// Names of the agents there are files of, sorted. Files are not opened.
+    pub fn files(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
         self.find(&mut |file| {
             if file.extension().is_some_and(|e| e == "json") {
                 names.extend(file.file_stem().and_then(|s| s.to_str()).map(str::to_owned));

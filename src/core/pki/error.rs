@@ -32,6 +32,9 @@ pub enum PkiError {
         "{0:?} cannot be a certificate name: use letters, digits, '_', single inner '.' and '-', not '-' first, 64 at most"
     )]
     Name(String),
+    /// It would be valid for no time at all.
+    #[error("a certificate of 0 days is never valid: give the days it is to be good for")]
+    NoDays,
     /// Nothing to revoke.
     #[error("no certificate of {0} that is not revoked already")]
     NothingToRevoke(String),

@@ -118,6 +118,9 @@ impl Ca {
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
         let name = full_name(kind, name)?;
+        if options.days == 0 {
+            return Err(PkiError::NoDays);
+        }
         let key = match kind {
             Kind::Broker => KeyPair::generate()?,
             Kind::Node | Kind::Client => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,

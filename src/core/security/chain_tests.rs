@@ -124,6 +124,43 @@ fn certificates_of_the_ca_file_are_revoked_too() {
 }
 
 #[test]
+fn an_intermediate_of_the_ca_file_is_trusted_until_its_root_revokes_it() {
+    let root = authority("Root", 1, None);
+    let middle = authority("Intermediate", 2, Some(&root));
+    let below = authority("Below", 7, Some(&middle));
+    let (good, deep) = (leaf("good", 3, &middle), leaf("deep", 4, &below));
+    let file = [&below, &middle, &root].map(|authority| authority.pem.as_str()).concat();
+    let verdict = |crl: &str, leaf: &CertificateDer<'_>| {
+        trust(&file, crl).verify(leaf, &[], now(), Usage::Client).map(|_| ())
+    };
+    for leaf in [&good, &deep] {
+        assert_eq!(verdict("", leaf), Ok(()));
+        assert_eq!(verdict(&list(&root, &[9], 1), leaf), Ok(()));
+        assert_eq!(verdict(&list(&root, &[2], 1), leaf), Err(ChainError::UnknownIssuer));
+    }
+    assert_eq!(verdict(&list(&middle, &[7], 1), &good), Ok(()));
+    assert_eq!(verdict(&list(&middle, &[7], 1), &deep), Err(ChainError::UnknownIssuer));
+    let told = trust(&file, &list(&root, &[2], 1)).trouble("ca.pem".as_ref(), Some("crl.pem".as_ref()));
+    let told = told.join("\n");
+    assert!(
+        told.contains("CN=Intermediate in ca.pem has been revoked") && told.contains("CN=Below"),
+        "{told}"
+    );
+    // Nobody is left to believe.
+    let lists = RevocationLists::from_pem(list(&root, &[2], 1).as_bytes()).unwrap();
+    assert!(Trust::from_pem(middle.pem.as_bytes(), Some(lists)).is_err());
+}
+
+#[test]
+fn a_list_of_nobody_is_told() {
+    let (root, other) = (authority("Root", 1, None), authority("Other", 1, None));
+    let told = |crl: &str| trust(&root.pem, crl).trouble("ca.pem".as_ref(), Some("crl.pem".as_ref()));
+    assert!(told(&list(&root, &[], 1)).is_empty());
+    let warnings = told(&list(&other, &[3], 1));
+    assert!(warnings.len() == 1 && warnings[0].contains("crl.pem is of none of the CAs in ca.pem"));
+}
+
+#[test]
 fn a_renewed_ca_certificate_serves_beside_the_expired_one() {
     let key = KeyPair::generate().unwrap();
     let make = |until: i32| {

@@ -10,11 +10,15 @@ use aws_lc_rs::rsa::KeyPair;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::PrivateKeyDer;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
 use super::{Certificate, Files, SecurityError, pem};
 use crate::core::files::{read_bounded, read_judged};
 
+/// Fewest bits of an RSA key of this process.
+const LEAST_RSA: usize = 2048;
 /// Largest certificate or key file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -57,11 +61,30 @@ impl Credentials {
             PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok(),
             _ => None,
         };
+        let kind = kind_of(leaf);
         let tls = CertifiedKey::from_der(chain, key, provider).map_err(|e| {
-            of_key(format!("cannot be used with the certificate {}: {e}", files.certificate.display()))
+            of_key(match kind.filter(|(kind, bits)| *kind == "RSA" && *bits < LEAST_RSA) {
+                Some((_, bits)) => format!(
+                    "the key is RSA of {bits} bits, {LEAST_RSA} are the least: have a new one made, such as by \
+                     'choria tool ca issue NAME' or 'openssl genrsa -out FILE {LEAST_RSA}', with a certificate for it"
+                ),
+                None => format!("cannot be used with the certificate {}: {e}", files.certificate.display()),
+            })
         })?;
         Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new), exposed })
     }
+}
+
+/// What kind of key a certificate is of, and of how many bits.
+fn kind_of(certificate: &[u8]) -> Option<(&'static str, usize)> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let key = certificate.public_key().parsed().ok()?;
+    let kind = match key {
+        PublicKey::RSA(_) => "RSA",
+        PublicKey::EC(_) => "EC",
+        _ => return None,
+    };
+    Some((kind, key.key_size()))
 }
 
 impl Credentials {

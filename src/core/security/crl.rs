@@ -80,6 +80,11 @@ impl RevocationLists {
         &self.layers
     }
 
+    /// Whether any list is one of `issuer`, the content of its DER name.
+    pub(super) fn covers(&self, issuer: &[u8]) -> bool {
+        self.layers.iter().flatten().any(|list| list.issuer() == issuer)
+    }
+
     /// Whether any list of `issuer` (the content of its DER name) holds
     /// `serial`, for the few certificates the path builder does not judge.
     pub(super) fn revokes(&self, issuer: &[u8], serial: &[u8]) -> bool {

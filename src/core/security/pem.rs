@@ -58,13 +58,26 @@ pub fn leaf_first(text: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 /// # Errors
 /// What is malformed, or that there is no unencrypted key.
 pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    let encrypted = || {
+        "the key is encrypted, and nobody is there to be asked for its passphrase: write it without one by \
+         'openssl pkey -in FILE -out FILE.plain', mode 0600"
+            .to_owned()
+    };
+    let holds = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    // The old form has a header for it and may look like a key.
+    if holds(b"4,ENCRYPTED") {
+        return Err(encrypted());
+    }
     let key = blocks(text)?.into_iter().find_map(|item| match item {
         Item::Pkcs1Key(key) => Some(PrivateKeyDer::Pkcs1(key)),
         Item::Pkcs8Key(key) => Some(PrivateKeyDer::Pkcs8(key)),
         Item::Sec1Key(key) => Some(PrivateKeyDer::Sec1(key)),
         _ => None,
     });
-    key.ok_or_else(|| "no private key that is not encrypted".to_string())
+    key.ok_or_else(|| match holds(b"-----BEGIN ENCRYPTED") {
+        true => encrypted(),
+        false => "holds no private key, which begins with -----BEGIN PRIVATE KEY-----".to_owned(),
+    })
 }
 
 /// The first public key of `text` (SPKI); `None` without one.

@@ -174,6 +174,7 @@ impl Provider {
             warnings.push(format!("a certificate of {} {text}", self.files.ca.display()));
         }
         warnings.extend(trust.revocation().and_then(|lists| lists.warning(now)));
+        warnings.extend(trust.trouble(&self.files.ca, self.files.crl.as_deref()));
         warnings
     }
 

@@ -293,7 +293,10 @@ fn requests_are_signed_byte_for_byte_as_by_the_original() {
         std::fs::write(&files.key, identity["key_pem"].as_str().unwrap()).unwrap();
         // TLS takes no RSA key below 2048 bits.
         match Credentials::read(&files, &crypto) {
-            Err(e) => assert_eq!(name, "bob_rsa1024", "{e}"),
+            Err(e) => {
+                assert_eq!(name, "bob_rsa1024", "{e}");
+                assert!(e.to_string().contains("RSA of 1024 bits"), "{e}");
+            }
             Ok(credentials) => {
                 let other = ["bob_p256", "bob_p384_pkcs8", "bob_ed25519"].contains(&name.as_str());
                 assert_eq!(credentials.rsa.is_none(), other, "{name}");

@@ -34,6 +34,8 @@ pub struct Trust {
     authorities: Vec<Authority>,
     anchors: Vec<TrustAnchor<'static>>,
     revocation: Option<RevocationLists>,
+    /// Names of those in the CA file that were revoked.
+    distrusted: Vec<String>,
     generation: u64,
 }
 
@@ -70,9 +72,36 @@ impl Trust {
         if authorities.is_empty() {
             return Err("holds no certificate, so nobody could be believed".into());
         }
+        let distrusted = revocation.as_ref().map_or_else(Vec::new, |lists| distrust(&mut authorities, lists));
+        if authorities.is_empty() {
+            return Err("holds only certificates that are revoked, so nobody could be believed".into());
+        }
         let anchors = authorities.iter().map(|authority| authority.anchor.clone()).collect();
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-        Ok(Trust { authorities, anchors, revocation, generation })
+        Ok(Trust { authorities, anchors, revocation, distrusted, generation })
+    }
+
+    /// What an administrator should know of revocation: what is in the CA file
+    /// and was revoked, and lists that are of none of its certificates.
+    pub(super) fn trouble(&self, ca: &Path, crl: Option<&Path>) -> Vec<String> {
+        let mut warnings: Vec<String> = self
+            .distrusted
+            .iter()
+            .map(|name| {
+                format!("{name} in {} has been revoked and is not trusted: take it out", ca.display())
+            })
+            .collect();
+        if let (Some(lists), Some(crl)) = (&self.revocation, crl)
+            && !self.authorities.iter().any(|authority| lists.covers(&authority.anchor.subject))
+        {
+            warnings.push(format!(
+                "revocation list {} is of none of the CAs in {}, so it revokes nobody they have signed: \
+                 get the list of these CAs",
+                crl.display(),
+                ca.display()
+            ));
+        }
+        warnings
     }
 
     /// Different for every [`Trust`] of the process.
@@ -214,6 +243,29 @@ impl Trust {
         let Some(lists) = &self.revocation else { return Ok(()) };
         let issuer = sequence_content(certificate.issuer().as_raw());
         if lists.revokes(issuer, certificate.raw_serial()) { Err(ChainError::Revoked) } else { Ok(()) }
+    }
+}
+
+/// Takes out what the lists revoke, and what was issued by that: an
+/// intermediate in the CA file is trusted by itself, but not against its root.
+/// Says what was taken out.
+fn distrust(authorities: &mut Vec<Authority>, lists: &RevocationLists) -> Vec<String> {
+    let mut names = vec![];
+    let mut gone: Vec<Authority> = vec![];
+    loop {
+        let revoked = |authority: &Authority| {
+            let Ok(read) = EndEntityCert::try_from(&authority.der) else { return false };
+            let by_gone = |issuer: &Authority| {
+                X509Certificate::from_der(&authority.der)
+                    .is_ok_and(|(_, parsed)| issued(&issuer.der, &parsed))
+            };
+            lists.revokes(read.issuer(), read.serial()) || gone.iter().any(by_gone)
+        };
+        let Some(at) = authorities.iter().position(revoked) else { return names };
+        let authority = authorities.remove(at);
+        let named = X509Certificate::from_der(&authority.der);
+        names.push(named.map_or_else(|_| "a certificate".to_owned(), |(_, c)| c.subject().to_string()));
+        gone.push(authority);
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::agents::{Agent, discovery};
-use crate::core::ddl::Metadata;
+use crate::core::ddl::{Metadata, Resolver};
 use crate::core::protocol::subjects;
+use crate::core::server::NodeState;
 
 /// The agents of a node, by name.
 pub struct Hosted {
@@ -45,6 +46,23 @@ pub(super) fn host(agents: Vec<Arc<dyn Agent>>, denied: &[String]) -> Result<Hos
     names.push(discovery::NAME.to_owned());
     names.sort();
     Ok(Hosted { agents: hosted, names })
+}
+
+/// Says once which agents are in `libdir` and cannot run here: external and Ruby
+/// agents, which this version does not host.
+pub(super) async fn name_those_that_cannot_run(node: Arc<NodeState>) {
+    let libdir = node.config().libdir.clone();
+    // Directories of others, read where nobody waits.
+    let found = tokio::task::spawn_blocking(move || Resolver::new(libdir).files()).await.unwrap_or_default();
+    let without: Vec<String> =
+        found.into_iter().filter(|name| !node.hosted().names().contains(name)).collect();
+    if !without.is_empty() {
+        tracing::warn!(
+            agents = without.join(","),
+            "these agents are in libdir and cannot run: this version hosts its own agents only; who asks for one is \
+             told that there is none"
+        );
+    }
 }
 
 impl Hosted {

@@ -300,6 +300,7 @@ impl Server {
         let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), caller, signer));
         node.event(EventType::Startup, None).await;
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
+        background.spawn(hosting::name_those_that_cannot_run(node.clone()));
         background.spawn(lifecycle::keep_alive(node.clone()));
         registration::spawn(&mut background, &node, &publisher);
 

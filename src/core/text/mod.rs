@@ -1,7 +1,9 @@
 //! Text of three kinds: bytes as hex, words of others cut short, and [`Secret`]s. Pure.
 
+mod nearest;
 mod secret;
 
+pub use nearest::{meant, nearest};
 pub use secret::Secret;
 
 /// Bytes as lower-case hex.

@@ -34,13 +34,17 @@ use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
 use crate::core::connection::{ByteBudget, Message};
 use crate::core::log::RefusalLog;
+use crate::core::protocol::subjects;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
+use crate::core::text::shortened;
 use auditing::Auditing;
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Ticket};
 use stages::{Accepted, Authorized, Fresh, Refused};
 
+/// Characters of a caller's words in a log line.
+const LOGGED: usize = 200;
 /// What a caller is told whose call would leave no trace.
 const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
 
@@ -121,6 +125,7 @@ impl Pipeline {
             Err(_) => return self.panicked("", ""),
         };
         let size = message.payload.len();
+        let by_name = is_node_subject(&message.subject, &self.node);
         drop(message);
         let (request, caller) = fresh.about();
         let (mut fresh, mut elsewhere) = (Some(fresh), None);
@@ -133,7 +138,9 @@ impl Pipeline {
             fresh = Arc::into_inner(costly);
         }
         let finished = match fresh {
-            Some(fresh) => AssertUnwindSafe(self.finish(fresh, elsewhere)).catch_unwind().await.is_ok(),
+            Some(fresh) => {
+                AssertUnwindSafe(self.finish(fresh, elsewhere, by_name)).catch_unwind().await.is_ok()
+            }
             None => false,
         };
         if !finished {
@@ -143,8 +150,8 @@ impl Pipeline {
     }
 
     /// What is left once it is known what came of a costly filter.
-    async fn finish(&self, fresh: Fresh, elsewhere: Option<Result<bool, Unfiltered>>) {
-        match stages::filter(fresh, elsewhere, &self.node) {
+    async fn finish(&self, fresh: Fresh, elsewhere: Option<Result<bool, Unfiltered>>, by_name: bool) {
+        match stages::filter(fresh, elsewhere, by_name, &self.node) {
             Ok(accepted) => {
                 raise(&self.node.counters().passed);
                 raise(&self.node.counters().validated);
@@ -206,6 +213,18 @@ impl Pipeline {
                             action = denial.action,
                             "denied: {}",
                             denial.log
+                        );
+                    });
+                } else {
+                    let envelope = &accepted.request().envelope;
+                    self.refusals.note("mistaken", || {
+                        tracing::info!(
+                            request = envelope.requestid,
+                            caller = envelope.callerid,
+                            agent = envelope.agent,
+                            action = shortened(&denial.action, LOGGED),
+                            "not run: {}",
+                            shortened(&denial.log, LOGGED)
                         );
                     });
                 }
@@ -307,6 +326,14 @@ impl Pipeline {
             );
         });
     }
+}
+
+/// Whether a message came by the name of this node, in whatever collective.
+fn is_node_subject(subject: &str, node: &NodeState) -> bool {
+    node.config()
+        .collectives
+        .iter()
+        .any(|collective| subject == subjects::node(collective, node.identity_text()))
 }
 
 fn reply_body(action: &str, outcome: Outcome) -> ReplyBody {

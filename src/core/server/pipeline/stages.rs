@@ -11,7 +11,7 @@ use crate::core::authz::{Authorizer, AuthzRequest, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
-use crate::core::protocol::v1::{Headers, Request, SecureRequest, Transport};
+use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{RequestBody, StatusCode};
 use crate::core::security::{RequestTrust, Verified, VerifyError};
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
@@ -211,9 +211,13 @@ impl Fresh {
 
 /// Ends the walk of a request that is not for this node; `elsewhere` is what
 /// was found out about a filter that is evaluated on another thread.
+///
+/// A request to this node by its name whose agent is not here is answered: the
+/// original is silent, and its callers wait for the whole timeout to guess.
 pub fn filter(
     fresh: Fresh,
     elsewhere: Option<Result<bool, Unfiltered>>,
+    by_name: bool,
     node: &NodeState,
 ) -> Result<Accepted, Box<Refused>> {
     let Fresh(incoming) = fresh;
@@ -225,9 +229,18 @@ pub fn filter(
     };
     match matched {
         Ok(true) => Ok(Accepted(incoming)),
+        Ok(false) if by_name && lacks_only_agent(&incoming.request.envelope, node) => Ok(Accepted(incoming)),
         Ok(false) => Err(Refused::late(Rejection::Filtered, &incoming)),
         Err(why) => Err(Refused::late(why.into(), &incoming)),
     }
+}
+
+/// Whether a filter asks for nothing but the agent of the request, which is not
+/// here.
+fn lacks_only_agent(envelope: &Envelope, node: &NodeState) -> bool {
+    let Filter { fact, cf_class, agent, identity, compound } = &envelope.filter;
+    let nothing_else = fact.is_empty() && cf_class.is_empty() && identity.is_empty() && compound.is_empty();
+    nothing_else && *agent == [envelope.agent.as_str()] && !node.hosted().names().contains(&envelope.agent)
 }
 
 impl Accepted {
@@ -296,7 +309,10 @@ pub async fn authorize(
         Denial::mistake(&action, StatusCode::UnknownAction, message)
     };
     // A request whose filter names no agent can reach a node without it.
-    let agent = node.hosted().agent(&envelope.agent).cloned().ok_or_else(unknown)?;
+    let agent = node.hosted().agent(&envelope.agent).cloned().ok_or_else(|| {
+        let message = format!("Unknown agent {}, this node does not have it", envelope.agent);
+        Denial::mistake(&action, StatusCode::UnknownAction, message)
+    })?;
     let interface = agent.ddl().action(&action).ok_or_else(unknown)?;
     if body_agent != envelope.agent {
         return Err(Denial::denied(&action, format!("the body is for agent '{body_agent}'")));

@@ -6,6 +6,7 @@ use std::fmt;
 use super::ast::Node;
 use super::check::is_environment;
 use super::{Expression, builtin};
+use crate::core::text::meant;
 
 /// The first name of an expression that is none, and how it stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +38,10 @@ impl fmt::Display for UnknownName {
             ),
             UnknownName::Function(name) => write!(
                 f,
-                "{name} is no function of the language and no data plugin known here, no node would match: known are \
+                "{name} is no function of the language and no data plugin known here{}, no node would match: known are \
                  with, fact, include, semver and the data plugins whose DDL is mcollective/data/NAME.json or .ddl \
-                 below libdir"
+                 below libdir",
+                meant(name, ["with", "fact", "include", "semver"]).trim_end_matches('?')
             ),
         }
     }
