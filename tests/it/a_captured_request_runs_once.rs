@@ -34,6 +34,27 @@ async fn a_recording_does_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_request_to_few_is_of_no_use_elsewhere() {
+    let network = Network::start_with("plugin.choria.network.x509_permissions = open\n");
+    let nodes = network.nodes([node("n1"), node("n2")]);
+    let thief = Wire::connect(&network, &network.caller("n9.example.net")).await;
+    let mut requests = thief.subscribe("mcollective.node.n1.example.net").await;
+    thief.settled().await;
+    let alice = network.alice();
+    tokio::task::block_in_place(|| alice.run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net"])).fine();
+    let recording = wire::next(&mut requests).await;
+    // it is in time, signed by alice, and nobody has asked n2
+    for subject in ["mcollective.node.n2.example.net", "mcollective.broadcast.agent.rpcutil"] {
+        thief.publish(subject, recording.payload.clone()).await;
+    }
+    nodes[1].counts("filtered", 2);
+    assert!(nodes[1].audit().is_empty());
+    assert_eq!(nodes[0].audit().len(), 1);
+    tokio::task::block_in_place(|| alice.run(&["rpc", "rpcutil", "ping", "-I", "/^n[12]/"])).fine();
+    assert_eq!(nodes[1].audit().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_restart_does_not_forget() {
     let network = Network::start();
     let mut nodes = network.nodes([node("n1")]);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::handshake::HandshakeThread;
 use super::handshake_queue::neighbourhood;
+use super::ledger::MEMBER;
 use super::link::NewLink;
 use super::outbound::write_all;
 use super::pending::{Outcome, PendingLink};
@@ -118,7 +119,8 @@ impl HandshakeThread {
         let slot = match self.shared.holders.enter(grant.account, &grant.peer, link.cid, &settings.limits) {
             Ok(slot) => slot,
             Err(counted) => {
-                link.say(&frame::error_line("maximum connections exceeded"));
+                let text = if counted == MEMBER { MEMBER } else { "maximum connections exceeded" };
+                link.say(&frame::error_line(text));
                 let _ = write_all(&mut link.stream, &link.unsent);
                 let (cid, remote) = (link.cid, link.remote);
                 let (kind, identity) = (grant.peer.kind.name(), &grant.peer.identity);

@@ -16,6 +16,10 @@ use super::pace::Pace;
 use crate::core::admission::{Account, Peer, PeerKind};
 use crate::core::nats::frame::Frame;
 
+/// Why a waiting node is refused whose name is taken: whoever has the token of a fleet can wait by any
+/// name, and would be given the certificate of a node that is there.
+pub const MEMBER: &str = "a member of this name is connected";
+
 /// Bytes held by all of one shard.
 pub type Counter = Arc<AtomicUsize>;
 
@@ -162,6 +166,12 @@ impl Holders {
         let KindLimits { connections, .. } = *limits.of(peer.kind);
         let (peer_kind, kind) = (peer.kind, &self.kinds[peer.kind as usize]);
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if peer_kind == PeerKind::WaitingNode {
+            let member = Peer { kind: PeerKind::Node, identity: peer.identity.clone() };
+            if by_name.contains_key(&(Account::Choria, member)) {
+                return Err(MEMBER);
+            }
+        }
         let name = (account, peer);
         let holder = by_name.get(&name).cloned();
         let links = holder.as_ref().map_or(0, |holder| holder.links.load(Ordering::Relaxed));
@@ -341,6 +351,10 @@ mod tests {
         assert!(slot(&node("n1")).is_ok());
         drop(seats);
         assert!(slot(&waiting(9)).is_ok());
+        // who waits by the name of a member that is there
+        let _member = slot(&node("n9")).unwrap();
+        let named = Peer { kind: PeerKind::WaitingNode, identity: "n9".into() };
+        assert_eq!(slot(&named).unwrap_err(), MEMBER);
         // nobody in particular
         let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
         let seats = [1, 2, 3].map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits).unwrap());

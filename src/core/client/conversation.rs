@@ -22,6 +22,10 @@ const FEDERATED_TARGETS: usize = 200;
 const CONFIRMED: Duration = Duration::from_secs(2);
 const FIRST_WAY: Duration = Duration::from_millis(250);
 
+/// Nodes that are named in what is signed. Each is sent all names, so with more the request would be
+/// larger than what it says.
+const NAMED: usize = 64;
+
 /// Who is asked.
 #[derive(Debug, Clone)]
 pub enum Targets {
@@ -148,7 +152,7 @@ impl Conversation<'_> {
         if let Targets::Direct(nodes) = &targets {
             self.complaints.expect(nodes.len());
         }
-        let secure = self.client.signer.sign(&self.request())?.encode().into_bytes();
+        let secure = self.client.signer.sign(&self.request(&targets))?.encode().into_bytes();
         let federations = &self.client.config.choria_federation_collectives;
         let post = match targets {
             _ if !federations.is_empty() => Post::Carried(self.carried(&secure, &self.subjects(&targets))),
@@ -200,8 +204,16 @@ impl Conversation<'_> {
         messages
     }
 
-    fn request(&self) -> Request {
+    /// The request to these targets. What is signed does not say whom it is for, but what filter
+    /// it has: so that nobody who is asked can pass it on to others in time, few are named there.
+    fn request(&self, targets: &Targets) -> Request {
         let config = &self.client.config;
+        let mut filter = self.filter.clone();
+        if let Targets::Direct(nodes) = targets
+            && nodes.len() <= NAMED
+        {
+            filter.identity = nodes.to_vec();
+        }
         Request {
             message: self.payload.clone(),
             envelope: Envelope {
@@ -212,7 +224,7 @@ impl Conversation<'_> {
                 agent: self.agent.clone(),
                 ttl: config.ttl,
                 time: jiff::Timestamp::now().as_second(),
-                filter: self.filter.clone(),
+                filter,
             },
         }
     }

@@ -18,6 +18,7 @@ impl Expected {
         // Brokers and nodes are known by their identity, however their certificate was found.
         let (name, origin) = match role {
             Role::Client if origin != "identity" => (certname, format!("of {origin}")),
+            Role::Client => (certname, format!("identity is, {}", config.origin("identity"))),
             _ => (config.identity.as_str(), format!("identity is, {}", config.origin("identity"))),
         };
         Expected { name: name.to_owned(), origin }

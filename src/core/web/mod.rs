@@ -17,10 +17,11 @@ mod pages;
 
 pub use pages::{PROMETHEUS, Pages, PagesError};
 
-/// Connections at a time; with more, one that is slow makes room.
+/// Connections at a time; more wait unaccepted until one of these ends, or has had its time and
+/// makes room.
 const CONNECTIONS: usize = 32;
 /// Time everybody has for a request.
-const GRACE: Duration = Duration::from_millis(500);
+const GRACE: Duration = Duration::from_millis(250);
 /// From accepting a connection to its last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Request line and headers, together; the smallest hyper takes.
@@ -56,13 +57,18 @@ pub async fn serve(listener: TcpListener, pages: Router) {
                 continue;
             }
         };
-        let since = Instant::now();
-        served.retain(|other| !other.task.is_finished());
-        if served.len() >= CONNECTIONS {
+        loop {
+            served.retain(|other| !other.task.is_finished());
+            if served.len() < CONNECTIONS {
+                break;
+            }
             let of: Vec<_> = served.iter().map(|other| (other.peer, other.since)).collect();
-            let Some(place) = goes(&of, since) else { continue };
-            served.swap_remove(place).task.abort();
+            match goes(&of, Instant::now()) {
+                Some(place) => served.swap_remove(place).task.abort(),
+                None => tokio::time::sleep(GRACE / 10).await,
+            }
         }
+        let since = Instant::now();
         let service = TowerToHyperService::new(pages_for(&pages, peer.ip()));
         let task = tokio::spawn(async move {
             let connection = hyper::server::conn::http1::Builder::new()

@@ -128,3 +128,15 @@ fn all_of_them_together_leave_connections_to_others() {
         Raw::connect(&room.network, &room.network.alice()).sync();
     });
 }
+
+#[test]
+fn the_name_of_a_member_that_is_there_is_not_free() {
+    survives("", 32, |machine, room| {
+        room.network.certify(choria::core::pki::Kind::Node, "member.example.net");
+        let member = Raw::connect(&room.network, &room.network.caller("member.example.net"));
+        let refused = machine.open("member.example.net").until("a member of this name is connected");
+        assert!(refused.is_some_and(|before| before.ends_with("-ERR '")));
+        drop(member);
+        crate::process::until("its name to be free", || machine.open("member.example.net").try_sync());
+    });
+}
