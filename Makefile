@@ -85,6 +85,8 @@ install:
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 	install -D -m 0644 packaging/completion/choria.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/choria
 	install -D -m 0644 packaging/completion/choria.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_choria
+	install -D -m 0644 packaging/completion/choria.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/choria.fish
+	ln -sf choria $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mco
 
 # A C compiler for the crypto library, the Rust of Cargo.toml, clippy and fmt.
 check-tools:

@@ -1,19 +1,14 @@
-#compdef choria
-# zsh completion for choria: install it as _choria in a directory of $fpath
+#compdef choria mco
+# zsh completion for choria and mco: install it as _choria in a directory of $fpath
 _choria() {
-    local -a typed list
-    local word
-    for word in "${words[@]:1:$((CURRENT-2))}"; do
-        [[ $word == -* ]] || typed+=("$word")
-    done
-    if [[ ${words[CURRENT]} != -* && ${typed[1]} == (rpc|req|request) ]]; then
-        case ${#typed[@]} in
-            1) list=("${(@f)$(choria completion --zsh --list agents 2>/dev/null)}"); _describe agent list; return ;;
-            2) list=("${(@f)$(choria completion --zsh --list actions --agent ${typed[2]} 2>/dev/null)}"); _describe action list; return ;;
-            *) list=("${(@f)$(choria completion --zsh --list inputs --agent ${typed[2]} --action ${typed[3]} 2>/dev/null)}"); _describe input list -S =; return ;;
-        esac
+    local -a list
+    list=("${(@f)$(choria completion --list line -- "${(@)words[2,CURRENT-1]}" "${words[CURRENT]}" 2>/dev/null)}")
+    if [[ ${list[1]} == :files ]]; then
+        _files
+    elif [[ ${list[1]} == *= ]]; then
+        compadd -S '' -a list
+    else
+        compadd -a list
     fi
-    list=("${(@f)$(choria completion --list words -- $typed 2>/dev/null)}")
-    compadd -a list
 }
 _choria "$@"

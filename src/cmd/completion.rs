@@ -6,12 +6,12 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use argh::{ArgsInfo, CommandInfoWithArgs, FromArgs};
-use choria::core::config::{Config, Role, System};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
+use choria::core::config::{Config, Role, System, keys};
 
 use super::out::{out, outln};
 use super::rpc::resolver;
-use super::{Choria, Globals};
+use super::{Choria, Globals, argv};
 
 /// print a completion script, or what it asks for
 #[derive(FromArgs, ArgsInfo)]
@@ -23,7 +23,10 @@ pub struct Completion {
     /// the script for bash, which is the default
     #[argh(switch)]
     bash: bool,
-    /// list agents, actions, inputs, or words that can come next
+    /// the script for fish
+    #[argh(switch)]
+    fish: bool,
+    /// list agents, actions, inputs, words that can come next, or what fits the last of a line of words
     #[argh(option, arg_name = "what")]
     list: Option<String>,
     /// agent whose actions or inputs are listed
@@ -32,22 +35,28 @@ pub struct Completion {
     /// action whose inputs are listed
     #[argh(option, arg_name = "action")]
     action: Option<String>,
-    /// words typed so far, for --list words
+    /// words typed so far, for --list words and --list line
     #[argh(positional, greedy)]
     typed: Vec<String>,
 }
 
 impl Completion {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        if self.zsh && self.bash {
-            bail!("--zsh and --bash exclude each other");
+        if [self.zsh, self.bash, self.fish].iter().filter(|shell| **shell).count() > 1 {
+            bail!("--zsh, --bash and --fish exclude each other");
         }
         match self.list.as_deref() {
             None if self.zsh => out!("{ZSH}"),
+            None if self.fish => out!("{FISH}"),
             None => out!("{BASH}"),
-            Some("words") => words(&Choria::get_args_info(), &self.typed).iter().for_each(|w| outln!("{w}")),
+            Some("words") => {
+                let top = Choria::get_args_info();
+                words(&top, command(&top, &self.typed)).iter().for_each(|w| outln!("{w}"));
+            }
+            Some("line") => self.line(globals),
             Some(what) => {
-                for (name, description) in self.names(globals, what)? {
+                let (agent, action) = (self.agent.as_deref(), self.action.as_deref());
+                for (name, description) in names(globals, what, agent, action)? {
                     if self.zsh { outln!("{name}:{description}") } else { outln!("{name}") }
                 }
             }
@@ -55,45 +64,170 @@ impl Completion {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Names and descriptions. What cannot be looked up lists nothing: a
-    /// completion must not print complaints into a command line.
-    fn names(&self, globals: &Globals, what: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let config = Config::load(Role::Client, globals.config.as_deref(), &System);
-        let Ok(config) = config.or_else(|_| Config::defaults(Role::Client, &System)) else {
-            return Ok(vec![]);
+    /// What fits the last of the words, a line each; `:files` for names of files.
+    fn line(&self, globals: &Globals) {
+        let (current, typed) =
+            self.typed.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
+        // Shells part words at the sign between flag and value.
+        let typed: Vec<&str> = typed.iter().map(String::as_str).filter(|word| *word != "=").collect();
+        let current = if current == "=" { "" } else { current };
+        let of = |what, agent, action| {
+            let names = names(globals, what, agent, action).unwrap_or_default();
+            names.into_iter().map(|(name, _)| name).collect()
         };
-        let resolver = resolver(&config);
-        if what == "agents" {
-            let describe = |name: String| {
-                let description = resolver.agent(&name).map(|d| d.metadata.description).unwrap_or_default();
-                (name, description)
-            };
-            return Ok(resolver.agent_names().into_iter().map(describe).collect());
-        }
-        let Some(agent) = &self.agent else { bail!("--list {what} needs --agent") };
-        let Ok(ddl) = resolver.agent(agent) else { return Ok(vec![]) };
-        match (what, &self.action) {
-            ("actions", _) => {
-                Ok(ddl.actions.iter().map(|a| (a.action.clone(), a.description.clone())).collect())
+        let candidates: Vec<String> = match place(&Choria::get_args_info(), &typed, current) {
+            Place::Files => {
+                outln!(":files");
+                return;
             }
-            ("inputs", Some(action)) => {
-                let inputs = ddl.action(action).into_iter().flat_map(|a| &a.input);
-                Ok(inputs.map(|(name, input)| (name.clone(), input.description.clone())).collect())
+            Place::Nothing => vec![],
+            Place::Words(words) => words,
+            Place::Keys => keys().iter().map(|key| key.name.to_owned()).collect(),
+            Place::Agents => of("agents", None, None),
+            Place::Actions(agent) => of("actions", Some(agent), None),
+            Place::Inputs(agent, action) => {
+                let inputs: Vec<String> = of("inputs", Some(agent), Some(action));
+                inputs.into_iter().map(|input| format!("{input}=")).collect()
             }
-            ("inputs", None) => bail!("--list inputs needs --action"),
-            (other, _) => bail!("--list must be one of agents, actions, inputs, words, got '{other}'"),
-        }
+        };
+        candidates.iter().filter(|word| word.starts_with(current)).for_each(|word| outln!("{word}"));
     }
 }
 
-/// Commands and flags that can come after `typed`.
-fn words(top: &CommandInfoWithArgs, typed: &[String]) -> Vec<String> {
-    let mut command = top;
+/// What can stand at a place of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    /// Commands, flags, or the values a flag takes.
+    Words(Vec<String>),
+    /// Names of files.
+    Files,
+    /// Keys of the configuration.
+    Keys,
+    Agents,
+    Actions(&'a str),
+    Inputs(&'a str, &'a str),
+    /// Something only the person knows.
+    Nothing,
+}
+
+/// The values of flags that take one of a few.
+const VALUES: [(&str, &[&str]); 3] = [
+    ("--dm", &["mc", "broadcast", "flatfile", "inventory"]),
+    ("--display", &["ok", "failed", "all", "none"]),
+    ("--list", &["agents", "actions", "inputs", "words", "line"]),
+];
+
+/// What can stand where `current` is begun, after `typed`.
+fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Place<'a> {
+    let (mut command, mut name) = (top, "");
+    let mut positionals: Vec<&'a str> = vec![];
+    let mut value_of: Option<&FlagInfo<'_>> = None;
     for word in typed {
-        if let Some(sub) = command.commands.iter().find(|c| c.name == word) {
-            command = &sub.command;
+        if value_of.take().is_some() {
+            continue;
+        }
+        if word.starts_with('-') && word.len() > 1 {
+            value_of = flag(top, command, word).filter(|flag| takes_value(flag) && !word.contains('='));
+            continue;
+        }
+        let own = argv::ALIASES.iter().find(|(alias, _)| alias == word).map_or(*word, |(_, own)| own);
+        match command.commands.iter().find(|c| c.name == own) {
+            Some(sub) => (command, name) = (&sub.command, sub.name),
+            None => positionals.push(word),
         }
     }
+    if let Some(flag) = value_of {
+        return value(flag);
+    }
+    if current.starts_with('-') {
+        return Place::Words(words(top, command));
+    }
+    match (name, positionals.as_slice()) {
+        ("rpc" | "doc", []) => Place::Agents,
+        ("rpc" | "doc", [agent]) => Place::Actions(agent),
+        ("rpc", [agent, action, ..]) => Place::Inputs(agent, action),
+        ("config", _) => Place::Keys,
+        _ if !command.commands.is_empty() => Place::Words(words(top, command)),
+        (_, given) => match command.positionals.get(given.len()).or(command.positionals.last()) {
+            Some(wanted) if is_file(wanted.name) => Place::Files,
+            _ => Place::Nothing,
+        },
+    }
+}
+
+fn flag(
+    top: &CommandInfoWithArgs,
+    command: &CommandInfoWithArgs,
+    word: &str,
+) -> Option<&'static FlagInfo<'static>> {
+    let long = word.split('=').next().unwrap_or(word);
+    // Of several letters together the last may take a value.
+    let short = if word.starts_with("--") { None } else { word.chars().last() };
+    command
+        .flags
+        .iter()
+        .chain(top.flags)
+        .find(|flag| flag.long == long || short.is_some() && flag.short == short)
+}
+
+fn takes_value(flag: &FlagInfo<'_>) -> bool {
+    matches!(flag.kind, FlagInfoKind::Option { .. })
+}
+
+fn value<'a>(flag: &FlagInfo<'_>) -> Place<'a> {
+    let arg_name = match flag.kind {
+        FlagInfoKind::Option { arg_name } => arg_name,
+        FlagInfoKind::Switch => return Place::Nothing,
+    };
+    if let Some((_, values)) = VALUES.iter().find(|(long, _)| *long == flag.long) {
+        return Place::Words(values.iter().map(|value| (*value).to_owned()).collect());
+    }
+    match arg_name {
+        "agent" => Place::Agents,
+        name if is_file(name) => Place::Files,
+        _ => Place::Nothing,
+    }
+}
+
+fn is_file(name: &str) -> bool {
+    name.split('|').any(|name| ["file", "dir", "signkey"].contains(&name))
+}
+
+/// Names and descriptions. What cannot be looked up lists nothing: a
+/// completion must not print complaints into a command line.
+fn names(
+    globals: &Globals,
+    what: &str,
+    agent: Option<&str>,
+    action: Option<&str>,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let config = Config::load(Role::Client, globals.config.as_deref(), &System);
+    let Ok(config) = config.or_else(|_| Config::defaults(Role::Client, &System)) else {
+        return Ok(vec![]);
+    };
+    let resolver = resolver(&config);
+    if what == "agents" {
+        let describe = |name: String| {
+            let description = resolver.agent(&name).map(|d| d.metadata.description).unwrap_or_default();
+            (name, description)
+        };
+        return Ok(resolver.agent_names().into_iter().map(describe).collect());
+    }
+    let Some(agent) = agent else { bail!("--list {what} needs --agent") };
+    let Ok(ddl) = resolver.agent(agent) else { return Ok(vec![]) };
+    match (what, action) {
+        ("actions", _) => Ok(ddl.actions.iter().map(|a| (a.action.clone(), a.description.clone())).collect()),
+        ("inputs", Some(action)) => {
+            let inputs = ddl.action(action).into_iter().flat_map(|a| &a.input);
+            Ok(inputs.map(|(name, input)| (name.clone(), input.description.clone())).collect())
+        }
+        ("inputs", None) => bail!("--list inputs needs --action"),
+        (other, _) => bail!("--list must be one of agents, actions, inputs, words, got '{other}'"),
+    }
+}
+
+/// Commands and flags that can come after those of `command`.
+fn words(top: &CommandInfoWithArgs, command: &CommandInfoWithArgs) -> Vec<String> {
     let commands = command.commands.iter().map(|c| c.name.to_owned());
     let flags = command.flags.iter().chain(top.flags).filter(|f| !f.hidden).map(|f| f.long.to_owned());
     let mut words: Vec<String> = commands.chain(flags).chain(["--help".to_owned()]).collect();
@@ -102,8 +236,16 @@ fn words(top: &CommandInfoWithArgs, typed: &[String]) -> Vec<String> {
     words
 }
 
+/// The command that words lead to.
+fn command<'a>(top: &'a CommandInfoWithArgs, typed: &[String]) -> &'a CommandInfoWithArgs {
+    typed.iter().fold(top, |command, word| {
+        command.commands.iter().find(|c| c.name == word).map_or(command, |sub| &sub.command)
+    })
+}
+
 const BASH: &str = include_str!("../../packaging/completion/choria.bash");
 const ZSH: &str = include_str!("../../packaging/completion/choria.zsh");
+const FISH: &str = include_str!("../../packaging/completion/choria.fish");
 
 #[cfg(test)]
 mod tests {
@@ -112,10 +254,47 @@ mod tests {
     #[test]
     fn words_follow_the_command_tree() {
         let top = Choria::get_args_info();
-        let after = |typed: &[&str]| words(&top, &typed.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let after = |typed: &[&str]| {
+            words(&top, command(&top, &typed.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()))
+        };
         assert!(after(&[]).contains(&"ping".to_owned()) && after(&[]).contains(&"--config".to_owned()));
         assert!(after(&["tool"]).contains(&"ca".to_owned()));
         assert!(after(&["tool", "ca", "issue"]).contains(&"--broker".to_owned()));
         assert!(after(&["rpc"]).contains(&"--wf".to_owned()));
+    }
+
+    #[test]
+    fn what_fits_depends_on_what_was_typed() {
+        let top = Choria::get_args_info();
+        let at = |line: &'static str| {
+            let mut typed: Vec<&str> = line.split(' ').collect();
+            let current = typed.pop().unwrap_or_default();
+            place(&top, &typed, current)
+        };
+        let is_one_of = |line: &'static str, word: &str| match at(line) {
+            Place::Words(words) => words.iter().any(|w| w == word),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert!(is_one_of("", "ping") && is_one_of("tool ", "ca") && is_one_of("tool ca ", "issue"));
+        assert!(is_one_of("ping -", "--expect") && is_one_of("rpc rpcutil ping --", "--batch"));
+        assert!(is_one_of("find --dm ", "inventory") && is_one_of("rpc rpcutil ping --display ", "failed"));
+        for (line, place) in [
+            ("rpc ", Place::Agents),
+            ("req -F country=mt ", Place::Agents),
+            ("rpc --limit 5 rpcutil ", Place::Actions("rpcutil")),
+            ("rpc -vjF country=mt rpcutil ", Place::Actions("rpcutil")),
+            ("rpc rpcutil get_fact -I n1 ", Place::Inputs("rpcutil", "get_fact")),
+            ("doc rpcutil ", Place::Actions("rpcutil")),
+            ("find -A ", Place::Agents),
+            ("ping --nodes ", Place::Files),
+            ("--config ", Place::Files),
+            ("--config x ping --timeout ", Place::Nothing),
+            ("jwt view ", Place::Files),
+            ("policy check ", Place::Files),
+            ("tool config plugin.", Place::Keys),
+            ("inventory ", Place::Nothing),
+        ] {
+            assert_eq!(at(line), place, "{line}");
+        }
     }
 }

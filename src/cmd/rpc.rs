@@ -74,7 +74,7 @@ fleet_command! {
         /// write results to this file
         #[argh(option, short = 'o', arg_name = "file")]
         output_file: Option<String>,
-        /// have replies sent to this subject and do not wait
+        /// have replies sent to this subject, below COLLECTIVE.reply., and do not wait
         #[argh(option, short = 'r', arg_name = "subject")]
         reply_to: Option<String>,
         /// show results sorted by node, once all have answered

@@ -243,8 +243,8 @@ async fn replies_that_go_nowhere_do_not_fill_the_log() {
         let request = attacked.mallory.request("discovery", "ping", json!({}));
         attacked.attack(attacked.mallory.signed(&request, "no subject..at all")).await;
     }
-    attacked.nodes[0].counts("passed", 100);
-    let lines = attacked.nodes[0].log().matching(0, &["names a reply subject that is none"]);
+    attacked.nodes[0].counts("invalid", 100);
+    let lines = attacked.nodes[0].log().matching(0, &["its reply would go to no subject..at all"]);
     assert!((1..=20).contains(&lines.len()), "{} lines", lines.len());
     assert!(lines[0].contains("caller=choria=mallory.mcollective"), "{}", lines[0]);
 }

@@ -78,8 +78,28 @@ fn shells_complete_what_there_is() {
     );
     assert!(list(&["words", "--"]).is_superset(&["ping", "rpc", "--config"].map(str::to_owned).into()));
     assert!(list(&["words", "--", "tool", "ca"]).contains("issue"));
-    for shell in ["--bash", "--zsh"] {
+    for shell in ["--bash", "--zsh", "--fish"] {
         choria(&network, &["completion", shell]).fine().says(&["choria"]);
+    }
+}
+
+/// The scripts of other shells, where these are.
+#[test]
+fn other_shells_read_their_scripts() {
+    let network = Network::without_broker();
+    for (shell, flag) in [("zsh", "--zsh"), ("fish", "--fish")] {
+        let Some(program) = ["/usr/bin", "/bin"]
+            .map(|dir| format!("{dir}/{shell}"))
+            .into_iter()
+            .find(|p| std::path::Path::new(p).exists())
+        else {
+            continue;
+        };
+        let script = network.file(shell, &choria(&network, &["completion", flag]).fine().stdout);
+        let mut command = std::process::Command::new(program);
+        command.arg("-n").arg(script).env_clear().env("HOME", network.path(""));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        run(command, None).fine();
     }
 }
 
@@ -116,4 +136,12 @@ fn bash_completes_a_line() {
     assert_eq!(complete("choria rpc rpc"), ["rpcutil"]);
     assert_eq!(complete("choria req rpcutil get_fa"), ["get_fact", "get_facts"]);
     assert_eq!(complete("choria rpc rpcutil get_fact f"), ["fact="]);
+    // After flags with values, and values of flags.
+    assert_eq!(complete("choria rpc --limit 5 -F country=mt rpcutil get_fa"), ["get_fact", "get_facts"]);
+    assert_eq!(complete("choria find --dm inv"), ["inventory"]);
+    assert_eq!(complete("mco rpc rpcutil ping --display a"), ["all"]);
+    assert_eq!(complete("choria tool config plugin.choria.use_s"), ["plugin.choria.use_srv"]);
+    network.file("list-of-nodes.txt", "");
+    assert_eq!(complete("choria ping --nodes list-"), ["list-of-nodes.txt"]);
+    assert!(complete("choria ping --timeout 1").concat().is_empty());
 }

@@ -17,7 +17,7 @@ use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use choria::core::text;
 
 /// Other words for commands. Everything else is a command's own name.
-const ALIASES: [(&str, &str); 5] =
+pub const ALIASES: [(&str, &str); 5] =
     [("req", "rpc"), ("request", "rpc"), ("discover", "find"), ("t", "tool"), ("b", "broker")];
 
 /// Commands whose help is about what they are given, by a command that knows it.

@@ -1,15 +1,18 @@
 //! `choria tool man`: manual pages, from the same metadata as `--help`.
 
+mod sections;
+
 use std::path::Path;
 use std::process::ExitCode;
 
-use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs};
+use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
 use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
 use crate::cmd::exit::CODES;
 use crate::cmd::{Choria, signals};
+use sections::{ENVIRONMENT, EXAMPLES, FILES};
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -64,7 +67,12 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
         out.push_str("\\fIcommand\\fR\n");
     }
     for positional in command.positionals {
-        out.push_str(&format!("[\\fI{}\\fR]\n", roff(positional.name)));
+        let name = format!("\\fI{}\\fR", roff(positional.name));
+        out.push_str(&match positional.optionality {
+            Optionality::Required => format!("{name}\n"),
+            Optionality::Optional => format!("[{name}]\n"),
+            Optionality::Repeating | Optionality::Greedy => format!("[{name} ...]\n"),
+        });
     }
     if !command.positionals.is_empty() {
         out.push_str(".SH ARGUMENTS\n");
@@ -80,13 +88,26 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
                 FlagInfoKind::Option { arg_name } => format!(" \\fI{}\\fR", roff(arg_name)),
                 FlagInfoKind::Switch => String::new(),
             };
-            out.push_str(&format!(".TP\n.B {short}{}{value}\n{}\n", roff(flag.long), roff(flag.description)));
+            let how = match flag.optionality {
+                Optionality::Required => " (required)",
+                Optionality::Repeating | Optionality::Greedy => " (may be given several times)",
+                Optionality::Optional => "",
+            };
+            let description = roff(flag.description);
+            out.push_str(&format!(".TP\n.B {short}{}{value}\n{description}{how}\n", roff(flag.long)));
         }
     }
     if !command.commands.is_empty() {
         out.push_str(".SH COMMANDS\n");
         for sub in &command.commands {
             out.push_str(&format!(".TP\n.B {}\n{}\n", roff(sub.name), roff(sub.command.description)));
+        }
+    }
+    let name = path.join(" ");
+    if let Some((_, examples)) = EXAMPLES.iter().find(|(command, _)| *command == name) {
+        out.push_str(".SH EXAMPLES\n");
+        for (typed, what) in *examples {
+            out.push_str(&format!(".TP\n.B {}\n{}\n", roff(typed), roff(what)));
         }
     }
     if path.len() == 1 {
@@ -106,9 +127,37 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
                 roff(commands)
             ));
         }
-        out.push_str(".SH SEE ALSO\n.BR choria.conf (5)\n");
+        listed(&mut out, "FILES", FILES.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned())));
+        let of_keys = keys().iter().filter_map(|key| {
+            Some((key.env?.to_owned(), format!("overrides {} of every file: {}", key.name, key.doc)))
+        });
+        let own = ENVIRONMENT.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned()));
+        listed(&mut out, "ENVIRONMENT", own.chain(of_keys));
     }
+    out.push_str(&format!(".SH SEE ALSO\n{}\n", related(command, path).join(",\n")));
     out
+}
+
+fn listed(out: &mut String, title: &str, rows: impl Iterator<Item = (String, String)>) {
+    out.push_str(&format!(".SH {title}\n"));
+    for (name, what) in rows {
+        out.push_str(&format!(".TP\n.B {}\n{}\n", roff(&name), roff(&what)));
+    }
+}
+
+/// The pages above and below, and that of the configuration.
+fn related(command: &CommandInfoWithArgs, path: &[String]) -> Vec<String> {
+    let page = |words: &[String]| format!(".BR {} (1)", roff(&words.join("-")));
+    let mut pages = vec![];
+    if let Some((_, above)) = path.split_last().filter(|(_, above)| !above.is_empty()) {
+        pages.push(page(above));
+    }
+    pages.extend(command.commands.iter().map(|sub| page(&[path, &[sub.name.to_owned()]].concat())));
+    pages.push(".BR choria.conf (5)".to_owned());
+    if path.get(1).is_some_and(|word| word == "provision") {
+        pages.push(".BR choria\\-provisioner (5)".to_owned());
+    }
+    pages
 }
 
 fn configuration() -> String {
@@ -166,6 +215,38 @@ mod tests {
             assert!(committed == *text, "man/{name} is out of date, run 'make man'");
         }
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), pages.len(), "a page no command has");
+    }
+
+    /// Each example is one that the program takes, of the command it stands at.
+    #[test]
+    fn examples_are_what_the_program_takes() {
+        let top = Choria::get_args_info();
+        for (command, examples) in EXAMPLES {
+            assert!(pages().iter().any(|(name, _)| *name == format!("{}.1", command.replace(' ', "-"))));
+            for (typed, _) in *examples {
+                for typed in typed.split(" | ") {
+                    let typed = typed.strip_prefix("choria ").expect("a command of ours");
+                    let words: Vec<String> = shell_words(typed);
+                    let rewritten = crate::cmd::argv::rewrite(&top, &words).expect(typed);
+                    let rewritten: Vec<&str> = rewritten.iter().map(String::as_str).collect();
+                    assert!(Choria::from_args(&["choria"], &rewritten).is_ok(), "{typed}");
+                }
+            }
+        }
+    }
+
+    /// Words with single quotes around some.
+    fn shell_words(text: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in text.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                c => words.last_mut().expect("there is one").push(c),
+            }
+        }
+        words
     }
 
     #[test]

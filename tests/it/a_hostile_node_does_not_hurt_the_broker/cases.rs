@@ -1,5 +1,6 @@
 //! The attacks.
 
+use choria::core::protocol::subjects;
 use std::time::Duration;
 
 use super::{Attacked, holder};
@@ -108,20 +109,24 @@ fn who_logs_in_again_and_again_is_cut() {
 
 #[test]
 fn very_many_queue_groups_hold_up_nobody() {
-    let mut attacked = Attacked::start("plugin.choria.network.limits.node = subscriptions=100000\n");
+    let mut attacked = Attacked::start("plugin.choria.network.limits.client = subscriptions=100000\n");
     attacked.survives(|attacked| {
-        let mut raw = attacked.raw();
-        let subject = format!("{AGENTS}.groups");
+        // Nodes share nothing by queue groups; a caller may, of its own replies.
+        let mut node = attacked.raw();
+        node.send(format!("SUB {AGENTS}.groups g 1\r\n"));
+        node.until("Permissions Violation for Subscription").expect("a refusal");
+        let mut raw = Raw::connect(&attacked.network, &attacked.network.caller("mallory.mcollective"));
+        let prefix = subjects::caller_inbox_prefix("mcollective", "choria=mallory.mcollective");
+        let subject = format!("{prefix}.groups");
         for round in 0..40 {
             let lines: String =
                 (0..1000).map(|n| format!("SUB {subject} g{round}.{n} {round}.{n}\r\n")).collect();
             raw.send(lines);
             raw.sync();
         }
-        let mut alice = Raw::connect(&attacked.network, &attacked.network.alice());
         for _ in 0..3 {
-            alice.send(format!("PUB {subject} 1\r\nx\r\n"));
-            alice.sync();
+            node.send(format!("PUB {subject} 1\r\nx\r\n"));
+            node.sync();
         }
         raw.until(&format!("MSG {subject}")).expect("it hears what it asked for");
     });
