@@ -1,6 +1,6 @@
 //! Those who are not in yet, by address: so many of one at a time, the others
-//! wait their turn. A fleet behind one address gets in one after the other, and
-//! a stranger cannot keep everybody else out.
+//! wait their turn, one of each address after the other. A fleet behind one
+//! address gets in one by one, and strangers cannot keep everybody else out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -31,8 +31,10 @@ const KNOWN: usize = 4096;
 #[derive(Default)]
 pub struct HandshakeQueue {
     by_address: HashMap<IpAddr, AddressQueue>,
-    /// In the order they came.
-    queue: VecDeque<Arrived>,
+    /// Addresses of which some wait, in the order of their turns.
+    turns: VecDeque<IpAddr>,
+    /// How many wait, of one address no more than [`QUEUED_OF_ONE`] counted.
+    queued: usize,
     /// Where clients have come from, and in which order.
     known: HashSet<IpAddr>,
     order: VecDeque<IpAddr>,
@@ -42,9 +44,39 @@ pub struct HandshakeQueue {
 #[derive(Default)]
 struct AddressQueue {
     handshaking: usize,
-    /// Of those that wait for all others.
-    queued: usize,
     waiting: VecDeque<Arrived>,
+}
+
+impl HandshakeQueue {
+    fn wait(&mut self, address: IpAddr, new: Arrived) {
+        let address_queue = self.by_address.entry(address).or_default();
+        if address_queue.waiting.is_empty() {
+            self.turns.push_back(address);
+        }
+        address_queue.waiting.push_back(new);
+        self.queued += usize::from(address_queue.waiting.len() <= QUEUED_OF_ONE);
+    }
+
+    /// Whose turn it is: one of each address, and none of an address that has as many as it may.
+    fn next(&mut self, most_of_one: usize) -> Option<Arrived> {
+        for _ in 0..self.turns.len() {
+            let address = self.turns.pop_front()?;
+            let Some(address_queue) = self.by_address.get_mut(&address) else { continue };
+            let full = address_queue.handshaking >= most_of_one;
+            let next = if full { None } else { address_queue.waiting.pop_front() };
+            if next.is_some() {
+                address_queue.handshaking += 1;
+                self.queued -= usize::from(address_queue.waiting.len() < QUEUED_OF_ONE);
+            }
+            if !address_queue.waiting.is_empty() {
+                self.turns.push_back(address);
+            }
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
 }
 
 /// A connection as accepted.
@@ -71,26 +103,23 @@ impl Shared {
         let reserved =
             if handshake_queue.known.contains(&address) { limits.max_handshakes / RESERVED } else { 0 };
         let most = limits.max_handshakes_per_address.max(1);
-        let address_queue = handshake_queue.by_address.entry(address).or_default();
-        let begins = if address_queue.handshaking >= most {
-            if address_queue.waiting.len() >= most.saturating_mul(WAITING) {
-                return Err(new);
-            }
-            address_queue.waiting.push_back(new);
-            self.waiting.fetch_add(1, Ordering::AcqRel);
-            None
-        } else if self.handshaking.load(Ordering::Acquire) >= limits.max_handshakes + reserved {
-            if address_queue.queued >= most.min(QUEUED_OF_ONE) {
-                return Err(new);
-            }
-            address_queue.queued += 1;
-            handshake_queue.queue.push_back(new);
-            self.waiting.fetch_add(1, Ordering::AcqRel);
-            None
-        } else {
-            address_queue.handshaking += 1;
+        let of_address = handshake_queue.by_address.get(&address);
+        let (under_way, waiting) =
+            of_address.map_or((0, 0), |queue| (queue.handshaking, queue.waiting.len()));
+        let busy = self.handshaking.load(Ordering::Acquire) >= limits.max_handshakes + reserved;
+        let begins = if under_way < most && !busy {
+            handshake_queue.by_address.entry(address).or_default().handshaking += 1;
             self.handshaking.fetch_add(1, Ordering::AcqRel);
             Some(new)
+        } else {
+            let places =
+                if under_way >= most { most.saturating_mul(WAITING) } else { most.min(QUEUED_OF_ONE) };
+            if waiting >= places {
+                return Err(new);
+            }
+            handshake_queue.wait(address, new);
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+            None
         };
         self.open.fetch_add(1, Ordering::AcqRel);
         Ok(begins)
@@ -104,32 +133,18 @@ impl Shared {
         let address = neighbourhood(address);
         let mut handshake_queue = self.lock_handshake_queue();
         let address_queue = handshake_queue.by_address.get_mut(&address)?;
-        if let Some(next) = address_queue.waiting.pop_front() {
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Some(next);
-        }
         address_queue.handshaking = address_queue.handshaking.saturating_sub(1);
-        if address_queue.handshaking == 0 && address_queue.queued == 0 {
+        if address_queue.handshaking == 0 && address_queue.waiting.is_empty() {
             handshake_queue.by_address.remove(&address);
         }
         let under_way = self.handshaking.fetch_sub(1, Ordering::AcqRel) - 1;
-        while under_way < limits.max_handshakes
-            && let Some(next) = handshake_queue.queue.pop_front()
-        {
-            let address_queue =
-                handshake_queue.by_address.entry(neighbourhood(next.remote.ip())).or_default();
-            address_queue.queued = address_queue.queued.saturating_sub(1);
-            if address_queue.handshaking >= limits.max_handshakes_per_address.max(1) {
-                // its address has begun others meanwhile
-                address_queue.waiting.push_back(next);
-                continue;
-            }
-            address_queue.handshaking += 1;
-            self.handshaking.fetch_add(1, Ordering::AcqRel);
-            self.waiting.fetch_sub(1, Ordering::AcqRel);
-            return Some(next);
+        if under_way >= limits.max_handshakes {
+            return None;
         }
-        None
+        let next = handshake_queue.next(limits.max_handshakes_per_address.max(1))?;
+        self.handshaking.fetch_add(1, Ordering::AcqRel);
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        Some(next)
     }
 
     /// Addresses whose silent connections make room for others, with how many handshakes each has
@@ -147,7 +162,7 @@ impl Shared {
         if self.handshaking.load(Ordering::Acquire) < most {
             return usize::MAX;
         }
-        match self.lock_handshake_queue().queue.len() / most.saturating_mul(QUEUED).max(1) {
+        match self.lock_handshake_queue().queued / most.saturating_mul(QUEUED).max(1) {
             0 => usize::MAX,
             // one of a known address need not wait
             1 => BEYOND,
@@ -172,7 +187,9 @@ impl Shared {
     /// Closes those who wait.
     pub fn send_waiting_away(&self) {
         let mut handshake_queue = self.lock_handshake_queue();
-        let mut count = std::mem::take(&mut handshake_queue.queue).len();
+        let mut count = 0;
+        handshake_queue.turns.clear();
+        handshake_queue.queued = 0;
         for address_queue in handshake_queue.by_address.values_mut() {
             count += std::mem::take(&mut address_queue.waiting).len();
         }
@@ -197,6 +214,30 @@ pub fn neighbourhood(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn arrived(port: u16) -> Arrived {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let stream = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let remote = SocketAddr::from(([10, 0, 0, 1], port));
+        Arrived { stream: TcpStream::from_std(stream), remote, listener: 0, tls: true }
+    }
+
+    #[test]
+    fn addresses_take_turns_and_have_so_many_under_way() {
+        let mut queue = HandshakeQueue::default();
+        let [crowd, few, full] = [1, 2, 3].map(|last| IpAddr::from([10, 0, 0, last]));
+        for port in 0..4 {
+            queue.wait(crowd, arrived(port));
+        }
+        queue.by_address.entry(full).or_default().handshaking = 2;
+        queue.wait(full, arrived(20));
+        queue.wait(few, arrived(10));
+        let mut next = || queue.next(2).map(|next| next.remote.port());
+        assert_eq!([next(), next(), next(), next()], [Some(0), Some(10), Some(1), None]);
+        queue.by_address.get_mut(&full).unwrap().handshaking -= 1;
+        assert_eq!(queue.next(2).map(|next| next.remote.port()), Some(20));
+        assert_eq!((queue.queued, queue.turns.len()), (2, 1));
+    }
 
     #[test]
     fn addresses_that_are_one() {

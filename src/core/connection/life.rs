@@ -117,7 +117,8 @@ fn note(shared: &Shared, event: &Event, person: bool) {
     shared.stats.errors.fetch_add(1, Ordering::Relaxed);
     match person {
         true => tracing::info!("broker: {text}"),
-        false => tracing::warn!("broker: {text}"),
+        // one who floods a node, or a broker that complains of all it does, fills no log
+        false => shared.complaints_log.note("broker", || tracing::warn!("broker: {text}")),
     }
     let text = shortened(&text, MAX_ERROR);
     let listeners = lock(&shared.listeners).clone();

@@ -17,6 +17,7 @@ use super::line::{Line, PUBLISH_WAIT, PublishError};
 use super::options::SessionOptions;
 use super::supervisor::Supervisor;
 use super::{ByteBudget, ServerUrl};
+use crate::core::log::RefusalLog;
 
 /// How long a session that ends waits for what was published to be written: a
 /// broker that reads nothing must not keep a process from stopping.
@@ -83,6 +84,8 @@ pub(super) struct Shared {
     pub(super) last_failures: Mutex<Vec<String>>,
     pub(super) refused: AtomicBool,
     pub(super) broker_errors: Mutex<Vec<String>>,
+    /// How often complaints are logged.
+    pub(super) complaints_log: RefusalLog,
     /// Who is told of each complaint as it comes; the end of one is its own.
     pub(super) listeners: Mutex<Vec<Weak<dyn ComplaintListener>>>,
 }
