@@ -13,8 +13,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 pub mod access;
+mod addresses;
 mod pages;
 
+pub use addresses::{AddressError, listen_addresses};
 pub use pages::{PROMETHEUS, Pages, PagesError};
 
 /// Connections at a time; more wait unaccepted.
