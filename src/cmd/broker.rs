@@ -20,6 +20,7 @@ use choria::core::files::{Look, within_deadline};
 use choria::core::security::tokens::VerifyKey;
 use choria::core::security::{NameList, Provider, TrustVersion};
 use choria::core::text::Secret;
+use choria::core::web::listen_addresses;
 use tokio::sync::watch;
 
 use super::Globals;
@@ -40,6 +41,26 @@ const AT_START: [&str; 8] = [
     "plugin.choria.network.public_url",
     "plugin.choria.stats_address",
     "plugin.choria.stats_port",
+];
+/// Settings a broker does without and says so: no more than a part of what others are for.
+const HARMLESS: [&str; 17] = [
+    "plugin.choria.puppetserver_host",
+    "plugin.choria.puppetserver_port",
+    "plugin.choria.puppetca_host",
+    "plugin.choria.puppetca_port",
+    "plugin.choria.puppetdb_host",
+    "plugin.choria.puppetdb_port",
+    "plugin.nats.credentials",
+    "plugin.choria.federation.cluster",
+    "plugin.choria.network.soft_shutdown_timeout",
+    "plugin.choria.network.websocket_advertise",
+    "plugin.choria.network.gateway_remotes",
+    "plugin.choria.network.peer_port",
+    "plugin.choria.network.peer_user",
+    "plugin.choria.network.peer_password",
+    "plugin.choria.network.stream.manage_streams",
+    "plugin.choria.network.client_tls_force_required",
+    "plugin.security.choria.sign_replies",
 ];
 /// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
@@ -71,20 +92,31 @@ struct Run {
     /// also listen on this port of 127.0.0.1 in clear text, and let everybody in there without restriction: for tests
     #[argh(option, arg_name = "port")]
     plaintext_loopback: Option<u16>,
+    /// check the configuration, keys, rules, limits and addresses, and end
+    #[argh(switch)]
+    check_config: bool,
 }
 
 impl Broker {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let BrokerCommand::Run(run) = self.command;
-        let config = context::daemon_config(globals, Role::Broker)?;
+        let file = context::daemon_file(globals, Role::Broker)?;
+        let config = match run.check_config {
+            true => context::config_to_check(globals, Role::Broker, &file)?,
+            false => context::loaded(globals, Role::Broker, &file)?,
+        };
         check_features(&config)?;
         let provider = context::provider(&config, Role::Broker)?;
+        if run.check_config {
+            check(&config, &provider)?;
+            return Ok(context::is_good(&file));
+        }
+        context::raise_open_files(Some(build::MAX_BROKER_CLIENTS));
         // The broker has threads of its own; this one only waits for its end.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let plaintext = run.plaintext_loopback;
         let broker = Arc::new(start(&config, &provider, plaintext)?);
-        let about = context::daemon_file(globals, Role::Broker)?;
-        let _monitoring = monitoring(&about, &config, &provider, &broker)?;
+        let _monitoring = monitoring(&file, &config, &provider, &broker)?;
         let files = Arc::new(Renewal {
             broker: broker.clone(),
             provider: provider.clone(),
@@ -95,7 +127,7 @@ impl Broker {
         });
         // From the moment anybody could know that there is a broker.
         let (stop, stopping) = watch::channel(false);
-        signals::listen(stop, files.clone().reactions(about))?;
+        signals::listen(stop, files.clone().reactions(file))?;
         for address in broker.local_addrs() {
             tracing::info!(%address, version = build::VERSION, "the broker is listening");
         }
@@ -118,38 +150,41 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
     if !config.choria_broker_network {
         bail!("all broker features are disabled, set plugin.choria.broker_network = true");
     }
-    let unsupported = [
-        ("plugin.choria.broker_federation", config.choria_broker_federation),
-        ("plugin.choria.adapters", !config.choria_adapters.is_empty()),
-        ("plugin.choria.network.peers", !config.choria_network_peers.is_empty()),
-        ("plugin.choria.network.gateway_port", config.choria_network_gateway_port != 0),
-        ("plugin.choria.network.leafnode_port", config.choria_network_leafnode_port != 0),
-        ("plugin.choria.network.leafnode_remotes", !config.choria_network_leafnode_remotes.is_empty()),
-        ("plugin.choria.network.websocket_port", config.choria_network_websocket_port != 0),
-        ("plugin.choria.network.stream.store", !config.choria_network_stream_store.is_empty()),
-        ("plugin.choria.network.mapping.names", !config.choria_network_mapping_names.is_empty()),
-        ("plugin.security.issuer.names", !config.security_issuer_names.is_empty()),
-        ("plugin.choria.network.client_signer_cert", !config.choria_network_client_signer_cert.is_empty()),
-        ("plugin.choria.network.server_signer_cert", !config.choria_network_server_signer_cert.is_empty()),
-    ];
-    match unsupported.iter().find(|(_, set)| *set) {
-        Some((key, _)) => bail!("{key} is set, which this version of the broker does not support; remove it"),
+    match config.first_unused().filter(|key| !HARMLESS.contains(key)) {
+        Some(key) => bail!("{key} is set, which this version of the broker does not support; remove it"),
         None => Ok(()),
     }
 }
 
+/// Everything that a start does but listening at the ports, which a running broker has.
+fn check(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<()> {
+    listen_addresses(&config.choria_network_listen_address)
+        .context("plugin.choria.network.listen_address")?;
+    listen_addresses(&config.choria_stats_address).context("plugin.choria.stats_address")?;
+    for (key, port) in [
+        ("plugin.choria.network.client_port", config.choria_network_client_port),
+        ("plugin.choria.stats_port", config.choria_stats_port),
+    ] {
+        u16::try_from(port).with_context(|| format!("{key} {port} is no port"))?;
+    }
+    provider.server_tls()?;
+    authenticator(config, provider, false)?;
+    limits(config)?;
+    if !config.choria_stats_token_file.is_empty() {
+        TokenFile::new(&config.choria_stats_token_file).context("plugin.choria.stats_token_file")?;
+    }
+    Ok(())
+}
+
 fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> anyhow::Result<Middleware> {
-    let address: IpAddr = config.choria_network_listen_address.parse().with_context(|| {
-        format!(
-            "plugin.choria.network.listen_address '{}' is no address",
-            config.choria_network_listen_address
-        )
-    })?;
+    let addresses = listen_addresses(&config.choria_network_listen_address)
+        .context("plugin.choria.network.listen_address")?;
     let port = u16::try_from(config.choria_network_client_port).with_context(|| {
         format!("plugin.choria.network.client_port {} is no port", config.choria_network_client_port)
     })?;
-    let options = |address: IpAddr| -> anyhow::Result<Options> {
-        let mut listeners = vec![Listener::tls(SocketAddr::new(address, port))];
+    let options = |addresses: &[IpAddr]| -> anyhow::Result<Options> {
+        let tls = |address: &IpAddr| Listener::tls(SocketAddr::new(*address, port));
+        let mut listeners: Vec<Listener> = addresses.iter().map(tls).collect();
         listeners.extend(plaintext.map(|port| Listener::plaintext((Ipv4Addr::LOCALHOST, port).into())));
         Ok(Options {
             listeners,
@@ -163,14 +198,13 @@ fn start(config: &Config, provider: &Arc<Provider>, plaintext: Option<u16>) -> a
             ..Options::default()
         })
     };
-    let started = match Middleware::start(options(address)?) {
+    let started = match Middleware::start(options(&addresses)?) {
         // Machines without IPv6 cannot listen on the default address, `::`.
         Err(BrokerError::Bind { source, .. })
-            if address.is_ipv6()
-                && address.is_unspecified()
+            if addresses.iter().all(|address| address.is_ipv6() && address.is_unspecified())
                 && source.kind() != std::io::ErrorKind::AddrInUse =>
         {
-            Middleware::start(options(Ipv4Addr::UNSPECIFIED.into())?)
+            Middleware::start(options(&[Ipv4Addr::UNSPECIFIED.into()])?)
         }
         started => started,
     };
@@ -183,31 +217,37 @@ fn monitoring(
     config: &Config,
     provider: &Arc<Provider>,
     broker: &Middleware,
-) -> anyhow::Result<Option<Monitoring>> {
+) -> anyhow::Result<Vec<Monitoring>> {
     if config.choria_stats_port == 0 {
-        return Ok(None);
+        return Ok(vec![]);
     }
     let port = u16::try_from(config.choria_stats_port)
         .with_context(|| format!("plugin.choria.stats_port {} is no port", config.choria_stats_port))?;
-    let address: IpAddr = config.choria_stats_address.parse().with_context(|| {
-        format!("plugin.choria.stats_address '{}' is no address", config.choria_stats_address)
-    })?;
+    let addresses = listen_addresses(&config.choria_stats_address).context("plugin.choria.stats_address")?;
     let provider = provider.clone();
-    let about = MonitoringOptions {
-        identity: config.identity.clone(),
-        config_file: file.display().to_string(),
-        certificate_expiry: Some(Arc::new(move || provider.certificate_expiry())),
-        tokens: Some(&config.choria_stats_token_file)
-            .filter(|path| !path.is_empty())
-            .map(TokenFile::new)
-            .transpose()
-            .context("plugin.choria.stats_token_file")?,
-        local: LocalNames {
-            hosts: config.choria_stats_hosts.clone(),
-            only_tokens: config.choria_stats_names == "token",
-        },
+    let about = || -> anyhow::Result<MonitoringOptions> {
+        Ok(MonitoringOptions {
+            identity: config.identity.clone(),
+            config_file: file.display().to_string(),
+            certificate_expiry: Some({
+                let provider = provider.clone();
+                Arc::new(move || provider.certificate_expiry())
+            }),
+            tokens: Some(&config.choria_stats_token_file)
+                .filter(|path| !path.is_empty())
+                .map(TokenFile::new)
+                .transpose()
+                .context("plugin.choria.stats_token_file")?,
+            local: LocalNames {
+                hosts: config.choria_stats_hosts.clone(),
+                only_tokens: config.choria_stats_names == "token",
+            },
+        })
     };
-    Ok(Some(Monitoring::start(SocketAddr::new(address, port), broker.view(), about)?))
+    let start = |address: IpAddr| -> anyhow::Result<Monitoring> {
+        Ok(Monitoring::start(SocketAddr::new(address, port), broker.view(), about()?)?)
+    };
+    addresses.into_iter().map(start).collect()
 }
 
 fn limits(config: &Config) -> anyhow::Result<Limits> {

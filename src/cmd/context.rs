@@ -1,6 +1,7 @@
 //! What a command starts from: its configuration, its log, its keys.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,10 +9,11 @@ use anyhow::bail;
 use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
 use choria::core::log::{self, Destination};
+use choria::core::metrics::files;
 use choria::core::security::Provider;
 
 use super::Globals;
-use super::out::errln;
+use super::out::{errln, outln};
 use super::pace::Pace;
 use super::render::text::clean;
 
@@ -47,12 +49,7 @@ fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config
     Ok(config)
 }
 
-/// Loads the configuration of a daemon.
-pub fn daemon_config(globals: &Globals, role: Role) -> anyhow::Result<Config> {
-    loaded(globals, role, &daemon_file(globals, role)?)
-}
-
-/// The same of this file.
+/// Loads the configuration of a daemon, and starts its log.
 pub fn loaded(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Config> {
     let config = Config::load(role, Some(file), &System)?;
     init_log(globals, &config)?;
@@ -181,4 +178,31 @@ pub fn write_pid(file: Option<&str>) -> anyhow::Result<()> {
         choria::core::files::write_atomic(Path::new(file), pid.as_bytes(), choria::core::files::PUBLIC)?;
     }
     Ok(())
+}
+
+/// A daemon's configuration for whoever only wants to hear what is wrong with it.
+pub fn config_to_check(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Config> {
+    let config = Config::load(role, Some(file), &System)?;
+    log::init(Destination::Stderr, if globals.debug { "debug" } else { "warn" })?;
+    report(&config);
+    Ok(config)
+}
+
+/// What `--check-config` says where nothing is wrong; warnings have been told.
+pub fn is_good(file: &Path) -> ExitCode {
+    outln!("{} is good", file.display());
+    ExitCode::SUCCESS
+}
+
+/// Lets this process have as many files open as it may, and says what that allows, where
+/// it is for `wanted` connections.
+pub fn raise_open_files(wanted: Option<usize>) {
+    let (Some(allowed), Some(wanted)) = (files::raise_limit(), wanted) else { return };
+    match u64::try_from(wanted).is_ok_and(|wanted| wanted > allowed) {
+        true => tracing::warn!(
+            "the limit of open files allows {allowed} connections, fewer than {wanted}: raise it where there may be \
+             more (LimitNOFILE of the unit, ulimit -Hn)"
+        ),
+        false => tracing::info!("the limit of open files allows {allowed} connections"),
+    }
 }

@@ -1,11 +1,12 @@
 //! `choria provision`: from a bare machine to a managed node, thousands a minute.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::backplane;
 use choria::core::config::{Config, Role, System};
@@ -22,6 +23,7 @@ use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
 use choria::core::provisioning::COLLECTIVE;
 use choria::core::security::Provider;
+use choria::core::web::listen_addresses;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -160,6 +162,7 @@ impl Run {
         let plan = Plan::new(settings, &around)?;
         if self.check_config {
             ServerList::from_config(&config, Purpose::Fleet, &System)?;
+            listen_addresses(&plan.settings.monitor_address).context("monitor_address")?;
             outln!(
                 "{} is good: helper {:?}, certificate requests {}, provisioning tokens {}",
                 file.display(),
@@ -177,6 +180,7 @@ impl Run {
         if let Some(node) = &self.once {
             return once(&daemon, node).await;
         }
+        context::raise_open_files(None);
         context::write_pid(self.pid.as_deref())?;
         let served = serve(daemon, file, around, provider).await;
         if let Some(pid) = &self.pid {
@@ -276,8 +280,9 @@ async fn serve(
         port => {
             let expiry =
                 provider.map(|provider| -> Expiry { Arc::new(move || provider.certificate_expiry()) });
-            let address = (settings.monitor_address, port).into();
-            Some(page::start(address, daemon.clone(), expiry)?)
+            let start = |address: IpAddr| page::start((address, port).into(), daemon.clone(), expiry.clone());
+            let addresses = listen_addresses(&settings.monitor_address).context("monitor_address")?;
+            Some(addresses.into_iter().map(start).collect::<Result<Vec<_>, _>>()?)
         }
     };
     let (stop, stopping) = watch::channel(false);

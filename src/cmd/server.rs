@@ -52,11 +52,17 @@ struct Run {
     /// name of this node while it waits; default is the host name
     #[argh(option, arg_name = "name")]
     identity: Option<String>,
+    /// check the configuration, keys, policies and facts, and end
+    #[argh(switch)]
+    check_config: bool,
 }
 
 impl Server {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let ServerCommand::Run(run) = self.command;
+        if run.check_config {
+            return check(globals);
+        }
         // Before anything can replace the file this program is in.
         let image = std::env::current_exe().context("where this program is cannot be found out");
         let (setup, told) = setup(&run);
@@ -75,6 +81,7 @@ impl Server {
         };
         let daemon = Daemon::new(options)?;
         choria::core::log::log_panics();
+        context::raise_open_files(None);
         context::write_pid(run.pid.as_deref())?;
         // Two threads: one action that computes must not keep the connection
         // from being served.
@@ -103,6 +110,18 @@ impl Server {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Tries everything a start does but the network.
+fn check(globals: &Globals) -> anyhow::Result<ExitCode> {
+    let file = file_of(globals);
+    let config = context::config_to_check(globals, Role::Server, &file)?;
+    let provider = context::provider(&config, Role::Server)?;
+    let daemon = Daemon::new(ServerOptions::new(config, provider)?)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(daemon.look_over_files());
+    runtime.shutdown_background();
+    Ok(context::is_good(&file))
 }
 
 /// Becomes the same program again, in the same process, with the same words and

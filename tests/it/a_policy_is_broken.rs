@@ -74,3 +74,34 @@ fn policies_are_checked_by_hand() {
         .code(1)
         .complains(&["nothing.policy does not exist"]);
 }
+
+/// What people write: each is another line in the log, and nobody is let in by it.
+#[test]
+fn each_mistake_has_its_own_line() {
+    let network = Network::start();
+    let nodes = network.nodes([node("n1")]);
+    let file = nodes[0].dir.join("policies/rpcutil.policy");
+    let alice = network.alice();
+    let mut told = std::collections::BTreeSet::new();
+    for (line, says) in [
+        ("allow choria=alice.mcollective * * *", "has no tabs between columns"),
+        ("allow\tchoria=alice.mcollective\t*", "has 3 columns"),
+        ("allow\tchoria=alice.mcollective\t*\t*\t*\t", "ends with a tab"),
+        ("permit\tchoria=alice.mcollective\t*\t*\t*", "neither allow, deny nor policy default"),
+        ("Allow\tchoria=alice.mcollective\t*\t*\t*", "neither allow nor deny"),
+        ("allow\talice.mcollective\t*\t*\t*", "\"alice.mcollective\" is neither"),
+        ("allow\tadmins\t*\t*\t*", "\"admins\" is neither"),
+        ("allow\t/[/\t*\t*\t*", "\"/[/\" is no regular expression"),
+        ("allow\tchoria=alice.mcollective\tping,inventory\t*\t*", "ping,inventory"),
+        ("allow\tchoria=alice.mcollective\t*\tcountry\t*", "country"),
+    ] {
+        let mark = nodes[0].log().mark();
+        fs::write(&file, format!("policy default deny\n{line}\n")).expect("a policy");
+        alice.run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
+        let line = nodes[0].log().says_after(mark, &["error", "rpcutil.policy:2: ", says]);
+        let (_, reason) = line.split_once("rpcutil.policy:2: ").expect("a place");
+        assert!(told.insert(reason.to_owned()), "{reason}");
+        // A denial says which file decides.
+        nodes[0].log().says_after(mark, &["denied", "policies/rpcutil.policy"]);
+    }
+}

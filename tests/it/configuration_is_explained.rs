@@ -9,11 +9,15 @@ use crate::process::{Ran, program, run};
 
 /// Runs a daemon that is to refuse to start.
 fn refused(network: &Network, role: &str, lines: &str, change: impl FnOnce(&mut Command)) -> Ran {
-    network.certify(Kind::Node, "n1.example.net");
+    let (kind, name) = match role {
+        "broker" => (Kind::Broker, "b1.example.net"),
+        _ => (Kind::Node, "n1.example.net"),
+    };
+    network.certify(kind, name);
     let text = format!(
-        "identity = n1.example.net\nplugin.choria.middleware_hosts = 127.0.0.1:1\nplugin.choria.broker_network = 1\n\
+        "identity = {name}\nplugin.choria.middleware_hosts = 127.0.0.1:1\nplugin.choria.broker_network = 1\n\
          plugin.choria.network.listen_address = 127.0.0.1\nplugin.choria.network.client_port = 0\n{}{lines}",
-        network.security("n1.example.net")
+        network.security(name)
     );
     let config = network.file("daemon.conf", &text);
     let mut command = program(&network.path(""));
@@ -139,7 +143,21 @@ fn daemons_name_what_they_cannot_do() {
         ("broker", "plugin.choria.broker_network = 0\n", "plugin.choria.broker_network = true"),
         ("broker", "plugin.choria.broker_federation = 1\n", "plugin.choria.broker_federation"),
         ("broker", "plugin.choria.network.peers = nats://b2:5222\n", "plugin.choria.network.peers"),
-        ("broker", "plugin.choria.network.listen_address = here\n", "'here' is no address"),
+        (
+            "broker",
+            "plugin.choria.network.listen_address = here\n",
+            "'here' is neither an address nor a host name",
+        ),
+        (
+            "broker",
+            "plugin.choria.network.listen_address = 192.0.2.1\n",
+            "'192.0.2.1' is no address of this machine",
+        ),
+        (
+            "broker",
+            "plugin.choria.stats_port = 1\nplugin.choria.stats_address = 192.0.2.1\n",
+            "stats_address",
+        ),
         ("broker", "plugin.choria.network.client_port = 99999\n", "99999 is no port"),
         ("broker", "plugin.choria.network.tls_timeout = 10m\n", "plugin.choria.network.tls_timeout"),
         ("server", "registration = gossip\n", "unknown registration plugin 'gossip'"),
@@ -166,4 +184,33 @@ fn a_bad_reload_keeps_what_worked() {
     network.broker().says(&["error", "keeping the previous keys and trust", "crl.pem"]);
     std::fs::write(&file, good).expect("a list");
     network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
+}
+
+/// A node that leaves out half of what its file says tells so.
+#[test]
+fn settings_for_what_is_not_there_are_named_at_the_start() {
+    let network = Network::start();
+    let node = network.node(node("n1").lines(
+        "plugin.choria.machine.store = /machines\nplugin.choria.agent_provider.mcorpc.agent_shim = /shim\n\
+         plugin.choria.submission.spool = /spool\nplugin.choria.executor.enabled = true\n",
+    ));
+    let told = node.log().says(&["warning", "server.conf: this version does not act on "]);
+    for key in
+        ["agent_shim (line ", "machine.store (line ", "submission.spool (line ", "executor.enabled (line "]
+    {
+        assert!(told.contains(key), "{key} in {told}");
+    }
+    node.connected();
+    let caller = network.caller_with(
+        "carol.mcollective",
+        "plugin.choria.security.request_signer.url = https://signer.example.net\nplugin.choria.use_srv_records = 0\n",
+    );
+    let ran = caller.run(&["ping"]).code(0);
+    ran.complains(&["this version does not act on plugin.choria.security.request_signer.url (line "]);
+    let shown = caller.run(&["tool", "config", "request_signer.url|use_srv$"]).code(0);
+    shown.says(&["not acted on by this version", "plugin.choria.use_srv = false", "carol.mcollective.conf:"]);
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/man/choria.conf.5")).expect("a page");
+    let (_, row) = page.split_once(".B plugin.choria.machine.store\n").expect("a row");
+    assert!(row.lines().next().is_some_and(|line| line.contains("Not acted on by this version")));
 }

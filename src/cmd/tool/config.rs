@@ -56,6 +56,7 @@ impl ConfigTool {
                 serde_json::json!({
                     "key": row.key, "value": row.value, "origin": row.origin.to_string(),
                     "default": row.row.map(|r| r.default), "doc": row.row.map(|r| r.doc),
+                    "used": row.row.is_none_or(|r| r.is_used()),
                 })
             };
             let document = serde_json::to_string_pretty(&rows.iter().map(object).collect::<Vec<_>>())?;
@@ -93,6 +94,9 @@ fn documentation(key: &choria::core::config::Key) {
         key.kind,
         if key.default.is_empty() { "unset" } else { key.default }
     );
+    if !key.is_used() {
+        outln!("    not acted on by this version");
+    }
     if !key.one_of.is_empty() {
         outln!("    one of: {}", key.one_of.join(", "));
     }

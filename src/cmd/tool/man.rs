@@ -177,8 +177,9 @@ fn configuration() -> String {
         };
         let default = if key.default.is_empty() { "unset" } else { key.default };
         let guards = if key.is_guard() { ", guards" } else { "" };
+        let used = if key.is_used() { "" } else { " Not acted on by this version: whoever sets it is told." };
         out.push_str(&format!(
-            ".TP\n.B {}\n{} ({:?}, default {}, {role}{guards})\n",
+            ".TP\n.B {}\n{} ({:?}, default {}, {role}{guards}).{used}\n",
             roff(key.name),
             roff(key.doc),
             key.kind,

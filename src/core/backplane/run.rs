@@ -11,7 +11,7 @@ use super::agent::{self, BackplaneAgent};
 use super::service::Service;
 use super::settings::{Rules, Scheme, Settings};
 use crate::core::config::{Config, ConfigError, Environment, Role};
-use crate::core::files::{SECRET, write_atomic};
+use crate::core::files::{SECRET, scratch, write_atomic};
 use crate::core::security::{Provider, SecurityError};
 use crate::core::server::{Server, ServerError, ServerOptions};
 
@@ -78,7 +78,7 @@ pub fn start(
 ) -> Result<Backplane, BackplaneError> {
     settings.check()?;
     let rules = Rules::new(&settings.auth)?;
-    let dir = tempfile::Builder::new().prefix("choria-backplane-").tempdir()?;
+    let dir = scratch(&std::env::temp_dir(), "choria-backplane-")?;
     let facts = dir.path().join("facts.json");
     write_facts(&facts, &service, &settings.name)?;
     let config = configuration(settings, own, &facts, env)?;

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How soon after an error such as "too many open files", and how often those are thought of
 /// who wait for others of their address.
 const RECOVER: Duration = Duration::from_millis(100);
+/// How often it is told that connections cannot be accepted.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Binds all listeners but those others accept on; nothing is accepted yet.
 ///
@@ -53,6 +55,18 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// What to do about it, where that is known.
+fn explained(error: &io::Error) -> String {
+    let used_up = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(|errno| errno.raw_os_error());
+    match error.raw_os_error().is_some_and(|code| used_up.contains(&code)) {
+        true => format!(
+            "{error}: as many connections are open as may be, others wait; raise the limit of open files \
+             (LimitNOFILE of the unit, ulimit -n)"
+        ),
+        false => error.to_string(),
+    }
 }
 
 /// See the module documentation.
@@ -88,7 +102,7 @@ impl Acceptor {
     pub fn run(mut self) {
         let mut events = Events::with_capacity(64);
         let mut pending = vec![false; self.listeners.len()];
-        let mut wait = None;
+        let (mut wait, mut told) = (None, None);
         while !self.stop.load(Ordering::Acquire) {
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != ErrorKind::Interrupted
@@ -111,7 +125,13 @@ impl Acceptor {
                             self.gate.complain();
                         }
                         Err(error) => {
-                            tracing::warn!(%error, "accepting a connection failed, trying again");
+                            if told.is_none_or(|at: Instant| at.elapsed() > AGAIN) {
+                                told = Some(Instant::now());
+                                tracing::warn!(
+                                    "accepting a connection failed, trying on: {}",
+                                    explained(&error)
+                                );
+                            }
                             wait = Some(RECOVER);
                         }
                     }

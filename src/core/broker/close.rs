@@ -7,6 +7,8 @@ use std::borrow::Cow;
 pub enum Close {
     /// The peer went.
     ClientClosed,
+    /// The peer went, by a reset: some programs know no other way.
+    Gone(String),
     /// The socket or TLS failed on reading.
     Read(String),
     /// The socket or TLS failed on writing.
@@ -63,7 +65,7 @@ impl Close {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::ClientClosed => "client closed",
-            Self::Read(_) => "read error",
+            Self::Gone(_) | Self::Read(_) => "read error",
             Self::Write(_) => "write error",
             Self::Protocol { .. } => "protocol violation",
             Self::Refused(_) => "second CONNECT",
@@ -80,7 +82,7 @@ impl Close {
     pub fn reason(&self) -> Cow<'_, str> {
         match self {
             Self::ClientClosed => "Client Closed".into(),
-            Self::Read(error) => format!("Read Error: {error}").into(),
+            Self::Gone(error) | Self::Read(error) => format!("Read Error: {error}").into(),
             Self::Write(error) => format!("Write Error: {error}").into(),
             Self::Protocol { reason, .. } => format!("Protocol Violation: {reason}").into(),
             Self::Refused(reason) => format!("Authentication Failure: {reason}").into(),

@@ -122,7 +122,12 @@ pub enum BrokerError {
     #[error("starting the broker: version {0:?} is not of the form N.N.N, which clients demand")]
     Version(String),
     /// An address could not be bound.
-    #[error("listening on {address} failed: {source}; is another broker running there?")]
+    #[error("listening on {address} failed: {source}{}", match source.kind() {
+        std::io::ErrorKind::AddrInUse => "; is another broker running there?",
+        std::io::ErrorKind::AddrNotAvailable => "; it is no address of this machine",
+        std::io::ErrorKind::PermissionDenied => "; ports below 1024 are root's",
+        _ => "",
+    })]
     Bind {
         /// The address.
         address: SocketAddr,

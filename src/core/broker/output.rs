@@ -245,7 +245,7 @@ impl Shard {
         }
         let (cid, remote, user, name) = (link.cid, link.remote, &link.client.user, &link.client.name);
         match why {
-            Close::ClientClosed | Close::Shutdown => {
+            Close::ClientClosed | Close::Gone(_) | Close::Shutdown => {
                 tracing::debug!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");
             }
             // what a peer can cause again and again

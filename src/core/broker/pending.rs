@@ -169,7 +169,8 @@ fn is_forbidden(line: &[u8]) -> bool {
 
 /// How a link leaves whose bytes cannot be read.
 pub fn broken(link: &mut PendingLink, error: ReadError) -> Outcome {
-    if link.secure {
+    // Health checks connect and reset: whoever said nothing is not refused.
+    if link.secure || error.is_reset() {
         return Outcome::Silently { reason: error.to_string(), counted: "" };
     }
     if let ReadError::Tls(rustls::Error::InvalidMessage(_)) = error {

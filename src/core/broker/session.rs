@@ -70,6 +70,7 @@ impl Shard {
                 }
                 self.queue_read(key);
             }
+            Err(error) if error.is_reset() => self.close_later(key, Close::Gone(error.to_string())),
             Err(error) => self.close_later(key, Close::Read(error.to_string())),
         }
     }

@@ -46,6 +46,13 @@ pub enum ReadError {
     Endless,
 }
 
+impl ReadError {
+    /// Whether the peer went, and nothing is wrong.
+    pub fn is_reset(&self) -> bool {
+        matches!(self, Self::Socket(error) if error.kind() == io::ErrorKind::ConnectionReset)
+    }
+}
+
 impl ReadScratch {
     /// Buffers for one thread.
     pub fn new() -> Self {

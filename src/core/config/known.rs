@@ -1,5 +1,6 @@
 //! Telling a mistyped key from one we do not read on purpose.
 
+use super::Role;
 use super::table::KEYS;
 use crate::core::text;
 
@@ -37,6 +38,18 @@ const RUBY: &[&str] = &[
     "plugin.choria.use_srv_records",
     "plugin.nats.ngs",
     "plugin.process.fields",
+];
+
+/// What Ruby's keys say in files that Puppet has made for a decade, and is so here anyway.
+const SO_ANYWAY: &[(&str, &[&str])] = &[
+    ("connector", &["nats", "choria"]),
+    ("daemonize", &["0", "1", "true", "false"]),
+    ("direct_addressing", &["1", "true", "yes", "y"]),
+    ("factsource", &["yaml", "choria"]),
+    ("logger_type", &["file", "console"]),
+    ("rpcauditprovider", &["choria", "logfile"]),
+    ("securityprovider", &["choria"]),
+    ("plugin.choria.use_srv_records", &["true", "false", "1", "0", "yes", "no", "y", "n", "t", "f"]),
 ];
 
 /// Keys of older releases that no longer exist (spec 01 §9).
@@ -91,6 +104,26 @@ pub fn complaint(key: &str) -> Option<String> {
         None if theirs => None,
         None => Some(format!("unknown key {key}")),
     }
+}
+
+/// Whether a key that is no row of the table means something to others than this version.
+pub fn is_unused(key: &str, value: &str, role: Role) -> bool {
+    if let Some((_, values)) = SO_ANYWAY.iter().find(|(name, _)| *name == key) {
+        return !values.iter().any(|so| so.eq_ignore_ascii_case(value));
+    }
+    if RUBY.contains(&key) || RETIRED.contains(&key) {
+        return true;
+    }
+    RAW.iter().any(|raw| {
+        let whose = match raw.split('.').next_back() {
+            Some("activate_agent") => return false,
+            Some("activate_client") => role == Role::Client,
+            Some("tracing") => role == Role::Server,
+            Some("public") => true,
+            _ => role == Role::Broker,
+        };
+        whose && matches(raw, key)
+    })
 }
 
 fn matches(pattern: &str, key: &str) -> bool {

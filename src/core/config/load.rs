@@ -9,11 +9,15 @@ use super::table::{KEYS, Settings};
 use super::values::ValueError;
 use super::{
     Config, ConfigError, Environment, Fixed, Key, Origin, Raw, Role, System, Warning, known, normalise,
+    unused,
 };
 use crate::core::files::{read_bounded, read_judged};
 
 /// Most files read from `plugin.d`.
 const MAX_DROP_INS: usize = 1_000;
+/// Whether brokers are looked for in DNS.
+const USE_SRV: &str = "plugin.choria.use_srv";
+const USE_SRV_2018: &str = "plugin.choria.use_srv_records";
 /// Most warnings kept; a file with more is not a configuration.
 const MAX_WARNINGS: usize = 1_000;
 
@@ -264,8 +268,14 @@ impl<'a> Loading<'a> {
                 self.apply(row.name, Raw::Text(value), Origin::Environment(name))?;
             }
         }
+        // As it was called in 2018.
+        let renamed = self.config.raw.get(USE_SRV_2018).cloned();
+        if let Some((value, origin)) = renamed.filter(|_| !self.config.raw.contains_key(USE_SRV)) {
+            self.apply(USE_SRV, Raw::Text(value), origin)?;
+        }
         let Loading { mut config, env, .. } = self;
         normalise::normalise(&mut config, env)?;
+        config.warnings.extend(unused::warnings(&config));
         Ok(config)
     }
 

@@ -23,6 +23,7 @@ mod load;
 mod normalise;
 mod settings;
 mod table;
+mod unused;
 mod values;
 
 #[cfg(test)]

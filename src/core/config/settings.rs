@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Role;
 use super::values::{Raw, ValueError, check_items, parse_bool, parse_configured_duration, show_duration};
 
 /// Which personality reads a key.
@@ -54,6 +55,8 @@ pub enum Flag {
     /// It guards something: a value that cannot be read, or none, is an error
     /// and no warning, because what would count instead may guard less.
     Guard,
+    /// What it configures is not in this version: whoever sets it is told.
+    Unused,
 }
 
 /// One key as documentation and tools see it.
@@ -95,6 +98,21 @@ impl Key {
     /// Whether a malformed value ends the start of whoever reads it.
     pub fn is_guard(&self) -> bool {
         self.flags.contains(&Flag::Guard)
+    }
+
+    /// Whether this version acts on it.
+    pub fn is_used(&self) -> bool {
+        !self.flags.contains(&Flag::Unused)
+    }
+
+    /// Whether a process of `role` reads it.
+    pub fn concerns(&self, role: Role) -> bool {
+        match self.roles {
+            Roles::All => true,
+            Roles::Client => role == Role::Client,
+            Roles::Server => role == Role::Server,
+            Roles::Broker => role == Role::Broker,
+        }
     }
 
     /// Whether its value is a list between commas.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::lines::{parse_lines, parse_toml};
+use super::table::KEYS;
 use super::*;
 
 fn vectors() -> Value {
@@ -137,6 +138,7 @@ fn what_the_original_swallows_is_told_with_its_line() {
             "configuration:9: unknown key plugin.rpcaudit.logfil, did you mean plugin.rpcaudit.logfile?",
             "configuration:18: plugin.choria.security.certname_whitelist has an empty item, ignored",
             "configuration:17: main_collective other is not one of the collectives",
+            "configuration: this version does not act on plugin.security.file.cache (line 13)",
         ]
     );
     assert_eq!(config.choria_security_certname_whitelist, [r"\.ops$"]);
@@ -277,7 +279,8 @@ fn every_plugin_d_file_applies_to_typed_keys() {
     assert_eq!(config.identity, "n1");
     assert_eq!(config.files().len(), 5);
     assert_eq!(config.dir(), dir.path());
-    assert_eq!(warnings(&config), [""; 0]);
+    let told = warnings(&config);
+    assert!(told.len() == 1 && told[0].contains("does not act on plugin.scout."), "{told:?}");
     let origin = config.origin("plugin.security.provider").to_string();
     assert!(origin.ends_with("plugin.d/security.conf:1"), "{origin}");
 }
@@ -500,4 +503,68 @@ fn no_text_makes_the_readers_fail() {
         let _ = Config::from_text(Role::Client, &format!("identity = c\n{text}"));
         let _ = known::complaint(text);
     });
+}
+
+/// What is marked as not acted on is read nowhere, and all else is.
+#[test]
+fn settings_for_what_is_not_there_are_marked() {
+    fn sources(dir: &std::path::Path, text: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.ends_with("core/config/table.rs") || path.to_string_lossy().contains("test") {
+                continue;
+            }
+            match path.is_dir() {
+                true => sources(&path, text),
+                false => text.push_str(&std::fs::read_to_string(path).unwrap_or_default()),
+            }
+        }
+    }
+    let mut text = String::new();
+    sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut text);
+    let ends = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let words: std::collections::HashSet<&str> =
+        text.split('.').filter_map(|rest| rest.split(ends).next()).collect();
+    let rows = include_str!("table.rs").lines().filter_map(|line| {
+        let (field, rest) = line.trim().split_once(": ")?;
+        let name = rest.split('"').nth(1)?;
+        Some((field, KEYS.iter().find(|key| key.name == name)?))
+    });
+    let mut count = 0;
+    for (field, key) in rows {
+        count += 1;
+        assert_eq!(words.contains(field), key.is_used(), "{} ({field})", key.name);
+    }
+    assert_eq!(count, KEYS.len());
+}
+
+#[test]
+fn settings_for_what_is_not_there_are_told_in_one_line() {
+    let config = server(
+        "identity = n1\n\
+         plugin.choria.machine.store = /machines\n\
+         plugin.choria.submission.spool = /spool\n\
+         plugin.choria.executor.enabled = true\n\
+         plugin.choria.executor.spool =\n\
+         plugin.scout.agent_disabled = true\n\
+         plugin.choria.machine.http_port = 0\n\
+         plugin.choria.stats_port = 8222\n\
+         plugin.choria.network.peers = a:1\n\
+         connector = nats\n\
+         direct_addressing = 0\n\
+         plugin.choria.use_srv_records = false\n",
+    );
+    assert!(
+        warnings(&config).contains(
+            &"configuration: this version does not act on plugin.choria.machine.store (line 2), \
+          plugin.choria.submission.spool (line 3), plugin.choria.executor.enabled (line 4), \
+          plugin.choria.stats_port (line 8), direct_addressing (line 11)"
+                .to_owned()
+        ),
+        "{:?}",
+        warnings(&config)
+    );
+    assert!(!config.choria_use_srv, "as it was called in 2018");
+    let both = server("identity = n1\nplugin.choria.use_srv = true\nplugin.choria.use_srv_records = false\n");
+    assert!(both.choria_use_srv);
 }

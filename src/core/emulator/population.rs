@@ -77,7 +77,7 @@ impl Population {
             return Err(PopulationError::Pattern(pattern.to_owned()));
         }
         let ca = Ca::load(ca)?;
-        let dir = tempfile::Builder::new().prefix("choria-emulate-").tempdir()?;
+        let dir = files::scratch(&std::env::temp_dir(), "choria-emulate-")?;
         files_of(dir.path())?;
         let now = jiff::Timestamp::now().as_second();
         let first = ca.issue(Kind::Node, &name_of(pattern, 0), &pki::Options::default(), now)?;

@@ -5,7 +5,7 @@
 //! ([`Keys`]). After their restart they come back as members of their network,
 //! or are done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use super::requests::Keys;
 use super::{CONNECTING, EmulatorError, loopback, name_of};
 use crate::core::agents::{Ending, Node as _, Provision, built_in};
 use crate::core::config::{Config, Fixed, Role, System};
+use crate::core::files::scratch;
 use crate::core::metrics::Registry;
 use crate::core::provisioning::{JwtResolver, Setup};
 use crate::core::security::Provider;
@@ -286,11 +287,6 @@ impl Fleet {
 
 /// A directory in memory, or else on disk.
 fn place() -> Result<tempfile::TempDir, EmulatorError> {
-    let builder = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("choria-emulate-");
-        builder
-    };
-    let memory = builder().tempdir_in("/dev/shm");
-    memory.or_else(|_| builder().tempdir()).map_err(EmulatorError::Files)
+    let memory = scratch(Path::new("/dev/shm"), "choria-emulate-");
+    memory.or_else(|_| scratch(&std::env::temp_dir(), "choria-emulate-")).map_err(EmulatorError::Files)
 }

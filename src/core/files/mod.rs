@@ -9,10 +9,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+mod scratch;
 mod together;
 mod version;
 mod watched;
 
+pub use scratch::scratch;
 pub use together::Together;
 pub use version::Version;
 pub use watched::{DEADLINE, Look, Watched, no_answer, passing_over, within_deadline};

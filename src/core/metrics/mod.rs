@@ -7,6 +7,7 @@
 use std::fmt::Write;
 use std::sync::Mutex;
 
+pub mod files;
 pub mod process;
 
 /// What a family of samples is.

@@ -103,8 +103,8 @@ pub struct Settings {
     pub site: String,
     /// Port of metrics and status page; 0: none.
     pub monitor_port: u16,
-    /// Address of it.
-    pub monitor_address: std::net::IpAddr,
+    /// Address of it, or a name with one.
+    pub monitor_address: String,
     /// Names of this machine by which its programs may ask for names of nodes.
     pub monitor_hosts: Vec<String>,
     /// Whether they see names of nodes at all.
@@ -167,7 +167,7 @@ impl Default for Settings {
             choria_insecure: false,
             site: String::new(),
             monitor_port: 0,
-            monitor_address: std::net::Ipv4Addr::LOCALHOST.into(),
+            monitor_address: "127.0.0.1".into(),
             monitor_hosts: vec![],
             monitor_names: true,
             broker_provisioning_password: Secret::default(),

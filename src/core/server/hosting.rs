@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::agents::{Agent, discovery};
+use crate::core::config::Config;
 use crate::core::ddl::{Metadata, Resolver};
 use crate::core::protocol::subjects;
 use crate::core::server::NodeState;
@@ -65,6 +66,17 @@ pub(super) async fn name_those_that_cannot_run(node: Arc<NodeState>) {
     }
 }
 
+/// Agents that `plugin.NAME.activate_agent` switches off. What is no boolean does, too: it
+/// was to keep an agent away.
+pub(super) fn switched_off(config: &Config) -> Vec<String> {
+    let named = |(key, value): (&str, &str)| {
+        let name = key.strip_prefix("plugin.")?.strip_suffix(".activate_agent")?;
+        let on = ["1", "yes", "true", "y", "t"].iter().any(|word| value.trim().eq_ignore_ascii_case(word));
+        (!on).then(|| name.to_owned())
+    };
+    config.options().filter_map(named).collect()
+}
+
 impl Hosted {
     /// Names, sorted, `discovery` among them.
     pub fn names(&self) -> &[String] {
@@ -96,6 +108,15 @@ mod tests {
         let hosted = host(agents::built_in(), &["rpcutil".to_owned()]).unwrap();
         assert_eq!(hosted.names(), ["choria_util", "discovery"]);
         assert!(hosted.agent("rpcutil").is_none());
+    }
+
+    #[test]
+    fn the_configuration_switches_agents_off() {
+        let text =
+            "identity = n1\nplugin.rpcutil.activate_agent = false\nplugin.choria_util.activate_agent = yes\n";
+        let config = Config::from_text(crate::core::config::Role::Server, text).unwrap();
+        assert_eq!(config.warnings(), []);
+        assert_eq!(switched_off(&config), ["rpcutil"]);
     }
 
     #[test]

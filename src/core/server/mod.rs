@@ -234,7 +234,7 @@ impl Server {
         session.user = user;
         session.token = token;
         session.tls = Some(tls);
-        let hosted = hosting::host(agents, &denied_agents)?;
+        let hosted = hosting::host(agents, &[denied_agents, hosting::switched_off(&config)].concat())?;
         let replay = ReplayGuard::new(node::now(), journal(&config)?);
         let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
         let pipeline =
@@ -275,6 +275,10 @@ impl Server {
     /// [`ServerError::Stopped`]: there was no connection yet.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<Ending, ServerError> {
         let Server { node, pipeline, session, caller, signer, .. } = self;
+        let mut background = JoinSet::new();
+        // Before there is a broker, too: whoever watches the node learns that there is none.
+        background.spawn(status::keep_written(node.clone()));
+        background.spawn(exposition::keep_written(node.clone()));
         let session = tokio::select! {
             session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
@@ -282,9 +286,6 @@ impl Server {
         node.attach(session.clone());
         let refused_name = RefusedName::listen(&node, &session);
 
-        let mut background = JoinSet::new();
-        background.spawn(status::keep_written(node.clone()));
-        background.spawn(exposition::keep_written(node.clone()));
         let (sink, intake) = mpsc::channel(INTAKE);
         let budget = Arc::new(ByteBudget::new(INTAKE_BYTES));
         for collective in &node.config().collectives {

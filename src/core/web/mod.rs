@@ -13,8 +13,10 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 pub mod access;
+mod addresses;
 mod pages;
 
+pub use addresses::{AddressError, listen_addresses};
 pub use pages::{PROMETHEUS, Pages, PagesError};
 
 /// Connections at a time; more wait unaccepted until one of these ends, or has had its time and

@@ -41,6 +41,14 @@ pub enum FactsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file that is used, and is not quite what it should be.
+    #[error("fact file {file} {oddity}")]
+    Odd {
+        /// The file.
+        file: PathBuf,
+        /// What is odd, and what was made of it.
+        oddity: &'static str,
+    },
     /// Not one fact in any file.
     #[error("no facts were found in {files}; name a JSON or YAML file in plugin.yaml")]
     None {
@@ -69,7 +77,7 @@ impl Facts {
 
     /// Reads the files of `plugin.yaml`, a list as in `$PATH`. Later files win,
     /// key by key at the top level. Names ending in `yaml` are YAML, all
-    /// others, also `.yml`, are JSON.
+    /// others, also `.yml`, are JSON. Bytes that are no UTF-8 read as U+FFFD, and are told.
     ///
     /// Files that are missing or broken are skipped and named in the list that
     /// comes with the facts; no fact at all leaves `{}` and says so.
@@ -78,7 +86,12 @@ impl Facts {
         let mut problems = Vec::new();
         for file in std::env::split_paths(files).filter(|f| !f.as_os_str().is_empty()) {
             match load_file(&file) {
-                Ok(facts) => merged.extend(facts),
+                Ok((facts, oddities)) => {
+                    merged.extend(facts);
+                    problems.extend(
+                        oddities.into_iter().map(|oddity| FactsError::Odd { file: file.clone(), oddity }),
+                    );
+                }
                 Err(reason) => problems.push(FactsError::File { file, reason }),
             }
         }
@@ -132,16 +145,36 @@ impl Facts {
     }
 }
 
-fn load_file(file: &Path) -> Result<Map<String, Value>, String> {
+/// The facts of a file, and what is odd about it.
+type Read = (Map<String, Value>, Vec<&'static str>);
+
+const NOT_UTF8: &str = "has bytes that are not UTF-8: each is read as U+FFFD, filters on such values will not match; save it as UTF-8";
+const YAML_BY_CONTENT: &str = "it is YAML by its content and JSON by its name, here and in the original: give it a name that ends in .yaml";
+
+fn load_file(file: &Path) -> Result<Read, String> {
     let content = read_bounded(file, FILE_LIMIT).map_err(|e| e.to_string())?;
+    let mut oddities = vec![];
+    let text = String::from_utf8_lossy(&content);
+    if matches!(text, Cow::Owned(_)) {
+        oddities.push(NOT_UTF8);
+    }
     let value = if file.as_os_str().as_encoded_bytes().ends_with(b"yaml") {
-        yaml::read(&content)?
+        yaml::read(&text)?
     } else {
-        read_value(&content, Numbers::Doubles).map_err(|e| e.to_string())?
+        match read_value(&content, Numbers::Doubles) {
+            Ok(value) => value,
+            Err(e) => {
+                // Broken JSON is broken; what does not begin like it may be the other. It is
+                // not read as that: nodes of the original would not match where this one does.
+                let other = !text.trim_start().starts_with(['{', '[']);
+                let yaml = other && matches!(yaml::read(&text), Ok(Value::Object(_)));
+                return Err(if yaml { YAML_BY_CONTENT.into() } else { format!("it is no JSON: {e}") });
+            }
+        }
     };
     match value {
-        Value::Object(facts) => Ok(facts),
-        Value::Null => Ok(Map::new()),
+        Value::Object(facts) => Ok((facts, oddities)),
+        Value::Null => Ok((Map::new(), oddities)),
         _ => Err("it holds no object".into()),
     }
 }

@@ -17,8 +17,7 @@ const MAX_DEPTH: usize = 128;
 const MAX_VALUES: usize = 1_000_000;
 
 /// Reads the first document of a file.
-pub(super) fn read(content: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(content).map_err(|_| "it is not UTF-8")?;
+pub(super) fn read(text: &str) -> Result<Value, String> {
     let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
     if first.is_some_and(|line| line.starts_with('\t')) {
         return Err("a tab indents its first line".into());
