@@ -1,9 +1,9 @@
 //! `choria broker run`: the middleware of a network on one machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -15,42 +15,26 @@ use choria::core::admission::{
 use choria::core::broker::monitoring::{LocalNames, Monitoring, MonitoringOptions, TokenFile};
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
-use choria::core::config::{Config, Role};
+use choria::core::config::{Config, Key, Role, Roles};
 use choria::core::files::{Look, within_deadline};
 use choria::core::security::tokens::VerifyKey;
-use choria::core::security::{NameList, Provider, TrustVersion};
+use choria::core::security::{NameList, Provider};
 use choria::core::text::Secret;
 use choria::core::web::listen_addresses;
 use tokio::sync::watch;
 
 use super::Globals;
 use super::context;
-use super::signals::{self, Reactions};
+use super::signals;
+
+mod renewal;
+
+use renewal::{Renewal, lock};
 
 /// How often it is looked whether all of the broker's threads are there.
 const ALIVE: Duration = Duration::from_millis(500);
-/// What ending may take once connections are closed, whatever hangs.
-const ENDING: Duration = Duration::from_secs(5);
-/// Settings that count from a start on, and not from a SIGHUP.
-const AT_START: [&str; 8] = [
-    "identity",
-    "logfile",
-    "loglevel",
-    "plugin.choria.network.listen_address",
-    "plugin.choria.network.client_port",
-    "plugin.choria.network.public_url",
-    "plugin.choria.stats_address",
-    "plugin.choria.stats_port",
-];
 /// Settings a broker does without and says so: no more than a part of what others are for.
-const HARMLESS: [&str; 17] = [
-    "plugin.choria.puppetserver_host",
-    "plugin.choria.puppetserver_port",
-    "plugin.choria.puppetca_host",
-    "plugin.choria.puppetca_port",
-    "plugin.choria.puppetdb_host",
-    "plugin.choria.puppetdb_port",
-    "plugin.nats.credentials",
+const HARMLESS: [&str; 9] = [
     "plugin.choria.federation.cluster",
     "plugin.choria.network.soft_shutdown_timeout",
     "plugin.choria.network.websocket_advertise",
@@ -60,7 +44,6 @@ const HARMLESS: [&str; 17] = [
     "plugin.choria.network.peer_password",
     "plugin.choria.network.stream.manage_streams",
     "plugin.choria.network.client_tls_force_required",
-    "plugin.security.choria.sign_replies",
 ];
 /// How often CA file and revocation list are looked at: what they revoke is off within five seconds.
 const WATCH: Duration = Duration::from_secs(2);
@@ -150,8 +133,12 @@ fn check_features(config: &Config) -> anyhow::Result<()> {
     if !config.choria_broker_network {
         bail!("all broker features are disabled, set plugin.choria.broker_network = true");
     }
-    match config.first_unused().filter(|key| !HARMLESS.contains(key)) {
-        Some(key) => bail!("{key} is set, which this version of the broker does not support; remove it"),
+    // What others read, too, may stand in a file that all share.
+    let own = |key: &&Key| key.roles == Roles::Broker || key.name == "plugin.security.issuer.names";
+    match config.unused().filter(own).find(|key| !HARMLESS.contains(&key.name)) {
+        Some(Key { name, .. }) => {
+            bail!("{name} is set, which this version of the broker does not support; remove it")
+        }
         None => Ok(()),
     }
 }
@@ -343,94 +330,6 @@ fn waiting_nodes(config: &Config) -> anyhow::Result<Option<WaitingNodes>> {
     }
     let signer = VerifyKey::from_setting(signer).with_context(|| format!("{KEY} cannot be used"))?;
     Ok(Some(WaitingNodes::new(signer, || jiff::Timestamp::now().as_second())))
-}
-
-/// What a running broker reads again: files that may change, and may hang.
-struct Renewal {
-    broker: Arc<Middleware>,
-    provider: Arc<Provider>,
-    plaintext: bool,
-    /// Time connections are closed over.
-    spread: Mutex<Duration>,
-    /// What is in force.
-    seen: Mutex<(Config, TrustVersion)>,
-    look: Look,
-}
-
-impl Renewal {
-    fn reactions(self: Arc<Self>, file: PathBuf) -> Reactions {
-        let (of, ending) = (self.clone(), self.clone());
-        Reactions {
-            reread: Box::new(move || self.reconfigure(&file)),
-            state: Box::new(move || state(&of.broker)),
-            usr2_ends: true,
-            ends_within: Box::new(move || *lock(&ending.spread) + ENDING),
-        }
-    }
-
-    /// Reads all of it again.
-    fn reconfigure(&self, file: &Path) {
-        let mut seen = lock(&self.seen);
-        match context::reload_config(file, Role::Broker).and_then(|new| check_features(&new).map(|()| new)) {
-            Ok(new) => {
-                for key in AT_START.iter().filter(|key| new.typed_text(key) != seen.0.typed_text(key)) {
-                    tracing::warn!("{key} has changed, which counts from the next start on");
-                }
-                *lock(&self.spread) = new.choria_network_lame_duck_duration;
-                seen.0 = new;
-            }
-            Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
-        }
-        seen.1 = self.provider.files().trust_version();
-        self.renew(&seen.0);
-    }
-
-    /// Whether the CA file or the revocation lists have changed; then what they say counts.
-    fn look(&self) {
-        let files = self.provider.files();
-        let Some(_looking) = self.look.begin(&files.ca) else { return };
-        let now = files.trust_version();
-        let mut seen = lock(&self.seen);
-        if now != seen.1 {
-            seen.1 = now;
-            tracing::info!("the CA file or the revocation list has changed");
-            self.renew(&seen.0);
-        }
-    }
-
-    /// Puts keys, trust, rules and limits in force as they are on disk now.
-    fn renew(&self, config: &Config) {
-        let renewed = || -> anyhow::Result<()> {
-            let rules = authenticator(config, &self.provider, self.plaintext)?;
-            self.provider.reload()?;
-            self.broker.reload(Some(self.provider.server_tls()?), rules, limits(config)?);
-            Ok(())
-        };
-        match renewed() {
-            Ok(()) => tracing::info!("read keys, CA and revocation lists again"),
-            Err(e) => tracing::error!("keeping the previous keys and trust: {e:#}"),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How a broker is, in a line.
-fn state(broker: &Middleware) -> String {
-    let stats = broker.stats();
-    format!(
-        "{} connections, {} logging in, {} subscriptions, {} messages in, {} out, {} bytes waiting, {} slow consumers, up {} s",
-        stats.connections,
-        stats.handshaking,
-        stats.subscriptions,
-        stats.in_msgs,
-        stats.out_msgs,
-        stats.pending_bytes,
-        stats.slow_consumers,
-        stats.uptime.as_secs()
-    )
 }
 
 /// A changed CA file or revocation list is read by itself; told to end, connections are

@@ -55,11 +55,10 @@ pub(super) fn warnings(config: &Config) -> Vec<Warning> {
 }
 
 impl Config {
-    /// The first key that is set and that this version does not act on.
-    pub fn first_unused(&self) -> Option<&'static str> {
-        let set = |row: &&Key| {
+    /// Keys that are set and that this version does not act on.
+    pub fn unused(&self) -> impl Iterator<Item = &'static Key> {
+        KEYS.iter().filter(|row| {
             row.concerns(self.role) && !row.is_used() && self.has(row.name) && has_effect(self, row)
-        };
-        KEYS.iter().find(set).map(|row| row.name)
+        })
     }
 }
