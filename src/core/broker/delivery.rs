@@ -151,7 +151,7 @@ impl Shard {
             .as_ref()
             .and_then(|outbound| outbound.blocked_since)
             .is_some_and(|since| self.now < since + MOVES);
-        let behind = moves && waiting > limit / BEHIND;
+        let behind = link.hears(delivery.len(), self.now) || moves && waiting > limit / BEHIND;
         let bytes = match &delivery.form {
             Form::Published(message) if delivery.copied => {
                 self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));

@@ -10,6 +10,7 @@ use super::allowed_replies::AllowedReplies;
 use super::claims::Claim;
 use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
+use super::pace::{THROTTLED, meant_to_hear};
 use super::shown;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
@@ -166,6 +167,10 @@ pub struct Link {
     pub said: usize,
     /// See `said`.
     pub said_since: Duration,
+    /// What it heard lately, see [`meant_to_hear`](super::pace::meant_to_hear), and since when.
+    pub heard_lately: u32,
+    /// See `heard_lately`.
+    pub heard_since: Duration,
     /// A timer ends the time its identity is throttled.
     pub throttled: bool,
     /// CONNECTs it may still say, and since when.
@@ -243,6 +248,8 @@ impl Link {
             whole_timer: false,
             said: 0,
             said_since: now,
+            heard_lately: 0,
+            heard_since: now,
             throttled: false,
             connects: Connects::default(),
             flags: LinkFlags::default(),
@@ -300,6 +307,16 @@ impl Link {
     /// Memory that what waits for it may need, messages shared with others counted in full.
     pub fn weight(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.weight())
+    }
+
+    /// Counts a message of so many bytes to it; whether it hears more than it is meant to.
+    pub fn hears(&mut self, length: usize, now: Duration) -> bool {
+        let Some(most) = meant_to_hear(self.charge.holder().kind()) else { return false };
+        if now >= self.heard_since + THROTTLED {
+            (self.heard_lately, self.heard_since) = (0, now);
+        }
+        self.heard_lately = self.heard_lately.saturating_add(1 + (length / 4096) as u32);
+        self.heard_lately > most
     }
 
     /// Whether whole lines or messages wait in its input.

@@ -20,6 +20,18 @@ const FAST_WAITING: usize = 8 * 1024;
 /// Longest time such a one is throttled for a large message.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Messages, with one more for each 4 KiB, that a receiver is meant to hear within [`THROTTLED`]: who
+/// says much of what comes beyond is throttled. Programs that look at each message for longer than it
+/// takes to send one would otherwise lose those of others; clients take what comes.
+pub fn meant_to_hear(kind: PeerKind) -> Option<u32> {
+    match kind {
+        PeerKind::Node => Some(256),
+        PeerKind::WaitingNode => Some(64),
+        PeerKind::Service => Some(1024),
+        PeerKind::Client => None,
+    }
+}
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Pace {

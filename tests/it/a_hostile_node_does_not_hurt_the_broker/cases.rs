@@ -1,9 +1,11 @@
 //! The attacks.
 
 use choria::core::protocol::subjects;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{Attacked, holder};
+use crate::network::node;
 use crate::process::until;
 use crate::raw::{Raw, socket_from, tls};
 
@@ -220,4 +222,30 @@ fn the_silent_of_one_address_crowd_nobody_out_elsewhere() {
         std::thread::sleep(Duration::from_millis(1200));
         Raw::over(late, tls(&honest), "").sync();
     });
+}
+
+#[test]
+fn who_floods_a_node_crowds_nobody_out() {
+    let mut attacked = Attacked::start("");
+    let nodes = attacked.network.nodes([node("n1")]);
+    let ended = AtomicBool::new(false);
+    attacked.survives(|attacked| {
+        let bob = attacked.network.caller("bob.mcollective");
+        let garbage = format!("PUB mcollective.node.n1.example.net 50\r\n{}\r\n", "x".repeat(50)).repeat(500);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut raw = Raw::connect(&attacked.network, &bob);
+                    while !ended.load(Ordering::Relaxed) && raw.try_send(&garbage).is_ok() {}
+                });
+            }
+            let words = ["rpc", "rpcutil", "ping", "-I", "n1.example.net"];
+            nodes[0].counts("invalid", 1000);
+            let codes: Vec<_> = (0..5).map(|_| attacked.network.alice().run(&words).code).collect();
+            ended.store(true, Ordering::Relaxed);
+            assert_eq!(codes, [0; 5]);
+        });
+    });
+    assert!(nodes[0].peak_memory() < 96 * 1024 * 1024, "{}", nodes[0].peak_memory());
+    attacked.grew_by_at_most(64);
 }
