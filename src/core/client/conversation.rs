@@ -93,8 +93,11 @@ impl Client {
             elsewhere: None,
             replies,
             complaints,
+            round_trip: Duration::ZERO,
         };
+        let asked = Instant::now();
         conversation.confirm().await?;
+        conversation.round_trip = asked.elapsed();
         Ok(conversation)
     }
 }
@@ -121,6 +124,8 @@ pub struct Conversation<'a> {
     elsewhere: Option<String>,
     replies: Replies,
     complaints: Arc<Complaints>,
+    /// How long the broker took to say that replies will be heard.
+    round_trip: Duration,
 }
 
 impl Conversation<'_> {
@@ -132,6 +137,11 @@ impl Conversation<'_> {
     /// The agent asked.
     pub fn agent(&self) -> &str {
         &self.agent
+    }
+
+    /// How long the broker took to answer before anybody was asked.
+    pub fn round_trip(&self) -> Duration {
+        self.round_trip
     }
 
     /// Sends replies elsewhere: nothing arrives here then.

@@ -27,6 +27,7 @@ pub async fn broadcast(
     let begun = Instant::now();
     conversation.send(Targets::Broadcast).await?;
     let mut open = OpenWindow::new(window, Instant::now());
+    open.slow_as(conversation.round_trip());
     let mut nodes = vec![];
     let mut nobody_listens = false;
     let mut step = open.step(Instant::now());

@@ -72,6 +72,12 @@ impl OpenWindow {
         }
     }
 
+    /// The broker took so long over the connection's first question: one that is
+    /// slow to us is slow to the nodes.
+    pub(super) fn slow_as(&mut self, round_trip: Duration) {
+        self.slowest = self.slowest.max(round_trip);
+    }
+
     /// A node answered.
     pub(super) fn answered(&mut self, now: Instant) {
         self.last = Some(now);
