@@ -236,7 +236,11 @@ fn who_floods_a_node_crowds_nobody_out() {
             for _ in 0..2 {
                 scope.spawn(|| {
                     let mut raw = Raw::connect(&attacked.network, &bob);
-                    while !ended.load(Ordering::Relaxed) && raw.try_send(&garbage).is_ok() {}
+                    while !ended.load(Ordering::Relaxed) {
+                        if raw.try_send(&garbage).is_err() {
+                            return;
+                        }
+                    }
                 });
             }
             let words = ["rpc", "rpcutil", "ping", "-I", "n1.example.net"];

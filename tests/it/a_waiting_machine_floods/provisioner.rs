@@ -116,7 +116,8 @@ fn others_are_provisioned_all_the_while() {
             let (stop, heard) = (&stop, &heard);
             scope.spawn(move || answers(raw, name, stop, heard));
         }
-        until("the flood to flow", || (sent.load(Ordering::Relaxed) > 50 * MIB).then_some(()));
+        // most of it waits in the sockets: the broker lets them say little
+        until("the flood to flow", || (sent.load(Ordering::Relaxed) > 2 * MIB).then_some(()));
         let begin = Instant::now();
         let _honest = Emulated::waiting(&room, HONEST, &[]);
         let deadline = begin + Duration::from_secs(150);
