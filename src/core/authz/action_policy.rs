@@ -78,7 +78,7 @@ impl ActionPolicy {
 
     /// Whether `request` may run on a node with these classes and facts. No
     /// policy file, and anything that cannot be read or evaluated, is a denial.
-    pub fn decide(&self, request: &AuthzRequest<'_>, classes: &[String], facts: &Facts) -> Decision {
+    pub fn decide(&self, request: &AuthzRequest<'_>, classes: Option<&[String]>, facts: &Facts) -> Decision {
         match self.judge(request, classes, facts) {
             Ok(decision) => decision,
             Err(problem) => Decision::new(Outcome::Error, problem),
@@ -88,7 +88,7 @@ impl ActionPolicy {
     fn judge(
         &self,
         request: &AuthzRequest<'_>,
-        classes: &[String],
+        classes: Option<&[String]>,
         facts: &Facts,
     ) -> Result<Decision, String> {
         let AuthzRequest { caller, agent, action } = request;
@@ -112,7 +112,7 @@ impl ActionPolicy {
         };
         let groups = self.groups()?;
         self.tell(&path, &policy, &groups);
-        let classes = self.classes_known.then_some(classes);
+        let classes = classes.filter(|_| self.classes_known);
         let verdict = policy.decide(request, &groups, classes, facts, self.allow_unconfigured);
         let path = path.display();
         // The only part of the reason nobody has checked yet.

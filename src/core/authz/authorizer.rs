@@ -53,7 +53,7 @@ impl Authorizer {
     }
 
     /// Whether `request` may run.
-    pub fn decide(&self, request: &AuthzRequest<'_>, classes: &[String], facts: &Facts) -> Decision {
+    pub fn decide(&self, request: &AuthzRequest<'_>, classes: Option<&[String]>, facts: &Facts) -> Decision {
         match self {
             Authorizer::Off => Decision::new(Outcome::Off, "rpcauthorization is off".into()),
             Authorizer::ActionPolicy(policy) => policy.decide(request, classes, facts),

@@ -175,7 +175,8 @@ impl Rule {
         let classes_hold = if conditions.classes.is_empty() {
             true
         } else {
-            let classes = classes.ok_or("it names classes and no classesfile is configured")?;
+            let classes = classes
+                .ok_or("it names classes, and no classesfile is configured or it could never be read")?;
             let node = NodeView { identity: "", agents: &[], classes, facts, data: &NoData };
             conditions.classes.iter().all(|item| item.holds(&node))
         };

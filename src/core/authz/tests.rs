@@ -80,7 +80,7 @@ fn action_policies_decide_as_the_original() {
                 agent,
                 action: case["action"].as_str().unwrap(),
             };
-            let decision = policy_files.decide(&request, &classes, &facts);
+            let decision = policy_files.decide(&request, Some(&classes), &facts);
             let outcome = match decision.outcome {
                 Outcome::DenyRule => Some("deny_rule"),
                 Outcome::DefaultDeny => Some("default_deny"),
@@ -113,7 +113,7 @@ fn providers_are_chosen_as_by_the_original_or_deny() {
         config.set("rpcauthprovider", provider).unwrap();
         let authorizer = Authorizer::from_config(&config);
         let request = AuthzRequest { caller: "choria=bob", agent: "rpcutil", action: "ping" };
-        let decision = authorizer.decide(&request, &[], &Facts::default());
+        let decision = authorizer.decide(&request, Some(&[]), &Facts::default());
         assert_eq!(decision.allowed, case["allow"].as_bool().unwrap(), "{case}");
         assert_eq!(authorizer.warning().is_some(), !decision.allowed);
     }
@@ -127,7 +127,7 @@ fn a_changed_policy_counts_at_the_next_request() {
     let policy = policy_in(dir.path(), "");
     let decide = || {
         let request = AuthzRequest { caller: "choria=bob", agent: "package", action: "status" };
-        policy.decide(&request, &[], &Facts::default())
+        policy.decide(&request, Some(&[]), &Facts::default())
     };
     assert_eq!(decide().outcome, Outcome::NoPolicy);
     let write = |text: &str| {
@@ -267,7 +267,11 @@ fn an_agent_name_is_no_path() {
     let policy = policy_in(dir.path(), "");
     for agent in ["../outside", "", "a/b", "..", "x\0y"] {
         let request = AuthzRequest { caller: "choria=bob", agent, action: "ping" };
-        assert_eq!(policy.decide(&request, &[], &Facts::default()).outcome, Outcome::Error, "{agent:?}");
+        assert_eq!(
+            policy.decide(&request, Some(&[]), &Facts::default()).outcome,
+            Outcome::Error,
+            "{agent:?}"
+        );
     }
 }
 

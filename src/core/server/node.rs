@@ -213,6 +213,11 @@ impl NodeState {
         self.provider.as_deref()
     }
 
+    /// Its classes; none while the file has never been read, because it hangs.
+    pub(super) fn known_classes(&self) -> Option<Arc<Vec<String>>> {
+        self.classes.latest()
+    }
+
     pub(super) fn identity_text(&self) -> &str {
         &self.config.identity
     }

@@ -32,11 +32,11 @@ use crate::core::text::Secret;
 const FILE: u64 = 4096;
 /// Shortest token: what can be guessed is none.
 const SHORTEST: usize = 16;
-/// Headers by which a proxy says that it asks for somebody else, and what those
-/// begin with that it has made up.
+/// What is in the names of headers by which proxies say that they ask for somebody else, whoever made
+/// them, and what those of their makers begin with.
 const FORWARDED: [&str; 7] =
-    ["forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "x-original-for", "x-original-host"];
-const FORWARDED_AS: [&str; 4] = ["x-forwarded-", "x-forwarded", "cf-", "x-envoy-"];
+    ["forwarded", "real-ip", "client-ip", "clientip", "original-", "connecting-ip", "remote-addr"];
+const FORWARDED_BY: [&str; 7] = ["via", "cf-", "fastly-", "fly-", "x-azure-", "x-envoy-", "x-amzn-"];
 
 /// Whether programs of this machine see names without a token, and by which
 /// names it may be asked.
@@ -53,13 +53,15 @@ pub fn is_local(peer: IpAddr, request: &Parts, names: &LocalNames) -> bool {
     let headers = &request.headers;
     let forwarded = headers.keys().any(|name| {
         let name = name.as_str();
-        FORWARDED.contains(&name) || FORWARDED_AS.iter().any(|start| name.starts_with(start))
+        FORWARDED.iter().any(|part| name.contains(part))
+            || FORWARDED_BY.iter().any(|start| name.starts_with(start))
     });
     let asked = headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or("?"));
     let mut asked = asked.chain(request.uri.authority().map(Authority::as_str));
     !names.only_tokens
         && peer.to_canonical().is_loopback()
         && !forwarded
+        && headers.contains_key(HOST)
         && request.version >= Version::HTTP_11
         && asked.all(|host| is_here(host, &names.hosts))
 }
@@ -246,7 +248,7 @@ mod tests {
         ] {
             assert!(!local(new, "/", &[("Host", host)]), "{host}");
         }
-        assert!(local(new, "/", &[]), "programs that name nobody are no browsers");
+        assert!(!local(new, "/", &[]), "nobody who speaks HTTP/1.1 names no host");
         assert!(!local(new, "http://evil.example.com/connz", &[("Host", "localhost")]));
         assert!(!local(new, "/", &[("Host", "localhost"), ("Host", "evil.example.com")]));
         for name in [
@@ -258,6 +260,13 @@ mod tests {
             "Forwarded",
             "Via",
             "X-Real-IP",
+            "Client-IP",
+            "X-Cluster-Client-IP",
+            "X-Original-Forwarded-For",
+            "Fastly-Client-IP",
+            "X-Azure-ClientIP",
+            "Fly-Client-IP",
+            "X-Original-Host",
             "CF-Connecting-IP",
             "True-Client-IP",
         ] {

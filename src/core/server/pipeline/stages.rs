@@ -236,11 +236,14 @@ pub fn filter(
 }
 
 /// Whether a filter asks for nothing but the agent of the request, which is not
-/// here.
+/// here, and perhaps this node.
 fn lacks_only_agent(envelope: &Envelope, node: &NodeState) -> bool {
     let Filter { fact, cf_class, agent, identity, compound } = &envelope.filter;
-    let nothing_else = fact.is_empty() && cf_class.is_empty() && identity.is_empty() && compound.is_empty();
-    nothing_else && *agent == [envelope.agent.as_str()] && !node.hosted().names().contains(&envelope.agent)
+    let here = identity.is_empty() || identity.iter().any(|name| name == node.identity_text());
+    let nothing_else = fact.is_empty() && cf_class.is_empty() && compound.is_empty();
+    here && nothing_else
+        && *agent == [envelope.agent.as_str()]
+        && !node.hosted().names().contains(&envelope.agent)
 }
 
 impl Accepted {
@@ -351,7 +354,8 @@ async fn decide(
     let authorizer = authorizer.clone();
     let decided = node.with_files(move |node| {
         let wanted = AuthzRequest { caller: &caller, agent: &agent, action: &action };
-        authorizer.decide(&wanted, &node.classes(), &node.facts())
+        let classes = node.known_classes();
+        authorizer.decide(&wanted, classes.as_ref().map(|classes| classes.as_slice()), &node.facts())
     });
     decided.await.unwrap_or_else(|| Decision::undecided("the files that decide do not answer".to_owned()))
 }
