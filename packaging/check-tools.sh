@@ -4,8 +4,8 @@
 # argument `test`, also what the tests need: Python and Node.js, for the NATS
 # clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
-# as people write them, a clock that can be stepped, and systemd, which reads our
-# units.
+# as people write them, a clock that can be stepped, zsh and fish, which complete
+# our words, and systemd, which reads our units.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
 # not asked for, and nothing is removed or upgraded for the sake of another.
@@ -32,6 +32,8 @@ cfssl            golang-cfssl
 jq               jq
 ruby             ruby
 faketime         faketime
+zsh              zsh
+fish             fish
 systemd-analyze  systemd
 node             nodejs
 npm              npm

@@ -83,21 +83,14 @@ fn shells_complete_what_there_is() {
     }
 }
 
-/// The scripts of other shells, where these are.
+/// The scripts of other shells.
 #[test]
 fn other_shells_read_their_scripts() {
     let network = Network::without_broker();
     for (shell, flag) in [("zsh", "--zsh"), ("fish", "--fish")] {
-        let Some(program) = ["/usr/bin", "/bin"]
-            .map(|dir| format!("{dir}/{shell}"))
-            .into_iter()
-            .find(|p| std::path::Path::new(p).exists())
-        else {
-            continue;
-        };
         let script = network.file(shell, &choria(&network, &["completion", flag]).fine().stdout);
-        let mut command = std::process::Command::new(program);
-        command.arg("-n").arg(script).env_clear().env("HOME", network.path(""));
+        let mut command = std::process::Command::new(shell);
+        command.arg("-n").arg(script).env("HOME", network.path(""));
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         run(command, None).fine();
     }
