@@ -13,7 +13,7 @@ const TOKEN: &str = "a-token-that-is-long-enough";
 
 /// What `peer` gets for `path`, with more headers.
 fn asked(pages: &axum::Router, peer: &str, path: &str, headers: &[(&str, &str)]) -> (StatusCode, String) {
-    let mut request = Request::builder().uri(path);
+    let mut request = Request::builder().uri(path).header("Host", "localhost");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
