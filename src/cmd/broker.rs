@@ -94,7 +94,7 @@ impl Broker {
             check(&config, &provider)?;
             return Ok(context::is_good(&file));
         }
-        context::raise_open_files(Some(build::MAX_BROKER_CLIENTS));
+        context::raise_open_files(Some(limits(&config)?.max_connections));
         // The broker has threads of its own; this one only waits for its end.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let plaintext = run.plaintext_loopback;

@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::bail;
 use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
+use choria::core::files::raise_open_limit;
 use choria::core::log::{self, Destination};
-use choria::core::metrics::files;
 use choria::core::security::Provider;
 
 use super::Globals;
@@ -197,7 +197,7 @@ pub fn is_good(file: &Path) -> ExitCode {
 /// Lets this process have as many files open as it may, and says what that allows, where
 /// it is for `wanted` connections.
 pub fn raise_open_files(wanted: Option<usize>) {
-    let (Some(allowed), Some(wanted)) = (files::raise_limit(), wanted) else { return };
+    let (Some(allowed), Some(wanted)) = (raise_open_limit(), wanted) else { return };
     match u64::try_from(wanted).is_ok_and(|wanted| wanted > allowed) {
         true => tracing::warn!(
             "the limit of open files allows {allowed} connections, fewer than {wanted}: raise it where there may be \

@@ -15,8 +15,9 @@ use choria::core::emulator::{
     BehaviourMix, Certificates, Emulator, EmulatorOptions, Faults, Population, Progress, WaitingFleet,
     WaitingOptions, metrics,
 };
+use choria::core::files::raise_open_limit;
 use choria::core::log::{self, Destination};
-use choria::core::metrics::{Registry, files, process};
+use choria::core::metrics::{Registry, process};
 use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 use choria::core::web::{PROMETHEUS, Pages};
 use tokio::signal::unix::{SignalKind, signal};
@@ -110,7 +111,7 @@ impl Emulate {
             bail!("--count 0 emulates nobody");
         }
         log::init(Destination::Stderr, if globals.debug { "debug" } else { "error" })?;
-        if let Some(allowed) = files::raise_limit().filter(|allowed| (self.count as u64) > *allowed) {
+        if let Some(allowed) = raise_open_limit().filter(|allowed| (self.count as u64) > *allowed) {
             bail!(
                 "{} nodes need as many connections, and the limit of open files allows {allowed}: raise it \
                  (ulimit -Hn, LimitNOFILE of a unit), or emulate fewer",

@@ -126,6 +126,12 @@ impl Shard {
         let kind = self.settings.limits.of(link.charge.holder().kind());
         let limit = self.settings.limits.max_pending.min(kind.memory);
         let waiting = link.weight();
+        // one that takes nothing at all is cut soon, and nobody waits for it
+        let moves = link
+            .outbound
+            .as_ref()
+            .and_then(|outbound| outbound.blocked_since)
+            .is_some_and(|since| self.now < since + MOVES);
         // what others say cuts nobody: he loses what he cannot take, and keeps a quarter for what he
         // causes himself
         if from.cid != link.cid && from.cid != BROKER {
@@ -133,7 +139,9 @@ impl Shard {
             let behind = waiting > 0 && waiting + length > most_of_others(limit);
             if behind || link.charge.holder().bytes() + length > most_of_others(kind.memory) {
                 self.lose(key);
-                self.slow_down(from);
+                if moves {
+                    self.slow_down(from);
+                }
                 return false;
             }
         }
@@ -145,12 +153,6 @@ impl Shard {
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
         let with_headers = link.flags.headers;
-        // one that takes nothing at all is cut soon, and nobody waits for it
-        let moves = link
-            .outbound
-            .as_ref()
-            .and_then(|outbound| outbound.blocked_since)
-            .is_some_and(|since| self.now < since + MOVES);
         let behind = link.hears(delivery.len(), self.now) || moves && waiting > limit / BEHIND;
         let bytes = match &delivery.form {
             Form::Published(message) if delivery.copied => {

@@ -9,11 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+mod open_limit;
 mod scratch;
 mod together;
 mod version;
 mod watched;
 
+pub use open_limit::raise_open_limit;
 pub use scratch::scratch;
 pub use together::Together;
 pub use version::Version;

@@ -7,7 +7,6 @@
 use std::fmt::Write;
 use std::sync::Mutex;
 
-pub mod files;
 pub mod process;
 
 /// What a family of samples is.

@@ -166,12 +166,40 @@ fn a_reader_that_does_not_read_loses_messages_and_nobody_waits() {
     }
     assert!(broker.stats().pending_bytes < 4 * 1024 * 1024);
     // but for reading nothing at all
+    until("the slow one to be gone", || broker.stats().connections == 2);
     let left = slow.rest();
     assert!(!left.contains("-ERR"), "a slow reader is told nothing");
-    until("the slow one to be gone", || broker.stats().connections == 2);
     // what its two subscriptions take stays
     until("its messages to be freed", || broker.stats().pending_bytes < 1024);
     assert_eq!(broker.stats().slow_consumers, 1);
+}
+
+#[test]
+fn nobody_waits_for_a_reader_that_takes_nothing() {
+    let limits = Limits { max_pending: 4 * 1024 * 1024, ..patient_limits() };
+    let broker = Broker::start(Options { limits, ..plain_options() }).unwrap();
+    let [mut dead, mut writer] = [0; 2].map(|_| {
+        let mut client = Raw::plain(broker.local_addr());
+        client.login("");
+        client
+    });
+    dead.send("SUB flood 1\r\n");
+    dead.sync();
+    let message = format!("PUB flood 100000\r\n{}\r\n", "x".repeat(100_000));
+    while broker.stats().messages_lost == 0 {
+        writer.send(&message);
+        writer.sync();
+    }
+    // it has taken nothing for a second
+    std::thread::sleep(Duration::from_millis(1500));
+    let begin = Instant::now();
+    for _ in 0..100 {
+        writer.send(&message);
+        writer.sync();
+    }
+    // by a tenth of a second each it would be ten seconds and more
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(broker.stats().connections, 2, "and it is still there");
 }
 
 #[test]

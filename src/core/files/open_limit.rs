@@ -7,7 +7,7 @@ const OTHERS: u64 = 64;
 
 /// Raises the limit of open files to the most this process may give itself, and says how
 /// many connections that is; nothing where there is no limit.
-pub fn raise_limit() -> Option<u64> {
+pub fn raise_open_limit() -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let before = limit.current;
@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_the_most_there_is() {
-        raise_limit();
+        raise_open_limit();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
     }
