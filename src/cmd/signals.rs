@@ -4,7 +4,7 @@
 //! network file system, a daemon that is told to end does so.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use choria::core::log;
@@ -80,7 +80,7 @@ impl Streams {
 
     async fn hear(self, stop: &watch::Sender<bool>, reactions: &Arc<Reactions>) {
         let Streams { mut term, mut int, mut quit, mut hup, mut usr1, mut usr2 } = self;
-        let (rereads, tells) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (rereads, tells) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
         loop {
             let ends = tokio::select! {
                 _ = term.recv() => Some("TERM"),
@@ -93,14 +93,16 @@ impl Streams {
                     reactions.usr2_ends.then_some("USR2")
                 }
                 _ = hup.recv() => {
-                    once(&rereads, reactions, |reactions| {
+                    let reactions = reactions.clone();
+                    once_more(&rereads, move || {
                         log::reopen();
                         (reactions.reread)();
                     });
                     None
                 }
                 _ = usr1.recv() => {
-                    once(&tells, reactions, |reactions| {
+                    let reactions = reactions.clone();
+                    once_more(&tells, move || {
                         log::reopen();
                         tracing::info!("SIGUSR1: {}", (reactions.state)());
                     });
@@ -125,16 +127,24 @@ impl Streams {
     }
 }
 
-/// Does `what` on a thread of its own, which may hang; while it does, nothing is begun again.
-fn once(busy: &Arc<AtomicBool>, reactions: &Arc<Reactions>, what: fn(&Reactions)) {
-    if busy.swap(true, Ordering::AcqRel) {
-        aside(|| tracing::warn!("still at it from the last time this signal came"));
+/// Does `what` on a thread of its own, which may hang. What comes while it does is done once more behind
+/// it: it may be about a change that was made too late to be seen.
+fn once_more(wanted: &Arc<AtomicU32>, what: impl Fn() + Send + 'static) {
+    if wanted.fetch_add(1, Ordering::AcqRel) > 0 {
+        aside(|| {
+            tracing::info!("still at it from the last time this signal came, it is done once more then")
+        });
         return;
     }
-    let (busy, reactions) = (busy.clone(), reactions.clone());
+    let wanted = wanted.clone();
     std::thread::spawn(move || {
-        what(&reactions);
-        busy.store(false, Ordering::Release);
+        loop {
+            let seen = wanted.load(Ordering::Acquire);
+            what();
+            if wanted.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
+        }
     });
 }
 
@@ -152,4 +162,30 @@ fn end(why: &'static str) -> ! {
         waited += LAST_WORDS / 20;
     }
     std::process::exit(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_signal_that_comes_meanwhile_is_not_lost() {
+        let wanted = Arc::<AtomicU32>::default();
+        let (begun, begins) = mpsc::channel();
+        let (go_on, may_end) = mpsc::channel::<()>();
+        once_more(&wanted, move || {
+            let _ = begun.send(());
+            let _ = may_end.recv();
+        });
+        begins.recv().unwrap();
+        // three while it is at it are one more behind it
+        (0..3).for_each(|_| once_more(&wanted, || unreachable!("somebody is at it")));
+        go_on.send(()).unwrap();
+        begins.recv().unwrap();
+        go_on.send(()).unwrap();
+        assert!(begins.recv().is_err(), "that was all");
+        assert_eq!(wanted.load(Ordering::Acquire), 0);
+    }
 }
