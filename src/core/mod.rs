@@ -15,7 +15,7 @@
 //! - [`config`]: what a person sets, by key, file and environment
 //! - [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages
 //! - [`build`], [`log`], [`web`]: what every process has
-//! - [`files`], [`metrics`]: whole files, counters
+//! - [`files`], [`metrics`], [`programs`]: whole files, counters, children
 //! - [`text`]: how bytes, words of others and secrets are written
 
 pub mod admission;
@@ -37,6 +37,7 @@ pub mod log;
 pub mod metrics;
 pub mod nats;
 pub mod pki;
+pub mod programs;
 pub mod protocol;
 pub mod provisioner;
 pub mod provisioning;

@@ -5,6 +5,7 @@
 //! template ([`builtin`]). What they say is read here and checked elsewhere
 //! ([`answer`](super::answer)), whoever said it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,14 +16,13 @@ use super::question::Question;
 use super::settings::{HelperMode, Settings};
 use crate::core::config::{Config, Environment};
 use crate::core::connection::srv_domain;
+use crate::core::programs::CommandLine;
 
 pub mod builtin;
-mod command;
 #[cfg(test)]
 mod fixtures;
 pub mod http;
 pub mod oneshot;
-mod pipes;
 pub mod stream;
 pub mod template;
 
@@ -104,4 +104,10 @@ pub fn of_settings(settings: &Settings, around: &Surroundings) -> Result<Arc<dyn
         HelperMode::Stream => Arc::new(stream::Stream::new(settings)?),
         HelperMode::Http => Arc::new(http::Http::new(settings)?),
     })
+}
+
+/// The command line of a helper, so that one that is not there keeps us from starting
+/// rather than every node from its turn.
+fn command(line: &str, path: Option<&OsStr>) -> Result<CommandLine, HelperError> {
+    CommandLine::parse(line, path).map_err(|e| HelperError::Unreachable(format!("helper {line:?} {e}")))
 }

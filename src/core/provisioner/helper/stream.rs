@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::command::CommandLine;
-use super::{Asking, Helper, HelperError};
+use super::{Asking, Helper, HelperError, command};
+use crate::core::programs::CommandLine;
 use crate::core::provisioner::answer::Answer;
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
@@ -57,7 +57,7 @@ impl Stream {
     /// # Errors
     /// There is no such program.
     pub fn new(settings: &Settings) -> Result<Stream, HelperError> {
-        let command = CommandLine::parse(&settings.helper, std::env::var_os("PATH").as_deref())?;
+        let command = command(&settings.helper, std::env::var_os("PATH").as_deref())?;
         let (jobs, queue) = mpsc::unbounded_channel();
         let (stop, stopping) = watch::channel(false);
         let queue = Arc::new(Mutex::new(queue));

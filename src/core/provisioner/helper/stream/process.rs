@@ -11,9 +11,8 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::Instant;
 
 use super::super::HelperError;
-use super::super::command::{CommandLine, Group};
-use super::super::pipes::{Look, Pipe, Said};
 use super::{CONCURRENCY, Job};
+use crate::core::programs::{CommandLine, Group, Look, Pipe, Said};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 
 /// What a program says it speaks.
@@ -71,7 +70,9 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(command: &CommandLine, number: usize) -> Result<Process, HelperError> {
-        let mut child = command.start()?;
+        let mut child = command.start().map_err(|e| {
+            HelperError::Unreachable(format!("{} cannot be started: {e}", command.program.display()))
+        })?;
         let group = Group::of(&child);
         let failed = |e: std::io::Error| HelperError::Unreachable(format!("its pipes: {e}"));
         let gone = || failed(std::io::Error::other("are not there"));
@@ -94,6 +95,11 @@ impl Process {
         })
     }
 
+    fn log(&mut self, end: bool) {
+        let node = self.name.as_str();
+        self.said.heard(end, &mut |line| tracing::warn!(node, "helper: {line}"));
+    }
+
     pub(super) fn concurrency(&self) -> usize {
         self.concurrency
     }
@@ -112,7 +118,7 @@ impl Process {
             Ok(line) => line,
             Err(_) => Err(format!("it did not say hello within {patience:?}")),
         };
-        self.said.log(&self.name, true);
+        self.log(true);
         let line = line?;
         let hello = serde_json::from_slice::<Line<'_>>(&line).ok().and_then(|line| line.hello);
         let Some(hello) = hello else {
@@ -246,9 +252,9 @@ impl Process {
         while let Some(errors) = &mut self.errors
             && matches!(errors.look(self.said.buffer()), Look::Read(_))
         {
-            self.said.log(&self.name, false);
+            self.log(false);
         }
-        self.said.log(&self.name, true);
+        self.log(true);
         let patience = Duration::from_secs(1);
         let how = match tokio::time::timeout(patience, self.child.wait()).await {
             Ok(Ok(status)) => {
@@ -278,7 +284,7 @@ impl Process {
     fn hear_errors(&mut self) {
         if let Some(errors) = &mut self.errors {
             let look = errors.look(self.said.buffer());
-            self.said.log(&self.name, false);
+            self.log(false);
             if look == Look::Closed {
                 self.errors = None;
             }

@@ -1,26 +1,28 @@
 //! Reading what a program says without waiting for whoever else holds its pipes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::net::unix::pipe::Receiver;
 
-/// Most characters of a line of standard error that are logged.
+/// Most characters of a line of standard error that are shown.
 const LINE: usize = 1000;
-/// Most bytes of standard error that are logged for one node.
+/// Most bytes of standard error that are shown of one program.
 const MAX_SAID: usize = 64 * 1024;
-/// Marks that no more of it is logged.
+/// Marks that no more of it is shown.
 const SILENT: usize = usize::MAX;
 
 /// The reading end of a pipe.
-pub(super) struct Pipe {
+#[derive(Debug)]
+pub struct Pipe {
     end: Receiver,
     buffer: Box<[u8]>,
 }
 
 /// What a look at a pipe came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub enum Look {
     /// So many bytes were added.
     Read(usize),
     /// Nothing there for now.
@@ -30,18 +32,22 @@ pub(super) enum Look {
 }
 
 impl Pipe {
-    pub(super) fn new(end: io::Result<OwnedFd>) -> io::Result<Pipe> {
+    /// From what a child left of it.
+    ///
+    /// # Errors
+    /// It is no pipe.
+    pub fn new(end: io::Result<OwnedFd>) -> io::Result<Pipe> {
         Ok(Pipe { end: Receiver::from_owned_fd(end?)?, buffer: vec![0; 8192].into() })
     }
 
     /// Waits until there is something to look at.
-    pub(super) async fn readable(&self) {
+    pub async fn readable(&self) {
         // what is wrong with it shows when it is read
         let _ = self.end.readable().await;
     }
 
     /// Takes what is there.
-    pub(super) fn look(&mut self, into: &mut Vec<u8>) -> Look {
+    pub fn look(&mut self, into: &mut Vec<u8>) -> Look {
         match self.end.try_read(&mut self.buffer) {
             Ok(0) => Look::Closed,
             Ok(read) => {
@@ -56,62 +62,81 @@ impl Pipe {
     }
 }
 
-/// What a helper writes to its standard error, for the log.
-#[derive(Default)]
-pub(super) struct Said {
+/// What a program writes to its standard error.
+#[derive(Debug, Default)]
+pub struct Said {
     waiting: Vec<u8>,
-    logged: usize,
-    last: String,
+    shown: usize,
+    last: VecDeque<String>,
+    kept: usize,
 }
 
 impl Said {
+    /// Bytes of the last lines that are kept.
+    pub const KEPT: usize = 4096;
+
     /// Where to put what was read.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.waiting
     }
 
-    /// Logs whole lines, and at the end what is left.
-    pub(super) fn log(&mut self, node: &str, end: bool) {
+    /// Hands whole lines to `hear`, and at the end what is left.
+    pub fn heard(&mut self, end: bool, hear: &mut impl FnMut(&str)) {
         let waiting = std::mem::take(&mut self.waiting);
         let whole = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
         let whole = if end || waiting.len() - whole > 4 * LINE { waiting.len() } else { whole };
         let (lines, rest) = waiting.split_at(whole);
         self.waiting = rest.to_vec();
         let mut lines = lines.split(|byte| *byte == b'\n');
-        if self.logged == SILENT {
+        if self.shown == SILENT {
             // whoever floods us must not keep us busy: only the last words count
-            let last = lines.rev().map(shown).find(|text| !text.is_empty());
-            self.last = last.unwrap_or_else(|| std::mem::take(&mut self.last));
+            if let Some(last) = lines.rev().map(shown).find(|text| !text.is_empty()) {
+                self.keep(last);
+            }
             return;
         }
-        lines.by_ref().for_each(|line| self.line(node, line));
+        lines.by_ref().for_each(|line| self.line(line, hear));
     }
 
-    fn line(&mut self, node: &str, line: &[u8]) {
+    fn line(&mut self, line: &[u8], hear: &mut impl FnMut(&str)) {
         let text = shown(line);
         if text.is_empty() {
             return;
         }
-        if self.logged < MAX_SAID {
-            tracing::warn!(node, "helper: {text}");
-            self.logged += text.len();
-        } else if self.logged != SILENT {
-            tracing::warn!(node, "helper: (says more than is logged)");
-            self.logged = SILENT;
+        if self.shown < MAX_SAID {
+            hear(&text);
+            self.shown += text.len();
+        } else if self.shown != SILENT {
+            hear("(says more than is shown)");
+            self.shown = SILENT;
         }
-        self.last = text;
+        self.keep(text);
+    }
+
+    fn keep(&mut self, text: String) {
+        self.kept += text.len() + 1;
+        self.last.push_back(text);
+        while self.kept > Self::KEPT && self.last.len() > 1 {
+            let gone = self.last.pop_front().map_or(0, |text| text.len() + 1);
+            self.kept -= gone;
+        }
+    }
+
+    /// The last lines.
+    pub fn kept(&self) -> String {
+        self.last.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
     /// The last line, as the end of a sentence; empty when nothing was said.
-    pub(super) fn last_words(&self) -> String {
-        match self.last.is_empty() {
-            true => String::new(),
-            false => format!("; it said: {}", self.last),
+    pub fn last_words(&self) -> String {
+        match self.last.back() {
+            None => String::new(),
+            Some(last) => format!("; it said: {last}"),
         }
     }
 }
 
-/// A line as it is logged.
+/// A line as it is shown.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect()
@@ -124,24 +149,27 @@ mod tests {
     #[test]
     fn the_last_words_are_known_however_much_was_said() {
         let mut said = Said::default();
+        let mut heard = 0;
+        let mut hear = |_: &str| heard += 1;
         for part in ["one\n", "two", " halves\nthree\n\n", "four"] {
             said.buffer().extend_from_slice(part.as_bytes());
-            said.log("n1", false);
+            said.heard(false, &mut hear);
         }
         assert_eq!(said.last_words(), "; it said: three");
-        said.log("n1", true);
+        said.heard(true, &mut hear);
         assert_eq!(said.last_words(), "; it said: four");
+        assert_eq!(said.kept(), "one\ntwo halves\nthree\nfour");
         for _ in 0..100 {
             said.buffer().extend_from_slice(&b"y\n".repeat(4096));
-            said.log("n1", false);
+            said.heard(false, &mut hear);
         }
-        assert!(said.logged == SILENT && said.waiting.is_empty());
+        assert!(said.shown == SILENT && said.waiting.is_empty() && said.kept().len() <= Said::KEPT);
         said.buffer().extend_from_slice(b"and\tout\n \n");
-        said.log("n1", false);
+        said.heard(false, &mut hear);
         assert_eq!(said.last_words(), "; it said: and out");
         // a line without an end is not kept for ever
         said.buffer().extend_from_slice(&[b'x'; 5 * LINE]);
-        said.log("n1", false);
-        assert!(said.waiting.is_empty() && said.last.len() == LINE);
+        said.heard(false, &mut hear);
+        assert!(said.waiting.is_empty() && said.kept().ends_with(&"x".repeat(LINE)));
     }
 }
