@@ -182,7 +182,7 @@ impl Program {
     pub async fn run_heard(self, mut hear: impl FnMut(&str)) -> Result<Ended, ProgramError> {
         let (limit, most) = (self.limit, self.most);
         let mut running = Running::start(self)?;
-        let ended = tokio::time::timeout(limit, running.to_its_end(most, &mut hear)).await;
+        let ended = tokio::time::timeout(limit, running.until_it_ends(most, &mut hear)).await;
         running.said.heard(true, &mut hear);
         let errors = running.said.kept();
         match ended {
@@ -249,7 +249,7 @@ impl Running {
 
     /// Until the program itself has ended; none when it writes too much. A child of it that
     /// still holds the pipes is not waited for: what the program wrote is in them.
-    async fn to_its_end(
+    async fn until_it_ends(
         &mut self,
         most: usize,
         hear: &mut impl FnMut(&str),
