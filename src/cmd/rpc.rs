@@ -172,6 +172,7 @@ impl Rpc {
                 Some(found)
             };
             let asked_in = collective.clone();
+            let by_asking = discovered.as_ref().is_some_and(|found| found.late.asked());
             let options = RpcOptions {
                 agent: self.agent.clone(),
                 action: self.action.clone(),
@@ -205,7 +206,7 @@ impl Rpc {
             let interrupted = matches!(followed, Ok(Followed::Interrupted));
             let shown =
                 view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
-            trouble::report(&client, &asked_in, &stats);
+            trouble::report(&client, &asked_in, &stats, by_asking);
             client.session().close().await;
             match followed.and_then(|_| Ok(shown?)) {
                 Ok(()) => Ok(exit.of(&stats, interrupted)),

@@ -14,6 +14,7 @@ use choria::core::text::{hex, meant};
 use zeroize::Zeroizing;
 
 use super::super::jwt;
+use super::place::Place;
 
 /// make the certificates of a first network
 #[derive(FromArgs, ArgsInfo)]
@@ -115,6 +116,10 @@ struct Issue {
     /// directory the files are written to, default the CA's
     #[argh(option, arg_name = "dir")]
     out: Option<String>,
+    /// give the files, the CA's certificate among them, the names, modes and owners that daemons and commands look
+    /// for, in /etc/choria/tls or ~/.choria unless --out says where
+    #[argh(switch)]
+    install: bool,
 }
 
 /// revoke a certificate; brokers and nodes follow when they have the new crl.pem
@@ -269,7 +274,14 @@ impl Issue {
             _ => bail!("say for whom the certificate is: one of --broker, --node or --client NAME"),
         };
         let options = Options { alt_names: self.alt_names.clone(), loopback: self.loopback, days: self.days };
-        let issued = load(&self.dir)?.issue(kind, name, &options, now)?;
+        let ca = load(&self.dir)?;
+        if self.install {
+            let place = Place::of(kind, self.out.as_deref())?;
+            place.is_free(&ca)?;
+            let issued = ca.issue(kind, name, &options, now)?;
+            return place.take(&ca, &issued);
+        }
+        let issued = ca.issue(kind, name, &options, now)?;
         let out = PathBuf::from(self.out.as_deref().unwrap_or(&self.dir));
         let (certificate, key) = issued.write(&out)?;
         outln!("certificate: {}", certificate.display());
