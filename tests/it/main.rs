@@ -4,6 +4,7 @@
 //! of it, [`wire`] speaks to them byte by byte. All else is what people see.
 
 mod emulated;
+mod machine;
 mod network;
 mod process;
 mod provisioning;
@@ -29,6 +30,7 @@ mod a_helper_has_a_say;
 mod a_hostile_node_does_not_hurt_the_broker;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
+mod a_newcomer_follows_the_readme;
 mod a_node_answers_for_itself_only;
 mod a_node_cannot_drive_a_terminal;
 mod a_node_in_trouble_says_so;
