@@ -94,7 +94,7 @@ impl Provision {
             Some(file) => file.as_path(),
             None if Path::new(USUAL).exists() => Path::new(USUAL),
             None => bail!(
-                "configuration file required: there is no {USUAL}; write it, or run 'choria provision run --config FILE'"
+                "configuration file required: there is no {USUAL}; write it, or name another with --config FILE"
             ),
         };
         match self.command {

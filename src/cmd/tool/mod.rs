@@ -47,7 +47,7 @@ impl Tool {
             ToolCommand::Man(c) => c.run(),
             ToolCommand::Provisioner(c) => c.run(),
             ToolCommand::Release(c) => c.run(),
-            ToolCommand::Status(c) => c.run(),
+            ToolCommand::Status(c) => c.run(globals),
         }
     }
 }
