@@ -51,16 +51,16 @@ macro_rules! fleet_command {
             /// match nodes with an expression, such as "with('apache') && fact('cpus') > 4"
             #[argh(option, short = 'S', long = "select", arg_name = "expression")]
             select: Option<String>,
-            /// address this sub collective
+            /// address this sub collective, default main_collective of the configuration
             #[argh(option, short = 'T', long = "target", arg_name = "collective")]
             target: Option<String>,
-            /// discovery method: mc, broadcast, flatfile or inventory
+            /// discovery method: mc, broadcast, flatfile or inventory, default mc, or default_discovery_method of the configuration
             #[argh(option, long = "dm", arg_name = "method")]
             discovery_method: Option<String>,
             /// discovery method option, key=value
             #[argh(option, long = "do", arg_name = "option")]
             discovery_options: Vec<String>,
-            /// seconds to wait for discovery at most
+            /// seconds to wait for discovery at most, default 2, or discovery_timeout of the configuration
             #[argh(option, long = "discovery-timeout", arg_name = "seconds")]
             discovery_timeout: Option<f64>,
             /// end discovery soon after the last answer, which is the default

@@ -44,13 +44,13 @@ fleet_command! {
         /// federations to address, comma separated
         #[argh(option, arg_name = "list")]
         federations: Option<String>,
-        /// ask a part of the nodes: a number, or a share such as 10%
+        /// ask a part of the nodes: a number, or a share such as 10%, default all
         #[argh(option, arg_name = "n")]
         limit: Option<String>,
         /// makes a random limit repeatable
         #[argh(option, arg_name = "seed")]
         limit_seed: Option<i64>,
-        /// ask so many nodes at a time
+        /// ask so many nodes at a time, default all at once
         #[argh(option, arg_name = "size")]
         batch: Option<usize>,
         /// seconds between batches, default 1
@@ -68,7 +68,7 @@ fleet_command! {
         /// show all data and statistics
         #[argh(switch, short = 'v')]
         verbose: bool,
-        /// which replies are shown: ok, failed, all or none
+        /// which replies are shown: ok, failed, all or none, default what the action says
         #[argh(option, arg_name = "mode")]
         display: Option<String>,
         /// write results to this file

@@ -38,7 +38,7 @@ enum CaCommand {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "provisioning-token")]
 struct ProvisioningToken {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// brokers to wait at, comma separated
@@ -56,7 +56,7 @@ struct ProvisioningToken {
     /// nodes wait only where their configuration says so
     #[argh(switch)]
     no_default: bool,
-    /// how long the token is valid, such as 30d or 1y
+    /// how long the token is valid, such as 30d or 1y, default 1y
     #[argh(option, arg_name = "time", default = "String::from(\"1y\")")]
     validity: String,
     /// file the token is written to, default provisioning.jwt beside the CA
@@ -68,7 +68,7 @@ struct ProvisioningToken {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "list")]
 struct List {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// print JSON
@@ -80,10 +80,10 @@ struct List {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "init")]
 struct Init {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
-    /// name in the CA certificate
+    /// name in the CA certificate, default Choria CA
     #[argh(option, arg_name = "name", default = "String::from(\"Choria CA\")")]
     name: String,
 }
@@ -92,7 +92,7 @@ struct Init {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "issue")]
 struct Issue {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// for a broker of this host name
@@ -126,7 +126,7 @@ struct Issue {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "revoke")]
 struct Revoke {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// name of the certificate

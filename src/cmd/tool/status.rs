@@ -23,16 +23,16 @@ pub struct Status {
     /// do not complain when disconnected
     #[argh(switch)]
     no_disconnected: bool,
-    /// longest time without a message, 0 disables
+    /// longest time without a message, 0 disables, default 1h
     #[argh(option, arg_name = "duration", default = "String::from(\"1h\")")]
     message_since: String,
-    /// oldest status file, 0 disables
+    /// oldest status file, 0 disables, default 30m
     #[argh(option, arg_name = "duration", default = "String::from(\"30m\")")]
     max_age: String,
-    /// least validity left of the certificate, 0 disables
+    /// least validity left of the certificate, 0 disables, default 24h
     #[argh(option, arg_name = "duration", default = "String::from(\"24h\")")]
     certificate_age: String,
-    /// least validity left of the token, 0 disables
+    /// least validity left of the token, 0 disables, default 24h
     #[argh(option, arg_name = "duration", default = "String::from(\"24h\")")]
     token_age: String,
     /// the server has to be in provisioning mode
