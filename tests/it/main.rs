@@ -44,6 +44,7 @@ mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
 mod a_sick_fleet_is_provisioned;
+mod a_terminal_is_kept_to;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
 mod a_waiting_machine_floods;
