@@ -55,9 +55,7 @@ fn from_nothing_to_a_first_answer_and_on() {
     assert!(first.0.contains("On the machine that becomes the broker"), "{}", first.0);
     assert_eq!(first.1.first().map(String::as_str), Some("make"));
     first.1.iter().skip(1).for_each(|line| drop(follow(&broker, line).code(0)));
-    until("the broker to listen", || {
-        broker.read("/var/log/choria-broker.out").contains("is listening").then_some(())
-    });
+    until("the broker to listen", || broker.journal("choria-broker").contains("is listening").then_some(()));
 
     certificate.1.iter().for_each(|line| drop(follow(&broker, line).fine()));
     assert!(
@@ -68,8 +66,9 @@ fn from_nothing_to_a_first_answer_and_on() {
     follow(&node, "sudo make install");
     broker.carry("n1", &node);
     on_the_node.1.iter().for_each(|line| drop(follow(&node, line)));
-    let log = "/var/log/choria-server.out";
-    until("the node to be there", || node.read(log).contains("answering requests").then_some(()));
+    until("the node to be there", || {
+        node.journal("choria-server").contains("answering requests").then_some(())
+    });
     let key = node.root(Path::new("/"), "stat -c '%a %U' /etc/choria/tls/key.pem");
     assert_eq!(key.stdout, "600 root\n");
 

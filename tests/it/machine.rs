@@ -14,40 +14,61 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// A person who may do nothing special.
 pub const PERSON: &str = "newcomer";
 
-/// Starts units as systemd does, as far as the program they start and its user go.
-const SYSTEMCTL: &str = r#"#!/bin/sh
-[ "$1 $2" = "enable --now" ] || { echo "systemctl $*: not on this machine" >&2; exit 1; }
-unit=/usr/lib/systemd/system/$3.service
-command=$(sed -n 's/^ExecStart=//p' "$unit")
-user=$(sed -n 's/^User=//p' "$unit")
-# shellcheck disable=SC2086 # a command line
-setsid runuser -u "${user:-root}" -- $command >"/var/log/$3.out" 2>&1 </dev/null &
-"#;
+/// Directories that are the machine's own, over what this one has.
+const OWN: &str = "etc home root usr var";
 
+/// What becomes of a first process: files of its own, a name, a network, then systemd with
+/// the journal and nothing that would touch more than the machine. Of /tmp it sees what
+/// tests need.
 const SET_UP: &str = r#"
 set -e
-mount -t tmpfs machine "$1"
-for dir in etc home root usr var; do
-    mkdir "$1/$dir" "$1/$dir.work"
-    mount -t overlay machine -o "lowerdir=/$dir,upperdir=$1/$dir,workdir=$1/$dir.work" "/$dir"
+name=$1 broker=$2 person=$3
+shift 3
+mount --make-rprivate /
+mount -t tmpfs machine /mnt
+for dir in $OWN; do
+    mkdir "/mnt/$dir" "/mnt/$dir.work"
+    mount -t overlay machine -o "lowerdir=/$dir,upperdir=/mnt/$dir,workdir=/mnt/$dir.work" "/$dir"
 done
-hostname "$2"
+number=0
+for shared in "$@"; do
+    number=$((number + 1))
+    mkdir "/mnt/shared$number"
+    mount --bind "$shared" "/mnt/shared$number"
+done
+mount -t tmpfs -o mode=1777 machine /tmp
+mount -t tmpfs -o mode=0755 machine /run
+number=0
+for shared in "$@"; do
+    number=$((number + 1))
+    [ -d "$shared" ] || mkdir -p "$shared"
+    mount --move "/mnt/shared$number" "$shared"
+done
+mount -t cgroup2 machine /sys/fs/cgroup
+echo "$name" >/etc/hostname
 ip link set lo up
 rm -rf /etc/choria /etc/choria-provisioner
-printf '127.0.0.1 localhost\n127.0.0.1 %s\n' "$3" >/etc/hosts
-useradd -m "$4"
-mkdir -p /usr/local/bin
-cat >/usr/local/bin/systemctl
-chmod 0755 /usr/local/bin/systemctl
-echo ready
-exec sleep infinity
+printf '127.0.0.1 localhost
+127.0.0.1 %s
+' "$broker" >/etc/hosts
+useradd -m "$person"
+rm -rf /usr/lib/systemd/system/*.wants/* /etc/systemd/system/*.wants/*
+for unit in systemd-tmpfiles-setup.service systemd-tmpfiles-setup-dev.service systemd-tmpfiles-clean.service; do
+    ln -sf /dev/null "/etc/systemd/system/$unit"
+done
+for unit in systemd-journald.socket systemd-journald-dev-log.socket systemd-journald.service; do
+    mkdir -p /etc/systemd/system/sysinit.target.wants
+    ln -sf "/usr/lib/systemd/system/$unit" /etc/systemd/system/sysinit.target.wants/
+done
+ln -sf /usr/lib/systemd/system/multi-user.target /etc/systemd/system/default.target
+export container=test
+exec /lib/systemd/systemd --system --log-target=console --show-status=0
 "#;
 
 /// A machine. Its processes are killed when it goes.
 pub struct Machine {
     holder: Daemon,
     init: u32,
-    _files: tempfile::TempDir,
 }
 
 impl Machine {
@@ -62,7 +83,6 @@ impl Machine {
 
     /// A machine called `name`, where `broker` is a name of it. It shares the network with `other`.
     pub fn start(name: &str, broker: &str, other: Option<&Machine>) -> Machine {
-        let files = tempfile::TempDir::new().expect("a directory");
         let mut command = match other {
             None => Command::new("unshare"),
             Some(other) => {
@@ -77,31 +97,43 @@ impl Machine {
         command.args([
             "--mount",
             "--uts",
+            "--ipc",
+            "--cgroup",
             "--pid",
             "--fork",
             "--kill-child",
             "--mount-proc",
-            "sh",
-            "-c",
-            SET_UP,
         ]);
-        command.arg("machine").arg(files.path()).args([name, broker, PERSON]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("unshare and nsenter, of util-linux");
-        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), SYSTEMCTL.as_bytes())
-            .expect("a pipe");
-        let holder = Daemon::adopt(name, child);
-        holder.says(&["ready"]);
+        command.args(["sh", "-c", SET_UP, "machine", name, broker, PERSON]);
+        command.args(shared()).env("OWN", OWN);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let holder = Daemon::start(name, command);
         let of_holder = format!("/proc/{pid}/task/{pid}/children", pid = holder.pid());
         let init = until("the machine's first process", || {
             std::fs::read_to_string(&of_holder).ok()?.split_whitespace().next()?.parse().ok()
         });
-        Machine { holder, init, _files: files }
+        let mut machine = Machine { holder, init };
+        until("the machine to be up", || {
+            machine.holder.still_runs();
+            let up = machine.enter().args(["systemctl", "is-active", "multi-user.target"]).output().ok()?;
+            up.status.success().then_some(())
+        });
+        machine
     }
 
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--mount", "--uts", "--net", "--pid", "-t", &self.init.to_string(), "--"]);
+        command.args([
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--cgroup",
+            "--pid",
+            "-t",
+            &self.init.to_string(),
+            "--",
+        ]);
         command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -134,30 +166,37 @@ impl Machine {
         Path::new("/home").join(PERSON)
     }
 
-    /// A file as this machine sees it.
-    pub fn read(&self, file: &str) -> String {
-        self.root(Path::new("/"), &format!("cat {file}")).stdout
+    /// What a unit has logged.
+    pub fn journal(&self, unit: &str) -> String {
+        self.root(Path::new("/"), &format!("journalctl --no-pager -o cat -u {unit}")).stdout
     }
 
     /// Carries a directory from somebody's home here to theirs on `other`.
     pub fn carry(&self, directory: &str, other: &Machine) {
-        let home = self.home();
-        let bag = tempfile::NamedTempFile::new().expect("a file");
-        let bag = bag.path().display();
-        self.root(&home, &format!("tar cf {bag} {directory}")).code(0);
-        other.root(&home, &format!("tar xf {bag}")).code(0);
+        let mut give = self.enter();
+        let mut give =
+            give.args(["tar", "cf", "-", "-C"]).arg(self.home()).arg(directory).spawn().expect("tar");
+        let mut take = other.enter();
+        take.args(["tar", "xf", "-", "-C"]).arg(other.home());
+        take.stdin(give.stdout.take().expect("a pipe"));
+        assert!(take.status().expect("tar").success() && give.wait().expect("tar").success());
     }
+}
+
+/// Directories below /tmp that a machine has to see: the program, the repository, scratch files.
+fn shared() -> Vec<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_choria")).parent().expect("a directory").to_owned();
+    let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    [program, repository].into_iter().filter(|dir| dir.starts_with("/tmp")).collect()
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for unit in ["choria-broker", "choria-server"] {
-                let mut command = self.enter();
-                command.args(["cat", &format!("/var/log/{unit}.out")]);
-                let said = command.output().map(|output| output.stdout).unwrap_or_default();
-                eprintln!("--- {unit}\n{}", String::from_utf8_lossy(&said));
-            }
+            let mut command = self.enter();
+            command.args(["journalctl", "--no-pager", "-o", "cat"]);
+            let said = command.output().map(|output| output.stdout).unwrap_or_default();
+            eprintln!("--- journal\n{}", String::from_utf8_lossy(&said));
         }
         // Its first process goes with it, and all others with that one.
         self.holder.signal(rustix::process::Signal::KILL);
