@@ -8,9 +8,12 @@ mod choria_util;
 mod control;
 pub mod data;
 pub mod discovery;
+pub mod external;
+pub mod library;
 mod node;
 pub mod provision;
 mod rpcutil;
+pub mod ruby;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
@@ -96,6 +99,12 @@ pub trait Agent: Send + Sync {
     /// Inputs whose values no audit log may hold.
     fn secrets(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether it judges inputs itself: it is handed all a caller sent, `process_results`
+    /// included. Otherwise those it declares have been held to its interface.
+    fn judges_inputs(&self) -> bool {
+        false
     }
 
     /// How long an action may take before its caller hears nothing; default the timeout

@@ -119,9 +119,9 @@ settings! {
     choria_registration_inventory_content_target: String = "plugin.choria.registration.inventory_content.target", Text, "", Server, "subject inventory data is published to";
     choria_registration_size_trigger: i64 = "plugin.choria.registration.size_trigger", Int, "0", Server, "publish early when the size changes by more than this many bytes; 0 = off";
     choria_registration_size_interval: i64 = "plugin.choria.registration.size_interval", Int, "30", Server, "seconds between checks of the size of registration data";
-    choria_agent_provider_mcorpc_agent_shim: String = "plugin.choria.agent_provider.mcorpc.agent_shim", Text, "", Server, "program that runs Ruby agents", flags = [Unused];
-    choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents", flags = [Unused];
-    choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library dirs with Ruby agents and DDLs";
+    choria_agent_provider_mcorpc_agent_shim: String = "plugin.choria.agent_provider.mcorpc.agent_shim", Text, "", Server, "program that runs Ruby agents";
+    choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents";
+    choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library directories whose `mcollective/agent` holds external and Ruby agents";
     choria_machine_store: String = "plugin.choria.machine.store", Text, "", Server, "directory of autonomous agents; unset = none", flags = [Unused];
     choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build", flags = [Guard, Unused];
     choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for autonomous agents; 0 = off", flags = [Unused];

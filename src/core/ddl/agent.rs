@@ -44,6 +44,9 @@ pub struct Metadata {
     /// Whether one instance answers for all (service agents).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub service: bool,
+    /// Ours, for external agents: the program stays up and speaks lines of JSON.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub persistent: bool,
 }
 
 impl Metadata {

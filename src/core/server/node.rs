@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
@@ -88,7 +88,7 @@ fn load_facts(list: &str) -> Arc<Facts> {
 pub struct NodeState {
     config: Config,
     provider: Option<Arc<Provider>>,
-    hosted: Hosted,
+    hosted: RwLock<Arc<Hosted>>,
     started: i64,
     counters: Counters,
     facts: Watched<Facts>,
@@ -120,7 +120,7 @@ impl NodeState {
         NodeState {
             config,
             provider,
-            hosted,
+            hosted: RwLock::new(Arc::new(hosted)),
             started: now(),
             counters: Counters::default(),
             facts: Watched::new(fact_files),
@@ -193,9 +193,15 @@ impl NodeState {
         self.session.get()
     }
 
-    /// Agents of the node.
-    pub fn hosted(&self) -> &Hosted {
-        &self.hosted
+    /// Agents of the node as of now.
+    pub fn hosted(&self) -> Arc<Hosted> {
+        self.hosted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes which agents the node has. Calls under way go on as they began.
+    pub(super) fn rehost(&self, change: impl FnOnce(&Hosted) -> Hosted) {
+        let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
+        *hosted = Arc::new(change(&hosted));
     }
 
     /// Live counters.
@@ -242,7 +248,7 @@ impl Node for NodeState {
     }
 
     fn agents(&self) -> Vec<Metadata> {
-        self.hosted.metadata()
+        self.hosted().metadata()
     }
 
     fn counts(&self) -> Counts {
