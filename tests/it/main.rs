@@ -4,10 +4,12 @@
 //! of it, [`wire`] speaks to them byte by byte. All else is what people see.
 
 mod emulated;
+mod installed;
 mod network;
 mod process;
 mod provisioning;
 mod raw;
+mod shelf;
 mod waiting_room;
 mod wire;
 
@@ -48,6 +50,8 @@ mod a_waiting_machine_floods;
 mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
+mod agents_by_public_libraries_run;
+mod an_agent_is_anybodys_program;
 mod an_ed25519_node_is_given_a_token;
 mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
