@@ -10,6 +10,7 @@ pub mod data;
 pub mod discovery;
 pub mod external;
 pub mod library;
+pub mod local;
 mod node;
 pub mod provision;
 mod rpcutil;

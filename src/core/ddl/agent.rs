@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Most bytes a DDL file may have.
 pub(super) const MAX_DDL: usize = 1024 * 1024;
+/// What a DDL file says it is.
+const SCHEMA: &str = "https://choria.io/schemas/mcorpc/ddl/v1/agent.json";
 /// Seconds a client allows an agent whose DDL names no timeout.
 const DEFAULT_TIMEOUT: u64 = 10;
 
@@ -201,6 +203,18 @@ impl AgentDdl {
             return Err(DdlError::NoName);
         }
         Ok(ddl)
+    }
+
+    /// The text of a DDL file, with the schema it names.
+    pub fn to_json(&self) -> String {
+        let mut document = serde_json::Map::new();
+        document.insert("$schema".to_owned(), SCHEMA.into());
+        if let Ok(Value::Object(members)) = serde_json::to_value(self) {
+            document.extend(members);
+        }
+        let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+        text.push('\n');
+        text
     }
 
     /// The action of a name.

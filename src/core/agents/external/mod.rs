@@ -98,7 +98,7 @@ impl External {
         if let Err(problem) = runnable(&program) {
             return failed(format!("executing {agent} failed: {problem}"));
         }
-        let (request, facts) = (messages::rpc_request(call), node.facts().to_value().to_string());
+        let (request, facts) = (messages::rpc_request(call), node.facts().as_json().to_owned());
         let limit = Duration::from_secs(self.ddl.metadata.timeout);
         if let Some(persistent) = &self.persistent {
             let reply = persistent.ask(request, facts, limit).await;
