@@ -16,6 +16,7 @@ mod exit;
 mod facts;
 mod find;
 mod fleet;
+mod interfaces;
 mod inventory;
 mod jwt;
 mod out;

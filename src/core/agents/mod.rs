@@ -4,6 +4,7 @@
 //! [`Outcome`]. It sees its node through the [`Node`] trait and nothing of the
 //! wire: whoever hands it a call has verified, authorized and audited it.
 
+mod choria_registry;
 mod choria_util;
 mod control;
 pub mod data;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub use choria_registry::ChoriaRegistry;
 pub use choria_util::ChoriaUtil;
 pub use control::{Control, Ending};
 pub use node::{Announcing, Counts, Node, Traffic};

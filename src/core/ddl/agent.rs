@@ -205,14 +205,19 @@ impl AgentDdl {
         Ok(ddl)
     }
 
-    /// The text of a DDL file, with the schema it names.
-    pub fn to_json(&self) -> String {
+    /// A DDL document, with the schema it names.
+    pub fn to_value(&self) -> Value {
         let mut document = serde_json::Map::new();
         document.insert("$schema".to_owned(), SCHEMA.into());
         if let Ok(Value::Object(members)) = serde_json::to_value(self) {
             document.extend(members);
         }
-        let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+        Value::Object(document)
+    }
+
+    /// The text of a DDL file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(&self.to_value()).unwrap_or_default();
         text.push('\n');
         text
     }

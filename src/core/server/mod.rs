@@ -34,7 +34,7 @@ pub use node::{Counters, NodeState};
 pub use replay::{Journal, ReplayGuard};
 pub use standing::Standing;
 
-use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
+use crate::core::agents::{self, Agent, ChoriaRegistry, Ending, Node as _, Provision};
 use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, Role, System};
@@ -115,11 +115,15 @@ impl ServerOptions {
     fn with(config: Config, standing: Standing) -> ServerOptions {
         let user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
+        let mut agents = agents::built_in();
+        if !config.choria_services_registry_store.is_empty() {
+            agents.push(Arc::new(ChoriaRegistry::new(&config.choria_services_registry_store)));
+        }
         ServerOptions {
             config,
             standing,
             user,
-            agents: agents::built_in(),
+            agents,
             denied_agents: vec![],
             component: "server".to_owned(),
             servers: None,

@@ -9,10 +9,11 @@ use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
 use crate::core::build;
 use crate::core::config::Config;
 use crate::core::connection::Session;
-use crate::core::ddl::Metadata;
+use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::files::{self, Watched};
 use crate::core::lifecycle::{Event, EventType};
-use crate::core::protocol::filter::{Facts, load_classes};
+use crate::core::protocol::filter::{Facts, Filter, load_classes};
+use crate::core::protocol::v1::{Envelope, Request};
 use crate::core::security::Provider;
 
 use tokio::sync::Semaphore;
@@ -249,6 +250,30 @@ impl Node for NodeState {
 
     fn agents(&self) -> Vec<Metadata> {
         self.hosted().metadata()
+    }
+
+    fn interface(&self, agent: &str) -> Option<AgentDdl> {
+        self.hosted().agent(agent).map(|agent| agent.ddl().clone())
+    }
+
+    fn signed(&self, text: &str, request_id: &str) -> Option<String> {
+        let provider = self.provider()?;
+        let signer = provider.signer().ok()?;
+        let request = Request {
+            message: text.to_owned(),
+            envelope: Envelope {
+                requestid: request_id.to_owned(),
+                senderid: self.config.identity.clone(),
+                callerid: provider.caller_id().as_str().to_owned(),
+                collective: self.config.main_collective.clone(),
+                agent: "choria_util".to_owned(),
+                // no time at all: it must not be one that somebody could send
+                ttl: 0,
+                time: now(),
+                filter: Filter::default(),
+            },
+        };
+        signer.sign(&request).ok().map(|secure| secure.encode())
     }
 
     fn counts(&self) -> Counts {
