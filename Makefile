@@ -93,8 +93,8 @@ install:
 check-tools:
 	@packaging/check-tools.sh
 
-# The same, and Python, Node.js, Prometheus, nginx, cfssl, jq and Ruby, for the
-# programs that others wrote, a clock that can be stepped, and systemd.
+# The same, and Python, Node.js, Prometheus, nginx, cfssl, jq and Ruby with its
+# agents' classes, for the programs that others wrote, a clock that can be stepped, and systemd.
 check-test-tools:
 	@packaging/check-tools.sh test
 

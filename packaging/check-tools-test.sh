@@ -13,7 +13,7 @@ log=$world/log
 count=0
 failures=0
 build='cc headers make git'
-test="$build python3 venv prometheus promtool nginx cfssl jq ruby faketime zsh fish systemd-analyze logrotate ip node npm"
+test="$build python3 venv prometheus promtool nginx cfssl jq ruby mcollective faketime zsh fish systemd-analyze logrotate ip node npm"
 
 # stand_in NAME BODY: a program of that name in the machine.
 stand_in() {
@@ -38,9 +38,10 @@ machine() {
 # add TOOL: as if its package had just been installed.
 add() {
     case $1 in
-    headers | venv) : >"$bin/.$1" ;;
+    headers | venv | mcollective) : >"$bin/.$1" ;;
     cc) stand_in cc "[ -e $bin/.headers ]" ;;
     python3) stand_in python3 "[ -e $bin/.venv ]" ;;
+    ruby) stand_in ruby "[ -e $bin/.mcollective ]" ;;
     *) stand_in "$1" : ;;
     esac
 }
@@ -61,13 +62,15 @@ for word in "\$@"; do
     libc6-dev) : >$bin/.headers ;;
     python3) there python3 '[ -e $bin/.venv ]' ;;
     python3-venv) : >$bin/.venv ;;
+    ruby) there ruby '[ -e $bin/.mcollective ]' ;;
+    mcollective-common) : >$bin/.mcollective ;;
     prometheus) there prometheus :; there promtool : ;;
     golang-cfssl) there cfssl : ;;
     systemd) there systemd-analyze : ;;
     iproute2) there ip : ;;
     nodejs) there node :; [ ! -e $world/maker ] || there npm : ;;
     npm) [ ! -e $world/maker ] || { echo "nodejs : Conflicts: npm" >&2; exit 100; }; there npm : ;;
-    make | git | nginx | jq | ruby | faketime | zsh | fish | logrotate) there \$word : ;;
+    make | git | nginx | jq | faketime | zsh | fish | logrotate) there \$word : ;;
     *) echo "no package is called \$word" >&2; exit 100 ;;
     esac
 done
@@ -118,16 +121,16 @@ machine; run
 holds "a bare machine builds" 0 "gcc libc6-dev make git"
 
 machine; run test
-holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby faketime zsh fish systemd logrotate iproute2 nodejs
+holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate iproute2 nodejs
 npm"
 
 machine; : >"$world/maker"; run test
-holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby faketime zsh fish systemd logrotate iproute2 nodejs"
+holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate iproute2 nodejs"
 
 machine $(without prometheus promtool cfssl); : >"$world/maker"; run test
 holds "Node.js of its maker is there, other things are not" 0 "prometheus golang-cfssl"
 
-for pair in "jq jq" "ruby ruby" "faketime faketime" "systemd-analyze systemd" "cfssl golang-cfssl" \
+for pair in "jq jq" "ruby ruby mcollective-common" "mcollective mcollective-common" "faketime faketime" "systemd-analyze systemd" "cfssl golang-cfssl" \
     "promtool prometheus" "prometheus prometheus" "nginx nginx" "venv python3-venv" "headers libc6-dev" \
     "npm npm" "make make" "git git"; do
     machine $(without "${pair% *}"); run test

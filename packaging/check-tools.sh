@@ -4,7 +4,7 @@
 # argument `test`, also what the tests need: Python and Node.js, for the NATS
 # clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
-# as people write them, a clock that can be stepped, zsh and fish, which complete
+# as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
 # our words, systemd, which reads our units, logrotate, which moves our logs, and ip,
 # which gives machines within this one a network.
 #
@@ -32,6 +32,7 @@ nginx            nginx
 cfssl            golang-cfssl
 jq               jq
 ruby             ruby
+mcollective      mcollective-common
 faketime         faketime
 zsh              zsh
 fish             fish
@@ -48,6 +49,8 @@ is_there() {
     c-headers) printf '#include <stdlib.h>\n' | cc -x c -fsyntax-only - >/dev/null 2>&1 ;;
     # Debian has the module apart from the interpreter
     python3-venv) python3 -c 'import venv, ensurepip' >/dev/null 2>&1 ;;
+    # a library for Ruby, without a program
+    mcollective) ruby -e 'require "mcollective"' >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac
 }

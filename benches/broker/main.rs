@@ -25,6 +25,8 @@ mod judging;
 mod servers;
 
 #[allow(dead_code)]
+#[path = "../../tests/it/installed.rs"]
+mod installed;
 #[path = "../../tests/it/nats_clients_see_no_difference/tools.rs"]
 mod tools;
 

@@ -290,7 +290,7 @@ fn authenticator(
         X509Mode::ByName(ByName {
             clients: names(clients),
             privileged: names(&config.choria_security_privileged_users),
-            service_hosts: NameTest::none(),
+            service_hosts: names(&config.choria_network_service_certnames),
             collectives: config.collectives.clone(),
             registration_targets: targets.into_iter().filter(|t| !t.is_empty()).cloned().collect(),
         })

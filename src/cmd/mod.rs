@@ -16,11 +16,13 @@ mod exit;
 mod facts;
 mod find;
 mod fleet;
+mod interfaces;
 mod inventory;
 mod jwt;
 mod out;
 mod pace;
 mod ping;
+mod plugin;
 mod policy;
 mod provision;
 mod render;
@@ -75,6 +77,7 @@ enum Command {
     Inventory(inventory::Inventory),
     Jwt(jwt::Jwt),
     Ping(ping::Ping),
+    Plugin(plugin::Plugin),
     Policy(policy::Policy),
     Provision(provision::Provision),
     Rpc(rpc::Rpc),
@@ -168,6 +171,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Inventory(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
         Command::Ping(c) => apart(|| c.run(globals)),
+        Command::Plugin(c) => apart(|| c.run(globals)),
         Command::Policy(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),

@@ -18,6 +18,7 @@ use super::Globals;
 use super::context::{self, block_on};
 use super::exit::{AfterAsking, Exit};
 use super::fleet::fleet_command;
+use super::interfaces;
 use super::out::{self, Stdout, outln};
 use super::render::forms::{Asked, Flags, Form, Style, form};
 use super::render::text;
@@ -120,7 +121,7 @@ impl Rpc {
         let batch = self.batch()?;
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.federations.as_deref())?;
-        let ddl = resolver(&config).agent(&self.agent)?;
+        let ddl = interfaces::of(&config, &selection, &self.agent)?;
         let action = ddl.action(&self.action).with_context(|| {
             let names = ddl.action_names();
             let meant = meant(&self.action, names.iter().copied());
@@ -274,6 +275,7 @@ async fn follow(call: &mut RpcCall<'_>, view: &mut View<'_>) -> anyhow::Result<F
 /// Where DDLs are looked for.
 pub fn resolver(config: &Config) -> Resolver {
     Resolver::new(config.libdir.iter().chain(&config.choria_agent_provider_mcorpc_libdir))
+        .cached_in(interfaces::cache(config))
 }
 
 /// `key=value` words; the key is what the DDL declares.

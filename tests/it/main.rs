@@ -4,11 +4,13 @@
 //! of it, [`wire`] speaks to them byte by byte. All else is what people see.
 
 mod emulated;
+mod installed;
 mod machine;
 mod network;
 mod process;
 mod provisioning;
 mod raw;
+mod shelf;
 mod waiting_room;
 mod wire;
 
@@ -51,6 +53,9 @@ mod a_waiting_machine_floods;
 mod a_waiting_node_gets_its_token;
 mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
+mod agents_by_public_libraries_run;
+mod an_agent_is_anybodys_program;
+mod an_agent_is_written_in_five_minutes;
 mod an_ed25519_node_is_given_a_token;
 mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;
@@ -67,6 +72,7 @@ mod logs_do_not_cry_wolf;
 mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod outputs_end_early;
+mod ruby_agents_run_through_the_shim;
 mod signals_of_habit;
 mod silence_is_reported;
 mod the_default_makes_a_working_node;

@@ -113,7 +113,7 @@ fn an_agent_a_node_does_not_have_is_said_at_once() {
     let lib = format!("libdir = {}\n", network.path("lib").display());
     let nodes = network.nodes([node("n1").lines(&lib), node("n2")]);
     // What is there and cannot run is named.
-    nodes[0].log().says(&["warning", "in libdir and cannot run", "agents=demo"]);
+    nodes[0].log().says(&["warning", "in a library directory and do not run", "agents=demo"]);
     let alice = network.caller_with("alice.mcollective", &lib);
     let ran = alice.run(&["rpc", "demo", "go", "-I", "n1.example.net", "-I", "n2.example.net"]).code(2);
     ran.says(&["Unknown agent demo, this node does not have it", "Finished processing 2 / 2 hosts"]);

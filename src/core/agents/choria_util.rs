@@ -26,6 +26,7 @@ impl Agent for ChoriaUtil {
                 }
                 "machine_state" => machine_state(call),
                 "machine_transition" => machine_transition(call),
+                "ddl" => interface(call, node),
                 other => Outcome::failed(
                     StatusCode::UnknownAction,
                     format!("Unknown action {other} for agent choria_util"),
@@ -75,6 +76,25 @@ fn info(node: &dyn Node) -> Outcome {
         "choria_version": format!("choria {}", build::VERSION),
         "secure_protocol": secure,
         "connector_tls": secure,
+    }))
+}
+
+/// Ours: the interface of an agent of this node, for a client that lacks it.
+fn interface(call: &Call, node: &dyn Node) -> Outcome {
+    let name = call.text("name");
+    let Some(ddl) = node.interface(name) else {
+        return Outcome::failed(
+            StatusCode::Aborted,
+            format!("Unknown agent {name}, this node does not have it"),
+        );
+    };
+    let text = ddl.to_value().to_string();
+    let signed = node.signed(&text, &call.request_id);
+    Outcome::ok(json!({
+        "name": name,
+        "version": ddl.metadata.version,
+        "ddl": text,
+        "signed": signed.unwrap_or_default(),
     }))
 }
 

@@ -28,6 +28,7 @@ pub fn metadata() -> Metadata {
         timeout: 2,
         provider: None,
         service: false,
+        persistent: false,
     }
 }
 

@@ -4,13 +4,18 @@
 //! [`Outcome`]. It sees its node through the [`Node`] trait and nothing of the
 //! wire: whoever hands it a call has verified, authorized and audited it.
 
+mod choria_registry;
 mod choria_util;
 mod control;
 pub mod data;
 pub mod discovery;
+pub mod external;
+pub mod library;
+pub mod local;
 mod node;
 pub mod provision;
 mod rpcutil;
+pub mod ruby;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
@@ -18,6 +23,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+pub use choria_registry::ChoriaRegistry;
 pub use choria_util::ChoriaUtil;
 pub use control::{Control, Ending};
 pub use node::{Announcing, Counts, Node, Traffic};
@@ -96,6 +102,12 @@ pub trait Agent: Send + Sync {
     /// Inputs whose values no audit log may hold.
     fn secrets(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether it judges inputs itself: it is handed all a caller sent, `process_results`
+    /// included. Otherwise those it declares have been held to its interface.
+    fn judges_inputs(&self) -> bool {
+        false
     }
 
     /// How long an action may take before its caller hears nothing; default the timeout

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Control;
 use crate::core::config::Config;
-use crate::core::ddl::Metadata;
+use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::lifecycle::EventType;
 use crate::core::protocol::filter::Facts;
 
@@ -23,6 +23,17 @@ pub trait Node: Send + Sync {
     fn classes(&self) -> Arc<Vec<String>>;
     /// Metadata of the running agents, sorted by name.
     fn agents(&self) -> Vec<Metadata>;
+    /// The interface of an agent of this node.
+    fn interface(&self, agent: &str) -> Option<AgentDdl> {
+        let _ = agent;
+        None
+    }
+    /// A text signed by this node for a request, which is valid as no request itself;
+    /// nothing where there is no key that can sign.
+    fn signed(&self, text: &str, request_id: &str) -> Option<String> {
+        let _ = (text, request_id);
+        None
+    }
     /// Counters as of now.
     fn counts(&self) -> Counts;
     /// Unix seconds this process started.

@@ -7,7 +7,7 @@ use super::error::ClientError;
 use crate::core::config::{Config, Environment};
 use crate::core::connection::{FirstFailure, Purpose, ServerList, Session, SessionOptions};
 use crate::core::protocol::subjects;
-use crate::core::security::{Provider, Signer};
+use crate::core::security::{NameList, Provider, RequestVerifier, Signer};
 
 /// Least time a first connection is tried, whatever is configured.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -20,6 +20,8 @@ pub struct Client {
     pub(super) signer: Signer,
     pub(super) config: Arc<Config>,
     pub(super) caller: String,
+    /// Of what others signed.
+    pub(super) verifier: RequestVerifier,
     name_origin: String,
     doubts: Vec<String>,
 }
@@ -84,7 +86,10 @@ impl Client {
         for _ in 1..with.workers {
             receivers.push(connecting().await?);
         }
-        Ok(Client { session, receivers, signer: provider.signer()?, config, caller, name_origin, doubts })
+        let signer = provider.signer()?;
+        // Whoever has a certificate of the CA, nodes among them.
+        let verifier = RequestVerifier::new(provider.trust(), NameList::new(["/./"]), NameList::default());
+        Ok(Client { session, receivers, signer, config, caller, verifier, name_origin, doubts })
     }
 
     /// Why brokers and nodes might refuse this caller, as far as can be known

@@ -3,7 +3,7 @@
 //! The parser, `choria tool config` and the documentation are made from these
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
-//! `plugin.choria.network.client_certnames`,
+//! `plugin.choria.network.client_certnames`, `plugin.choria.network.service_certnames`,
 //! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.connections`,
 //! `plugin.choria.network.memory`, `plugin.choria.network.limits.*`,
 //! `plugin.choria.network.lame_duck_duration`,
@@ -64,7 +64,7 @@ settings! {
     nats_credentials: String = "plugin.nats.credentials", Text, "", All, "NATS credentials file", env = "MCOLLECTIVE_NATS_CREDENTIALS", flags = [Unused];
     choria_middleware_hosts: Vec<String> = "plugin.choria.middleware_hosts", CommaList, "", All, "brokers as `host:port` or URL; unset = SRV, then `puppet:4222`";
     choria_require_client_filter: bool = "plugin.choria.require_client_filter", Bool, "false", Client, "refuse to send requests without a filter", flags = [Guard];
-    choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "client side registry cache; setting it enables the registry", env = "CHORIA_REGISTRY", flags = [Unused];
+    choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "where interfaces of agents that the registry or a node gave are kept; unset = choria/interfaces in the user's cache directory", env = "CHORIA_REGISTRY";
 
     // Security
     security_provider: String = "plugin.security.provider", Text, "puppet", All, "where identity and trust come from; puppet and file are supported", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Guard];
@@ -119,9 +119,9 @@ settings! {
     choria_registration_inventory_content_target: String = "plugin.choria.registration.inventory_content.target", Text, "", Server, "subject inventory data is published to";
     choria_registration_size_trigger: i64 = "plugin.choria.registration.size_trigger", Int, "0", Server, "publish early when the size changes by more than this many bytes; 0 = off";
     choria_registration_size_interval: i64 = "plugin.choria.registration.size_interval", Int, "30", Server, "seconds between checks of the size of registration data";
-    choria_agent_provider_mcorpc_agent_shim: String = "plugin.choria.agent_provider.mcorpc.agent_shim", Text, "", Server, "program that runs Ruby agents", flags = [Unused];
-    choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents", flags = [Unused];
-    choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library dirs with Ruby agents and DDLs";
+    choria_agent_provider_mcorpc_agent_shim: String = "plugin.choria.agent_provider.mcorpc.agent_shim", Text, "", Server, "program that runs Ruby agents";
+    choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents";
+    choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library directories whose `mcollective/agent` holds external and Ruby agents";
     choria_machine_store: String = "plugin.choria.machine.store", Text, "", Server, "directory of autonomous agents; unset = none", flags = [Unused];
     choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build", flags = [Guard, Unused];
     choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for autonomous agents; 0 = off", flags = [Unused];
@@ -135,7 +135,7 @@ settings! {
     scout_agent_disabled: bool = "plugin.scout.agent_disabled", Bool, "false", Server, "do not start the scout agent", flags = [Guard, Unused];
     scout_goss_denied_local_resources: Vec<String> = "plugin.scout.goss.denied_local_resources", CommaList, "", Server, "Goss resource types refused from disk", flags = [Guard, Unused];
     scout_goss_denied_remote_resources: Vec<String> = "plugin.scout.goss.denied_remote_resources", CommaList, "command", Server, "Goss resource types refused over RPC", flags = [Guard, Unused];
-    choria_services_registry_store: String = "plugin.choria.services.registry.store", Path, "", Server, "DDL directory served by the registry service", flags = [Unused];
+    choria_services_registry_store: String = "plugin.choria.services.registry.store", Path, "", Server, "directory whose `choria/agent` and `mcollective/agent` hold interfaces that this node gives to clients that lack them; set = the node offers the registry service";
     choria_submission_spool: String = "plugin.choria.submission.spool", Path, "", Server, "spool of messages to submit", flags = [Unused];
     choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority", flags = [Unused];
     rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log", flags = [Guard];
@@ -210,6 +210,7 @@ settings! {
     choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker", flags = [Unused];
     choria_adapters: Vec<String> = "plugin.choria.adapters", CommaList, "", Broker, "names of data adapters", flags = [Unused];
     choria_network_x509_permissions: String = "plugin.choria.network.x509_permissions", Text, "open", Broker, "what certificate connections may say: open = every certificate of the CA is a client (the original), by-name = only names on the client lists are", one_of = ["open", "by-name"], flags = [Guard];
+    choria_network_service_certnames: Vec<String> = "plugin.choria.network.service_certnames", NameList, "", Broker, "regexes of certificate names of nodes that may answer for services such as choria_registry under by-name; unset = none", flags = [Guard];
     choria_network_client_certnames: Vec<String> = "plugin.choria.network.client_certnames", NameList, "", Broker, "regexes of certificate names that are clients under by-name; unset = `plugin.choria.security.certname_whitelist`", flags = [Guard];
 }
 

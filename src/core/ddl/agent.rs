@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// Most bytes a DDL file may have.
 pub(super) const MAX_DDL: usize = 1024 * 1024;
+/// What a DDL file says it is.
+const SCHEMA: &str = "https://choria.io/schemas/mcorpc/ddl/v1/agent.json";
 /// Seconds a client allows an agent whose DDL names no timeout.
 const DEFAULT_TIMEOUT: u64 = 10;
 
@@ -44,6 +46,9 @@ pub struct Metadata {
     /// Whether one instance answers for all (service agents).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub service: bool,
+    /// Ours, for external agents: the program stays up and speaks lines of JSON.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub persistent: bool,
 }
 
 impl Metadata {
@@ -198,6 +203,23 @@ impl AgentDdl {
             return Err(DdlError::NoName);
         }
         Ok(ddl)
+    }
+
+    /// A DDL document, with the schema it names.
+    pub fn to_value(&self) -> Value {
+        let mut document = serde_json::Map::new();
+        document.insert("$schema".to_owned(), SCHEMA.into());
+        if let Ok(Value::Object(members)) = serde_json::to_value(self) {
+            document.extend(members);
+        }
+        Value::Object(document)
+    }
+
+    /// The text of a DDL file.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(&self.to_value()).unwrap_or_default();
+        text.push('\n');
+        text
     }
 
     /// The action of a name.

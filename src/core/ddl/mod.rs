@@ -17,6 +17,7 @@ mod fuzz;
 mod input;
 mod printf;
 mod resolver;
+mod ruby;
 #[cfg(test)]
 mod tests;
 mod validation;

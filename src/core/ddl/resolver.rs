@@ -20,6 +20,8 @@ const DATA: [&str; 4] = ["choria", "config_item", "machine_state", "scout"];
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
     dirs: Vec<PathBuf>,
+    /// Where interfaces that others gave are kept, as `agent/NAME.json`.
+    cache: Option<PathBuf>,
 }
 
 /// Why an agent has no usable interface here.
@@ -76,7 +78,32 @@ impl Resolver {
     /// Searches `libdirs` in their order, below `choria/agent` and then
     /// `mcollective/agent` of each.
     pub fn new(libdirs: impl IntoIterator<Item = impl Into<PathBuf>>) -> Resolver {
-        Resolver { dirs: libdirs.into_iter().map(Into::into).collect() }
+        Resolver { dirs: libdirs.into_iter().map(Into::into).collect(), cache: None }
+    }
+
+    /// Looks in this directory last, for what others gave.
+    pub fn cached_in(mut self, cache: Option<PathBuf>) -> Resolver {
+        self.cache = cache;
+        self
+    }
+
+    /// Where an interface that others gave is kept; none for what is no name of an agent.
+    pub fn cache_file(&self, name: &str) -> Option<PathBuf> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let is_name = !name.is_empty() && name.chars().all(plain);
+        self.cache.as_ref().filter(|_| is_name).map(|cache| cache.join(format!("agent/{name}.json")))
+    }
+
+    /// Whether the interface of that name is one that others gave.
+    pub fn is_cached(&self, name: &str) -> bool {
+        builtin(name).is_none()
+            && self.find_named(name).is_none()
+            && self.cache_file(name).is_some_and(|file| file.is_file())
+    }
+
+    fn find_named(&self, name: &str) -> Option<PathBuf> {
+        let wanted = format!("{name}.json");
+        self.find(&mut |file| file.file_name().is_some_and(|n| n == wanted.as_str()))
     }
 
     /// The interface of an agent.
@@ -89,8 +116,8 @@ impl Resolver {
             return Ok(ddl.clone());
         }
         let name = || name.to_owned();
-        let wanted = format!("{}.json", name());
-        let Some(file) = self.find(&mut |file| file.file_name().is_some_and(|n| n == wanted.as_str())) else {
+        let kept = || self.cache_file(&name()).filter(|file| file.is_file());
+        let Some(file) = self.find_named(&name()).or_else(kept) else {
             let dirs: Vec<_> = self.dirs.iter().map(|d| d.display().to_string()).collect();
             let known = self.agent_names();
             let meant = text::meant(&name(), known.iter().map(String::as_str));
@@ -113,6 +140,11 @@ impl Resolver {
     pub fn agent_names(&self) -> Vec<String> {
         let mut names: BTreeSet<String> = builtin_names().iter().map(|n| (*n).to_owned()).collect();
         names.extend(self.files());
+        let kept = self.cache.as_ref().and_then(|cache| std::fs::read_dir(cache.join("agent")).ok());
+        for entry in kept.into_iter().flatten().flatten().take(MAX_ENTRIES) {
+            let name = entry.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+        }
         names.into_iter().collect()
     }
 
@@ -210,7 +242,16 @@ mod tests {
         assert!(matches!(resolver.agent("../agent/demo"), Err(ResolveError::Unknown { .. })));
         assert_eq!(
             resolver.agent_names(),
-            ["backplane", "broken", "choria_provision", "choria_util", "demo", "rpcutil", "wrong"]
+            [
+                "backplane",
+                "broken",
+                "choria_provision",
+                "choria_registry",
+                "choria_util",
+                "demo",
+                "rpcutil",
+                "wrong"
+            ]
         );
     }
 }

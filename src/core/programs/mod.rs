@@ -36,6 +36,8 @@ pub struct Program {
     input: Vec<u8>,
     limit: Duration,
     most: usize,
+    talks: bool,
+    outlives: bool,
 }
 
 /// What a program that ended by itself left.
@@ -116,6 +118,8 @@ impl Program {
             input: Vec::new(),
             limit: Duration::from_secs(60),
             most: MOST,
+            talks: false,
+            outlives: false,
         }
     }
 
@@ -161,6 +165,20 @@ impl Program {
         self
     }
 
+    /// Its standard output is talk, too: it is heard as its standard error is, and not kept.
+    /// However much it says is no error then.
+    pub fn talks(mut self) -> Program {
+        self.talks = true;
+        self
+    }
+
+    /// It is let run to its end when nobody waits for it any more; at its time limit it is
+    /// killed all the same, for as long as somebody does.
+    pub fn outlives(mut self) -> Program {
+        self.outlives = true;
+        self
+    }
+
     /// Which program.
     pub fn path(&self) -> &Path {
         &self.path
@@ -171,19 +189,24 @@ impl Program {
     /// # Errors
     /// It did not start, took longer or wrote more than it may. However it ends is no error.
     pub async fn run(self) -> Result<Ended, ProgramError> {
-        self.run_heard(|_| ()).await
+        self.run_heard(|_, _| ()).await
     }
 
     /// [`Program::run`], with each line of its standard error for `hear` as it comes, up to
-    /// 64 KiB; then one line that says that more is not shown.
+    /// 64 KiB; then one line that says that more is not shown. The same of its standard
+    /// output when it [talks](Program::talks).
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub async fn run_heard(self, mut hear: impl FnMut(&str)) -> Result<Ended, ProgramError> {
+    pub async fn run_heard(self, mut hear: impl FnMut(Stream, &str)) -> Result<Ended, ProgramError> {
         let (limit, most) = (self.limit, self.most);
         let mut running = Running::start(self)?;
         let ended = tokio::time::timeout(limit, running.until_it_ends(most, &mut hear)).await;
-        running.said.heard(true, &mut hear);
+        running.told.heard(true, &mut |line| hear(Stream::Output, line));
+        running.said.heard(true, &mut |line| hear(Stream::Error, line));
+        if ended.is_err() || !matches!(ended, Ok(Ok(Some(_)))) {
+            running.end();
+        }
         let errors = running.said.kept();
         match ended {
             Ok(Ok(Some(_))) if running.output.len() > most => Err(ProgramError::TooMuch { most, errors }),
@@ -195,11 +218,23 @@ impl Program {
     }
 }
 
+/// What a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
 /// A program at work. Dropping it kills its whole process group, unless it has ended by
-/// itself.
+/// itself or outlives whoever waits for it.
 struct Running {
     child: Child,
-    group: Group,
+    group: Option<Group>,
+    outlives: bool,
+    talks: bool,
+    told: Said,
     stdin: Option<ChildStdin>,
     input: Vec<u8>,
     stdout: Option<Pipe>,
@@ -225,7 +260,7 @@ impl Running {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true);
+            .kill_on_drop(!program.outlives);
         let mut child =
             command.spawn().map_err(|problem| ProgramError::Start { program: program.path, problem })?;
         let group = Group::of(&child);
@@ -235,7 +270,10 @@ impl Running {
         let mut running = Running {
             stdin: child.stdin.take(),
             child,
-            group,
+            group: Some(group),
+            outlives: program.outlives,
+            talks: program.talks,
+            told: Said::default(),
             input: program.input,
             stdout: None,
             output: Vec::new(),
@@ -252,9 +290,10 @@ impl Running {
     async fn until_it_ends(
         &mut self,
         most: usize,
-        hear: &mut impl FnMut(&str),
+        hear: &mut impl FnMut(Stream, &str),
     ) -> io::Result<Option<ExitStatus>> {
-        let Running { child, stdin, input, stdout, output, stderr, said, .. } = self;
+        let Running { child, stdin, input, stdout, output, stderr, said, told, talks, .. } = self;
+        let talks = *talks;
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
                 // a program that does not read its input may still know the answer
@@ -268,10 +307,14 @@ impl Running {
             tokio::select! {
                 biased;
                 status = child.wait() => break status?,
-                () = readable(stdout) => read(stdout, output),
+                () = readable(stdout), if talks => {
+                    read(stdout, told.buffer());
+                    told.heard(false, &mut |line| hear(Stream::Output, line));
+                }
+                () = readable(stdout), if !talks => read(stdout, output),
                 () = readable(stderr) => {
                     read(stderr, said.buffer());
-                    said.heard(false, hear);
+                    said.heard(false, &mut |line| hear(Stream::Error, line));
                 }
                 () = &mut feed => {}
             }
@@ -279,19 +322,46 @@ impl Running {
                 return Ok(None);
             }
         };
-        self.group.ended();
+        if let Some(group) = &mut self.group {
+            group.ended();
+        }
         while let Some(pipe) = &mut self.stdout
+            && !self.talks
             && self.output.len() <= most
             && matches!(pipe.look(&mut self.output), Look::Read(_))
         {}
-        let mut left = 16;
-        while let Some(pipe) = &mut self.stderr
-            && left > 0
-            && matches!(pipe.look(self.said.buffer()), Look::Read(_))
-        {
-            left -= 1;
+        if self.talks {
+            look_once_more(&mut self.stdout, &mut self.told);
         }
+        look_once_more(&mut self.stderr, &mut self.said);
         Ok(Some(status))
+    }
+
+    /// Ends it, with all its children.
+    fn end(&mut self) {
+        self.outlives = false;
+        self.group = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.outlives
+            && let Some(group) = &mut self.group
+        {
+            group.ended();
+        }
+    }
+}
+
+/// Takes what a program left in its pipe when it ended, within bounds.
+fn look_once_more(pipe: &mut Option<Pipe>, said: &mut Said) {
+    let mut left = 16;
+    while let Some(pipe) = pipe
+        && left > 0
+        && matches!(pipe.look(said.buffer()), Look::Read(_))
+    {
+        left -= 1;
     }
 }
 
@@ -348,10 +418,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn talk_is_heard_and_not_kept() {
+        let mut heard = Vec::new();
+        let ended = sh("echo one; echo two >&2; yes | head -n 500000; echo last")
+            .talks()
+            .run_heard(|stream, line| heard.push((stream, line.to_owned())))
+            .await
+            .unwrap();
+        assert!(ended.output.is_empty() && ended.status.success());
+        assert!(
+            heard.contains(&(Stream::Output, "one".into())) && heard.contains(&(Stream::Error, "two".into()))
+        );
+        assert!(heard.len() < 70_000);
+    }
+
+    #[tokio::test]
+    async fn what_outlives_is_let_run_until_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let done = dir.path().join("done");
+        let script = format!("sleep 0.3; echo > {}", done.display());
+        let waiting = sh(&script).outlives().run();
+        assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
+        while !done.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let never = dir.path().join("never");
+        let script = format!("(sleep 1; echo > {}) & sleep 600", never.display());
+        let error = sh(&script).outlives().limit(Duration::from_millis(100)).run().await.unwrap_err();
+        assert!(matches!(error, ProgramError::TooLong { .. }));
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert!(!never.exists(), "the whole group is gone");
+    }
+
+    #[tokio::test]
     async fn lines_are_heard_as_they_come() {
         let mut heard = Vec::new();
         sh("echo one >&2; yes >&2 & sleep 0.3; kill $!; echo last >&2")
-            .run_heard(|line| heard.push(line.to_owned()))
+            .run_heard(|_, line| heard.push(line.to_owned()))
             .await
             .unwrap();
         assert_eq!(heard.first().map(String::as_str), Some("one"));

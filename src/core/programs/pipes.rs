@@ -105,7 +105,8 @@ impl Said {
         }
         if self.shown < MAX_SAID {
             hear(&text);
-            self.shown += text.len();
+            // however short, a line is a line in a log
+            self.shown += text.len().max(64);
         } else if self.shown != SILENT {
             hear("(says more than is shown)");
             self.shown = SILENT;

@@ -9,7 +9,8 @@ use crate::core::ddl::{Metadata, Resolver};
 use crate::core::protocol::subjects;
 use crate::core::server::NodeState;
 
-/// The agents of a node, by name.
+/// The agents of a node, by name, as of one moment: those on disk come and go.
+#[derive(Clone)]
 pub struct Hosted {
     agents: BTreeMap<String, Arc<dyn Agent>>,
     names: Vec<String>,
@@ -43,25 +44,24 @@ pub(super) fn host(agents: Vec<Arc<dyn Agent>>, denied: &[String]) -> Result<Hos
             return Err(error("an agent of that name exists"));
         }
     }
-    let mut names: Vec<String> = hosted.keys().cloned().collect();
-    names.push(discovery::NAME.to_owned());
-    names.sort();
-    Ok(Hosted { agents: hosted, names })
+    Ok(Hosted::of(hosted))
 }
 
-/// Says once which agents are in `libdir` and cannot run here: external and Ruby
-/// agents, which this version does not host.
-pub(super) async fn name_those_that_cannot_run(node: Arc<NodeState>) {
-    let libdir = node.config().libdir.clone();
+/// Says once which agents are in library directories and do not run here.
+pub(super) async fn name_those_that_do_not_run(node: Arc<NodeState>) {
+    let config = node.config();
+    let dirs: Vec<String> =
+        config.libdir.iter().chain(&config.choria_agent_provider_mcorpc_libdir).cloned().collect();
     // Directories of others, read where nobody waits.
-    let found = tokio::task::spawn_blocking(move || Resolver::new(libdir).files()).await.unwrap_or_default();
-    let without: Vec<String> =
-        found.into_iter().filter(|name| !node.hosted().names().contains(name)).collect();
+    let found = tokio::task::spawn_blocking(move || Resolver::new(dirs).files()).await.unwrap_or_default();
+    let hosted = node.hosted();
+    let without: Vec<String> = found.into_iter().filter(|name| !hosted.names().contains(name)).collect();
     if !without.is_empty() {
         tracing::warn!(
             agents = without.join(","),
-            "these agents are in libdir and cannot run: this version hosts its own agents only; who asks for one is \
-             told that there is none"
+            "these agents are in a library directory and do not run: external agents do below \
+             plugin.choria.agent_provider.mcorpc.libdir, Ruby agents there with \
+             plugin.choria.agent_provider.mcorpc.agent_shim and .config; who asks for one is told that there is none"
         );
     }
 }
@@ -78,14 +78,35 @@ pub(super) fn switched_off(config: &Config) -> Vec<String> {
 }
 
 impl Hosted {
+    fn of(agents: BTreeMap<String, Arc<dyn Agent>>) -> Hosted {
+        let mut names: Vec<String> = agents.keys().cloned().collect();
+        names.push(discovery::NAME.to_owned());
+        names.sort();
+        Hosted { agents, names }
+    }
+
+    /// With this agent, in place of one of its name.
+    pub(super) fn with(&self, agent: Arc<dyn Agent>) -> Hosted {
+        let mut agents = self.agents.clone();
+        agents.insert(agent.ddl().metadata.name.clone(), agent);
+        Hosted::of(agents)
+    }
+
+    /// Without the agent of that name.
+    pub(super) fn without(&self, name: &str) -> Hosted {
+        let mut agents = self.agents.clone();
+        agents.remove(name);
+        Hosted::of(agents)
+    }
+
     /// Names, sorted, `discovery` among them.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
     /// The RPC agent of that name.
-    pub fn agent(&self, name: &str) -> Option<&Arc<dyn Agent>> {
-        self.agents.get(name)
+    pub fn agent(&self, name: &str) -> Option<Arc<dyn Agent>> {
+        self.agents.get(name).cloned()
     }
 
     /// Metadata of all, sorted by name.
@@ -108,6 +129,9 @@ mod tests {
         let hosted = host(agents::built_in(), &["rpcutil".to_owned()]).unwrap();
         assert_eq!(hosted.names(), ["choria_util", "discovery"]);
         assert!(hosted.agent("rpcutil").is_none());
+        let again = hosted.with(Arc::new(agents::RpcUtil));
+        assert_eq!(again.names(), ["choria_util", "discovery", "rpcutil"]);
+        assert_eq!(again.without("choria_util").names(), ["discovery", "rpcutil"]);
     }
 
     #[test]

@@ -9,7 +9,9 @@
 
 pub mod exposition;
 mod hosting;
+mod library;
 mod lifecycle;
+mod listening;
 mod misnamed;
 mod node;
 pub mod pipeline;
@@ -32,7 +34,7 @@ pub use node::{Counters, NodeState};
 pub use replay::{Journal, ReplayGuard};
 pub use standing::Standing;
 
-use crate::core::agents::{self, Agent, Ending, Node as _, Provision};
+use crate::core::agents::{self, Agent, ChoriaRegistry, Ending, Node as _, Provision};
 use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, Role, System};
@@ -41,6 +43,7 @@ use crate::core::lifecycle::EventType;
 use crate::core::protocol::subjects;
 use crate::core::provisioning::{self, Setup, TargetResolver};
 use crate::core::security::{CallerId, Provider, SecurityError, Signer};
+use listening::Listening;
 use misnamed::RefusedName;
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
@@ -112,11 +115,15 @@ impl ServerOptions {
     fn with(config: Config, standing: Standing) -> ServerOptions {
         let user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
+        let mut agents = agents::built_in();
+        if !config.choria_services_registry_store.is_empty() {
+            agents.push(Arc::new(ChoriaRegistry::new(&config.choria_services_registry_store)));
+        }
         ServerOptions {
             config,
             standing,
             user,
-            agents: agents::built_in(),
+            agents,
             denied_agents: vec![],
             component: "server".to_owned(),
             servers: None,
@@ -172,6 +179,7 @@ pub struct Server {
     caller: Option<CallerId>,
     signer: Option<Signer>,
     authorizer: Arc<Authorizer>,
+    denied: Vec<String>,
 }
 
 /// Where the node remembers over a restart what ran: as configured, or else
@@ -234,12 +242,13 @@ impl Server {
         session.user = user;
         session.token = token;
         session.tls = Some(tls);
-        let hosted = hosting::host(agents, &[denied_agents, hosting::switched_off(&config)].concat())?;
+        let denied = [denied_agents, hosting::switched_off(&config)].concat();
+        let hosted = hosting::host(agents, &denied)?;
         let replay = ReplayGuard::new(node::now(), journal(&config)?);
         let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
         let pipeline =
             Arc::new(Pipeline::new(node.clone(), verifier, authorizer.clone(), audit, pool, replay));
-        Ok(Server { node, pipeline, session, caller, signer, authorizer })
+        Ok(Server { node, pipeline, session, caller, signer, authorizer, denied })
     }
 
     /// Whether a node could serve by this configuration: everything but the network is tried.
@@ -274,7 +283,7 @@ impl Server {
     /// # Errors
     /// [`ServerError::Stopped`]: there was no connection yet.
     pub async fn run(self, mut stop: watch::Receiver<bool>) -> Result<Ending, ServerError> {
-        let Server { node, pipeline, session, caller, signer, .. } = self;
+        let Server { node, pipeline, session, caller, signer, denied, .. } = self;
         let mut background = JoinSet::new();
         // Before there is a broker, too: whoever watches the node learns that there is none.
         background.spawn(status::keep_written(node.clone()));
@@ -288,11 +297,12 @@ impl Server {
 
         let (sink, intake) = mpsc::channel(INTAKE);
         let budget = Arc::new(ByteBudget::new(INTAKE_BYTES));
+        let listening =
+            Arc::new(Listening::new(node.clone(), session.clone(), sink.downgrade(), budget.clone()));
+        for agent in node.hosted().metadata() {
+            listening.hear(&agent).await;
+        }
         for collective in &node.config().collectives {
-            for agent in node.hosted().names() {
-                let subject = subjects::broadcast(collective, agent);
-                session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
-            }
             let subject = subjects::node(collective, node.identity_text());
             session.subscribe_within(subject, None, sink.clone(), budget.clone()).await;
         }
@@ -301,7 +311,7 @@ impl Server {
         let publisher = Arc::new(Publisher::new(node.clone(), session.clone(), caller, signer));
         node.event(EventType::Startup, None).await;
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
-        background.spawn(hosting::name_those_that_cannot_run(node.clone()));
+        background.spawn(library::keep_hosting(node.clone(), listening, denied));
         background.spawn(lifecycle::keep_alive(node.clone()));
         registration::spawn(&mut background, &node, &publisher);
 

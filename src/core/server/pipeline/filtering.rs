@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use crate::core::agents::Node;
 use crate::core::agents::data::DataPlugins;
 use crate::core::protocol::filter::{Budget, Facts, Filter, MatchError, NoData, NodeView};
-use crate::core::server::NodeState;
 use crate::core::server::pipeline::stages::Fresh;
+use crate::core::server::{Hosted, NodeState};
 
 /// Filters evaluated at once in this process, however many nodes it holds. The
 /// threads are the runtime's, which ends them when there is nothing to do.
@@ -133,14 +133,14 @@ impl Filtering {
         let (limit, ending) = (self.limit, self.ending.clone());
         let (request, node) = (request.clone(), node.clone());
         let evaluated = tokio::task::spawn_blocking(move || {
-            let filter = request.filter();
+            let (filter, hosted) = (request.filter(), node.hosted());
             let (facts, classes) = (node.facts(), node.classes());
             if filter.needs_facts() {
                 facts.prepare();
             }
             let begun = Instant::now();
             let late = move || begun.elapsed() > limit || ending.load(Ordering::Relaxed);
-            let view = NodeView { data: &DataPlugins(&*node), ..view(&node, &classes, &facts) };
+            let view = NodeView { data: &DataPlugins(&*node), ..view(&node, &hosted, &classes, &facts) };
             let matched = filter.matches_within(&view, &Budget::until(late));
             (matched, begun.elapsed())
         });
@@ -178,11 +178,16 @@ impl Filtering {
 
 /// Evaluates a plain filter here and now.
 pub fn evaluate_plain(filter: &Filter, node: &NodeState) -> Result<bool, MatchError> {
-    filter.matches(&view(node, &[], &Facts::default()))
+    filter.matches(&view(node, &node.hosted(), &[], &Facts::default()))
 }
 
-fn view<'a>(node: &'a NodeState, classes: &'a [String], facts: &'a Facts) -> NodeView<'a> {
-    NodeView { identity: node.identity(), agents: node.hosted().names(), classes, facts, data: &NoData }
+fn view<'a>(
+    node: &'a NodeState,
+    hosted: &'a Hosted,
+    classes: &'a [String],
+    facts: &'a Facts,
+) -> NodeView<'a> {
+    NodeView { identity: node.identity(), agents: hosted.names(), classes, facts, data: &NoData }
 }
 
 impl Caller {
