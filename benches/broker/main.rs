@@ -27,6 +27,7 @@ mod servers;
 #[allow(dead_code)]
 #[path = "../../tests/it/installed.rs"]
 mod installed;
+#[allow(dead_code)]
 #[path = "../../tests/it/nats_clients_see_no_difference/tools.rs"]
 mod tools;
 
