@@ -76,6 +76,7 @@ install:
 	new 0644 packaging/config/facts.yaml $(ETC)/choria/facts.yaml && \
 	new 0640 packaging/config/provisioner.yaml $(ETC)/choria-provisioner/provisioner.yaml && \
 	new 0640 packaging/config/provisioner-client.conf $(ETC)/choria-provisioner/client.conf && \
+	new 0644 packaging/logrotate/choria $(ETC)/logrotate.d/choria && \
 	for policy in rpcutil choria_util; do \
 	    new 0644 packaging/config/policies/$$policy.policy $(ETC)/choria/policies/$$policy.policy || exit 1; \
 	done

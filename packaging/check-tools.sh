@@ -5,7 +5,8 @@
 # clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
-# our words, and systemd, which reads our units.
+# our words, systemd, which reads our units, logrotate, which moves our logs, and ip,
+# which gives machines within this one a network.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
 # not asked for, and nothing is removed or upgraded for the sake of another.
@@ -36,6 +37,8 @@ faketime         faketime
 zsh              zsh
 fish             fish
 systemd-analyze  systemd
+logrotate        logrotate
+ip               iproute2
 node             nodejs
 npm              npm
 '

@@ -20,12 +20,17 @@ pub struct Answers {
     pub stats: RequestStats,
     /// A person ended it before everybody had answered.
     pub interrupted: bool,
+    /// The nodes have answered when they were looked for.
+    found: bool,
+    agent: String,
 }
 
 impl Answers {
-    /// Says what is known about those who did not answer.
+    /// Says what is known about those who did not answer, or do not let us.
     pub fn report(&self, client: &Client, collective: &str) {
-        trouble::report(client, collective, &self.stats);
+        let denied = self.replies.iter().filter(|reply| trouble::is_denial(&reply.body)).count();
+        trouble::denied(denied, &self.agent);
+        trouble::report(client, collective, &self.stats, self.found);
     }
 }
 
@@ -75,5 +80,5 @@ pub async fn ask(
     let mut stats = call.stats();
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
-    Ok(Answers { replies, stats, interrupted })
+    Ok(Answers { replies, stats, interrupted, found: found.late.asked(), agent: agent.to_owned() })
 }

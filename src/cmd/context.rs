@@ -56,7 +56,7 @@ pub fn loaded(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Conf
     Ok(config)
 }
 
-/// The file a daemon was given, or else the one where packages put it.
+/// The configuration of a daemon: the file that was named, or else the one where packages put it.
 pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
     if let Some(file) = &globals.config {
         return Ok(file.clone());
@@ -65,9 +65,8 @@ pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
     match usual.exists() {
         true => Ok(usual),
         false => bail!(
-            "configuration file required: there is no {}; write it, or run 'choria {} run --config FILE'",
-            usual.display(),
-            role.as_str()
+            "configuration file required: there is no {}; write it, or name another with --config FILE",
+            usual.display()
         ),
     }
 }

@@ -29,7 +29,7 @@ use super::out::outln;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "emulate")]
 pub struct Emulate {
-    /// how many nodes
+    /// how many nodes, default 100
     #[argh(option, arg_name = "n", default = "100")]
     count: usize,
     /// broker, host:port; nodes that wait know theirs from their token
@@ -47,34 +47,34 @@ pub struct Emulate {
     /// keys that waiting nodes share, default 8
     #[argh(option, arg_name = "n")]
     keys: Option<usize>,
-    /// percent of waiting nodes that are gone once they are configured, without their restart
+    /// percent of waiting nodes that are gone once they are configured, without their restart, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     dying: f64,
-    /// percent of waiting nodes that want another access token
+    /// percent of waiting nodes that want another access token, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     wrong_token: f64,
-    /// percent of waiting nodes that claim the name of another
+    /// percent of waiting nodes that claim the name of another, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     doubled: f64,
-    /// names of the nodes, with empty braces where the number goes
+    /// names of the nodes, with empty braces where the number goes, default emulated{}.example.net
     #[argh(option, arg_name = "pattern", default = "String::from(\"emulated{}.example.net\")")]
     name: String,
     /// collectives, comma separated, default mcollective
     #[argh(option, arg_name = "list")]
     collectives: Option<String>,
-    /// connections started a second
+    /// connections started a second, default 200
     #[argh(option, arg_name = "n", default = "200")]
     rate: usize,
-    /// percent that run every action a second late
+    /// percent that run every action a second late, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     slow: f64,
-    /// percent that are connected and never answer
+    /// percent that are connected and never answer, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     silent: f64,
-    /// percent that deny every action
+    /// percent that deny every action, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     denying: f64,
-    /// percent that come and go every ten seconds
+    /// percent that come and go every ten seconds, default 0
     #[argh(option, arg_name = "percent", default = "0.0")]
     flapping: f64,
     /// all nodes share one certificate; for brokers with open permissions

@@ -59,7 +59,7 @@ impl Facts {
             let data = Map::from_iter([("fact".to_owned(), json!(self.fact))]);
             let asked = ask(&client, "rpcutil", "get_fact", data, collective.clone(), found).await?;
             asked.report(&client, &collective);
-            let Answers { replies: answers, stats, interrupted } = asked;
+            let Answers { replies: answers, stats, interrupted, .. } = asked;
             client.session().close().await;
             let values = self.tally(&answers);
             if self.json {

@@ -27,7 +27,7 @@ fleet_command! {
         /// no log lines: output for programs
         #[argh(switch)]
         silent: bool,
-        /// show a part of the nodes: a number, or a share such as 10%
+        /// show a part of the nodes: a number, or a share such as 10%, default all
         #[argh(option, arg_name = "n")]
         limit: Option<String>,
         /// federations to address, comma separated

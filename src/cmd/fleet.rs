@@ -1,13 +1,12 @@
 //! What all commands that address the fleet share: filters, and how the nodes
 //! are found.
 
+mod piped;
+
 use std::cell::RefCell;
-use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use super::out::errln;
 use super::render::text::clean;
 use super::rpc::resolver;
 use super::trouble;
@@ -15,16 +14,13 @@ use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::config::Config;
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, is_name, listed_names, literal_identities, read_names,
-    saved_results,
+    Discovered, Format, Inventory, Window, broadcast, is_name, literal_identities, read_names,
 };
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Names in one filter, as many as nodes take.
 const MOST_NAMED: usize = 10_000;
-/// Longest list of nodes read from standard input.
-const MAX_STDIN: u64 = 256 * 1024 * 1024;
 
 /// Adds the filter and discovery flags of the field to a command. argh has no
 /// way to share fields between commands; one macro keeps them from drifting.
@@ -51,16 +47,16 @@ macro_rules! fleet_command {
             /// match nodes with an expression, such as "with('apache') && fact('cpus') > 4"
             #[argh(option, short = 'S', long = "select", arg_name = "expression")]
             select: Option<String>,
-            /// address this sub collective
+            /// address this sub collective, default main_collective of the configuration
             #[argh(option, short = 'T', long = "target", arg_name = "collective")]
             target: Option<String>,
-            /// discovery method: mc, broadcast, flatfile or inventory
+            /// discovery method: mc, broadcast, flatfile or inventory, default mc, or default_discovery_method of the configuration
             #[argh(option, long = "dm", arg_name = "method")]
             discovery_method: Option<String>,
             /// discovery method option, key=value
             #[argh(option, long = "do", arg_name = "option")]
             discovery_options: Vec<String>,
-            /// seconds to wait for discovery at most
+            /// seconds to wait for discovery at most, default 2, or discovery_timeout of the configuration
             #[argh(option, long = "discovery-timeout", arg_name = "seconds")]
             discovery_timeout: Option<f64>,
             /// end discovery soon after the last answer, which is the default
@@ -187,7 +183,7 @@ impl Selection {
     fn method(&self, client: &Client) -> anyhow::Result<Method> {
         let config = client.config();
         if self.nodes.as_deref() == Some("-") {
-            return Ok(Method::Results(names_on_stdin()?));
+            return Ok(Method::Results(piped::names_on_stdin()?));
         }
         if let Some(file) = &self.nodes {
             return Ok(Method::Flatfile { file: file.clone(), format: Format::of(Path::new(file)) });
@@ -202,7 +198,7 @@ impl Selection {
         // of standard input is the loop's.
         if wanted.is_none()
             && literal_identities(&self.filter()?).is_none()
-            && let Some(results) = results_on_stdin()?
+            && let Some(results) = piped::results_on_stdin()?
         {
             return Ok(Method::Results(results));
         }
@@ -238,7 +234,7 @@ impl Selection {
         }
         let names = match self.nodes.as_deref() {
             None => return Ok(None),
-            Some("-") => names_on_stdin()?,
+            Some("-") => piped::names_on_stdin()?,
             Some(file) => read_names(Path::new(file), Format::of(Path::new(file)))?,
         };
         match names.len() {
@@ -389,73 +385,4 @@ fn check_identity(identity: &str) -> anyhow::Result<()> {
 pub struct Interrupted {
     /// Nodes found so far.
     pub known: Vec<String>,
-}
-
-/// Nodes of the results of an earlier request that are piped in, by somebody
-/// who did not say so.
-///
-/// Nothing at all is no source: cron and many a service give their commands an
-/// empty pipe. Anything else that is no result would silently mean the whole
-/// fleet, as after a command in front that failed halfway or in a shell loop
-/// that reads names from the same input.
-fn results_on_stdin() -> anyhow::Result<Option<Vec<String>>> {
-    use std::os::unix::fs::FileTypeExt;
-    // A terminal is a person, /dev/null and other devices hold no results.
-    let kind = std::fs::metadata("/dev/stdin").map(|m| m.file_type());
-    if std::io::stdin().is_terminal() || !kind.is_ok_and(|k| k.is_fifo() || k.is_file()) {
-        return Ok(None);
-    }
-    let text = stdin_text()?;
-    match saved_results(&text) {
-        Some(names) => Ok(Some(names?)),
-        None if text.trim().is_empty() => Ok(None),
-        None => bail!(
-            "standard input holds something else than results of an earlier command, which would mean the whole \
-             fleet: give --nodes - if it is a list of names, --dm mc or </dev/null if it is not meant"
-        ),
-    }
-}
-
-/// Nodes on standard input where somebody has said that they are there.
-fn names_on_stdin() -> anyhow::Result<Vec<String>> {
-    if std::io::stdin().is_terminal() {
-        bail!("--nodes - reads names from standard input, which is a terminal: pipe them in");
-    }
-    let text = stdin_text()?;
-    if text.trim().is_empty() {
-        bail!("--nodes - found no names on standard input: did the command in front of it fail?");
-    }
-    Ok(listed_names(&text)?)
-}
-
-/// How long standard input may say nothing at all before that is an error.
-const SILENT: Duration = Duration::from_secs(60);
-/// When whoever waits is told what for.
-const HINT: Duration = Duration::from_secs(5);
-
-/// All of standard input. One that stays open and says nothing, as of a service
-/// or a remote shell, would be waited for without end.
-fn stdin_text() -> anyhow::Result<String> {
-    let (first, something) = std::sync::mpsc::channel::<()>();
-    let (done, text) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
-        let read = stdin.fill_buf().map(|_| ()).and_then(|()| {
-            let _ = first.send(());
-            let mut text = String::new();
-            stdin.take(MAX_STDIN).read_to_string(&mut text).map(|_| text)
-        });
-        let _ = done.send(read);
-    });
-    if something.recv_timeout(HINT) == Err(RecvTimeoutError::Timeout) {
-        errln!("choria: waiting for results on standard input; --dm mc does not read it");
-        if something.recv_timeout(SILENT.saturating_sub(HINT)) == Err(RecvTimeoutError::Timeout) {
-            bail!(
-                "standard input is open and has said nothing for {} s: give --dm mc or </dev/null if no results of an \
-                 earlier command are meant",
-                SILENT.as_secs()
-            );
-        }
-    }
-    text.recv().context("cannot read standard input")?.context("cannot read standard input")
 }

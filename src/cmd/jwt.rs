@@ -111,10 +111,10 @@ struct Provisioning {
     /// and its password
     #[argh(option, arg_name = "text", default = "String::new()")]
     password: String,
-    /// further claims, a JSON object
+    /// further claims, a JSON object, default none
     #[argh(option, arg_name = "json", default = "String::new()")]
     extensions: String,
-    /// organization
+    /// organization, default choria
     #[argh(option, arg_name = "name", default = "String::from(\"choria\")")]
     org: String,
     /// wait by protocol v2, which nodes of the original understand
@@ -126,7 +126,7 @@ struct Provisioning {
     /// the same, as older scripts spell it
     #[argh(switch, hidden_help)]
     update: bool,
-    /// how long the token is valid, such as 30d or 1y
+    /// how long the token is valid, such as 30d or 1y, default 1y
     #[argh(option, arg_name = "time", default = "String::from(\"1y\")")]
     validity: String,
     /// certificates of the CA that nodes know their broker by, PEM

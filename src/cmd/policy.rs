@@ -1,14 +1,18 @@
-//! `choria policy check`: what is wrong with policy files, before a node says it.
+//! `choria policy`: what is wrong with policy files, and what they decide, before a node says it.
+
+mod cases;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
-use choria::core::authz::ActionPolicy;
+use choria::core::authz::{ActionPolicy, Authorizer, AuthzRequest};
 use choria::core::config::{Config, Role, System};
+use choria::core::protocol::filter::{Facts, load_classes};
 
 use super::Globals;
+use super::context::daemon_file;
 use super::out::{errln, outln};
 use super::render::text::clean;
 
@@ -27,26 +31,62 @@ pub struct Policy {
 #[argh(subcommand)]
 enum PolicyCommand {
     Check(Check),
+    Test(Test),
 }
 
-/// read policy files and say what is wrong with them; exit 1 when anything is
+/// say what is wrong with policy files, or, with --caller, who decides about a call and why; exit 1 when anything is
+/// wrong, or the call is denied
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "check")]
 struct Check {
+    /// decide about a call of this caller, such as choria=bob.mcollective or bob.mcollective
+    #[argh(option, arg_name = "caller")]
+    caller: Option<String>,
+    /// of this agent
+    #[argh(option, arg_name = "agent")]
+    agent: Option<String>,
+    /// and this action
+    #[argh(option, arg_name = "action")]
+    action: Option<String>,
+    /// on a node with the facts in this file, default those of the server configuration
+    #[argh(option, arg_name = "file")]
+    facts: Option<String>,
+    /// on a node with this class; may be given several times, default those of the server configuration
+    #[argh(option, long = "class", arg_name = "class")]
+    classes: Vec<String>,
     /// policy files, or agents; without any all policies and the groups of the server configuration
     #[argh(positional, arg_name = "file|agent")]
     what: Vec<String>,
 }
 
+/// decide about each call in a file, for continuous integration; exit 1 when one is not decided as it says
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "test")]
+struct Test {
+    /// a line a call: allow or deny, caller, agent#action, facts a=b,c=d or -, classes a,b or -
+    #[argh(positional, arg_name = "file")]
+    file: String,
+}
+
 impl Policy {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let PolicyCommand::Check(check) = self.command;
-        check.run(globals)
+        match self.command {
+            PolicyCommand::Check(check) => check.run(globals),
+            PolicyCommand::Test(test) => cases::run(Path::new(&test.file), globals),
+        }
     }
 }
 
 impl Check {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        match (&self.caller, &self.agent, &self.action) {
+            (Some(caller), Some(agent), Some(action)) if self.what.is_empty() => {
+                return self.decide(caller, agent, action, globals);
+            }
+            (Some(_), Some(_), Some(_)) => bail!("either a call (--caller, --agent, --action) or files"),
+            (None, None, None) if self.facts.is_none() && self.classes.is_empty() => {}
+            _ => bail!("a call is --caller, --agent and --action together"),
+        }
         let named = globals.config.clone();
         let file = named.clone().unwrap_or_else(|| PathBuf::from(SERVER));
         let is_file = |what: &str| what.contains('/') || what.ends_with(".policy");
@@ -76,6 +116,32 @@ impl Check {
             _ => Ok(ExitCode::FAILURE),
         }
     }
+}
+
+impl Check {
+    fn decide(&self, caller: &str, agent: &str, action: &str, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let config = Config::load(Role::Server, Some(&daemon_file(globals, Role::Server)?), &System)?;
+        let (facts, problems) = Facts::load(self.facts.as_deref().unwrap_or(&config.yaml));
+        problems.iter().for_each(|problem| errln!("choria: {problem}"));
+        let classes = match self.classes.is_empty() {
+            true => (!config.classesfile.is_empty()).then(|| load_classes(&config.classesfile)),
+            false => Some(self.classes.clone()),
+        };
+        let caller = full_caller(caller);
+        let request = AuthzRequest { caller: &caller, agent, action };
+        let authorizer = Authorizer::from_config(&config);
+        let decision = authorizer.decide(&request, classes.as_deref(), &facts);
+        outln!("{}: {}", if decision.allowed { "allowed" } else { "denied" }, clean(&decision.reason, false));
+        for passed in authorizer.passed_over(&request, classes.as_deref(), &facts) {
+            outln!("  {}", clean(&passed, false));
+        }
+        Ok(if decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// A caller id; a name alone is one of a certificate.
+fn full_caller(caller: &str) -> String {
+    if caller.contains('=') { caller.to_owned() } else { format!("choria={caller}") }
 }
 
 fn parent(file: &str) -> &Path {

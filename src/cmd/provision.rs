@@ -1,5 +1,7 @@
 //! `choria provision`: from a bare machine to a managed node, thousands a minute.
 
+mod show;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -94,7 +96,7 @@ impl Provision {
             Some(file) => file.as_path(),
             None if Path::new(USUAL).exists() => Path::new(USUAL),
             None => bail!(
-                "configuration file required: there is no {USUAL}; write it, or run 'choria provision run --config FILE'"
+                "configuration file required: there is no {USUAL}; write it, or name another with --config FILE"
             ),
         };
         match self.command {
@@ -364,58 +366,7 @@ impl ShowStatus {
             outln!("{}", serde_json::to_string(&status)?);
             return Ok(ExitCode::SUCCESS);
         }
-        show(&status);
+        show::show(&status);
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn show(status: &Status) {
-    let Status { nodes, .. } = status;
-    let since = jiff::Timestamp::from_second(status.started).map(|time| time.to_string()).unwrap_or_default();
-    outln!("         Identity: {} (choria {}), since {since}", status.identity, status.version);
-    outln!(
-        "           Broker: {}",
-        if status.connected.is_empty() { "not connected" } else { &status.connected }
-    );
-    outln!("           Helper: {}", status.helper);
-    let paused = if status.paused.is_empty() { "no".to_owned() } else { status.paused.join(", ") };
-    outln!("           Paused: {paused}");
-    outln!(
-        "      Provisioned: {}, {} in the last minute",
-        status.provisioned,
-        status.provisioned_last_minute
-    );
-    outln!(
-        "            Nodes: {} waiting, {} in work, {} to be tried again, {} cooling down, {} left alone",
-        nodes.ready,
-        nodes.working,
-        nodes.later,
-        nodes.cooling,
-        nodes.quarantined
-    );
-    let ages = status.age_seconds;
-    outln!(
-        "      Have waited: half {} s, 90 % {} s, 99 % {} s, longest {} s",
-        ages.p50,
-        ages.p90,
-        ages.p99,
-        ages.max
-    );
-    for stage in status.stages.iter().filter(|stage| stage.done + stage.nodes > 0) {
-        let most = stage.most_millis.map_or("long".to_owned(), |most| format!("{most} ms"));
-        outln!(
-            "{:>17}: {} in it, {} ms on average, 95 % within {most}",
-            format!("Stage {}", stage.stage),
-            stage.nodes,
-            stage.mean_millis
-        );
-    }
-    for (reason, count) in status.reasons.iter().filter(|(_, count)| **count > 0) {
-        outln!("{:>17}: {count}", format!("Ended {reason}"));
-    }
-    let failed = status.recent.iter().filter(|end| !end.reason.is_empty());
-    for end in failed.take(10) {
-        let at = jiff::Timestamp::from_second(end.at).map(|time| time.to_string()).unwrap_or_default();
-        outln!("{at} {}: {}", end.node, end.reason);
     }
 }

@@ -45,13 +45,13 @@ fleet_command! {
         /// federations to address, comma separated
         #[argh(option, arg_name = "list")]
         federations: Option<String>,
-        /// ask a part of the nodes: a number, or a share such as 10%
+        /// ask a part of the nodes: a number, or a share such as 10%, default all
         #[argh(option, arg_name = "n")]
         limit: Option<String>,
         /// makes a random limit repeatable
         #[argh(option, arg_name = "seed")]
         limit_seed: Option<i64>,
-        /// ask so many nodes at a time
+        /// ask so many nodes at a time, default all at once
         #[argh(option, arg_name = "size")]
         batch: Option<usize>,
         /// seconds between batches, default 1
@@ -69,7 +69,7 @@ fleet_command! {
         /// show all data and statistics
         #[argh(switch, short = 'v')]
         verbose: bool,
-        /// which replies are shown: ok, failed, all or none
+        /// which replies are shown: ok, failed, all or none, default what the action says
         #[argh(option, arg_name = "mode")]
         display: Option<String>,
         /// write results to this file
@@ -173,6 +173,7 @@ impl Rpc {
                 Some(found)
             };
             let asked_in = collective.clone();
+            let by_asking = discovered.as_ref().is_some_and(|found| found.late.asked());
             let options = RpcOptions {
                 agent: self.agent.clone(),
                 action: self.action.clone(),
@@ -206,7 +207,7 @@ impl Rpc {
             let interrupted = matches!(followed, Ok(Followed::Interrupted));
             let shown =
                 view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
-            trouble::report(&client, &asked_in, &stats);
+            trouble::report(&client, &asked_in, &stats, by_asking);
             client.session().close().await;
             match followed.and_then(|_| Ok(shown?)) {
                 Ok(()) => Ok(exit.of(&stats, interrupted)),

@@ -178,7 +178,7 @@ fn waiting(
         Decision::Neither(why) if found == Found::Nothing => {
             bail!(
                 "configuration file {} was not found and this node cannot be provisioned: {why}; \
-                 write it, or run 'choria server run --config FILE'",
+                 write it, or name another with --config FILE",
                 file.display()
             )
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use choria::core::client::{Client, RequestStats};
 use choria::core::discovery::Discovered;
+use choria::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
 
 use super::out::errln;
 use super::render::text::clean;
@@ -14,10 +15,18 @@ const NAMED: usize = 10;
 /// Complaints of the broker that are shown.
 const COMPLAINTS: usize = 3;
 
-/// Says what is known about those who did not answer a request.
-pub fn report(client: &Client, collective: &str, stats: &RequestStats) {
+/// Says what is known about those who did not answer a request; `found` is true where they have
+/// answered when nodes were looked for.
+pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bool) {
     name(&stats.nobody_listens, |node| {
-        format!("nobody listens as node {node} in collective {collective}: is its daemon running?")
+        let why = match found {
+            true => {
+                "it has just answered: has it stopped meanwhile, or is its identity another name than its \
+                 certificate's? Its log says so"
+            }
+            false => "is its daemon running?",
+        };
+        format!("nobody listens as node {node} in collective {collective}: {why}")
     });
     name(&stats.denied_by_broker, |node| {
         format!("the broker does not let this caller ask node {node} in collective {collective}")
@@ -51,6 +60,22 @@ pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> St
 pub fn unanswered(nodes: &BTreeSet<String>) {
     let nodes: Vec<String> = nodes.iter().cloned().collect();
     name(&nodes, |node| format!("no answer of {node}"));
+}
+
+/// Nodes that do not let this caller do what was asked: theirs is the decision, and the file.
+pub fn denied(count: usize, agent: &str) {
+    if count > 0 {
+        let nodes = if count == 1 { "1 node does".to_owned() } else { format!("{count} nodes do") };
+        errln!(
+            "choria: {nodes} not allow it: what is allowed stands in policies/{agent}.policy beside the configuration \
+             of a node, 'choria policy check' reads it there"
+        );
+    }
+}
+
+/// Whether a reply is a denial.
+pub fn is_denial(body: &ReplyBody) -> bool {
+    body.statuscode == StatusCode::Aborted && body.statusmsg == NOT_AUTHORIZED
 }
 
 /// Answers of a broadcast that were lost here.

@@ -1,11 +1,15 @@
 //! Daemons whose certificate is not for what or who they are.
 
 use choria::core::pki::Kind;
+use choria::core::protocol::v1::{
+    Headers, Reply, ReplyEnvelope, Request, SecureReply, SecureRequest, Transport,
+};
 
 use crate::network::{Network, node};
 use crate::process::{program, run};
 use crate::provisioning::provision;
 use crate::waiting_room::WaitingRoom;
+use crate::wire::{self, Wire};
 
 /// In another case, as Debian's short host name would be another name.
 const MISNAMED: &str = "this node is N1.example.net because identity is, ";
@@ -114,4 +118,35 @@ fn a_token_is_all_a_node_needs_to_wait() {
         command.args(["server", "run", "--provisioning-token"]).arg(&token);
         run(command, None).code(1).complains(&["the provisioning token", "other.jwt cannot be used", why]);
     }
+}
+
+/// A node of another make goes on under a name that is not its own: it hears what all hear.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_such_a_node_is_told() {
+    let network = Network::start();
+    network.certify(Kind::Node, "n1.example.net");
+    let wire = Wire::connect(&network, &network.caller("n1.example.net")).await;
+    let mut ears = wire.subscribe("mcollective.broadcast.agent.discovery").await;
+    let alice = network.alice();
+    let asking = tokio::task::spawn_blocking(move || alice.run(&["rpc", "rpcutil", "ping"]));
+    let asked = Transport::decode(&wire::next(&mut ears).await.payload).expect("a transport");
+    let request = SecureRequest::decode(&asked.data).expect("a request");
+    let request = Request::decode(request.message.as_bytes()).expect("a request");
+    let reply = Reply {
+        message: "pong".into(),
+        envelope: ReplyEnvelope {
+            requestid: request.envelope.requestid.as_str().into(),
+            senderid: "N1.example.net".into(),
+            agent: "discovery".into(),
+            time: crate::network::now(),
+        },
+    };
+    let data = SecureReply::of(&reply.encode()).encode().into_bytes();
+    let headers = Headers { sender: "N1.example.net".into(), ..Headers::default() };
+    let to = asked.headers.reply_to.expect("a reply subject");
+    wire.publish(&to, Transport { data, headers }.encode()).await;
+    asking.await.expect("no panic").code(3).complains(&[
+        "nobody listens as node N1.example.net in collective mcollective: it has just answered",
+        "is its identity another name than its certificate's?",
+    ]);
 }

@@ -151,3 +151,22 @@ fn plain_text_is_refused(network: &Network) {
     let rest = String::from_utf8_lossy(&rest);
     assert!(!rest.contains("+OK") && !rest.contains("PONG"), "{rest}");
 }
+
+#[test]
+fn two_machines_with_one_certificate_are_told_apart() {
+    let mut network = Network::start();
+    let nodes = network.nodes([node("n1")]);
+    let mut copy = crate::process::program(&network.path(""));
+    copy.args(["server", "run", "--config"]).arg(&nodes[0].config);
+    let copy = crate::process::Daemon::start("a copy", copy);
+    copy.says(&["answering requests"]);
+    let alice = network.alice();
+    let warning =
+        ["warning", "n1.example.net", "connected more than once", "do two machines have its certificate?"];
+    crate::process::until("the broker to notice", || {
+        alice.run(&["ping"]);
+        let told = network.broker().matching(0, &warning).len();
+        assert!(told <= 1, "told once");
+        (told == 1).then_some(())
+    });
+}

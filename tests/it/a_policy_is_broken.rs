@@ -105,3 +105,69 @@ fn each_mistake_has_its_own_line() {
         nodes[0].log().says_after(mark, &["denied", "policies/rpcutil.policy"]);
     }
 }
+
+#[test]
+fn who_decides_about_a_call_is_told_and_tested() {
+    let network = crate::network::Network::without_broker();
+    network.file(
+        "policies/package.policy",
+        "policy default deny\n\
+         allow\tchoria=rip.mcollective\t*\t*\t*\n\
+         allow\tadmins\tstatus\t*\t*\n\
+         allow\tadmins\tinstall\tcountry=mt\t/^apache/\n\
+         deny\tchoria=temp.mcollective\t*\t*\t*\n",
+    );
+    network.file("policies/groups", "admins choria=bob.mcollective\n");
+    network.file("facts.json", "{\"country\": \"de\"}");
+    network.file("mt.yaml", "country: mt\n");
+    network.file("classes.txt", "apache24\n");
+    let dir = network.path("");
+    let config = network.file(
+        "server.conf",
+        &format!(
+            "identity = n1\nplugin.yaml = {0}/facts.json\nclassesfile = {0}/classes.txt\n",
+            dir.display()
+        ),
+    );
+    let policy = |words: &[&str]| {
+        let mut command = crate::process::program(&dir);
+        command.arg("policy").args(words).arg("--config").arg(&config);
+        crate::process::run(command, None)
+    };
+    let call = |caller: &str, action: &str, more: &[&str]| {
+        let words = [&["check", "--caller", caller, "--agent", "package", "--action", action], more].concat();
+        policy(&words)
+    };
+    call("bob.mcollective", "status", &[]).fine().says(&[
+        "allowed: ",
+        "package.policy:3 allows choria=bob.mcollective package#status",
+        "package.policy:2 is about other callers",
+    ]);
+    call("choria=bob.mcollective", "install", &[]).code(1).says(&[
+        "denied: ",
+        "its default counts",
+        "package.policy:3 is about other actions",
+        "package.policy:4 is about nodes with other facts or classes",
+    ]);
+    call("bob.mcollective", "install", &["--facts", "mt.yaml"]).fine().says(&["package.policy:4 allows"]);
+    call("bob.mcollective", "install", &["--facts", "mt.yaml", "--class", "nginx"]).code(1);
+    call("temp.mcollective", "status", &[]).code(1).says(&["package.policy:5 denies"]);
+    policy(&["check", "--caller", "bob.mcollective"])
+        .code(1)
+        .complains(&["--caller, --agent and --action together"]);
+
+    network.file(
+        "cases",
+        "# calls\nallow bob.mcollective package#status\nallow bob.mcollective package#install country=mt apache\n\
+         deny bob.mcollective package#install country=de apache\ndeny temp.mcollective package#status\n",
+    );
+    policy(&["test", "cases"]).fine().says(&["4 calls, 0 not decided"]);
+    network.file("cases", "deny bob.mcollective package#status\n\nallow temp.mcollective package#status\n");
+    policy(&["test", "cases"]).code(1).says(&["2 calls, 2 not decided"]).complains(&[
+        "cases:1: is to deny and is allowed",
+        "cases:3: is to allow and is denied",
+        "package.policy:5 denies",
+    ]);
+    network.file("cases", "perhaps bob x\n");
+    policy(&["test", "cases"]).code(1).complains(&["line 1 begins with \"perhaps\""]);
+}

@@ -26,6 +26,7 @@ fn every_command_explains_itself() {
         "ping",
         "policy",
         "policy check",
+        "policy test",
         "rpc",
         "req",
         "server",

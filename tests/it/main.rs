@@ -5,6 +5,7 @@
 
 mod emulated;
 mod installed;
+mod machine;
 mod network;
 mod process;
 mod provisioning;
@@ -31,6 +32,7 @@ mod a_helper_has_a_say;
 mod a_hostile_node_does_not_hurt_the_broker;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
+mod a_newcomer_follows_the_readme;
 mod a_node_answers_for_itself_only;
 mod a_node_cannot_drive_a_terminal;
 mod a_node_in_trouble_says_so;
@@ -44,6 +46,7 @@ mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
 mod a_sick_fleet_is_provisioned;
+mod a_terminal_is_kept_to;
 mod a_thousand_requests_at_once;
 mod a_waiting_fleet_is_emulated;
 mod a_waiting_machine_floods;

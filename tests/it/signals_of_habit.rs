@@ -50,6 +50,36 @@ fn to_a_node_whose_log_is_rotated() {
     until("the new file", || text(&log).contains("SIGUSR1: n1.example.net").then_some(()));
 }
 
+/// What is installed for logrotate, about a node's own files and process.
+#[test]
+fn by_logrotate() {
+    let network = Network::start();
+    let [log, audit, state] =
+        ["choria-node.log", "choria-audit.log", "logrotate.state"].map(|name| network.path(name));
+    let n1 = network.node(node("n1").lines(&format!(
+        "logfile = {}\nplugin.rpcaudit.logfile = {}\n",
+        log.display(),
+        audit.display()
+    )));
+    let text = |file: &std::path::Path| std::fs::read_to_string(file).unwrap_or_default();
+    until("it to answer", || text(&log).contains("answering requests").then_some(()));
+    network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
+    let installed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/logrotate/choria");
+    let rules = text(&installed).replace("/var/log/", &format!("{}/", network.path("").display()));
+    // No systemd here: it would send this.
+    let kill = format!("kill -USR1 {}", n1.log().pid());
+    let rules = rules.lines().map(|line| if line.contains("systemctl kill") { kill.as_str() } else { line });
+    let rules = network.file("rotate.conf", &(rules.collect::<Vec<_>>().join("\n") + "\n"));
+    let mut rotate = std::process::Command::new("/usr/sbin/logrotate");
+    rotate.arg("--force").arg("--state").arg(&state).arg(rules);
+    let ran = rotate.output().expect("logrotate");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    until("a new log", || text(&log).contains("SIGUSR1: n1.example.net").then_some(()));
+    network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
+    assert_eq!(text(&audit).lines().count(), 1, "what came after it");
+    assert!(text(&network.path("choria-audit.log.1")).contains("rpcutil"));
+}
+
 #[test]
 fn to_a_broker() {
     let mut network = Network::start_with(

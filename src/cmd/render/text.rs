@@ -5,6 +5,9 @@ use std::io::IsTerminal;
 
 use super::terminal::is_dumb;
 
+/// What is shown of a value that is not there: an empty text is one, too.
+pub const NONE: &str = "(none)";
+
 /// Replaces control characters, escape sequences and text direction overrides
 /// of text that came from elsewhere. Line breaks stay where `multiline` says so.
 pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {

@@ -12,6 +12,7 @@ use super::forms::{Asked, Form, Outcome, Timing};
 use super::progress::Progress;
 use super::rows::Rows;
 use crate::cmd::out::errln;
+use crate::cmd::trouble;
 
 /// Shows replies as they arrive, or keeps them where the form needs them all.
 pub struct View<'a> {
@@ -23,6 +24,7 @@ pub struct View<'a> {
     sums: Aggregator,
     progress: Progress,
     hidden: Failures,
+    denied: usize,
 }
 
 impl<'a> View<'a> {
@@ -40,6 +42,7 @@ impl<'a> View<'a> {
             sums,
             progress,
             hidden: Failures::default(),
+            denied: 0,
         }
     }
 
@@ -73,6 +76,7 @@ impl<'a> View<'a> {
     pub fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
         self.sums.add(&reply.body.data);
         self.progress.step();
+        self.denied += usize::from(trouble::is_denial(&reply.body));
         if reply.body.statuscode != StatusCode::Ok && !self.form.shows_failures(&self.asked) {
             self.hidden.add(&reply);
         }
@@ -100,6 +104,7 @@ impl<'a> View<'a> {
         self.form.finish(&mut self.out, &self.asked, &outcome)?;
         self.out.flush()?;
         self.hidden.tell();
+        trouble::denied(self.denied, self.asked.agent);
         if !self.form.sums_up()
             && let Some(counts) = footer::counts(stats, interrupted)
         {

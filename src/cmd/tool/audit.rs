@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::out::{errln, out, outln};
 use crate::cmd::Globals;
-use crate::cmd::context::block_on;
+use crate::cmd::context::{block_on, daemon_file};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, escaped};
 
@@ -125,10 +125,9 @@ impl Audit {
         if !self.files.is_empty() {
             return Ok(self.files.iter().map(PathBuf::from).collect());
         }
-        let file = globals.config.as_deref().context(
-            "which logs? Name audit logs and server logs, or a server's configuration with --config FILE",
-        )?;
-        let config = Config::load(Role::Server, Some(file), &System)?;
+        let file = daemon_file(globals, Role::Server)
+            .context("which logs? Name audit logs and server logs, or a server's configuration")?;
+        let config = Config::load(Role::Server, Some(&file), &System)?;
         let files = configured(&config);
         if files.is_empty() {
             bail!("{} names neither plugin.rpcaudit.logfile nor a logfile that exists", file.display());

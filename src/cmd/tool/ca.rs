@@ -14,6 +14,7 @@ use choria::core::text::{hex, meant};
 use zeroize::Zeroizing;
 
 use super::super::jwt;
+use super::place::Place;
 
 /// make the certificates of a first network
 #[derive(FromArgs, ArgsInfo)]
@@ -37,7 +38,7 @@ enum CaCommand {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "provisioning-token")]
 struct ProvisioningToken {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// brokers to wait at, comma separated
@@ -55,7 +56,7 @@ struct ProvisioningToken {
     /// nodes wait only where their configuration says so
     #[argh(switch)]
     no_default: bool,
-    /// how long the token is valid, such as 30d or 1y
+    /// how long the token is valid, such as 30d or 1y, default 1y
     #[argh(option, arg_name = "time", default = "String::from(\"1y\")")]
     validity: String,
     /// file the token is written to, default provisioning.jwt beside the CA
@@ -67,7 +68,7 @@ struct ProvisioningToken {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "list")]
 struct List {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// print JSON
@@ -79,10 +80,10 @@ struct List {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "init")]
 struct Init {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
-    /// name in the CA certificate
+    /// name in the CA certificate, default Choria CA
     #[argh(option, arg_name = "name", default = "String::from(\"Choria CA\")")]
     name: String,
 }
@@ -91,7 +92,7 @@ struct Init {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "issue")]
 struct Issue {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// for a broker of this host name
@@ -115,13 +116,17 @@ struct Issue {
     /// directory the files are written to, default the CA's
     #[argh(option, arg_name = "dir")]
     out: Option<String>,
+    /// give the files, the CA's certificate among them, the names, modes and owners that daemons and commands look
+    /// for, in /etc/choria/tls or ~/.choria unless --out says where
+    #[argh(switch)]
+    install: bool,
 }
 
 /// revoke a certificate; brokers and nodes follow when they have the new crl.pem
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "revoke")]
 struct Revoke {
-    /// directory of the CA
+    /// directory of the CA, default ca
     #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
     dir: String,
     /// name of the certificate
@@ -269,7 +274,14 @@ impl Issue {
             _ => bail!("say for whom the certificate is: one of --broker, --node or --client NAME"),
         };
         let options = Options { alt_names: self.alt_names.clone(), loopback: self.loopback, days: self.days };
-        let issued = load(&self.dir)?.issue(kind, name, &options, now)?;
+        let ca = load(&self.dir)?;
+        if self.install {
+            let place = Place::of(kind, self.out.as_deref())?;
+            place.is_free(&ca)?;
+            let issued = ca.issue(kind, name, &options, now)?;
+            return place.take(&ca, &issued);
+        }
+        let issued = ca.issue(kind, name, &options, now)?;
         let out = PathBuf::from(self.out.as_deref().unwrap_or(&self.dir));
         let (certificate, key) = issued.write(&out)?;
         outln!("certificate: {}", certificate.display());

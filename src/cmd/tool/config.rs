@@ -8,6 +8,7 @@ use choria::core::config::{Config, Explained, Origin, Role, System};
 
 use super::super::out::{errln, outln};
 use crate::cmd::Globals;
+use crate::cmd::context::daemon_file;
 use crate::cmd::render::text::{clean, escaped};
 
 /// show effective settings and where each came from
@@ -39,7 +40,12 @@ impl ConfigTool {
             (false, false) => Role::Client,
             (true, true) => bail!("--server and --broker exclude each other"),
         };
-        let config = Config::load(role, globals.config.as_deref(), &System)?;
+        let file = match role {
+            // A person's is looked for in several places.
+            Role::Client => globals.config.clone(),
+            Role::Server | Role::Broker => Some(daemon_file(globals, role)?),
+        };
+        let config = Config::load(role, file.as_deref(), &System)?;
         let pattern = self.key.as_deref().unwrap_or(".");
         let pattern =
             regex::Regex::new(pattern).with_context(|| format!("'{pattern}' is no regular expression"))?;

@@ -218,6 +218,66 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir).unwrap().count(), pages.len(), "a page no command has");
     }
 
+    /// Options whose absence needs no word: they are about something, or name a file of it.
+    const NO_DEFAULT: &[&str] = &[
+        "action",
+        "agent",
+        "broker",
+        "broker-key",
+        "ca",
+        "caller",
+        "client",
+        "component",
+        "config",
+        "count",
+        "dry-run",
+        "expect",
+        "facts",
+        "federations",
+        "list",
+        "monitor",
+        "node",
+        "nodes",
+        "once",
+        "output-file",
+        "password",
+        "pid",
+        "plaintext-loopback",
+        "provisioning-token",
+        "registration",
+        "release-key",
+        "reply-to",
+        "select",
+        "since",
+        "srv",
+        "type",
+        "until",
+        "urls",
+        "username",
+        "limit-seed",
+    ];
+
+    #[test]
+    fn defaults_are_told() {
+        fn walk(path: &str, command: &CommandInfoWithArgs, silent: &mut Vec<String>) {
+            for flag in command.flags {
+                let takes = matches!(flag.kind, FlagInfoKind::Option { .. });
+                let optional = matches!(flag.optionality, Optionality::Optional);
+                let long = flag.long.trim_start_matches('-');
+                if takes && optional && !flag.description.contains("default") && !NO_DEFAULT.contains(&long) {
+                    silent.push(format!("{path} --{long}"));
+                }
+            }
+            command
+                .commands
+                .iter()
+                .for_each(|sub| walk(&format!("{path} {}", sub.name), &sub.command, silent));
+        }
+        let mut silent = Vec::new();
+        walk("choria", &Choria::get_args_info(), &mut silent);
+        assert!(silent.is_empty(), "what happens without them? {silent:?}");
+    }
+
     /// Each example is one that the program takes, of the command it stands at.
     #[test]
     fn examples_are_what_the_program_takes() {

@@ -5,6 +5,7 @@ mod ca;
 mod config;
 mod event;
 mod man;
+mod place;
 mod provisioner;
 mod release;
 mod status;
@@ -46,7 +47,7 @@ impl Tool {
             ToolCommand::Man(c) => c.run(),
             ToolCommand::Provisioner(c) => c.run(),
             ToolCommand::Release(c) => c.run(),
-            ToolCommand::Status(c) => c.run(),
+            ToolCommand::Status(c) => c.run(globals),
         }
     }
 }

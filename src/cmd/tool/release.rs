@@ -29,7 +29,7 @@ pub struct Release {
     /// file of 64 hex digits, the ed25519 seed that signs it
     #[argh(option, arg_name = "file")]
     key: PathBuf,
-    /// directory of the repository, served over http or https
+    /// directory of the repository, served over http or https, default repository
     #[argh(option, arg_name = "dir", default = "PathBuf::from(\"repository\")")]
     repository: PathBuf,
     /// operating system it is for; default this one

@@ -16,7 +16,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::core::config::{Config, Origin};
-use crate::core::files::read_bounded;
+use crate::core::files;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
 
 pub mod trail;
@@ -202,26 +202,13 @@ impl AuditLog {
         if self.group.is_empty() {
             return Ok(None);
         }
-        let known = group_id(&self.group, Path::new("/etc/group"));
+        let known = files::group_id(&self.group);
         known.map(Some).ok_or_else(|| AuditError::Group(self.group.clone()))
     }
 }
 
 fn change_group(file: &File, group: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(file, None, Some(group))
-}
-
-/// A group by name or number. `/etc/group` is all there is without a C
-/// library; groups of a directory service are given by number.
-fn group_id(name: &str, groups: &Path) -> Option<u32> {
-    if let Ok(number) = name.parse() {
-        return Some(number);
-    }
-    const MAX_BYTES: u64 = 4 << 20;
-    let text = read_bounded(groups, MAX_BYTES).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    let mut fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    fields.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
 }
 
 /// A number with its base as Go reads one: `0600` and `0o600` are octal, `600`

@@ -92,20 +92,7 @@ impl ActionPolicy {
         facts: &Facts,
     ) -> Result<Decision, String> {
         let AuthzRequest { caller, agent, action } = request;
-        // The name comes from a request and becomes part of a path.
-        if !agent.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') || agent.is_empty() {
-            return Err(format!("{agent:?} cannot be the name of an agent"));
-        }
-        let names = std::iter::once(*agent).chain(self.default_name.as_deref());
-        let mut found = None;
-        for name in names {
-            let path = self.dir.join(format!("{name}.policy"));
-            if let Some(policy) = self.policies.get(&path, Policy::parse)? {
-                found = Some((path, policy));
-                break;
-            }
-        }
-        let Some((path, policy)) = found else {
+        let Some((path, policy)) = self.of_agent(agent)? else {
             let path = self.dir.join(format!("{agent}.policy"));
             let reason = format!("there is no policy for agent {agent}: {} does not exist", path.display());
             return Ok(Decision::new(Outcome::NoPolicy, reason));
@@ -124,6 +111,36 @@ impl ActionPolicy {
             _ => format!("{path}: no rule is about {caller} {agent}#{action}, its default counts"),
         };
         Ok(Decision::new(verdict.outcome, reason))
+    }
+
+    /// The policy that decides about an agent, its own or the default one.
+    fn of_agent(&self, agent: &str) -> Result<Option<(PathBuf, Arc<Policy>)>, String> {
+        // The name comes from a request and becomes part of a path.
+        if !agent.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') || agent.is_empty() {
+            return Err(format!("{agent:?} cannot be the name of an agent"));
+        }
+        for name in std::iter::once(agent).chain(self.default_name.as_deref()) {
+            let path = self.dir.join(format!("{name}.policy"));
+            if let Some(policy) = self.policies.get(&path, Policy::parse)? {
+                return Ok(Some((path, policy)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How the decision comes about, a sentence for each rule that does not decide: file, line, why.
+    pub fn passed_over(
+        &self,
+        request: &AuthzRequest<'_>,
+        classes: Option<&[String]>,
+        facts: &Facts,
+    ) -> Vec<String> {
+        let (Ok(Some((path, policy))), Ok(groups)) = (self.of_agent(request.agent), self.groups()) else {
+            return Vec::new();
+        };
+        let classes = classes.filter(|_| self.classes_known);
+        let passed = policy.passed_over(request, &groups, classes, facts);
+        passed.into_iter().map(|(line, why)| format!("{}:{line} {}", path.display(), why.text())).collect()
     }
 
     fn groups(&self) -> Result<Arc<Groups>, String> {

@@ -52,6 +52,20 @@ impl Authorizer {
         }
     }
 
+    /// The rules before the one that decides about `request`, a sentence each: file, line, and why
+    /// it does not decide.
+    pub fn passed_over(
+        &self,
+        request: &AuthzRequest<'_>,
+        classes: Option<&[String]>,
+        facts: &Facts,
+    ) -> Vec<String> {
+        match self {
+            Authorizer::ActionPolicy(policy) => policy.passed_over(request, classes, facts),
+            Authorizer::Off | Authorizer::DenyAll { .. } => Vec::new(),
+        }
+    }
+
     /// Whether `request` may run.
     pub fn decide(&self, request: &AuthzRequest<'_>, classes: Option<&[String]>, facts: &Facts) -> Decision {
         match self {

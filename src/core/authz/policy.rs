@@ -108,6 +108,21 @@ impl Policy {
         all
     }
 
+    /// The rules before the one that decides, by line, and why each of them does not.
+    pub fn passed_over(
+        &self,
+        request: &AuthzRequest<'_>,
+        groups: &Groups,
+        classes: Option<&[String]>,
+        facts: &Facts,
+    ) -> Vec<(usize, Passed)> {
+        let passes = |rule: &Rule| match step(rule, request, groups, classes, facts) {
+            Step::Passes(why) => Some((rule.line(), why)),
+            Step::Decides(_) => None,
+        };
+        self.rules.iter().map_while(passes).collect()
+    }
+
     /// What the policy says about `request` on a node with these groups,
     /// classes (`None` when no classes file is configured) and facts;
     /// `allow_by_default` counts when the file names no default.
@@ -120,28 +135,68 @@ impl Policy {
         allow_by_default: bool,
     ) -> Verdict {
         for rule in &self.rules {
-            let doubt = match rule.is_about(request.caller, groups) {
-                Who::Others => continue,
-                Who::Caller => None,
-                Who::Perhaps(doubt) => Some(doubt),
-            };
-            if !rule.acts_on(request.action) {
-                continue;
-            }
-            let error = |error| Verdict { outcome: Outcome::Error, line: rule.line(), error };
-            match (rule.conditions_hold(classes, facts), doubt) {
-                (Err(problem), _) => return error(problem),
-                (Ok(false), _) => {}
-                (Ok(true), Some(doubt)) => return error(doubt),
-                (Ok(true), None) => {
-                    let outcome = if rule.allows() { Outcome::AllowRule } else { Outcome::DenyRule };
-                    return Verdict { outcome, line: rule.line(), error: String::new() };
-                }
+            if let Step::Decides(verdict) = step(rule, request, groups, classes, facts) {
+                return verdict;
             }
         }
         let allowed = self.default.unwrap_or(allow_by_default);
         let outcome = if allowed { Outcome::DefaultAllow } else { Outcome::DefaultDeny };
         Verdict { outcome, line: 0, error: String::new() }
+    }
+}
+
+/// What a rule does with a call.
+enum Step {
+    /// It is not about it, for this reason.
+    Passes(Passed),
+    Decides(Verdict),
+}
+
+/// Why a rule does not decide about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// It names other callers.
+    Callers,
+    /// It names other actions.
+    Actions,
+    /// Its facts or classes are not those of the node.
+    Conditions,
+}
+
+impl Passed {
+    /// The end of a sentence about the rule.
+    pub fn text(self) -> &'static str {
+        match self {
+            Passed::Callers => "is about other callers",
+            Passed::Actions => "is about other actions",
+            Passed::Conditions => "is about nodes with other facts or classes",
+        }
+    }
+}
+
+fn step(
+    rule: &Rule,
+    request: &AuthzRequest<'_>,
+    groups: &Groups,
+    classes: Option<&[String]>,
+    facts: &Facts,
+) -> Step {
+    let doubt = match rule.is_about(request.caller, groups) {
+        Who::Others => return Step::Passes(Passed::Callers),
+        Who::Caller => None,
+        Who::Perhaps(doubt) => Some(doubt),
+    };
+    if !rule.acts_on(request.action) {
+        return Step::Passes(Passed::Actions);
+    }
+    let decides = |outcome, error| Step::Decides(Verdict { outcome, line: rule.line(), error });
+    match (rule.conditions_hold(classes, facts), doubt) {
+        (Err(problem), _) => decides(Outcome::Error, problem),
+        (Ok(false), _) => Step::Passes(Passed::Conditions),
+        (Ok(true), Some(doubt)) => decides(Outcome::Error, doubt),
+        (Ok(true), None) => {
+            decides(if rule.allows() { Outcome::AllowRule } else { Outcome::DenyRule }, String::new())
+        }
     }
 }
 

@@ -116,7 +116,8 @@ impl HandshakeThread {
 
     fn admit(&mut self, mut link: PendingLink, options: ConnectOptions, grant: Grant) {
         let settings = self.shared.settings();
-        let slot = match self.shared.holders.enter(grant.account, &grant.peer, link.cid, &settings.limits) {
+        let (holders, limits) = (&self.shared.holders, &settings.limits);
+        let slot = match holders.enter(grant.account, &grant.peer, link.cid, limits, self.now) {
             Ok(slot) => slot,
             Err(counted) => {
                 let text = if counted == MEMBER { MEMBER } else { "maximum connections exceeded" };

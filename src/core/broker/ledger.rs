@@ -8,8 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::limits::{KindLimits, Limits};
 use super::pace::Pace;
@@ -90,7 +91,15 @@ pub struct Holder {
     links: AtomicUsize,
     /// How fast all its links may speak together.
     pace: Pace,
+    /// Number of its newest link, and the milliseconds of the broker's clock it came at.
+    newest: AtomicU64,
+    newest_at: AtomicU64,
+    /// The log has been told that it is there more than once.
+    told_doubled: AtomicBool,
 }
+
+/// How long an older link of a node may still deliver what was on its way when a newer one came.
+const OVERLAP: Duration = Duration::from_secs(1);
 
 impl Holder {
     /// What it is.
@@ -101,6 +110,18 @@ impl Holder {
     /// Its name, for the log.
     pub fn identity(&self) -> &str {
         &self.peer.identity
+    }
+
+    /// Whether link `cid` of a node, which was heard just now, shows for the first time that two
+    /// machines are that node: a newer link has been there for a while, and this one lives on.
+    pub fn shows_double(&self, cid: u64, now: Duration) -> bool {
+        if self.newest.load(Ordering::Relaxed) <= cid || self.peer.kind != PeerKind::Node {
+            return false;
+        }
+        let since = Duration::from_millis(self.newest_at.load(Ordering::Relaxed));
+        self.links.load(Ordering::Relaxed) > 1
+            && now > since + OVERLAP
+            && !self.told_doubled.swap(true, Ordering::Relaxed)
     }
 
     /// What its links hold together.
@@ -158,6 +179,7 @@ impl Holders {
         peer: &Peer,
         cid: u64,
         limits: &Limits,
+        now: Duration,
     ) -> Result<LinkSlot, &'static str> {
         let mut peer = peer.clone();
         if peer.identity.is_empty() {
@@ -184,11 +206,17 @@ impl Holders {
         let holder = holder.unwrap_or_else(|| {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
             let (peer, pace) = (name.1.clone(), Pace::default());
-            let holder = Arc::new(Holder { account, peer, bytes, subscribed, links, pace });
+            let (newest, newest_at, told_doubled) = Default::default();
+            let of =
+                Holder { account, peer, bytes, subscribed, links, pace, newest, newest_at, told_doubled };
+            let holder = Arc::new(of);
             by_name.insert(name, holder.clone());
             holder
         });
         holder.links.fetch_add(1, Ordering::Relaxed);
+        holder.newest.store(cid, Ordering::Relaxed);
+        let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        holder.newest_at.store(millis, Ordering::Relaxed);
         kind.links.fetch_add(1, Ordering::Relaxed);
         Ok(LinkSlot { holders: self.clone(), holder, left: false })
     }
@@ -309,10 +337,30 @@ mod tests {
     }
 
     #[test]
+    fn two_machines_of_one_name_are_known_by_both_being_heard() {
+        let (holders, limits) = (Arc::new(Holders::default()), Limits::default());
+        let at = Duration::from_secs;
+        let enter =
+            |peer: &Peer, cid, now| holders.enter(Account::Choria, peer, cid, &limits, at(now)).unwrap();
+        let (old, new) = (enter(&node("n1"), 1, 5), enter(&node("n1"), 2, 10));
+        let shows = |slot: &LinkSlot, cid, now| slot.holder.shows_double(cid, at(now));
+        assert!(!shows(&new, 2, 20), "the newer one alone");
+        assert!(!shows(&old, 1, 11), "what was on its way");
+        assert!(shows(&old, 1, 12) && !shows(&old, 1, 13), "told once");
+        let (old, new) = (enter(&node("n2"), 1, 5), enter(&node("n2"), 2, 10));
+        drop(new);
+        assert!(!shows(&old, 1, 20), "the newer one has gone");
+        let client = Peer { kind: PeerKind::Client, identity: "bob".into() };
+        let (old, _new) = (enter(&client, 1, 5), enter(&client, 2, 10));
+        assert!(!shows(&old, 1, 20), "clients may");
+    }
+
+    #[test]
     fn what_is_held_is_known_by_shard_identity_and_kind() {
         let (holders, limits, counter) =
             (Arc::new(Holders::default()), Limits::default(), Counter::default());
-        let slot = |name: &str| holders.enter(Account::Choria, &node(name), 1, &limits).unwrap();
+        let slot =
+            |name: &str| holders.enter(Account::Choria, &node(name), 1, &limits, Duration::ZERO).unwrap();
         let mut first = Charge::new(slot("n1"), &counter);
         let mut second = Charge::new(slot("n1"), &counter);
         let mut other = Charge::new(slot("n2"), &counter);
@@ -338,7 +386,7 @@ mod tests {
         let holders = Arc::new(Holders::default());
         let mut limits = Limits { max_connections: 10, ..Limits::default() };
         limits.of_mut(PeerKind::Node).connections = 2;
-        let slot = |peer: &Peer| holders.enter(Account::Choria, peer, 1, &limits);
+        let slot = |peer: &Peer| holders.enter(Account::Choria, peer, 1, &limits, Duration::ZERO);
         let held = [slot(&node("n1")).unwrap(), slot(&node("n1")).unwrap()];
         assert_eq!(slot(&node("n1")).unwrap_err(), "too many connections of one identity");
         assert!(slot(&node("n2")).is_ok());
@@ -357,7 +405,8 @@ mod tests {
         assert_eq!(slot(&named).unwrap_err(), MEMBER);
         // nobody in particular
         let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
-        let seats = [1, 2, 3].map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits).unwrap());
+        let seats = [1, 2, 3]
+            .map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits, Duration::ZERO).unwrap());
         assert_eq!(seats.map(|slot| slot.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
     }
 }

@@ -49,6 +49,17 @@ impl Shard {
             scratch.receive(&mut link.stream, link.tls.as_deref_mut(), &mut link.cipher, link.hung_up);
         if !scratch.plain().is_empty() {
             link.heard = self.now;
+            if link.charge.holder().shows_double(link.cid, self.now) {
+                let (identity, remote) = (link.charge.holder().identity(), link.remote);
+                self.refusals.note("doubled", || {
+                    tracing::warn!(
+                        identity,
+                        %remote,
+                        "a node of this name is connected more than once, from here and elsewhere: do two machines \
+                         have its certificate?"
+                    );
+                });
+            }
             self.ingest(key, scratch.plain());
         }
         if !scratch.reply.is_empty() {
@@ -289,7 +300,8 @@ impl Shard {
         if let Some(link) = self.links.get_mut(key as usize) {
             link.charge.leave();
         }
-        let slot = match self.shared.holders.enter(grant.account, &grant.peer, cid, &self.settings.limits) {
+        let (holders, limits) = (&self.shared.holders, &self.settings.limits);
+        let slot = match holders.enter(grant.account, &grant.peer, cid, limits, self.now) {
             Ok(slot) => slot,
             Err(reason) => return self.close_later(key, Close::Refused(reason.to_owned())),
         };

@@ -9,12 +9,14 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+mod groups;
 mod open_limit;
 mod scratch;
 mod together;
 mod version;
 mod watched;
 
+pub use groups::group_id;
 pub use open_limit::raise_open_limit;
 pub use scratch::scratch;
 pub use together::Together;

@@ -84,10 +84,13 @@ pub struct StageStatus {
     pub nodes: u64,
     /// Nodes that were in it since the start.
     pub done: u64,
-    /// How long it took, milliseconds, on average,
+    /// How long it took, milliseconds, on average.
     pub mean_millis: u64,
-    /// and for all but one of twenty at most: the bound of the histogram above it.
-    /// None for longer than the last.
+    /// For half of them at most: the bound of the histogram above it. None for longer than the
+    /// last.
+    #[serde(default)]
+    pub half_millis: Option<u64>,
+    /// For all but one of twenty at most, as before.
     pub most_millis: Option<u64>,
 }
 
@@ -117,13 +120,17 @@ impl Counters {
         let of = |(stage, name): (Stage, &str)| {
             let times = self.stage(stage);
             let done = times.below(BOUNDS.len());
-            let most = (0..BOUNDS.len()).find(|place| times.below(*place) * 20 >= done * 19);
+            let within = |share: u64| {
+                let place = (0..BOUNDS.len()).find(|place| times.below(*place) * 20 >= done * share)?;
+                BOUNDS.get(place).copied()
+            };
             StageStatus {
                 stage: name.to_owned(),
                 nodes: times.within.load(Ordering::Relaxed),
                 done,
                 mean_millis: times.micros.load(Ordering::Relaxed) / 1000 / done.max(1),
-                most_millis: most.and_then(|place| BOUNDS.get(place).copied()),
+                half_millis: within(10),
+                most_millis: within(19),
             }
         };
         STAGES.into_iter().map(of).collect()
@@ -185,8 +192,8 @@ mod tests {
         let status = counters.stage_status();
         let of = |name: &str| status.iter().find(|stage| stage.stage == name).unwrap();
         assert_eq!(
-            (of("helper").done, of("helper").mean_millis, of("helper").most_millis),
-            (4, 50_003, None)
+            (of("helper").done, of("helper").mean_millis, of("helper").half_millis, of("helper").most_millis),
+            (4, 50_003, Some(5), None)
         );
         assert_eq!((of("restart").nodes, of("key").most_millis), (1, Some(5)));
         drop(within);

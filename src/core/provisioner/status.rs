@@ -66,6 +66,9 @@ pub struct RecentEnd {
     pub node: String,
     /// How it ended.
     pub end: End,
+    /// Kind of reason, as it is counted; empty after success.
+    #[serde(default)]
+    pub kind: String,
     /// Why, where it was no success.
     pub reason: String,
     /// Milliseconds from its turn to its end.
@@ -96,6 +99,7 @@ impl Recent {
         self.ends.push_front(RecentEnd {
             node: node.to_owned(),
             end: ended.end,
+            kind: ended.kind.to_owned(),
             reason: ended.reason.clone(),
             millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             at: unix,

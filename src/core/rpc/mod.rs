@@ -14,5 +14,8 @@ pub use reply::ReplyBody;
 pub use request::RequestBody;
 pub use status::StatusCode;
 
+/// Text of a denial; clients and their users match on it.
+pub const NOT_AUTHORIZED: &str = "You are not authorized to call this agent or action";
+
 /// Largest body that is decoded, in bytes: what fits a transport.
 pub const MAX_BODY: usize = crate::core::protocol::v1::MAX_TRANSPORT;

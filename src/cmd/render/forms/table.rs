@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Asked, Flags, Form, Outcome, Timing};
 use crate::cmd::render::table;
+use crate::cmd::render::text::NONE;
 
 /// A column for each output of the action.
 pub struct Table;
@@ -38,7 +39,8 @@ impl Form for Table {
 
 fn cell(value: Option<&Value>) -> String {
     match value {
-        None | Some(Value::Null) => String::new(),
+        None => String::new(),
+        Some(Value::Null) => NONE.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     }

@@ -12,6 +12,7 @@ use choria::core::rpc::StatusCode;
 use super::{Asked, Flags, Form, Outcome};
 use crate::cmd::render::failures::status;
 use crate::cmd::render::footer::footer;
+use crate::cmd::render::text::NONE;
 use crate::cmd::render::text::{Colour, clean, paint};
 
 /// Lists up to this long stay on one line.
@@ -121,7 +122,7 @@ fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
 fn plain(value: &Value, indent: usize) -> String {
     let indented = |text: &str| clean(text, true).replace('\n', &format!("\n{}", " ".repeat(indent)));
     match value {
-        Value::Null => String::new(),
+        Value::Null => NONE.to_owned(),
         Value::String(text) => indented(text),
         Value::Array(items) if !items.iter().any(Value::is_object) && value.to_string().len() <= INLINE => {
             let items: Vec<String> = items.iter().map(Value::to_string).collect();
@@ -186,6 +187,15 @@ mod tests {
             block(&reply, action(), STYLE).unwrap(),
             "n1.example.net\n\n    Fact: os\n   Value: {\n            \"name\": \"Debian\",\n            \"v\": [\n              1\n            ]\n          }\n\n"
         );
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_empty() {
+        let shown = |value| {
+            block(&reply(StatusCode::Ok, "OK", json!({"fact": "x", "value": value})), action(), STYLE)
+        };
+        assert!(shown(json!(null)).unwrap().contains("   Value: (none)\n"));
+        assert!(shown(json!("")).unwrap().contains("   Value:\n"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::{Asking, Helper, HelperError};
-use crate::core::files::read_bounded;
+use crate::core::files::{self, Look, read_bounded};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
@@ -47,7 +47,7 @@ pub struct Http {
     authority: HeaderValue,
     path: Uri,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    token_file: Option<PathBuf>,
+    token_file: Option<TokenFile>,
     timeout: Duration,
     idle: Mutex<Vec<Connection>>,
 }
@@ -105,12 +105,14 @@ impl Http {
                 .map_err(|_| unusable("has an odd path"))?,
             host,
             tls,
-            token_file,
+            token_file: token_file.map(TokenFile::new),
             timeout: settings.helper_timeout,
             idle: Mutex::default(),
         };
         // missing now, missing for every node
-        if http.bearer()?.is_some() && !secure && !is_loopback(&http.host) {
+        // At the start nothing else waits.
+        let token = http.token_file.as_ref().map(TokenFile::read).transpose()?;
+        if token.is_some() && !secure && !is_loopback(&http.host) {
             tracing::warn!(
                 "helper_url is not https: whoever is on the way can read the token and the keys of nodes"
             );
@@ -137,7 +139,7 @@ impl Http {
     }
 
     async fn attempt(&self, id: &str, question: &Question) -> Result<Answer, Trouble> {
-        let request = self.request(id, question)?;
+        let request = self.request(id, question).await?;
         let kept = self.take().await;
         let fresh = kept.is_none();
         let mut connection = match kept {
@@ -161,32 +163,23 @@ impl Http {
         }
     }
 
-    fn request(&self, id: &str, question: &Question) -> Result<Request<Full<Bytes>>, Trouble> {
+    async fn request(&self, id: &str, question: &Question) -> Result<Request<Full<Bytes>>, Trouble> {
         let mut request = Request::post(self.path.clone())
             .header(HOST, self.authority.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(REQUEST_ID, id);
-        if let Some(bearer) = self.bearer().map_err(Trouble::Helper)? {
+        if let Some(bearer) = self.bearer().await.map_err(Trouble::Helper)? {
             request = request.header(AUTHORIZATION, bearer);
         }
         let body = Full::new(Bytes::from(question.encode()));
         request.body(body).map_err(|e| Trouble::Helper(HelperError::Unreachable(e.to_string())))
     }
 
-    /// The token, read anew: it may be renewed while we run.
-    fn bearer(&self) -> Result<Option<HeaderValue>, HelperError> {
-        let Some(file) = &self.token_file else { return Ok(None) };
-        let unusable = |text: String| HelperError::Unreachable(format!("helper_token_file: {text}"));
-        let text = Zeroizing::new(read_bounded(file, MAX_TOKEN).map_err(|e| unusable(e.to_string()))?);
-        let token = std::str::from_utf8(text.trim_ascii()).unwrap_or_default();
-        let odd = || unusable(format!("{} holds no token in one line", file.display()));
-        if token.is_empty() {
-            return Err(odd());
+    async fn bearer(&self) -> Result<Option<HeaderValue>, HelperError> {
+        match &self.token_file {
+            None => Ok(None),
+            Some(file) => file.bearer().await.map(Some),
         }
-        let whole = Zeroizing::new(format!("Bearer {token}"));
-        let mut value = HeaderValue::from_str(&whole).map_err(|_| odd())?;
-        value.set_sensitive(true);
-        Ok(Some(value))
     }
 
     /// A kept connection that is still open as far as is known.
@@ -215,6 +208,49 @@ impl Http {
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file of the token, read anew for each question: it may be renewed while we run. One
+/// that hangs costs those questions and a thread, not the provisioner.
+struct TokenFile {
+    path: PathBuf,
+    look: Arc<Look>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl TokenFile {
+    fn new(path: PathBuf) -> TokenFile {
+        TokenFile { path, look: Arc::default(), turn: tokio::sync::Mutex::default() }
+    }
+
+    async fn bearer(&self) -> Result<HeaderValue, HelperError> {
+        let _turn = self.turn.lock().await;
+        let (look, file) = (self.look.clone(), TokenFile::new(self.path.clone()));
+        let read = files::within_deadline(move || {
+            let _looking = look.begin(&file.path)?;
+            Some(file.read())
+        });
+        let hangs = || self.unusable(format!("{} does not answer", self.path.display()));
+        read.await.flatten().ok_or_else(hangs)?
+    }
+
+    fn read(&self) -> Result<HeaderValue, HelperError> {
+        let text = read_bounded(&self.path, MAX_TOKEN).map_err(|e| self.unusable(e.to_string()))?;
+        let text = Zeroizing::new(text);
+        let token = std::str::from_utf8(text.trim_ascii()).unwrap_or_default();
+        let odd = || self.unusable(format!("{} holds no token in one line", self.path.display()));
+        if token.is_empty() {
+            return Err(odd());
+        }
+        let whole = Zeroizing::new(format!("Bearer {token}"));
+        let mut value = HeaderValue::from_str(&whole).map_err(|_| odd())?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    fn unusable(&self, text: String) -> HelperError {
+        HelperError::Unreachable(format!("helper_token_file: {text}"))
     }
 }
 

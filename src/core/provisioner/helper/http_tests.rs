@@ -178,6 +178,31 @@ async fn a_kept_connection_that_was_closed_is_no_error() {
 }
 
 #[tokio::test]
+async fn a_token_file_that_hangs_costs_its_question_alone() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "secret").unwrap();
+    let mut settings = settings("http://127.0.0.1:1/".into());
+    settings.helper_token_file = file.clone();
+    let http = Http::new(&settings).unwrap();
+    // a pipe that nobody writes to
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let both = tokio::join!(said(&http, "n1"), said(&http, "n2"));
+    for text in [both.0, both.1] {
+        assert!(text.contains("helper_token_file: ") && text.contains("does not answer"), "{text}");
+    }
+    // whoever was left behind comes back
+    drop(std::fs::OpenOptions::new().write(true).open(&file).unwrap());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "secret").unwrap();
+    let well = || async { said(&http, "n3").await.contains("127.0.0.1") };
+    while !well().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn https_is_verified() {
     let dir = tempfile::tempdir().unwrap();
     let now = jiff::Timestamp::now().as_second();

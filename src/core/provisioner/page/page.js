@@ -15,6 +15,11 @@ function span(seconds) {
   return `${Math.floor(seconds / 3600)} h`;
 }
 
+function within(stage, millis) {
+  if (!stage.done) return "–";
+  return millis === null ? "longer" : `${number.format(millis)} ms`;
+}
+
 function state(text, kind) {
   const badge = at("state");
   badge.textContent = text;
@@ -63,8 +68,7 @@ function show(status) {
   say("ages", `Of those that wait, half have waited up to ${span(ages.p50)}, 90 % up to ${span(ages.p90)}, 99 % up to ${span(ages.p99)}`);
   at("stages").tBodies[0].replaceChildren(...status.stages.map((stage) => row([
     [stage.stage], [number.format(stage.nodes), "number"],
-    [stage.done ? `${number.format(stage.mean_millis)} ms` : "–", "number"],
-    [!stage.done ? "–" : stage.most_millis === null ? "long" : `${number.format(stage.most_millis)} ms`, "number"],
+    [within(stage, stage.half_millis), "number"], [within(stage, stage.most_millis), "number"],
   ])));
 
   const reasons = Object.entries(status.reasons).filter(([, count]) => count > 0).sort((a, b) => b[1] - a[1]);
@@ -74,8 +78,8 @@ function show(status) {
 
   at("no-recent").hidden = status.recent.length > 0;
   at("recent").tBodies[0].replaceChildren(...status.recent.slice(0, 50).map((end) => row([
-    [new Date(end.at * 1000).toLocaleTimeString()], [end.node], [end.end],
-    [`${number.format(end.millis)} ms`, "number"], [end.reason],
+    [new Date(end.at * 1000).toLocaleTimeString()], [end.node, "name"], [end.end],
+    [`${number.format(end.millis)} ms`, "number"], [end.kind ? `${end.kind}: ${end.reason}` : ""],
   ], end.end)));
 }
 

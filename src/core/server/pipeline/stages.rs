@@ -12,7 +12,7 @@ use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
-use crate::core::rpc::{RequestBody, StatusCode};
+use crate::core::rpc::{NOT_AUTHORIZED, RequestBody, StatusCode};
 use crate::core::security::{RequestTrust, Verified, VerifyError};
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
 use crate::core::server::pipeline::reply::{self, Elsewhere};
@@ -28,9 +28,6 @@ const LONGEST_TTL: i64 = 5 * 3600;
 pub const MOST_AHEAD: i64 = 60;
 /// Longest reason that is logged, in characters; filters are quoted in them.
 const LONGEST_REASON: usize = 400;
-
-/// Text of a denial; clients and their users match on it.
-const NOT_AUTHORIZED: &str = "You are not authorized to call this agent or action";
 
 /// Why a request ends before it acts.
 #[derive(Debug, thiserror::Error)]
