@@ -66,6 +66,7 @@ mod faults_lose_only_what_they_break;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod helpers_of_others_sign;
+mod interfaces_are_given_to_who_lacks_them;
 mod it_is_installed;
 mod keys_and_lists_are_explained;
 mod logs_do_not_cry_wolf;

@@ -3,7 +3,7 @@
 //!
 //! A reply of protocol v1 is not signed, and an interface says which inputs a request
 //! gets by itself. So nodes of ours sign the interface, as a request that nobody would
-//! take for one: it holds the id of what was asked, and is valid for no time.
+//! take for one: it holds the id of what was asked, and its time was over in 1970.
 
 use std::time::Duration;
 

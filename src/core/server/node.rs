@@ -267,9 +267,9 @@ impl Node for NodeState {
                 callerid: provider.caller_id().as_str().to_owned(),
                 collective: self.config.main_collective.clone(),
                 agent: "choria_util".to_owned(),
-                // no time at all: it must not be one that somebody could send
-                ttl: 0,
-                time: now(),
+                // long gone, by the least time there is: nobody could send it as a request
+                ttl: 30,
+                time: 0,
                 filter: Filter::default(),
             },
         };

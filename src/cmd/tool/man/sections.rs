@@ -66,6 +66,35 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         "choria policy check",
         &[("choria policy check ./package.policy", "what of it does not do what it seems to")],
     ),
+    (
+        "choria plugin new",
+        &[("choria plugin new hello --language python", "a directory hello with an agent that works")],
+    ),
+    (
+        "choria plugin test",
+        &[
+            ("choria plugin test hello greet name=Ada", "one call, as a node would make it"),
+            ("choria plugin test hello --facts facts.json", "the cases of hello/test.json, with these facts"),
+        ],
+    ),
+    (
+        "choria plugin generate ddl",
+        &[
+            ("choria plugin generate ddl demo.json", "asks for what the interface is to say"),
+            (
+                "choria plugin generate ddl --name demo --action go:Goes --input go.where:string:required:20 demo.json",
+                "the same by flags",
+            ),
+            ("choria plugin generate ddl --convert demo.json demo.ddl", "for clients and agents in Ruby"),
+        ],
+    ),
+    (
+        "choria plugin generate client",
+        &[(
+            "choria plugin generate client rpcutil --language python -o rpcutil.py",
+            "a class with a method an action",
+        )],
+    ),
     ("choria server run", &[("choria server run --config /etc/choria/server.conf", "the daemon of a node")]),
     ("choria broker run", &[("choria broker run --config /etc/choria/broker.conf", "the broker")]),
 ];
@@ -82,6 +111,11 @@ pub const FILES: &[(&str, &str)] = &[
         "configuration of node and broker, as the units name them",
     ),
     ("plugin.d/NAME.cfg beside the configuration", "settings of plugin.NAME"),
+    (
+        "mcollective/agent/NAME.json and NAME below plugin.choria.agent_provider.mcorpc.libdir",
+        "agents that are programs of yours, see choria-plugin-new(1)",
+    ),
+    ("~/.cache/choria/interfaces", "interfaces of agents that nodes or the registry gave"),
     ("policies/AGENT.policy beside the server's configuration", "who may do what on a node"),
 ];
 
