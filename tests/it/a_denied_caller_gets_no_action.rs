@@ -20,7 +20,7 @@ fn a_denial_is_told_to_the_caller_and_logged_and_nothing_runs() {
         "You are not authorized to call this agent or action",
         "Finished processing 1 / 1 hosts",
     ]);
-    assert_eq!(ran.stderr, "");
+    ran.complains(&["1 node does not allow it", "policies/rpcutil.policy"]);
     let document = bob.run(&["rpc", "rpcutil", "get_fact", "fact=country", "--json"]).code(2).json();
     assert_eq!(document["replies"][0]["statuscode"], 1);
     assert_eq!(document["replies"][0]["data"], serde_json::json!({}));

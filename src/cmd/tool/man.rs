@@ -222,6 +222,7 @@ mod tests {
     const NO_DEFAULT: &[&str] = &[
         "action",
         "agent",
+        "author",
         "broker",
         "broker-key",
         "ca",
@@ -230,12 +231,15 @@ mod tests {
         "component",
         "config",
         "count",
+        "description",
         "dry-run",
         "expect",
         "facts",
         "federations",
+        "limit-seed",
         "list",
         "monitor",
+        "name",
         "node",
         "nodes",
         "once",
@@ -252,9 +256,9 @@ mod tests {
         "srv",
         "type",
         "until",
+        "url",
         "urls",
         "username",
-        "limit-seed",
     ];
 
     #[test]
