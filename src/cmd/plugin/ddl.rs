@@ -83,7 +83,7 @@ impl Ddl {
             bail!("{} is there already, it stays as it is", file.display());
         }
         let ddl = match self.name {
-            Some(_) => self.from_flags()?,
+            Some(_) => self.of_flags()?,
             None => Questions(std::io::stdin().lock()).ddl()?,
         };
         save(file.as_deref(), &ddl.to_json())
@@ -98,7 +98,7 @@ impl Ddl {
         save(to, &read_ddl(from)?.to_ruby())
     }
 
-    fn from_flags(self) -> anyhow::Result<AgentDdl> {
+    fn of_flags(self) -> anyhow::Result<AgentDdl> {
         let or = |given: Option<String>, default: &str| given.unwrap_or_else(|| default.to_owned());
         let name = self.name.unwrap_or_default();
         let metadata = Metadata {

@@ -46,6 +46,7 @@ struct Generate {
 
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum GenerateCommand {
     Client(client::Client),
     Ddl(ddl::Ddl),

@@ -176,15 +176,16 @@ impl Test {
 }
 
 /// An agent, and whether it has to be asked first whether it works here.
+#[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
 enum Activated {
-    Asked(External),
+    Asked(Box<External>),
     Always(Ruby),
 }
 
 impl Activated {
     fn agent(&self) -> &dyn Agent {
         match self {
-            Self::Asked(agent) => agent,
+            Self::Asked(agent) => agent.as_ref(),
             Self::Always(agent) => agent,
         }
     }
@@ -209,7 +210,7 @@ fn agent(file: &Path, ddl: AgentDdl, config: &Config) -> anyhow::Result<Activate
                 );
             }
             let config_dir = config.file().and_then(Path::parent).unwrap_or(Path::new("/etc/choria"));
-            Ok(Activated::Asked(External::new(ddl, &dir, config_dir)))
+            Ok(Activated::Asked(Box::new(External::new(ddl, &dir, config_dir))))
         }
         None | Some("" | "ruby") => {
             let (program, settings) = (

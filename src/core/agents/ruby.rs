@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_the_shim_prints_is_the_reply() {
-        assert_eq!(outcome(b"null\n"), Ok(Outcome::ok(json!({}))).map(|ok| ok));
+        assert_eq!(outcome(b"null\n"), Ok(Outcome::ok(json!({}))));
         let text = br#"{"statuscode":5,"statusmsg":"no","data":{"a":null}}"#;
         let read = outcome(text).unwrap();
         assert_eq!((read.code, read.message.as_str()), (StatusCode::UnknownError, "no"));
