@@ -63,7 +63,7 @@ install:
 	done
 	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
 	@packaging/user.sh "$(DESTDIR)" $(PREFIX)/lib/sysusers.d/choria.conf
-	install -d -m 0755 $(ETC)/choria $(ETC)/choria/policies $(ETC)/choria/tls
+	install -d -m 0755 $(ETC)/choria $(ETC)/choria/policies $(ETC)/choria/tls $(ETC)/choria/plugins
 	install -d -m 0750 $(ETC)/choria-provisioner $(ETC)/choria-provisioner/tls
 	for file in broker.conf server.conf client.conf provisioner.yaml provisioner-client.conf; do \
 	    install -D -m 0644 packaging/config/$$file $(SHARE)/doc/choria/examples/$$file; \

@@ -364,7 +364,7 @@ fn a_program_that_stays_up_answers_many() {
     interface["metadata"]["persistent"] = json!(true);
     shelf.ddl(&interface);
     // One program for both ways: nodes that know no lines run it for each request.
-    let program = format!(
+    let program_text = format!(
         r#"#!/usr/bin/python3
 import json, os, sys, time
 
@@ -387,7 +387,7 @@ else:
 "#,
         starts.display()
     );
-    shelf.program("lines", &program);
+    shelf.program("lines", &program_text);
     let mut nodes = network.nodes([node("n1").lines(&shelf.lines())]);
     nodes[0].log().says(&["hosting an agent from disk", "agent=lines"]);
     let alice = network.caller_with("alice.mcollective", &shelf.libdir());
@@ -425,5 +425,21 @@ else:
     let before = starts();
     assert_eq!((ask("a")["statuscode"].clone(), ask("b")["statuscode"].clone()), (json!(0), json!(0)));
     assert_eq!(starts(), before + 2);
+    // One that does not listen ends with its node, too.
+    let mark = nodes[0].log().mark();
+    interface["metadata"]["persistent"] = json!(true);
+    shelf.program(
+        "lines",
+        &program_text.replace(
+            "for line in sys.stdin:",
+            "import signal; signal.signal(15, signal.SIG_IGN)\n    for line in sys.stdin:",
+        ),
+    );
+    shelf.ddl(&interface);
+    nodes[0].log().says_after(mark, &["hosting an agent from disk", "agent=lines"]);
+    until("the program to be up", || (processes(&program).len() == 1).then_some(()));
+    let pid = nodes[0].log().pid();
     nodes[0].daemon().leave();
+    until("the program to be gone", || processes(&program).is_empty().then_some(()));
+    assert_eq!(left_behind(pid), [] as [std::path::PathBuf; 0]);
 }

@@ -191,13 +191,10 @@ fn a_bad_reload_keeps_what_worked() {
 fn settings_for_what_is_not_there_are_named_at_the_start() {
     let network = Network::start();
     let node = network.node(node("n1").lines(
-        "plugin.choria.machine.store = /machines\nplugin.choria.agent_provider.mcorpc.agent_shim = /shim\n\
-         plugin.choria.submission.spool = /spool\nplugin.choria.executor.enabled = true\n",
+        "plugin.choria.machine.store = /machines\nplugin.choria.submission.spool = /spool\nplugin.choria.executor.enabled = true\n",
     ));
     let told = node.log().says(&["warning", "server.conf: this version does not act on "]);
-    for key in
-        ["agent_shim (line ", "machine.store (line ", "submission.spool (line ", "executor.enabled (line "]
-    {
+    for key in ["machine.store (line ", "submission.spool (line ", "executor.enabled (line "] {
         assert!(told.contains(key), "{key} in {told}");
     }
     node.connected();

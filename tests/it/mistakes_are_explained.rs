@@ -21,7 +21,6 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         (&["ping", "--silent=yes"], &["'--silent' is a switch"]),
         (&["rpc"], &["agent"]),
         (&["rpc", "rpcutil"], &["action"]),
-        (&["rpc", "nosuch", "ping"], &["nosuch"]),
         (&["rpc", "rpcutil", "explode"], &["unknown action rpcutil#explode", "get_fact"]),
         (&["rpc", "rpcutil", "ping", "nonsense"], &["'nonsense'", "key=value"]),
         (&["rpc", "rpcutil", "get_fact"], &["invalid input", "fact"]),
@@ -55,6 +54,10 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         assert!(!ran.stderr.contains("connect"), "{ran:?}");
         assert!(ran.stderr.lines().count() <= 3 && !ran.stderr.contains("panicked"), "{ran:?}");
     }
+    // Somebody might know the agent, but nobody can be asked.
+    let alice = network.caller_with("alice.mcollective", "plugin.choria.network.connect_limit = 1s\n");
+    let ran = alice.run(&["rpc", "nosuch", "ping"]).code(1).silent();
+    ran.complains(&["the interface of nosuch was asked for: ", "could not resolve nosuch DDL"]);
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Hosted {
         Hosted { agents, names }
     }
 
+    /// No agents.
+    pub(super) fn none() -> Hosted {
+        Hosted::of(BTreeMap::new())
+    }
+
     /// With this agent, in place of one of its name.
     pub(super) fn with(&self, agent: Arc<dyn Agent>) -> Hosted {
         let mut agents = self.agents.clone();

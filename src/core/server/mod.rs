@@ -329,6 +329,8 @@ impl Server {
             tracing::warn!("stopping although requests are still running");
         }
         node.event(EventType::Shutdown, None).await;
+        // Programs that stay up end with the agents they are.
+        node.rehost(|_| Hosted::none());
         session.close().await;
         Ok(ending)
     }
