@@ -56,7 +56,7 @@ Maintainer: Choria in Rust <packages@choria.example.net>
 Installed-Size: $(du -sk --exclude=DEBIAN "$work/deb" | cut -f 1)
 Section: admin
 Priority: optional
-Depends: libc6 (>= ${glibc:-2.17})
+Depends: libc6 (>= ${glibc:-2.17}), libgcc-s1
 Recommends: systemd, logrotate
 Provides: choria
 Conflicts: choria, mcollective-client, mcollective
