@@ -6,7 +6,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo test bench lint doc man install dist audit check-tools check-test-tools check-scripts fuzz
+.PHONY: build demo test bench lint doc man install dist packages audit check-tools check-test-tools check-scripts fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -47,6 +47,10 @@ audit:
 dist: check-tools
 	$(CARGO) build --locked --profile dist
 	@ls -l $(TARGET)/dist/choria
+
+# A Debian package, an RPM and a tarball of it; needs dpkg-deb and rpmbuild.
+packages: dist
+	BINARY=$(abspath $(TARGET))/dist/choria packaging/packages/build.sh $(TARGET)/packages
 
 # Installs a program that is there: `make` as yourself, then `make install` as root,
 # who needs no Rust. Owners are set where the user choria is known and DESTDIR is not
