@@ -157,8 +157,14 @@ fn files_that_are_missing_are_named() {
     };
     choria(&["ping"]).code(1).silent().complains(&["choria: ", ".choriarc", "/etc/choria/client.conf"]);
     choria(&["ping", "--config", "/no/such.conf"]).code(1).silent().complains(&["/no/such.conf"]);
-    choria(&["server", "run"]).code(1).silent().complains(&["choria server run --config FILE"]);
-    choria(&["broker", "run"]).code(1).silent().complains(&["choria broker run --config FILE"]);
+    choria(&["server", "run"])
+        .code(1)
+        .silent()
+        .complains(&["/etc/choria/server.conf", "name another with --config FILE"]);
+    choria(&["broker", "run"])
+        .code(1)
+        .silent()
+        .complains(&["/etc/choria/broker.conf", "name another with --config FILE"]);
     choria(&["tool", "status", "--status-file", "/no/such.json"]).code(1).says(&["/no/such.json"]);
 
     let alice = network.alice();
