@@ -1,8 +1,8 @@
 //! One program for one request: files in, a file out (spec 02 §4).
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -109,13 +109,18 @@ pub fn last_words(errors: &str) -> String {
     format!("; it said: {}{cut}", if count > WORDS { "…" } else { "" })
 }
 
+/// A directory of this process that nobody else can look into, and that goes with it.
+pub fn scratch() -> io::Result<TempDir> {
+    let prefix = format!("{SCRATCH}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(0o700)).tempdir()
+}
+
 /// The files of a request, in a directory nobody else can look into; they go with it.
 struct Files(TempDir);
 
 impl Files {
     fn lay_out(request: &str, facts: &str) -> io::Result<Files> {
-        let prefix = format!("{SCRATCH}{}-", std::process::id());
-        let files = Files(tempfile::Builder::new().prefix(&prefix).tempdir()?);
+        let files = Files(scratch()?);
         for (name, content) in [("request", request), ("reply", ""), ("facts", facts)] {
             let mut options = File::options();
             options.write(true).create_new(true).mode(files::SECRET);
@@ -153,7 +158,6 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use serde_json::json;
@@ -184,6 +188,7 @@ mod tests {
             test "$CHORIA_EXTERNAL_CONFIG" = /etc/choria/plugin.d/demo && test -z "$HOME" || exit 4
             test -f "$2" && ! test -s "$2" && test "$(stat -c %a "$2")" = 600 || exit 5
             test "$(readlink /proc/self/fd/0)" = /dev/null || exit 6
+            test "$(stat -c %a "$(dirname "$2")")" = 700 || exit 7
             echo talk; echo more >&2
             printf done > "$2""#;
         assert_eq!(run(script, LONG).await, Ok((b"done".to_vec(), "; it said: more".to_owned())));

@@ -17,7 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::exchange::{MAX_REPLY, SCRATCH, last_words, tell};
+use super::exchange::{self, MAX_REPLY, last_words, tell};
 use super::messages::{self, LINES};
 use crate::core::files;
 use crate::core::programs::{Group, Look, Pipe, Said, Stream};
@@ -130,10 +130,9 @@ struct Worker {
 impl Worker {
     async fn start(of: &Persistent) -> Result<Worker, String> {
         super::place::runnable(&of.program)?;
-        let prefix = format!("{SCRATCH}{}-", std::process::id());
-        let scratch = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(|e| e.to_string())?;
+        let scratch = exchange::scratch().map_err(|e| e.to_string())?;
         let facts = scratch.path().join("facts");
-        std::fs::write(&facts, "").map_err(|e| e.to_string())?;
+        files::write_atomic(&facts, b"", files::SECRET).map_err(|e| e.to_string())?;
         let mut child = Command::new(&of.program)
             .env_clear()
             .env("CHORIA_EXTERNAL_PROTOCOL", LINES)
