@@ -30,7 +30,6 @@ trap 'exit 130' INT TERM
 stage=$work/stage
 umask 022
 make -s -C "$root" install DESTDIR="$stage" BINARY="$binary" UNITDIR="/usr/lib/systemd/system" PREFIX=/usr >/dev/null
-rm -rf "$stage/usr/share/doc/choria/grafana/.keep"
 install -D -m 0644 "$root/LICENSE" "$stage/usr/share/doc/choria/copyright"
 for page in "$stage"/usr/share/man/man*/*.[15]; do gzip -9n "$page"; done
 # The oldest C library it runs with.
@@ -40,10 +39,9 @@ make_deb() {
     cp -a "$stage" "$work/deb"
     mkdir "$work/deb/DEBIAN"
     (cd "$work/deb" && find etc -type f | sed 's|^|/|' | sort) >"$work/deb/DEBIAN/conffiles"
-    for script in preinst postinst prerm postrm; do
+    for script in postinst prerm postrm; do
         install -m 0755 "$here/deb/$script" "$work/deb/DEBIAN/$script"
     done
-    install -D -m 0644 "$here/deb/lintian-overrides" "$work/deb/usr/share/lintian/overrides/choria-rs"
     printf 'choria-rs (%s) stable; urgency=medium\n\n  * See the change log of the project.\n\n -- Choria in Rust <packages@choria.example.net>  %s\n' \
         "$version-$release" "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")" |
         gzip -9n >"$work/deb/usr/share/doc/choria/changelog.Debian.gz"

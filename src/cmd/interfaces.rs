@@ -65,7 +65,12 @@ pub fn of(config: &Config, selection: &Selection, agent: &str) -> anyhow::Result
             if let Some(file) = file {
                 keep(&file, &ddl);
             }
-            tracing::info!(agent, version = ddl.metadata.version, "its interface was given by {node}");
+            // It says which inputs a request gets by itself: a person is to know whose word that is.
+            errln!(
+                "choria: the interface of {agent} {} was given by {}",
+                clean(&ddl.metadata.version, false),
+                clean(&node, false)
+            );
             Ok(ddl)
         }
         (None, known) => Ok(known?),

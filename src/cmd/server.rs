@@ -14,7 +14,7 @@ use choria::core::build;
 use choria::core::config::{Config, Environment, Role, System};
 use choria::core::discovery::is_name;
 use choria::core::provisioning::{Decision, Found, JwtResolver, Setup, TargetResolver, decide};
-use choria::core::security::Provider;
+use choria::core::security::{Provider, follow_trust};
 use choria::core::server::{NodeState, Server as Daemon, ServerOptions};
 use tokio::sync::watch;
 
@@ -87,8 +87,12 @@ impl Server {
         // from being served.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (stop, stopping) = watch::channel(false);
-        signals::listen(stop, reactions(daemon.node().clone(), provider))?;
+        signals::listen(stop, reactions(daemon.node().clone(), provider.clone()))?;
         let ended = runtime.block_on(async {
+            // What the CA has revoked counts without a signal.
+            if let Some(provider) = provider {
+                tokio::spawn(follow_trust(provider));
+            }
             // The set-up is complete; brokers may take as long as they like.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             tracing::info!(
@@ -212,7 +216,11 @@ fn file_of(globals: &Globals) -> PathBuf {
 fn reactions(node: Arc<NodeState>, provider: Option<Arc<Provider>>) -> Reactions {
     let grace = u64::try_from(node.config().soft_shutdown_timeout).unwrap_or(2).max(1);
     Reactions {
-        reread: Box::new(move || reread(provider.as_deref())),
+        reread: Box::new(move || {
+            if let Some(provider) = &provider {
+                provider.reload_and_tell();
+            }
+        }),
         state: Box::new(move || state(&node)),
         usr2_ends: false,
         ends_within: Box::new(move || Duration::from_secs(grace) + ENDING),
@@ -233,13 +241,4 @@ fn state(node: &NodeState) -> String {
         counts.overbudget,
         counts.dropped
     )
-}
-
-/// Reads keys, CA and CRL again.
-fn reread(provider: Option<&Provider>) {
-    match provider.map(Provider::reload) {
-        Some(Ok(())) => tracing::info!("read keys, CA and revocation lists again"),
-        Some(Err(e)) => tracing::error!("keeping the previous keys and trust: {e}"),
-        None => {}
-    }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::faults_lose_only_what_they_break::SmallDisk;
 use crate::network::{Network, node, now};
 use crate::wire::{self, Wire};
 
@@ -81,6 +82,31 @@ async fn a_restart_does_not_forget() {
     let audit = nodes[0].audit();
     assert_eq!(audit.len(), 1, "{audit:?}");
     assert_eq!(audit[0]["request_id"], json!(fresh.envelope.requestid));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_restart_on_a_full_disk_does_not_forget() {
+    let network = Network::start();
+    let Some(disk) = SmallDisk::mount(network.path("disk")) else {
+        eprintln!("not tried: this user may mount no file system");
+        return;
+    };
+    let lines = format!("plugin.choria.replay_file = {}\n", disk.0.join("replay").display());
+    let mut nodes = network.nodes([node("n1").lines(&lines)]);
+    let alice = Wire::connect(&network, &network.alice()).await;
+    let subject = alice.reply_subject();
+    let mut replies = alice.subscribe(&subject).await;
+    let request = alice.request("rpcutil", "ping", json!({}));
+    let recording = alice.signed(&request, &subject);
+    alice.publish("mcollective.node.n1.example.net", recording.clone()).await;
+    wire::next(&mut replies).await;
+    let _filler = disk.fill();
+    nodes[0].start();
+    nodes[0].connected();
+    tokio::task::block_in_place(|| network.answered_by(&["n1.example.net"]));
+    alice.publish("mcollective.node.n1.example.net", recording).await;
+    nodes[0].counts("replayed", 1);
+    assert_eq!(nodes[0].audit().len(), 1, "it ran once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

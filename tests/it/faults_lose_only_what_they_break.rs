@@ -188,15 +188,22 @@ fn a_full_disk_ends_auditing_and_by_configuration_the_calls() {
 }
 
 /// A file system of a few pages, where this user may have one.
-struct SmallDisk(std::path::PathBuf);
+pub struct SmallDisk(pub std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: std::path::PathBuf) -> Option<SmallDisk> {
+    pub fn mount(at: std::path::PathBuf) -> Option<SmallDisk> {
         std::fs::create_dir_all(&at).expect("a directory");
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&at);
         let mounted = mount.output().is_ok_and(|done| done.status.success());
         mounted.then_some(SmallDisk(at))
+    }
+
+    /// Until nothing goes on it any more.
+    pub fn fill(&self) -> std::fs::File {
+        let mut filler = std::fs::File::create(self.0.join("filler")).expect("a file");
+        while filler.write_all(&[0; 512]).is_ok() {}
+        filler
     }
 }
 
@@ -222,8 +229,7 @@ fn a_full_disk_under_the_status_file_stops_nothing() {
     };
     let updates = || read().and_then(|s| s["stats"]["replies"].as_u64());
     until("a status file", updates);
-    let mut filler = std::fs::File::create(disk.0.join("filler")).expect("a file");
-    while filler.write_all(&[0; 512]).is_ok() {}
+    let filler = disk.fill();
     nodes[0].log().says(&["status.json", "No space left"]);
     network.alice().run(&["rpc", "rpcutil", "ping"]).fine();
     let held = updates();

@@ -21,6 +21,7 @@ mod a_broker_says_goodbye;
 mod a_broker_shows_itself;
 mod a_captured_request_runs_once;
 mod a_certificate_is_anothers;
+mod a_chain_is_a_tangle;
 mod a_clock_is_stepped;
 mod a_denied_caller_gets_no_action;
 mod a_fault_ends_one_request;

@@ -149,3 +149,15 @@ async fn the_rules_of_the_file_as_it_is_now() {
     }
     network.broker().says(&["Permissions Changed"]);
 }
+
+#[test]
+fn a_revoked_caller_by_a_node_that_is_not_told() {
+    let network = Network::start_with("plugin.choria.network.x509_permissions = open\n");
+    let nodes = network.nodes([crate::network::node("n1")]);
+    let alice = network.alice();
+    alice.run(&["rpc", "rpcutil", "ping"]).fine();
+    // What it signed before may be brought by anybody: the node has to know by itself.
+    network.ca.revoke("alice.mcollective", now()).expect("a revocation");
+    nodes[0].log().says(&["the CA file or the revocation list has changed"]);
+    nodes[0].log().says(&["read keys, CA and revocation lists again"]);
+}

@@ -61,6 +61,21 @@ pub struct Call {
 }
 
 impl Call {
+    /// All but the inputs, as programs of others are told (spec 02 §§4, 5).
+    pub fn about(&self) -> Map<String, Value> {
+        let members: [(&str, Value); 8] = [
+            ("agent", self.agent.as_str().into()),
+            ("action", self.action.as_str().into()),
+            ("requestid", self.request_id.as_str().into()),
+            ("senderid", self.sender.as_str().into()),
+            ("callerid", self.caller.as_str().into()),
+            ("collective", self.collective.as_str().into()),
+            ("ttl", self.ttl.into()),
+            ("msgtime", self.time.into()),
+        ];
+        members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// A text input; empty when absent or not a text.
     pub fn text(&self, name: &str) -> &str {
         self.data.get(name).and_then(Value::as_str).unwrap_or_default()

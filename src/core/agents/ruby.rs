@@ -70,17 +70,10 @@ impl Ruby {
 }
 
 fn request(call: &Call) -> Value {
-    json!({
-        "agent": call.agent,
-        "action": call.action,
-        "requestid": call.request_id,
-        "senderid": call.sender,
-        "callerid": call.caller,
-        "collective": call.collective,
-        "ttl": call.ttl,
-        "msgtime": call.time,
-        "body": {"agent": call.agent, "action": call.action, "data": call.data, "caller": call.caller},
-    })
+    let mut request = call.about();
+    let body = json!({"agent": call.agent, "action": call.action, "data": call.data, "caller": call.caller});
+    request.insert("body".to_owned(), body);
+    Value::Object(request)
 }
 
 /// The reply the shim printed; `null`, of an agent that was told not to reply, is a plain OK.

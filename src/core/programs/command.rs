@@ -1,13 +1,13 @@
 //! Command lines, and the process group of whoever runs one.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use super::Program;
 
 /// A program that is there, and its arguments.
 #[derive(Debug, Clone)]
@@ -49,19 +49,9 @@ impl CommandLine {
         Ok(CommandLine { program, arguments: arguments.to_vec() })
     }
 
-    /// Starts it in a process group of its own, with pipes.
-    ///
-    /// # Errors
-    /// Of the system.
-    pub fn start(&self) -> io::Result<Child> {
-        Command::new(&self.program)
-            .args(&self.arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
+    /// What is to be run by it.
+    pub fn to_program(&self) -> Program {
+        Program::new(&self.program).args(&self.arguments)
     }
 }
 

@@ -2,8 +2,8 @@
 //! their own, fed and read without waiting for whoever else holds their pipes, and gone
 //! with all their children when their time, or the interest in them, ends.
 //!
-//! [`Program`] is for programs that answer once. Who keeps one running starts
-//! [`CommandLine`] and reads its [`Pipe`]s itself.
+//! [`Program::run`] is for programs that answer once. Who keeps one running
+//! [starts](Program::start) it and reads its [`Pipe`]s.
 
 mod command;
 mod pipes;
@@ -25,7 +25,7 @@ pub use pipes::{Look, Pipe, Said};
 /// Bytes of standard output that are kept unless told otherwise.
 const MOST: usize = 1024 * 1024;
 
-/// A program to be run once.
+/// A program to be run.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
@@ -38,6 +38,21 @@ pub struct Program {
     most: usize,
     talks: bool,
     outlives: bool,
+}
+
+/// A program that was started, for whoever keeps it.
+#[derive(Debug)]
+pub struct Started {
+    /// The program. It is killed when this is dropped.
+    pub child: Child,
+    /// All that it starts.
+    pub group: Group,
+    /// What it reads.
+    pub stdin: ChildStdin,
+    /// What it writes,
+    pub stdout: Pipe,
+    /// and what it complains of.
+    pub stderr: Pipe,
 }
 
 /// What a program that ended by itself left.
@@ -94,14 +109,12 @@ impl ProgramError {
     }
 }
 
-impl Ended {
-    /// How it ended, as people say it: `exit status 3`, `signal 9`.
-    pub fn how(&self) -> String {
-        match (self.status.code(), self.status.signal()) {
-            (Some(code), _) => format!("exit status {code}"),
-            (None, Some(signal)) => format!("signal {signal}"),
-            (None, None) => "no exit status".to_owned(),
-        }
+/// How a program ended, as people say it: `exit status 3`, `signal 9`.
+pub fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "no exit status".to_owned(),
     }
 }
 
@@ -184,6 +197,41 @@ impl Program {
         &self.path
     }
 
+    /// Starts it, to be kept: limits and input are its keeper's business.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn start(self) -> Result<Started, ProgramError> {
+        let (mut child, group) = self.spawn(Stdio::piped())?;
+        let gone = || io::Error::other("the pipes of a program are not there");
+        let stdin = child.stdin.take().ok_or_else(gone)?;
+        let stdout = Pipe::new(child.stdout.take().ok_or_else(gone)?.into_owned_fd())?;
+        let stderr = Pipe::new(child.stderr.take().ok_or_else(gone)?.into_owned_fd())?;
+        Ok(Started { child, group, stdin, stdout, stderr })
+    }
+
+    fn spawn(&self, stdin: Stdio) -> Result<(Child, Group), ProgramError> {
+        let mut command = Command::new(&self.path);
+        if !self.inherits {
+            command.env_clear();
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(!self.outlives);
+        let child =
+            command.spawn().map_err(|problem| ProgramError::Start { program: self.path.clone(), problem })?;
+        let group = Group::of(&child);
+        Ok((child, group))
+    }
+
     /// Runs it to its end. Dropping the future kills its whole process group.
     ///
     /// # Errors
@@ -204,7 +252,7 @@ impl Program {
         let ended = tokio::time::timeout(limit, running.until_it_ends(most, &mut hear)).await;
         running.told.heard(true, &mut |line| hear(Stream::Output, line));
         running.said.heard(true, &mut |line| hear(Stream::Error, line));
-        if ended.is_err() || !matches!(ended, Ok(Ok(Some(_)))) {
+        if !matches!(ended, Ok(Ok(Some(_)))) {
             running.end();
         }
         let errors = running.said.kept();
@@ -245,25 +293,8 @@ struct Running {
 
 impl Running {
     fn start(program: Program) -> Result<Running, ProgramError> {
-        let mut command = Command::new(&program.path);
-        if !program.inherits {
-            command.env_clear();
-        }
-        if let Some(directory) = &program.directory {
-            command.current_dir(directory);
-        }
         let stdin = if program.input.is_empty() { Stdio::null() } else { Stdio::piped() };
-        command
-            .args(&program.arguments)
-            .envs(program.environment)
-            .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(!program.outlives);
-        let mut child =
-            command.spawn().map_err(|problem| ProgramError::Start { program: program.path, problem })?;
-        let group = Group::of(&child);
+        let (mut child, group) = program.spawn(stdin)?;
         let pipe = |end: Option<io::Result<OwnedFd>>| end.map(Pipe::new).transpose();
         let stdout = child.stdout.take().map(|end| end.into_owned_fd());
         let stderr = child.stderr.take().map(|end| end.into_owned_fd());
@@ -393,9 +424,9 @@ mod tests {
     async fn what_a_program_leaves() {
         let ended = sh("cat; echo two >&2; echo three >&2; exit 3").input("one").run().await.unwrap();
         assert_eq!((ended.output.as_slice(), ended.errors.as_str()), (&b"one"[..], "two\nthree"));
-        assert_eq!(ended.how(), "exit status 3");
+        assert_eq!(how(ended.status), "exit status 3");
         let ended = sh("kill -9 $$").run().await.unwrap();
-        assert_eq!(ended.how(), "signal 9");
+        assert_eq!(how(ended.status), "signal 9");
         let ended = sh("pwd; env").directory("/").bare().env("A", "b").run().await.unwrap();
         let text = String::from_utf8(ended.output).unwrap();
         assert!(text.starts_with("/\n") && text.contains("A=b") && !text.contains("HOME="), "{text}");

@@ -61,7 +61,9 @@ pub struct Shared {
 pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
     let ended = Walk::new(shared, plan, node).run().await;
     shared.calls.done_with(node);
-    ended.map_or_else(|ended| ended, Ended::well)
+    let mut ended = ended.map_or_else(|ended| ended, Ended::well);
+    ended.reason = plan.settings.without_secrets(&ended.reason);
+    ended
 }
 
 /// Asks a node and the helper what would be done, and does nothing.
@@ -171,7 +173,8 @@ impl<'a> Walk<'a> {
             return match ended.kind {
                 // it has another key by now, or is another machine: start anew
                 "refused" => {
-                    tracing::info!(node = &**self.node, "does not take its earlier answer: {}", ended.reason);
+                    let reason = self.plan.settings.without_secrets(&ended.reason);
+                    tracing::info!(node = &**self.node, "does not take its earlier answer: {reason}");
                     self.write(Step::Closed).await?;
                     Ok(None)
                 }
@@ -182,11 +185,8 @@ impl<'a> Walk<'a> {
             Ok(end) => Ok(Some(end)),
             // it has restarted since and lost its configuration
             Err(ended) if ended.kind == "refused" => {
-                tracing::info!(
-                    node = &**self.node,
-                    "cannot restart into its earlier answer: {}",
-                    ended.reason
-                );
+                let reason = self.plan.settings.without_secrets(&ended.reason);
+                tracing::info!(node = &**self.node, "cannot restart into its earlier answer: {reason}");
                 self.write(Step::Closed).await?;
                 Ok(None)
             }

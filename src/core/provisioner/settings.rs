@@ -237,6 +237,16 @@ impl Settings {
         differs.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
+    /// A text of others with what nobody may read taken out: whoever is shown the token may
+    /// say it again, and logs and pages have their words.
+    pub fn without_secrets(&self, text: &str) -> String {
+        let secrets = [&self.token, &self.broker_provisioning_password];
+        secrets
+            .into_iter()
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "*****"))
+    }
+
     /// One-shot helpers at once.
     pub fn workers(&self) -> usize {
         match self.workers {

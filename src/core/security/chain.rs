@@ -1,14 +1,19 @@
 //! What it means for a chain to hold: for which use, for how long, and the
 //! words for why it does not.
 
+use std::collections::HashSet;
+
+use rustls_pki_types::CertificateDer;
 use thiserror::Error;
-use webpki::{ExtendedKeyUsageValidator, KeyPurposeIdIter};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use x509_parser::prelude::X509Certificate;
 
 use super::Certificate;
 
 /// Most certificates one peer may send; longer chains do not occur.
 pub const MAX_CHAIN: usize = 16;
+/// Most of them beyond one of each name, as of a CA that was renewed.
+const MAX_TWINS: usize = 2;
 
 /// Why a chain is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -34,9 +39,29 @@ pub enum ChainError {
     /// More certificates than any chain has.
     #[error("it comes with more than {MAX_CHAIN} certificates")]
     TooLong,
+    /// So many ways lead through it that finding one would take long.
+    #[error("it comes with more than {MAX_TWINS} certificates of a name that another has")]
+    Tangled,
     /// Everything else the path builder refuses.
     #[error("{0}")]
     Other(String),
+}
+
+/// Whether what comes with a certificate is no more than a chain has. From one
+/// certificate each other of its issuer's name is tried, and from there on again: of
+/// ten of one name that is hundreds of thousands of ways, which a stranger would have
+/// us walk.
+pub(super) fn check_extent(others: &[CertificateDer<'_>]) -> Result<(), ChainError> {
+    if others.len() > MAX_CHAIN {
+        return Err(ChainError::TooLong);
+    }
+    let names = others.iter().filter_map(|der| EndEntityCert::try_from(der).ok());
+    let names: Vec<Vec<u8>> = names.map(|read| read.subject().to_vec()).collect();
+    let different: HashSet<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    match names.len() - different.len() {
+        0..=MAX_TWINS => Ok(()),
+        _ => Err(ChainError::Tangled),
+    }
 }
 
 /// What a certificate is to be good for.

@@ -187,3 +187,32 @@ fn more_certificates_than_a_chain_has_are_not_looked_at() {
     let verdict = trust(&root.pem, "").verify(&good, &many, now(), Usage::Client);
     assert_eq!(verdict, Err(ChainError::TooLong));
 }
+
+/// `count` CAs of one name, each signed by the next, as a stranger makes them to have every
+/// order of them tried.
+fn tangle(count: usize) -> Vec<Authority> {
+    let mut all = vec![authority("Issuing", 1, None)];
+    for serial in 2..=count {
+        let next = authority("Issuing", u8::try_from(serial).unwrap(), all.last());
+        all.push(next);
+    }
+    all
+}
+
+#[test]
+fn a_tangle_of_certificates_is_not_followed() {
+    let root = authority("Root", 1, None);
+    let strangers = tangle(10);
+    let made_up = leaf("evil", 99, &strangers[9]);
+    let others = |count: usize| strangers.iter().take(count).map(|a| a.der.clone()).collect::<Vec<_>>();
+    let verdict =
+        |count| trust(&root.pem, "").verify(&made_up, &others(count), now(), Usage::Client).map(|_| ());
+    assert_eq!(verdict(10), Err(ChainError::Tangled));
+    assert_eq!(verdict(4), Err(ChainError::Tangled));
+    assert_eq!(verdict(3), Err(ChainError::UnknownIssuer));
+    // an issuer that was renewed comes with its former certificate
+    let (old, new) = (authority("Issuing", 5, Some(&root)), authority("Issuing", 6, Some(&root)));
+    let good = leaf("good", 7, &new);
+    let both = [old.der.clone(), new.der.clone(), root.der.clone()];
+    assert!(trust(&root.pem, "").verify(&good, &both, now(), Usage::Client).is_ok());
+}

@@ -14,7 +14,7 @@ use webpki::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::believed::{self, Believed};
-use super::chain::{ITS_ISSUER, MAX_CHAIN, chain_error, check_purpose};
+use super::chain::{ITS_ISSUER, MAX_CHAIN, chain_error, check_extent, check_purpose};
 use super::crl::RevocationLists;
 use super::{Certificate, ChainError, SecurityError, Usage, Validity, pem};
 use crate::core::files::read_bounded;
@@ -131,9 +131,7 @@ impl Trust {
         now: i64,
         usage: Usage,
     ) -> Result<Validity, ChainError> {
-        if others.len() > MAX_CHAIN {
-            return Err(ChainError::TooLong);
-        }
+        check_extent(others)?;
         let parsed = Certificate::parse(leaf).ok_or(ChainError::Unreadable)?;
         let validity = Validity::of(&parsed);
         if self.authorities.iter().any(|authority| authority.der == *leaf) {

@@ -17,7 +17,7 @@ use crate::network::now;
 use crate::process::{Daemon, until};
 use crate::provisioning::provision;
 use crate::raw::Raw;
-use crate::waiting_room::WaitingRoom;
+use crate::waiting_room::{ACCESS, WaitingRoom};
 
 const HONEST: usize = 10;
 const MIB: u64 = 1024 * 1024;
@@ -84,6 +84,32 @@ fn answers(mut raw: Raw, name: &str, stop: &AtomicBool, heard: &AtomicU64) {
             return;
         }
     }
+}
+
+/// A machine says what it was sent again, in an error: the log is not where to read it.
+#[test]
+fn the_access_token_is_not_in_the_log() {
+    let room = WaitingRoom::open();
+    let provisioner = Daemon::start("provisioner", provision(&room, ""));
+    provisioner.says(&["watching for nodes"]);
+    let mut raw = Machine::of(&room).connect("evil.example.net");
+    raw.send("SUB provisioning.node.evil.example.net 1\r\n");
+    raw.sync();
+    raw.send(event(EventType::Startup, "evil.example.net"));
+    // Inventory and token are asked for at once, in any order.
+    for _ in 0..2 {
+        raw.until("MSG ").expect("a request");
+        let (_, payload) = (raw.until("\r\n"), raw.until("\r\n").expect("a request"));
+        let transport = Transport::decode(payload.as_bytes()).expect("a transport");
+        let to = transport.headers.reply_to.clone().expect("it is to be answered");
+        let secure = SecureRequest::decode(&transport.data).expect("a request");
+        let request = Request::decode(secure.message.as_bytes()).expect("a request");
+        let text = format!("wrong token {ACCESS}!");
+        let quoted = serde_json::json!({"statuscode": 5, "statusmsg": text, "data": {}});
+        raw.send(answer(&request, &to, "evil.example.net", quoted.to_string()));
+    }
+    provisioner.says(&["not provisioned", "wrong token *****!", "evil.example.net"]);
+    assert_eq!(provisioner.matching(0, &[ACCESS]), Vec::<String>::new());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::messages::RPC_REQUEST;
 use crate::core::files;
-use crate::core::programs::{Ended, Program, ProgramError, Stream};
+use crate::core::programs::{Ended, Program, ProgramError, Stream, how};
 
 /// Largest answer, in bytes; a larger one fits no message.
 pub const MAX_REPLY: u64 = 1024 * 1024;
@@ -61,7 +61,7 @@ impl Exchange<'_> {
             }
         })?;
         if !ended.status.success() {
-            return Err(format!("{}{}", failed(ended.how()), last_words(&ended.errors)));
+            return Err(format!("{}{}", failed(how(ended.status)), last_words(&ended.errors)));
         }
         let Ended { errors, .. } = ended;
         let read = spawn_blocking(move || files.reply()).await;

@@ -48,19 +48,11 @@ pub fn activation(reply: &Map<String, Value>) -> Result<bool, String> {
 
 /// A request, as the agent is handed it. Everything but `data` was verified.
 pub fn rpc_request(call: &Call) -> Value {
-    json!({
-        "$schema": format!("{SCHEMAS}/rpc_request.json"),
-        "protocol": RPC_REQUEST,
-        "agent": call.agent,
-        "action": call.action,
-        "requestid": call.request_id,
-        "senderid": call.sender,
-        "callerid": call.caller,
-        "collective": call.collective,
-        "ttl": call.ttl,
-        "msgtime": call.time,
-        "data": call.data,
-    })
+    let mut request = call.about();
+    request.insert("$schema".to_owned(), format!("{SCHEMAS}/rpc_request.json").into());
+    request.insert("protocol".to_owned(), RPC_REQUEST.into());
+    request.insert("data".to_owned(), Value::Object(call.data.clone()));
+    Value::Object(request)
 }
 
 /// The outcome in an answer; outputs it leaves out have the defaults of the interface.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Asking, Helper, HelperError, command};
-use crate::core::programs::{CommandLine, Program, ProgramError};
+use crate::core::programs::{CommandLine, ProgramError};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
@@ -31,8 +31,9 @@ impl Oneshot {
 
     async fn run(&self, question: &Question) -> Result<Answer, HelperError> {
         let node = question.identity.as_str();
-        let ended = Program::new(&self.command.program)
-            .args(&self.command.arguments)
+        let ended = self
+            .command
+            .to_program()
             .input(question.encode())
             .limit(self.timeout)
             .most(MAX_ANSWER)

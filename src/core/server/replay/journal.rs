@@ -52,7 +52,11 @@ impl Journal {
         }
         // What is older is refused of everybody.
         before.retain(|_, time| *time > started - BEFORE_START - 1);
-        let (file, records) = write(path, before.iter())?;
+        let (file, records) = match write(path, before.iter()) {
+            Ok(written) => written,
+            // A full disk: what is there counts, and goes on where it has room.
+            Err(e) => go_on(path, content.len()).map_err(|_| e)?,
+        };
         let path = path.to_owned();
         Ok(Journal { path, file, before, since: HashMap::new(), records, works: true })
     }
@@ -112,6 +116,14 @@ fn write<'a>(path: &Path, records: impl Iterator<Item = (&'a Key, &'a i64)>) -> 
     files::write_atomic(path, &records, files::SECRET)?;
     let file = OpenOptions::new().append(true).mode(files::SECRET).open(path)?;
     Ok((file, records.len() / RECORD))
+}
+
+/// Opens the file to add to what it holds, without a record that is not whole.
+fn go_on(path: &Path, length: usize) -> io::Result<(File, usize)> {
+    let records = length / RECORD;
+    let file = OpenOptions::new().append(true).open(path)?;
+    file.set_len((records * RECORD) as u64)?;
+    Ok((file, records))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::HelperError;
 use super::{CONCURRENCY, Job};
-use crate::core::programs::{CommandLine, Group, Look, Pipe, Said};
+use crate::core::programs::{CommandLine, Group, Look, Pipe, Said, Started};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 
 /// What a program says it speaks.
@@ -70,20 +70,15 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn start(command: &CommandLine, number: usize) -> Result<Process, HelperError> {
-        let mut child = command.start().map_err(|e| {
-            HelperError::Unreachable(format!("{} cannot be started: {e}", command.program.display()))
-        })?;
-        let group = Group::of(&child);
-        let failed = |e: std::io::Error| HelperError::Unreachable(format!("its pipes: {e}"));
-        let gone = || failed(std::io::Error::other("are not there"));
-        let output = child.stdout.take().ok_or_else(gone)?.into_owned_fd();
-        let errors = child.stderr.take().ok_or_else(gone)?.into_owned_fd();
+        let started = command.to_program().start();
+        let Started { child, group, stdin, stdout, stderr } =
+            started.map_err(|e| HelperError::Unreachable(e.to_string()))?;
         Ok(Process {
             group,
-            input: child.stdin.take(),
+            input: Some(stdin),
             child,
-            output: Pipe::new(output).map_err(failed)?,
-            errors: Some(Pipe::new(errors).map_err(failed)?),
+            output: stdout,
+            errors: Some(stderr),
             said: Said::default(),
             name: format!("(program {number})"),
             read: Vec::new(),
