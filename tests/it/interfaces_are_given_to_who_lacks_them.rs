@@ -30,7 +30,8 @@ fn a_node_that_has_the_agent_gives_its_interface() {
         "alice.mcollective",
         &format!("plugin.choria.services.registry.cache = {}\n", cache.display()),
     );
-    let ran = alice.run(&["rpc", "demo", "echo", "msg=x", "--json"]).code(0).json();
+    let ran = alice.run(&["rpc", "demo", "echo", "msg=x", "--json"]).code(0);
+    let ran = ran.complains(&["the interface of demo 1.0.0 was given by n1.example.net"]).json();
     assert_eq!(ran["replies"][0]["data"]["msg"], "hi", "{ran}");
     let kept = fs::read_to_string(cache.join("agent/demo.json")).expect("it was kept");
     assert!(kept.contains("\"version\": \"1.0.0\""), "{kept}");

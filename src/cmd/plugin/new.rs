@@ -5,14 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
+use choria::core::agents::library::RESERVED;
 use choria::core::files::PUBLIC;
 
 use super::{is_name, write_new};
 use crate::cmd::out::outln;
-
-/// Names of agents that every node has.
-const TAKEN: [&str; 7] =
-    ["rpcutil", "choria_util", "choria_provision", "choria_registry", "discovery", "scout", "test"];
 
 /// make an agent that works: its program, interface, policy and test
 #[derive(FromArgs, ArgsInfo)]
@@ -35,8 +32,9 @@ impl New {
         if !is_name(&name) {
             bail!("'{name}' is no name for an agent: use a-z, 0-9 and _, and begin with a letter");
         }
-        if TAKEN.contains(&name.as_str()) {
-            bail!("'{name}' is a name of Choria's own agents");
+        // A program in Rust cannot be called test.
+        if RESERVED.contains(&name.as_str()) || name == "test" {
+            bail!("'{name}' is a name of Choria's own agents, or of Rust's own libraries");
         }
         let dir = dir.unwrap_or_else(|| PathBuf::from(&name));
         if dir.exists() {

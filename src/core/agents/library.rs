@@ -18,7 +18,7 @@ const MAX_ENTRIES: usize = 10_000;
 /// A file as old as this has been written.
 const SETTLED: Duration = Duration::from_secs(2);
 /// Names that are no external agent's, whoever has one of them.
-const RESERVED: [&str; 6] =
+pub const RESERVED: [&str; 6] =
     ["rpcutil", "choria_util", "choria_provision", "choria_registry", "discovery", "scout"];
 
 /// An agent that is there.
