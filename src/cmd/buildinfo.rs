@@ -110,7 +110,10 @@ fn sections() -> Vec<Section> {
                 ("TLS Versions", json!(["1.2", "1.3"])),
             ],
         },
-        Section { title: "Agent Providers", rows: vec![("", agent("Native Agents"))] },
+        Section {
+            title: "Agent Providers",
+            rows: ["Native Agents", "External Agents", "Ruby Agents"].map(|name| ("", agent(name))).to_vec(),
+        },
         Section {
             title: "Data Providers",
             rows: vec![("", agent("Choria Data")), ("", agent("Config_item Data"))],
