@@ -71,7 +71,7 @@ impl Server {
             None => {
                 let config = context::loaded(globals, Role::Server, &file_of(globals))?;
                 let provider = context::provider(&config, Role::Server)?;
-                (ServerOptions::new(config, provider.clone())?, Some(provider))
+                (ServerOptions::new(config, provider.clone())?.managing(), Some(provider))
             }
         };
         let waits = provider.is_none();
@@ -121,7 +121,7 @@ fn check(globals: &Globals) -> anyhow::Result<ExitCode> {
     let file = file_of(globals);
     let config = context::config_to_check(globals, Role::Server, &file)?;
     let provider = context::provider(&config, Role::Server)?;
-    let daemon = Daemon::new(ServerOptions::new(config, provider)?)?;
+    let daemon = Daemon::new(ServerOptions::new(config, provider)?.managing())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(daemon.look_over_files());
     runtime.shutdown_background();

@@ -3,13 +3,24 @@
 
 use serde_json::{Value, json};
 
+use super::system::{Jobs, Outputs, State};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::build;
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
 
 /// The agent.
-pub struct ChoriaUtil;
+#[derive(Default)]
+pub struct ChoriaUtil {
+    jobs: Option<Jobs>,
+}
+
+impl ChoriaUtil {
+    /// That tells what became of jobs.
+    pub(super) fn telling(jobs: Jobs) -> ChoriaUtil {
+        ChoriaUtil { jobs: Some(jobs) }
+    }
+}
 
 impl Agent for ChoriaUtil {
     fn ddl(&self) -> &AgentDdl {
@@ -27,12 +38,46 @@ impl Agent for ChoriaUtil {
                 "machine_state" => machine_state(call),
                 "machine_transition" => machine_transition(call),
                 "ddl" => interface(call, node),
+                "result" => self.result(call).await,
                 other => Outcome::failed(
                     StatusCode::UnknownAction,
                     format!("Unknown action {other} for agent choria_util"),
                 ),
             }
         })
+    }
+}
+
+impl ChoriaUtil {
+    /// Ours: what became of a request that took longer than its caller waited. A caller
+    /// learns of none but their own.
+    async fn result(&self, call: &Call) -> Outcome {
+        let mut outputs = Outputs::of(self.ddl(), call);
+        let request = call.text("request");
+        let record = match &self.jobs {
+            Some(jobs) => jobs.look(&Jobs::name_of(&call.caller, request)).await,
+            None => None,
+        };
+        let Some(record) = record else {
+            return outputs.aborted(format!("Nothing is kept here of a request {request} of yours"));
+        };
+        outputs.set("agent", record.about.agent.as_str()).set("action", record.about.action.as_str());
+        outputs.set("command", record.about.command.as_str()).set("begun", record.about.begun);
+        outputs.set("state", record.state.word());
+        if let State::Ended(code) = record.state {
+            outputs.set("exitcode", code);
+        }
+        match &record.outcome {
+            Some(Outcome { code, message, data }) => {
+                outputs.set("statuscode", code.code()).set("statusmsg", message.as_str());
+                outputs.set("data", data.clone());
+            }
+            None => {
+                let (stdout, stderr) = record.said((0, 0)).await;
+                outputs.set("output", stdout + &stderr);
+            }
+        }
+        outputs.done()
     }
 }
 

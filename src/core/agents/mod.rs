@@ -10,12 +10,21 @@ mod control;
 pub mod data;
 pub mod discovery;
 pub mod external;
+mod filemgr;
 pub mod library;
 pub mod local;
+mod native;
+mod nettest;
 mod node;
+mod package;
+mod process;
 pub mod provision;
+mod puppet;
 mod rpcutil;
 pub mod ruby;
+mod service;
+mod shell;
+mod system;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;
@@ -26,6 +35,7 @@ use serde_json::{Map, Value};
 pub use choria_registry::ChoriaRegistry;
 pub use choria_util::ChoriaUtil;
 pub use control::{Control, Ending};
+pub use native::{NATIVE, native};
 pub use node::{Announcing, Counts, Node, Traffic};
 pub use provision::Provision;
 pub use rpcutil::RpcUtil;
@@ -135,10 +145,10 @@ pub trait Agent: Send + Sync {
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a>;
 }
 
-/// The RPC agents every node has; `discovery` is no RPC agent and comes with
+/// The RPC agents every node has, a waiting one too; `discovery` is no RPC agent and comes with
 /// the pipeline.
 pub fn built_in() -> Vec<std::sync::Arc<dyn Agent>> {
-    vec![std::sync::Arc::new(RpcUtil), std::sync::Arc::new(ChoriaUtil)]
+    vec![std::sync::Arc::new(RpcUtil), std::sync::Arc::new(ChoriaUtil::default())]
 }
 
 #[cfg(test)]

@@ -129,6 +129,7 @@ settings! {
     choria_status_update_interval: i64 = "plugin.choria.status_update_interval", Int, "30", Server, "seconds between updates of the status file";
     choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Guard];
     choria_replay_file: String = "plugin.choria.replay_file", Path, "", Server, "remembers over a restart until when the requests of each caller ran; unset = `plugin.choria.status_file_path` with `.replay` added, and without either requests dated more than two seconds ahead are refused";
+    choria_jobs_dir: String = "plugin.choria.jobs_dir", Path, "", Server, "keeps for seven days what became of requests that outlive their caller's patience, such as upgrades of packages; unset = `plugin.choria.status_file_path` with `.jobs` added, and without either /var/lib/choria/jobs";
     choria_prometheus_textfile_directory: String = "plugin.choria.prometheus_textfile_directory", Path, "", Server, "node exporter textfile directory";
     scout_overrides: String = "plugin.scout.overrides", Path, "", Server, "check overrides file", flags = [Unused];
     scout_tags: String = "plugin.scout.tags", Path, "", Server, "tags file", flags = [Unused];

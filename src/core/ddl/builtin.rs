@@ -17,7 +17,20 @@ macro_rules! builtins {
     };
 }
 
-builtins!("backplane", "choria_provision", "choria_registry", "choria_util", "rpcutil");
+builtins!(
+    "backplane",
+    "choria_provision",
+    "choria_registry",
+    "choria_util",
+    "filemgr",
+    "nettest",
+    "package",
+    "process",
+    "puppet",
+    "rpcutil",
+    "service",
+    "shell"
+);
 
 /// The interface of a compiled-in agent. `discovery` has none.
 pub fn builtin(name: &str) -> Option<&'static AgentDdl> {

@@ -134,6 +134,15 @@ impl ServerOptions {
         }
     }
 
+    /// With the agents that manage the machine the process runs on; see [`agents::native`].
+    pub fn managing(mut self) -> ServerOptions {
+        for agent in agents::native(&self.config) {
+            self.agents.retain(|known| known.ddl().metadata.name != agent.ddl().metadata.name);
+            self.agents.push(agent);
+        }
+        self
+    }
+
     /// With the agent that provisions: for nodes that wait, and for those that know the
     /// token by which they may be made to wait again.
     pub fn provisioned_by(mut self, agent: Provision) -> ServerOptions {

@@ -12,6 +12,9 @@ use crate::core::protocol::json::{Numbers, go_json, read_value};
 
 mod yaml;
 
+/// Reads the first document of a YAML text in the dialect of fact files; its size is bounded.
+pub use yaml::read as read_yaml;
+
 /// Largest fact or classes file that is read, in bytes.
 const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 

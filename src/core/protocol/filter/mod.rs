@@ -34,7 +34,7 @@ pub use budget::{Budget, Exhausted};
 pub use compound::CompoundEntry;
 pub use expr::{ExprError, Expression, UnknownName, Value as ExprValue, semver_matches};
 pub use fact::{FactFilter, FactOperator};
-pub use facts::{Facts, FactsError, load_classes};
+pub use facts::{Facts, FactsError, load_classes, read_yaml};
 pub use gjson::{lookup, lookup_value};
 pub use node::{DataFunction, DataFunctions, NoData, NodeView};
 use pattern::acceptable;

@@ -17,7 +17,10 @@ const MAX_DEPTH: usize = 128;
 const MAX_VALUES: usize = 1_000_000;
 
 /// Reads the first document of a file.
-pub(super) fn read(text: &str) -> Result<Value, String> {
+///
+/// # Errors
+/// It is not YAML, or too much of it; as the end of a sentence.
+pub fn read(text: &str) -> Result<Value, String> {
     let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
     if first.is_some_and(|line| line.starts_with('\t')) {
         return Err("a tab indents its first line".into());
