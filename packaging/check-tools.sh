@@ -38,6 +38,12 @@ zsh              zsh
 fish             fish
 systemd-analyze  systemd
 logrotate        logrotate
+puppet           puppet-agent
+rpmbuild         rpm
+dnf              dnf
+zypper           zypper
+createrepo_c     createrepo-c
+rc-service       openrc
 ip               iproute2
 node             nodejs
 npm              npm

@@ -94,6 +94,15 @@ impl Machine {
         if other.is_none() {
             command.arg("--net");
         }
+        Machine::boot(command, name, broker, &[])
+    }
+
+    /// A machine called `name` on the network of this one, which sees `directory` of it.
+    pub fn beside_us(name: &str, directory: &Path) -> Machine {
+        Machine::boot(Command::new("unshare"), name, "localhost", &[directory])
+    }
+
+    fn boot(mut command: Command, name: &str, broker: &str, directories: &[&Path]) -> Machine {
         command.args([
             "--mount",
             "--uts",
@@ -105,7 +114,7 @@ impl Machine {
             "--mount-proc",
         ]);
         command.args(["sh", "-c", SET_UP, "machine", name, broker, PERSON]);
-        command.args(shared()).env("OWN", OWN);
+        command.args(shared()).args(directories).env("OWN", OWN);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let holder = Daemon::start(name, command);
         let of_holder = format!("/proc/{pid}/task/{pid}/children", pid = holder.pid());

@@ -60,6 +60,11 @@ impl Network {
         self.dir.path().join(name)
     }
 
+    /// Where everything of it is.
+    pub fn directory(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Writes a file of the network and says where it is.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
@@ -178,6 +183,13 @@ impl Network {
 
     /// Starts a node, without waiting for it.
     pub fn node(&self, setup: NodeSetup) -> Node {
+        let mut node = self.node_elsewhere(setup);
+        node.start();
+        node
+    }
+
+    /// Everything a node needs, to be started by somebody else.
+    pub fn node_elsewhere(&self, setup: NodeSetup) -> Node {
         let NodeSetup { name, facts, classes, lines, policies } = setup;
         self.certify(Kind::Node, &name);
         let dir = self.path(&name);
@@ -197,9 +209,7 @@ impl Network {
             security = self.security(&name),
         );
         let config = file("server.conf", &text);
-        let mut node = Node { name, dir, config, home: self.dir.path().to_owned(), daemon: None };
-        node.start();
-        node
+        Node { name, dir, config, home: self.dir.path().to_owned(), daemon: None }
     }
 
     /// Starts nodes and waits until all answer.

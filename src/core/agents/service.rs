@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::system::input::{Refused, word};
-use super::system::{Jobs, Outputs, Told, Tool, has};
+use super::system::{Jobs, Outputs, Told, Tool, has, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
@@ -77,7 +77,7 @@ impl Service {
             outputs.broken(format!("Could not {action} '{service}': {}", told.complaint()))
         };
         match self.jobs.begin(Jobs::name_of(&call.caller, &call.request_id), call, tool, conclude).await {
-            Ok(job) => job.within(WAITS).await.unwrap_or_else(|_| unfinished.still_at_work(call)),
+            Ok(job) => told_of(job, WAITS, call, node, unfinished).await,
             Err(problem) => unfinished.broken(problem),
         }
     }

@@ -26,10 +26,10 @@ impl Shell {
         Shell { jobs }
     }
 
-    async fn call(&self, call: &Call) -> Outcome {
+    async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
         let outputs = Outputs::of(self.ddl(), call);
         match call.action.as_str() {
-            "run" => self.to_its_end(call, outputs).await,
+            "run" => self.to_its_end(call, node, outputs).await,
             "start" => self.start(call, outputs).await,
             "status" => self.status(call, outputs).await,
             "kill" => self.kill(call, outputs).await,
@@ -46,7 +46,7 @@ impl Shell {
         self.jobs.begin(name.to_owned(), call, Tool::shell(call.text("command")), conclude).await
     }
 
-    async fn to_its_end(&self, call: &Call, mut outputs: Outputs) -> Outcome {
+    async fn to_its_end(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
         let asked = call.data.get("timeout").and_then(Value::as_f64).filter(|seconds| *seconds > 0.0);
         let limit = Duration::from_secs_f64(asked.unwrap_or(WAITS).min(WAITS));
         let name = Jobs::name_of(&call.caller, &call.request_id);
@@ -54,9 +54,13 @@ impl Shell {
             Ok(job) => job,
             Err(problem) => return outputs.broken(problem),
         };
-        let job = match job.within(limit).await {
-            Ok(outcome) => return outcome,
-            Err(job) => job,
+        let control = node.control();
+        let job = tokio::select! {
+            outcome = job.within(limit) => match outcome {
+                Ok(outcome) => return outcome,
+                Err(job) => job,
+            },
+            _ = control.ended() => return outputs.still_at_work(call),
         };
         if let Some(record) = self.jobs.look(&name).await {
             record.kill().await;
@@ -128,8 +132,8 @@ impl Agent for Shell {
         ddl::builtin("shell").expect("compiled in")
     }
 
-    fn run<'a>(&'a self, call: &'a Call, _: &'a dyn Node) -> Running<'a> {
-        Box::pin(self.call(call))
+    fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
+        Box::pin(self.call(call, node))
     }
 }
 

@@ -158,7 +158,8 @@ async fn rpcutil_answers_as_the_original() {
 async fn passwords_in_broker_addresses_are_not_told() {
     let text = "plugin.choria.middleware_hosts = nats://bob:s3cret@b1:4222, eve:s3cret@b2:4222\n";
     let node = Dev1 { config: Config::from_text(Role::Server, text).unwrap(), ..dev1() };
-    let told = Value::Object(answer_of(&node, &ChoriaUtil::default(), "info", json!({})).await.data).to_string();
+    let told =
+        Value::Object(answer_of(&node, &ChoriaUtil::default(), "info", json!({})).await.data).to_string();
     assert!(told.contains("nats://b1:4222") && told.contains("nats://b2:4222"), "{told}");
     assert!(!told.contains("s3cret"), "{told}");
 }

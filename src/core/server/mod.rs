@@ -332,6 +332,8 @@ impl Server {
             reason = refused_name.reason(&node) => return Err(ServerError::Misnamed(reason)),
         };
 
+        // whoever waits for work that goes on without us is told so
+        control.end(ending);
         background.shutdown().await;
         let grace = u64::try_from(node.config().soft_shutdown_timeout).unwrap_or(2).max(1);
         if !pipeline.drain(Duration::from_secs(grace)).await {

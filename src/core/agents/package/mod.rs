@@ -15,9 +15,8 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use serde_json::Value;
 
-use super::system::{Jobs, Outputs, Told, Tool};
+use super::system::{Jobs, Outputs, Told, Tool, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
-use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
 use crate::core::text::hex;
@@ -56,12 +55,12 @@ impl Package {
         };
         match call.action.as_str() {
             "status" => status(call, manager, outputs).await,
-            "install" | "update" | "uninstall" | "purge" => self.change(call, manager, outputs).await,
+            "install" | "update" | "uninstall" | "purge" => self.change(call, manager, node, outputs).await,
             "search" => search(call, manager, outputs).await,
             "count" | "md5" => counted(call, manager, outputs).await,
             "checkupdates" | "apt_checkupdates" | "yum_checkupdates" => updates(manager, outputs).await,
-            "refresh" | "apt_update" => self.run(call, manager, manager.refresh(), outputs).await,
-            "yum_clean" => self.clean(call, manager, node.config(), outputs).await,
+            "refresh" | "apt_update" => self.run(call, manager.refresh(), manager, node, outputs).await,
+            "yum_clean" => self.clean(call, manager, node, outputs).await,
             other => {
                 let message = format!("Unknown action {other} for agent package");
                 outputs.failed(StatusCode::UnknownAction, message)
@@ -70,7 +69,7 @@ impl Package {
     }
 
     /// Brings a package into another state.
-    async fn change(&self, call: &Call, manager: Manager, mut outputs: Outputs) -> Outcome {
+    async fn change(&self, call: &Call, manager: Manager, node: &dyn Node, mut outputs: Outputs) -> Outcome {
         let (name, version) = (call.text("package"), call.text("version"));
         if let Err(refused) = manager.checked(name, version) {
             return refused.answer(outputs);
@@ -122,12 +121,19 @@ impl Package {
                 None => outputs.done(),
             }
         };
-        self.begin(call, tool, unfinished, conclude).await
+        self.begin(call, tool, node, unfinished, conclude).await
     }
 
     /// Runs something of a package manager that changes what it knows; actions that tell of
     /// updates tell them afterwards.
-    async fn run(&self, call: &Call, manager: Manager, tool: Tool, mut outputs: Outputs) -> Outcome {
+    async fn run(
+        &self,
+        call: &Call,
+        tool: Tool,
+        manager: Manager,
+        node: &dyn Node,
+        mut outputs: Outputs,
+    ) -> Outcome {
         let (unfinished, command) = (outputs.clone(), tool.shown());
         let lists = call.action == "apt_update";
         let conclude = move |told: Told| async move {
@@ -138,17 +144,17 @@ impl Package {
             }
             if lists { updates(manager, outputs).await } else { outputs.done() }
         };
-        self.begin(call, tool, unfinished, conclude).await
+        self.begin(call, tool, node, unfinished, conclude).await
     }
 
-    async fn clean(&self, call: &Call, manager: Manager, config: &Config, outputs: Outputs) -> Outcome {
-        let set = config.option("plugin.package.yum_clean_mode").unwrap_or("all");
+    async fn clean(&self, call: &Call, manager: Manager, node: &dyn Node, outputs: Outputs) -> Outcome {
+        let set = node.config().option("plugin.package.yum_clean_mode").unwrap_or("all");
         let mode = match call.text("mode") {
             "" => set,
             mode => mode,
         };
         match yum::clean(manager, mode) {
-            Ok(tool) => self.run(call, manager, tool, outputs).await,
+            Ok(tool) => self.run(call, tool, manager, node, outputs).await,
             Err(problem) => outputs.broken(problem),
         }
     }
@@ -157,12 +163,13 @@ impl Package {
         &self,
         call: &Call,
         tool: Tool,
+        node: &dyn Node,
         unfinished: Outputs,
         conclude: impl FnOnce(Told) -> F + Send + 'static,
     ) -> Outcome {
         let name = Jobs::name_of(&call.caller, &call.request_id);
         match self.jobs.begin(name, call, tool, conclude).await {
-            Ok(job) => job.within(WAITS).await.unwrap_or_else(|_| unfinished.still_at_work(call)),
+            Ok(job) => told_of(job, WAITS, call, node, unfinished).await,
             Err(problem) => unfinished.broken(problem),
         }
     }

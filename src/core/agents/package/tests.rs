@@ -153,7 +153,7 @@ fn names_that_are_no_packages() {
         }
     }
     // what apt would read as "remove vim", and what it would read as a release
-    assert_eq!(apt::install("vim-", "1").shown().split(' ').next_back(), Some("vim-=1"));
+    assert_eq!(apt::install("vim-", "1").shown().split(' ').next_back(), Some("'vim-=1'"));
     assert!(Manager::Apt.checked("vim/testing", "").is_err());
 }
 

@@ -57,7 +57,7 @@ pub(super) fn last_run(paths: &Paths) -> i64 {
 /// The summary, with the groups the original makes sure of.
 fn load(file: &Path) -> Map<String, Value> {
     let text = read_bounded(file, MOST).unwrap_or_default();
-    let read = read_yaml(&String::from_utf8_lossy(&text)).unwrap_or_default();
+    let read = whole(read_yaml(&String::from_utf8_lossy(&text)).unwrap_or_default());
     let groups = ["changes", "time", "resources", "version", "events"];
     let mut summary: Map<String, Value> =
         groups.into_iter().map(|group| (group.to_owned(), json!({}))).collect();
@@ -72,6 +72,20 @@ fn load(file: &Path) -> Map<String, Value> {
     }
     summary.insert("resources".to_owned(), Value::Object(resources));
     summary
+}
+
+/// Whole numbers as such: fact files, whose reader this is, have no others than floats.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        Value::Array(items) => items.into_iter().map(whole).collect(),
+        Value::Number(number) => {
+            let text =
+                number.as_f64().filter(|float| float.fract() == 0.0).map(|float| format!("{float:.0}"));
+            text.and_then(|text| text.parse::<i64>().ok()).map_or(Value::Number(number), Value::from)
+        }
+        other => other,
+    }
 }
 
 /// Resources of the last catalog by type: `file[/etc/motd]` is a `File`.

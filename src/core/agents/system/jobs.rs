@@ -7,7 +7,7 @@
 //! would have been, told.
 
 use std::fs::{self, DirBuilder};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,14 +32,13 @@ const AT_ONCE: usize = 16;
 /// Jobs that are kept, and for how long.
 const MOST_KEPT: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Bytes that are kept of each output of a job.
-const MOST_SAID: usize = 256 * 1024;
+/// Bytes that are told of each output of a job, and as many as it may have on disk.
+const MOST_SAID: u64 = 256 * 1024;
+const TOO_LONG: u64 = 16 * MOST_SAID;
 /// How long a job may take before it is killed.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
-/// How often it is looked whether a job has ended.
-const LOOKS: Duration = Duration::from_millis(50);
-/// How long its outputs may take to be written once it has.
-const SETTLES: Duration = Duration::from_secs(1);
+/// How often the outputs of a job are looked at.
+const LOOKS: Duration = Duration::from_millis(250);
 
 /// The jobs of a node.
 #[derive(Clone)]
@@ -161,7 +160,7 @@ impl Jobs {
             move || make(&all, &dir, &about)
         });
         made.await.map_err(|e| format!("work that may take long is kept on disk, and cannot be: {e}"))?;
-        let arguments = [dir.display().to_string(), MOST_SAID.to_string(), path.display().to_string()];
+        let arguments = [dir.as_os_str(), path.as_os_str()];
         let supervisor = tool
             .with_environment(Program::new("/bin/sh"))
             .args(["-c", SUPERVISE, "choria-job"])
@@ -240,20 +239,19 @@ impl Record {
     }
 }
 
-/// Runs a job to its end, also when something it started goes on.
+/// Runs a job to its end.
 async fn to_its_end(dir: &Path, supervisor: Program, place: OwnedSemaphorePermit) -> Result<Told, String> {
     let _place = place;
     let running = supervisor.run();
     tokio::pin!(running);
-    let exit = dir.join("exit");
-    let problem = loop {
+    let ended = loop {
         tokio::select! {
-            ended = &mut running => break ended.err().map(|e| e.to_string()),
+            ended = &mut running => break ended,
             () = tokio::time::sleep(LOOKS) => {
-                if tokio::fs::try_exists(&exit).await.unwrap_or_default() {
-                    let _ = tokio::time::timeout(SETTLES, &mut running).await;
-                    break None;
-                }
+                let dir = dir.to_owned();
+                let cut = move || { shorten(&dir.join("stdout"))?; shorten(&dir.join("stderr")) };
+                // a file that is not there yet is short
+                let _ = blocking(cut).await;
             }
         }
     };
@@ -262,7 +260,17 @@ async fn to_its_end(dir: &Path, supervisor: Program, place: OwnedSemaphorePermit
         let code = exit_code(&dir).ok_or_else(|| io::Error::other("it was killed"))?;
         Ok(Told { code, output: tail(&dir.join("stdout"), 0), errors: tail(&dir.join("stderr"), 0) })
     });
-    told.await.map_err(|e| problem.unwrap_or_else(|| e.to_string()))
+    told.await.map_err(|e| ended.err().map_or_else(|| e.to_string(), |ended| ended.to_string()))
+}
+
+/// Empties an output that has grown too long. Who writes to it appends.
+fn shorten(file: &Path) -> io::Result<()> {
+    if fs::metadata(file)?.len() <= TOO_LONG {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().append(true).open(file)?;
+    file.set_len(0)?;
+    file.write_all(b"(what was said before is not kept)\n")
 }
 
 /// Makes the directory of a job, after those that nobody needs any more have gone.
@@ -324,7 +332,7 @@ fn keep(dir: &Path, outcome: &Outcome) -> io::Result<()> {
 }
 
 fn record(dir: &Path) -> Option<Record> {
-    let read = |name: &str| read_bounded(&dir.join(name), 8 * MOST_SAID as u64).ok();
+    let read = |name: &str| read_bounded(&dir.join(name), 8 * MOST_SAID).ok();
     let about: About = serde_json::from_slice(&read("job.json")?).ok()?;
     let kept = read("outcome.json").and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
     let outcome = kept.map(|kept| Outcome {
@@ -361,11 +369,17 @@ fn alive(dir: &Path) -> Option<Pid> {
     words.any(|word| word == wanted).then(|| Pid::from_raw(number)).flatten()
 }
 
-/// What a file holds from a place on.
+/// The end of what a file holds from a place on.
 fn tail(file: &Path, from: u64) -> String {
-    let content = read_bounded(file, MOST_SAID as u64).unwrap_or_default();
-    let from = usize::try_from(from).unwrap_or(usize::MAX).min(content.len());
-    String::from_utf8_lossy(content.get(from..).unwrap_or_default()).into_owned()
+    let mut content = Vec::new();
+    let read = fs::File::open(file).and_then(|mut file| {
+        let end = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(from.max(end.saturating_sub(MOST_SAID)).min(end)))?;
+        file.take(MOST_SAID).read_to_end(&mut content)
+    });
+    // what nobody wrote is empty
+    read.unwrap_or_default();
+    String::from_utf8_lossy(&content).into_owned()
 }
 
 /// Touches files where nobody waits.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub use jobs::Jobs;
 pub(super) use jobs::{Job, State};
 
-use super::{Call, Outcome};
+use super::{Call, Node, Outcome};
 use crate::core::ddl::AgentDdl;
 use crate::core::programs::{self, Program, how};
 use crate::core::rpc::StatusCode;
@@ -195,6 +195,22 @@ impl Outputs {
     /// Something went wrong.
     pub fn broken(self, message: impl Into<String>) -> Outcome {
         self.failed(StatusCode::UnknownError, message)
+    }
+}
+
+/// What the caller of a job is told: its outcome, or, when it is still at work by `limit` or
+/// when the node ends, that it goes on.
+pub(super) async fn told_of(
+    job: Job,
+    limit: Duration,
+    call: &Call,
+    node: &dyn Node,
+    unfinished: Outputs,
+) -> Outcome {
+    let control = node.control();
+    tokio::select! {
+        outcome = job.within(limit) => outcome.unwrap_or_else(|_| unfinished.still_at_work(call)),
+        _ = control.ended() => unfinished.still_at_work(call),
     }
 }
 

@@ -92,13 +92,16 @@ async fn a_job_goes_on_when_nobody_waits_and_is_killed_when_told() {
     let job = begin(&jobs, "1", "echo begun; exec sleep 600").await.unwrap();
     let job = job.within(Duration::from_millis(100)).await.unwrap_err();
     let name = Jobs::name_of("choria=alice", "1");
-    let record = loop {
-        let record = jobs.look(&name).await.unwrap();
-        if record.state == State::Running && !record.said((0, 0)).await.0.is_empty() {
-            break record;
+    let begun = async {
+        loop {
+            let record = jobs.look(&name).await.unwrap();
+            if record.state == State::Running && !record.said((0, 0)).await.0.is_empty() {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
     };
+    let record = tokio::time::timeout(PATIENCE, begun).await.unwrap();
     assert_eq!(record.said((3, 0)).await.0, "un\n");
     assert!(record.kill().await);
     assert_eq!(job.within(PATIENCE).await.unwrap().data["code"], 143);
@@ -108,11 +111,15 @@ async fn a_job_goes_on_when_nobody_waits_and_is_killed_when_told() {
 #[tokio::test]
 async fn a_job_that_floods_keeps_what_it_may() {
     let dir = TempDir::new().unwrap();
-    let jobs = Jobs::new(dir.path().join("jobs"));
-    let script = "head -c 20000000 /dev/zero | tr '\\0' x; echo >&2 done";
+    let jobs_dir = dir.path().join("jobs");
+    let jobs = Jobs::new(&jobs_dir);
+    let script = "head -c 20000000 /dev/zero | tr '\\0' x; echo >&2 done; sleep 0.6; echo end";
     let outcome = begin(&jobs, "1", script).await.unwrap().within(PATIENCE).await.unwrap();
     assert_eq!((outcome.data["code"].as_i64(), outcome.data["err"].as_str()), (Some(0), Some("done\n")));
-    assert_eq!(outcome.data["out"].as_str().unwrap().len(), 256 * 1024);
+    let out = outcome.data["out"].as_str().unwrap();
+    assert!(out.len() <= 256 * 1024 && out.ends_with("end\n"), "{}", out.len());
+    let file = jobs_dir.join(Jobs::name_of("choria=alice", "1")).join("stdout");
+    assert!(fs::metadata(file).unwrap().len() < 4 * 1024 * 1024);
 }
 
 #[tokio::test]
@@ -121,14 +128,21 @@ async fn jobs_are_bounded_in_number() {
     let jobs = Jobs::new(dir.path().join("jobs"));
     let mut begun = Vec::new();
     for request in 0..16 {
-        begun.push(begin(&jobs, &request.to_string(), "exec sleep 600").await.unwrap());
+        begun.push(begin(&jobs, &request.to_string(), "echo begun; exec sleep 600").await.unwrap());
     }
     assert!(begin(&jobs, "more", "true").await.unwrap_err().contains("16 pieces of work"));
     for request in 0..16 {
         let name = Jobs::name_of("choria=alice", &request.to_string());
-        while !jobs.look(&name).await.unwrap().kill().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let killed = async {
+            loop {
+                let record = jobs.look(&name).await.unwrap();
+                if !record.said((0, 0)).await.0.is_empty() && record.kill().await {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, killed).await.unwrap();
     }
     for job in begun {
         job.within(PATIENCE).await.unwrap();
