@@ -81,7 +81,7 @@ install:
 	new 0640 packaging/config/provisioner.yaml $(ETC)/choria-provisioner/provisioner.yaml && \
 	new 0640 packaging/config/provisioner-client.conf $(ETC)/choria-provisioner/client.conf && \
 	new 0644 packaging/logrotate/choria $(ETC)/logrotate.d/choria && \
-	for policy in rpcutil choria_util; do \
+	for policy in rpcutil choria_util package service puppet; do \
 	    new 0644 packaging/config/policies/$$policy.policy $(ETC)/choria/policies/$$policy.policy || exit 1; \
 	done
 	@packaging/owners.sh "$(DESTDIR)" $(SYSCONFDIR)

@@ -44,6 +44,7 @@ dnf              dnf
 zypper           zypper
 createrepo_c     createrepo-c
 rc-service       openrc
+ping             iputils-ping
 ip               iproute2
 node             nodejs
 npm              npm

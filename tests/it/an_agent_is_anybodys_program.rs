@@ -88,6 +88,32 @@ fn agents_come_change_and_go_while_the_node_runs() {
     assert_eq!(left_behind(nodes[0].log().pid()), [] as [std::path::PathBuf; 0]);
 }
 
+/// Somebody had an agent called as one of ours: theirs answers, and ours again without it.
+#[test]
+fn an_agent_on_disk_takes_the_place_of_one_that_manages_machines() {
+    let network = Network::start();
+    let shelf = Shelf::of(&network, "lib");
+    let nodes = network.nodes([node("n1").lines(&shelf.lines())]);
+    let alice = network.caller_with("alice.mcollective", &shelf.libdir());
+    let list = |words: &[&str]| alice.run(&[&["rpc", "process"], words, &["-I", N1, "--json"]].concat());
+    let ours = |ran: &crate::process::Ran| ran.json()["replies"][0]["data"]["pslist"].is_array();
+    assert!(ours(&list(&["list", "pattern=choria"])));
+    shelf.shell(
+        "process",
+        &format!("{ACTIVATE}\necho '{{\"data\":{{\"msg\":\"theirs\"}}}}' > $CHORIA_EXTERNAL_REPLY"),
+    );
+    let outputs = json!({"msg": {"description": "M", "display_as": "Message"}});
+    shelf.ddl(&ddl("process", "9.0.0", 10, json!([action("count", json!({}), outputs)])));
+    nodes[0].log().says(&["hosting an agent from disk, replaced", "agent=process"]);
+    assert_eq!(list(&["count"]).fine().json()["replies"][0]["data"]["msg"], "theirs");
+    // other names of ours are nobody else's
+    shelf.ddl(&ddl("rpcutil", "9.0.0", 10, json!([action("count", json!({}), json!({}))])));
+    nodes[0].log().says(&["'rpcutil' is a name of this program's own agents"]);
+    shelf.remove("process.json");
+    nodes[0].log().says(&["the agent is gone from disk", "agent=process"]);
+    assert!(ours(&list(&["list", "pattern=choria"])));
+}
+
 #[test]
 fn inputs_are_held_to_the_interface_before_the_program_runs() {
     let network = Network::start();
@@ -231,11 +257,10 @@ fn programs_stand_where_the_original_looks() {
     log.says(&["agent is denied", "agent=off"]);
     log.says(&["up.json is no agent for this node", "may hold a-z, 0-9 and _ only"]);
     log.says(&["rpcutil.json is no agent for this node"]);
-    let names: Vec<Value> = agents(&nodes[0], &network.alice()).iter().map(|a| a["agent"].clone()).collect();
-    assert_eq!(
-        names,
-        ["byarch", "choria_util", "discovery", "folder", "plain", "rpcutil", "second"].map(Value::from)
-    );
+    let agents = agents(&nodes[0], &network.alice());
+    let external = agents.iter().filter(|about| about["provider"] == "external");
+    let names: Vec<Value> = external.map(|about| about["agent"].clone()).collect();
+    assert_eq!(names, ["byarch", "folder", "plain", "second"].map(Value::from));
     let callers = format!(
         "libdir = {}\nlibdir = {}\n",
         network.path("lib").display(),

@@ -97,7 +97,18 @@ fn the_standard_agents_answer() {
         reply
     };
     let inventory = one(&["rpcutil", "inventory"]);
-    assert_eq!(inventory["data"]["agents"], json!(["choria_util", "discovery", "rpcutil"]));
+    let agents = json!([
+        "choria_util",
+        "discovery",
+        "filemgr",
+        "nettest",
+        "package",
+        "process",
+        "puppet",
+        "rpcutil",
+        "service"
+    ]);
+    assert_eq!(inventory["data"]["agents"], agents);
     assert_eq!(inventory["data"]["classes"], json!(["apache", "role::web"]));
     assert_eq!(inventory["data"]["facts"]["os"]["release"]["major"], 12);
     assert_eq!(inventory["data"]["collectives"], json!(["mcollective"]));

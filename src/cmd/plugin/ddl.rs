@@ -211,6 +211,7 @@ fn action(name: &str, description: &str, display: Display) -> Action {
     Action {
         action: name.to_owned(),
         input: Default::default(),
+        open_inputs: false,
         output: Default::default(),
         display,
         description: description.to_owned(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
+use choria::core::agents::SETTINGS;
 use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
@@ -185,6 +186,12 @@ fn configuration() -> String {
             key.kind,
             roff(default)
         ));
+    }
+    out.push_str(
+        ".SH KEYS OF AGENTS THAT MANAGE MACHINES\nOf servers. Agents of others have keys of theirs.\n",
+    );
+    for (name, doc) in SETTINGS {
+        out.push_str(&format!(".TP\n.B {}\n{}\n", roff(name), roff(doc)));
     }
     out
 }

@@ -66,6 +66,9 @@ pub struct Action {
     /// What it takes, by name.
     #[serde(default, deserialize_with = "null_default")]
     pub input: BTreeMap<String, Input>,
+    /// Ours: whether it takes inputs that are not declared, as texts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open_inputs: bool,
     /// What it gives, by name.
     #[serde(default, deserialize_with = "null_default")]
     pub output: BTreeMap<String, Output>,

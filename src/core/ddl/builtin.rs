@@ -37,6 +37,15 @@ pub fn builtin(name: &str) -> Option<&'static AgentDdl> {
     BUILTINS.iter().find(|ddl| ddl.metadata.name == name)
 }
 
+/// Whether an agent of that name that somebody has put on disk takes the place of ours, as
+/// its interface does: names that others used before us.
+pub fn is_replaceable(name: &str) -> bool {
+    REPLACEABLE.contains(&name)
+}
+
+/// Agents that manage a machine, sorted.
+pub const REPLACEABLE: [&str; 7] = ["filemgr", "nettest", "package", "process", "puppet", "service", "shell"];
+
 /// Names of the compiled-in agents that have an interface, sorted.
 pub fn builtin_names() -> &'static [&'static str] {
     NAMES

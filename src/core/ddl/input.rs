@@ -63,7 +63,13 @@ impl Action {
         for (key, text) in args {
             let found =
                 self.input.get_key_value(key).or_else(|| self.input.get_key_value(&key.to_lowercase()));
-            let (name, input) = found.ok_or_else(|| InputError::Undeclared(key.clone()))?;
+            let Some((name, input)) = found else {
+                if !self.open_inputs {
+                    return Err(InputError::Undeclared(key.clone()));
+                }
+                data.insert(key.clone(), Value::String(text.clone()));
+                continue;
+            };
             let value = input.convert(text);
             let value = value.map_err(|reason| InputError::Invalid { name: name.clone(), reason })?;
             data.insert(name.clone(), value);
@@ -90,6 +96,7 @@ impl Action {
             }
         }
         match data.keys().find(|key| *key != PROCESS_RESULTS && !self.input.contains_key(*key)) {
+            Some(_) if self.open_inputs => Ok(warnings),
             Some(key) => Err(InputError::Undeclared(key.clone())),
             None => Ok(warnings),
         }

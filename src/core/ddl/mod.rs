@@ -24,6 +24,6 @@ mod validation;
 
 pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output};
 pub use aggregate::Aggregator;
-pub use builtin::{builtin, builtin_names};
+pub use builtin::{REPLACEABLE, builtin, builtin_names, is_replaceable};
 pub use input::{InputError, Warning};
 pub use resolver::{ResolveError, Resolver};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::agent::{AgentDdl, DdlError, MAX_DDL};
-use super::builtin::{builtin, builtin_names};
+use super::builtin::{builtin, builtin_names, is_replaceable};
 use crate::core::files::read_bounded;
 use crate::core::text;
 
@@ -112,12 +112,14 @@ impl Resolver {
     /// within one. The original lets the last one win, by accident, so that an
     /// earlier directory cannot override a later one.
     pub fn agent(&self, name: &str) -> Result<AgentDdl, ResolveError> {
-        if let Some(ddl) = builtin(name) {
-            return Ok(ddl.clone());
+        let own = builtin(name);
+        let found = if own.is_some() && !is_replaceable(name) { None } else { self.find_named(name) };
+        if let (Some(own), None) = (own, &found) {
+            return Ok(own.clone());
         }
         let name = || name.to_owned();
         let kept = || self.cache_file(&name()).filter(|file| file.is_file());
-        let Some(file) = self.find_named(&name()).or_else(kept) else {
+        let Some(file) = found.or_else(kept) else {
             let dirs: Vec<_> = self.dirs.iter().map(|d| d.display().to_string()).collect();
             let known = self.agent_names();
             let meant = text::meant(&name(), known.iter().map(String::as_str));
@@ -229,6 +231,7 @@ mod tests {
         put(&a, "choria/agent/deep/er/demo.json", "demo", "1.0.0");
         put(&b, "mcollective/agent/demo.json", "demo", "2.0.0");
         put(&b, "mcollective/agent/rpcutil.json", "rpcutil", "9.9.9");
+        put(&b, "mcollective/agent/package.json", "package", "9.9.9");
         put(&b, "mcollective/agent/wrong.json", "right", "1.0.0");
         put(&b, "mcollective/data/fact.json", "fact", "1.0.0");
         std::fs::write(b.join("mcollective/agent/broken.json"), "{").unwrap();
@@ -236,6 +239,9 @@ mod tests {
         assert!(resolver.has_data("fact") && resolver.has_data("scout") && !resolver.has_data("demo"));
         assert_eq!(resolver.agent("demo").unwrap().metadata.version, "1.0.0");
         assert_ne!(resolver.agent("rpcutil").unwrap().metadata.version, "9.9.9");
+        // a name that was others' before it was ours
+        assert_eq!(resolver.agent("package").unwrap().metadata.version, "9.9.9");
+        assert_ne!(resolver.agent("service").unwrap().metadata.version, "9.9.9");
         assert!(matches!(resolver.agent("wrong"), Err(ResolveError::OtherName { .. })));
         assert!(matches!(resolver.agent("broken"), Err(ResolveError::Broken { .. })));
         assert!(matches!(resolver.agent("nope"), Err(ResolveError::Unknown { .. })));
@@ -249,7 +255,14 @@ mod tests {
                 "choria_registry",
                 "choria_util",
                 "demo",
+                "filemgr",
+                "nettest",
+                "package",
+                "process",
+                "puppet",
                 "rpcutil",
+                "service",
+                "shell",
                 "wrong"
             ]
         );

@@ -10,13 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::NodeState;
-use super::hosting;
+use super::hosting::{self, Hosted};
 use super::listening::Listening;
 use crate::core::agents::external::{self, External};
 use crate::core::agents::library::{Change, Found, Kind, Library, Look};
 use crate::core::agents::ruby::{Ruby, Shim};
 use crate::core::agents::{Agent, Node};
 use crate::core::config::Config;
+use crate::core::ddl::is_replaceable;
 use crate::core::files;
 
 /// Time between two looks, and while something is being written.
@@ -43,7 +44,8 @@ pub(super) async fn keep_hosting(node: Arc<NodeState>, listening: Arc<Listening>
     let _ = tokio::task::spawn_blocking(|| files::scratch(&std::env::temp_dir(), external::SCRATCH)).await;
     let shim = shim(node.config());
     let library = Arc::new(Mutex::new(Library::new(&dirs, shim.is_some())));
-    let mut keeper = Keeper { node, listening, denied, shim, turns: BTreeMap::new(), turn: 0 };
+    let own = node.hosted();
+    let mut keeper = Keeper { node, listening, denied, shim, own, turns: BTreeMap::new(), turn: 0 };
     let mut asking = JoinSet::new();
     let room = Arc::new(Semaphore::new(ASKED_AT_ONCE));
     let (mut next, mut looks, mut named) = (Instant::now(), 0u32, false);
@@ -54,7 +56,7 @@ pub(super) async fn keep_hosting(node: Arc<NodeState>, listening: Arc<Listening>
                 for change in changes {
                     match change {
                         Change::Come(found) => keeper.ask(*found, &mut asking, &room),
-                        Change::Gone(name) => keeper.dismiss(&name),
+                        Change::Gone(name) => keeper.dismiss(&name).await,
                     }
                 }
                 looks = looks.saturating_add(1);
@@ -89,6 +91,8 @@ struct Keeper {
     listening: Arc<Listening>,
     denied: Vec<String>,
     shim: Option<Shim>,
+    /// What is hosted without any.
+    own: Arc<Hosted>,
     /// Agents from disk by name, with the last finding of each.
     turns: BTreeMap<String, u64>,
     turn: u64,
@@ -103,7 +107,8 @@ impl Keeper {
             tracing::info!(agent = name, "agent is denied, not hosting it");
             return;
         }
-        if !self.turns.contains_key(&name) && self.node.hosted().names().contains(&name) {
+        let replaces = kind == Kind::External && is_replaceable(&name);
+        if self.own.names().contains(&name) && !replaces {
             tracing::info!(
                 agent = name,
                 "{} is left aside: this program has an agent of that name",
@@ -139,7 +144,7 @@ impl Keeper {
         if self.turns.get(&name) != Some(&turn) {
             return;
         }
-        let Some(agent) = agent else { return self.stop(&name) };
+        let Some(agent) = agent else { return self.stop(&name).await };
         let metadata = agent.ddl().metadata.clone();
         let before = self.node.hosted().agent(&name);
         self.node.rehost(|hosted| hosted.with(agent));
@@ -152,17 +157,30 @@ impl Keeper {
         tracing::info!(agent = name, version = metadata.version, "hosting an agent from disk, {how}");
     }
 
-    fn dismiss(&mut self, name: &str) {
+    async fn dismiss(&mut self, name: &str) {
         if self.turns.remove(name).is_some() {
-            self.stop(name);
+            self.stop(name).await;
         }
     }
 
-    fn stop(&self, name: &str) {
-        if self.node.hosted().agent(name).is_some() {
+    /// Hosts it no more; an agent of ours that it replaced is back.
+    async fn stop(&self, name: &str) {
+        let own = self.own.agent(name);
+        let hosted = self.node.hosted().agent(name);
+        let Some(hosted) = hosted.filter(|hosted| !own.as_ref().is_some_and(|own| Arc::ptr_eq(own, hosted)))
+        else {
+            return;
+        };
+        tracing::info!(agent = name, "the agent is gone from disk, or does not work here any more");
+        let service = own.as_ref().map(|own| own.ddl().metadata.service);
+        let heard = service == Some(hosted.ddl().metadata.service);
+        if !heard {
             self.listening.forget(name);
-            self.node.rehost(|hosted| hosted.without(name));
-            tracing::info!(agent = name, "the agent is gone from disk, or does not work here any more");
+        }
+        let metadata = own.as_ref().map(|own| own.ddl().metadata.clone());
+        self.node.rehost(|hosted| own.map_or_else(|| hosted.without(name), |own| hosted.with(own)));
+        if let Some(metadata) = metadata.filter(|_| !heard) {
+            self.listening.hear(&metadata).await;
         }
     }
 }

@@ -199,7 +199,7 @@ impl Jobs {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 found.extend(record(&entry.path()).filter(|r| r.about.agent == agent).map(|r| (name, r)));
             }
-            found.sort_by(|(_, a), (_, b)| a.about.begun.cmp(&b.about.begun));
+            found.sort_by_key(|(_, record)| record.about.begun);
             Ok(found)
         });
         found.await.unwrap_or_default()

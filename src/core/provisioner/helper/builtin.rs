@@ -23,11 +23,18 @@ const AT_ONCE: usize = 1024;
 /// What stands for a directory that is not known because no key was asked for.
 const SOMEWHERE: &str = "SSLDIR";
 
+macro_rules! policies {
+    ($($name:literal),*) => {
+        [$((
+            concat!($name, ".policy"),
+            include_str!(concat!("../../../../packaging/config/policies/", $name, ".policy")),
+        )),*]
+    };
+}
+
 /// What callers, whoever has a client certificate, may ask of a node that
 /// nothing else was said of: what it is, and nothing that changes it.
-const RPCUTIL: &str = include_str!("../../../../packaging/config/policies/rpcutil.policy");
-/// Its version and how it is connected.
-const CHORIA_UTIL: &str = include_str!("../../../../packaging/config/policies/choria_util.policy");
+const POLICIES: [(&str, &str); 5] = policies!("choria_util", "package", "puppet", "rpcutil", "service");
 
 /// Certificates of our own CA, configuration by a template.
 #[derive(Debug)]
@@ -157,8 +164,7 @@ fn defaults(settings: &Settings, around: &Surroundings) -> Result<Defaults, Help
         // the template has to say it
         _ => {}
     }
-    let action_policies = [("rpcutil.policy", RPCUTIL), ("choria_util.policy", CHORIA_UTIL)];
-    let action_policies = action_policies.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    let action_policies = POLICIES.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
     Ok(Defaults { configuration, action_policies, brokers })
 }
 

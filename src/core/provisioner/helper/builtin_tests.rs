@@ -42,7 +42,10 @@ async fn a_first_network_needs_nothing_else() {
     });
     assert_eq!(json!(answer.configuration), expected);
     let policies: Vec<&String> = answer.action_policies.keys().collect();
-    assert_eq!(policies, ["choria_util.policy", "rpcutil.policy"]);
+    assert_eq!(
+        policies,
+        ["choria_util.policy", "package.policy", "puppet.policy", "rpcutil.policy", "service.policy"]
+    );
 
     let der = pem::certificates(answer.certificate.as_bytes()).unwrap().remove(0);
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
