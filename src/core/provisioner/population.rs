@@ -14,96 +14,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+mod kinds;
+mod rules;
 
 pub use super::counts::{Ages, Counts};
-
-/// What noticed a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Its startup event.
-    Event,
-    /// Its registration data.
-    Registration,
-    /// A discovery.
-    Discovery,
-    /// The journal: it was in work when this program ended.
-    Journal,
-    /// An operator.
-    Operator,
-}
-
-/// What became of a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noticed {
-    /// It is new here and waits.
-    New,
-    /// It is known; nothing changes.
-    Known,
-    /// It was provisioned and is in the waiting room again.
-    Again,
-    /// It was provisioned and came back too often: nobody touches it for a while.
-    Quarantined,
-    /// There are as many names as are held.
-    Full,
-}
-
-/// How a walk ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum End {
-    /// Configured and restarting.
-    Provisioned,
-    /// It was told to end itself.
-    Shutdown,
-    /// It runs another version soon.
-    Upgraded,
-    /// The helper said not now.
-    Deferred,
-    /// Another provisioner has it.
-    Locked,
-    /// Two machines claim the name.
-    Doubled,
-    /// It does not answer.
-    Silent,
-    /// Nobody listens by this name.
-    Absent,
-    /// Anything else: the reason is in the log.
-    Failed,
-    /// This program ends.
-    Stopped,
-}
-
-/// Times and bounds.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Most names held.
-    pub most: usize,
-    /// How long a node that was provisioned is left alone.
-    pub cooldown: Duration,
-    /// Without a sign for this long a waiting name is forgotten.
-    pub forget_after: Duration,
-    /// How long the node's own lock lasts, and a little more.
-    pub locked: Duration,
-    /// How long a node is left alone that came back `max_loops` times.
-    pub quarantine: Duration,
-    /// Times a node may come back after it was provisioned.
-    pub max_loops: u32,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            most: 100_000,
-            cooldown: Duration::from_secs(60),
-            forget_after: Duration::from_secs(180),
-            locked: Duration::from_secs(125),
-            quarantine: Duration::from_secs(600),
-            max_loops: 3,
-        }
-    }
-}
+pub use kinds::{End, Noticed, Source};
+pub use rules::Rules;
 
 /// Longest pause between tries of a node that fails.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
