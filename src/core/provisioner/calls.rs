@@ -112,11 +112,7 @@ impl Calls {
             RequestBody { agent: (*agent).into(), action: (*action).into(), data: data.clone() }.encode();
         let token: Arc<str> = new_request_id().into();
         let mut answers = self.0.awaited.expect(&token, node, filtered);
-        let to = To {
-            subject: subjects::node(COLLECTIVE, node),
-            token: token.clone(),
-            tell: ask.is_first_contact(),
-        };
+        let to = To { subject: subjects::node(COLLECTIVE, node), token: token.clone(), tell: true };
         let request_id = if *shared && !filtered {
             self.join_window(to, agent, body)
         } else {

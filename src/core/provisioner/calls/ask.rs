@@ -79,11 +79,10 @@ pub struct Ask {
     pub filter: Filter,
 }
 
-impl Ask {
-    /// Whether it shows if the node is there. Later the broker's word that nobody hears
-    /// proves nothing: nodes restart.
-    pub(super) fn is_first_contact(&self) -> bool {
-        matches!(self.action, "inventory" | "jwt")
+impl CallError {
+    /// Whether the request was one of those that show if a node is there.
+    pub(in crate::core::provisioner) fn is_of_first_contact(&self) -> bool {
+        matches!(self, CallError::Absent { action: "inventory" | "jwt", .. })
     }
 }
 

@@ -43,9 +43,11 @@ impl Ended {
 impl From<CallError> for Ended {
     fn from(error: CallError) -> Ended {
         let (end, kind) = match &error {
-            CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
+            CallError::Absent { .. } if error.is_of_first_contact() => (End::Absent, "silent"),
+            CallError::Silent { .. } | CallError::Absent { .. } => (End::Silent, "silent"),
+            // which is not its fault
+            CallError::NotSent(_) => (End::Failed, "silent"),
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
-            CallError::Absent { .. } => (End::Absent, "silent"),
             CallError::Refused { .. } | CallError::Unreadable { .. } | CallError::TooLarge { .. } => {
                 (End::Failed, "refused")
             }
