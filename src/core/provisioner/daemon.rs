@@ -257,7 +257,7 @@ impl Daemon {
     }
 
     fn ended(&self, node: &str, ended: &Ended, took: Duration) {
-        let Shared { counters, journal, .. } = &self.shared;
+        let Shared { counters, .. } = &self.shared;
         let now = Instant::now();
         counters.walk_time.add(took);
         match ended.end {
@@ -276,9 +276,7 @@ impl Daemon {
             End::Absent => {
                 counters.absent.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(node, "nobody listens by this name");
-                // one that was answered may be on its way back
-                let end = journal.of(node).map_or(End::Absent, |_| End::Silent);
-                return self.population().ended(node, end, None, now);
+                return self.population().ended(node, ended.end, None, now);
             }
             End::Deferred | End::Locked | End::Doubled | End::Silent | End::Failed => {
                 self.failed(node, ended);

@@ -168,7 +168,7 @@ impl<'a> Walk<'a> {
         let Some(Open { inputs, configured }) = self.shared.journal.of(self.node) else { return Ok(None) };
         // whoever has left is not waited for as long as the next steps may take
         let within = self.shared.counters.stage(Stage::Inventory).begin();
-        self.inventory().await.map_err(|ended| self.alone(ended))?;
+        self.inventory().await.map_err(|ended| self.alone(ended).after_its_answer())?;
         drop(within);
         if !configured {
             let inputs = serde_json::from_str(&inputs)

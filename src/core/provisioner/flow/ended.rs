@@ -38,6 +38,15 @@ impl Ended {
         // nodes and helpers have a word in it
         Ended { end, kind, reason: shortened(&reason.to_string(), MAX_REASON), pause: None }
     }
+
+    /// The same of a node that was given an answer: where nobody listens, somebody did.
+    pub(super) fn after_its_answer(mut self) -> Ended {
+        if self.end == End::Absent {
+            self.end = End::Silent;
+            self.reason.push_str("; it left in the middle of it");
+        }
+        self
+    }
 }
 
 impl From<CallError> for Ended {
