@@ -37,6 +37,14 @@ impl Daemon {
             tracing::debug!(?source, "a name that cannot be a node's is ignored");
             return;
         }
+        // whoever waits was shown the token, or has it from the start
+        if self.plan().settings.token.is_shown_by(name) {
+            self.shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.log.note("name", || {
+                tracing::warn!(?source, "a waiting machine's name shows the access token, it is not taken");
+            });
+            return;
+        }
         let noticed = self.population().notice(name, source, Instant::now());
         let counters = &self.shared.counters;
         let add = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);

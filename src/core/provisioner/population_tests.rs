@@ -196,7 +196,9 @@ fn names_that_failed_come_after_others_and_have_a_share_of_the_places() {
     population.advance(now);
     let taken: Vec<_> = std::iter::from_fn(|| population.take(8)).collect();
     assert_eq!(taken.len(), 2, "a fourth of the places");
-    (0..20).for_each(|number| drop(population.notice(&format!("new{number}"), Source::Event, now)));
+    for number in 0..20 {
+        population.notice(&format!("new{number}"), Source::Event, now);
+    }
     let fresh: Vec<_> = std::iter::from_fn(|| population.take(8)).collect();
     assert_eq!(fresh.iter().filter(|name| name.starts_with("new")).count(), 20, "{fresh:?}");
     assert_eq!(fresh.len(), 20);
