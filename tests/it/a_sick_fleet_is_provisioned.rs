@@ -23,8 +23,10 @@ const FAULTS: Faults = Faults { silent: 0.01, dying: 0.01, wrong_token: 0.01, do
 /// Of every so many nodes the helper is at fault with four.
 const HELPED: usize = 200;
 
-/// Said of nodes that never say a word.
+/// Said of nodes that never say a word,
 const SILENT: &str = "no answer within 3 s";
+/// and of those that are gone.
+const GONE: &str = "no answer, nobody listens by this name";
 
 fn name(index: usize) -> String {
     format!("e{}.example.net", index + 1)
@@ -42,7 +44,7 @@ fn trouble(index: usize, count: usize) -> Option<&'static str> {
     match FAULTS.of(index, count) {
         Fault::Silent => Some(SILENT),
         Fault::WrongToken => Some("Incorrect provision token supplied"),
-        Fault::Dying => helper.or(Some("choria_provision#restart: no answer")),
+        Fault::Dying => helper.or(Some(GONE)),
         _ => helper,
     }
 }
@@ -148,7 +150,7 @@ fn the_well_are_provisioned_once_and_the_sick_are_told_of() {
     let reasons: BTreeMap<String, &str> =
         (0..count).filter_map(|index| Some((name(index), trouble(index, count)?))).collect();
     let dying = (0..count).filter(|index| FAULTS.of(*index, count) == Fault::Dying);
-    let dying: Vec<usize> = dying.filter(|index| reasons[&name(*index)].contains("restart")).collect();
+    let dying: Vec<usize> = dying.filter(|index| reasons[&name(*index)] == GONE).collect();
     let well = (count - reasons.len()) as u64;
     let mut room = WaitingRoom::open();
     let begun = Instant::now();

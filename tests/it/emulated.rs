@@ -22,10 +22,15 @@ impl Emulated {
 
     /// Nodes that wait to be provisioned, `eN.example.net`.
     pub fn waiting(room: &WaitingRoom, count: usize, words: &[&str]) -> Emulated {
+        Emulated::waiting_as(room, "e{}.example.net", count, words)
+    }
+
+    /// The same by other names.
+    pub fn waiting_as(room: &WaitingRoom, names: &str, count: usize, words: &[&str]) -> Emulated {
         let token = room.token("fleet.jwt", &room.claims());
         let mut command = program(&room.network.path(""));
         command.args(["emulate", "--count", &count.to_string(), "--monitor", "0"]);
-        command.args(["--name", "e{}.example.net", "--provisioning-token"]).arg(token).args(words);
+        command.args(["--name", names, "--provisioning-token"]).arg(token).args(words);
         Emulated::of(Daemon::start("emulator", command))
     }
 

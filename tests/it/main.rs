@@ -87,4 +87,5 @@ mod the_units_are_good;
 mod what_people_type_is_checked;
 mod what_was_sent_is_said;
 mod what_we_depend_on;
+mod who_has_left_keeps_no_place;
 mod who_is_no_longer_allowed_is_cut;

@@ -9,6 +9,7 @@ use super::grant::{Grant, GrantLimits, Peer, PeerKind, Permission, Refusal, Refu
 use super::permissions;
 use crate::core::nats::subject;
 use crate::core::security::tokens::{ProvisioningClaims, VerifyKey};
+use crate::core::text::Secret;
 
 /// Where nodes of 2018 publish what they are; the original's broker of today denies it.
 const REGISTRATION_2018: &str = "choria.provisioning_data";
@@ -41,7 +42,7 @@ impl WaitingNodes {
     ///
     /// # Errors
     /// A token that is not of our signer, not for provisioning or not valid now, or a
-    /// connection without a name.
+    /// connection without a name or by one that shows the token.
     pub fn judge(&self, facts: &ConnectionFacts) -> Result<Grant, Refusal> {
         let refuse = |why: String| Refusal::new(RefusalKind::Token, format!("waiting node refused: {why}"));
         let claims: ProvisioningClaims = self
@@ -55,6 +56,10 @@ impl WaitingNodes {
         }
         if !subject::valid_pattern(name.as_bytes()) || !subject::is_literal(name.as_bytes()) {
             return Err(refuse("its connection has no name that could be a node's".to_owned()));
+        }
+        // logs and pages of many programs show names of nodes
+        if Secret::new(claims.token).is_shown_by(name) {
+            return Err(refuse("the name of its connection shows its access token".to_owned()));
         }
         let (_, subscribe) = permissions::unprovisioned();
         let own = format!("provisioning.node.{name}");
@@ -90,6 +95,7 @@ mod tests {
         let key = SigningKey::from_seed(&[3; 32]).unwrap();
         let signer = VerifyKey::from_hex(&key.public_hex().unwrap()).unwrap();
         let claims = ProvisioningClaims {
+            token: "toomanysecrets".into(),
             standard: StandardClaims { purpose: PURPOSE.into(), expires: Some(100), ..Default::default() },
             ..Default::default()
         };
@@ -123,7 +129,7 @@ mod tests {
             late.reason,
             "waiting node refused: the token expired on 1970-01-01 00:01:40 UTC; issue a new one"
         );
-        for name in ["", ">", "*.example.net", "a b", "a..b"] {
+        for name in ["", ">", "*.example.net", "a b", "a..b", "toomanysecrets", "n1.TooManySecrets.net"] {
             facts.options.name = name.into();
             assert!(WaitingNodes::new(signer.clone(), || 99).judge(&facts).is_err(), "{name:?}");
         }

@@ -8,11 +8,10 @@
 //! is said in `intakes`.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::awaited::Awaited;
@@ -28,10 +27,12 @@ use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 use crate::core::security::{SecurityError, Signer};
 use crate::core::text::shortened;
 
-/// How long equal requests are gathered.
-const WINDOW: Duration = Duration::from_millis(20);
-/// Most nodes of one window.
-const WINDOW_NODES: usize = 200;
+mod ask;
+mod window;
+
+pub use ask::{ACTIONS, ActionTimes, Ask, CallError};
+use window::{To, Window};
+
 /// Messages waiting to be handed to whoever waits for them, in bytes: that takes no time.
 const UNSORTED: usize = 16 * 1024 * 1024;
 /// Most names one discovery finds.
@@ -40,109 +41,6 @@ const MOST_FOUND: usize = 100_000;
 const TTL: i64 = 60;
 /// Characters shown of what nodes and helpers say, in logs and pages.
 pub(super) const MAX_TOLD: usize = 300;
-
-/// A node was asked and gave no good answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CallError {
-    /// Nothing came in time.
-    #[error("{agent}#{action}: no answer within {} s", .limit.as_secs_f32())]
-    Silent {
-        /// Agent.
-        agent: &'static str,
-        /// Action.
-        action: &'static str,
-        /// How long was waited.
-        limit: Duration,
-    },
-    /// Nobody hears what is said to this name.
-    #[error("{agent}#{action}: no answer, nobody listens by this name")]
-    Absent {
-        /// Agent.
-        agent: &'static str,
-        /// Action.
-        action: &'static str,
-    },
-    /// What it says is more than is kept of a node in work.
-    #[error("{agent}#{action}: the answer is too large")]
-    TooLarge {
-        /// Agent.
-        agent: &'static str,
-        /// Action.
-        action: &'static str,
-    },
-    /// The agent said no.
-    #[error("{agent}#{action}: {text} ({code})")]
-    Refused {
-        /// Agent.
-        agent: &'static str,
-        /// Action.
-        action: &'static str,
-        /// Status code.
-        code: i64,
-        /// Its words, shortened.
-        text: String,
-    },
-    /// The answer is none.
-    #[error("{agent}#{action}: the answer cannot be read: {reason}")]
-    Unreadable {
-        /// Agent.
-        agent: &'static str,
-        /// Action.
-        action: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// It did not leave this machine.
-    #[error("the request was not sent: {0}")]
-    NotSent(String),
-}
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub struct Ask {
-    /// Agent.
-    pub agent: &'static str,
-    /// Action.
-    pub action: &'static str,
-    /// Inputs.
-    pub data: Map<String, Value>,
-    /// Equal for many nodes and without side effects that must not be repeated: may be gathered.
-    /// Requests with a filter are not.
-    pub shared: bool,
-    /// Which machines of the node's name it is for; by default all of them.
-    pub filter: Filter,
-}
-
-impl Ask {
-    /// Whether it shows if the node is there. Later the broker's word that nobody hears
-    /// proves nothing: nodes restart.
-    fn is_first_contact(&self) -> bool {
-        matches!(self.action, "inventory" | "jwt")
-    }
-}
-
-/// Tries, failures and time of one action, for metrics.
-#[derive(Debug, Default)]
-pub struct ActionTimes {
-    /// Tries.
-    pub count: AtomicU64,
-    /// Time of all tries, microseconds.
-    pub micros: AtomicU64,
-    /// Tries without a good answer.
-    pub errors: AtomicU64,
-}
-
-/// Actions the provisioner uses, as metrics name them.
-pub const ACTIONS: [&str; 8] = [
-    "choria_provision#jwt",
-    "choria_provision#gen25519",
-    "rpcutil#inventory",
-    "choria_provision#gencsr",
-    "choria_provision#shutdown",
-    "choria_provision#release_update",
-    "choria_provision#configure",
-    "choria_provision#restart",
-];
 
 /// See the module documentation. Clones share it.
 #[derive(Clone)]
@@ -159,19 +57,6 @@ struct Inner {
     kept: Kept,
     windows: Mutex<HashMap<String, Window>>,
     times: [ActionTimes; ACTIONS.len()],
-}
-
-struct Window {
-    request_id: Arc<str>,
-    to: Vec<To>,
-}
-
-/// Where a request goes, and where the answer is to come.
-struct To {
-    subject: String,
-    token: Arc<str>,
-    /// Whether the broker is to say when nobody listens.
-    tell: bool,
 }
 
 impl Calls {
@@ -227,11 +112,7 @@ impl Calls {
             RequestBody { agent: (*agent).into(), action: (*action).into(), data: data.clone() }.encode();
         let token: Arc<str> = new_request_id().into();
         let mut answers = self.0.awaited.expect(&token, node, filtered);
-        let to = To {
-            subject: subjects::node(COLLECTIVE, node),
-            token: token.clone(),
-            tell: ask.is_first_contact(),
-        };
+        let to = To { subject: subjects::node(COLLECTIVE, node), token: token.clone(), tell: true };
         let request_id = if *shared && !filtered {
             self.join_window(to, agent, body)
         } else {
@@ -377,44 +258,6 @@ impl Calls {
     fn times(&self, ask: &Ask) -> Option<&ActionTimes> {
         let place = ACTIONS.iter().position(|name| name.split_once('#') == Some((ask.agent, ask.action)))?;
         self.0.times.get(place)
-    }
-
-    /// Joins or opens the window of an equal request.
-    fn join_window(&self, to: To, agent: &'static str, body: String) -> Arc<str> {
-        let mut windows = self.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = windows.get(&body).is_some_and(|window| window.to.len() >= WINDOW_NODES);
-        if full && let Some(window) = windows.remove(&body) {
-            self.send_window(agent, body.clone(), window);
-        }
-        if let Some(window) = windows.get_mut(&body) {
-            window.to.push(to);
-            return window.request_id.clone();
-        }
-        let request_id: Arc<str> = new_request_id().into();
-        windows.insert(body.clone(), Window { request_id: request_id.clone(), to: vec![to] });
-        let (calls, opened) = (self.clone(), request_id.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(WINDOW).await;
-            let mut windows = calls.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
-            // it may have been full, and another be open by now
-            if windows.get(&body).is_some_and(|window| window.request_id == opened)
-                && let Some(window) = windows.remove(&body)
-            {
-                drop(windows);
-                calls.send_window(agent, body, window);
-            }
-        });
-        request_id
-    }
-
-    fn send_window(&self, agent: &'static str, body: String, window: Window) {
-        let calls = self.clone();
-        tokio::spawn(async move {
-            let Window { request_id, to } = window;
-            if let Err(error) = calls.send(&request_id, agent, body, Filter::default(), &to).await {
-                tracing::warn!("requests to {} nodes were not sent: {error}", to.len());
-            }
-        });
     }
 
     async fn send(

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
@@ -18,6 +19,7 @@ use super::population::{End, Population, Rules, Source};
 use super::stages::Stage;
 use super::status::Recent;
 use crate::core::connection::Session;
+use crate::core::log::RefusalLog;
 use crate::core::security::Signer;
 
 mod reporting;
@@ -41,6 +43,8 @@ pub struct Daemon {
     election: Arc<dyn Election>,
     paused: Mutex<BTreeSet<&'static str>>,
     recent: Mutex<Recent>,
+    /// Names are made up by the thousand: lines about them are counted by what they say.
+    pub(super) log: RefusalLog,
     started: i64,
 }
 
@@ -72,21 +76,28 @@ impl Daemon {
         plan: Plan,
         election: Arc<dyn Election>,
     ) -> Result<Arc<Daemon>, ProvisionerError> {
-        let (journal, open) = Journal::open(&plan.settings.state_dir)?;
+        let journal = Journal::open(&plan.settings.state_dir)?;
         let calls = Calls::new(session.clone(), signer, identity, caller).await;
         let now = Instant::now();
         let rules = Rules { forget_after: plan.settings.interval * 3, ..Rules::default() };
         let mut population = Population::new(rules);
-        for node in open.keys() {
-            tracing::info!(node, "was in work when this program ended, it is taken up again");
+        let open = journal.nodes();
+        for node in &open {
+            tracing::debug!(node = &**node, "was in work when this program ended");
             population.notice(node, Source::Journal, now);
+        }
+        if !open.is_empty() {
+            tracing::info!(
+                nodes = open.len(),
+                "some were in work when this program ended, they are taken up again"
+            );
         }
         let counters = Arc::new(Counters::default());
         let standing = Leadership::new(!election.is_opposed());
         Ok(Arc::new(Daemon {
             identity: identity.to_owned(),
             session,
-            shared: Shared { calls, journal, open: Arc::new(Mutex::new(open)), counters, standing },
+            shared: Shared { calls, journal, counters, standing },
             plan: RwLock::new(Arc::new(plan)),
             population: Mutex::new(population),
             wake: Notify::new(),
@@ -94,6 +105,7 @@ impl Daemon {
             election,
             paused: Mutex::default(),
             recent: Mutex::new(Recent::new(now)),
+            log: RefusalLog::default(),
             started: jiff::Timestamp::now().as_second(),
         }))
     }
@@ -112,7 +124,7 @@ impl Daemon {
         let mut walks = JoinSet::new();
         while !*stop.borrow() {
             let silent = self.population().advance(Instant::now());
-            self.close(&silent).await;
+            self.forget(&silent).await;
             self.set_out(&mut walks);
             let turn =
                 self.population().next_turn().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -229,7 +241,7 @@ impl Daemon {
         while walks.len() < plan.settings.max_inflight && !self.is_paused() {
             let (node, queued) = {
                 let mut population = self.population();
-                let Some(node) = population.take() else { return };
+                let Some(node) = population.take(plan.settings.max_inflight) else { return };
                 let queued = population.queued(&node, Instant::now());
                 (node, queued)
             };
@@ -239,6 +251,7 @@ impl Daemon {
                 let begun = Instant::now();
                 let ended = flow::walk(&daemon.shared, &plan, &node).await;
                 daemon.ended(&node, &ended, begun.elapsed());
+                daemon.shed().await;
             });
         }
     }
@@ -265,33 +278,48 @@ impl Daemon {
                 tracing::debug!(node, "nobody listens by this name");
                 return self.population().ended(node, ended.end, None, now);
             }
-            End::Deferred | End::Locked => {
-                counters.reason(ended.kind);
-                tracing::info!(node, "not provisioned now: {}", ended.reason);
-            }
-            End::Doubled => {
-                counters.provision_errors.fetch_add(1, Ordering::Relaxed);
-                counters.reason(ended.kind);
-                tracing::error!(node, "not provisioned: {}", ended.reason);
-            }
-            End::Silent | End::Failed => {
-                counters.provision_errors.fetch_add(1, Ordering::Relaxed);
-                counters.reason(ended.kind);
-                tracing::warn!(node, "not provisioned: {}", ended.reason);
+            End::Deferred | End::Locked | End::Doubled | End::Silent | End::Failed => {
+                self.failed(node, ended);
             }
         }
         self.population().ended(node, ended.end, ended.pause, now);
         lock(&self.recent).add(node, ended, took, now, jiff::Timestamp::now().as_second());
     }
 
-    /// Whatever was open about nodes that are gone.
-    async fn close(&self, nodes: &[Arc<str>]) {
+    /// Nobody has heard of these nodes for long.
+    async fn forget(&self, nodes: &[Arc<str>]) {
         for node in nodes {
-            tracing::info!(node = &**node, "was not heard of for long, forgotten");
-            let open = lock(&self.shared.open).remove(&**node).is_some();
-            if open && let Err(error) = self.shared.journal.write(node, Step::Closed).await {
-                tracing::warn!("the journal was not written: {error}");
-            }
+            self.log.note("forgotten", || {
+                tracing::info!(node = &**node, "was not heard of for long, forgotten");
+            });
+        }
+        self.close(nodes.iter().map(|node| &**node)).await;
+    }
+
+    /// Gives up what is open about nodes that left, where it is more than is kept.
+    async fn shed(&self) {
+        let surplus = {
+            let population = self.population();
+            self.shared.journal.surplus(|node| population.is_working(node))
+        };
+        for node in &surplus {
+            self.log.note("given up", || {
+                tracing::warn!(
+                    node = &**node,
+                    "was configured and did not come back, as too many others; what it was given is forgotten"
+                );
+            });
+        }
+        self.close(surplus.iter().map(|node| &**node)).await;
+    }
+
+    /// Nothing is open about these nodes any more.
+    pub(super) async fn close<'a>(&self, nodes: impl IntoIterator<Item = &'a str>) {
+        let journal = &self.shared.journal;
+        let open = nodes.into_iter().filter(|node| journal.of(node).is_some());
+        let closed = open.map(|node| journal.write(node, Step::Closed));
+        for error in join_all(closed).await.into_iter().filter_map(Result::err) {
+            self.log.note("journal", || tracing::warn!("the journal was not written: {error}"));
         }
     }
 
@@ -313,7 +341,7 @@ impl Poll for Daemon {
         }
         tracing::info!(election = self.election.name(), "elected, nodes are taken on");
         // others were at work meanwhile; whoever still waits answers the discovery
-        let open: BTreeSet<String> = lock(&self.shared.open).keys().cloned().collect();
+        let open: BTreeSet<Arc<str>> = self.shared.journal.nodes().into_iter().collect();
         let gone = self.population().forget_unheard(Instant::now(), |node| open.contains(node));
         if gone > 0 {
             tracing::debug!(nodes = gone, "were not heard of for long, they are looked for anew");

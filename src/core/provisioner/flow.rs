@@ -4,9 +4,8 @@
 //! What it is configured with is in the journal before it is sent, so whoever
 //! takes the walk again after a crash sends the same.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -49,8 +48,6 @@ pub struct Shared {
     pub calls: Calls,
     /// What survives us.
     pub journal: Journal,
-    /// Records of the journal that are not closed.
-    pub open: Arc<Mutex<HashMap<String, Open>>>,
     /// For the metrics.
     pub counters: Arc<Counters>,
     /// Whether nodes may be touched.
@@ -124,7 +121,8 @@ impl<'a> Walk<'a> {
         let inputs = self.inputs(answer, &question, request.as_ref(), ecdh_public.as_deref())?;
         // two machines may have answered by now
         self.check_alone()?;
-        self.write(Step::Answered(inputs.clone())).await?;
+        let text = Value::Object(inputs.clone()).to_string();
+        self.write(Step::Answered(text.into())).await?;
         if let Err(ended) = self.configure(inputs).await {
             if matches!(ended.kind, "refused" | "locked") {
                 self.write(Step::Closed).await?;
@@ -167,31 +165,37 @@ impl<'a> Walk<'a> {
 
     /// Goes on where an earlier walk, or an earlier process, was interrupted.
     async fn resume(&self) -> Result<Option<End>, Ended> {
-        let open = self.open().get(&**self.node).cloned();
-        let Some(Open { inputs, configured }) = open else { return Ok(None) };
-        if !configured && let Err(ended) = self.configure(inputs).await {
-            return match ended.kind {
+        let Some(Open { inputs, configured }) = self.shared.journal.of(self.node) else { return Ok(None) };
+        // whoever has left is not waited for as long as the next steps may take
+        let within = self.shared.counters.stage(Stage::Inventory).begin();
+        self.inventory().await.map_err(|ended| self.alone(ended).after_its_answer())?;
+        drop(within);
+        if !configured {
+            let inputs = serde_json::from_str(&inputs)
+                .map_err(|error| Ended::failed("journal", format!("its record cannot be read: {error}")))?;
+            match self.configure(inputs).await {
                 // it has another key by now, or is another machine: start anew
-                "refused" => {
-                    let reason = self.plan.settings.without_secrets(&ended.reason);
-                    tracing::info!(node = &**self.node, "does not take its earlier answer: {reason}");
-                    self.write(Step::Closed).await?;
-                    Ok(None)
+                Err(ended) if ended.kind == "refused" => {
+                    return self.anew("does not take its earlier answer", &ended).await;
                 }
-                _ => Err(ended),
-            };
+                configured => configured?,
+            }
         }
         match self.restart().await {
-            Ok(end) => Ok(Some(end)),
             // it has restarted since and lost its configuration
             Err(ended) if ended.kind == "refused" => {
-                let reason = self.plan.settings.without_secrets(&ended.reason);
-                tracing::info!(node = &**self.node, "cannot restart into its earlier answer: {reason}");
-                self.write(Step::Closed).await?;
-                Ok(None)
+                self.anew("cannot restart into its earlier answer", &ended).await
             }
-            Err(ended) => Err(ended),
+            ended => ended.map(Some),
         }
+    }
+
+    /// Its earlier answer is of no use any more.
+    async fn anew(&self, what: &str, ended: &Ended) -> Result<Option<End>, Ended> {
+        let reason = self.plan.settings.without_secrets(&ended.reason);
+        tracing::info!(node = &**self.node, "{what}: {reason}");
+        self.write(Step::Closed).await?;
+        Ok(None)
     }
 
     async fn ask_helper(&self, question: &Question) -> Result<Answer, Ended> {
@@ -310,6 +314,7 @@ impl<'a> Walk<'a> {
             let left = FIRST * u32::try_from(RESTARTS - tries + 1).unwrap_or(1);
             asked.push(self.ask("restart", data.clone(), true, left));
             outcome = tokio::time::timeout(FIRST, asked.next()).await.ok().flatten();
+            // that nobody listens any more ends it as well
             if outcome.is_some() {
                 break;
             }
@@ -320,7 +325,8 @@ impl<'a> Walk<'a> {
         }
         match outcome {
             // only its answer is missing: it has said goodbye, which closed its record
-            Some(Err(CallError::Silent { .. })) if !self.open().contains_key(&**self.node) => {}
+            Some(Err(CallError::Silent { .. } | CallError::Absent { .. }))
+                if self.shared.journal.of(self.node).is_none() => {}
             Some(Err(error)) => return Err(error.into()),
             _ => {}
         }
@@ -347,31 +353,11 @@ impl<'a> Walk<'a> {
 
     async fn write(&self, step: Step) -> Result<(), Ended> {
         let _within = self.shared.counters.stage(Stage::Journal).begin();
-        let node = (**self.node).to_owned();
         self.shared
             .journal
-            .write(&node, step.clone())
+            .write(self.node, step)
             .await
-            .map_err(|error| Ended::failed("journal", format!("the journal cannot be written: {error}")))?;
-        let mut open = self.open();
-        match step {
-            Step::Answered(inputs) => {
-                open.insert(node, Open { inputs, configured: false });
-            }
-            Step::Configured => {
-                if let Some(open) = open.get_mut(&node) {
-                    open.configured = true;
-                }
-            }
-            Step::Closed => {
-                open.remove(&node);
-            }
-        }
-        Ok(())
-    }
-
-    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<String, Open>> {
-        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+            .map_err(|error| Ended::failed("journal", format!("the journal cannot be written: {error}")))
     }
 }
 

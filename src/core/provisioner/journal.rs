@@ -6,21 +6,26 @@
 //! ones. Records of nodes that are done cancel out; the file is rewritten
 //! without them at the start and when it has grown. Many records share one
 //! sync. What a full disk or a file limit has left of a record is cut off
-//! before the next one is written, or that one would be lost with it.
+//! before the next one is written, or that one would be lost with it. How many
+//! `records` may be left of nodes that do not come back is bounded.
 
+mod records;
 mod tail;
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::core::files;
+pub use records::Open;
+use records::Records;
 use tail::Tail;
 
 /// Name of the file in the state directory.
@@ -33,11 +38,10 @@ const SLACK: u64 = 16 * 1024 * 1024;
 const GROUP: usize = 512;
 
 /// How far a node is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// It is about to be given these inputs of `configure`.
-    Answered(Map<String, Value>),
+    /// It is about to be given these inputs of `configure`, a JSON object.
+    Answered(Arc<str>),
     /// It took them and waits for its restart.
     Configured,
     /// It is done, or given up: nothing is open.
@@ -47,9 +51,20 @@ pub enum Step {
 #[derive(Serialize, Deserialize)]
 struct Record<'a> {
     /// Node.
-    n: std::borrow::Cow<'a, str>,
+    n: Cow<'a, str>,
     /// Step.
-    s: Step,
+    #[serde(borrow)]
+    s: Written<'a>,
+}
+
+/// A [`Step`] as it is in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Written<'a> {
+    #[serde(borrow)]
+    Answered(&'a RawValue),
+    Configured,
+    Closed,
 }
 
 /// The journal could not be opened.
@@ -68,26 +83,20 @@ pub enum JournalError {
     InUse(PathBuf),
 }
 
-/// Where a node is as far as this program knows: the last open record.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Open {
-    /// Inputs of `configure`.
-    pub inputs: Map<String, Value>,
-    /// Whether it took them.
-    pub configured: bool,
-}
-
 /// Writes records; clones share it.
 #[derive(Clone)]
-pub struct Journal(mpsc::Sender<(String, oneshot::Sender<io::Result<()>>)>);
+pub struct Journal {
+    lines: mpsc::Sender<(String, oneshot::Sender<io::Result<()>>)>,
+    records: Arc<Mutex<Records>>,
+}
 
 impl Journal {
-    /// Opens the journal of a state directory (created 0700 if need be) and
-    /// returns what was open when it was last used.
+    /// Opens the journal of a state directory (created 0700 if need be), with
+    /// what was open when it was last used.
     ///
     /// # Errors
     /// [`JournalError`]. A last record that was cut off is dropped: nothing was done by it.
-    pub fn open(dir: &Path) -> Result<(Journal, HashMap<String, Open>), JournalError> {
+    pub fn open(dir: &Path) -> Result<Journal, JournalError> {
         let failed = |source| JournalError::Io { dir: dir.to_owned(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let path = dir.join(FILE);
@@ -101,12 +110,28 @@ impl Journal {
         if lock.try_lock().is_err() {
             return Err(JournalError::InUse(dir.to_owned()));
         }
-        let open = read(&path).map_err(failed)?;
-        let file = rewrite(&path, &open).map_err(failed)?;
-        let (sender, requests) = mpsc::channel(4 * GROUP);
-        let writer = Writer { path, file, open: open.clone(), lock, written: 0 };
+        let records = read(&path).map_err(failed)?;
+        let file = rewrite(&path, records.all()).map_err(failed)?;
+        let (lines, requests) = mpsc::channel(4 * GROUP);
+        let records = Arc::new(Mutex::new(records));
+        let writer = Writer { path, file, records: records.clone(), lock, written: 0 };
         std::thread::Builder::new().name("journal".into()).spawn(|| writer.run(requests)).map_err(failed)?;
-        Ok((Journal(sender), open))
+        Ok(Journal { lines, records })
+    }
+
+    /// What is open about a node.
+    pub fn of(&self, node: &str) -> Option<Open> {
+        locked(&self.records).get(node).cloned()
+    }
+
+    /// Nodes that something is open about, those it is longest first.
+    pub fn nodes(&self) -> Vec<Arc<str>> {
+        locked(&self.records).nodes().cloned().collect()
+    }
+
+    /// Nodes whose records are more than are kept of those that are not in work.
+    pub fn surplus(&self, is_in_work: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        locked(&self.records).surplus(is_in_work)
     }
 
     /// Returns once the step is on disk.
@@ -114,11 +139,15 @@ impl Journal {
     /// # Errors
     /// What the disk says: the node must not be touched then.
     pub async fn write(&self, node: &str, step: Step) -> io::Result<()> {
-        let mut line = serde_json::to_string(&Record { n: node.into(), s: step })?;
-        line.push('\n');
+        let s = match &step {
+            Step::Answered(inputs) => Written::Answered(serde_json::from_str(inputs)?),
+            Step::Configured => Written::Configured,
+            Step::Closed => Written::Closed,
+        };
+        let line = line(&Record { n: node.into(), s })?;
         let (done, wait) = oneshot::channel();
         let gone = || io::Error::other("the journal has ended");
-        self.0.send((line, done)).await.map_err(|_| gone())?;
+        self.lines.send((line, done)).await.map_err(|_| gone())?;
         wait.await.map_err(|_| gone())?
     }
 }
@@ -126,7 +155,7 @@ impl Journal {
 struct Writer {
     path: PathBuf,
     file: Tail<File>,
-    open: HashMap<String, Open>,
+    records: Arc<Mutex<Records>>,
     #[allow(dead_code, reason = "held for as long as the journal is written")]
     lock: File,
     written: u64,
@@ -140,14 +169,16 @@ impl Writer {
             let written = self.file.append(lines.as_bytes());
             for (line, done) in group.drain(..) {
                 if written.is_ok() {
-                    apply(&mut self.open, line.trim_end());
+                    apply(&mut locked(&self.records), line.trim_end());
                 }
                 let answer = written.as_ref().map_err(|e| io::Error::new(e.kind(), e.to_string()));
                 let _ = done.send(answer.copied());
             }
             self.written += lines.len() as u64;
             if self.written > SLACK {
-                match rewrite(&self.path, &self.open) {
+                // the lock is for moments: whoever asks for a record cannot wait for a disk
+                let open = locked(&self.records).all();
+                match rewrite(&self.path, open) {
                     Ok(file) => (self.file, self.written) = (file, 0),
                     Err(e) => tracing::warn!("the journal was not shortened: {e}"),
                 }
@@ -156,11 +187,15 @@ impl Writer {
     }
 }
 
-fn read(path: &Path) -> io::Result<HashMap<String, Open>> {
-    let mut open = HashMap::new();
+fn locked(records: &Mutex<Records>) -> MutexGuard<'_, Records> {
+    records.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read(path: &Path) -> io::Result<Records> {
+    let mut records = Records::default();
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(open),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(records),
         Err(e) => return Err(e),
     };
     let mut reader = BufReader::new(file);
@@ -169,44 +204,40 @@ fn read(path: &Path) -> io::Result<HashMap<String, Open>> {
         line.clear();
         let read = io::Read::take(&mut reader, MAX_RECORD as u64).read_until(b'\n', &mut line)?;
         if read == 0 {
-            return Ok(open);
+            return Ok(records);
         }
         match std::str::from_utf8(&line) {
-            Ok(text) if text.ends_with('\n') && apply(&mut open, text.trim_end()) => {}
+            Ok(text) if text.ends_with('\n') && apply(&mut records, text.trim_end()) => {}
             _ => tracing::warn!("{}: a record that cannot be read is passed over", path.display()),
         }
     }
 }
 
 /// Applies one record; false if it is none.
-fn apply(open: &mut HashMap<String, Open>, line: &str) -> bool {
+fn apply(records: &mut Records, line: &str) -> bool {
     let Ok(Record { n, s }) = serde_json::from_str(line) else { return false };
     match s {
-        Step::Answered(inputs) => {
-            open.insert(n.into_owned(), Open { inputs, configured: false });
-        }
-        Step::Configured => {
-            if let Some(open) = open.get_mut(&*n) {
-                open.configured = true;
-            }
-        }
-        Step::Closed => {
-            open.remove(&*n);
-        }
+        Written::Answered(inputs) => records.answered(&n, inputs.get()),
+        Written::Configured => records.configured(&n),
+        Written::Closed => records.close(&n),
     }
     true
 }
 
+fn line(record: &Record<'_>) -> io::Result<String> {
+    let mut line = serde_json::to_string(record)?;
+    line.push('\n');
+    Ok(line)
+}
+
 /// Replaces the file by one with only what is open, and opens it for more.
-fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<Tail<File>> {
+fn rewrite(path: &Path, open: Vec<(Arc<str>, Open)>) -> io::Result<Tail<File>> {
     let mut text = String::new();
-    for (node, Open { inputs, configured }) in open {
-        let answered = Record { n: node.into(), s: Step::Answered(inputs.clone()) };
-        text.push_str(&serde_json::to_string(&answered)?);
-        text.push('\n');
+    for (node, Open { inputs, configured }) in &open {
+        let answered = Written::Answered(serde_json::from_str(inputs)?);
+        text += &line(&Record { n: (&**node).into(), s: answered })?;
         if *configured {
-            text.push_str(&serde_json::to_string(&Record { n: node.into(), s: Step::Configured })?);
-            text.push('\n');
+            text += &line(&Record { n: (&**node).into(), s: Written::Configured })?;
         }
     }
     files::write_atomic(path, text.as_bytes(), files::SECRET)?;
@@ -216,96 +247,4 @@ fn rewrite(path: &Path, open: &HashMap<String, Open>) -> io::Result<Tail<File>> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inputs(text: &str) -> Map<String, Value> {
-        Map::from_iter([("config".to_owned(), text.into())])
-    }
-
-    #[tokio::test]
-    async fn what_is_open_survives_and_what_is_done_does_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        let (journal, open) = Journal::open(&state).unwrap();
-        assert!(open.is_empty());
-        assert!(matches!(Journal::open(&state), Err(JournalError::InUse(_))));
-        journal.write("a", Step::Answered(inputs("1"))).await.unwrap();
-        journal.write("b", Step::Answered(inputs("2"))).await.unwrap();
-        journal.write("b", Step::Configured).await.unwrap();
-        journal.write("c", Step::Answered(inputs("3"))).await.unwrap();
-        journal.write("c", Step::Closed).await.unwrap();
-        let copy = dir.path().join("copy");
-        std::fs::create_dir(&copy).unwrap();
-        let expected = HashMap::from([
-            ("a".to_owned(), Open { inputs: inputs("1"), configured: false }),
-            ("b".to_owned(), Open { inputs: inputs("2"), configured: true }),
-        ]);
-        // as after kill -9, the last record half written
-        let mut text = std::fs::read(state.join(FILE)).unwrap();
-        text.extend_from_slice(b"{\"n\":\"d\",\"s\":{\"answered\":{\"conf");
-        std::fs::write(copy.join(FILE), &text).unwrap();
-        for _ in 0..2 {
-            let (_, open) = loop {
-                // the thread of the one before lets go of its lock when it has noticed
-                match Journal::open(&copy) {
-                    Err(JournalError::InUse(_)) => tokio::task::yield_now().await,
-                    opened => break opened.unwrap(),
-                }
-            };
-            assert_eq!(open, expected);
-        }
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(state.join(FILE)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    /// The whole of it in a process of its own, whose files may not grow.
-    #[tokio::test]
-    async fn a_file_limit_loses_no_acknowledged_record() {
-        const CHILD: &str = "CHORIA_TEST_JOURNAL";
-        if let Some(state) = std::env::var_os(CHILD) {
-            let (journal, _) = Journal::open(Path::new(&state)).unwrap();
-            let long = inputs(&"x".repeat(3000));
-            journal.write("first", Step::Answered(inputs("1"))).await.unwrap();
-            journal.write("long", Step::Answered(long.clone())).await.unwrap_err();
-            journal.write("short", Step::Answered(inputs("2"))).await.unwrap();
-            journal.write("longer", Step::Answered(long)).await.unwrap_err();
-            // Whoever looks after the machine makes room.
-            let own = std::process::id().to_string();
-            let prlimit =
-                std::process::Command::new("prlimit").args(["--pid", &own, "--fsize=1000000"]).status();
-            assert!(prlimit.unwrap().success());
-            journal.write("short", Step::Configured).await.unwrap();
-            journal.write("last", Step::Answered(inputs("3"))).await.unwrap();
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let name = concat!(module_path!(), "::a_file_limit_loses_no_acknowledged_record");
-        let name = name.split_once("::").unwrap().1;
-        let ran = std::process::Command::new("sh")
-            // Without the trap the signal ends the process instead; 1,024 bytes of each file.
-            .args(["-c", "trap '' XFSZ; ulimit -S -f 2; exec \"$0\" --exact \"$1\" --nocapture"])
-            .arg(std::env::current_exe().unwrap())
-            .arg(name)
-            .env(CHILD, dir.path())
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{ran:?}");
-        assert!(String::from_utf8_lossy(&ran.stdout).contains("1 passed"), "{ran:?}");
-        let open = read(&dir.path().join(FILE)).unwrap();
-        let expected = [("first", "1", false), ("short", "2", true), ("last", "3", false)];
-        let expected = expected
-            .map(|(name, text, configured)| (name.to_owned(), Open { inputs: inputs(text), configured }));
-        assert_eq!(open, HashMap::from(expected));
-    }
-
-    #[test]
-    fn junk_in_the_journal_is_passed_over() {
-        bolero::check!().with_iterations(500).for_each(|input: &[u8]| {
-            let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join(FILE), input).unwrap();
-            read(&dir.path().join(FILE)).unwrap();
-        });
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ use super::machines::Machine;
 use super::population::End;
 use super::question::{CertificateRequest, Ed25519Key, Question};
 use super::stages::Stage;
+use crate::core::rpc::ReplyBody;
 use crate::core::security::tokens::ProvisioningClaims;
 
 /// Nodes look long for a key.
@@ -23,19 +24,14 @@ impl Walk<'_> {
     /// What a node tells without changing, and the key that keys are sent by.
     pub(super) async fn learn_without_keys(&self) -> Result<(Question, Option<String>), Ended> {
         let _within = self.shared.counters.stage(Stage::Inventory).begin();
-        let filter = self.filter();
-        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true, filter };
-        let inventory = self.shared.calls.ask(self.node, &inventory, FIRST);
         let (inventory, token) = match self.plan.verify {
             Some(_) => {
-                let (inventory, token) = tokio::join!(inventory, self.ask("jwt", Map::new(), true, FIRST));
+                let token = self.ask("jwt", Map::new(), true, FIRST);
+                let (inventory, token) = tokio::join!(self.inventory(), token);
                 (inventory?, Some(token?))
             }
-            None => (inventory.await?, None),
+            None => (self.inventory().await?, None),
         };
-        if let Some(machine) = self.machine {
-            machine.check_inventory(&inventory.data).map_err(|reason| Ended::failed("identity", reason))?;
-        }
         let mut question = Question {
             identity: (**self.node).to_owned(),
             csr: None,
@@ -49,6 +45,17 @@ impl Walk<'_> {
             ecdh_public = Some(text(&reply, "ecdh_public")).filter(|key| !key.is_empty());
         }
         Ok((question, ecdh_public))
+    }
+
+    /// The first a node is asked: whether it is there, and the machine that has the name.
+    pub(super) async fn inventory(&self) -> Result<ReplyBody, Ended> {
+        let filter = self.filter();
+        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true, filter };
+        let inventory = self.shared.calls.ask(self.node, &inventory, FIRST).await?;
+        if let Some(machine) = self.machine {
+            machine.check_inventory(&inventory.data).map_err(|reason| Ended::failed("identity", reason))?;
+        }
+        Ok(inventory)
     }
 
     /// Everything a helper is told, with the checked request and the key that keys are sent by.
@@ -111,7 +118,7 @@ impl Walk<'_> {
     }
 
     /// Silence means something else where only one machine of a name is asked.
-    fn alone(&self, mut ended: Ended) -> Ended {
+    pub(super) fn alone(&self, mut ended: Ended) -> Ended {
         if ended.end == End::Silent && self.machine.is_some_and(Machine::is_told_apart) {
             ended.reason.push_str("; only the machine its row in machines describes is asked");
         }

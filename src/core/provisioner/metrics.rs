@@ -54,6 +54,7 @@ pub struct Counters {
     pub quarantined: AtomicU64,
     pub turned_away: AtomicU64,
     pub absent: AtomicU64,
+    pub untold: AtomicU64,
     pub walk_time: Times,
     pub reasons: [AtomicU64; REASONS.len()],
     pub(super) stages: [StageTimes; STAGES.len()],
@@ -80,7 +81,7 @@ impl Counters {
     pub fn register(self: &Arc<Self>, registry: &Registry, calls: &Calls, site: &str) {
         let site = ("site", site);
         type Read = fn(&Counters) -> &AtomicU64;
-        let plain: [(Kind, &str, &str, Read); 19] = [
+        let plain: [(Kind, &str, &str, Read); 20] = [
             (Kind::Counter, "choria_provisioner_helper_errors", "Helper runs that failed", |c| {
                 &c.helper_errors
             }),
@@ -137,6 +138,12 @@ impl Counters {
                 "choria_provisioner_absent",
                 "Times a name was tried by which nobody listens",
                 |c| &c.absent,
+            ),
+            (
+                Kind::Counter,
+                "choria_provisioner_repeated",
+                "Times a node was not provisioned for a reason that had been told",
+                |c| &c.untold,
             ),
             (Kind::Gauge, "choria_provisioner_busy_workers", "Nodes in work", |c| &c.working),
             (Kind::Gauge, "choria_provisioner_work_queue_entries", "Nodes waiting for their turn", |c| {

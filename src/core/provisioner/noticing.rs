@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::daemon::{Daemon, lock};
+use super::daemon::Daemon;
 use super::intakes::{MAX_EVENT, MAX_REGISTRATION, MESSAGES};
-use super::journal::Step;
 use super::population::{Noticed, Source};
 use crate::core::connection::Message;
 use crate::core::lifecycle::{Event, EventType};
@@ -38,6 +37,14 @@ impl Daemon {
             tracing::debug!(?source, "a name that cannot be a node's is ignored");
             return;
         }
+        // whoever waits was shown the token, or has it from the start
+        if self.plan().settings.token.is_shown_by(name) {
+            self.shared.counters.turned_away.fetch_add(1, Ordering::Relaxed);
+            self.log.note("name", || {
+                tracing::warn!(?source, "a waiting machine's name shows the access token, it is not taken");
+            });
+            return;
+        }
         let noticed = self.population().notice(name, source, Instant::now());
         let counters = &self.shared.counters;
         let add = |counter: &std::sync::atomic::AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
@@ -53,17 +60,21 @@ impl Daemon {
             }
             Noticed::Again => {
                 add(&counters.returned);
-                tracing::warn!(
-                    node = name,
-                    "was provisioned and is back in the waiting room, it is tried again"
-                );
+                self.log.note("returned", || {
+                    tracing::warn!(
+                        node = name,
+                        "was provisioned and is back in the waiting room, it is tried again"
+                    );
+                });
             }
             Noticed::Quarantined => {
                 add(&counters.quarantined);
-                tracing::error!(
-                    node = name,
-                    "keeps coming back after it was provisioned, it is left alone for ten minutes; look at its log"
-                );
+                self.log.note("quarantined", || {
+                    tracing::error!(
+                        node = name,
+                        "keeps coming back after it was provisioned, it is left alone for ten minutes; look at its log"
+                    );
+                });
             }
             Noticed::Full => {
                 // one line a thousand: a flood of names must not become a flood of lines
@@ -108,16 +119,13 @@ impl Daemon {
 
     /// A node that ended waits no longer; one that took its configuration and then ended has restarted, whether or not it could say so.
     async fn restarted(&self, node: &str) {
-        let open = lock(&self.shared.open).get(node).map(|open| open.configured);
+        let open = self.shared.journal.of(node).map(|open| open.configured);
         if open.is_none() {
             self.population().left(node);
         }
         // also while it is in work: its answer to the request to restart may have been lost
         if open == Some(true) {
-            lock(&self.shared.open).remove(node);
-            if let Err(error) = self.shared.journal.write(node, Step::Closed).await {
-                tracing::warn!("the journal was not written: {error}");
-            }
+            self.close([node]).await;
         }
     }
 

@@ -3,6 +3,8 @@
 //! A name is in here once, whatever noticed it. Nobody is thrown away for
 //! having waited long; a name is forgotten when it was not heard of for
 //! several discoveries, and a node that keeps failing is asked ever more seldom.
+//! Whoever failed comes after those that did not, and has a share of the places
+//! only: what does not answer holds up nobody who does.
 //!
 //! Anybody in the waiting room can publish events and registration data in any
 //! name, as fast as the broker takes them. Names that nothing else speaks for are
@@ -10,111 +12,26 @@
 //! to a discovery takes a name from among them: whoever answers first is first, and
 //! only then does anybody know where.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+mod kinds;
+mod lanes;
+mod rules;
 
 pub use super::counts::{Ages, Counts};
+pub use kinds::{End, Noticed, Source};
+use lanes::{Lane, Lanes};
+pub use rules::Rules;
 
-/// What noticed a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Its startup event.
-    Event,
-    /// Its registration data.
-    Registration,
-    /// A discovery.
-    Discovery,
-    /// The journal: it was in work when this program ended.
-    Journal,
-    /// An operator.
-    Operator,
-}
-
-/// What became of a notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noticed {
-    /// It is new here and waits.
-    New,
-    /// It is known; nothing changes.
-    Known,
-    /// It was provisioned and is in the waiting room again.
-    Again,
-    /// It was provisioned and came back too often: nobody touches it for a while.
-    Quarantined,
-    /// There are as many names as are held.
-    Full,
-}
-
-/// How a walk ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum End {
-    /// Configured and restarting.
-    Provisioned,
-    /// It was told to end itself.
-    Shutdown,
-    /// It runs another version soon.
-    Upgraded,
-    /// The helper said not now.
-    Deferred,
-    /// Another provisioner has it.
-    Locked,
-    /// Two machines claim the name.
-    Doubled,
-    /// It does not answer.
-    Silent,
-    /// Nobody listens by this name.
-    Absent,
-    /// Anything else: the reason is in the log.
-    Failed,
-    /// This program ends.
-    Stopped,
-}
-
-/// Times and bounds.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Most names held.
-    pub most: usize,
-    /// How long a node that was provisioned is left alone.
-    pub cooldown: Duration,
-    /// Without a sign for this long a waiting name is forgotten.
-    pub forget_after: Duration,
-    /// How long the node's own lock lasts, and a little more.
-    pub locked: Duration,
-    /// How long a node is left alone that came back `max_loops` times.
-    pub quarantine: Duration,
-    /// Times a node may come back after it was provisioned.
-    pub max_loops: u32,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            most: 100_000,
-            cooldown: Duration::from_secs(60),
-            forget_after: Duration::from_secs(180),
-            locked: Duration::from_secs(125),
-            quarantine: Duration::from_secs(600),
-            max_loops: 3,
-        }
-    }
-}
-
-/// Longest pause between tries of a node that fails.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Shortest pause of a node that was deferred,
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// and the longest, whatever a helper asks for.
-const MOST_DEFERRED: Duration = Duration::from_secs(3600);
-/// How long a node is left alone that two machines claim.
-const DOUBLED: Duration = Duration::from_secs(60);
 /// Events of a node that arrive within this time of its restart are older than that.
 const ECHO: Duration = Duration::from_millis(1500);
+/// Of so many places names that failed before have one, and one in any case.
+const FAILED_SHARE: usize = 4;
+/// A sign of life of a node that failed leaves it so much of its pause: anybody may have given it.
+const HURRY: u32 = 4;
 
 #[derive(Debug)]
 struct Entry {
@@ -129,6 +46,22 @@ struct Entry {
     loops: u32,
     /// Only events or registration data speak for it.
     claimed: bool,
+    /// An earlier process worked on it, to no end.
+    revived: bool,
+    /// Its place among the timers.
+    timer: Option<(Instant, u64)>,
+    /// Why it failed, as far as that was told; a hash.
+    told: Option<u64>,
+}
+
+impl Entry {
+    fn lane(&self) -> Lane {
+        match self.claimed {
+            _ if self.failures > 0 || self.loops > 0 || self.revived => Lane::Failed,
+            true => Lane::Claimed,
+            false => Lane::Found,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,8 +70,8 @@ enum State {
     Ready,
     /// Being provisioned.
     Working,
-    /// To be tried again then.
-    Later(Instant),
+    /// To be tried again, after a sign of life as soon as `early`.
+    Later { early: Instant, end: End },
     /// Provisioned, left alone until then.
     Cooling { from: Instant, until: Instant },
     /// Came back too often, left alone until then.
@@ -150,15 +83,15 @@ enum State {
 pub struct Population {
     rules: Rules,
     nodes: HashMap<Arc<str>, Entry>,
-    /// Of those a discovery has found, and of those that are claimed only.
-    ready: [VecDeque<Arc<str>>; 2],
-    /// Which of them has the next turn.
-    turn: usize,
+    ready: Lanes,
     /// Names that are claimed only.
     claimed: usize,
-    /// When to look at whom again; entries that changed meanwhile are passed over.
+    /// Names in work that failed before.
+    trying: usize,
+    /// When to look at whom again.
     timers: BTreeMap<(Instant, u64), Arc<str>>,
     serial: u64,
+    hashes: RandomState,
 }
 
 impl Population {
@@ -167,11 +100,12 @@ impl Population {
         Self {
             rules,
             nodes: HashMap::new(),
-            ready: Default::default(),
-            turn: 0,
+            ready: Lanes::default(),
             claimed: 0,
+            trying: 0,
             timers: BTreeMap::new(),
             serial: 0,
+            hashes: RandomState::new(),
         }
     }
 
@@ -191,10 +125,14 @@ impl Population {
                 failures: 0,
                 loops: 0,
                 claimed,
+                revived: source == Source::Journal,
+                timer: None,
+                told: None,
             };
+            let lane = entry.lane();
             self.nodes.insert(name.clone(), entry);
             self.claimed += usize::from(claimed);
-            self.push(name, claimed);
+            self.push(name, lane);
             return Noticed::New;
         };
         entry.heard = now;
@@ -202,15 +140,11 @@ impl Population {
             entry.claimed = false;
             self.claimed -= 1;
             if entry.state == State::Ready
-                && let Some((name, _)) = self.nodes.get_key_value(name)
+                && let Some((name, entry)) = self.nodes.get_key_value(name)
             {
                 // its other place is passed over
-                let name = name.clone();
-                self.push(name, false);
-            }
-            // an operator's word does more, below
-            if source != Source::Operator {
-                return Noticed::Known;
+                let (name, lane) = (name.clone(), entry.lane());
+                self.push(name, lane);
             }
         }
         let Some(entry) = self.nodes.get_mut(name) else { return Noticed::Known };
@@ -226,9 +160,14 @@ impl Population {
                 self.queue(name, now);
                 Noticed::Again
             }
-            // it has started anew, or an operator asks: there is no reason to wait
-            State::Later(_) if matches!(source, Source::Event | Source::Operator) => {
+            // an operator asks: there is no reason to wait
+            State::Later { .. } if source == Source::Operator => {
                 self.queue(name, now);
+                Noticed::Known
+            }
+            // it has started anew, or it answers
+            State::Later { early, end } if source == Source::Event || answers(end, source) => {
+                self.hurry(name, early, now);
                 Noticed::Known
             }
             State::Quarantined(_) if source == Source::Operator => {
@@ -240,27 +179,32 @@ impl Population {
         }
     }
 
-    /// Takes the node whose turn it is.
-    pub fn take(&mut self) -> Option<Arc<str>> {
-        while let Some(name) = self.next_ready() {
+    /// One that waits for another try has it at `early`, or where that is over, now.
+    fn hurry(&mut self, name: &str, early: Instant, now: Instant) {
+        let Some(entry) = self.nodes.get(name) else { return };
+        let state = entry.state;
+        if early <= now {
+            self.queue(name, now);
+        } else if entry.timer.is_some_and(|(at, _)| at > early) {
+            self.set(name, state, Some(early));
+        }
+    }
+
+    /// Takes the node whose turn it is, for one of `places`.
+    pub fn take(&mut self, places: usize) -> Option<Arc<str>> {
+        let failed_too = self.trying < (places / FAILED_SHARE).max(1);
+        while let Some((lane, name)) = self.ready.next(failed_too) {
+            // it may have changed lanes, or been taken by another place it had
             if let Some(entry) = self.nodes.get_mut(&name)
                 && entry.state == State::Ready
+                && entry.lane() == lane
             {
                 entry.state = State::Working;
+                self.trying += usize::from(lane == Lane::Failed);
                 return Some(name);
             }
         }
         None
-    }
-
-    fn next_ready(&mut self) -> Option<Arc<str>> {
-        let turn = self.turn;
-        self.turn = 1 - turn;
-        let [found, claimed] = &mut self.ready;
-        match turn {
-            0 => found.pop_front().or_else(|| claimed.pop_front()),
-            _ => claimed.pop_front().or_else(|| found.pop_front()),
-        }
     }
 
     /// How long a node waited in the queue before its turn, or has until now.
@@ -274,26 +218,38 @@ impl Population {
         if entry.state != State::Working {
             return;
         }
-        let pause = match end {
+        self.trying -= usize::from(entry.lane() == Lane::Failed);
+        entry.state = State::Ready;
+        match end {
             End::Provisioned | End::Shutdown => {
-                entry.failures = 0;
+                (entry.failures, entry.revived, entry.told) = (0, false, None);
                 let until = now + self.rules.cooldown;
-                return self.set(name, State::Cooling { from: now, until }, Some(until));
+                self.set(name, State::Cooling { from: now, until }, Some(until));
             }
-            End::Upgraded => return self.forget(name),
-            End::Stopped => return self.queue(name, now),
-            End::Locked => self.rules.locked,
-            End::Doubled => DOUBLED,
-            End::Deferred => pause.unwrap_or(LONGEST_PAUSE).clamp(LEAST_PAUSE, MOST_DEFERRED),
+            End::Upgraded => self.forget(name),
+            End::Stopped => self.queue(name, now),
             // nobody has ever heard of it, or it has left
-            End::Absent if entry.failures >= 2 => return self.forget(name),
-            End::Silent | End::Failed | End::Absent => {
-                entry.failures += 1;
-                Duration::from_secs(1 << (entry.failures - 1).min(6)).min(LONGEST_PAUSE)
+            End::Absent if entry.failures >= 2 => self.forget(name),
+            End::Locked | End::Doubled | End::Deferred | End::Silent | End::Failed | End::Absent => {
+                entry.failures += u32::from(matches!(end, End::Silent | End::Failed | End::Absent));
+                let pause = self.rules.pause(end, entry.failures, pause);
+                let early = if entry.failures > 0 { now + pause / HURRY } else { now };
+                self.set(name, State::Later { early, end }, Some(now + pause));
             }
-        };
-        let until = now + pause;
-        self.set(name, State::Later(until), Some(until));
+        }
+    }
+
+    /// Whether it was not told yet that a node fails for this reason.
+    pub fn is_news(&self, name: &str, reason: &str) -> bool {
+        self.nodes.get(name).is_none_or(|entry| entry.told != Some(self.hashes.hash_one(reason)))
+    }
+
+    /// It was.
+    pub fn was_told(&mut self, name: &str, reason: &str) {
+        let hash = self.hashes.hash_one(reason);
+        if let Some(entry) = self.nodes.get_mut(name) {
+            entry.told = Some(hash);
+        }
     }
 
     /// Looks at everybody whose time has come; returns who was silent for so long that it is forgotten.
@@ -303,9 +259,10 @@ impl Population {
             && *at <= now
         {
             let Some((_, name)) = self.timers.pop_first() else { break };
-            let Some(entry) = self.nodes.get(&name) else { continue };
+            let Some(entry) = self.nodes.get_mut(&name) else { continue };
+            entry.timer = None;
             match entry.state {
-                State::Later(until) if until <= now => {
+                State::Later { .. } => {
                     if now.duration_since(entry.heard) > self.rules.forget_after {
                         self.forget(&name);
                         silent.push(name);
@@ -313,10 +270,8 @@ impl Population {
                         self.queue(&name, now);
                     }
                 }
-                State::Cooling { until, .. } | State::Quarantined(until) if until <= now => {
-                    self.forget(&name);
-                }
-                _ => {}
+                State::Cooling { .. } | State::Quarantined(_) => self.forget(&name),
+                State::Ready | State::Working => {}
             }
         }
         silent
@@ -334,7 +289,7 @@ impl Population {
 
     /// A node that waits for another try has it now.
     pub fn retry(&mut self, name: &str, now: Instant) {
-        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Later(_))) {
+        if self.nodes.get(name).is_some_and(|entry| matches!(entry.state, State::Later { .. })) {
             self.queue(name, now);
         }
     }
@@ -342,7 +297,8 @@ impl Population {
     /// A node that waits has said goodbye: nobody waits for its answers. Anybody may have
     /// said so: one that a discovery has found is asked all the same.
     pub fn left(&mut self, name: &str) {
-        let leaves = |entry: &Entry| entry.claimed && matches!(entry.state, State::Ready | State::Later(_));
+        let leaves =
+            |entry: &Entry| entry.claimed && matches!(entry.state, State::Ready | State::Later { .. });
         if self.nodes.get(name).is_some_and(leaves) {
             self.forget(name);
         }
@@ -362,8 +318,12 @@ impl Population {
 
     /// Forgets a name.
     pub fn forget(&mut self, name: &str) {
-        let claimed = self.nodes.remove(name).is_some_and(|entry| entry.claimed);
-        self.claimed -= usize::from(claimed);
+        let Some(entry) = self.nodes.remove(name) else { return };
+        self.claimed -= usize::from(entry.claimed);
+        self.trying -= usize::from(entry.state == State::Working && entry.lane() == Lane::Failed);
+        if let Some(timer) = entry.timer {
+            self.timers.remove(&timer);
+        }
     }
 
     /// How many are where.
@@ -373,7 +333,7 @@ impl Population {
             match entry.state {
                 State::Ready => counts.ready += 1,
                 State::Working => counts.working += 1,
-                State::Later(_) => counts.later += 1,
+                State::Later { .. } => counts.later += 1,
                 State::Cooling { .. } => counts.cooling += 1,
                 State::Quarantined(_) => counts.quarantined += 1,
             }
@@ -384,7 +344,7 @@ impl Population {
     /// How long nodes that wait have waited.
     pub fn ages(&self, now: Instant) -> Ages {
         let waiting =
-            self.nodes.values().filter(|entry| matches!(entry.state, State::Ready | State::Later(_)));
+            self.nodes.values().filter(|entry| matches!(entry.state, State::Ready | State::Later { .. }));
         Ages::of(waiting.map(|entry| now.duration_since(entry.since).as_secs()).collect())
     }
 
@@ -394,33 +354,35 @@ impl Population {
             entry.queued = now;
         }
         if let Some((name, entry)) = self.nodes.get_key_value(name) {
-            let (name, claimed) = (name.clone(), entry.claimed);
-            self.push(name, claimed);
+            let (name, lane) = (name.clone(), entry.lane());
+            self.push(name, lane);
         }
     }
 
-    /// Names that were forgotten and came back stand in the queue twice; while
-    /// nobody takes any, that must not go on for ever.
-    fn push(&mut self, name: Arc<str>, claimed: bool) {
-        let ready = &mut self.ready[usize::from(claimed)];
-        ready.push_back(name);
-        if ready.len() > 2 * self.nodes.len() + 1024 {
-            let mut seen = HashSet::new();
-            ready.retain(|name| self.nodes.contains_key(name) && seen.insert(name.clone()));
-        }
+    fn push(&mut self, name: Arc<str>, lane: Lane) {
+        self.ready.push(lane, name);
+        self.ready.tidy(self.nodes.len(), |name| self.nodes.contains_key(name));
     }
 
     fn set(&mut self, name: &str, state: State, turn: Option<Instant>) {
         let Some((name, _)) = self.nodes.get_key_value(name) else { return };
         let name = name.clone();
-        if let Some(entry) = self.nodes.get_mut(&name) {
-            entry.state = state;
+        let Some(entry) = self.nodes.get_mut(&name) else { return };
+        entry.state = state;
+        if let Some(timer) = entry.timer.take() {
+            self.timers.remove(&timer);
         }
         if let Some(at) = turn {
             self.serial += 1;
+            entry.timer = Some((at, self.serial));
             self.timers.insert((at, self.serial), name);
         }
     }
+}
+
+/// Whether a node that was silent shows that it answers.
+fn answers(end: End, source: Source) -> bool {
+    end == End::Silent && source == Source::Discovery
 }
 
 #[cfg(test)]

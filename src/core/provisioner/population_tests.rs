@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Nodes in work at most.
+const PLACES: usize = 512;
+
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -14,15 +17,15 @@ fn a_name_is_worked_on_once() {
     let mut population = Population::new(Rules::default());
     assert_eq!(population.notice("a", Source::Event, start), Noticed::New);
     assert_eq!(population.notice("a", Source::Discovery, start), Noticed::Known);
-    assert_eq!(population.take().as_deref(), Some("a"));
+    assert_eq!(population.take(PLACES).as_deref(), Some("a"));
     assert_eq!(population.notice("a", Source::Event, start), Noticed::Known);
-    assert_eq!(population.take(), None);
+    assert_eq!(population.take(PLACES), None);
     population.ended("a", End::Provisioned, None, start);
     // what is still on its way from before the restart starts nothing
     for source in [Source::Discovery, Source::Registration, Source::Event] {
         assert_eq!(population.notice("a", source, start + secs(1)), Noticed::Known);
     }
-    assert_eq!(population.take(), None);
+    assert_eq!(population.take(PLACES), None);
     population.advance(start + secs(61));
     assert_eq!(population.counts().known, 0);
 }
@@ -33,15 +36,15 @@ fn a_node_that_comes_back_is_tried_again_and_then_left_alone() {
     let mut population = Population::new(Rules::default());
     population.notice("a", Source::Event, now);
     for noticed in [Noticed::Again, Noticed::Again, Noticed::Quarantined] {
-        assert_eq!(population.take().as_deref(), Some("a"));
+        assert_eq!(population.take(PLACES).as_deref(), Some("a"));
         population.ended("a", End::Provisioned, None, now);
         now += secs(3);
         assert_eq!(population.notice("a", Source::Event, now), noticed);
     }
-    assert_eq!(population.take(), None);
+    assert_eq!(population.take(PLACES), None);
     assert_eq!(population.notice("a", Source::Event, now + secs(10)), Noticed::Known);
     assert_eq!(population.notice("a", Source::Operator, now + secs(10)), Noticed::Again);
-    assert_eq!(population.take().as_deref(), Some("a"));
+    assert_eq!(population.take(PLACES).as_deref(), Some("a"));
 }
 
 #[test]
@@ -51,23 +54,23 @@ fn failures_are_tried_ever_more_seldom_and_silence_is_forgotten() {
     let mut population = Population::new(Rules::default());
     population.notice("a", Source::Discovery, now);
     let mut pauses = vec![];
-    while let Some(name) = population.take() {
+    while let Some(name) = population.take(PLACES) {
         population.ended(&name, End::Silent, None, now);
         let Some(next) = population.next_turn() else { break };
         pauses.push(next.duration_since(now).as_secs());
         now = next;
         population.advance(now);
     }
-    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128]);
     assert_eq!(population.counts().known, 0);
     // a start is a reason not to wait
     population.notice("a", Source::Discovery, now);
-    population.take();
+    population.take(PLACES);
     population.ended("a", End::Deferred, None, now);
     population.notice("a", Source::Discovery, now);
-    assert_eq!(population.take(), None);
+    assert_eq!(population.take(PLACES), None);
     population.notice("a", Source::Event, now);
-    assert_eq!(population.take().as_deref(), Some("a"));
+    assert_eq!(population.take(PLACES).as_deref(), Some("a"));
 }
 
 #[test]
@@ -79,14 +82,14 @@ fn who_said_goodbye_does_not_wait_and_the_queue_does_not_grow() {
         population.left("a");
     }
     assert_eq!(population.counts(), Counts::default());
-    assert!(population.ready.iter().map(VecDeque::len).sum::<usize>() < 2000);
+    assert!(population.ready.len() < 2000);
     population.notice("a", Source::Event, now);
-    assert_eq!(population.take().as_deref(), Some("a"));
+    assert_eq!(population.take(PLACES).as_deref(), Some("a"));
     // who is in work is not forgotten under it
     population.left("a");
-    assert!(population.is_working("a") && population.take().is_none());
+    assert!(population.is_working("a") && population.take(PLACES).is_none());
     population.ended("a", End::Stopped, None, now);
-    assert_eq!(population.take().as_deref(), Some("a"), "put back, not lost");
+    assert_eq!(population.take(PLACES).as_deref(), Some("a"), "put back, not lost");
 }
 
 #[test]
@@ -98,9 +101,9 @@ fn after_a_long_pause_only_who_was_heard_of_is_tried() {
     population.notice("open", Source::Event, start);
     population.notice("there", Source::Registration, start + secs(100));
     assert_eq!(population.forget_unheard(start + secs(200), |name| name == "open"), 1);
-    assert_eq!(population.take().as_deref(), Some("there"));
-    assert_eq!(population.take().as_deref(), Some("open"));
-    assert_eq!(population.take(), None);
+    assert_eq!(population.take(PLACES).as_deref(), Some("there"));
+    assert_eq!(population.take(PLACES).as_deref(), Some("open"));
+    assert_eq!(population.take(PLACES), None);
 }
 
 #[test]
@@ -109,7 +112,7 @@ fn a_helper_says_how_long_within_reason() {
         let now = Instant::now();
         let mut population = Population::new(Rules::default());
         population.notice("a", Source::Event, now);
-        population.take();
+        population.take(PLACES);
         population.ended("a", End::Deferred, asked.map(secs), now);
         assert_eq!(population.next_turn(), Some(now + secs(expected)));
     }
@@ -126,7 +129,7 @@ fn ages_are_of_who_waits() {
     let now = start + secs(100);
     assert_eq!(population.ages(now), Ages { p50: 50, p90: 90, p99: 99, max: 100 });
     // the first, which waited longest, has its turn
-    population.take();
+    population.take(PLACES);
     assert_eq!(population.ages(now).max, 99);
     assert_eq!(population.queued("n0", now), secs(100));
 }
@@ -154,7 +157,7 @@ fn names_that_are_only_claimed_do_not_hold_up_those_that_answer() {
     }
     population.notice("honest", Source::Event, now);
     population.notice("honest", Source::Discovery, now);
-    let turns: Vec<_> = std::iter::from_fn(|| population.take()).collect();
+    let turns: Vec<_> = std::iter::from_fn(|| population.take(PLACES)).collect();
     assert_eq!(turns.len(), 1001, "everybody once");
     assert!(turns[..2].iter().any(|name| &**name == "honest"));
     // nobody listens there: it is forgotten soon
@@ -163,7 +166,7 @@ fn names_that_are_only_claimed_do_not_hold_up_those_that_answer() {
         let next = population.next_turn().unwrap();
         assert_eq!(next.duration_since(now), secs(pause));
         population.advance(next);
-        assert_eq!(population.take().as_deref(), Some("made-up1"));
+        assert_eq!(population.take(PLACES).as_deref(), Some("made-up1"));
     }
     population.ended("made-up1", End::Absent, None, now);
     assert_eq!(population.counts().known, 1000);
@@ -173,6 +176,82 @@ fn names_that_are_only_claimed_do_not_hold_up_those_that_answer() {
     population.ended("made-up2", End::Silent, None, now);
     population.left("made-up2");
     assert_eq!(population.counts().known, 999);
+}
+
+#[test]
+fn names_that_failed_come_after_others_and_have_a_share_of_the_places() {
+    let start = Instant::now();
+    let mut population = Population::new(Rules::default());
+    let mut now = start;
+    for number in 0..100 {
+        population.notice(&format!("silent{number}"), Source::Discovery, now);
+    }
+    for number in 0..10 {
+        population.notice(&format!("again{number}"), Source::Journal, now);
+    }
+    while let Some(name) = population.take(8) {
+        population.ended(&name, End::Silent, None, now);
+    }
+    now += secs(1);
+    population.advance(now);
+    let taken: Vec<_> = std::iter::from_fn(|| population.take(8)).collect();
+    assert_eq!(taken.len(), 2, "a fourth of the places");
+    for number in 0..20 {
+        population.notice(&format!("new{number}"), Source::Event, now);
+    }
+    let fresh: Vec<_> = std::iter::from_fn(|| population.take(8)).collect();
+    assert_eq!(fresh.iter().filter(|name| name.starts_with("new")).count(), 20, "{fresh:?}");
+    assert_eq!(fresh.len(), 20);
+    population.ended(&taken[0], End::Provisioned, None, now);
+    assert!(population.take(1).is_none(), "one is in work still");
+    population.ended(&taken[1], End::Silent, None, now);
+    assert!(population.take(1).is_some(), "there is one place for them in any case");
+}
+
+#[test]
+fn signs_of_life_shorten_a_pause_and_do_not_end_it() {
+    let now = Instant::now();
+    let mut population = Population::new(Rules::default());
+    population.notice("a", Source::Discovery, now);
+    let fail = |population: &mut Population, end, times| {
+        for _ in 0..times {
+            population.notice("a", Source::Operator, now);
+            assert!(population.take(PLACES).is_some());
+            population.ended("a", end, None, now);
+        }
+        population.next_turn().unwrap().duration_since(now)
+    };
+    let turn = |population: &Population| population.next_turn().unwrap().duration_since(now);
+    assert_eq!(fail(&mut population, End::Silent, 6), secs(32));
+    for _ in 0..2 {
+        population.notice("a", Source::Registration, now);
+        assert_eq!(turn(&population), secs(32), "which may be of before");
+    }
+    for source in [Source::Discovery, Source::Event, Source::Event] {
+        population.notice("a", source, now);
+        assert_eq!(turn(&population), secs(8), "{source:?}");
+    }
+    population.advance(now + secs(8));
+    assert!(population.take(PLACES).is_some());
+    population.ended("a", End::Failed, None, now);
+    population.notice("a", Source::Discovery, now);
+    assert_eq!(turn(&population), secs(60), "it answers, and fails");
+    population.notice("a", Source::Event, now);
+    assert_eq!(turn(&population), secs(15));
+    assert_eq!(fail(&mut population, End::Silent, 20), secs(300), "the longest");
+}
+
+#[test]
+fn a_reason_is_told_once() {
+    let now = Instant::now();
+    let mut population = Population::new(Rules::default());
+    population.notice("a", Source::Event, now);
+    assert!(population.is_news("a", "silent"));
+    population.was_told("a", "silent");
+    assert!(!population.is_news("a", "silent") && population.is_news("a", "refused"));
+    population.take(PLACES);
+    population.ended("a", End::Provisioned, None, now);
+    assert!(population.is_news("a", "silent"), "that is over");
 }
 
 proptest! {
@@ -189,7 +268,7 @@ proptest! {
             let name = format!("n{which}");
             match step {
                 0 => { population.notice(&name, Source::Event, now); }
-                1 => if let Some(taken) = population.take() {
+                1 => if let Some(taken) = population.take(PLACES) {
                     prop_assert!(working.insert(taken));
                 },
                 2 => if let Some(taken) = working.iter().next().cloned() {
@@ -211,10 +290,10 @@ proptest! {
         population.advance(now);
         let counts = population.counts();
         let mut turns = 0;
-        while population.take().is_some() {
+        while population.take(PLACES).is_some() {
             turns += 1;
         }
         prop_assert_eq!(turns, counts.ready);
-        prop_assert!(population.timers.len() < 2000);
+        prop_assert!(population.timers.len() <= population.counts().known);
     }
 }

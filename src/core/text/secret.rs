@@ -24,6 +24,19 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// Whether a name shows it, in letters of either case: one of a few letters only where
+    /// it is a whole part of the name.
+    pub fn is_shown_by(&self, name: &str) -> bool {
+        /// Shorter ones are in names by chance.
+        const LONG: usize = 8;
+        let (secret, name) = (self.0.to_ascii_lowercase(), name.to_ascii_lowercase());
+        match secret.len() {
+            0 => false,
+            LONG.. => name.contains(&secret),
+            _ => name == secret || name.split('.').any(|part| part == secret),
+        }
+    }
+
     /// Compares in time that depends on the length alone.
     pub fn matches(&self, other: &Secret) -> bool {
         use subtle::ConstantTimeEq;
@@ -40,5 +53,29 @@ impl fmt::Debug for Secret {
 impl Drop for Secret {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_show_a_secret_are_known() {
+        for (secret, name, shows) in [
+            ("", "", false),
+            ("", "n1.example.net", false),
+            ("toomanysecrets", "toomanysecrets", true),
+            ("toomanysecrets", "n1-TooManySecrets.example.net", true),
+            ("TooManySecrets", "toomanysecrets.example.net", true),
+            ("toomanysecrets", "toomanysecret.example.net", false),
+            ("too.many.secrets", "a.too.many.secrets.b", true),
+            ("s3cret", "s3cret.example.net", true),
+            ("s3cret", "n1.S3CRET", true),
+            ("a.b", "a.b", true),
+            ("secret", "secretary.example.net", false),
+        ] {
+            assert_eq!(Secret::new(secret).is_shown_by(name), shows, "{secret:?} in {name:?}");
+        }
     }
 }

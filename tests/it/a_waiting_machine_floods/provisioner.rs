@@ -11,6 +11,7 @@ use choria::core::provisioning::{COMPONENT, REGISTRATION_SUBJECTS};
 use rustix::process::Signal;
 
 use super::Machine;
+use crate::a_broker_shows_itself::{free_port, get};
 use crate::a_hostile_node_does_not_hurt_the_broker::{Canary, field};
 use crate::emulated::Emulated;
 use crate::network::now;
@@ -110,6 +111,43 @@ fn the_access_token_is_not_in_the_log() {
     }
     provisioner.says(&["not provisioned", "wrong token *****!", "evil.example.net"]);
     assert_eq!(provisioner.matching(0, &[ACCESS]), Vec::<String>::new());
+}
+
+/// Names are in every log and on every page.
+#[test]
+fn a_name_that_shows_the_access_token_is_refused() {
+    let port = free_port();
+    let mut room = WaitingRoom::open();
+    let provisioner = Daemon::start("provisioner", provision(&room, &format!("monitor_port: {port}\n")));
+    provisioner.says(&["watching for nodes"]);
+    let machine = Machine::of(&room);
+    let names = [ACCESS.to_owned(), format!("n1.{}.example.net", ACCESS.to_uppercase())];
+    for name in &names {
+        let refused = machine.open(name).until("Authorization Violation");
+        assert!(refused.is_some_and(|before| before.ends_with("-ERR '")));
+    }
+    room.network.broker().says(&["the name of its connection shows its access token"]);
+    // by the words of another
+    let mut raw = machine.connect("evil.example.net");
+    raw.send("SUB provisioning.broadcast.agent.discovery 1\r\n");
+    names.iter().for_each(|name| raw.send(event(EventType::Startup, name)));
+    provisioner.says(&["a waiting machine's name shows the access token", "Event"]);
+    raw.until("MSG ").expect("a discovery");
+    let (_, payload) = (raw.until("\r\n"), raw.until("\r\n").expect("a discovery"));
+    let transport = Transport::decode(payload.as_bytes()).expect("a transport");
+    let to = transport.headers.reply_to.clone().expect("it is to be answered");
+    let secure = SecureRequest::decode(&transport.data).expect("a request");
+    let request = Request::decode(secure.message.as_bytes()).expect("a request");
+    names.iter().for_each(|name| raw.send(answer(&request, &to, name, "pong".into())));
+    provisioner.says(&["a waiting machine's name shows the access token", "Discovery"]);
+    // the next one gets its turn, and what is told of it shows nothing either
+    raw.send("SUB provisioning.node.evil.example.net 2\r\n");
+    raw.send(event(EventType::Startup, "evil.example.net"));
+    until("the next node to be tried", || get(port, "/status.json").contains("evil").then_some(()));
+    let shows = |text: &str| text.to_lowercase().contains(ACCESS);
+    let lines = [provisioner.lines(), room.network.broker().lines()].concat();
+    assert_eq!(lines.iter().filter(|line| shows(line)).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(!shows(&get(port, "/status.json")));
 }
 
 #[test]

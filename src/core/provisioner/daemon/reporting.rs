@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::{Daemon, lock};
 use crate::core::build;
 use crate::core::lifecycle::{Event, EventType};
-use crate::core::log::RefusalLog;
 use crate::core::metrics::Registry;
 use crate::core::provisioner::calls::Calls;
-use crate::core::provisioner::flow::Shared;
+use crate::core::provisioner::flow::{Ended, Shared};
 use crate::core::provisioner::metrics::{Counters, REASONS};
+use crate::core::provisioner::population::End;
 use crate::core::provisioner::status::Status;
 
 impl Daemon {
@@ -80,11 +80,13 @@ impl Daemon {
     pub(super) async fn keep_gauges(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (intakes, log) = (self.shared.calls.intakes().clone(), RefusalLog::default());
+        let intakes = self.shared.calls.intakes().clone();
         let mut dropped = intakes.dropped();
+        let mut summary = Summary::default();
         loop {
             ticks.tick().await;
-            intakes.tell(&log, &mut dropped);
+            intakes.tell(&self.log, &mut dropped);
+            summary.tick(&self.shared.counters);
             let (counts, ages) = {
                 let population = self.population();
                 (population.counts(), population.ages(Instant::now()))
@@ -106,6 +108,30 @@ impl Daemon {
         }
     }
 
+    /// A node was not provisioned. It is told why once for each reason, however often it is
+    /// tried again, and of a kind of reason so many nodes, however many there are.
+    pub(super) fn failed(&self, node: &str, ended: &Ended) {
+        let Shared { counters, .. } = &self.shared;
+        let Ended { end, kind, reason, .. } = ended;
+        counters.reason(kind);
+        if !matches!(end, End::Deferred | End::Locked) {
+            counters.provision_errors.fetch_add(1, Ordering::Relaxed);
+        }
+        if !self.population().is_news(node, reason) {
+            counters.untold.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(node, "still not provisioned: {reason}");
+            return;
+        }
+        self.log.note(kind, || {
+            match end {
+                End::Deferred | End::Locked => tracing::info!(node, "not provisioned now: {reason}"),
+                End::Doubled => tracing::error!(node, "not provisioned: {reason}"),
+                _ => tracing::warn!(node, "not provisioned: {reason}"),
+            }
+            self.population().was_told(node, reason);
+        });
+    }
+
     /// Tells the network of the start, once there is one.
     pub(super) async fn announce(self: Arc<Self>) {
         self.session.connected().await;
@@ -115,6 +141,43 @@ impl Daemon {
             Event::new(EventType::Startup, &self.identity, "provisioner", id, now).version(build::VERSION);
         if let Err(error) = self.session.publish(event.subject(), event.encode(false).into()).await {
             tracing::warn!("the startup event was not published: {error}");
+        }
+    }
+}
+
+/// What is not told each time is told once a minute, in numbers.
+#[derive(Default)]
+struct Summary {
+    ticks: u32,
+    untold: u64,
+    reasons: [u64; REASONS.len()],
+}
+
+impl Summary {
+    /// Seconds between two of them.
+    const EVERY: u32 = 60;
+
+    fn tick(&mut self, counters: &Counters) {
+        self.ticks += 1;
+        if self.ticks < Summary::EVERY {
+            return;
+        }
+        let before = std::mem::replace(self, Summary::of(counters));
+        if self.untold == before.untold {
+            return;
+        }
+        let more = self.reasons.iter().zip(&before.reasons).zip(REASONS);
+        let more = more.map(|((now, before), name)| (now - before, name)).filter(|(more, _)| *more > 0);
+        let told: Vec<String> = more.map(|(more, name)| format!("{name} {more}")).collect();
+        tracing::warn!("tries of the last minute that did not provision a node: {}", told.join(", "));
+    }
+
+    fn of(counters: &Counters) -> Summary {
+        let read = |place: usize| counters.reasons[place].load(Ordering::Relaxed);
+        Summary {
+            ticks: 0,
+            untold: counters.untold.load(Ordering::Relaxed),
+            reasons: std::array::from_fn(read),
         }
     }
 }

@@ -38,14 +38,25 @@ impl Ended {
         // nodes and helpers have a word in it
         Ended { end, kind, reason: shortened(&reason.to_string(), MAX_REASON), pause: None }
     }
+
+    /// The same of a node that was given an answer: where nobody listens, somebody did.
+    pub(super) fn after_its_answer(mut self) -> Ended {
+        if self.end == End::Absent {
+            self.end = End::Silent;
+            self.reason.push_str("; it left in the middle of it");
+        }
+        self
+    }
 }
 
 impl From<CallError> for Ended {
     fn from(error: CallError) -> Ended {
         let (end, kind) = match &error {
-            CallError::Silent { .. } | CallError::NotSent(_) => (End::Silent, "silent"),
+            CallError::Absent { .. } if error.is_of_first_contact() => (End::Absent, "silent"),
+            CallError::Silent { .. } | CallError::Absent { .. } => (End::Silent, "silent"),
+            // which is not its fault
+            CallError::NotSent(_) => (End::Failed, "silent"),
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
-            CallError::Absent { .. } => (End::Absent, "silent"),
             CallError::Refused { .. } | CallError::Unreadable { .. } | CallError::TooLarge { .. } => {
                 (End::Failed, "refused")
             }
