@@ -93,7 +93,8 @@ impl Station {
     fn processes(&self) -> Vec<String> {
         let units = ["choria-broker", "choria-server"];
         let pids = units.map(|unit| self.asked(&format!("systemctl show -p MainPID --value {unit}")));
-        assert!(pids.iter().all(|pid| pid != "0"), "{pids:?}");
+        let status = || self.root("systemctl status choria-broker choria-server").stdout;
+        assert!(pids.iter().all(|pid| pid != "0"), "{}", status());
         pids.to_vec()
     }
 
