@@ -4,7 +4,7 @@
 # BINARY is the program, default what `make` has built; what it has for debuggers is left
 # out. Everything in a package is what `make install` leaves. Files below /etc are
 # configuration: an upgrade keeps what somebody has changed. VERSION and RELEASE name
-# other ones than those of Cargo.toml, COMPRESS is xz (the default), gzip or none.
+# other ones than those of Cargo.toml, COMPRESS is xz (the default) or gzip, which is fast.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,10 +25,9 @@ aarch64) deb_arch=arm64 rpm_arch=aarch64 ;;
 *) echo "packages are made on x86_64 and aarch64" >&2 && exit 1 ;;
 esac
 case ${COMPRESS:-xz} in
-xz) deb_compress=xz rpm_payload=w7.xzdio ;;
-gzip) deb_compress=gzip rpm_payload=w1.gzdio ;;
-none) deb_compress=none rpm_payload=w.ufdio ;;
-*) echo "packages are compressed by xz, gzip or none, not by $COMPRESS" >&2 && exit 1 ;;
+xz) deb_compress='-Zxz' rpm_payload=w7.xzdio ;;
+gzip) deb_compress='-Zgzip -z1' rpm_payload=w1.gzdio ;;
+*) echo "packages are compressed by xz or gzip, not by $COMPRESS" >&2 && exit 1 ;;
 esac
 test -x "$binary" || { echo "there is no $binary: run make first, or say where with BINARY=" >&2; exit 1; }
 
@@ -81,7 +80,8 @@ $(sed 's/^/ /' "$here/description")
 CONTROL
     (cd "$work/deb" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum) \
         >"$work/deb/DEBIAN/md5sums"
-    dpkg-deb --root-owner-group -Z$deb_compress -b "$work/deb" "$out/choria-rs_$version-${release}_$deb_arch.deb" >/dev/null
+    # shellcheck disable=SC2086 # words
+    dpkg-deb --root-owner-group $deb_compress -b "$work/deb" "$out/choria-rs_$version-${release}_$deb_arch.deb" >/dev/null
     echo "$out/choria-rs_$version-${release}_$deb_arch.deb"
 }
 

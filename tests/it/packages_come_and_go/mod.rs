@@ -1,6 +1,7 @@
 //! Our packages, installed, upgraded, downgraded and removed by the tools that do so.
 
 mod debian;
+mod judged;
 mod rpm;
 
 use std::fs;
@@ -23,7 +24,7 @@ static PACKAGES: LazyLock<PathBuf> = LazyLock::new(|| {
     for version in ["0.1.0", "0.2.0"] {
         let mut build = Command::new("packaging/packages/build.sh");
         build.current_dir(env!("CARGO_MANIFEST_DIR")).arg(&dir).args(["deb", "rpm"]);
-        build.env("BINARY", env!("CARGO_BIN_EXE_choria")).env("VERSION", version).env("COMPRESS", "none");
+        build.env("BINARY", env!("CARGO_BIN_EXE_choria")).env("VERSION", version).env("COMPRESS", "gzip");
         crate::installed::must(&mut build, "it needs binutils, dpkg and rpm");
     }
     dir
