@@ -64,6 +64,7 @@ mod brokers_are_found_in_dns;
 mod configuration_is_explained;
 mod facts_are_odd;
 mod faults_lose_only_what_they_break;
+mod files_have_modes_of_their_own;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod helpers_of_others_sign;

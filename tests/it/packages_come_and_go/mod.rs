@@ -79,6 +79,14 @@ impl Station {
         );
         self.root(&desk).code(0);
         self.answers();
+        let pid = &self.processes()[1];
+        assert_eq!(
+            self.asked(&format!("grep Umask /proc/{pid}/status")),
+            "Umask:\t0022",
+            "agents inherit it"
+        );
+        let written = "stat -c '%a %n' /var/log/choria-audit.log /var/lib/choria-status.json";
+        assert_eq!(self.asked(written), "600 /var/log/choria-audit.log\n644 /var/lib/choria-status.json");
     }
 
     #[track_caller]
