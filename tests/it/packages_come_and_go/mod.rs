@@ -85,6 +85,7 @@ impl Station {
             "Umask:\t0022",
             "agents inherit it"
         );
+        self.machine.person("choria rpc rpcutil ping").code(0);
         let written = "stat -c '%a %n' /var/log/choria-audit.log /var/lib/choria-status.json";
         assert_eq!(self.asked(written), "600 /var/log/choria-audit.log\n644 /var/lib/choria-status.json");
     }
