@@ -33,6 +33,7 @@ mod a_helper_has_a_say;
 mod a_hostile_node_does_not_hurt_the_broker;
 mod a_late_node_is_named;
 mod a_network_is_made_by_hand;
+mod a_network_is_set_up;
 mod a_newcomer_follows_the_readme;
 mod a_node_answers_for_itself_only;
 mod a_node_cannot_drive_a_terminal;

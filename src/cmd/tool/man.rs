@@ -243,6 +243,7 @@ mod tests {
         "node",
         "nodes",
         "once",
+        "operator",
         "output-file",
         "password",
         "pid",
