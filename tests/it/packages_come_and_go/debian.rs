@@ -57,7 +57,7 @@ fn a_debian_package() {
     station.root("dpkg --no-triggers -P choria-rs").code(0);
     station.is_quiet();
     let left = "ls /etc/choria; ls -d /etc/choria-provisioner; find /etc/systemd/system -name 'choria*'";
-    assert_eq!(station.root(left).stdout, "node\ntls\n", "keys are nobody's to delete");
+    assert_eq!(station.root(left).stdout, "ca\ntls\n", "keys are nobody's to delete");
     station.root("test -e /etc/choria/tls/key.pem").code(0);
 }
 

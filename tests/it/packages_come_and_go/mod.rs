@@ -65,19 +65,13 @@ impl Station {
     /// Certificates and a changed configuration, and both daemons by their units.
     fn becomes_a_network(&self) {
         for line in [
-            "choria tool ca init --dir ca",
-            "choria tool ca issue --dir ca --broker choria.example.net --install",
-            "choria tool ca issue --dir ca --node n1.example.net --out /etc/choria/node --install",
-            "sed -i -e 's|/tls/|/node/|' -e 's|^# identity.*|identity = n1.example.net|' /etc/choria/server.conf",
-            "systemctl enable --now choria-broker choria-server",
+            "choria setup broker",
+            "choria setup node --name n1.example.net",
+            "sed -i 's/^loglevel = .*/loglevel = debug/' /etc/choria/server.conf",
+            &format!("choria setup operator --user {PERSON}"),
         ] {
             self.root(line).code(0);
         }
-        let desk = format!(
-            "choria tool ca issue --dir ca --client {PERSON} --out /home/{PERSON}/.choria --install && \
-             chown -R {PERSON} /home/{PERSON}/.choria"
-        );
-        self.root(&desk).code(0);
         self.answers();
         let pid = &self.processes()[1];
         assert_eq!(
