@@ -87,6 +87,7 @@ install:
 	@packaging/owners.sh "$(DESTDIR)" $(SYSCONFDIR)
 	install -D -m 0644 packaging/grafana/provisioner.json $(DESTDIR)$(PREFIX)/share/doc/choria/grafana/provisioner.json
 	for page in man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
+	ln -sf choria.1 $(DESTDIR)$(PREFIX)/share/man/man1/mco.1
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 	install -D -m 0644 packaging/completion/choria.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/choria
 	install -D -m 0644 packaging/completion/choria.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_choria

@@ -5,8 +5,8 @@
 # clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
-# our words, systemd, which reads our units, logrotate, which moves our logs, and ip,
-# which gives machines within this one a network.
+# our words, systemd, which reads our units, logrotate, which moves our logs, ip, which
+# gives machines within this one a network, and what makes, installs and judges packages.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
 # not asked for, and nothing is removed or upgraded for the sake of another.
@@ -46,6 +46,11 @@ createrepo_c     createrepo-c
 rc-service       openrc
 ping             iputils-ping
 ip               iproute2
+strip            binutils
+dpkg-deb         dpkg
+rpmbuild         rpm
+lintian          lintian
+rpmlint          rpmlint
 node             nodejs
 npm              npm
 '

@@ -29,6 +29,7 @@ mod render;
 mod result_file;
 mod rpc;
 mod server;
+mod setup;
 mod signals;
 mod tool;
 mod trouble;
@@ -82,6 +83,7 @@ enum Command {
     Provision(provision::Provision),
     Rpc(rpc::Rpc),
     Server(server::Server),
+    Setup(setup::Setup),
     Tool(tool::Tool),
     Version(Version),
 }
@@ -176,6 +178,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),
+        Command::Setup(c) => apart(|| c.run()),
         Command::Tool(c) => apart(|| c.run(globals)),
         Command::Version(Version {}) => {
             outln!("{}", build::VERSION);

@@ -8,11 +8,11 @@ use crate::process::{Daemon, Ran, until};
 const BROKER: &str = "choria.example.net";
 const NODE: &str = "n1.example.net";
 
-/// Command lines of a section with the paragraph before them.
-fn commands(section: &str) -> Vec<(String, Vec<String>)> {
-    let readme =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
-    let (_, text) = readme.split_once(&format!("\n## {section}\n")).expect("the section");
+/// Command lines of a section of a document with the paragraph before them.
+fn commands(document: &str, section: &str) -> Vec<(String, Vec<String>)> {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let document = std::fs::read_to_string(document).expect("a document");
+    let (_, text) = document.split_once(&format!("\n## {section}\n")).expect("the section");
     let text = text.split("\n## ").next().unwrap_or(text);
     let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
     let mut before = String::new();
@@ -37,9 +37,37 @@ fn follow(machine: &Machine, line: &str) -> Ran {
                 format!("make --no-print-directory install BINARY={}", env!("CARGO_BIN_EXE_choria"));
             machine.root(repository, &install).code(0)
         }
-        Some(command) => machine.root(&machine.home(), command).code(0),
+        Some(command) => {
+            let who = format!("SUDO_USER={PERSON} SUDO_UID=$(id -u {PERSON}) SUDO_GID=$(id -g {PERSON})");
+            machine.root(&machine.home(), &format!("env {who} {command}")).code(0)
+        }
         None => machine.person(line),
     }
+}
+
+/// A broker's machine and a node's, with nothing but the program.
+fn installed() -> (Machine, Machine) {
+    let broker = Machine::start(BROKER, BROKER, None);
+    let node = Machine::start(NODE, BROKER, Some(&broker));
+    for machine in [&broker, &node] {
+        follow(machine, "sudo make install");
+    }
+    (broker, node)
+}
+
+fn answers_requests(node: &Machine) {
+    until("the node to be there", || {
+        node.journal("choria-server").contains("answering requests").then_some(())
+    });
+    let key = node.root(Path::new("/"), "stat -c '%a %U' /etc/choria/tls/key.pem");
+    assert_eq!(key.stdout, "600 root\n");
+}
+
+/// The broker's machine has a user's files: what a person has done is the person's.
+fn asks(machine: &Machine, certificate: &str, ping: &str) {
+    follow(machine, certificate).fine().says(&["choria ping"]);
+    assert_eq!(machine.root(&machine.home(), "stat -c %U .choria/key.pem").stdout, format!("{PERSON}\n"));
+    follow(machine, ping).fine().says(&[NODE]);
 }
 
 #[test]
@@ -47,38 +75,43 @@ fn from_nothing_to_a_first_answer_and_on() {
     if !Machine::possible() {
         return;
     }
-    let broker = Machine::start(BROKER, BROKER, None);
-    let node = Machine::start(NODE, BROKER, Some(&broker));
-    let [first, certificate, on_the_node, you] =
-        commands("Your first network").try_into().expect("the four blocks of a first network");
+    let [install, first, second, you] =
+        commands("README.md", "Your first network").try_into().expect("the four blocks of a first network");
+    assert_eq!(install.1, ["make", "sudo make install"]);
+    let (broker, node) = installed();
 
-    assert!(first.0.contains("On the machine that becomes the broker"), "{}", first.0);
-    assert_eq!(first.1.first().map(String::as_str), Some("make"));
-    first.1.iter().skip(1).for_each(|line| drop(follow(&broker, line).code(0)));
+    assert!(first.0.contains("becomes the broker"), "{}", first.0);
+    first.1.iter().for_each(|line| drop(follow(&broker, line).fine()));
+    assert!(second.0.contains("On n1.example.net, with the file `n1.example.net.setup`"), "{}", second.0);
+    broker.carry("n1.example.net.setup", &node);
+    second.1.iter().for_each(|line| drop(follow(&node, line).fine()));
+    answers_requests(&node);
+    let [certificate, ping] = <[String; 2]>::try_from(you.1).expect("two lines");
+    asks(&broker, &certificate, &ping);
+    uses(&broker);
+}
+
+#[test]
+fn by_hand() {
+    if !Machine::possible() {
+        return;
+    }
+    let [first, certificate, second, you] =
+        commands("docs/by-hand.md", "Step by step").try_into().expect("the four blocks of a network by hand");
+    let (broker, node) = installed();
+    first.1.iter().for_each(|line| drop(follow(&broker, line).code(0)));
     until("the broker to listen", || broker.journal("choria-broker").contains("is listening").then_some(()));
-
     certificate.1.iter().for_each(|line| drop(follow(&broker, line).fine()));
-    assert!(
-        on_the_node.0.contains("On n1.example.net, after `sudo make install` there"),
-        "{}",
-        on_the_node.0
-    );
-    follow(&node, "sudo make install");
     broker.carry("n1", &node);
-    on_the_node.1.iter().for_each(|line| drop(follow(&node, line)));
-    until("the node to be there", || {
-        node.journal("choria-server").contains("answering requests").then_some(())
-    });
-    let key = node.root(Path::new("/"), "stat -c '%a %U' /etc/choria/tls/key.pem");
-    assert_eq!(key.stdout, "600 root\n");
+    second.1.iter().for_each(|line| drop(follow(&node, line)));
+    answers_requests(&node);
+    let [certificate, ping] = <[String; 2]>::try_from(you.1).expect("two lines");
+    asks(&broker, &certificate, &ping);
+}
 
-    let [issue, ping] = <[String; 2]>::try_from(you.1).expect("two lines");
-    follow(&broker, &issue).fine().says(&["choria ping"]);
-    // The broker's machine has a user's files: what a person has done is the person's.
-    assert_eq!(broker.root(&broker.home(), "stat -c %U .choria/key.pem").stdout, format!("{PERSON}\n"));
-    follow(&broker, &ping).fine().says(&[NODE]);
-
-    let [(_, using)] = <[_; 1]>::try_from(commands("Using it")).expect("a block");
+/// What the README shows of a network that is there.
+fn uses(broker: &Machine) {
+    let [(_, using)] = <[_; 1]>::try_from(commands("README.md", "Using it")).expect("a block");
     for line in using {
         let daemon = line == "choria tool event";
         if daemon {
@@ -87,7 +120,7 @@ fn from_nothing_to_a_first_answer_and_on() {
             Daemon::start("events", command).says(&["Waiting"]);
             continue;
         }
-        let ran = follow(&broker, &line).fine();
+        let ran = follow(broker, &line).fine();
         assert!(!ran.stdout.is_empty(), "{ran:?}");
         if !["choria doc", "choria tool"].iter().any(|about| line.starts_with(about))
             && !line.contains("facts")

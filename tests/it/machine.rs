@@ -11,6 +11,8 @@ use crate::process::{Daemon, Ran, run, until};
 
 /// What a user finds on the machine's PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where tests lay what machines have to see.
+pub const SCRATCH: &str = env!("CARGO_TARGET_TMPDIR");
 /// A person who may do nothing special.
 pub const PERSON: &str = "newcomer";
 
@@ -60,6 +62,8 @@ for unit in systemd-journald.socket systemd-journald-dev-log.socket systemd-jour
     mkdir -p /etc/systemd/system/sysinit.target.wants
     ln -sf "/usr/lib/systemd/system/$unit" /etc/systemd/system/sysinit.target.wants/
 done
+mkdir -p /etc/systemd/journald.conf.d
+printf '[Journal]\nReadKMsg=no\n' >/etc/systemd/journald.conf.d/machine.conf
 ln -sf /usr/lib/systemd/system/multi-user.target /etc/systemd/system/default.target
 export container=test
 exec /lib/systemd/systemd --system --log-target=console --show-status=0
@@ -196,7 +200,7 @@ impl Machine {
 fn shared() -> Vec<PathBuf> {
     let program = Path::new(env!("CARGO_BIN_EXE_choria")).parent().expect("a directory").to_owned();
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    [program, repository].into_iter().filter(|dir| dir.starts_with("/tmp")).collect()
+    [program, PathBuf::from(SCRATCH), repository].into_iter().filter(|dir| dir.starts_with("/tmp")).collect()
 }
 
 impl Drop for Machine {

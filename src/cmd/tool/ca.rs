@@ -277,7 +277,7 @@ impl Issue {
         let ca = load(&self.dir)?;
         if self.install {
             let place = Place::of(kind, self.out.as_deref())?;
-            place.is_free(&ca)?;
+            place.is_free(ca.certificate_pem())?;
             let issued = ca.issue(kind, name, &options, now)?;
             return place.take(&ca, &issued);
         }

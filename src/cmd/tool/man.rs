@@ -250,6 +250,7 @@ mod tests {
         "node",
         "nodes",
         "once",
+        "operator",
         "output-file",
         "password",
         "pid",

@@ -5,7 +5,7 @@ mod ca;
 mod config;
 mod event;
 mod man;
-mod place;
+pub mod place;
 mod provisioner;
 mod release;
 mod status;

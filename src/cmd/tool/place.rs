@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use choria::core::files::{PUBLIC, group_id, read_bounded, write_atomic};
@@ -40,20 +40,25 @@ impl Place {
         Ok(Place { kind, dir, elsewhere: out.is_some() })
     }
 
-    fn certificate(&self) -> PathBuf {
+    /// Where they are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn certificate(&self) -> PathBuf {
         self.dir.join("certificate.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub fn key(&self) -> PathBuf {
         self.dir.join("key.pem")
     }
 
-    fn ca(&self) -> PathBuf {
+    pub fn ca(&self) -> PathBuf {
         self.dir.join("ca.pem")
     }
 
     /// Whether nothing that is there would be replaced: asked before a certificate is made in vain.
-    pub fn is_free(&self, ca: &Ca) -> anyhow::Result<()> {
+    pub fn is_free(&self, ca: &str) -> anyhow::Result<()> {
         for file in [self.certificate(), self.key()] {
             if file.symlink_metadata().is_ok() {
                 bail!(
@@ -62,26 +67,32 @@ impl Place {
                 );
             }
         }
-        if self.ca().exists() && read_bounded(&self.ca(), MAX_CA)? != ca.certificate_pem().as_bytes() {
+        if self.ca().exists() && read_bounded(&self.ca(), MAX_CA)? != ca.as_bytes() {
             bail!("{} is the certificate of another CA: say with --out where else", self.ca().display());
         }
+        Ok(())
+    }
+
+    /// Writes the files, the CA's certificate among them. False: the daemon cannot read the key.
+    pub fn put(&self, ca: &str, issued: &Issued) -> anyhow::Result<bool> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(&self.dir)
-            .with_context(|| format!("cannot make {}", self.dir.display()))
+            .with_context(|| format!("cannot make {}", self.dir.display()))?;
+        if !self.ca().exists() {
+            write_atomic(&self.ca(), ca.as_bytes(), PUBLIC)?;
+        }
+        issued.write_to(&self.certificate(), &self.key())?;
+        Ok(self.kind != Kind::Broker || self.elsewhere || self.of_the_user()?)
     }
 
     /// Writes the files and says what comes next.
     pub fn take(&self, ca: &Ca, issued: &Issued) -> anyhow::Result<()> {
-        if !self.ca().exists() {
-            write_atomic(&self.ca(), ca.certificate_pem().as_bytes(), PUBLIC)?;
-        }
-        issued.write_to(&self.certificate(), &self.key())?;
+        let readable = self.put(ca.certificate_pem(), issued)?;
         for file in [self.ca(), self.certificate(), self.key()] {
             outln!("installed {}", file.display());
         }
-        let readable = self.kind != Kind::Broker || self.elsewhere || self.of_the_user()?;
         outln!("");
         outln!("Next:");
         for line in self.next(&issued.name, readable) {

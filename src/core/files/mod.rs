@@ -52,6 +52,37 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a file that must not exist, whole or not at all: a link that leads nowhere is there
+/// too. Errors name the path.
+pub fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    write_new_of(path, content, mode, (None, None))
+}
+
+/// [`write_new`] of a file that is somebody else's: of this user and group, where given.
+pub fn write_new_of(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    (user, group): (Option<u32>, Option<u32>),
+) -> io::Result<()> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut temp = tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(named)?;
+    temp.write_all(content).map_err(named)?;
+    // By its descriptor: in somebody's directory the name may be another file's by now.
+    if user.or(group).is_some() {
+        std::os::unix::fs::fchown(temp.as_file(), user, group).map_err(named)?;
+    }
+    temp.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(named)?;
+    temp.as_file().sync_all().map_err(named)?;
+    temp.persist_noclobber(path).map_err(|e| named(e.error))?;
+    // The rename itself must survive a crash too.
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
+    Ok(())
+}
+
 /// Reads at most `limit` bytes of `path`; a longer file is an error, not a
 /// silent cut.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -105,6 +136,21 @@ mod tests {
         write_atomic(&link, b"two", PUBLIC).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read(&target).unwrap(), b"two");
+    }
+
+    #[test]
+    fn what_is_there_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, link) = (dir.path().join("key"), dir.path().join("link"));
+        write_new(&path, b"one", SECRET).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).unwrap();
+        for there in [&path, &link] {
+            let refused = write_new(there, b"two", SECRET).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists, "{refused}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no temporary file stays behind");
     }
 
     /// Whoever exchanges the file between look and reading exchanges nothing.

@@ -1,21 +1,22 @@
 //! Directories of a process that go with it, and at the latest with the next of its kind:
 //! who is killed tidies nothing up.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use tempfile::{Builder, TempDir};
 
-/// Makes `PREFIXpid-…` in `parent`, and removes what processes that are gone have left of
+/// Makes `PREFIXpid-…` in `parent`, for nobody else to look into, and removes what processes that are gone have left of
 /// this prefix there.
 ///
 /// # Errors
 /// No directory can be made there.
 pub fn scratch(parent: &Path, prefix: &str) -> io::Result<TempDir> {
     sweep(parent, prefix);
-    Builder::new().prefix(&format!("{prefix}{}-", std::process::id())).tempdir_in(parent)
+    let prefix = format!("{prefix}{}-", std::process::id());
+    Builder::new().prefix(&prefix).permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
 fn sweep(parent: &Path, prefix: &str) {
@@ -50,6 +51,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(at("other"), at(&format!("choria-x-{}-link", u32::MAX - 1))).unwrap();
         let own = scratch(dir.path(), "choria-x-").unwrap();
+        assert_eq!(own.path().metadata().unwrap().mode() & 0o777, 0o700);
         assert!(!at(&dead).exists());
         assert!(at(&living).exists() && at("choria-x-abc").exists() && at("other").exists());
         let path = own.path().to_owned();

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,8 +26,11 @@ impl ReopenedFile {
     }
 }
 
+/// Who asked for what stands in a log, and is not everybody's business.
+const MODE: u32 = 0o640;
+
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
 }
 
 impl Write for ReopenedFile {

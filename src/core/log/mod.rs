@@ -31,7 +31,7 @@ pub enum Destination {
     Stderr,
     /// Nowhere.
     Discard,
-    /// A file, created 0666 less the umask, reopened by [`reopen`].
+    /// A file, created 0640, reopened by [`reopen`].
     File(PathBuf),
 }
 

@@ -1,8 +1,8 @@
 //! The directory of a CA.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -12,7 +12,7 @@ use rcgen::{
 use zeroize::Zeroizing;
 
 use super::{BACKDATED, CA_DAYS, PkiError};
-use crate::core::files::{PUBLIC, SECRET, read_bounded};
+use crate::core::files::{self, PUBLIC, SECRET, read_bounded};
 
 /// Largest file of a CA directory that is read, in bytes.
 pub(super) const MAX_BYTES: u64 = 32 << 20;
@@ -128,21 +128,8 @@ pub(super) fn read_text(path: &Path) -> Result<String, PkiError> {
 
 /// Writes a file that must not exist, whole or not at all.
 pub(super) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
-    let failed = at(path);
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temp = tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(&failed)?;
-    temp.write_all(content).map_err(&failed)?;
-    temp.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(&failed)?;
-    temp.as_file().sync_all().map_err(&failed)?;
-    match temp.persist_noclobber(path) {
-        Ok(_) => {}
-        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(PkiError::Exists(path.to_path_buf()));
-        }
-        Err(e) => return Err(failed(e.error)),
-    }
-    if let Ok(dir) = File::open(dir) {
-        let _ = dir.sync_all();
-    }
-    Ok(())
+    files::write_new(path, content, mode).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => PkiError::Exists(path.to_path_buf()),
+        _ => at(path)(e),
+    })
 }

@@ -1,7 +1,9 @@
 //! The status of a running provisioner, by a socket in its state directory
 //! that only its own user (and root) can open.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::daemon::Daemon;
 use super::status::Status;
+use crate::core::files::SECRET;
 
 /// How long either side waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +36,7 @@ pub async fn serve(daemon: Arc<Daemon>, state_dir: &Path) -> io::Result<()> {
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(SECRET))?;
     loop {
         match listener.accept().await {
             Ok((mut stream, _)) => {

@@ -47,6 +47,17 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "choria setup",
+        &[
+            (
+                "choria setup broker --node n1.example.net",
+                "a broker, and a file that makes n1 a node (as root)",
+            ),
+            ("choria setup node n1.example.net.setup", "there, with that file (as root)"),
+            ("choria setup operator", "who has said sudo may ask, on the broker's machine"),
+        ],
+    ),
+    (
         "choria tool ca",
         &[
             ("choria tool ca init --dir ca", "a CA of one's own"),

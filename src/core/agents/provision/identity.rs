@@ -18,8 +18,8 @@ use crate::core::security::key_transport::Exchange;
 use crate::core::security::tokens::SigningKey;
 use crate::core::text::hex;
 
-/// Mode of a directory of keys, before the umask, as the original makes it.
-const KEY_DIR: u32 = 0o771;
+/// Mode of a directory of keys, as the original makes it under the usual umask.
+const KEY_DIR: u32 = 0o751;
 
 /// A key whose certificate somebody is getting.
 pub struct OpenRequest {

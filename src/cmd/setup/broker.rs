@@ -1,0 +1,220 @@
+//! `choria setup broker`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::config::{Config, Role, System};
+use choria::core::pki::{Ca, Kind, Options};
+use choria::core::security::Usage;
+use zeroize::Zeroizing;
+
+use super::invitation::{Who, check_name};
+use super::machine::{self, CA, ETC, TLS};
+use super::steps::{Step, carry_out, standing, tell_next};
+use super::texts::{self, Found, look};
+use crate::cmd::tool::place::Place;
+
+const UNIT: &str = "choria-broker";
+
+/// make this machine the broker of a network: a CA, the broker's certificate, its configuration, its daemon; and files
+/// that make machines nodes and people operators. Said again, it goes on from what is there
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "broker")]
+pub struct Broker {
+    /// name by which others reach this machine, default its own
+    #[argh(option, arg_name = "host")]
+    name: Option<String>,
+    /// another name or address the broker's certificate is valid for
+    #[argh(option, long = "alt", arg_name = "name")]
+    alt_names: Vec<String>,
+    /// write NAME.setup, which makes one machine the node NAME; may be given several times
+    #[argh(option, long = "node", arg_name = "name")]
+    nodes: Vec<String>,
+    /// write NAME.setup, which makes somebody on another machine an operator; may be given several times
+    #[argh(option, long = "operator", arg_name = "name")]
+    operators: Vec<String>,
+    /// directory of the CA, default /etc/choria/ca
+    #[argh(option, arg_name = "dir", default = "PathBuf::from(CA)")]
+    ca: PathBuf,
+    /// show what would be done, and do nothing
+    #[argh(switch, short = 'n')]
+    dry_run: bool,
+}
+
+impl Broker {
+    pub fn run(self, now: i64) -> anyhow::Result<()> {
+        machine::only_root("broker")?;
+        let group = machine::group()?;
+        let (mut steps, ca) = self.ca()?;
+        let name = self.certificate(&mut steps, ca.as_ref(), now)?;
+        let config = Path::new(ETC).join("broker.conf");
+        steps.push(match look(&config, texts::BROKER, texts::BROKER)? {
+            Found::Free { .. } => Step::File {
+                path: config.clone(),
+                content: Zeroizing::new(texts::BROKER.to_owned()),
+                mode: 0o640,
+                group: Some(group),
+                before: None,
+            },
+            Found::Ours => Step::Keep { what: config.display().to_string(), why: "which fits" },
+            Found::Changed => {
+                Step::Keep { what: config.display().to_string(), why: "which you have changed" }
+            }
+        });
+        steps.push(Step::Check { role: Role::Broker, file: config.clone() });
+        let runs = machine::has_unit(UNIT);
+        if runs {
+            steps.push(Step::Start { unit: UNIT });
+        }
+        let broker = format!("{name}:{}", port(&config)?);
+        let invited = self.invitations(&mut steps, ca.as_ref(), &broker)?;
+        let crl = self.link_to_revocations()?;
+        let before_check =
+            steps.iter().position(|step| matches!(step, Step::Check { .. })).unwrap_or(steps.len());
+        steps.splice(before_check..before_check, crl);
+        carry_out(steps, self.dry_run, now)?;
+        tell_next(&self.next(&invited, runs));
+        Ok(())
+    }
+
+    /// The CA of the network, which is made where there is none.
+    fn ca(&self) -> anyhow::Result<(Vec<Step>, Option<Ca>)> {
+        let there = |name: &str| self.ca.join(name).symlink_metadata().is_ok();
+        if there("ca.pem") || there("ca-key.pem") {
+            let ca = Ca::load(&self.ca)?;
+            let what = format!("the CA in {}", self.ca.display());
+            return Ok((vec![Step::Keep { what, why: "which signs what is made now" }], Some(ca)));
+        }
+        let installed = Path::new(TLS).join("ca.pem");
+        if installed.symlink_metadata().is_ok() {
+            bail!(
+                "{} is the certificate of a CA that is not in {}: say with --ca where it is, or move it away first",
+                installed.display(),
+                self.ca.display()
+            );
+        }
+        Ok((vec![Step::Ca { dir: self.ca.clone() }], None))
+    }
+
+    /// The broker's certificate; returns the name it has or gets.
+    fn certificate(&self, steps: &mut Vec<Step>, ca: Option<&Ca>, now: i64) -> anyhow::Result<String> {
+        let place = Place::of(Kind::Broker, None)?;
+        let there = match ca {
+            Some(ca) => standing(&place, ca.certificate_pem(), Usage::Server, now)?,
+            None if place.certificate().symlink_metadata().is_ok()
+                || place.key().symlink_metadata().is_ok() =>
+            {
+                bail!("{} or its key is there already: move both away first", place.certificate().display())
+            }
+            None => None,
+        };
+        if let Some(there) = there {
+            let named = self.name.as_deref().filter(|name| *name != there.common_name);
+            if let Some(name) = named {
+                bail!(
+                    "the certificate in {TLS} is of {}, not {name}: move it and its key away for another",
+                    there.common_name
+                );
+            }
+            let what = format!("the certificate of {}, in {TLS}", there.common_name);
+            steps.push(Step::Keep { what, why: "which the broker has" });
+            return Ok(there.common_name);
+        }
+        let name = self.name.clone().map_or_else(machine::name, Ok)?;
+        check_name(Who::Node, &name).with_context(|| "--name")?;
+        steps.push(Step::Certificate {
+            ca: self.ca.clone(),
+            kind: Kind::Broker,
+            name: name.clone(),
+            options: Options { alt_names: self.alt_names.clone(), ..Options::default() },
+            place,
+        });
+        Ok(name)
+    }
+
+    /// The broker follows the CA's revocation list where that is.
+    fn link_to_revocations(&self) -> anyhow::Result<Option<Step>> {
+        let path = Path::new(TLS).join("crl.pem");
+        if path.symlink_metadata().is_ok() {
+            return Ok(None);
+        }
+        let ca = std::path::absolute(&self.ca)?;
+        Ok(Some(Step::Link { path, target: ca.join("crl.pem") }))
+    }
+
+    /// Files to be carried; returns whom they are for.
+    fn invitations(
+        &self,
+        steps: &mut Vec<Step>,
+        ca: Option<&Ca>,
+        broker: &str,
+    ) -> anyhow::Result<Vec<(Who, String)>> {
+        let issued = ca.map(Ca::issued).transpose()?.unwrap_or_default();
+        let nodes = self.nodes.iter().map(|name| (Who::Node, name));
+        let all: Vec<_> = nodes.chain(self.operators.iter().map(|name| (Who::Operator, name))).collect();
+        for (number, (who, name)) in all.iter().enumerate() {
+            check_name(*who, name)?;
+            let full = match who {
+                Who::Operator if !name.contains('.') => format!("{name}.mcollective"),
+                _ => (*name).clone(),
+            };
+            let file = PathBuf::from(format!("{name}.setup"));
+            if file.symlink_metadata().is_ok() || all[..number].iter().any(|(_, other)| other == name) {
+                bail!("{} is there already: carry it, or remove it first", file.display());
+            }
+            if issued.iter().any(|(entry, revoked)| entry.name == full && !revoked) {
+                bail!(
+                    "{full} has a certificate already: revoke it first, choria tool ca revoke --dir {} {full}",
+                    self.ca.display()
+                );
+            }
+            steps.push(Step::Invite {
+                ca: self.ca.clone(),
+                who: *who,
+                name: (*name).clone(),
+                broker: broker.to_owned(),
+                file,
+                owner: (id("SUDO_UID"), id("SUDO_GID")),
+            });
+        }
+        Ok(all.into_iter().map(|(who, name)| (who, name.clone())).collect())
+    }
+
+    fn next(&self, invited: &[(Who, String)], runs: bool) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !runs {
+            lines.push(
+                "choria broker run                            here: no unit of it was found".to_owned(),
+            );
+        }
+        for (who, name) in invited {
+            lines.push(match who {
+                Who::Node => {
+                    format!("carry {name}.setup to {name}, and there: sudo choria setup node {name}.setup")
+                }
+                Who::Operator => {
+                    format!("carry {name}.setup to {name}, who says: choria setup operator {name}.setup")
+                }
+            });
+        }
+        if invited.is_empty() {
+            lines.push("sudo choria setup broker --node NAME         for each node".to_owned());
+        }
+        lines.push("sudo choria setup operator                   lets you ask them, from here".to_owned());
+        lines
+    }
+}
+
+/// The port of the broker that a configuration makes.
+pub fn port(config: &Path) -> anyhow::Result<i64> {
+    match config.exists() {
+        true => Ok(Config::load(Role::Broker, Some(config), &System)?.choria_network_client_port),
+        false => Ok(4222),
+    }
+}
+
+/// A number of who has said `sudo`.
+fn id(name: &str) -> Option<u32> {
+    std::env::var(name).ok().filter(|text| !text.is_empty()).and_then(|text| text.parse().ok())
+}

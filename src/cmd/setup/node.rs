@@ -1,0 +1,203 @@
+//! `choria setup node`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::config::Role;
+use choria::core::files::read_bounded;
+use choria::core::pki::{Ca, Kind, Options};
+use choria::core::security::Usage;
+use zeroize::Zeroizing;
+
+use super::broker::port;
+use super::invitation::{self, Invitation, Who, check_name};
+use super::machine::{self, CA, ETC, TLS};
+use super::steps::{Step, carry_out, standing, tell_next};
+use super::texts::{self, Found, agrees, look};
+use crate::cmd::out::outln;
+use crate::cmd::tool::place::Place;
+
+const UNIT: &str = "choria-server";
+
+/// make this machine a node of a network: certificate, configuration, policies, daemon
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "node")]
+pub struct Node {
+    /// NAME.setup of the broker's machine, - reads it from standard input; none on the broker's machine itself
+    #[argh(positional, arg_name = "file")]
+    file: Option<PathBuf>,
+    /// on the broker's machine, name of the node, default its own
+    #[argh(option, arg_name = "name")]
+    name: Option<String>,
+    /// show what would be done, and do nothing
+    #[argh(switch, short = 'n')]
+    dry_run: bool,
+}
+
+/// What a node is made of.
+struct Plan {
+    steps: Vec<Step>,
+    name: String,
+    broker: String,
+    tls: PathBuf,
+}
+
+impl Node {
+    pub fn run(self, now: i64) -> anyhow::Result<()> {
+        machine::only_root("node")?;
+        let Plan { mut steps, name, broker, tls } = match &self.file {
+            Some(file) => self.invited(file, now)?,
+            None => self.on_the_brokers_machine(now)?,
+        };
+        let config = configuration(&mut steps, &name, &broker, &tls)?;
+        beside(&mut steps);
+        steps.push(Step::Check { role: Role::Server, file: config });
+        let runs = machine::has_unit(UNIT);
+        if runs {
+            steps.push(Step::Start { unit: UNIT });
+        }
+        if let Some(file) = self.file.filter(|file| file.as_os_str() != "-") {
+            steps.push(Step::Remove { path: file });
+        }
+        carry_out(steps, self.dry_run, now)?;
+        let mut next = Vec::new();
+        if let Some(reason) = machine::unreachable(&broker) {
+            outln!("");
+            outln!("{broker} does not answer from here yet ({reason}): the node keeps trying.");
+        }
+        if !runs {
+            next.push("choria server run         here: no unit of it was found".to_owned());
+        }
+        next.push(format!("choria ping -I {name}     where an operator is"));
+        tell_next(&next);
+        Ok(())
+    }
+
+    /// By what was carried here.
+    fn invited(&self, file: &Path, now: i64) -> anyhow::Result<Plan> {
+        if let Some(name) = &self.name {
+            bail!("the file says what the node is called: leave --name {name} out");
+        }
+        let shown = file.display();
+        let invitation =
+            read(file).and_then(|text| Invitation::read(&text, Who::Node, now)).context(shown.to_string())?;
+        let place = Place::of(Kind::Node, Some(TLS))?;
+        let mut steps = Vec::new();
+        match standing(&place, &invitation.ca, Usage::Client, now)? {
+            Some(there) if there.common_name == invitation.name => {
+                let what = format!("the certificate of {}, in {TLS}", there.common_name);
+                steps.push(Step::Keep { what, why: "which the node has" });
+            }
+            Some(there) => {
+                bail!(
+                    "{TLS} has the certificate of {}, and {shown} is for {}: on the broker's machine say choria setup node",
+                    there.common_name,
+                    invitation.name
+                )
+            }
+            None => {
+                let key = invitation.key().context("there is no private key in it")?;
+                let issued = invitation.issued(key);
+                steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
+            }
+        }
+        Ok(Plan { steps, name: invitation.name.clone(), broker: invitation.broker.clone(), tls: TLS.into() })
+    }
+
+    /// A node beside the broker: the CA is at hand.
+    fn on_the_brokers_machine(&self, now: i64) -> anyhow::Result<Plan> {
+        let name = self.name.clone().map_or_else(machine::name, Ok)?;
+        check_name(Who::Node, &name)?;
+        let Some((ca, broker)) = brokers_machine(Path::new(CA), now)? else {
+            bail!(
+                "a node needs a file of its broker's machine: there, sudo choria setup broker --node {name}; carry \
+                 {name}.setup here, and here: sudo choria setup node {name}.setup"
+            );
+        };
+        // Beside the broker's own.
+        let tls = Path::new(TLS).join("node");
+        let place = Place::of(Kind::Node, tls.to_str())?;
+        let step = match standing(&place, ca.certificate_pem(), Usage::Client, now)? {
+            Some(there) if there.common_name == name => Step::Keep {
+                what: format!("the certificate of {name}, in {}", tls.display()),
+                why: "which the node has",
+            },
+            Some(there) => {
+                bail!("this machine is the node {} already: leave --name {name} out", there.common_name)
+            }
+            None => Step::Certificate {
+                ca: CA.into(),
+                kind: Kind::Node,
+                name: name.clone(),
+                options: Options::default(),
+                place,
+            },
+        };
+        Ok(Plan { steps: vec![step], name, broker, tls })
+    }
+}
+
+/// The CA and the broker of this machine, where it has both.
+pub fn brokers_machine(ca: &Path, now: i64) -> anyhow::Result<Option<(Ca, String)>> {
+    if ca.join("ca.pem").symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let ca = Ca::load(ca)?;
+    let place = Place::of(Kind::Broker, None)?;
+    let Some(broker) = standing(&place, ca.certificate_pem(), Usage::Server, now)? else { return Ok(None) };
+    let broker = format!("{}:{}", broker.common_name, port(&Path::new(ETC).join("broker.conf"))?);
+    Ok(Some((ca, broker)))
+}
+
+/// What was carried here, by file or by pipe.
+pub fn read(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    if file.as_os_str() != "-" {
+        return Ok(Zeroizing::new(read_bounded(file, invitation::MAX)?));
+    }
+    let mut text = Zeroizing::new(Vec::new());
+    std::io::stdin().take(invitation::MAX + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > invitation::MAX {
+        true => bail!("it is longer than {} bytes", invitation::MAX),
+        false => Ok(text),
+    }
+}
+
+/// The node's configuration; returns where it is.
+fn configuration(steps: &mut Vec<Step>, name: &str, broker: &str, tls: &Path) -> anyhow::Result<PathBuf> {
+    let path = Path::new(ETC).join("server.conf");
+    let (sample, wanted) = texts::server(name, broker, tls);
+    let keep = |why| Step::Keep { what: path.display().to_string(), why };
+    steps.push(match look(&path, sample, &wanted)? {
+        Found::Free { before } => Step::File {
+            path: path.clone(),
+            content: Zeroizing::new(wanted),
+            mode: 0o640,
+            group: None,
+            before,
+        },
+        Found::Ours => keep("which fits"),
+        Found::Changed => {
+            agrees(Role::Server, &path, broker, Some(name))?;
+            keep("which you have changed")
+        }
+    });
+    Ok(path)
+}
+
+/// What packages bring beside it, where there was no package.
+fn beside(steps: &mut Vec<Step>) {
+    for dir in ["policies", "plugins"].map(|name| Path::new(ETC).join(name)) {
+        if !dir.is_dir() {
+            steps.push(Step::Directory { path: dir, mode: 0o755 });
+        }
+    }
+    for (name, text) in texts::OF_NODES {
+        let path = Path::new(ETC).join(name);
+        if path.symlink_metadata().is_err() {
+            let content = Zeroizing::new(text.to_owned());
+            steps.push(Step::File { path, content, mode: 0o644, group: None, before: None });
+        }
+    }
+}

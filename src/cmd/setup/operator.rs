@@ -1,0 +1,160 @@
+//! `choria setup operator`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::config::{Config, Role, System};
+use choria::core::pki::{Ca, Kind, Options};
+use choria::core::security::Usage;
+use zeroize::Zeroizing;
+
+use super::invitation::{Invitation, Who, check_name};
+use super::machine::{CA, ETC, Person};
+use super::node::{brokers_machine, read};
+use super::steps::{Step, carry_out, standing, tell_next};
+use super::texts::{self, Found, look};
+use crate::cmd::tool::place::Place;
+
+/// let somebody ask nodes: a certificate in ~/.choria, and a configuration that names the broker
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "operator")]
+pub struct Operator {
+    /// NAME.setup of the broker's machine, - reads it from standard input; none on the broker's machine itself
+    #[argh(positional, arg_name = "file")]
+    file: Option<PathBuf>,
+    /// on the broker's machine, as root, for whom; default who has said sudo
+    #[argh(option, arg_name = "name")]
+    user: Option<String>,
+    /// show what would be done, and do nothing
+    #[argh(switch, short = 'n')]
+    dry_run: bool,
+}
+
+impl Operator {
+    pub fn run(self, now: i64) -> anyhow::Result<()> {
+        match &self.file {
+            Some(file) => self.invited(file, now),
+            None => self.on_the_brokers_machine(now),
+        }
+    }
+
+    /// As whoever runs this, by what was carried here.
+    fn invited(&self, file: &Path, now: i64) -> anyhow::Result<()> {
+        if let Some(user) = &self.user {
+            bail!("a file is for who uses it, as that person: leave --user {user} out");
+        }
+        let shown = file.display();
+        let invitation = read(file)
+            .and_then(|text| Invitation::read(&text, Who::Operator, now))
+            .context(shown.to_string())?;
+        let place = Place::of(Kind::Client, None)?;
+        let mut steps = Vec::new();
+        match standing(&place, &invitation.ca, Usage::Client, now)? {
+            Some(there) => {
+                let what = format!("the certificate of {}, in {}", there.common_name, place.dir().display());
+                steps.push(Step::Keep { what, why: "which you have" });
+            }
+            None => {
+                let key = invitation.key().context("there is no private key in it")?;
+                let issued = invitation.issued(key);
+                steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
+            }
+        }
+        let config = own_configuration(&mut steps, &invitation.broker)?;
+        steps.push(Step::Check { role: Role::Client, file: config });
+        if file.as_os_str() != "-" {
+            steps.push(Step::Remove { path: file.to_owned() });
+        }
+        carry_out(steps, self.dry_run, now)?;
+        tell_next(&["choria ping".to_owned()]);
+        Ok(())
+    }
+
+    /// As root, where the CA is, for whoever has said `sudo`.
+    fn on_the_brokers_machine(&self, now: i64) -> anyhow::Result<()> {
+        let of_brokers_machine = "on the broker's machine: there, sudo choria setup operator; or for another machine, \
+             sudo choria setup broker --operator NAME, and as yourself: choria setup operator NAME.setup";
+        if !rustix::process::geteuid().is_root() {
+            bail!("certificates are made {of_brokers_machine}");
+        }
+        let Some((ca, broker)) = brokers_machine(Path::new(CA), now)? else {
+            bail!(
+                "there is no CA in {CA} with a broker beside it; certificates are made {of_brokers_machine}"
+            );
+        };
+        let Some(person) = Person::behind(self.user.as_deref())? else {
+            bail!("say for whom with --user NAME, or say it by sudo as yourself: nobody should ask as root");
+        };
+        check_name(Who::Operator, &person.name)?;
+        let place = Place::of(Kind::Client, person.home.join(".choria").to_str())?;
+        let there =
+            [place.certificate(), place.key()].into_iter().find(|path| path.symlink_metadata().is_ok());
+        if let Some(there) = there {
+            bail!(
+                "{} is there already: {} is an operator; move it away for another",
+                there.display(),
+                person.name
+            );
+        }
+        let mut steps = Vec::new();
+        of_everybody(&mut steps, &broker)?;
+        let (name, at) = (person.name.clone(), ca.dir().to_owned());
+        let invitation = move || {
+            let ca = Ca::load(&at)?;
+            let issued = ca.issue(Kind::Client, &name, &Options::default(), now)?;
+            Invitation::new(Who::Operator, &broker, ca.certificate_pem(), &issued).text()
+        };
+        let last = format!("choria ping                                  as {}", person.name);
+        steps.push(Step::As { person, invitation: Box::new(invitation) });
+        carry_out(steps, self.dry_run, now)?;
+        if self.dry_run {
+            tell_next(&[last]);
+        }
+        Ok(())
+    }
+}
+
+/// The configuration that everybody on this machine has; one that was changed is left, and
+/// each operator gets one of their own.
+fn of_everybody(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<()> {
+    let path = Path::new(ETC).join("client.conf");
+    let (sample, wanted) = texts::client(broker);
+    let keep = |why| Step::Keep { what: path.display().to_string(), why };
+    steps.push(match look(&path, sample, &wanted)? {
+        Found::Free { before } => Step::File {
+            path: path.clone(),
+            content: Zeroizing::new(wanted),
+            mode: 0o644,
+            group: None,
+            before,
+        },
+        Found::Ours => keep("which fits"),
+        Found::Changed => keep("which you have changed"),
+    });
+    Ok(())
+}
+
+/// The configuration that this person's commands read, which has to name the broker.
+fn own_configuration(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).context("HOME is not set")?;
+    let own = PathBuf::from(home).join(".choriarc");
+    let read = Config::load(Role::Client, None, &System);
+    if let Ok(config) = &read
+        && texts::names(config, broker)
+        && let Some(path) = config.file()
+    {
+        steps.push(Step::Keep { what: path.display().to_string(), why: "which names the broker" });
+        return Ok(path.to_owned());
+    }
+    if own.symlink_metadata().is_ok() {
+        bail!(
+            "{} is yours and stays: have it say plugin.choria.middleware_hosts = {broker}, or move it away, and say \
+             this again",
+            own.display()
+        );
+    }
+    let content = Zeroizing::new(texts::client(broker).1);
+    steps.push(Step::File { path: own.clone(), content, mode: 0o644, group: None, before: None });
+    Ok(own)
+}

@@ -1,0 +1,179 @@
+//! `choria setup`, on machines that have a package and nothing else.
+
+use std::path::Path;
+
+use crate::machine::{Machine, PERSON};
+use crate::process::{Ran, until};
+
+const BROKER: &str = "hub.example.org";
+const NODE: &str = "n1.example.net";
+const ROOT: &str = "/root";
+
+/// A machine with what packages bring.
+fn installed(name: &str, other: Option<&Machine>) -> Machine {
+    let machine = Machine::start(name, BROKER, other);
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let install = format!("make --no-print-directory install BINARY={}", env!("CARGO_BIN_EXE_choria"));
+    machine.root(repository, &install).code(0);
+    machine
+}
+
+fn root(machine: &Machine, line: &str) -> Ran {
+    machine.root(Path::new(ROOT), line)
+}
+
+/// As [`PERSON`] says it by `sudo`.
+fn sudo(machine: &Machine, line: &str) -> Ran {
+    let who = format!("SUDO_USER={PERSON} SUDO_UID=$(id -u {PERSON}) SUDO_GID=$(id -g {PERSON})");
+    machine.root(&machine.home(), &format!("env {who} {line}"))
+}
+
+/// Modes and owners of files.
+fn stat(machine: &Machine, files: &str) -> String {
+    root(machine, &format!("stat -c '%a %U %G %n' {files}")).code(0).stdout
+}
+
+#[test]
+fn by_three_commands() {
+    if !Machine::possible() {
+        return;
+    }
+    let broker = installed(BROKER, None);
+    let node = installed(NODE, Some(&broker));
+
+    // Looked at first, nothing happens.
+    let looked = sudo(&broker, &format!("choria setup broker --node {NODE} --dry-run")).fine();
+    looked.says(&[
+        "Nothing is changed",
+        "make     a CA in /etc/choria/ca",
+        "issue    a certificate of hub.example.org",
+        "start    choria-broker",
+        "n1.example.net.setup",
+    ]);
+    root(&broker, "test -e /etc/choria/ca -o -e /etc/choria/tls/key.pem").code(1);
+    root(&broker, "systemctl is-active choria-broker").code(3);
+
+    let made = sudo(&broker, &format!("choria setup broker --node {NODE}")).fine();
+    made.says(&[
+        "made      a CA",
+        "kept      /etc/choria/broker.conf",
+        "started   choria-broker",
+        "sudo choria setup node n1.example.net.setup",
+    ]);
+    assert_eq!(
+        stat(&broker, "/etc/choria/ca/ca-key.pem /etc/choria/tls/key.pem"),
+        "600 root root /etc/choria/ca/ca-key.pem\n640 root choria /etc/choria/tls/key.pem\n"
+    );
+    let file = broker.person(&format!("stat -c '%a %U' {NODE}.setup")).fine();
+    assert_eq!(file.stdout, format!("600 {PERSON}\n"), "who carries it may read it, and nobody else");
+    assert_eq!(root(&broker, "systemctl is-enabled choria-broker").stdout, "enabled\n");
+
+    broker.carry(&format!("{NODE}.setup"), &node);
+    let joined = sudo(&node, &format!("choria setup node {NODE}.setup")).fine();
+    let joined = joined.says(&[
+        "installed the certificate of n1.example.net",
+        "wrote     /etc/choria/server.conf",
+        "started   choria-server",
+        "removed   n1.example.net.setup",
+    ]);
+    assert!(!joined.stdout.contains("does not answer"), "{joined:?}");
+    node.person(&format!("test -e {NODE}.setup")).code(1);
+    assert_eq!(
+        stat(&node, "/etc/choria/tls/key.pem /etc/choria/tls/certificate.pem /etc/choria/server.conf"),
+        "600 root root /etc/choria/tls/key.pem\n644 root root /etc/choria/tls/certificate.pem\n\
+         640 root root /etc/choria/server.conf\n"
+    );
+
+    let operator = sudo(&broker, "choria setup operator").fine();
+    operator.says(&[
+        "wrote     /etc/choria/client.conf",
+        "as newcomer",
+        "installed the certificate of newcomer.mcollective",
+        "choria ping",
+    ]);
+    let own = broker.person("stat -c '%a %U' .choria/key.pem").fine();
+    assert_eq!(own.stdout, format!("600 {PERSON}\n"));
+
+    let ping = until("the node to answer", || {
+        let ping = broker.person("choria ping --expect 1");
+        (ping.code == 0).then_some(ping)
+    });
+    ping.says(&[NODE]);
+}
+
+#[test]
+fn again_and_beside_what_is_there() {
+    if !Machine::possible() {
+        return;
+    }
+    let hub = installed(BROKER, None);
+    // What cannot be is refused before anything is done, in a sentence.
+    for (line, reason) in [
+        ("choria setup broker --node ../n1", "no name"),
+        ("choria setup broker --node bob.mcollective", "the name of a caller"),
+        ("choria setup broker --node a --node a", "a.setup is there already"),
+        ("choria setup broker --name 'a b'", "no name"),
+        (
+            "choria setup node",
+            "sudo choria setup broker --node hub.example.org; carry hub.example.org.setup here",
+        ),
+        ("choria setup node none.setup", "none.setup"),
+        ("choria setup operator", "there is no CA in /etc/choria/ca"),
+    ] {
+        sudo(&hub, line).code(1).silent().complains(&[reason]);
+    }
+    hub.person("choria setup broker").code(1).complains(&["sudo choria setup broker"]);
+    hub.person("choria setup operator").code(1).complains(&["sudo choria setup operator"]);
+    root(&hub, "test -e /etc/choria/ca").code(1);
+
+    // Broker and node on one machine, an operator of another one.
+    sudo(&hub, "choria setup broker --operator carol").fine().says(&["carol.setup"]);
+    let again = sudo(&hub, "choria setup broker").fine();
+    again.says(&[
+        "kept      the CA in /etc/choria/ca",
+        "kept      the certificate of hub.example.org",
+        "started   choria-broker",
+    ]);
+    sudo(&hub, "choria setup broker --operator carol").code(1).complains(&["carol.setup is there already"]);
+    sudo(&hub, "choria setup node")
+        .fine()
+        .says(&["a certificate of hub.example.org, in /etc/choria/tls/node"]);
+    sudo(&hub, "choria setup node").fine().says(&["kept      the certificate of hub.example.org"]);
+    sudo(&hub, "choria setup node --name other").code(1).complains(&["is the node hub.example.org already"]);
+    let [config, key] = ["/etc/choria/server.conf", "/etc/choria/tls/node/key.pem"];
+    assert_eq!(
+        stat(&hub, &format!("{config} {key}")),
+        format!("640 root root {config}\n600 root root {key}\n")
+    );
+
+    // Somebody with a configuration of their own keeps it.
+    hub.person("echo 'plugin.choria.middleware_hosts = elsewhere:4222' >.choriarc").code(0);
+    hub.person("choria setup operator carol.setup")
+        .code(1)
+        .complains(&[".choriarc is yours and stays", "hub.example.org:4222"]);
+    hub.person("rm .choriarc && choria setup operator carol.setup")
+        .code(0)
+        .says(&["wrote     /home/newcomer/.choriarc"]);
+    hub.person("test -e carol.setup").code(1);
+    until("the node to answer", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
+    sudo(&hub, "choria setup operator").code(1).complains(&["newcomer is an operator"]);
+    root(&hub, "choria setup operator").code(1).complains(&["--user NAME"]);
+    root(&hub, "choria setup operator --user nobody-at-all")
+        .code(1)
+        .complains(&["knows nobody called nobody-at-all"]);
+
+    // What was changed stays; it has to name the broker.
+    root(&hub, &format!("echo loglevel = debug >>{config}")).code(0);
+    sudo(&hub, "choria setup node")
+        .fine()
+        .says(&["kept      /etc/choria/server.conf, which you have changed"]);
+    root(&hub, &format!("sed -i 's/hub.example.org:/x:/' {config}")).code(0);
+    sudo(&hub, "choria setup node")
+        .code(1)
+        .complains(&["/etc/choria/server.conf has been changed", "hub.example.org:4222"]);
+    root(&hub, &format!("grep -q 'x:4222' {config} && grep -q debug {config}")).code(0);
+
+    // Who is no longer to ask is cut at once: the broker follows the list of its CA.
+    root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
+    until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));
+}
