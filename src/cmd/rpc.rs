@@ -10,6 +10,7 @@ use choria::core::client::{Client, Limit, LimitMethod, RpcCall, RpcOptions, Targ
 use choria::core::config::Config;
 use choria::core::ddl::{Action, Display, Resolver};
 use choria::core::discovery::LateAnswers;
+use choria::core::protocol::filter::ReplyFilter;
 use choria::core::rpc::RequestBody;
 use choria::core::text::meant;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,7 @@ use super::fleet::fleet_command;
 use super::interfaces;
 use super::out::{self, Stdout, outln};
 use super::render::forms::{Asked, Flags, Form, Style, form};
+use super::render::keep::Keep;
 use super::render::text;
 use super::render::view::View;
 use super::result_file::ResultFile;
@@ -72,6 +74,9 @@ fleet_command! {
         /// which replies are shown: ok, failed, all or none, default what the action says
         #[argh(option, arg_name = "mode")]
         display: Option<String>,
+        /// keep only replies an expression is true of, such as "ok() && data('value') == 'uk'"
+        #[argh(option, arg_name = "expression")]
+        filter_replies: Option<String>,
         /// write results to this file
         #[argh(option, short = 'o', arg_name = "file")]
         output_file: Option<String>,
@@ -117,6 +122,7 @@ impl Rpc {
         let selection = self.selection();
         selection.filter()?;
         context::check_workers(self.workers)?;
+        let keep = self.keep()?;
         let limit = self.limit.as_deref().map(str::parse::<Limit>).transpose()?;
         let batch = self.batch()?;
         let mut config = context::client_config(globals)?;
@@ -147,7 +153,7 @@ impl Rpc {
             let collective = client.collective(selection.target.as_deref())?;
             let style = Style { display, verbose: self.verbose, colour };
             let asked = Asked { agent: &self.agent, name: &self.action, action, style };
-            let mut view = View::new(out, self.form(), asked, self.sort);
+            let mut view = View::new(out, self.form(), asked, self.sort).keeping(keep);
             let discovered = if ddl.metadata.service {
                 if self.reply_to.is_some() {
                     bail!(
@@ -229,6 +235,14 @@ impl Rpc {
             Some(0) => bail!("--batch 0 asks nobody, give the number of nodes to ask at a time"),
             Some(size) => Ok(Some((size, Duration::from_secs_f64(sleep)))),
         }
+    }
+
+    fn keep(&self) -> anyhow::Result<Keep> {
+        if self.filter_replies.is_some() && self.reply_to.is_some() {
+            bail!("--filter-replies needs replies, and --reply-to has them sent elsewhere");
+        }
+        let filter = self.filter_replies.as_deref().map(ReplyFilter::compile).transpose();
+        Ok(Keep::new(filter.context("--filter-replies")?))
     }
 
     fn display(&self, action: &Action) -> anyhow::Result<Display> {

@@ -8,6 +8,7 @@ pub mod failures;
 pub mod footer;
 pub mod forms;
 pub mod graph;
+pub mod keep;
 pub mod progress;
 pub mod rows;
 pub mod table;

@@ -9,6 +9,7 @@ use choria::core::rpc::StatusCode;
 use super::failures::Failures;
 use super::footer;
 use super::forms::{Asked, Form, Outcome, Timing};
+use super::keep::Keep;
 use super::progress::Progress;
 use super::rows::Rows;
 use crate::cmd::out::errln;
@@ -20,6 +21,7 @@ pub struct View<'a> {
     form: &'static dyn Form,
     asked: Asked<'a>,
     sort: bool,
+    keep: Keep,
     kept: Vec<RpcReply>,
     sums: Aggregator,
     progress: Progress,
@@ -38,12 +40,19 @@ impl<'a> View<'a> {
             form,
             asked,
             sort,
+            keep: Keep::default(),
             kept: vec![],
             sums,
             progress,
             hidden: Failures::default(),
             denied: 0,
         }
+    }
+
+    /// Shows and sums up only what a filter keeps.
+    pub fn keeping(mut self, keep: Keep) -> View<'a> {
+        self.keep = keep;
+        self
     }
 
     /// Nodes are looked for, by this method.
@@ -73,10 +82,13 @@ impl<'a> View<'a> {
     }
 
     /// A reply came.
-    pub fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
-        self.sums.add(&reply.body.data);
+    pub fn reply(&mut self, mut reply: RpcReply) -> io::Result<()> {
         self.progress.step();
         self.denied += usize::from(trouble::is_denial(&reply.body));
+        if !self.keep.takes(&mut reply) {
+            return Ok(());
+        }
+        self.sums.add(&reply.body.data);
         if reply.body.statuscode != StatusCode::Ok && !self.form.shows_failures(&self.asked) {
             self.hidden.add(&reply);
         }
@@ -104,6 +116,7 @@ impl<'a> View<'a> {
         self.form.finish(&mut self.out, &self.asked, &outcome)?;
         self.out.flush()?;
         self.hidden.tell();
+        self.keep.tell();
         trouble::denied(self.denied, self.asked.agent);
         if !self.form.sums_up()
             && let Some(counts) = footer::counts(stats, interrupted)

@@ -18,6 +18,7 @@ mod conversation;
 mod error;
 mod interfaces;
 mod listening;
+mod matching;
 mod outgoing;
 mod replies;
 mod rpc;
