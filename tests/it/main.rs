@@ -74,6 +74,7 @@ mod logs_do_not_cry_wolf;
 mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod outputs_end_early;
+mod replies_are_filtered;
 mod ruby_agents_run_through_the_shim;
 mod signals_of_habit;
 mod silence_is_reported;

@@ -39,7 +39,10 @@ impl Keep {
     pub fn tell(&self) {
         if self.unjudged > 0 {
             let why = clean(&self.why, false);
-            errln!("choria: --filter-replies could not judge {} replies and dropped them: {why}", self.unjudged);
+            errln!(
+                "choria: --filter-replies could not judge {} replies and dropped them: {why}",
+                self.unjudged
+            );
         }
     }
 }

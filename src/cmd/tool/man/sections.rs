@@ -27,6 +27,10 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "choria rpc rpcutil ping --json | choria rpc rpcutil inventory",
                 "those that answered, asked again",
             ),
+            (
+                "choria rpc rpcutil get_fact fact=os.name --filter-replies 'ok() && data(\"value\") != \"Debian\"'",
+                "only replies an expression is true of; also msg, code, sender(), time()",
+            ),
             ("choria rpc rpcutil get_fact --help", "what the action takes and gives"),
         ],
     ),
