@@ -12,6 +12,7 @@ use super::forms::{Asked, Form, Outcome, Timing};
 use super::keep::Keep;
 use super::progress::Progress;
 use super::rows::Rows;
+use super::text::clean;
 use crate::cmd::out::errln;
 use crate::cmd::trouble;
 
@@ -117,6 +118,13 @@ impl<'a> View<'a> {
         self.out.flush()?;
         self.hidden.tell();
         self.keep.tell();
+        if !self.sums.unknown().is_empty() {
+            let functions = self.sums.unknown().join(", ");
+            errln!(
+                "choria: the interface sums up by {}, which is not known here and left out",
+                clean(&functions, false)
+            );
+        }
         trouble::denied(self.denied, self.asked.agent);
         if !self.form.sums_up()
             && let Some(counts) = footer::counts(stats, interrupted)

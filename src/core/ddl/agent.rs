@@ -172,7 +172,8 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Aggregate {
-    /// `summary`, `boolean_summary`, `average` or `chart`; others are skipped.
+    /// `summary`, `boolean_summary`, `average`, `sum`, `chart`, or one that a public
+    /// agent brings along; others are skipped.
     pub function: String,
     /// The output, then an object of options.
     pub args: Value,
