@@ -80,7 +80,7 @@ fn recorded_replies_read_as_recorded() {
         }
         let action = ddl.action(name).unwrap();
         let mut sums = action.aggregator();
-        let mut shown = String::new();
+        let mut shown;
         let bodies = run["messages"].as_array().unwrap().iter().map(|message| &message["decoded"]);
         for message in bodies.filter(|message| !message["body"]["statuscode"].is_null()) {
             let body = &message["body"];
