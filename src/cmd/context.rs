@@ -29,7 +29,10 @@ pub fn silent_client_config(globals: &Globals) -> anyhow::Result<Config> {
 }
 
 fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config> {
-    let config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+    let mut config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+    for (key, value) in &globals.settings {
+        config.set(key, value)?;
+    }
     let level = if globals.debug {
         "debug"
     } else if config.origin("loglevel") == Origin::Default {

@@ -19,6 +19,7 @@ mod fleet;
 mod interfaces;
 mod inventory;
 mod jwt;
+mod mco;
 mod out;
 mod pace;
 mod ping;
@@ -26,6 +27,7 @@ mod plugin;
 mod policy;
 mod provision;
 mod render;
+mod request;
 mod result_file;
 mod rpc;
 mod server;
@@ -99,13 +101,28 @@ struct Globals {
     debug: bool,
     /// who the person believes to be running
     personality: Personality,
+    /// keys of the configuration that flags of `mco` set
+    settings: Vec<(&'static str, String)>,
 }
 
 /// Runs the program; all errors end here, as one line on stderr.
 pub fn run(argv: &[String]) -> ExitCode {
-    let (personality, words) = argv::personality(argv);
-    let rewritten = match argv::rewrite(&Choria::get_args_info(), &words) {
+    let (personality, mut words) = argv::personality(argv);
+    let top = Choria::get_args_info();
+    if personality == Personality::Mco {
+        words = match mco::with_extra(words) {
+            Ok(words) if words.is_empty() => return mco::list(&top),
+            Ok(words) => words,
+            Err(e) => return usage(&sentence(&e)),
+        };
+    }
+    let argv::Rewritten { words: rewritten, settings } = match argv::rewrite_as(personality, &top, &words) {
         Ok(rewritten) => rewritten,
+        Err(argv::ArgvError::UnknownCommand { word, command, .. })
+            if personality == Personality::Mco && command == "choria" =>
+        {
+            return mco::unknown(&top, &word);
+        }
         Err(e) => return usage(&misnamed(argv, &words, &e).unwrap_or_else(|| e.to_string())),
     };
     let rewritten: Vec<&str> = rewritten.iter().map(String::as_str).collect();
@@ -121,7 +138,8 @@ pub fn run(argv: &[String]) -> ExitCode {
         outln!("{}", build::VERSION);
         return ExitCode::SUCCESS;
     }
-    let globals = Globals { config: choria.config.map(Into::into), debug: choria.debug, personality };
+    let globals =
+        Globals { config: choria.config.map(Into::into), debug: choria.debug, personality, settings };
     let Some(command) = choria.command else {
         return usage("no command given, see 'choria --help'");
     };

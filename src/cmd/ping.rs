@@ -124,7 +124,11 @@ impl Ping {
             if !self.names {
                 errln!("choria: no responses received{reason}");
             }
-            return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
+            return Ok(if self.names && exit.is_original() {
+                ExitCode::SUCCESS
+            } else {
+                exit.nobody_answered()
+            });
         }
         Ok(match expect {
             Some(expect) if times.len() < expect => exit.some_missing(),

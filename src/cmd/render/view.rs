@@ -19,7 +19,7 @@ use crate::cmd::trouble;
 /// Shows replies as they arrive, or keeps them where the form needs them all.
 pub struct View<'a> {
     out: Rows,
-    form: &'static dyn Form,
+    form: &'a dyn Form,
     asked: Asked<'a>,
     sort: bool,
     keep: Keep,
@@ -33,7 +33,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A view that writes to `out`; with `sort` replies are shown by name, once all
     /// have come.
-    pub fn new(out: Box<dyn Write>, form: &'static dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
+    pub fn new(out: Box<dyn Write>, form: &'a dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
         let sums = asked.action.aggregator();
         let progress = Progress::new(0, false);
         View {
@@ -65,6 +65,11 @@ impl<'a> View<'a> {
     /// So many nodes will be asked, found in so many seconds.
     pub fn discovered(&mut self, method: &str, nodes: usize, seconds: f64) -> io::Result<()> {
         self.form.discovered(&mut self.out, method, nodes, seconds)
+    }
+
+    /// These nodes will be asked.
+    pub fn targets(&self, nodes: &[String]) {
+        self.form.targets(nodes);
     }
 
     /// The request is out; a bar shows how many of `nodes` have answered, if it may.

@@ -28,7 +28,7 @@ const FORMS: [&dyn Form; 6] = [
 ];
 
 /// Flags of a command that say in which form its results are wanted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--json`
     pub json: bool,
@@ -112,6 +112,9 @@ pub trait Form: Sync {
     ) -> io::Result<()> {
         Ok(())
     }
+
+    /// These nodes will be asked.
+    fn targets(&self, _nodes: &[String]) {}
 
     /// A reply, of forms that do not show them [together](Timing::Together).
     fn reply(&self, _out: &mut dyn Write, _asked: &Asked<'_>, _reply: &RpcReply) -> io::Result<()> {
