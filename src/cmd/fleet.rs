@@ -88,6 +88,7 @@ macro_rules! fleet_command {
                     sliding: self.discovery_window,
                     fixed: self.fixed_window,
                     nodes: self.nodes.clone(),
+                    listed: None,
                 }
             }
         }
@@ -111,6 +112,8 @@ pub struct Selection {
     pub sliding: bool,
     pub fixed: bool,
     pub nodes: Option<String>,
+    /// Nodes that something else has chosen.
+    pub listed: Option<Vec<String>>,
 }
 
 /// How nodes are found, decided before anything is asked.
@@ -172,6 +175,27 @@ impl Selection {
         }
     }
 
+    /// Whether no flag narrows the fleet down.
+    pub fn is_unfiltered(&self) -> bool {
+        let list = self.method.as_deref().is_some_and(|method| ["flatfile", "file"].contains(&method));
+        let words = [&self.facts, &self.classes, &self.agents, &self.identities, &self.with];
+        words.iter().all(|words| words.is_empty())
+            && self.select.is_none()
+            && self.nodes.is_none()
+            && self.listed.is_none()
+            && !list
+    }
+
+    /// Takes the nodes of results on standard input, if there are some: what is asked
+    /// of them is for later.
+    pub fn takes_piped(&mut self) -> anyhow::Result<bool> {
+        if self.method.is_some() {
+            return Ok(false);
+        }
+        self.listed = piped::results_on_stdin()?;
+        Ok(self.listed.is_some())
+    }
+
     fn option(&self, client: &Client, name: &str) -> Option<String> {
         let configured = &client.config().default_discovery_options;
         let options = if self.options.is_empty() { configured } else { &self.options };
@@ -182,6 +206,9 @@ impl Selection {
 
     fn method(&self, client: &Client) -> anyhow::Result<Method> {
         let config = client.config();
+        if let Some(listed) = &self.listed {
+            return Ok(Method::Results(listed.clone()));
+        }
         if self.nodes.as_deref() == Some("-") {
             return Ok(Method::Results(piped::names_on_stdin()?));
         }

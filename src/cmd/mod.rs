@@ -4,6 +4,7 @@
 //! command tree, [`run`] is the one `match` on it. Errors reach a person as one
 //! line on stderr, whatever the log is set to.
 
+mod apps;
 mod argv;
 mod ask;
 mod broker;
@@ -75,15 +76,22 @@ enum Command {
     Doc(doc::Doc),
     Emulate(emulate::Emulate),
     Facts(facts::Facts),
+    Filemgr(apps::filemgr::Filemgr),
     Find(find::Find),
     Inventory(inventory::Inventory),
     Jwt(jwt::Jwt),
+    Nettest(apps::nettest::Nettest),
+    Package(apps::package::Package),
     Ping(ping::Ping),
     Plugin(plugin::Plugin),
     Policy(policy::Policy),
+    Process(apps::process::Process),
     Provision(provision::Provision),
+    Puppet(apps::puppet::Puppet),
     Rpc(rpc::Rpc),
     Server(server::Server),
+    Service(apps::service::Service),
+    Shell(apps::shell::Shell),
     Tool(tool::Tool),
     Version(Version),
 }
@@ -185,15 +193,22 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Doc(c) => apart(|| c.run(globals)),
         Command::Emulate(c) => apart(|| c.run(globals)),
         Command::Facts(c) => apart(|| c.run(globals)),
+        Command::Filemgr(c) => apart(|| c.run(globals)),
         Command::Find(c) => apart(|| c.run(globals)),
         Command::Inventory(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
+        Command::Nettest(c) => apart(|| c.run(globals)),
+        Command::Package(c) => apart(|| c.run(globals)),
         Command::Ping(c) => apart(|| c.run(globals)),
         Command::Plugin(c) => apart(|| c.run(globals)),
         Command::Policy(c) => apart(|| c.run(globals)),
+        Command::Process(c) => apart(|| c.run(globals)),
+        Command::Puppet(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),
+        Command::Service(c) => apart(|| c.run(globals)),
+        Command::Shell(c) => apart(|| c.run(globals)),
         Command::Tool(c) => apart(|| c.run(globals)),
         Command::Version(Version {}) => {
             outln!("{}", build::VERSION);

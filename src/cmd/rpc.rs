@@ -45,6 +45,7 @@ impl Rpc {
             agent: &self.agent,
             action: &self.action,
             inputs: pairs(&self.inputs)?,
+            undeclared: false,
             selection: self.selection(),
             flags: self.flags(),
             layout: None,

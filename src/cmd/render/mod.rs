@@ -11,6 +11,7 @@ pub mod graph;
 pub mod keep;
 pub mod progress;
 pub mod rows;
+pub mod ruby;
 pub mod table;
 pub mod terminal;
 pub mod text;

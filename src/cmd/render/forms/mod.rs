@@ -10,12 +10,15 @@ use choria::core::ddl::{Action, Aggregator};
 
 mod json;
 mod jsonl;
+pub mod ruby;
 mod senders;
 mod senders_json;
 mod table;
 mod text;
 
-pub use text::Style;
+pub use choria::core::ddl::Spelling;
+pub use ruby::{RubyJson, RubyText};
+pub use text::{Style, summaries};
 
 /// All of them; of several that the flags of a command ask for, the first is taken.
 const FORMS: [&dyn Form; 6] = [

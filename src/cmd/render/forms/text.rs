@@ -106,7 +106,7 @@ fn block(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
 }
 
 /// `label: value` rows; outputs the node did not send show the DDL's default.
-fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
+pub(super) fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
     let rows: Vec<_> =
         shown.into_iter().map(|(name, value)| (clean(action.label(name), false), value)).collect();
@@ -138,7 +138,7 @@ fn plain(value: &Value, indent: usize) -> String {
 }
 
 /// Aggregates, sorted by output name, with their blank lines.
-fn summaries(action: &Action, summaries: &[Summary]) -> String {
+pub fn summaries(action: &Action, summaries: &[Summary]) -> String {
     let mut out = String::new();
     for Summary { output, lines, drawing } in summaries {
         out.push_str(&format!("Summary of {}:\n\n", clean(action.label(output), false)));
