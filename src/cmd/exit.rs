@@ -30,6 +30,11 @@ pub const CODES: &str = "0 everybody asked answered well, or whoever read the ou
      1 refused before any node was asked; 2 at least one node failed; 3 nobody answered; 4 some did not answer; \
      5 nodes were asked, and their answers could not all be taken or shown; 130 interrupted.";
 
+/// The same of applications of `mco`.
+pub const HALT_CODES: &str = "0 whoever answered answered well; 1 no node was found, or anything else that keeps from \
+     asking; 2 at least one node failed; 3 nobody answered; 4 nobody answered, and nobody had to be found; 130 \
+     interrupted.";
+
 /// Something went wrong after nodes were asked: they may have acted.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was sent: {0}")]

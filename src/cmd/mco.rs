@@ -42,8 +42,13 @@ pub fn unknown(top: &CommandInfoWithArgs, word: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Commands and what they are for. Daemons are none of the Ruby world's.
+pub fn applications(top: &CommandInfoWithArgs) -> Vec<(String, String)> {
+    let daemons = ["broker", "server", "provision", "emulate"];
+    let commands = top.commands.iter().filter(|command| !daemons.contains(&command.name));
+    commands.map(|command| (command.name.to_owned(), command.command.description.to_owned())).collect()
+}
+
 fn names(top: &CommandInfoWithArgs) -> Vec<String> {
-    // `plugin doc` is what the Ruby world calls doc; daemons are none of its commands.
-    let names = top.commands.iter().map(|command| command.name.to_owned());
-    names.filter(|name| !["broker", "server", "provision", "emulate"].contains(&name.as_str())).collect()
+    applications(top).into_iter().map(|(name, _)| name).collect()
 }

@@ -45,7 +45,10 @@ pub fn split<'v>(
     let of = |word: &String| verbs.iter().find(|verb| verb.name == word);
     let names = || verbs.iter().map(|verb| verb.name).collect::<Vec<_>>().join(", ");
     let (verb, rest) = match words {
-        [] => bail!("say what to do, such as {command} {} {subject}: {}", verbs[0].name, names()),
+        [] => {
+            let such = format!("{command} {} {subject}", verbs[0].name);
+            bail!("say what to do, such as {}: {}", such.trim_end(), names())
+        }
         [first, rest @ ..] => match (of(first), rest) {
             (Some(verb), rest) => (verb, rest.to_vec()),
             (None, [second, rest @ ..]) if of(second).is_some() => {

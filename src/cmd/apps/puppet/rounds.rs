@@ -174,6 +174,6 @@ async fn sleep(time: Duration, interrupt: &mut Signal) -> Option<()> {
 }
 
 fn tell(what: std::fmt::Arguments<'_>) {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
     outln!("{now}: {}", clean(&what.to_string(), false));
 }

@@ -16,11 +16,10 @@ impl Output {
     pub fn take(&mut self, piece: &str) -> Vec<String> {
         self.offset += piece.len();
         self.rest.push_str(piece);
-        let mut lines = vec![];
-        while let Some(end) = self.rest.find('\n') {
-            let line: String = self.rest.drain(..=end).collect();
-            lines.push(line.trim_end_matches(['\n', '\r']).to_owned());
-        }
+        // A node decides how many lines there are: they are looked through once.
+        let whole: String =
+            self.rest.rfind('\n').map(|end| self.rest.drain(..=end).collect()).unwrap_or_default();
+        let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
         if self.rest.len() > LONGEST {
             lines.push(std::mem::take(&mut self.rest));
         }
