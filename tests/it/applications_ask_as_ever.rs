@@ -209,7 +209,7 @@ fn layouts_are_those_people_know() {
         r#"n1.example.net package#status {"package":"puppet"}"#,
         r#"n2.example.net package#install {"package":"puppet","version":"8"}"#,
         r#"n1.example.net filemgr#touch {"file":"/etc/motd"}"#,
-        r#"n1.example.net process#list {"just_zombies":false,"pattern":"init","user":"root"}"#,
+        r#"n1.example.net process#list {"pattern":"init","just_zombies":false,"user":"root"}"#,
     ] {
         assert!(calls.iter().any(|made| made == call), "{call}: {calls:#?}");
     }

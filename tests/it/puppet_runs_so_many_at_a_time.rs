@@ -24,7 +24,7 @@ struct Agents {
     /// Until when, and how often it ran.
     applying: BTreeMap<String, (Option<Instant>, i64)>,
     most: usize,
-    inputs: Vec<String>,
+    inputs: Vec<Value>,
 }
 
 impl Agents {
@@ -47,7 +47,7 @@ impl Agents {
             "last_run_summary" => Outcome::ok(json!({"total_resources": 100 + *runs, "total_time": 2.5})),
             "runonce" if node == REFUSES => failed(1, "Puppet is disabled: 'just now'", json!({})),
             "runonce" => {
-                self.inputs.push(Value::Object(call.data.clone()).to_string());
+                self.inputs.push(Value::Object(call.data.clone()));
                 if node != STUCK {
                     *until = Some(now + RUN);
                     self.most = self.most.max(applying + 1);
@@ -111,7 +111,9 @@ fn no_more_than_two_apply_and_all_have_their_turn() {
     }
     assert!(!ran.stdout.contains(DISABLED), "{ran:?}");
     assert_eq!(agents.inputs.len(), 4);
-    assert!(agents.inputs.iter().all(|inputs| inputs == r#"{"force":true,"noop":true,"tags":"web,db"}"#));
+    assert!(
+        agents.inputs.iter().all(|inputs| *inputs == json!({"force": true, "noop": true, "tags": "web,db"}))
+    );
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn agents_are_counted_and_summed_up() {
         ["puppet", "runonce", "--no-noop", "-E", "test", "--splay", "--splaylimit", "10", "-I", RUNS[1]];
     alice.run(&runonce).fine().says(&["1 / 1 hosts"]);
     let inputs = agents.lock().expect("agents").inputs.clone();
-    assert_eq!(inputs, [r#"{"environment":"test","noop":false,"splay":true,"splaylimit":10.0}"#]);
+    assert_eq!(inputs, [json!({"environment": "test", "noop": false, "splay": true, "splaylimit": 10})]);
 
     for (words, texts) in [
         (&["puppet"][..], &["say what to do: count, disable"][..]),

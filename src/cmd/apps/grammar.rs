@@ -1,7 +1,7 @@
 //! Words of applications: `SUBJECT VERB` or `VERB SUBJECT`, as people have always
 //! typed both.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use choria::core::text::meant;
 
 use crate::cmd::render::text::clean;
@@ -56,11 +56,10 @@ pub fn split<'v>(
                 (verb, [&[first.clone()], rest].concat())
             }
             (None, rest) => {
-                let word = rest.first().unwrap_or(first);
-                let meant = [word, first].into_iter().map(|w| meant(w, verbs.iter().map(|verb| verb.name)));
-                let meant = meant.into_iter().find(|meant| !meant.is_empty()).unwrap_or_default();
-                let word = clean(word, false);
-                bail!("'{word}' is nothing that can be done{meant}: it is one of {}", names())
+                let likely = |word: &&String| !meant(word, verbs.iter().map(|verb| verb.name)).is_empty();
+                let given = [rest.first(), Some(first)].into_iter().flatten();
+                let word = given.clone().find(likely).or(given.clone().next()).unwrap_or(first);
+                return Err(unknown(word, verbs));
             }
         },
     };
@@ -70,6 +69,18 @@ pub fn split<'v>(
         (true, []) => bail!("{} needs a name: {command} {} {subject}", verb.name, verb.name),
         (true, [_, more, ..]) | (false, [more, ..]) => {
             bail!("cannot use '{}' after {} {}", clean(more, false), command, verb.name)
+        }
+    }
+}
+
+/// What is said of a word that is no verb.
+pub fn unknown(word: &str, verbs: &[Verb]) -> anyhow::Error {
+    let names: Vec<&str> = verbs.iter().map(|verb| verb.name).collect();
+    let word_shown = clean(word, false);
+    match meant(word, names.iter().copied()).as_str() {
+        "" => anyhow!("'{word_shown}' is nothing that can be done: it is one of {}", names.join(", ")),
+        meant => {
+            anyhow!("'{word_shown}' is nothing that can be done{meant} It is one of {}", names.join(", "))
         }
     }
 }
@@ -106,7 +117,11 @@ mod tests {
             ("", "say what to do, such as choria package install PACKAGE: install, status, count, search"),
             ("status", "status needs a name: choria package status PACKAGE"),
             ("puppet", "'puppet' is nothing that can be done: it is one of"),
-            ("puppet stat", "'stat' is nothing that can be done, did you mean status?"),
+            (
+                "puppet statsu",
+                "'statsu' is nothing that can be done, did you mean status? It is one of install",
+            ),
+            ("stauts puppet", "'stauts' is nothing that can be done, did you mean status?"),
             ("instal puppet", "did you mean install?"),
             ("count puppet", "cannot use 'puppet' after choria package count"),
             ("status a b", "cannot use 'b' after choria package status"),

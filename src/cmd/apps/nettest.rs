@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use choria::core::client::RpcReply;
-use choria::core::text::meant;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, output};
+use super::{Application, Inputs, Verb, grammar, output};
 use crate::cmd::Globals;
 use crate::cmd::request::request_command;
 
@@ -35,10 +34,7 @@ impl Nettest {
             [] | ["ping" | "connect", ..] => {
                 bail!("write choria nettest ping HOST, or choria nettest connect HOST PORT")
             }
-            [other, ..] => {
-                let meant = meant(other, ["ping", "connect"]);
-                bail!("nothing is tested by '{other}'{meant}: it is ping or connect")
-            }
+            [other, ..] => return Err(grammar::unknown(other, &VERBS)),
         };
         let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
         application.confirm(self.yes, "network tests")?;

@@ -76,12 +76,9 @@ fn fields(list: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
     let fields = names.map(|name| match FIELDS.into_iter().find(|field| *field == name) {
         Some(field) => Ok(field),
         None => {
+            let (shown, known) = (clean(&name, false), FIELDS.join(", "));
             let meant = meant(&name, FIELDS);
-            bail!(
-                "'{}' is nothing a list shows of a process{meant}: it is one of {}",
-                clean(&name, false),
-                FIELDS.join(", ")
-            )
+            bail!("'{shown}' is nothing a list shows of a process; known are {known}{meant}")
         }
     });
     let fields: Vec<&str> = fields.collect::<anyhow::Result<_>>()?;

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use choria::core::client::RpcReply;
-use choria::core::text::meant;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, output};
+use super::{Application, Inputs, Verb, grammar, output};
 use crate::cmd::Globals;
 use crate::cmd::render::text::clean;
 use crate::cmd::request::request_command;
@@ -129,14 +128,7 @@ impl Puppet {
             [verb, more, ..] if VERBS.iter().any(|known| known.name == *verb) => {
                 bail!("cannot use '{}' after choria puppet {verb}", clean(more, false))
             }
-            [other, ..] => {
-                let meant = meant(other, VERBS.iter().map(|verb| verb.name));
-                bail!(
-                    "'{}' is nothing that can be done{meant}: it is one of {}",
-                    clean(other, false),
-                    known()
-                )
-            }
+            [other, ..] => Err(grammar::unknown(other, &VERBS)),
         }
     }
 

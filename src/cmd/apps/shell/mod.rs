@@ -8,10 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use choria::core::client::RpcReply;
-use choria::core::text::meant;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, output as output_of};
+use super::{Application, Inputs, Verb, grammar, output as output_of};
 use crate::cmd::render::text::clean;
 use crate::cmd::request::request_command;
 use crate::cmd::{Globals, Personality};
@@ -78,12 +77,7 @@ impl Shell {
             ("list" | "kill", [.., more]) => {
                 bail!("cannot use '{}' after choria shell {verb}", clean(more, false))
             }
-            (other, _) => {
-                let meant = meant(other, VERBS.iter().map(|verb| verb.name));
-                let known: Vec<&str> = VERBS.iter().map(|verb| verb.name).collect();
-                let other = clean(other, false);
-                bail!("'{other}' is nothing that can be done{meant}: it is one of {}", known.join(", "))
-            }
+            (other, _) => Err(grammar::unknown(other, &VERBS)),
         }
     }
 }
