@@ -1,10 +1,14 @@
 //! `mco package`, `mco service` and their kind: words in any order, layouts, exit
 //! codes and questions people know, and the same by our own name.
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use choria::core::agents::{Call, Outcome};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
 use crate::network::{Caller, Network};
@@ -296,4 +300,37 @@ fn mco_ends_with_its_own_codes() {
     ran.says(&["No response from:\n\n   gone.example.net\n"]);
     fleet.alice().run(&["service", "status", "httpd", "-I", N1, "-I", "gone.example.net"]).code(4);
     fleet.alice().run(&["service", "status", "httpd", "-I", "gone.example.net"]).code(3);
+}
+
+/// What a person at a terminal is asked and gives for an answer: exit code, and what was
+/// written to standard error.
+fn asked(caller: &Caller, words: &[&str], answer: &str) -> (i32, String) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+    let name = ptsname(&ours, Vec::new()).expect("a name");
+    let theirs =
+        File::options().read(true).write(true).open(name.to_str().expect("a name")).expect("a terminal");
+    let mut command = caller.command(words);
+    command.stdin(theirs).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a program");
+    let mut terminal = File::from(ours);
+    writeln!(terminal, "{answer}").expect("a terminal");
+    let mut told = String::new();
+    child.stderr.take().expect("a pipe").read_to_string(&mut told).expect("text");
+    (child.wait().expect("a child").code().unwrap_or(-1), told)
+}
+
+#[test]
+fn a_person_is_asked_whether_all_are_meant() {
+    let fleet = fleet();
+    let alice = fleet.alice();
+    let words = ["package", "install", "x", "--version", "1"];
+    for (answer, code, calls) in [("n", 1, 0), ("", 1, 0), ("yes", 2, 2), ("Y", 2, 2)] {
+        let (ended, told) = asked(&alice, &words, answer);
+        assert!(told.starts_with("Do you really want to operate on packages unfiltered? (y/n): "), "{told}");
+        assert_eq!((ended, fleet.calls().len()), (code, calls), "{answer}: {told}");
+        assert_eq!(told.contains("nothing was asked of any node"), calls == 0, "{told}");
+    }
+    let (_, told) = asked(&alice, &[&words[..], &["-I", N1]].concat(), "");
+    assert_eq!(told, "");
 }
