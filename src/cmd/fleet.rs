@@ -1,20 +1,20 @@
 //! What all commands that address the fleet share: filters, and how the nodes
 //! are found.
 
+mod identity;
 mod piped;
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::render::text::clean;
 use super::rpc::resolver;
 use super::trouble;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::config::Config;
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, is_name, literal_identities, read_names,
+    Discovered, Format, Inventory, Window, broadcast, literal_identities, read_names,
 };
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -144,7 +144,7 @@ impl Selection {
             // A group of an inventory file is none of the others.
             let of_inventory = self.method.as_deref().is_none_or(|method| method == "inventory");
             if !(of_inventory && self.nodes.is_none() && identity.starts_with("group:")) {
-                check_identity(identity)?;
+                identity::check(identity)?;
             }
             filter.add_identity(identity).map_err(|e| named("-I", e))?;
         }
@@ -379,31 +379,6 @@ impl Selection {
 
 fn unknown_name(expression: &str, is_data: &dyn Fn(&str) -> bool) -> Option<UnknownName> {
     Expression::compile(expression, &[]).ok()?.unknown_name(is_data)
-}
-
-/// Whether a node can be called so, or it is an expression. A name that none
-/// has finds nobody, and says nothing.
-fn check_identity(identity: &str) -> anyhow::Result<()> {
-    let expression = identity.len() > 1 && identity.starts_with('/') && identity.ends_with('/');
-    if expression || is_name(identity) || identity.is_empty() {
-        return Ok(());
-    }
-    let shown = clean(identity, false);
-    if identity.contains(',') {
-        bail!("-I {shown} is not a list: give -I once for each node, or --nodes with a file of names");
-    }
-    if identity.contains(['*', '?', '[', '^', '$']) {
-        let pattern = shown.trim_matches(['^', '$']).replace('.', "\\.").replace('*', ".*").replace('?', ".");
-        bail!(
-            "-I {shown} is not a pattern: write it as an expression between slashes, such as -I '/^{pattern}$/'"
-        );
-    }
-    if let Some((method, _)) = identity.split_once(':') {
-        bail!(
-            "-I {shown}: no node is called so, and nodes are not found by {method} in this version; see --dm and -S"
-        );
-    }
-    bail!("-I {shown}: no node is called so, names have letters, digits, '.', '_' and '-'")
 }
 
 /// Discovery was interrupted, nobody was asked.

@@ -53,7 +53,7 @@ pub fn split<'v>(
             (Some(verb), rest) => (verb, rest.to_vec()),
             (None, [second, rest @ ..]) if of(second).is_some() => {
                 let verb = of(second).unwrap_or(&verbs[0]);
-                (verb, [&[first.clone()], rest].concat())
+                (verb, [std::slice::from_ref(first), rest].concat())
             }
             (None, rest) => {
                 let likely = |word: &&String| !meant(word, verbs.iter().map(|verb| verb.name)).is_empty();

@@ -44,7 +44,7 @@ fn byte(pair: &[u8; 2]) -> Option<u8> {
 /// A number of bytes with three digits and a unit that fits, as `process` agents have
 /// always written it: `0 B`, `1.500 KB`.
 pub fn byte_size(bytes: f64) -> String {
-    if !(bytes >= 1.0) {
+    if bytes.is_nan() || bytes < 1.0 {
         return "0 B".to_owned();
     }
     let (mut size, mut unit) = (bytes, "B");

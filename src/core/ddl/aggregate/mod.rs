@@ -146,12 +146,12 @@ impl Aggregator {
 
     /// What there is for people, sorted by output.
     pub fn summaries(&self, spelling: Spelling) -> Vec<Summary> {
-        let summary = |(output, sum): (&String, &Box<dyn Sum>)| Summary {
+        let summaries = self.outputs.iter().map(|(output, sum)| Summary {
             output: output.clone(),
             lines: sum.lines(spelling),
             drawing: sum.is_drawing(),
-        };
-        self.outputs.iter().map(summary).collect()
+        });
+        summaries.collect()
     }
 
     /// Values for programs, by output. What has none is left out.
