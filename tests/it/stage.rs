@@ -121,7 +121,7 @@ pub fn interface(name: &str, timeout: u64, actions: &[(&str, &[&str], &[&str], V
     let actions: Vec<Value> = actions
         .iter()
         .map(|(action, inputs, outputs, aggregate)| {
-            let inputs: BTreeMap<&str, Value> = inputs.iter().map(|input| described(input)).collect();
+            let inputs: BTreeMap<&str, Value> = inputs.iter().map(described).collect();
             let outputs: BTreeMap<&str, Value> = outputs
                 .iter()
                 .map(|output| (*output, json!({"description": "O", "display_as": label(output)})))

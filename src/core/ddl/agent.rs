@@ -147,6 +147,9 @@ pub struct Input {
     /// Most bytes of a string; 0 is no bound.
     #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub maxlength: i64,
+    /// Ours: its value is for no log and no history.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
     /// The values a list allows.
     #[serde(rename = "list", skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub choices: Vec<String>,
