@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::AfterAsking;
 use super::out;
+use super::request::usual_timeout;
 use super::rpc::resolver;
 use super::trouble;
 
@@ -42,22 +43,28 @@ pub async fn ask(
     action: &str,
     data: Map<String, Value>,
     collective: String,
-    mut found: Discovered,
+    found: Discovered,
 ) -> anyhow::Result<Answers> {
     if found.nodes.is_empty() {
         bail!("did not discover any nodes{}", trouble::nobody_found(client, &collective, &found));
     }
     let ddl = resolver(client.config()).agent(agent)?;
     ddl.action(action).with_context(|| format!("unknown action {agent}#{action}"))?;
-    let discovery = u64::try_from(client.config().discovery_timeout).unwrap_or(2);
     let options = RpcOptions {
         agent: agent.to_owned(),
         action: action.to_owned(),
         data,
         collective,
-        timeout: Duration::from_secs(discovery.saturating_add(ddl.metadata.client_timeout())),
+        timeout: Duration::from_secs(usual_timeout(client.config(), &ddl)),
         batch: None,
     };
+    collect(client, options, found).await
+}
+
+/// All replies of the nodes that were found; stops early when interrupted, with what
+/// is known.
+pub async fn collect(client: &Client, options: RpcOptions, mut found: Discovered) -> anyhow::Result<Answers> {
+    let agent = options.agent.clone();
     let mut call = RpcCall::direct(client, options, found.nodes).await?;
     out::nodes_are_asked();
     let mut replies = vec![];
@@ -80,5 +87,5 @@ pub async fn ask(
     let mut stats = call.stats();
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
-    Ok(Answers { replies, stats, interrupted, found: found.late.asked(), agent: agent.to_owned() })
+    Ok(Answers { replies, stats, interrupted, found: found.late.asked(), agent })
 }

@@ -11,7 +11,7 @@ use choria::core::config::{Config, Role, System, keys};
 
 use super::out::{out, outln};
 use super::rpc::resolver;
-use super::{Choria, Globals, argv};
+use super::{Choria, Globals, apps, argv, mco};
 
 /// print a completion script, or what it asks for
 #[derive(FromArgs, ArgsInfo)]
@@ -26,7 +26,7 @@ pub struct Completion {
     /// the script for fish
     #[argh(switch)]
     fish: bool,
-    /// list agents, actions, inputs, words that can come next, or what fits the last of a line of words
+    /// list agents, actions, inputs, applications, words that can come next, or what fits the last of a line of words
     #[argh(option, arg_name = "what")]
     list: Option<String>,
     /// agent whose actions or inputs are listed
@@ -114,7 +114,7 @@ enum Place<'a> {
 const VALUES: [(&str, &[&str]); 3] = [
     ("--dm", &["mc", "broadcast", "flatfile", "inventory"]),
     ("--display", &["ok", "failed", "all", "none"]),
-    ("--list", &["agents", "actions", "inputs", "words", "line"]),
+    ("--list", &["agents", "actions", "inputs", "applications", "words", "line"]),
 ];
 
 /// What can stand where `current` is begun, after `typed`.
@@ -147,11 +147,23 @@ fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Pla
         ("rpc" | "doc", [agent]) => Place::Actions(agent),
         ("rpc", [agent, action, ..]) => Place::Inputs(agent, action),
         ("config", _) => Place::Keys,
+        (name, given) if !apps::words(name).is_empty() => verbs(name, given),
         _ if !command.commands.is_empty() => Place::Words(words(top, command)),
         (_, given) => match command.positionals.get(given.len()).or(command.positionals.last()) {
             Some(wanted) if is_file(wanted.name) => Place::Files,
             _ => Place::Nothing,
         },
+    }
+}
+
+/// What can be done with an application, before or after what it is done to.
+fn verbs<'a>(name: &str, given: &[&str]) -> Place<'a> {
+    let words = apps::words(name);
+    let verb_later = ["package", "service"].contains(&name) && given.iter().all(|word| !words.contains(word));
+    match given.len() {
+        0 => Place::Words(words.into_iter().map(str::to_owned).collect()),
+        1 if verb_later => Place::Words(words.into_iter().map(str::to_owned).collect()),
+        _ => Place::Nothing,
     }
 }
 
@@ -201,6 +213,9 @@ fn names(
     agent: Option<&str>,
     action: Option<&str>,
 ) -> anyhow::Result<Vec<(String, String)>> {
+    if what == "applications" {
+        return Ok(mco::applications(&Choria::get_args_info()));
+    }
     let config = Config::load(Role::Client, globals.config.as_deref(), &System);
     let Ok(config) = config.or_else(|_| Config::defaults(Role::Client, &System)) else {
         return Ok(vec![]);
@@ -222,7 +237,9 @@ fn names(
             Ok(inputs.map(|(name, input)| (name.clone(), input.description.clone())).collect())
         }
         ("inputs", None) => bail!("--list inputs needs --action"),
-        (other, _) => bail!("--list must be one of agents, actions, inputs, words, got '{other}'"),
+        (other, _) => {
+            bail!("--list must be one of agents, actions, inputs, applications, words, got '{other}'")
+        }
     }
 }
 
@@ -275,6 +292,9 @@ mod tests {
             Place::Words(words) => words.iter().any(|w| w == word),
             other => panic!("{line}: {other:?}"),
         };
+        assert!(is_one_of("package ", "status") && is_one_of("package -F a=b httpd ", "install"));
+        assert!(is_one_of("service ", "restart") && is_one_of("puppet ", "runall"));
+        assert!(is_one_of("shell ", "watch") && is_one_of("puppet --", "--skip-tags"));
         assert!(is_one_of("", "ping") && is_one_of("tool ", "ca") && is_one_of("tool ca ", "issue"));
         assert!(is_one_of("ping -", "--expect") && is_one_of("rpc rpcutil ping --", "--batch"));
         assert!(is_one_of("find --dm ", "inventory") && is_one_of("rpc rpcutil ping --display ", "failed"));
@@ -285,6 +305,9 @@ mod tests {
             ("rpc -vjF country=mt rpcutil ", Place::Actions("rpcutil")),
             ("rpc rpcutil get_fact -I n1 ", Place::Inputs("rpcutil", "get_fact")),
             ("doc rpcutil ", Place::Actions("rpcutil")),
+            ("package status ", Place::Nothing),
+            ("service httpd restart ", Place::Nothing),
+            ("puppet runall ", Place::Nothing),
             ("find -A ", Place::Agents),
             ("ping --nodes ", Place::Files),
             ("--config ", Place::Files),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use choria::core::client::{Client, ClientError, ClientOptions};
 use choria::core::config::{Config, Origin, Role, System};
 use choria::core::files::raise_open_limit;
@@ -29,7 +29,10 @@ pub fn silent_client_config(globals: &Globals) -> anyhow::Result<Config> {
 }
 
 fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config> {
-    let config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+    let mut config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+    for (key, value) in &globals.settings {
+        config.set(key, value).with_context(|| format!("cannot set {key}"))?;
+    }
     let level = if globals.debug {
         "debug"
     } else if config.origin("loglevel") == Origin::Default {

@@ -30,53 +30,95 @@ pub const CODES: &str = "0 everybody asked answered well, or whoever read the ou
      1 refused before any node was asked; 2 at least one node failed; 3 nobody answered; 4 some did not answer; \
      5 nodes were asked, and their answers could not all be taken or shown; 130 interrupted.";
 
+/// The same of applications of `mco`.
+pub const HALT_CODES: &str = "0 whoever answered answered well; 1 no node was found, or anything else that keeps from \
+     asking; 2 at least one node failed; 3 nobody answered; 4 nobody answered, and nobody had to be found; 130 \
+     interrupted.";
+
 /// Something went wrong after nodes were asked: they may have acted.
 #[derive(Debug, thiserror::Error)]
 #[error("the request was sent: {0}")]
 pub struct AfterAsking(pub String);
 
 /// Which codes are wanted.
-#[derive(Debug, Clone, Copy)]
-pub struct Exit {
-    /// The original's.
-    pub compat: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Those above.
+    Ours,
+    /// The original's: 0 whenever a request was sent.
+    Original,
+    /// Those of applications of `mco`:
+    ///
+    /// | code | meaning |
+    /// |---|---|
+    /// | 0 | everybody who answered answered well |
+    /// | 1 | no nodes were found, or anything that keeps from asking |
+    /// | 2 | at least one node answered with a failure |
+    /// | 3 | nobody answered |
+    /// | 4 | nobody answered, and nobody had to be found |
+    Halt,
 }
 
 impl Exit {
     pub fn new(globals: &Globals, flag: bool) -> Exit {
-        let variable = std::env::var("CHORIA_COMPAT_EXIT").is_ok_and(|v| v == "1");
-        Exit { compat: flag || variable || globals.personality == Personality::Mco }
+        match flag || asked_for_original() || globals.personality == Personality::Mco {
+            true => Exit::Original,
+            false => Exit::Ours,
+        }
+    }
+
+    /// Of a command that is an application of `mco`.
+    pub fn of_application(globals: &Globals, flag: bool) -> Exit {
+        match globals.personality {
+            _ if flag || asked_for_original() => Exit::Original,
+            Personality::Mco => Exit::Halt,
+            Personality::Choria => Exit::Ours,
+        }
+    }
+
+    pub fn is_original(self) -> bool {
+        self == Exit::Original
     }
 
     /// No answer at all to a broadcast; the original fails here too.
     pub fn nobody_answered(self) -> ExitCode {
-        ExitCode::from(if self.compat { 1 } else { 3 })
+        ExitCode::from(if self.is_original() { 1 } else { 3 })
     }
 
     /// The code of a broadcast that a person ended.
     pub fn interrupted(self) -> ExitCode {
-        ExitCode::from(if self.compat { 0 } else { INTERRUPTED })
+        ExitCode::from(if self.is_original() { 0 } else { INTERRUPTED })
     }
 
     pub fn some_missing(self) -> ExitCode {
-        ExitCode::from(if self.compat { 0 } else { 4 })
+        ExitCode::from(if self.is_original() { 0 } else { 4 })
     }
 
-    /// The code of a finished request.
-    pub fn of(self, stats: &RequestStats, interrupted: bool) -> ExitCode {
-        ExitCode::from(self.code(stats, interrupted))
+    /// The code of a finished request; `by_asking` says whether its nodes had to be
+    /// found.
+    pub fn of(self, stats: &RequestStats, interrupted: bool, by_asking: bool) -> ExitCode {
+        ExitCode::from(self.code(stats, interrupted, by_asking))
     }
 
-    fn code(self, stats: &RequestStats, interrupted: bool) -> u8 {
-        match stats {
-            _ if self.compat => 0,
+    fn code(self, stats: &RequestStats, interrupted: bool, by_asking: bool) -> u8 {
+        match (self, stats) {
+            (Exit::Original, _) => 0,
             _ if interrupted => INTERRUPTED,
-            stats if stats.failed > 0 => 2,
-            stats if stats.responses == 0 => 3,
-            stats if stats.responses < stats.discovered || !stats.late_discoveries.is_empty() => 4,
+            (Exit::Halt, stats) if stats.responses == 0 && !by_asking => 4,
+            (_, stats) if stats.failed > 0 => 2,
+            (_, stats) if stats.responses == 0 => 3,
+            (Exit::Ours, stats)
+                if stats.responses < stats.discovered || !stats.late_discoveries.is_empty() =>
+            {
+                4
+            }
             _ => 0,
         }
     }
+}
+
+fn asked_for_original() -> bool {
+    std::env::var("CHORIA_COMPAT_EXIT").is_ok_and(|v| v == "1")
 }
 
 #[cfg(test)]
@@ -92,13 +134,16 @@ mod tests {
             responses: ok + failed,
             ..RequestStats::default()
         };
-        let ours = Exit { compat: false };
-        for (discovered, ok, failed, code) in
-            [(3, 3, 0, 0), (3, 2, 1, 2), (3, 0, 0, 3), (3, 2, 0, 4), (3, 1, 1, 2)]
+        for (discovered, ok, failed, ours, halt) in
+            [(3, 3, 0, 0, 0), (3, 2, 1, 2, 2), (3, 0, 0, 3, 3), (3, 2, 0, 4, 0), (3, 1, 1, 2, 2)]
         {
-            assert_eq!(ours.code(&stats(discovered, ok, failed), false), code);
-            assert_eq!(Exit { compat: true }.code(&stats(discovered, ok, failed), false), 0);
+            let stats = stats(discovered, ok, failed);
+            assert_eq!(Exit::Ours.code(&stats, false, true), ours);
+            assert_eq!(Exit::Original.code(&stats, false, true), 0);
+            assert_eq!(Exit::Halt.code(&stats, false, true), halt);
         }
-        assert_eq!(ours.code(&stats(3, 1, 0), true), 130);
+        assert_eq!(Exit::Ours.code(&stats(3, 1, 0), true, true), 130);
+        assert_eq!(Exit::Halt.code(&stats(1, 0, 0), false, false), 4);
+        assert_eq!(Exit::Halt.code(&stats(1, 1, 0), false, false), 0);
     }
 }

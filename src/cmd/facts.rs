@@ -85,7 +85,7 @@ impl Facts {
             {
                 errln!("choria: {counts}");
             }
-            Ok(Exit::new(globals, self.compat_exit).of(&stats, interrupted))
+            Ok(Exit::new(globals, self.compat_exit).of(&stats, interrupted, true))
         })?
     }
 

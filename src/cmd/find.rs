@@ -11,7 +11,7 @@ use super::context::{self, block_on};
 use super::fleet::fleet_command;
 use super::out::{self, errln, outln};
 use super::render::text::{clean, escaped};
-use super::rpc::limit_method;
+use super::request::limit_method;
 use super::{Globals, Personality};
 
 fleet_command! {

@@ -1,20 +1,20 @@
 //! What all commands that address the fleet share: filters, and how the nodes
 //! are found.
 
+mod identity;
 mod piped;
 
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::render::text::clean;
 use super::rpc::resolver;
 use super::trouble;
 use anyhow::{Context as _, bail};
 use choria::core::client::Client;
 use choria::core::config::Config;
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, is_name, literal_identities, read_names,
+    Discovered, Format, Inventory, Window, broadcast, literal_identities, read_names,
 };
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,6 +88,7 @@ macro_rules! fleet_command {
                     sliding: self.discovery_window,
                     fixed: self.fixed_window,
                     nodes: self.nodes.clone(),
+                    listed: None,
                 }
             }
         }
@@ -111,6 +112,8 @@ pub struct Selection {
     pub sliding: bool,
     pub fixed: bool,
     pub nodes: Option<String>,
+    /// Nodes that something else has chosen.
+    pub listed: Option<Vec<String>>,
 }
 
 /// How nodes are found, decided before anything is asked.
@@ -141,7 +144,7 @@ impl Selection {
             // A group of an inventory file is none of the others.
             let of_inventory = self.method.as_deref().is_none_or(|method| method == "inventory");
             if !(of_inventory && self.nodes.is_none() && identity.starts_with("group:")) {
-                check_identity(identity)?;
+                identity::check(identity)?;
             }
             filter.add_identity(identity).map_err(|e| named("-I", e))?;
         }
@@ -172,6 +175,27 @@ impl Selection {
         }
     }
 
+    /// Whether no flag narrows the fleet down.
+    pub fn is_unfiltered(&self) -> bool {
+        let list = self.method.as_deref().is_some_and(|method| ["flatfile", "file"].contains(&method));
+        let words = [&self.facts, &self.classes, &self.agents, &self.identities, &self.with];
+        words.iter().all(|words| words.is_empty())
+            && self.select.is_none()
+            && self.nodes.is_none()
+            && self.listed.is_none()
+            && !list
+    }
+
+    /// Takes the nodes of results on standard input, if there are some: what is asked
+    /// of them is for later.
+    pub fn takes_piped(&mut self) -> anyhow::Result<bool> {
+        if self.method.is_some() {
+            return Ok(false);
+        }
+        self.listed = piped::results_on_stdin()?;
+        Ok(self.listed.is_some())
+    }
+
     fn option(&self, client: &Client, name: &str) -> Option<String> {
         let configured = &client.config().default_discovery_options;
         let options = if self.options.is_empty() { configured } else { &self.options };
@@ -182,6 +206,9 @@ impl Selection {
 
     fn method(&self, client: &Client) -> anyhow::Result<Method> {
         let config = client.config();
+        if let Some(listed) = &self.listed {
+            return Ok(Method::Results(listed.clone()));
+        }
         if self.nodes.as_deref() == Some("-") {
             return Ok(Method::Results(piped::names_on_stdin()?));
         }
@@ -352,31 +379,6 @@ impl Selection {
 
 fn unknown_name(expression: &str, is_data: &dyn Fn(&str) -> bool) -> Option<UnknownName> {
     Expression::compile(expression, &[]).ok()?.unknown_name(is_data)
-}
-
-/// Whether a node can be called so, or it is an expression. A name that none
-/// has finds nobody, and says nothing.
-fn check_identity(identity: &str) -> anyhow::Result<()> {
-    let expression = identity.len() > 1 && identity.starts_with('/') && identity.ends_with('/');
-    if expression || is_name(identity) || identity.is_empty() {
-        return Ok(());
-    }
-    let shown = clean(identity, false);
-    if identity.contains(',') {
-        bail!("-I {shown} is not a list: give -I once for each node, or --nodes with a file of names");
-    }
-    if identity.contains(['*', '?', '[', '^', '$']) {
-        let pattern = shown.trim_matches(['^', '$']).replace('.', "\\.").replace('*', ".*").replace('?', ".");
-        bail!(
-            "-I {shown} is not a pattern: write it as an expression between slashes, such as -I '/^{pattern}$/'"
-        );
-    }
-    if let Some((method, _)) = identity.split_once(':') {
-        bail!(
-            "-I {shown}: no node is called so, and nodes are not found by {method} in this version; see --dm and -S"
-        );
-    }
-    bail!("-I {shown}: no node is called so, names have letters, digits, '.', '_' and '-'")
 }
 
 /// Discovery was interrupted, nobody was asked.

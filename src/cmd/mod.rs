@@ -4,6 +4,7 @@
 //! command tree, [`run`] is the one `match` on it. Errors reach a person as one
 //! line on stderr, whatever the log is set to.
 
+mod apps;
 mod argv;
 mod ask;
 mod broker;
@@ -19,6 +20,7 @@ mod fleet;
 mod interfaces;
 mod inventory;
 mod jwt;
+mod mco;
 mod out;
 mod pace;
 mod ping;
@@ -26,6 +28,7 @@ mod plugin;
 mod policy;
 mod provision;
 mod render;
+mod request;
 mod result_file;
 mod rpc;
 mod server;
@@ -74,16 +77,23 @@ enum Command {
     Doc(doc::Doc),
     Emulate(emulate::Emulate),
     Facts(facts::Facts),
+    Filemgr(apps::filemgr::Filemgr),
     Find(find::Find),
     Inventory(inventory::Inventory),
     Jwt(jwt::Jwt),
+    Nettest(apps::nettest::Nettest),
+    Package(apps::package::Package),
     Ping(ping::Ping),
     Plugin(plugin::Plugin),
     Policy(policy::Policy),
+    Process(apps::process::Process),
     Provision(provision::Provision),
+    Puppet(apps::puppet::Puppet),
     Rpc(rpc::Rpc),
     Server(server::Server),
+    Service(apps::service::Service),
     Setup(setup::Setup),
+    Shell(apps::shell::Shell),
     Tool(tool::Tool),
     Version(Version),
 }
@@ -101,13 +111,28 @@ struct Globals {
     debug: bool,
     /// who the person believes to be running
     personality: Personality,
+    /// keys of the configuration that flags of `mco` set
+    settings: Vec<(&'static str, String)>,
 }
 
 /// Runs the program; all errors end here, as one line on stderr.
 pub fn run(argv: &[String]) -> ExitCode {
-    let (personality, words) = argv::personality(argv);
-    let rewritten = match argv::rewrite(&Choria::get_args_info(), &words) {
+    let (personality, mut words) = argv::personality(argv);
+    let top = Choria::get_args_info();
+    if personality == Personality::Mco {
+        words = match mco::with_extra(words) {
+            Ok(words) if words.is_empty() => return mco::list(&top),
+            Ok(words) => words,
+            Err(e) => return usage(&sentence(&e)),
+        };
+    }
+    let argv::Rewritten { words: rewritten, settings } = match argv::rewrite_as(personality, &top, &words) {
         Ok(rewritten) => rewritten,
+        Err(argv::ArgvError::UnknownCommand { word, command, .. })
+            if personality == Personality::Mco && command == "choria" =>
+        {
+            return mco::unknown(&top, &word);
+        }
         Err(e) => return usage(&misnamed(argv, &words, &e).unwrap_or_else(|| e.to_string())),
     };
     let rewritten: Vec<&str> = rewritten.iter().map(String::as_str).collect();
@@ -123,7 +148,8 @@ pub fn run(argv: &[String]) -> ExitCode {
         outln!("{}", build::VERSION);
         return ExitCode::SUCCESS;
     }
-    let globals = Globals { config: choria.config.map(Into::into), debug: choria.debug, personality };
+    let globals =
+        Globals { config: choria.config.map(Into::into), debug: choria.debug, personality, settings };
     let Some(command) = choria.command else {
         return usage("no command given, see 'choria --help'");
     };
@@ -169,16 +195,23 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Doc(c) => apart(|| c.run(globals)),
         Command::Emulate(c) => apart(|| c.run(globals)),
         Command::Facts(c) => apart(|| c.run(globals)),
+        Command::Filemgr(c) => apart(|| c.run(globals)),
         Command::Find(c) => apart(|| c.run(globals)),
         Command::Inventory(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
+        Command::Nettest(c) => apart(|| c.run(globals)),
+        Command::Package(c) => apart(|| c.run(globals)),
         Command::Ping(c) => apart(|| c.run(globals)),
         Command::Plugin(c) => apart(|| c.run(globals)),
         Command::Policy(c) => apart(|| c.run(globals)),
+        Command::Process(c) => apart(|| c.run(globals)),
+        Command::Puppet(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),
+        Command::Service(c) => apart(|| c.run(globals)),
         Command::Setup(c) => apart(|| c.run()),
+        Command::Shell(c) => apart(|| c.run(globals)),
         Command::Tool(c) => apart(|| c.run(globals)),
         Command::Version(Version {}) => {
             outln!("{}", build::VERSION);

@@ -8,14 +8,15 @@ use anyhow::bail;
 use choria::core::discovery::{Window, broadcast};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Globals;
 use super::context::{self, block_on_promptly};
 use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{self, errln, outln};
+use super::render::ruby::milliseconds;
 use super::render::text::clean;
 use super::render::{graph, terminal};
 use super::trouble;
+use super::{Globals, Personality};
 
 fleet_command! {
     /// ask every node for a sign of life
@@ -66,6 +67,7 @@ impl Ping {
         selection.timeout = self.timeout.or(selection.timeout);
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.federations.as_deref())?;
+        let ruby = globals.personality == Personality::Mco;
         let begun = Instant::now();
         let asked = block_on_promptly(async {
             let client = context::connect_workers(config, self.workers).await?;
@@ -89,7 +91,11 @@ impl Ping {
                     if self.names {
                         outln!("{}", clean(name, false));
                     } else if !self.silent {
-                        outln!("{:<name_width$} time={} ms", clean(name, false), time.as_millis());
+                        let time = match ruby {
+                            true => milliseconds(time),
+                            false => time.as_millis().to_string(),
+                        };
+                        outln!("{:<name_width$} time={time} ms", clean(name, false));
                     }
                     expect.is_none_or(|expect| times.len() < expect)
                 },
@@ -110,7 +116,7 @@ impl Ping {
         })?;
         let (times, overhead, reason, interrupted) = asked?;
         if !self.names {
-            statistics(&times, overhead, self.silent);
+            statistics(&times, overhead, self.silent, ruby);
         }
         if self.graph && !times.is_empty() {
             outln!("\n{}", graph::responses(&times));
@@ -124,7 +130,11 @@ impl Ping {
             if !self.names {
                 errln!("choria: no responses received{reason}");
             }
-            return Ok(if self.names && exit.compat { ExitCode::SUCCESS } else { exit.nobody_answered() });
+            return Ok(if self.names && exit.is_original() {
+                ExitCode::SUCCESS
+            } else {
+                exit.nobody_answered()
+            });
         }
         Ok(match expect {
             Some(expect) if times.len() < expect => exit.some_missing(),
@@ -142,7 +152,7 @@ fn window_of(window: Window, asked: Option<f64>) -> Window {
     }
 }
 
-fn statistics(times: &[Duration], overhead: Duration, silent: bool) {
+fn statistics(times: &[Duration], overhead: Duration, silent: bool, ruby: bool) {
     if !silent {
         outln!("\n");
     }
@@ -153,6 +163,11 @@ fn statistics(times: &[Duration], overhead: Duration, silent: bool) {
     };
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX);
     let average = times.iter().sum::<Duration>() / count;
+    if ruby {
+        let [max, min, average] = [*max, *min, average].map(milliseconds);
+        outln!("{} replies max: {max} min: {min} avg: {average}", times.len());
+        return;
+    }
     outln!(
         "{} replies max: {}ms min: {}ms avg: {}ms overhead: {}ms",
         times.len(),

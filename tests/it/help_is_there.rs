@@ -21,8 +21,11 @@ fn every_command_explains_itself() {
         "buildinfo",
         "completion",
         "facts",
+        "filemgr",
         "find",
         "inventory",
+        "nettest",
+        "package",
         "ping",
         "plugin",
         "plugin generate",
@@ -33,10 +36,14 @@ fn every_command_explains_itself() {
         "policy",
         "policy check",
         "policy test",
+        "process",
+        "puppet",
         "rpc",
         "req",
         "server",
         "server run",
+        "service",
+        "shell",
         "tool",
         "tool ca",
         "tool ca init",
@@ -141,6 +148,10 @@ fn bash_completes_a_line() {
     assert_eq!(complete("choria find --dm inv"), ["inventory"]);
     assert_eq!(complete("mco rpc rpcutil ping --display a"), ["all"]);
     assert_eq!(complete("choria tool config plugin.choria.use_s"), ["plugin.choria.use_srv"]);
+    assert_eq!(complete("mco puppet runa"), ["runall"]);
+    assert_eq!(complete("choria package httpd inst"), ["install"]);
+    assert_eq!(complete("choria service restart httpd --ye"), ["--yes"]);
+    assert_eq!(complete("mco shel"), ["shell"]);
     network.file("list-of-nodes.txt", "");
     assert_eq!(complete("choria ping --nodes list-"), ["list-of-nodes.txt"]);
     assert!(complete("choria ping --timeout 1").concat().is_empty());

@@ -9,6 +9,7 @@
 //! `--debug rpc -v -F country=mt -- rpcutil ping`. It validates nothing that
 //! argh validates.
 
+mod mco;
 mod personality;
 
 pub use personality::{Personality, personality};
@@ -45,6 +46,12 @@ pub enum ArgvError {
         /// As typed, without the value.
         flag: String,
     },
+    /// A flag that stands for something with a value stands at the end.
+    #[error("flag '{flag}' needs a value")]
+    NoValue {
+        /// As typed.
+        flag: String,
+    },
     /// The first word names nothing.
     #[error("unknown command '{word}'{meant}, see '{command} --help'")]
     UnknownCommand {
@@ -57,11 +64,37 @@ pub enum ArgvError {
     },
 }
 
+/// What the words of a person come to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// For argh.
+    pub words: Vec<String>,
+    /// Keys of the configuration that flags of `mco` stand for, and their values.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// [`rewrite_as`] `choria`.
+#[cfg(test)]
+pub fn rewrite(top: &CommandInfoWithArgs, args: &[String]) -> Result<Vec<String>, ArgvError> {
+    rewrite_as(Personality::Choria, top, args).map(|rewritten| rewritten.words)
+}
+
 /// Rewrites `args` (without argv[0]) for argh. `top` describes the whole
 /// program.
-pub fn rewrite(top: &CommandInfoWithArgs, args: &[String]) -> Result<Vec<String>, ArgvError> {
-    let mut walk =
-        Walk { path: vec![top], words: vec![], globals: vec![], flags: vec![], positionals: vec![] };
+pub fn rewrite_as(
+    personality: Personality,
+    top: &CommandInfoWithArgs,
+    args: &[String],
+) -> Result<Rewritten, ArgvError> {
+    let mut walk = Walk {
+        personality,
+        path: vec![top],
+        words: vec![],
+        globals: vec![],
+        flags: vec![],
+        positionals: vec![],
+        mco: mco::Taken::default(),
+    };
     let mut help = false;
     // The original has it below `plugin`.
     let args = match args {
@@ -84,16 +117,19 @@ pub fn rewrite(top: &CommandInfoWithArgs, args: &[String]) -> Result<Vec<String>
             walk.word(arg)?;
         }
     }
-    Ok(walk.finish(help))
+    let settings = std::mem::take(&mut walk.mco.settings);
+    Ok(Rewritten { words: walk.finish(help), settings })
 }
 
 struct Walk<'a> {
+    personality: Personality,
     /// From the program down to the command found so far.
     path: Vec<&'a CommandInfoWithArgs>,
     words: Vec<String>,
     globals: Vec<Vec<String>>,
     flags: Vec<Vec<String>>,
     positionals: Vec<String>,
+    mco: mco::Taken,
 }
 
 impl<'a> Walk<'a> {
@@ -140,7 +176,9 @@ impl<'a> Walk<'a> {
     }
 
     fn find_long(&self, name: &str) -> Option<(bool, &'a FlagInfo<'a>)> {
-        self.find(|f| f.long.trim_start_matches('-') == name)
+        // The Ruby world writes some of them with underscores.
+        let same = |long: &str| long.chars().eq(name.chars().map(|c| if c == '_' { '-' } else { c }));
+        self.find(|f| same(f.long.trim_start_matches('-')))
     }
 
     fn find_short(&self, short: char) -> Option<(bool, &'a FlagInfo<'a>)> {
@@ -166,16 +204,19 @@ impl<'a> Walk<'a> {
             None => (text, None),
         };
         let Some((global, flag)) = self.find_long(name) else {
+            if let Some(meaning) = self.other_word(name) {
+                return self.meant(meaning, &format!("--{name}"), value, rest);
+            }
             return self.negated(name, value.is_some());
         };
         match (&flag.kind, value) {
             (FlagInfoKind::Switch, Some(_)) => Err(ArgvError::SwitchWithValue { flag: format!("--{name}") }),
             (FlagInfoKind::Switch, None) => {
-                self.push(global, vec![format!("--{name}")]);
+                self.push(global, vec![flag.long.to_owned()]);
                 Ok(())
             }
             (FlagInfoKind::Option { .. }, value) => {
-                let mut words = vec![format!("--{name}")];
+                let mut words = vec![flag.long.to_owned()];
                 words.extend(value.or_else(|| rest.next().cloned()));
                 self.push(global, words);
                 Ok(())
@@ -209,7 +250,17 @@ impl<'a> Walk<'a> {
     ) -> Result<(), ArgvError> {
         for (at, letter) in arg[1..].char_indices() {
             let Some((global, flag)) = self.find_short(letter) else {
-                return Err(self.unknown(&format!("-{letter}")));
+                let Some(meaning) = self.other_letter(letter) else {
+                    return Err(self.unknown(&format!("-{letter}")));
+                };
+                let value = Some(arg[1 + at + letter.len_utf8()..].to_owned()).filter(|v| !v.is_empty());
+                let value = value.filter(|_| meaning.takes_value(|name| self.takes_value(name)));
+                let last = value.is_some();
+                self.meant(meaning, &format!("-{letter}"), value, rest)?;
+                if last {
+                    break;
+                }
+                continue;
             };
             let mut words = vec![format!("-{letter}")];
             if matches!(flag.kind, FlagInfoKind::Switch) {
@@ -237,6 +288,7 @@ impl<'a> Walk<'a> {
         {
             self.words.push(name.to_owned());
         }
+        self.positionals = self.mco.words_before(std::mem::take(&mut self.positionals));
         let mut out: Vec<String> = self.globals.into_iter().flatten().collect();
         let helped = HELPED.iter().find(|(name, _)| self.words.as_slice() == [*name]);
         if let Some((_, by)) = helped.filter(|_| help && !self.positionals.is_empty()) {

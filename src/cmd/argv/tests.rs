@@ -42,6 +42,33 @@ fn what_fits_nothing_is_named() {
 }
 
 #[test]
+fn mco_has_other_names_for_flags() {
+    let rewritten = |text: &str| rewrite_as(Personality::Mco, &Choria::get_args_info(), &split(text));
+    for (typed, spaced) in [
+        ("find --with-fact a=b -q", "find --wf a=b"),
+        ("rpc -t5 -1 a b", "rpc --timeout 5 --limit 1 -- a b"),
+        ("rpc -a a --action b --arg c=d e=f", "rpc -- a b e=f c=d"),
+        ("rpc --agent a b c=d", "rpc -- a b c=d"),
+        ("facts -t x", "facts -t -- x"),
+        ("find -cFILE --publish_timeout=3 --threaded", "--config FILE find"),
+        ("puppet --tag x --skip_tag y runonce", "puppet --tags x --skip-tags y -- runonce"),
+    ] {
+        assert_eq!(rewritten(typed).map(|r| r.words), Ok(split(spaced)), "{typed}");
+    }
+    let settings = rewritten("find --ttl 90 --connection-timeout=3").map(|r| r.settings);
+    let wanted = [("ttl", "90".to_owned()), ("plugin.choria.network.connect_limit", "3".to_owned())];
+    assert_eq!(settings, Ok(wanted.to_vec()));
+    for (typed, told) in [
+        ("find --ttl", "flag '--ttl' needs a value"),
+        ("find --threaded=1", "flag '--threaded' is a switch"),
+        ("find --agent x", "unknown flag '--agent'"),
+    ] {
+        let problem = rewritten(typed).unwrap_err().to_string();
+        assert!(problem.contains(told), "{typed}: {problem}");
+    }
+}
+
+#[test]
 fn fleet_commands_take_what_scripts_write() {
     for (typed, spaced) in [
         ("rpc rpcutil ping -Fcountry=mt -vj", "rpc -F country=mt -v -j -- rpcutil ping"),

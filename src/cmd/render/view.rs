@@ -9,17 +9,20 @@ use choria::core::rpc::StatusCode;
 use super::failures::Failures;
 use super::footer;
 use super::forms::{Asked, Form, Outcome, Timing};
+use super::keep::Keep;
 use super::progress::Progress;
 use super::rows::Rows;
+use super::text::clean;
 use crate::cmd::out::errln;
 use crate::cmd::trouble;
 
 /// Shows replies as they arrive, or keeps them where the form needs them all.
 pub struct View<'a> {
     out: Rows,
-    form: &'static dyn Form,
+    form: &'a dyn Form,
     asked: Asked<'a>,
     sort: bool,
+    keep: Keep,
     kept: Vec<RpcReply>,
     sums: Aggregator,
     progress: Progress,
@@ -30,7 +33,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// A view that writes to `out`; with `sort` replies are shown by name, once all
     /// have come.
-    pub fn new(out: Box<dyn Write>, form: &'static dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
+    pub fn new(out: Box<dyn Write>, form: &'a dyn Form, asked: Asked<'a>, sort: bool) -> View<'a> {
         let sums = asked.action.aggregator();
         let progress = Progress::new(0, false);
         View {
@@ -38,12 +41,19 @@ impl<'a> View<'a> {
             form,
             asked,
             sort,
+            keep: Keep::default(),
             kept: vec![],
             sums,
             progress,
             hidden: Failures::default(),
             denied: 0,
         }
+    }
+
+    /// Shows and sums up only what a filter keeps.
+    pub fn keeping(mut self, keep: Keep) -> View<'a> {
+        self.keep = keep;
+        self
     }
 
     /// Nodes are looked for, by this method.
@@ -55,6 +65,11 @@ impl<'a> View<'a> {
     /// So many nodes will be asked, found in so many seconds.
     pub fn discovered(&mut self, method: &str, nodes: usize, seconds: f64) -> io::Result<()> {
         self.form.discovered(&mut self.out, method, nodes, seconds)
+    }
+
+    /// These nodes will be asked.
+    pub fn targets(&self, nodes: &[String]) {
+        self.form.targets(nodes);
     }
 
     /// The request is out; a bar shows how many of `nodes` have answered, if it may.
@@ -73,10 +88,13 @@ impl<'a> View<'a> {
     }
 
     /// A reply came.
-    pub fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
-        self.sums.add(&reply.body.data);
+    pub fn reply(&mut self, mut reply: RpcReply) -> io::Result<()> {
         self.progress.step();
         self.denied += usize::from(trouble::is_denial(&reply.body));
+        if !self.keep.takes(&mut reply) {
+            return Ok(());
+        }
+        self.sums.add(&reply.body.data);
         if reply.body.statuscode != StatusCode::Ok && !self.form.shows_failures(&self.asked) {
             self.hidden.add(&reply);
         }
@@ -104,6 +122,14 @@ impl<'a> View<'a> {
         self.form.finish(&mut self.out, &self.asked, &outcome)?;
         self.out.flush()?;
         self.hidden.tell();
+        self.keep.tell();
+        if !self.sums.unknown().is_empty() {
+            let functions = self.sums.unknown().join(", ");
+            errln!(
+                "choria: the interface sums up by {}, which is not known here and left out",
+                clean(&functions, false)
+            );
+        }
         trouble::denied(self.denied, self.asked.agent);
         if !self.form.sums_up()
             && let Some(counts) = footer::counts(stats, interrupted)

@@ -11,9 +11,9 @@ use choria::core::config::{Roles, keys};
 use choria::core::files;
 use choria::core::provisioner::settings::KEYS;
 
-use crate::cmd::exit::CODES;
+use crate::cmd::exit::{CODES, HALT_CODES};
 use crate::cmd::{Choria, signals};
-use sections::{ENVIRONMENT, EXAMPLES, FILES};
+use sections::{ENVIRONMENT, EXAMPLES, FILES, MCO};
 
 /// write the manual pages into a directory
 #[derive(FromArgs, ArgsInfo)]
@@ -114,8 +114,11 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
     if path.len() == 1 {
         out.push_str(&format!(
             ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
-             whenever a request was sent.\n",
-            roff(CODES)
+             whenever a request was sent; \\fIfilemgr\\fR, \\fInettest\\fR, \\fIpackage\\fR, \\fIprocess\\fR, \
+             \\fIpuppet\\fR, \\fIservice\\fR and \\fIshell\\fR called as mco give: {}\n.SH MCO\n{}\n",
+            roff(CODES),
+            roff(HALT_CODES),
+            roff(MCO)
         ));
         out.push_str(
             ".SH SIGNALS\nDaemons are \\fIbroker run\\fR, \\fIserver run\\fR and \\fIprovision run\\fR; all others are commands. \
@@ -243,6 +246,7 @@ mod tests {
         "expect",
         "facts",
         "federations",
+        "filter-replies",
         "limit-seed",
         "list",
         "monitor",

@@ -8,6 +8,8 @@
 //! Protocol v1 replies are hashed and not signed: that a reply is of the node it
 //! names rests on `addresses`, which only that node was told. [`ReplyChecker`]
 //! drops what is not an answer to this request, and counts it.
+//!
+//! [`history`] keeps what requests came to, for the person who made them.
 
 mod addresses;
 mod batches;
@@ -16,8 +18,10 @@ mod checker;
 mod complaints;
 mod conversation;
 mod error;
+pub mod history;
 mod interfaces;
 mod listening;
+mod matching;
 mod outgoing;
 mod replies;
 mod rpc;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `request_stats` of `--json`; durations are nanoseconds there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RequestStats {
     /// Request id.
     pub requestid: String,
@@ -26,13 +27,13 @@ pub struct RequestStats {
     /// Replies.
     pub responses: usize,
     /// Time to publish the request.
-    #[serde(serialize_with = "nanoseconds")]
+    #[serde(serialize_with = "nanoseconds", deserialize_with = "of_nanoseconds")]
     pub publish_time: Duration,
     /// Time from the request to the last reply or the timeout.
-    #[serde(serialize_with = "nanoseconds")]
+    #[serde(serialize_with = "nanoseconds", deserialize_with = "of_nanoseconds")]
     pub request_time: Duration,
     /// Time to find the nodes.
-    #[serde(serialize_with = "nanoseconds")]
+    #[serde(serialize_with = "nanoseconds", deserialize_with = "of_nanoseconds")]
     pub discover_time: Duration,
     /// When the request began.
     pub start_time_utc: jiff::Timestamp,
@@ -59,6 +60,10 @@ pub struct RequestStats {
 
 fn nanoseconds<S: serde::Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {
     out.serialize_u64(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn of_nanoseconds<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    u64::deserialize(input).map(Duration::from_nanos)
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -65,6 +65,10 @@ settings! {
     choria_middleware_hosts: Vec<String> = "plugin.choria.middleware_hosts", CommaList, "", All, "brokers as `host:port` or URL; unset = SRV, then `puppet:4222`";
     choria_require_client_filter: bool = "plugin.choria.require_client_filter", Bool, "false", Client, "refuse to send requests without a filter", flags = [Guard];
     choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "where interfaces of agents that the registry or a node gave are kept; unset = choria/interfaces in the user's cache directory", env = "CHORIA_REGISTRY";
+    choria_history_enabled: bool = "plugin.choria.history.enabled", Bool, "true", Client, "keep what requests came to in the user's state directory, for `choria history`; never secrets", flags = [Guard];
+    choria_history_count: i64 = "plugin.choria.history.count", Int, "100", Client, "requests that are kept";
+    choria_history_age: Duration = "plugin.choria.history.age", Duration, "30d", Client, "how old requests get that are kept";
+    choria_history_size: i64 = "plugin.choria.history.size", Int, "67108864", Client, "bytes of all requests that are kept";
 
     // Security
     security_provider: String = "plugin.security.provider", Text, "puppet", All, "where identity and trust come from; puppet and file are supported", one_of = ["puppet", "file", "pkcs11", "certmanager", "choria"], flags = [Guard];

@@ -150,6 +150,9 @@ pub struct Input {
     /// Most bytes of a string; 0 is no bound.
     #[serde(skip_serializing_if = "is_zero", deserialize_with = "null_default")]
     pub maxlength: i64,
+    /// Ours: its value is for no log and no history.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
     /// The values a list allows.
     #[serde(rename = "list", skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub choices: Vec<String>,
@@ -175,7 +178,8 @@ pub struct Output {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Aggregate {
-    /// `summary`, `boolean_summary`, `average` or `chart`; others are skipped.
+    /// `summary`, `boolean_summary`, `average`, `sum`, `chart`, or one that a public
+    /// agent brings along; others are skipped.
     pub function: String,
     /// The output, then an object of options.
     pub args: Value,

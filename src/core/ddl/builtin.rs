@@ -54,6 +54,7 @@ pub fn builtin_names() -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ddl::{Spelling, Summary};
 
     #[test]
     fn every_builtin_is_a_ddl_of_its_name() {
@@ -114,14 +115,15 @@ mod tests {
                 assert_eq!(before_summary.contains(&line), shown, "{command}: {line}");
             }
         }
-        for (output, lines) in aggregator.formatted() {
-            assert!(stdout.contains(&format!("Summary of {}:", action.label(&output))), "{command}");
+        let summaries = aggregator.summaries(Spelling::Today);
+        for Summary { output, lines, .. } in &summaries {
+            assert!(stdout.contains(&format!("Summary of {}:", action.label(output))), "{command}");
             assert!(
                 lines.iter().all(|line| stdout.contains(&format!("   {line}\n"))),
                 "{command}: {lines:?}"
             );
         }
-        assert_eq!(stdout.matches("Summary of").count(), aggregator.formatted().len(), "{command}");
+        assert_eq!(stdout.matches("Summary of").count(), summaries.len(), "{command}");
         replies > 0
     }
 }

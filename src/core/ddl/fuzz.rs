@@ -56,7 +56,9 @@ proptest! {
 
     #[test]
     fn any_replies_are_summed_up(replies in prop::collection::vec(value(), 0..8), format in any::<String>()) {
-        for function in ["summary", "boolean_summary", "average", "chart", "sum"] {
+        for function in [
+            "summary", "boolean_summary", "average", "chart", "sum", "nettest_mma", "process_summary", "nagios_states", "x",
+        ] {
             let mut action: Action = serde_json::from_str(r#"{"action":"x"}"#).unwrap();
             let args = json!(["v", {"format": format, "true": "yes"}]);
             action.aggregate.push(Aggregate { function: function.into(), args });
@@ -64,7 +66,7 @@ proptest! {
             for reply in &replies {
                 aggregator.add(&Map::from_iter([("v".to_owned(), reply.clone())]));
             }
-            let _ = (aggregator.formatted(), aggregator.json());
+            let _ = (aggregator.summaries(Spelling::Today), aggregator.summaries(Spelling::Ruby), aggregator.json());
         }
     }
 

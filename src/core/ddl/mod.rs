@@ -5,13 +5,12 @@
 //! external agents to it, clients fill defaults and aggregate replies by it.
 //!
 //! `agent` are the types, `input` judges and converts inputs, `validation` are
-//! the named checks, `aggregate` sums replies up, `printf` and `chart` draw
-//! them, `resolver` finds DDLs in files, `builtin` holds our own.
+//! the named checks, `aggregate` sums replies up, `printf` fills the formats it
+//! is given, `resolver` finds DDLs in files, `builtin` holds our own.
 
 mod agent;
 mod aggregate;
 mod builtin;
-mod chart;
 #[cfg(test)]
 mod fuzz;
 mod input;
@@ -23,7 +22,7 @@ mod tests;
 mod validation;
 
 pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output};
-pub use aggregate::Aggregator;
+pub use aggregate::{Aggregator, Spelling, Summary};
 pub use builtin::{REPLACEABLE, builtin, builtin_names, is_replaceable};
 pub use input::{InputError, Warning};
 pub use resolver::{ResolveError, Resolver};

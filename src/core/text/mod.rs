@@ -41,6 +41,22 @@ fn byte(pair: &[u8; 2]) -> Option<u8> {
     Some(half(pair[0])? << 4 | half(pair[1])?)
 }
 
+/// A number of bytes with three digits and a unit that fits, as `process` agents have
+/// always written it: `0 B`, `1.500 KB`.
+pub fn byte_size(bytes: f64) -> String {
+    if bytes.is_nan() || bytes < 1.0 {
+        return "0 B".to_owned();
+    }
+    let (mut size, mut unit) = (bytes, "B");
+    for larger in ["KB", "MB", "GB", "TB"] {
+        if size < 1024.0 {
+            break;
+        }
+        (size, unit) = (size / 1024.0, larger);
+    }
+    format!("{size:.3} {unit}")
+}
+
 /// Words that somebody else chose, for a log, a page or an error: on one line,
 /// without what drives a terminal, `max` characters at most, with `…` after them where
 /// something was left out.

@@ -10,12 +10,15 @@ use choria::core::ddl::{Action, Aggregator};
 
 mod json;
 mod jsonl;
+pub mod ruby;
 mod senders;
 mod senders_json;
 mod table;
 mod text;
 
-pub use text::Style;
+pub use choria::core::ddl::Spelling;
+pub use ruby::{RubyJson, RubyText};
+pub use text::{Style, summaries};
 
 /// All of them; of several that the flags of a command ask for, the first is taken.
 const FORMS: [&dyn Form; 6] = [
@@ -28,7 +31,7 @@ const FORMS: [&dyn Form; 6] = [
 ];
 
 /// Flags of a command that say in which form its results are wanted.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--json`
     pub json: bool,
@@ -112,6 +115,9 @@ pub trait Form: Sync {
     ) -> io::Result<()> {
         Ok(())
     }
+
+    /// These nodes will be asked.
+    fn targets(&self, _nodes: &[String]) {}
 
     /// A reply, of forms that do not show them [together](Timing::Together).
     fn reply(&self, _out: &mut dyn Write, _asked: &Asked<'_>, _reply: &RpcReply) -> io::Result<()> {

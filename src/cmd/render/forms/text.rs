@@ -6,7 +6,7 @@ use std::io;
 use serde_json::Value;
 
 use choria::core::client::RpcReply;
-use choria::core::ddl::{Action, Display};
+use choria::core::ddl::{Action, Display, Spelling, Summary};
 use choria::core::rpc::StatusCode;
 
 use super::{Asked, Flags, Form, Outcome};
@@ -49,7 +49,7 @@ impl Form for Text {
     fn finish(&self, out: &mut dyn io::Write, asked: &Asked<'_>, outcome: &Outcome<'_>) -> io::Result<()> {
         // Where nobody answered well there is nothing to sum up.
         if outcome.stats.ok > 0 {
-            write!(out, "{}", summaries(asked.action, &outcome.sums.formatted()))?;
+            write!(out, "{}", summaries(asked.action, &outcome.sums.summaries(Spelling::Today)))?;
         }
         write!(
             out,
@@ -106,7 +106,7 @@ fn block(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
 }
 
 /// `label: value` rows; outputs the node did not send show the DDL's default.
-fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
+pub(super) fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
     let rows: Vec<_> =
         shown.into_iter().map(|(name, value)| (clean(action.label(name), false), value)).collect();
@@ -138,81 +138,19 @@ fn plain(value: &Value, indent: usize) -> String {
 }
 
 /// Aggregates, sorted by output name, with their blank lines.
-fn summaries(action: &Action, formatted: &std::collections::BTreeMap<String, Vec<String>>) -> String {
+pub fn summaries(action: &Action, summaries: &[Summary]) -> String {
     let mut out = String::new();
-    for (output, lines) in formatted {
+    for Summary { output, lines, drawing } in summaries {
         out.push_str(&format!("Summary of {}:\n\n", clean(action.label(output), false)));
         if lines.is_empty() {
             out.push_str("   No summary received\n");
         }
-        lines.iter().for_each(|line| out.push_str(&format!("   {}\n", clean(line, false))));
+        let indent = if *drawing { "" } else { "   " };
+        lines.iter().for_each(|line| out.push_str(&format!("{indent}{}\n", clean(line, false))));
         out.push('\n');
     }
     out
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Map, json};
-
-    use choria::core::ddl::builtin;
-    use choria::core::protocol::v1::{Reply, ReplyEnvelope};
-    use choria::core::rpc::ReplyBody;
-
-    use super::*;
-
-    fn reply(code: StatusCode, message: &str, data: Value) -> RpcReply {
-        let data = data.as_object().cloned().unwrap_or_else(Map::new);
-        let body = ReplyBody { action: "get_fact".into(), statuscode: code, statusmsg: message.into(), data };
-        let envelope = ReplyEnvelope {
-            requestid: "".into(),
-            senderid: "n1.example.net".into(),
-            agent: "rpcutil".into(),
-            time: 0,
-        };
-        let protocol = Reply { message: body.encode().into(), envelope };
-        RpcReply::new(Default::default(), &protocol)
-    }
-
-    fn action() -> &'static Action {
-        builtin("rpcutil").unwrap().action("get_fact").unwrap()
-    }
-
-    const STYLE: Style = Style { display: Display::Always, verbose: false, colour: false };
-
-    #[test]
-    fn outputs_are_labelled_and_aligned() {
-        let reply = reply(StatusCode::Ok, "OK", json!({"fact": "os", "value": {"name": "Debian", "v": [1]}}));
-        assert_eq!(
-            block(&reply, action(), STYLE).unwrap(),
-            "n1.example.net\n\n    Fact: os\n   Value: {\n            \"name\": \"Debian\",\n            \"v\": [\n              1\n            ]\n          }\n\n"
-        );
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_empty() {
-        let shown = |value| {
-            block(&reply(StatusCode::Ok, "OK", json!({"fact": "x", "value": value})), action(), STYLE)
-        };
-        assert!(shown(json!(null)).unwrap().contains("   Value: (none)\n"));
-        assert!(shown(json!("")).unwrap().contains("   Value:\n"));
-    }
-
-    #[test]
-    fn a_failure_says_why_in_every_mode() {
-        let reply = reply(StatusCode::Aborted, "it broke\u{1b}[2J", json!({}));
-        for verbose in [false, true] {
-            let text = block(&reply, action(), Style { verbose, ..STYLE }).unwrap();
-            assert!(text.contains("Request Aborted") && text.contains("    it broke\u{fffd}[2J"), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_display_mode_hides_replies() {
-        let good = reply(StatusCode::Ok, "OK", json!({}));
-        let bad = reply(StatusCode::Aborted, "no", json!({}));
-        let shown = |display, reply| block(reply, action(), Style { display, ..STYLE }).is_some();
-        assert!(!shown(Display::Failed, &good) && shown(Display::Failed, &bad));
-        assert!(shown(Display::Ok, &good) && !shown(Display::Ok, &bad));
-    }
-}
+mod tests;

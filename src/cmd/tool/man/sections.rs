@@ -27,6 +27,10 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "choria rpc rpcutil ping --json | choria rpc rpcutil inventory",
                 "those that answered, asked again",
             ),
+            (
+                "choria rpc rpcutil get_fact fact=os.name --filter-replies 'ok() && data(\"value\") != \"Debian\"'",
+                "only replies an expression is true of; also msg, code, sender(), time()",
+            ),
             ("choria rpc rpcutil get_fact --help", "what the action takes and gives"),
         ],
     ),
@@ -106,9 +110,74 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             "a class with a method an action",
         )],
     ),
+    (
+        "choria package",
+        &[
+            ("choria package status puppet-agent -C base", "which version nodes have"),
+            ("choria package puppet-agent install --version 7.1-1 -F os.family=Debian", "in any order"),
+            ("choria package checkupdates -I n1.example.net -v", "what could be newer"),
+        ],
+    ),
+    (
+        "choria service",
+        &[
+            (
+                "choria service restart httpd -C apache --batch 10",
+                "ten at a time; only what went wrong is told",
+            ),
+            ("choria service httpd status", "on every node"),
+        ],
+    ),
+    (
+        "choria puppet",
+        &[
+            ("choria puppet status", "what the agents do"),
+            ("choria puppet disable 'maintenance till six' -C db", "with a reason"),
+            ("choria puppet runonce --tags web --noop", "what a run would change"),
+            ("choria puppet runall 10 -C web", "all that are enabled, never more than ten at a time"),
+            ("choria puppet resource service httpd ensure=running -I n1.example.net", "one resource"),
+        ],
+    ),
+    (
+        "choria shell",
+        &[
+            ("choria shell run 'uptime -p' -C web", "flags of the command are quoted with it"),
+            (
+                "choria shell run --tail 'vmstat 1' -I n1.example.net",
+                "until it ends, or an interrupt ends it",
+            ),
+            ("choria shell start make -I n1.example.net", "tells a handle for watch and kill"),
+        ],
+    ),
+    (
+        "choria filemgr",
+        &[
+            ("choria filemgr -f /etc/motd status", "whether it is there"),
+            ("choria filemgr -f /run/flag remove -C web", "no longer"),
+        ],
+    ),
+    (
+        "choria process",
+        &[("choria process list '^nginx' -u root --fields pid,rss,command", "what runs where")],
+    ),
+    (
+        "choria nettest",
+        &[
+            ("choria nettest ping gateway.example.net -C web", "how long it takes"),
+            ("choria nettest connect db.example.net 5432 -C web", "whether it can be reached"),
+        ],
+    ),
     ("choria server run", &[("choria server run --config /etc/choria/server.conf", "the daemon of a node")]),
     ("choria broker run", &[("choria broker run --config /etc/choria/broker.conf", "the broker")]),
 ];
+
+/// What the name `mco` changes.
+pub const MCO: &str = "Called as mco, as mc-COMMAND or as choria mco COMMAND, the program takes the flags of the Ruby \
+     world beside its own: --with-fact, --with-class, --with-agent, --with-identity, --dt, --disc-method, \
+     --disc-option, -t, -q, -1, --ln, --limit-nodes, --no-progress, --ttl, --connection-timeout, and for rpc --agent, \
+     --action, --arg and --no-results; --publish_timeout and --threaded mean nothing. Flags in MCOLLECTIVE_EXTRA_OPTS \
+     come before those that are typed. Applications have its layouts: summaries as 'value = count', milliseconds, \
+     and with -j a bare list. ping shows hundredths of milliseconds.";
 
 /// Files of the program: name, and what is in it.
 pub const FILES: &[(&str, &str)] = &[
@@ -136,6 +205,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("USER, LOGNAME", "without it a caller is USER.mcollective, else LOGNAME, else by the user database"),
     ("HOME", "where ~ is"),
     ("CHORIA_COMPAT_EXIT", "1: exit codes of the original"),
+    ("MCOLLECTIVE_EXTRA_OPTS", "of mco: flags before those that are typed"),
     ("NO_COLOR", "set: no colours; TERM=dumb has none either"),
     ("LC_ALL, LC_CTYPE, LANG", "tables are drawn in ASCII where the first that is set is not UTF-8"),
     ("VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT", "of choria jwt provisioning --vault"),

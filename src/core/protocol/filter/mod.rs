@@ -24,6 +24,7 @@ mod fuzz;
 mod gjson;
 mod node;
 mod pattern;
+mod reply;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -39,6 +40,7 @@ pub use gjson::{lookup, lookup_value};
 pub use node::{DataFunction, DataFunctions, NoData, NodeView};
 use pattern::acceptable;
 pub use pattern::{case_insensitive, search};
+pub use reply::{ReplyFilter, ReplyView};
 pub(crate) use wire::read_filter;
 
 /// The nodes a request is for. An empty filter is for all of them.
@@ -79,6 +81,9 @@ pub enum FilterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The same of an expression about replies.
+    #[error("an empty expression keeps every reply; leave the option away to mean that")]
+    EmptyReplyFilter,
     /// A second expression; nodes would let them vote, which nobody means.
     #[error("only one expression can be given; join them with 'and' or 'or'")]
     SecondExpression,

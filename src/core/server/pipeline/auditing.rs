@@ -46,8 +46,11 @@ impl Auditing {
     /// [`Unrecorded`]: the caller says so in its own log.
     pub async fn record(&self, authorized: &Authorized) -> Result<(), Unrecorded> {
         let mut call = authorized.call.clone();
-        for name in authorized.agent.secrets() {
-            call.data.get_mut(*name).into_iter().for_each(|value| *value = Value::from("*****"));
+        let interface = authorized.agent.ddl().action(&call.action);
+        let inputs = interface.into_iter().flat_map(|action| &action.input);
+        let by_interface = inputs.filter(|(_, input)| input.secret).map(|(name, _)| name.as_str());
+        for name in authorized.agent.secrets().iter().copied().chain(by_interface) {
+            call.data.get_mut(name).into_iter().for_each(|value| *value = Value::from("*****"));
         }
         let (log, look, now) = (self.log.clone(), self.look.clone(), jiff::Timestamp::now());
         let _turn = self.turn.acquire().await;

@@ -8,21 +8,14 @@ use super::ast::{Node, Operator};
 use super::builtin;
 use super::math::METHODS;
 use super::types::{Type, builtin_type, maybe};
-use crate::core::protocol::filter::{Budget, DataFunction, pattern};
+use super::words::Words;
+use crate::core::protocol::filter::{Budget, pattern};
 
 type Checked = Result<Type, String>;
 
-const BUILT_IN: [&str; 4] = ["with", "fact", "include", "semver"];
-const VARIABLES: [&str; 3] = ["agents", "classes", "facts"];
-
-/// Whether a name is given by the node.
-pub(super) fn is_environment(name: &str, functions: &[DataFunction]) -> bool {
-    BUILT_IN.contains(&name) || VARIABLES.contains(&name) || functions.iter().any(|f| f.name == name)
-}
-
 /// Whether the tree can give a boolean.
-pub(super) fn check_boolean(root: &Node, functions: &[DataFunction], budget: &Budget) -> Result<(), String> {
-    let mut checker = Checker { functions, budget, variables: Vec::new(), elements: Vec::new() };
+pub(super) fn check_boolean(root: &Node, words: Words<'_>, budget: &Budget) -> Result<(), String> {
+    let mut checker = Checker { words, budget, variables: Vec::new(), elements: Vec::new() };
     match checker.check(root)? {
         Type::Bool | Type::Unknown => Ok(()),
         other => Err(format!("the result is {} and not a boolean", other.name())),
@@ -30,7 +23,7 @@ pub(super) fn check_boolean(root: &Node, functions: &[DataFunction], budget: &Bu
 }
 
 struct Checker<'a> {
-    functions: &'a [DataFunction],
+    words: Words<'a>,
     budget: &'a Budget,
     variables: Vec<(String, Type)>,
     /// Element types of the collections whose predicates we are within, with
@@ -88,11 +81,10 @@ impl Checker<'_> {
         if let Some((_, known)) = self.variables.iter().rev().find(|(n, _)| n == name) {
             return known.clone();
         }
-        match name {
-            "agents" | "classes" => Type::Strings,
-            "facts" => Type::Bytes,
-            _ if is_environment(name, self.functions) || builtin::find(name).is_some() => Type::Function,
-            _ => Type::Unknown,
+        match self.words.variable(name) {
+            Some(known) => known,
+            None if self.words.has(name) || builtin::find(name).is_some() => Type::Function,
+            None => Type::Unknown,
         }
     }
 
@@ -192,7 +184,7 @@ impl Checker<'_> {
             return Err(format!("{} is used as a condition", condition.name()));
         }
         let interface = |node: &Node| match node {
-            Node::Call(name, _) => name == "fact",
+            Node::Call(name, _) => name == "fact" || name == "data",
             Node::Builtin(name, _) => *name != "get",
             _ => false,
         };
@@ -243,29 +235,19 @@ impl Checker<'_> {
 
     fn call(&mut self, name: &str, arguments: &[Node]) -> Checked {
         // What an unknown function is given is not looked at.
-        if !is_environment(name, self.functions) {
+        if !self.words.has(name) {
             return Ok(Type::Unknown);
         }
         let given = self.types(arguments)?;
-        let (wanted, result): (&[Type], Type) = match name {
-            "with" => (&[Type::Text], Type::Bool),
-            "fact" => (&[Type::Text], Type::Unknown),
-            "semver" => (&[Type::Text, Type::Text], Type::Bool),
-            "include" => {
-                return match given.as_slice() {
-                    [Type::List(_) | Type::Unknown, _] => Ok(Type::Bool),
-                    [first, _] => {
-                        Err(format!("include takes lists from facts, not {}; use in", first.name()))
-                    }
-                    _ => Err("include takes a list and a value".into()),
-                };
-            }
-            _ => match self.functions.iter().find(|f| f.name == name) {
-                Some(function) if function.takes_argument => (&[Type::Text], Type::Map),
-                Some(_) => (&[], Type::Map),
-                None if VARIABLES.contains(&name) => return Err(format!("{name} is not a function")),
-                None => return Ok(Type::Unknown),
-            },
+        if name == "include" {
+            return match given.as_slice() {
+                [Type::List(_) | Type::Unknown, _] => Ok(Type::Bool),
+                [first, _] => Err(format!("include takes lists from facts, not {}; use in", first.name())),
+                _ => Err("include takes a list and a value".into()),
+            };
+        }
+        let Some((wanted, result)) = self.words.function(name) else {
+            return Err(format!("{name} is not a function"));
         };
         let fits = |(given, wanted): (&Type, &Type)| given == wanted || given.is_unknown();
         if given.len() != wanted.len() || !given.iter().zip(wanted).all(fits) {
@@ -298,7 +280,7 @@ impl Checker<'_> {
     }
 
     fn declaration(&mut self, name: &str, value: &Node, body: &Node) -> Checked {
-        let taken = is_environment(name, self.functions)
+        let taken = self.words.has(name)
             || builtin::find(name).is_some()
             || self.variables.iter().any(|(n, _)| n == name);
         if taken {

@@ -1,23 +1,19 @@
-//! Running a tree on a node.
-
-use std::sync::Arc;
+//! Running a tree on a node, or on a reply.
 
 use super::ast::{Node, Operator};
 use super::semver::semver_matches;
-use super::value::{PART, Value, from_json};
-use super::{math, text};
+use super::value::{PART, Value};
+use super::words::{World, text};
+use super::{math, text as texts};
 use crate::core::protocol::filter::budget::{Budget, Exhausted};
-use crate::core::protocol::filter::fact::FactFilter;
-use crate::core::protocol::filter::{MatchError, NodeView};
 
 /// Deepest nesting of a value.
 const MAX_NESTING: u32 = 200;
-/// What running a node of the tree costs, and asking the node about itself.
+/// What running a node of the tree costs.
 const NODE: u64 = 8;
-const DATA: u64 = 5_000;
 
-pub(super) fn run(root: &Node, node: &NodeView<'_>, budget: &Budget) -> Result<Value, String> {
-    let mut machine = Machine { node, budget, variables: Vec::new(), frames: Vec::new() };
+pub(super) fn run(root: &Node, world: &dyn World, budget: &Budget) -> Result<Value, String> {
+    let mut machine = Machine { world, budget, variables: Vec::new(), frames: Vec::new() };
     match machine.eval(root) {
         Ok(value) => Ok(value),
         Err(Stop::Nil) => Ok(Value::Nil),
@@ -60,7 +56,7 @@ pub(super) struct Frame {
 }
 
 pub(super) struct Machine<'a> {
-    node: &'a NodeView<'a>,
+    world: &'a dyn World,
     pub(super) budget: &'a Budget,
     variables: Vec<(String, Value)>,
     pub(super) frames: Vec<Frame>,
@@ -139,24 +135,11 @@ impl Machine<'_> {
                 return Ok(value.clone());
             }
         }
-        let budget = self.budget;
-        let list = |names: &[String]| {
-            let text = |name: &String| budget.make(PART + name.len()).map(|()| Value::text(name));
-            names.iter().map(text).collect::<Result<_, _>>().map(Value::list)
-        };
-        Ok(match name {
-            "agents" => list(self.node.agents)?,
-            "classes" => list(self.node.classes)?,
-            "facts" => {
-                budget.make(self.node.facts.as_json().len())?;
-                Value::Bytes(Arc::from(self.node.facts.as_json().as_bytes()))
-            }
-            "$env" => {
-                let pairs = ["agents", "classes", "facts"].map(|n| self.name(n).map(|v| (Value::text(n), v)));
-                Value::map(pairs.into_iter().collect::<Result<_, _>>()?)
-            }
-            _ => Value::Nil,
-        })
+        if name == "$env" {
+            let pairs = self.world.variables().iter().map(|n| self.name(n).map(|v| (Value::text(n), v)));
+            return Ok(Value::map(pairs.collect::<Result<_, _>>()?));
+        }
+        Ok(self.world.variable(name, self.budget)?.unwrap_or(Value::Nil))
     }
 
     pub(super) fn map(&mut self, pairs: &[(Node, Node)]) -> Evaluated {
@@ -215,7 +198,7 @@ impl Machine<'_> {
             }
         };
         let (from, to) = (bound(from, 0)?, bound(to, i64::MAX)?);
-        Ok(text::slice(&base, from, to, self.budget)?)
+        Ok(texts::slice(&base, from, to, self.budget)?)
     }
 
     pub(super) fn pointer(&mut self, name: &str) -> Evaluated {
@@ -232,50 +215,15 @@ impl Machine<'_> {
             return Err("include takes lists from facts, not ranges; use in".into());
         }
         let arguments = self.all(arguments)?;
-        let text = |at: usize| match arguments.get(at) {
-            Some(Value::Text(text)) => Ok(&**text),
-            other => Err(format!("{name} takes text, not {}", other.map_or("nothing", shown))),
-        };
         match name {
-            "with" => self.with(text(0)?),
-            "fact" => {
-                let found = self.node.facts.find(text(0)?, self.budget)?;
-                let fact = found.map(|fact| from_json(&fact, true, self.budget)).transpose()?;
-                Ok(fact.unwrap_or(Value::Nil))
-            }
             "semver" => {
-                let (version, constraint) = (text(0)?, text(1)?);
+                let (version, constraint) = (text(name, &arguments, 0)?, text(name, &arguments, 1)?);
                 self.budget.pay(2_000 + 50 * (version.len() + constraint.len()).min(2_000) as u64)?;
                 Ok(Value::Bool(semver_matches(version, constraint)?))
             }
             "include" => self.include(&arguments),
-            _ => match self.node.data.functions().iter().find(|f| f.name == name) {
-                Some(function) => {
-                    self.budget.pay(DATA)?;
-                    let argument = if function.takes_argument { Some(text(0)?) } else { None };
-                    let data = self.node.data.call(name, argument)?;
-                    Ok(from_json(&serde_json::Value::Object(data), false, self.budget)?)
-                }
-                None => Err(format!("{name} is not a function").into()),
-            },
+            _ => self.world.call(name, &arguments, self.budget),
         }
-    }
-
-    /// A fact filter if it reads as one, or else a class, or else an agent.
-    /// Mistakes inside are just not true.
-    fn with(&self, filter: &str) -> Evaluated {
-        self.budget.make(filter.len().saturating_mul(2))?;
-        self.budget.pay(filter.len() as u64)?;
-        Ok(Value::Bool(match FactFilter::parse(filter) {
-            Ok(fact) => match fact.matches_within(self.node.facts, self.budget) {
-                Err(MatchError::Exhausted(exhausted)) => return Err(exhausted.into()),
-                other => other.unwrap_or(false),
-            },
-            Err(_) => {
-                self.node.has_class_within(filter, self.budget)?
-                    || self.node.has_agent_within(filter, self.budget)?
-            }
-        }))
     }
 
     /// Deep equality with types; an integer looked for becomes a double, since
@@ -318,7 +266,7 @@ impl Machine<'_> {
             return self.with_predicate(name, arguments);
         }
         let values = self.all(arguments)?;
-        Ok(match text::builtin(name, &values, self.budget)? {
+        Ok(match texts::builtin(name, &values, self.budget)? {
             Some(value) => value,
             None => math::builtin(name, &values, self.budget)?,
         })

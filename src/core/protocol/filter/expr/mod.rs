@@ -3,7 +3,7 @@
 //!
 //! Text becomes tokens (`lexer`) and a tree (`parser`, `operand`, `ast`), is
 //! checked with the types that are known beforehand (`check`, `types`), and run
-//! against a node (`eval`, `operators`, `predicate`) on values (`value`). The
+//! against a node or a reply (`words`) by `eval`, `operators`, `predicate` on values (`value`). The
 //! functions everybody has are listed in `builtin` and done in `text` and
 //! `math`; `semver` is the version constraint function.
 //!
@@ -29,9 +29,11 @@ mod text;
 mod types;
 mod unknown;
 mod value;
+mod words;
 
-use super::{Budget, DataFunction, NodeView};
+use super::{Budget, DataFunction, NodeView, ReplyView};
 use ast::Node;
+use words::{Words, World};
 
 pub use semver::semver_matches;
 pub use unknown::UnknownName;
@@ -70,6 +72,15 @@ impl Expression {
         functions: &[DataFunction],
         budget: &Budget,
     ) -> Result<Expression, ExprError> {
+        Expression::compile_with(text, Words::Node(functions), budget)
+    }
+
+    /// Compiles `text` for replies.
+    pub(super) fn compile_for_replies(text: &str) -> Result<Expression, ExprError> {
+        Expression::compile_with(text, Words::Reply, &Budget::default())
+    }
+
+    fn compile_with(text: &str, words: Words<'_>, budget: &Budget) -> Result<Expression, ExprError> {
         if text.len() > MAX_LENGTH {
             return Err(ExprError::Compile(format!("it is longer than {MAX_LENGTH} bytes")));
         }
@@ -77,9 +88,9 @@ impl Expression {
         // every letter at the worst.
         let paid = budget.make(text.len() * 100).and_then(|()| budget.pay(text.len() as u64 * 20));
         paid.map_err(|e| ExprError::Compile(e.to_string()))?;
-        let known = |name: &str| check::is_environment(name, functions);
+        let known = |name: &str| words.has(name);
         let root = parser::parse(text, &known).map_err(ExprError::Compile)?;
-        check::check_boolean(&root, functions, budget).map_err(ExprError::Compile)?;
+        check::check_boolean(&root, words, budget).map_err(ExprError::Compile)?;
         Ok(Expression { root })
     }
 
@@ -91,7 +102,16 @@ impl Expression {
 
     /// The same on behalf of a request, which pays for it.
     pub fn evaluate_within(&self, node: &NodeView<'_>, budget: &Budget) -> Result<bool, ExprError> {
-        match eval::run(&self.root, node, budget).map_err(ExprError::Run)? {
+        self.run(node, budget)
+    }
+
+    /// The answer about a reply, which pays for it.
+    pub(super) fn evaluate_reply(&self, reply: &ReplyView<'_>, budget: &Budget) -> Result<bool, ExprError> {
+        self.run(reply, budget)
+    }
+
+    fn run(&self, world: &dyn World, budget: &Budget) -> Result<bool, ExprError> {
+        match eval::run(&self.root, world, budget).map_err(ExprError::Run)? {
             Value::Nil => Ok(false),
             Value::Bool(truth) => Ok(truth),
             other => Err(ExprError::Run(format!("the result is {} and not a boolean", other.type_name()))),

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::ast::Node;
-use super::check::is_environment;
+use super::words::Words;
 use super::{Expression, builtin};
 use crate::core::text::meant;
 
@@ -51,11 +51,17 @@ impl Expression {
     /// The first name that is neither of the language nor a data plugin by
     /// `is_data`.
     pub fn unknown_name(&self, is_data: &dyn Fn(&str) -> bool) -> Option<UnknownName> {
-        Search { is_data, declared: vec![] }.node(&self.root)
+        Search { words: Words::Node(&[]), is_data, declared: vec![] }.node(&self.root)
+    }
+
+    /// The first name that is neither of the language nor about a reply.
+    pub(in crate::core::protocol::filter) fn unknown_name_for_replies(&self) -> Option<UnknownName> {
+        Search { words: Words::Reply, is_data: &|_| false, declared: vec![] }.node(&self.root)
     }
 }
 
 struct Search<'a> {
+    words: Words<'a>,
     is_data: &'a dyn Fn(&str) -> bool,
     declared: Vec<&'a str>,
 }
@@ -63,7 +69,7 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     fn knows(&self, name: &str) -> bool {
         name == "$env"
-            || is_environment(name, &[])
+            || self.words.has(name)
             || builtin::find(name).is_some()
             || self.declared.contains(&name)
             || (self.is_data)(name)

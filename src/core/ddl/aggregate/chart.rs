@@ -1,4 +1,34 @@
-//! A line chart in text: sixteen rows of sixty columns, with a labelled axis.
+//! `chart`: a line chart in text, sixteen rows of sixty columns with a labelled axis.
+
+use serde_json::{Value, json};
+
+use super::{MAX_VALUES, Options, Spelling, Sum, number};
+
+pub(super) fn chart(_: Options) -> Box<dyn Sum> {
+    Box::new(Chart::default())
+}
+
+/// Samples in the order they came.
+#[derive(Debug, Default)]
+struct Chart(Vec<f64>);
+
+impl Sum for Chart {
+    fn add(&mut self, value: &Value) {
+        self.0.extend(number(value).filter(|sample| sample.is_finite() && self.0.len() < MAX_VALUES));
+    }
+
+    fn lines(&self, _: Spelling) -> Vec<String> {
+        plot(&self.0).lines().map(str::to_owned).collect()
+    }
+
+    fn json(&self) -> Option<Value> {
+        Some(json!({ "chart": plot(&self.0) }))
+    }
+
+    fn is_drawing(&self) -> bool {
+        true
+    }
+}
 
 /// Rows between the smallest and the largest value.
 const HEIGHT: f64 = 15.0;
@@ -8,7 +38,7 @@ const WIDTH: usize = 60;
 const GAP: &str = "   ";
 
 /// Draws samples in the order they came. Nothing to draw is an empty chart.
-pub(super) fn plot(samples: &[f64]) -> String {
+fn plot(samples: &[f64]) -> String {
     let series = fit(samples);
     let low = series.iter().copied().fold(f64::INFINITY, f64::min);
     let high = series.iter().copied().fold(f64::NEG_INFINITY, f64::max);

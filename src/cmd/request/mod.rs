@@ -1,0 +1,314 @@
+//! One action of one agent on many nodes, the way every command goes that asks
+//! for one: words are checked, nodes are found and asked, replies are shown.
+
+mod flags;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::task::Poll;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
+use choria::core::config::Config;
+use choria::core::ddl::{Action, AgentDdl, Display};
+use choria::core::discovery::LateAnswers;
+use choria::core::protocol::filter::Filter;
+use choria::core::rpc::RequestBody;
+use choria::core::text::meant;
+use serde_json::{Map, Value};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(crate) use flags::request_command;
+pub use flags::{Batch, RequestFlags};
+
+use super::Globals;
+use super::context::{self, block_on};
+use super::exit::{AfterAsking, Exit};
+use super::fleet::Selection;
+use super::interfaces;
+use super::out::{self, Stdout, outln};
+use super::render::forms::{Asked, Form, Style};
+use super::render::keep::Keep;
+use super::render::text;
+use super::render::view::View;
+use super::result_file::ResultFile;
+use super::trouble;
+
+/// What is asked of whom, and how it is shown.
+pub struct Request<'a> {
+    pub agent: &'a str,
+    pub action: &'a str,
+    /// Inputs as words; their types are those of the interface.
+    pub inputs: Vec<(String, String)>,
+    /// Whether inputs the interface does not declare are sent as texts.
+    pub undeclared: bool,
+    pub selection: Selection,
+    pub flags: RequestFlags,
+    /// How people see it where they ask for no other form.
+    pub layout: Option<&'a dyn Form>,
+    /// Where replies are to go instead; nobody waits for them then.
+    pub elsewhere: Option<Elsewhere>,
+    pub exit: Exit,
+}
+
+/// Replies that are not waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// They go to this subject.
+    Subject(String),
+    /// There are to be none.
+    Nowhere,
+}
+
+/// What was found good before anything was connected.
+struct Checked<'a> {
+    ddl: &'a AgentDdl,
+    action: &'a Action,
+    data: Map<String, Value>,
+    display: Display,
+    keep: Keep,
+    batch: Option<Batch>,
+    timeout: Duration,
+    file: Option<ResultFile>,
+    colour: bool,
+}
+
+impl<'a> Request<'a> {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let (form, exit) = (self.form(), self.exit);
+        self.request(globals).or_else(|e| {
+            let Some(text) = form.failure(&format!("{e:#}")) else { return Err(e) };
+            outln!("{text}");
+            if exit.is_original() { Ok(ExitCode::SUCCESS) } else { Err(e) }
+        })
+    }
+
+    fn form(&self) -> &'a dyn Form {
+        match self.layout {
+            Some(layout) if self.flags.is_text() => layout,
+            _ => self.flags.form(),
+        }
+    }
+
+    /// Everything that can be wrong with the words is found before anything is
+    /// sent, and most of it before anything is connected.
+    fn request(mut self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        self.selection.filter()?;
+        context::check_workers(self.flags.workers)?;
+        let keep = self.keep()?;
+        let batch = self.flags.batch()?;
+        self.flags.limit()?;
+        let mut config = context::client_config(globals)?;
+        super::set_federations(&mut config, self.flags.federations.as_deref())?;
+        let ddl = interfaces::of(&config, &self.selection, self.agent)?;
+        let action = action_of(&ddl, self.action)?;
+        if globals.personality == super::Personality::Mco {
+            truths_of_ruby(action, &mut self.inputs);
+        }
+        let data = data_of(action, &self.inputs, self.undeclared)?;
+        let display = self.flags.display(action)?;
+        let file = self.flags.output_file.as_deref().map(ResultFile::open).transpose()?;
+        let colour = text::coloured(config.color) && file.is_none();
+        let timeout = self.flags.timeout(usual_timeout(&config, &ddl))?;
+        let checked = Checked { ddl: &ddl, action, data, display, keep, batch, timeout, file, colour };
+        block_on(self.call(config, checked))?
+    }
+
+    fn keep(&self) -> anyhow::Result<Keep> {
+        if self.flags.filter_replies.is_some() && self.elsewhere.is_some() {
+            bail!("--filter-replies needs replies, and none are waited for here");
+        }
+        self.flags.keep()
+    }
+
+    async fn call(self, config: Config, checked: Checked<'_>) -> anyhow::Result<ExitCode> {
+        let Checked { ddl, action, data, display, keep, batch, timeout, file, colour } = checked;
+        let out: Box<dyn Write> = match &file {
+            Some(file) => Box::new(file.clone()),
+            None => Box::new(Stdout),
+        };
+        let client = context::connect_workers(config, self.flags.workers).await?;
+        let collective = client.collective(self.selection.target.as_deref())?;
+        let style = Style { display, verbose: self.flags.verbose, colour };
+        let asked = Asked { agent: self.agent, name: self.action, action, style };
+        let mut view = View::new(out, self.form(), asked, self.flags.sort).keeping(keep);
+        if ddl.metadata.service && self.elsewhere.is_some() {
+            bail!("{} is a service, which answers whoever asks: its replies are waited for", self.agent);
+        }
+        let (nodes, took, mut late) = match ddl.metadata.service {
+            true => (None, Duration::ZERO, LateAnswers::default()),
+            false => self.find(&client, &collective, &mut view).await?,
+        };
+        let by_asking = late.asked();
+        let batch = batch.map(|batch| batch.of(nodes.as_ref().map_or(1, Vec::len)));
+        let options = RpcOptions {
+            agent: self.agent.to_owned(),
+            action: self.action.to_owned(),
+            data,
+            collective: collective.clone(),
+            timeout,
+            batch,
+        };
+        if let Some(elsewhere) = self.elsewhere {
+            let filter = self.selection.filter()?;
+            out::nodes_are_asked();
+            send_only(&client, options, filter, nodes.unwrap_or_default(), elsewhere).await?;
+            client.session().close().await;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut call = match nodes {
+            Some(nodes) => {
+                view.targets(&nodes);
+                RpcCall::direct(&client, options, nodes).await?
+            }
+            None => RpcCall::service(&client, options).await?,
+        };
+        view.asked(call.targets(), !self.flags.no_progress);
+        out::nodes_are_asked();
+        let followed = follow(&mut call, &mut view).await;
+        let mut stats = call.stats();
+        stats.discover_time = took;
+        stats.late_discoveries = late.names();
+        let interrupted = matches!(followed, Ok(Followed::Interrupted));
+        let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
+        trouble::report(&client, &collective, &stats, by_asking);
+        client.session().close().await;
+        match followed.and_then(|_| Ok(shown?)) {
+            Ok(()) => Ok(self.exit.of(&stats, interrupted, by_asking)),
+            Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The nodes to ask, how long it took to find them, and who comes late.
+    async fn find(
+        &self,
+        client: &Client,
+        collective: &str,
+        view: &mut View<'_>,
+    ) -> anyhow::Result<(Option<Vec<String>>, Duration, LateAnswers)> {
+        let method = self.selection.method_name(client);
+        view.discovering(&method)?;
+        let mut found = self.selection.discover(client, Some(self.agent)).await?;
+        if found.nodes.is_empty() {
+            bail!("did not discover any nodes{}", trouble::nobody_found(client, collective, &found));
+        }
+        if let Some(limit) = self.flags.limit()? {
+            found.nodes = limit.apply(found.nodes, limit_method(client.config(), self.flags.limit_seed))?;
+        }
+        view.discovered(&method, found.nodes.len(), found.took.as_secs_f64())?;
+        Ok((Some(found.nodes), found.took, found.late))
+    }
+}
+
+/// Seconds an agent's replies are waited for.
+pub fn usual_timeout(config: &Config, ddl: &AgentDdl) -> u64 {
+    let discovery = u64::try_from(config.discovery_timeout).unwrap_or(2);
+    discovery.saturating_add(ddl.metadata.client_timeout())
+}
+
+/// The action of that name.
+pub fn action_of<'d>(ddl: &'d AgentDdl, name: &str) -> anyhow::Result<&'d Action> {
+    ddl.action(name).with_context(|| {
+        let names = ddl.action_names();
+        let meant = meant(name, names.iter().copied());
+        format!("unknown action {}#{name}{meant}, it has {}", ddl.metadata.name, names.join(", "))
+    })
+}
+
+/// The inputs of words, checked.
+pub fn data_of(
+    action: &Action,
+    inputs: &[(String, String)],
+    undeclared: bool,
+) -> anyhow::Result<Map<String, Value>> {
+    let is_text = |(name, _): &(String, String)| undeclared && !action.input.contains_key(name);
+    let (texts, declared): (Vec<_>, Vec<_>) = inputs.iter().cloned().partition(is_text);
+    let mut data = action.coerce(&declared).context("invalid input")?;
+    data.extend(texts.into_iter().map(|(name, text)| (name, Value::String(text))));
+    Ok(data)
+}
+
+/// `yes` and `no` are booleans to the Ruby world.
+fn truths_of_ruby(action: &Action, inputs: &mut [(String, String)]) {
+    for (name, text) in inputs {
+        let is_boolean = |kind: &str| kind.eq_ignore_ascii_case("boolean");
+        if !action.input.get(name.as_str()).is_some_and(|input| is_boolean(&input.kind)) {
+            continue;
+        }
+        match text.to_ascii_lowercase().as_str() {
+            "y" | "yes" => *text = "true".to_owned(),
+            "n" | "no" => *text = "false".to_owned(),
+            _ => {}
+        }
+    }
+}
+
+/// How a request ended.
+enum Followed {
+    ToTheEnd,
+    Interrupted,
+}
+
+/// Shows replies until all are there, or a person has waited enough.
+async fn follow(call: &mut RpcCall<'_>, view: &mut View<'_>) -> anyhow::Result<Followed> {
+    // Listened to from here on: an interrupt while a reply is being shown must
+    // count too.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        let mut next = std::pin::pin!(call.next());
+        let reply = match futures::poll!(&mut next) {
+            Poll::Ready(reply) => reply?,
+            Poll::Pending => {
+                view.flush()?;
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => return Ok(Followed::Interrupted),
+                    reply = next => reply?,
+                }
+            }
+        };
+        match reply {
+            Some(reply) => view.reply(reply)?,
+            None => return Ok(Followed::ToTheEnd),
+        }
+    }
+}
+
+/// How a limit chooses, by configuration or by a seed.
+pub fn limit_method(config: &Config, seed: Option<i64>) -> LimitMethod {
+    let seed = seed.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    if config.rpclimitmethod == "random" || seed.is_some() {
+        LimitMethod::Random { seed }
+    } else {
+        LimitMethod::First
+    }
+}
+
+/// Asks, says by which id, and waits for nothing.
+async fn send_only(
+    client: &Client,
+    mut options: RpcOptions,
+    mut filter: Filter,
+    nodes: Vec<String>,
+    elsewhere: Elsewhere,
+) -> anyhow::Result<()> {
+    filter.add_agent(&options.agent)?;
+    if elsewhere == Elsewhere::Nowhere {
+        // What keeps nodes of the Ruby world from answering.
+        options.data.insert("process_results".to_owned(), Value::Bool(false));
+    }
+    let body =
+        RequestBody { agent: options.agent.clone(), action: options.action, data: options.data }.encode();
+    let mut conversation = client.converse(&options.agent, body, options.collective, filter).await?;
+    if let Elsewhere::Subject(subject) = &elsewhere {
+        conversation.reply_to(subject.clone());
+    }
+    conversation.send(Targets::Direct(nodes.into())).await?;
+    match elsewhere {
+        Elsewhere::Subject(_) => outln!("{}", conversation.request_id()),
+        Elsewhere::Nowhere => outln!("Request sent with id: {}", conversation.request_id()),
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! What one request came to.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::is_secret;
+use crate::core::client::{RequestRef, RequestStats, RpcReply};
+use crate::core::ddl::Action;
+use crate::core::protocol::v1::{Reply, ReplyEnvelope};
+use crate::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
+use crate::core::text::shortened;
+
+/// Bytes of outputs that are kept of one request.
+const MAX_DATA: usize = 8 * 1024 * 1024;
+/// Characters of a node's words, and of an input in a heading.
+const MAX_WORDS: usize = 1000;
+const MAX_INPUT: usize = 60;
+/// Inputs in a heading.
+const MAX_INPUTS: usize = 20;
+
+/// A request and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    /// Agent.
+    pub agent: String,
+    /// Action.
+    pub action: String,
+    /// Collective.
+    pub collective: String,
+    /// Inputs that are no secrets.
+    pub inputs: Map<String, Value>,
+    /// Inputs whose values were not kept, because they are.
+    pub withheld: Vec<String>,
+    /// Who answered what.
+    pub replies: Vec<Answer>,
+    /// Whether the outputs of some were not kept: they were too many, or go with secrets.
+    pub without_data: bool,
+    /// Ended by a person before everybody had answered.
+    pub interrupted: bool,
+    /// Statistics, names of the silent among them.
+    pub stats: RequestStats,
+}
+
+/// One node's answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// Node.
+    pub sender: String,
+    /// Status code.
+    pub statuscode: i64,
+    /// What it said about that.
+    pub statusmsg: String,
+    /// Outputs.
+    pub data: Map<String, Value>,
+    /// When, by its clock.
+    pub time_utc: jiff::Timestamp,
+}
+
+/// What a list shows of a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heading {
+    /// Request id.
+    pub id: String,
+    /// When it was made.
+    pub time: jiff::Timestamp,
+    /// Agent.
+    pub agent: String,
+    /// Action.
+    pub action: String,
+    /// Inputs as words, long ones cut.
+    pub inputs: Vec<String>,
+    /// Nodes that were to be asked.
+    pub nodes: usize,
+    /// Those that answered well.
+    pub ok: usize,
+    /// Those that answered that they failed, or do not allow it.
+    pub failed: usize,
+    /// Those that did not answer.
+    pub missed: usize,
+    /// Ended by a person.
+    pub interrupted: bool,
+}
+
+/// Nodes of a request, by what became of it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Answered well.
+    Ok,
+    /// Answered that they failed.
+    Failed,
+    /// Did not answer, or were found too late to be asked.
+    Missed,
+    /// Do not allow it, or the broker does not.
+    Denied,
+}
+
+impl Which {
+    /// All, by the words people type.
+    pub const WORDS: [(&'static str, Which); 4] =
+        [("ok", Which::Ok), ("failed", Which::Failed), ("missed", Which::Missed), ("denied", Which::Denied)];
+}
+
+impl Answer {
+    fn is_denial(&self) -> bool {
+        self.statuscode == StatusCode::Aborted.code() && self.statusmsg == NOT_AUTHORIZED
+    }
+}
+
+impl Record {
+    /// Request id.
+    pub fn id(&self) -> &str {
+        &self.stats.requestid
+    }
+
+    /// Names of nodes, sorted.
+    pub fn nodes(&self, which: Which) -> Vec<String> {
+        let of = |wanted: &dyn Fn(&Answer) -> bool| -> Vec<String> {
+            self.replies.iter().filter(|answer| wanted(answer)).map(|answer| answer.sender.clone()).collect()
+        };
+        let stats = &self.stats;
+        let mut nodes = match which {
+            Which::Ok => of(&|answer| answer.statuscode == 0),
+            Which::Failed => of(&|answer| answer.statuscode != 0 && !answer.is_denial()),
+            Which::Denied => [of(&Answer::is_denial), stats.denied_by_broker.clone()].concat(),
+            Which::Missed => {
+                let silent = stats.no_responses.iter().filter(|node| !stats.denied_by_broker.contains(node));
+                silent.chain(&stats.not_asked).chain(&stats.late_discoveries).cloned().collect()
+            }
+        };
+        nodes.sort();
+        nodes.dedup();
+        nodes
+    }
+
+    /// The replies again.
+    pub fn replies(&self) -> Vec<RpcReply> {
+        let request = std::sync::Arc::new(RequestRef { id: self.id().to_owned(), agent: self.agent.clone() });
+        let reply = |answer: &Answer| {
+            let body = ReplyBody {
+                action: self.action.clone(),
+                statuscode: answer.statuscode.into(),
+                statusmsg: answer.statusmsg.clone(),
+                data: answer.data.clone(),
+            };
+            let envelope = ReplyEnvelope {
+                requestid: self.id().into(),
+                senderid: answer.sender.as_str().into(),
+                agent: self.agent.as_str().into(),
+                time: answer.time_utc.as_second(),
+            };
+            RpcReply::new(request.clone(), &Reply { message: body.encode().into(), envelope })
+        };
+        self.replies.iter().map(reply).collect()
+    }
+
+    /// What a list shows of it.
+    pub fn heading(&self) -> Heading {
+        let word = |(name, value): (&String, &Value)| {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            format!("{}={}", shortened(name, MAX_INPUT), shortened(&value, MAX_INPUT))
+        };
+        let withheld = self.withheld.iter().map(|name| format!("{}=*****", shortened(name, MAX_INPUT)));
+        Heading {
+            id: self.id().to_owned(),
+            time: self.stats.start_time_utc,
+            agent: self.agent.clone(),
+            action: self.action.clone(),
+            inputs: self.inputs.iter().map(word).chain(withheld).take(MAX_INPUTS).collect(),
+            nodes: self.stats.discovered,
+            ok: self.stats.ok,
+            failed: self.stats.failed,
+            missed: self.nodes(Which::Missed).len(),
+            interrupted: self.interrupted,
+        }
+    }
+
+    /// The file: its heading on a line, then all of it.
+    pub(super) fn to_text(&self) -> serde_json::Result<String> {
+        let mut text = serde_json::to_string(&self.heading())?;
+        text.push('\n');
+        text.push_str(&serde_json::to_string(self)?);
+        text.push('\n');
+        Ok(text)
+    }
+
+    pub(super) fn parse(content: &[u8]) -> serde_json::Result<Record> {
+        let start = content.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        serde_json::from_slice(content.get(start..).unwrap_or_default())
+    }
+}
+
+/// A record that is being made.
+#[derive(Debug)]
+pub struct Recorder {
+    record: Record,
+    /// No outputs are kept: what goes with a secret may be one.
+    secret: bool,
+    bytes: usize,
+}
+
+impl Recorder {
+    /// Of a request with these inputs.
+    pub fn new(agent: &str, action: &Action, data: &Map<String, Value>, collective: &str) -> Recorder {
+        let mut inputs = data.clone();
+        let names = data.keys().filter(|name| is_secret(agent, action, name));
+        let withheld: Vec<String> = names.cloned().collect();
+        inputs.retain(|name, _| !withheld.contains(name));
+        let secret = !withheld.is_empty();
+        let record = Record {
+            agent: agent.to_owned(),
+            action: action.action.clone(),
+            collective: collective.to_owned(),
+            inputs,
+            withheld,
+            without_data: secret,
+            ..Record::default()
+        };
+        Recorder { record, secret, bytes: 0 }
+    }
+
+    /// A reply came.
+    pub fn add(&mut self, reply: &RpcReply) {
+        self.bytes = self.bytes.saturating_add(reply.message.len());
+        let kept = !self.secret && self.bytes <= MAX_DATA;
+        self.record.without_data |= !kept;
+        let message = &reply.body.statusmsg;
+        self.record.replies.push(Answer {
+            sender: reply.sender.clone(),
+            statuscode: reply.body.statuscode.code(),
+            // A denial is known by its words.
+            statusmsg: if self.secret && message != NOT_AUTHORIZED {
+                String::new()
+            } else {
+                shortened(message, MAX_WORDS)
+            },
+            data: if kept { reply.body.data.clone() } else { Map::new() },
+            time_utc: reply.time,
+        });
+    }
+
+    /// All have answered, or will not.
+    pub fn finish(mut self, stats: &RequestStats, interrupted: bool) -> Record {
+        self.record.stats = stats.clone();
+        self.record.interrupted = interrupted;
+        self.record
+    }
+}
