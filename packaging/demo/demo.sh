@@ -43,16 +43,24 @@ wait_for() {
 
 # show EXIT-CODE TEXT COMMAND...: echoes and runs a command, and holds its exit
 # code and output against what the demo promises.
+# `run` is the program, by another name than choria where it is set.
 show() {
-    local code=$1 text=$2 output status=0
+    local code=$1 text=$2 output status=0 program=${run:-$choria}
     shift 2
-    printf '\n%s$ choria %s%s\n' "$green" "$*" "$plain"
-    output=$("$choria" "$@" 2>&1) || status=$?
+    printf '\n%s$ %s %s%s\n' "$green" "${program##*/}" "$*" "$plain"
+    output=$("$program" "$@" 2>&1) || status=$?
     printf '%s\n' "$output"
     if [[ $status -ne $code || $output != *"$text"* ]]; then
         printf '%sdemo: expected exit code %s and "%s", got exit code %s%s\n' "$red" "$code" "$text" "$status" "$plain"
         failures=$((failures + 1))
     fi
+}
+
+# there FILE...: whether this machine has any of them.
+there() {
+    local file
+    for file; do [[ -e $file ]] && return; done
+    return 1
 }
 
 say "A throw-away CA, one broker, one operator, and a provisioner that uses the CA"
@@ -113,7 +121,14 @@ rules:
       rpcaudit: 'true'
       plugin.rpcaudit.logfile: '{{ssldir}}/../audit.log'
       plugin.choria.status_file_path: '{{ssldir}}/../status.json'
+      plugin.choria.agent_provider.mcorpc.libdir: '$net/plugins'
     action_policies:
+      hello.policy: |
+        policy default deny
+        allow	choria=operator.mcollective	*	*	*
+      filemgr.policy: |
+        policy default deny
+        allow	choria=operator.mcollective	*	*	*
       rpcutil.policy: |
         policy default deny
         deny	choria=operator.mcollective	get_config_item	*	*
@@ -177,6 +192,22 @@ say "All about one of them"
 show 0 "roles::db" rpc rpcutil inventory -I db1.demo.example.net "${config[@]}"
 say "How are they spread?"
 show 0 "mt found 3 times" facts country "${config[@]}"
+say "Machines are managed: packages, services, files"
+if there /usr/bin/{apt-get,yum,dnf,zypper} /sbin/apk /usr/sbin/pkg; then
+    show 0 "5 / 5" rpc package status package=bash "${config[@]}"
+fi
+show 0 "/etc/hosts" rpc filemgr status file=/etc/hosts -I web1.demo.example.net "${config[@]}"
+ln -s "$choria" "$net/mco"
+if there /run/systemd/system /run/openrc /usr/sbin/service /sbin/service; then
+    run=$net/mco show 0 "5 / 5" service status cron "${config[@]}"
+fi
+say "An agent of your own, in whatever language, is there at once"
+language=python
+command -v python3 >/dev/null || language=shell
+(cd "$net" && "$choria" plugin new hello --language "$language" >/dev/null)
+cp -r "$net/hello/mcollective" "$net/plugins"
+wait_for "$net/web1.log" "hosting an agent from disk, new.*agent=hello"
+show 0 "Ada" rpc hello greet name=Ada -I web1.demo.example.net "${config[@]}"
 say "What the policy of the node denies does not happen"
 show 2 "You are not authorized to call this agent or action" \
     rpc rpcutil get_config_item item=identity -I web1.demo.example.net "${config[@]}"

@@ -185,8 +185,7 @@ impl Jobs {
 
     /// What is kept of a job; nothing of one that nobody knows.
     pub async fn look(&self, name: &str) -> Option<Record> {
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
-        let dir = plain.then(|| self.dir.join(name))?;
+        let dir = is_name(name).then(|| self.dir.join(name))?;
         blocking(move || Ok(record(&dir))).await.ok().flatten()
     }
 
@@ -273,6 +272,11 @@ fn shorten(file: &Path) -> io::Result<()> {
     file.write_all(b"(what was said before is not kept)\n")
 }
 
+/// Whether a job may be called so: a digest, or a UUID.
+fn is_name(name: &str) -> bool {
+    [36, 64].contains(&name.len()) && name.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+}
+
 /// Makes the directory of a job, after those that nobody needs any more have gone.
 fn make(all: &Path, dir: &Path, about: &About) -> io::Result<()> {
     let named = |path: &Path, e: &io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
@@ -308,7 +312,10 @@ fn tidy(all: &Path) {
         .flatten()
         .filter_map(|entry| {
             let about = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
-            Some((about.modified().ok()?, entry.path()))
+            // Somebody may have named a directory that others use, too.
+            let is_job =
+                entry.file_name().to_str().is_some_and(is_name) && entry.path().join("job.json").is_file();
+            is_job.then_some((about.modified().ok()?, entry.path()))
         })
         .collect();
     found.sort();

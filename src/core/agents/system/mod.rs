@@ -20,8 +20,8 @@ use crate::core::ddl::AgentDdl;
 use crate::core::programs::{self, Program, how};
 use crate::core::rpc::StatusCode;
 
-/// Where a system keeps its programs, whatever the daemon was started with.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where a system, and Puppet's own packages, keep programs, whatever the daemon was started with.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/puppetlabs/bin";
 /// Bytes a program that is asked something may answer.
 const MOST: usize = 8 * 1024 * 1024;
 

@@ -147,11 +147,15 @@ async fn jobs_are_bounded_in_number() {
     for job in begun {
         job.within(PATIENCE).await.unwrap();
     }
+    // what is no job stays, whatever its age and the number of jobs
+    let other = dir.path().join("jobs").join("a".repeat(64));
+    fs::create_dir(&other).unwrap();
     for request in 100..170 {
         begin(&jobs, &request.to_string(), "true").await.unwrap().within(PATIENCE).await.unwrap();
     }
     let kept = fs::read_dir(dir.path().join("jobs")).unwrap().count();
-    assert_eq!(kept, 64, "the oldest have gone");
+    assert_eq!(kept, 64 + 1, "the oldest have gone");
+    assert!(other.exists());
 }
 
 /// Somebody laid out the directory before us.
