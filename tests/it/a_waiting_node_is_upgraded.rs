@@ -144,7 +144,10 @@ async fn by_a_signed_release_only() {
     let secure = |ca: &Ca| format!("https://{}", serve(&files, Some(tls(ca))));
     let stranger = Ca::create(&room.network.path("stranger"), "Other CA", now()).expect("a CA");
     let good = json!({"repository": secure(&room.network.ca), "version": "1.0.5"});
-    for (ca, why) in [(&stranger, "UnknownIssuer"), (&system, "downloaded file had an invalid checksum")] {
+    for (ca, why) in [
+        (&stranger, "not issued by a CA that is trusted here"),
+        (&system, "downloaded file had an invalid checksum"),
+    ] {
         let bad = json!({"repository": secure(ca), "version": "1.0.4"});
         let refused = Provisioner::refused(provisioner.ask(name, "release_update", bad).await);
         assert!(refused.contains(why), "{refused}");

@@ -27,6 +27,7 @@ use super::tls;
 use super::wire::{ReadScratch, Received};
 use crate::core::admission::ConnectionFacts;
 use crate::core::log::RefusalLog;
+use crate::core::security::tls_errors::told;
 
 /// Bytes that may wait for a peer that is not in yet.
 const MOST_UNSENT: usize = 64 * 1024;
@@ -168,7 +169,7 @@ impl HandshakeThread {
         let session = match session {
             Ok(session) => session,
             Err(error) => {
-                tracing::error!(%remote, %error, "starting TLS for a connection failed");
+                tracing::error!(%remote, error = told(&error), "starting TLS for a connection failed");
                 return self.gone(remote, "tls handshake");
             }
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::ledger::Message;
 use super::sid::Sid;
 use super::tls::TlsSession;
+use crate::core::security::tls_errors::told;
 
 /// Plaintext gathered for one encryption: four full records.
 const GATHER: usize = 64 * 1024;
@@ -60,7 +61,7 @@ pub enum WriteError {
     #[error("writing to the peer failed: {0}")]
     Socket(#[from] io::Error),
     /// TLS failed.
-    #[error("encrypting for the peer failed: {0}")]
+    #[error("encrypting for the peer failed: {}", told(.0))]
     Tls(#[from] rustls::Error),
 }
 

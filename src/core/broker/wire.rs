@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use mio::net::TcpStream;
 
 use super::tls::TlsSession;
+use crate::core::security::tls_errors::told;
 
 /// One read from a socket, at most.
 const READ: usize = 64 * 1024;
@@ -39,7 +40,7 @@ pub enum ReadError {
     #[error("reading from the peer failed: {0}")]
     Socket(#[from] io::Error),
     /// TLS failed; `reply` holds the alert.
-    #[error("TLS with the peer failed: {0}")]
+    #[error("TLS with the peer failed: {}", told(.0))]
     Tls(#[from] rustls::Error),
     /// A record that does not end.
     #[error("the peer sent {MOST_REST} bytes that are no TLS record")]

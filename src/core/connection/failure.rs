@@ -1,10 +1,11 @@
 //! Why one try to connect failed, and whether another could do better.
 
 use std::error::Error;
-use std::io;
 
 use async_nats::ConnectErrorKind;
 use rustls::AlertDescription;
+
+use crate::core::security::tls_errors;
 
 /// A failed try at one broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ impl Failure {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(inner) = cause {
             text = inner.to_string();
-            if let Some(failure) = tls_error(inner).and_then(of_tls) {
-                return failure;
+            if let Some(tls) = tls_errors::within(inner) {
+                return of_tls(tls);
             }
             cause = inner.source();
         }
@@ -48,19 +49,13 @@ impl Failure {
     }
 }
 
-/// The TLS error in `error`. An I/O error hides the one it was made of from
-/// [`Error::source`].
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()))
-}
-
 /// Verdicts of either side on the other; what else goes wrong in TLS may pass.
-fn of_tls(error: &rustls::Error) -> Option<Failure> {
+fn of_tls(error: &rustls::Error) -> Failure {
     use AlertDescription as Alert;
     let refused = match error {
-        rustls::Error::InvalidCertificate(_) => {
-            format!("the certificate of the broker is not acceptable here: {error}")
+        rustls::Error::InvalidCertificate(reason) => {
+            let reason = tls_errors::certificate(reason);
+            format!("the certificate of the broker is not acceptable here: {reason}")
         }
         rustls::Error::AlertReceived(alert) => {
             let reason = match alert {
@@ -75,22 +70,26 @@ fn of_tls(error: &rustls::Error) -> Option<Failure> {
                 }
                 Alert::AccessDenied => "its log says why",
                 Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity => {
-                    return Some(Failure::refused(format!(
+                    return Failure::refused(format!(
                         "the broker and this client have no TLS version or cipher suite in common \
-                         (TLS alert {alert:?})"
-                    )));
+                         (TLS alert: {})",
+                        tls_errors::alert(*alert)
+                    ));
                 }
-                _ => return None,
+                _ => return Failure::passing(tls_errors::told(error)),
             };
-            format!("the broker refused this client's certificate, {reason} (TLS alert {alert:?})")
+            let alert = tls_errors::alert(*alert);
+            format!("the broker refused this client's certificate, {reason} (TLS alert: {alert})")
         }
-        _ => return None,
+        _ => return Failure::passing(tls_errors::told(error)),
     };
-    Some(Failure::refused(refused))
+    Failure::refused(refused)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use rustls::CertificateError;
 
     use super::*;
@@ -107,7 +106,7 @@ mod tests {
             (rustls::Error::AlertReceived(AlertDescription::CertificateExpired), true, "clock"),
             (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), true, "TLS version"),
             (rustls::Error::AlertReceived(AlertDescription::InternalError), false, "alert"),
-            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), true, "UnknownIssuer"),
+            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), true, "is trusted here"),
             (rustls::Error::DecryptError, false, "decrypt"),
         ] {
             let failure = of(error);

@@ -8,7 +8,7 @@ use thiserror::Error;
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 use x509_parser::prelude::X509Certificate;
 
-use super::Certificate;
+use super::{Certificate, tls_errors};
 
 /// Most certificates one peer may send; longer chains do not occur.
 pub const MAX_CHAIN: usize = 16;
@@ -174,6 +174,6 @@ pub(super) fn chain_error(error: webpki::Error, usage: Usage) -> ChainError {
         Error::RequiredEkuNotFound => ChainError::Purpose(usage.name()),
         Error::RequiredEkuNotFoundContext(_) => ChainError::Purpose(usage.name()),
         Error::BadDer | Error::BadDerTime | Error::TrailingData(_) => ChainError::Unreadable,
-        other => ChainError::Other(format!("its chain is refused: {other}")),
+        other => ChainError::Other(format!("its chain is refused: {}", tls_errors::words(&other))),
     }
 }

@@ -14,7 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
-use super::{Certificate, Files, SecurityError, pem};
+use super::{Certificate, Files, SecurityError, pem, tls_errors};
 use crate::core::files::{read_bounded, read_judged};
 
 /// Fewest bits of an RSA key of this process.
@@ -68,7 +68,10 @@ impl Credentials {
                     "the key is RSA of {bits} bits, {LEAST_RSA} are the least: have a new one made, such as by \
                      'choria tool ca issue NAME' or 'openssl genrsa -out FILE {LEAST_RSA}', with a certificate for it"
                 ),
-                None => format!("cannot be used with the certificate {}: {e}", files.certificate.display()),
+                None => {
+                    let (file, why) = (files.certificate.display(), tls_errors::told(&e));
+                    format!("cannot be used with the certificate {file}: {why}")
+                }
             })
         })?;
         Ok(Credentials { certificate_text, certificate, tls: Arc::new(tls), rsa: rsa.map(Arc::new), exposed })
@@ -95,7 +98,7 @@ impl Credentials {
         let leaf = chain.first().ok_or_else(|| failed("holds no certificate".into()))?;
         let certificate = Certificate::parse(leaf).ok_or_else(|| failed("is malformed".into()))?;
         let tls = CertifiedKey::new(chain, self.tls.key.clone());
-        tls.keys_match().map_err(|e| failed(format!("is not of this key: {e}")))?;
+        tls.keys_match().map_err(|e| failed(format!("is not of this key: {}", tls_errors::told(&e))))?;
         Ok(Credentials {
             certificate_text: text.to_owned(),
             certificate,

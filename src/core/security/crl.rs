@@ -5,6 +5,7 @@ use std::path::Path;
 use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use super::tls_errors::words;
 use super::{SecurityError, pem};
 use crate::core::files::read_bounded;
 
@@ -45,9 +46,9 @@ impl RevocationLists {
         let mut lists = RevocationLists::default();
         for der in pem::revocation_lists(text)? {
             let parsed = OwnedCertRevocationList::from_der(&der)
-                .map_err(|e| format!("holds a revocation list that cannot be used: {e}"))?;
+                .map_err(|e| format!("holds a revocation list that cannot be used: {}", words(&e)))?;
             let (_, times) = CertificateRevocationList::from_der(&der)
-                .map_err(|e| format!("holds a malformed revocation list: {e}"))?;
+                .map_err(|_| "holds a malformed revocation list".to_owned())?;
             if let Some(next) = times.next_update().map(|time| time.timestamp()) {
                 lists.next_update = Some(lists.next_update.map_or(next, |earliest| earliest.min(next)));
             }

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tokio_rustls::TlsConnector;
 
-use super::pem;
+use super::{pem, tls_errors};
 use crate::core::files::read_bounded;
 
 /// Bytes of one file of CA certificates; bundles have some 300 KiB.
@@ -41,14 +41,15 @@ pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
         Roots::SystemAnd(text) => pem::certificates(text.as_bytes())?,
     };
     for certificate in given {
-        store.add(certificate).map_err(|e| e.to_string())?;
+        store.add(certificate).map_err(|e| tls_errors::told(&e))?;
     }
     if store.is_empty() {
         return Err("there are no CA certificates to verify the web service by".to_owned());
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|e| e.to_string())?.with_root_certificates(store).with_no_client_auth();
+    let config =
+        config.map_err(|e| tls_errors::told(&e))?.with_root_certificates(store).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

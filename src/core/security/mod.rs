@@ -31,6 +31,7 @@ mod resumption;
 mod signer;
 pub mod subject;
 pub mod tls;
+pub mod tls_errors;
 pub mod tokens;
 mod trust;
 mod verifier;

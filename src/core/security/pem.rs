@@ -19,11 +19,20 @@ fn blocks(text: &[u8]) -> Result<Vec<Item>, String> {
                 items.push(item);
                 rest = tail;
             }
-            Err(e) => return Err(format!("malformed PEM: {e:?}")),
+            Err(e) => return Err(format!("malformed PEM: {}", told(&e))),
         }
         if items.len() > MAX_BLOCKS {
             return Err(format!("more than {MAX_BLOCKS} PEM blocks"));
         }
+    }
+}
+
+fn told(error: &rustls_pemfile::Error) -> &'static str {
+    use rustls_pemfile::Error;
+    match error {
+        Error::MissingSectionEnd { .. } => "a block has no END line",
+        Error::IllegalSectionStart { .. } => "a BEGIN line is incomplete",
+        Error::Base64Decode(_) => "a block is not base64",
     }
 }
 

@@ -29,7 +29,7 @@ use webpki::EndEntityCert;
 
 use super::credentials::SharedCredentials;
 use super::resumption::{Sessions, Tickets};
-use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage, Validity};
+use super::{Certificate, ChainError, SecurityError, SharedTrust, Usage, Validity, tls_errors};
 
 pub(super) static VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
@@ -107,7 +107,7 @@ fn go_curve(name: &str) -> Option<&'static dyn SupportedKxGroup> {
 }
 
 pub(super) fn library(error: Error) -> SecurityError {
-    SecurityError::TlsLibrary(error.to_string())
+    SecurityError::TlsLibrary(tls_errors::told(&error))
 }
 
 pub(super) fn client(

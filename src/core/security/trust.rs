@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::believed::{self, Believed};
 use super::chain::{ITS_ISSUER, MAX_CHAIN, chain_error, check_extent, check_purpose};
 use super::crl::RevocationLists;
+use super::tls_errors::words;
 use super::{Certificate, ChainError, SecurityError, Usage, Validity, pem};
 use crate::core::files::read_bounded;
 
@@ -65,7 +66,7 @@ impl Trust {
         for der in pem::certificates(ca)? {
             let parsed = Certificate::parse(&der).ok_or("holds a malformed certificate")?;
             let anchor = anchor_from_trusted_cert(&der)
-                .map_err(|e| format!("holds a certificate that cannot be trusted: {e}"))?
+                .map_err(|e| format!("holds a certificate that cannot be trusted: {}", words(&e)))?
                 .to_owned();
             authorities.push(Authority { anchor, validity: Validity::of(&parsed), der });
         }

@@ -7,6 +7,7 @@
 //! when a request is repeated, which happens once, and only where a connection
 //! that was kept turned out to be closed.
 
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
 use crate::core::security::https::{self, Roots};
+use crate::core::security::tls_errors;
 
 /// Nodes it is asked about at once, and connections kept.
 const AT_ONCE: usize = 64;
@@ -148,7 +150,10 @@ impl Http {
         };
         let failed = |e: hyper::Error| match fresh {
             false => Trouble::Stale,
-            true => Trouble::Helper(HelperError::Unreachable(format!("{}: {e}", self.host))),
+            true => {
+                let text = format!("{}: {}", self.host, tls_errors::told_of(&e));
+                Trouble::Helper(HelperError::Unreachable(text))
+            }
         };
         let response = connection.send_request(request).await.map_err(failed)?;
         let (status, text) = read(response).await?;
@@ -193,8 +198,10 @@ impl Http {
     }
 
     async fn connect(&self) -> Result<Connection, Trouble> {
-        let failed =
-            |e: &dyn fmt::Display| Trouble::Helper(HelperError::Unreachable(format!("{}: {e}", self.host)));
+        let failed = |e: &(dyn Error + 'static)| {
+            let text = format!("{}: {}", self.host, tls_errors::told_of(e));
+            Trouble::Helper(HelperError::Unreachable(text))
+        };
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| failed(&e))?;
         stream.set_nodelay(true).map_err(|e| failed(&e))?;
         match &self.tls {

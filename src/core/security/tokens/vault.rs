@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::core::config::Environment;
 use crate::core::security::https::{self, Roots};
+use crate::core::security::tls_errors;
 use crate::core::text::shortened;
 
 /// Address of Vault, https only.
@@ -145,7 +146,7 @@ impl Vault {
         let port = self.address.port_u16().unwrap_or(443);
         let stream = TcpStream::connect((self.host.as_str(), port)).await.map_err(|e| text(&e))?;
         let name = ServerName::try_from(self.host.clone()).map_err(|e| text(&e))?;
-        let stream = self.tls.connect(name, stream).await.map_err(|e| text(&e))?;
+        let stream = self.tls.connect(name, stream).await.map_err(|e| tls_errors::told_of(&e))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
         // ends with the answer: nothing else is asked of it
         tokio::spawn(async move {

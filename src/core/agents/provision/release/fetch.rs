@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::core::security::https::{self, Roots};
+use crate::core::security::tls_errors;
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -73,7 +74,7 @@ async fn request(url: &Uri, ca: &str) -> Result<Response<hyper::body::Incoming>,
     }
     let name = ServerName::try_from(bare.to_owned()).map_err(|e| e.to_string())?;
     let connector = https::connector(Roots::SystemAnd(ca))?;
-    exchange(connector.connect(name, stream).await.map_err(|e| e.to_string())?, url).await
+    exchange(connector.connect(name, stream).await.map_err(|e| tls_errors::told_of(&e))?, url).await
 }
 
 async fn exchange(
@@ -94,5 +95,5 @@ async fn exchange(
         .header(header::USER_AGENT, concat!("choria/", env!("CARGO_PKG_VERSION")))
         .body(Body::empty())
         .map_err(|e| e.to_string())?;
-    sender.send_request(request).await.map_err(|e| e.to_string())
+    sender.send_request(request).await.map_err(|e| tls_errors::told_of(&e))
 }
