@@ -46,7 +46,9 @@ fn an_rpm() {
     station.root(&format!("{RPM} -e choria-rs")).code(0);
     station.is_quiet();
     station
-        .root("grep -q n1.example.net /etc/choria/server.conf.rpmsave && test -e /etc/choria/tls/node/key.pem")
+        .root(
+            "grep -q n1.example.net /etc/choria/server.conf.rpmsave && test -e /etc/choria/tls/node/key.pem",
+        )
         .code(0);
     assert_eq!(station.root("find /etc/systemd/system -name 'choria*'").stdout, "");
 }
