@@ -6,7 +6,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo test bench lint doc man install dist packages audit check-tools check-test-tools check-scripts fuzz
+.PHONY: build demo test bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -51,6 +51,14 @@ dist: check-tools
 # A Debian package, an RPM and a tarball of it; needs dpkg-deb and rpmbuild.
 packages: dist
 	BINARY=$(abspath $(TARGET))/dist/choria packaging/packages/build.sh $(TARGET)/packages
+
+# A tarball for any Linux of the last ten years, and an image for containers made of it;
+# the first fetches a linker for an old C library once.
+tarball: check-tools
+	packaging/packages/portable.sh $(abspath $(TARGET))
+
+image: tarball
+	packaging/packages/image.sh $(TARGET)/packages/choria-rs-*-linux-*.tar.gz $(TARGET)/packages/image
 
 # Installs a program that is there: `make` as yourself, then `make install` as root,
 # who needs no Rust. Owners are set where the user choria is known and DESTDIR is not

@@ -25,8 +25,8 @@ aarch64) deb_arch=arm64 rpm_arch=aarch64 ;;
 *) echo "packages are made on x86_64 and aarch64" >&2 && exit 1 ;;
 esac
 case ${COMPRESS:-xz} in
-xz) deb_compress='-Zxz' rpm_payload=w7.xzdio ;;
-gzip) deb_compress='-Zgzip -z1' rpm_payload=w1.gzdio ;;
+xz) deb_compress='-Zxz' rpm_payload=w7.xzdio level=9 ;;
+gzip) deb_compress='-Zgzip -z1' rpm_payload=w1.gzdio level=1 ;;
 *) echo "packages are compressed by xz or gzip, not by $COMPRESS" >&2 && exit 1 ;;
 esac
 test -x "$binary" || { echo "there is no $binary: run make first, or say where with BINARY=" >&2; exit 1; }
@@ -105,8 +105,9 @@ make_tar() {
     name=choria-rs-$version-$(uname -s | tr '[:upper:]' '[:lower:]')-$rpm_arch
     cp -a "$stage" "$work/$name"
     cp "$root/README.md" "$root/LICENSE" "$work/$name/"
+    cp "$here/install.sh" "$root/packaging/user.sh" "$root/packaging/owners.sh" "$work/$name/"
     tar -C "$work" --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" |
-        gzip -9n >"$out/$name.tar.gz"
+        gzip -${level}n >"$out/$name.tar.gz"
     echo "$out/$name.tar.gz"
 }
 

@@ -1,5 +1,6 @@
 //! Our packages, installed, upgraded, downgraded and removed by the tools that do so.
 
+mod carried;
 mod debian;
 mod judged;
 mod rpm;
