@@ -111,7 +111,9 @@ enum Place<'a> {
 }
 
 /// The values of flags that take one of a few.
-const VALUES: [(&str, &[&str]); 3] = [
+const VALUES: [(&str, &[&str]); 5] = [
+    ("--only", &["ok", "failed", "missed", "denied"]),
+    ("--retry", &["failed", "missed", "denied", "ok"]),
     ("--dm", &["mc", "broadcast", "flatfile", "inventory"]),
     ("--display", &["ok", "failed", "all", "none"]),
     ("--list", &["agents", "actions", "inputs", "applications", "words", "line"]),

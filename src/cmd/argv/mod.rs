@@ -25,7 +25,10 @@ pub const ALIASES: [(&str, &str); 5] =
 const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 
 /// Commands that mean a sub command when none is named.
-const DEFAULTS: [(&str, &str); 1] = [("server", "run")];
+const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("server", "run")];
+
+/// Flags with two words for a value, which argh is handed as one.
+const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
 
 /// A word that fits no command or flag; the text is complete for the person.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -218,6 +221,10 @@ impl<'a> Walk<'a> {
             (FlagInfoKind::Option { .. }, value) => {
                 let mut words = vec![flag.long.to_owned()];
                 words.extend(value.or_else(|| rest.next().cloned()));
+                if let Some(first) = words.get_mut(1).filter(|_| IN_TWO_WORDS.contains(&flag.long)) {
+                    let second = rest.next().map_or("", String::as_str);
+                    *first = format!("{first}:{second}");
+                }
                 self.push(global, words);
                 Ok(())
             }

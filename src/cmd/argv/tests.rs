@@ -85,6 +85,10 @@ fn fleet_commands_take_what_scripts_write() {
         ("find -S fact('a')>1", "find -S fact('a')>1"),
         ("rpc a b -- --not-a-flag", "rpc -- a b --not-a-flag"),
         ("find --with=a=b=c", "find --with a=b=c"),
+        ("rpc --retry missed last", "rpc --retry missed:last"),
+        ("rpc a b --only=ok abc123 --sort", "rpc --only ok:abc123 --sort -- a b"),
+        ("history", "history list"),
+        ("history -j", "history list -j"),
     ] {
         // ping has no -v: the pre-pass says so instead of guessing.
         if typed == "ping -vI n1" {
