@@ -12,6 +12,8 @@
 mod mco;
 mod personality;
 
+use std::slice::Iter;
+
 pub use personality::{Personality, personality};
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
@@ -201,7 +203,7 @@ impl<'a> Walk<'a> {
         if global { self.globals.push(flag) } else { self.flags.push(flag) }
     }
 
-    fn long<'b>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'b String>) -> Result<(), ArgvError> {
+    fn long(&mut self, text: &str, rest: &mut Iter<'_, String>) -> Result<(), ArgvError> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
@@ -222,7 +224,8 @@ impl<'a> Walk<'a> {
                 let mut words = vec![flag.long.to_owned()];
                 words.extend(value.or_else(|| rest.next().cloned()));
                 if let Some(first) = words.get_mut(1).filter(|_| IN_TWO_WORDS.contains(&flag.long)) {
-                    let second = rest.next().map_or("", String::as_str);
+                    let follows = rest.as_slice().first().is_some_and(|word| !word.starts_with('-'));
+                    let second = if follows { rest.next().map_or("", String::as_str) } else { "" };
                     *first = format!("{first}:{second}");
                 }
                 self.push(global, words);
@@ -250,11 +253,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn bundle<'b>(
-        &mut self,
-        arg: &str,
-        rest: &mut impl Iterator<Item = &'b String>,
-    ) -> Result<(), ArgvError> {
+    fn bundle(&mut self, arg: &str, rest: &mut Iter<'_, String>) -> Result<(), ArgvError> {
         for (at, letter) in arg[1..].char_indices() {
             let Some((global, flag)) = self.find_short(letter) else {
                 let Some(meaning) = self.other_letter(letter) else {
