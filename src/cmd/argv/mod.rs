@@ -30,7 +30,7 @@ const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("server", "run")];
 
 /// Flags with two words for a value, which argh is handed as one.
-const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
+pub const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
 
 /// A word that fits no command or flag; the text is complete for the person.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -223,10 +223,13 @@ impl<'a> Walk<'a> {
             (FlagInfoKind::Option { .. }, value) => {
                 let mut words = vec![flag.long.to_owned()];
                 words.extend(value.or_else(|| rest.next().cloned()));
-                if let Some(first) = words.get_mut(1).filter(|_| IN_TWO_WORDS.contains(&flag.long)) {
-                    let follows = rest.as_slice().first().is_some_and(|word| !word.starts_with('-'));
-                    let second = if follows { rest.next().map_or("", String::as_str) } else { "" };
+                let follows = rest.as_slice().first().filter(|word| !word.starts_with('-'));
+                if let (Some(first), Some(second)) = (words.get_mut(1), follows)
+                    && IN_TWO_WORDS.contains(&flag.long)
+                    && !first.contains(':')
+                {
                     *first = format!("{first}:{second}");
+                    rest.next();
                 }
                 self.push(global, words);
                 Ok(())

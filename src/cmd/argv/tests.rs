@@ -168,7 +168,7 @@ mod property {
             for (pick, how, value) in picks {
                 if command.flags.is_empty() { break }
                 let flag = &command.flags[pick.index(command.flags.len())];
-                if flag.long == "--help" || !used.insert(flag.long) { continue }
+                if flag.long == "--help" || IN_TWO_WORDS.contains(&flag.long) || !used.insert(flag.long) { continue }
                 let takes = matches!(flag.kind, FlagInfoKind::Option { .. });
                 flags.push(written(flag.long, flag.short, takes, &value, how, false));
             }
