@@ -111,7 +111,9 @@ enum Place<'a> {
 }
 
 /// The values of flags that take one of a few.
-const VALUES: [(&str, &[&str]); 3] = [
+const VALUES: [(&str, &[&str]); 5] = [
+    ("--only", &["ok", "failed", "missed", "denied"]),
+    ("--retry", &["failed", "missed", "denied", "ok"]),
     ("--dm", &["mc", "broadcast", "flatfile", "inventory"]),
     ("--display", &["ok", "failed", "all", "none"]),
     ("--list", &["agents", "actions", "inputs", "applications", "words", "line"]),
@@ -122,8 +124,14 @@ fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Pla
     let (mut command, mut name) = (top, "");
     let mut positionals: Vec<&'a str> = vec![];
     let mut value_of: Option<&FlagInfo<'_>> = None;
+    // The second word of a flag that has two for a value.
+    let mut second = false;
     for word in typed {
-        if value_of.take().is_some() {
+        if let Some(flag) = value_of.take() {
+            second = argv::IN_TWO_WORDS.contains(&flag.long);
+            continue;
+        }
+        if std::mem::take(&mut second) {
             continue;
         }
         if word.starts_with('-') && word.len() > 1 {
@@ -138,6 +146,9 @@ fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Pla
     }
     if let Some(flag) = value_of {
         return value(flag);
+    }
+    if second {
+        return Place::Words(vec!["last".to_owned()]);
     }
     if current.starts_with('-') {
         return Place::Words(words(top, command));
@@ -295,6 +306,7 @@ mod tests {
         assert!(is_one_of("package ", "status") && is_one_of("package -F a=b httpd ", "install"));
         assert!(is_one_of("service ", "restart") && is_one_of("puppet ", "runall"));
         assert!(is_one_of("shell ", "watch") && is_one_of("puppet --", "--skip-tags"));
+        assert!(is_one_of("rpc --retry ", "missed") && is_one_of("rpc --only ok ", "last"));
         assert!(is_one_of("", "ping") && is_one_of("tool ", "ca") && is_one_of("tool ca ", "issue"));
         assert!(is_one_of("ping -", "--expect") && is_one_of("rpc rpcutil ping --", "--batch"));
         assert!(is_one_of("find --dm ", "inventory") && is_one_of("rpc rpcutil ping --display ", "failed"));
@@ -305,6 +317,7 @@ mod tests {
             ("rpc -vjF country=mt rpcutil ", Place::Actions("rpcutil")),
             ("rpc rpcutil get_fact -I n1 ", Place::Inputs("rpcutil", "get_fact")),
             ("doc rpcutil ", Place::Actions("rpcutil")),
+            ("rpc --only ok last rpcutil ", Place::Actions("rpcutil")),
             ("package status ", Place::Nothing),
             ("service httpd restart ", Place::Nothing),
             ("puppet runall ", Place::Nothing),

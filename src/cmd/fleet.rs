@@ -277,6 +277,7 @@ impl Selection {
     /// Name of the method for people, before standard input was looked at.
     pub fn method_name(&self, client: &Client) -> String {
         match (&self.nodes, &self.method) {
+            _ if self.listed.is_some() => "flatfile".to_owned(),
             (Some(_), _) => "flatfile".to_owned(),
             (None, Some(method)) => method.clone(),
             (None, None) => client.config().default_discovery_method.clone(),

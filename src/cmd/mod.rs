@@ -17,6 +17,7 @@ mod exit;
 mod facts;
 mod find;
 mod fleet;
+mod history;
 mod interfaces;
 mod inventory;
 mod jwt;
@@ -79,6 +80,7 @@ enum Command {
     Facts(facts::Facts),
     Filemgr(apps::filemgr::Filemgr),
     Find(find::Find),
+    History(history::Past),
     Inventory(inventory::Inventory),
     Jwt(jwt::Jwt),
     Nettest(apps::nettest::Nettest),
@@ -197,6 +199,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Facts(c) => apart(|| c.run(globals)),
         Command::Filemgr(c) => apart(|| c.run(globals)),
         Command::Find(c) => apart(|| c.run(globals)),
+        Command::History(c) => apart(|| c.run(globals)),
         Command::Inventory(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
         Command::Nettest(c) => apart(|| c.run(globals)),

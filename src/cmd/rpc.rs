@@ -3,11 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use choria::core::config::Config;
+use choria::core::client::history::Record;
+use choria::core::config::{Config, Role, System};
 use choria::core::ddl::Resolver;
+use serde_json::Value;
 
 use super::Globals;
 use super::exit::Exit;
+use super::history;
 use super::interfaces;
 use super::request::{Elsewhere, Request, request_command};
 
@@ -21,15 +24,12 @@ request_command! {
         /// do not wait for replies
         #[argh(switch, long = "nr")]
         no_results: bool,
-        /// agent
-        #[argh(positional)]
-        agent: String,
-        /// action
-        #[argh(positional)]
-        action: String,
-        /// inputs, key=value
-        #[argh(positional)]
-        inputs: Vec<String>,
+        /// make an earlier request again on nodes of it: failed, missed, denied or ok, and its id or last
+        #[argh(option, arg_name = "which id")]
+        retry: Option<String>,
+        /// agent, action and inputs, key=value; with --retry only inputs that are to be others
+        #[argh(positional, arg_name = "agent action inputs")]
+        words: Vec<String>,
     }
 }
 
@@ -41,19 +41,70 @@ impl Rpc {
             (None, true) => Some(Elsewhere::Nowhere),
             (None, false) => None,
         };
+        let exit = Exit::new(globals, self.compat_exit);
+        let mut selection = self.selection();
+        let asked = match &self.retry {
+            None => self.asked()?,
+            Some(words) => {
+                if self.only.is_some() {
+                    bail!("--retry and --only exclude each other: each says which nodes are meant");
+                }
+                let (which, id) = history::chosen("--retry", words)?;
+                let config = Config::load(Role::Client, globals.config.as_deref(), &System)?;
+                let record = history::find(&config, &id)?;
+                selection.listed = Some(history::nodes(&record, which)?);
+                selection.target = selection.target.or_else(|| Some(record.collective.clone()));
+                self.again(record)?
+            }
+        };
         let request = Request {
-            agent: &self.agent,
-            action: &self.action,
-            inputs: pairs(&self.inputs)?,
+            agent: &asked.agent,
+            action: &asked.action,
+            inputs: asked.inputs,
             undeclared: false,
-            selection: self.selection(),
+            selection,
             flags: self.flags(),
             layout: None,
             elsewhere,
-            exit: Exit::new(globals, self.compat_exit),
+            exit,
         };
         request.run(globals)
     }
+
+    /// What the words ask for.
+    fn asked(&self) -> anyhow::Result<Question> {
+        match self.words.as_slice() {
+            [agent, action, inputs @ ..] => {
+                Ok(Question { agent: agent.clone(), action: action.clone(), inputs: pairs(inputs)? })
+            }
+            _ => bail!("name an agent and an action of it: choria rpc AGENT ACTION, choria doc lists them"),
+        }
+    }
+
+    /// What an earlier request asked for; words are inputs that replace its own.
+    fn again(&self, record: Record) -> anyhow::Result<Question> {
+        let given = pairs(&self.words).context("--retry asks what was asked: only inputs can be given")?;
+        let has = |name: &String| given.iter().any(|(given, _)| given == name);
+        if let Some(missing) = record.withheld.iter().find(|name| !has(name)) {
+            bail!(
+                "the input {missing} of that request was not kept, it is a secret: give it again, {missing}=VALUE"
+            );
+        }
+        let text = |value: Value| match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let kept = record.inputs.into_iter().filter(|(name, _)| !has(name));
+        let kept: Vec<(String, String)> = kept.map(|(name, value)| (name, text(value))).collect();
+        Ok(Question { agent: record.agent, action: record.action, inputs: [kept, given].concat() })
+    }
+}
+
+/// An action and its inputs, as words.
+struct Question {
+    agent: String,
+    action: String,
+    inputs: Vec<(String, String)>,
 }
 
 /// Where DDLs are looked for.

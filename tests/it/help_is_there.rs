@@ -23,6 +23,8 @@ fn every_command_explains_itself() {
         "facts",
         "filemgr",
         "find",
+        "history",
+        "history show",
         "inventory",
         "nettest",
         "package",

@@ -84,6 +84,7 @@ mod outputs_end_early;
 mod packages_come_and_go;
 mod puppet_runs_so_many_at_a_time;
 mod replies_are_filtered;
+mod requests_are_remembered;
 mod ruby_agents_run_through_the_shim;
 mod shell_output_comes_as_it_is_written;
 mod signals_of_habit;

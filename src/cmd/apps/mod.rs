@@ -78,7 +78,7 @@ impl<'a> Application<'a> {
 
     /// Sees to it that nobody acts on a whole fleet by an oversight; `what` is acted on.
     fn confirm(&mut self, yes: bool, what: &str) -> anyhow::Result<()> {
-        confirm::everybody(&mut self.selection, yes, what)
+        confirm::everybody(&mut self.selection, yes || self.flags.only.is_some(), what)
     }
 
     /// Calls an action and shows a line of each reply.

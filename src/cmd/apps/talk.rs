@@ -11,7 +11,7 @@ use super::{Application, Inputs};
 use crate::cmd::ask::{Answers, collect};
 use crate::cmd::context;
 use crate::cmd::interfaces;
-use crate::cmd::request::{action_of, data_of, limit_method, usual_timeout};
+use crate::cmd::request::{action_of, choose, data_of, limit_method, usual_timeout};
 use crate::cmd::trouble;
 
 /// What is known before anything is connected.
@@ -23,12 +23,13 @@ pub struct Plan {
 
 impl Plan {
     /// Loads configuration and interface of an agent; says what is wrong with flags.
-    pub fn new(application: &Application<'_>, agent: &str) -> anyhow::Result<Plan> {
+    pub fn new(application: &mut Application<'_>, agent: &str) -> anyhow::Result<Plan> {
         application.selection.filter()?;
         application.flags.limit()?;
         context::check_workers(application.flags.workers)?;
         let mut config = context::client_config(application.globals)?;
         crate::cmd::set_federations(&mut config, application.flags.federations.as_deref())?;
+        choose(&mut application.selection, &application.flags, &config)?;
         let ddl = interfaces::of(&config, &application.selection, agent)?;
         let timeout = application.flags.timeout(usual_timeout(&config, &ddl))?;
         Ok(Plan { config, ddl, timeout })

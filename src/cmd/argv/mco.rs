@@ -4,6 +4,8 @@
 //! A command's own flags come first: `-t` is a table to `facts`, and a timeout to
 //! all that have no flag of that letter.
 
+use std::slice::Iter;
+
 use argh::FlagInfoKind;
 
 use super::{ArgvError, Personality, Walk};
@@ -135,12 +137,12 @@ impl Walk<'_> {
     }
 
     /// Takes a flag for what it means, with the value that came with it or follows.
-    pub(super) fn meant<'b>(
+    pub(super) fn meant(
         &mut self,
         meaning: Meaning,
         typed: &str,
         value: Option<String>,
-        rest: &mut impl Iterator<Item = &'b String>,
+        rest: &mut Iter<'_, String>,
     ) -> Result<(), ArgvError> {
         let takes = meaning.takes_value(|name| self.takes_value(name));
         if value.is_some() && !takes {

@@ -12,6 +12,8 @@
 mod mco;
 mod personality;
 
+use std::slice::Iter;
+
 pub use personality::{Personality, personality};
 
 use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
@@ -25,7 +27,10 @@ pub const ALIASES: [(&str, &str); 5] =
 const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 
 /// Commands that mean a sub command when none is named.
-const DEFAULTS: [(&str, &str); 1] = [("server", "run")];
+const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("server", "run")];
+
+/// Flags with two words for a value, which argh is handed as one.
+pub const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
 
 /// A word that fits no command or flag; the text is complete for the person.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -198,7 +203,7 @@ impl<'a> Walk<'a> {
         if global { self.globals.push(flag) } else { self.flags.push(flag) }
     }
 
-    fn long<'b>(&mut self, text: &str, rest: &mut impl Iterator<Item = &'b String>) -> Result<(), ArgvError> {
+    fn long(&mut self, text: &str, rest: &mut Iter<'_, String>) -> Result<(), ArgvError> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
@@ -218,6 +223,14 @@ impl<'a> Walk<'a> {
             (FlagInfoKind::Option { .. }, value) => {
                 let mut words = vec![flag.long.to_owned()];
                 words.extend(value.or_else(|| rest.next().cloned()));
+                let follows = rest.as_slice().first().filter(|word| !word.starts_with('-'));
+                if let (Some(first), Some(second)) = (words.get_mut(1), follows)
+                    && IN_TWO_WORDS.contains(&flag.long)
+                    && !first.contains(':')
+                {
+                    *first = format!("{first}:{second}");
+                    rest.next();
+                }
                 self.push(global, words);
                 Ok(())
             }
@@ -243,11 +256,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn bundle<'b>(
-        &mut self,
-        arg: &str,
-        rest: &mut impl Iterator<Item = &'b String>,
-    ) -> Result<(), ArgvError> {
+    fn bundle(&mut self, arg: &str, rest: &mut Iter<'_, String>) -> Result<(), ArgvError> {
         for (at, letter) in arg[1..].char_indices() {
             let Some((global, flag)) = self.find_short(letter) else {
                 let Some(meaning) = self.other_letter(letter) else {

@@ -85,6 +85,10 @@ fn fleet_commands_take_what_scripts_write() {
         ("find -S fact('a')>1", "find -S fact('a')>1"),
         ("rpc a b -- --not-a-flag", "rpc -- a b --not-a-flag"),
         ("find --with=a=b=c", "find --with a=b=c"),
+        ("rpc --retry missed last", "rpc --retry missed:last"),
+        ("rpc a b --only=ok abc123 --sort", "rpc --only ok:abc123 --sort -- a b"),
+        ("history", "history list"),
+        ("history -j", "history list -j"),
     ] {
         // ping has no -v: the pre-pass says so instead of guessing.
         if typed == "ping -vI n1" {
@@ -164,7 +168,7 @@ mod property {
             for (pick, how, value) in picks {
                 if command.flags.is_empty() { break }
                 let flag = &command.flags[pick.index(command.flags.len())];
-                if flag.long == "--help" || !used.insert(flag.long) { continue }
+                if flag.long == "--help" || IN_TWO_WORDS.contains(&flag.long) || !used.insert(flag.long) { continue }
                 let takes = matches!(flag.kind, FlagInfoKind::Option { .. });
                 flags.push(written(flag.long, flag.short, takes, &value, how, false));
             }

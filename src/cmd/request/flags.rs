@@ -61,6 +61,9 @@ macro_rules! request_command {
                 /// keep only replies an expression is true of, such as "ok() && data('value') == 'uk'"
                 #[argh(option, arg_name = "expression")]
                 filter_replies: Option<String>,
+                /// ask nodes of an earlier request: ok, failed, missed or denied, and its id or last
+                #[argh(option, arg_name = "which id")]
+                only: Option<String>,
                 /// write results to this file
                 #[argh(option, short = 'o', arg_name = "file")]
                 output_file: Option<String>,
@@ -95,6 +98,7 @@ macro_rules! request_command {
                     verbose: self.verbose,
                     display: self.display.clone(),
                     filter_replies: self.filter_replies.clone(),
+                    only: self.only.clone(),
                     output_file: self.output_file.clone(),
                     sort: self.sort,
                 }
@@ -119,6 +123,7 @@ pub struct RequestFlags {
     pub verbose: bool,
     pub display: Option<String>,
     pub filter_replies: Option<String>,
+    pub only: Option<String>,
     pub output_file: Option<String>,
     pub sort: bool,
 }

@@ -9,6 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use choria::core::client::history::{Record, Recorder};
 use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
 use choria::core::ddl::{Action, AgentDdl, Display};
@@ -26,6 +27,7 @@ use super::Globals;
 use super::context::{self, block_on};
 use super::exit::{AfterAsking, Exit};
 use super::fleet::Selection;
+use super::history;
 use super::interfaces;
 use super::out::{self, Stdout, outln};
 use super::render::forms::{Asked, Form, Style};
@@ -101,6 +103,7 @@ impl<'a> Request<'a> {
         self.flags.limit()?;
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.flags.federations.as_deref())?;
+        choose(&mut self.selection, &self.flags, &config)?;
         let ddl = interfaces::of(&config, &self.selection, self.agent)?;
         let action = action_of(&ddl, self.action)?;
         if globals.personality == super::Personality::Mco {
@@ -112,7 +115,10 @@ impl<'a> Request<'a> {
         let colour = text::coloured(config.color) && file.is_none();
         let timeout = self.flags.timeout(usual_timeout(&config, &ddl))?;
         let checked = Checked { ddl: &ddl, action, data, display, keep, batch, timeout, file, colour };
-        block_on(self.call(config, checked))?
+        let mut record = None;
+        let called = block_on(self.call(config.clone(), checked, &mut record));
+        record.iter().for_each(|record| history::keep(&config, record));
+        called?
     }
 
     fn keep(&self) -> anyhow::Result<Keep> {
@@ -122,7 +128,12 @@ impl<'a> Request<'a> {
         self.flags.keep()
     }
 
-    async fn call(self, config: Config, checked: Checked<'_>) -> anyhow::Result<ExitCode> {
+    async fn call(
+        self,
+        config: Config,
+        checked: Checked<'_>,
+        record: &mut Option<Record>,
+    ) -> anyhow::Result<ExitCode> {
         let Checked { ddl, action, data, display, keep, batch, timeout, file, colour } = checked;
         let out: Box<dyn Write> = match &file {
             Some(file) => Box::new(file.clone()),
@@ -141,6 +152,7 @@ impl<'a> Request<'a> {
             false => self.find(&client, &collective, &mut view).await?,
         };
         let by_asking = late.asked();
+        let mut recorder = Recorder::new(self.agent, action, &data, &collective);
         let batch = batch.map(|batch| batch.of(nodes.as_ref().map_or(1, Vec::len)));
         let options = RpcOptions {
             agent: self.agent.to_owned(),
@@ -166,11 +178,12 @@ impl<'a> Request<'a> {
         };
         view.asked(call.targets(), !self.flags.no_progress);
         out::nodes_are_asked();
-        let followed = follow(&mut call, &mut view).await;
+        let followed = follow(&mut call, &mut view, &mut recorder).await;
         let mut stats = call.stats();
         stats.discover_time = took;
         stats.late_discoveries = late.names();
         let interrupted = matches!(followed, Ok(Followed::Interrupted));
+        *record = call.sent().then(|| recorder.finish(&stats, interrupted));
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
         trouble::report(&client, &collective, &stats, by_asking);
         client.session().close().await;
@@ -252,7 +265,11 @@ enum Followed {
 }
 
 /// Shows replies until all are there, or a person has waited enough.
-async fn follow(call: &mut RpcCall<'_>, view: &mut View<'_>) -> anyhow::Result<Followed> {
+async fn follow(
+    call: &mut RpcCall<'_>,
+    view: &mut View<'_>,
+    recorder: &mut Recorder,
+) -> anyhow::Result<Followed> {
     // Listened to from here on: an interrupt while a reply is being shown must
     // count too.
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -270,10 +287,25 @@ async fn follow(call: &mut RpcCall<'_>, view: &mut View<'_>) -> anyhow::Result<F
             }
         };
         match reply {
-            Some(reply) => view.reply(reply)?,
+            Some(reply) => {
+                recorder.add(&reply);
+                view.reply(reply)?;
+            }
             None => return Ok(Followed::ToTheEnd),
         }
     }
+}
+
+/// Takes the nodes that `--only` chooses from an earlier request.
+pub fn choose(selection: &mut Selection, flags: &RequestFlags, config: &Config) -> anyhow::Result<()> {
+    if let Some(words) = &flags.only {
+        if selection.listed.is_some() || selection.nodes.is_some() {
+            bail!("--only says which nodes are meant: another list of them makes no sense");
+        }
+        let (which, id) = history::chosen("--only", words)?;
+        selection.listed = Some(history::nodes(&history::find(config, &id)?, which)?);
+    }
+    Ok(())
 }
 
 /// How a limit chooses, by configuration or by a seed.

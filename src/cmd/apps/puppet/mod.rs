@@ -85,7 +85,7 @@ pub const VERBS: [Verb; 8] = [
 impl Puppet {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         self.check()?;
-        let application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
+        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let nothing = Inputs::default;
         match words.as_slice() {
@@ -112,7 +112,7 @@ impl Puppet {
                 let most =
                     most.context("runall needs the number of nodes that may run at a time, 1 or more")?;
                 let rerun = self.rerun.map(Duration::from_secs_f64);
-                rounds::run(&application, self.run_inputs(), most, rerun)
+                rounds::run(&mut application, self.run_inputs(), most, rerun)
             }
             ["resource"] | ["resource", _] => {
                 bail!("resource needs a type and a name: choria puppet resource service httpd ensure=running")

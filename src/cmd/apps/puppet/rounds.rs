@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Runs all agents that are enabled, `most` at a time; again and again where that is
 /// wanted.
 pub fn run(
-    application: &Application<'_>,
+    application: &mut Application<'_>,
     inputs: Inputs,
     most: usize,
     again: Option<Duration>,

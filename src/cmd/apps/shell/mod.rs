@@ -38,7 +38,7 @@ pub const VERBS: [Verb; 5] = [
 
 impl Shell {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
+        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let (verb, rest) = match words.split_first() {
             None => bail!("say what to do: run COMMAND, start COMMAND, watch HANDLE, list, or kill HANDLE"),
@@ -50,7 +50,7 @@ impl Shell {
         let command = || Inputs::default().with("command", rest.join(" "));
         match (verb, rest) {
             ("run" | "start", []) => bail!("{verb} needs a command: choria shell {verb} uptime"),
-            ("run", _) if self.tail => tail::run(&application, &command()),
+            ("run", _) if self.tail => tail::run(&mut application, &command()),
             ("run", _) => {
                 let runs = layouts::Runs { mco: globals.personality == Personality::Mco };
                 application.call("shell", "run", command(), Some(&runs))
@@ -62,7 +62,7 @@ impl Shell {
             ("watch", []) => {
                 bail!("watch needs the handle that start or list told: choria shell watch HANDLE")
             }
-            ("watch", handles) => tail::watch(&application, handles),
+            ("watch", handles) => tail::watch(&mut application, handles),
             ("list", []) => {
                 let jobs =
                     layouts::Jobs { mco: globals.personality == Personality::Mco, all: application.all() };

@@ -44,7 +44,7 @@ impl Job {
 }
 
 /// Starts a command and shows its output; an interrupt ends the command.
-pub fn run(application: &Application<'_>, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+pub fn run(application: &mut Application<'_>, inputs: &Inputs) -> anyhow::Result<ExitCode> {
     let plan = plan(application)?;
     plan.check("start", inputs)?;
     block_on(async {
@@ -75,7 +75,7 @@ pub fn run(application: &Application<'_>, inputs: &Inputs) -> anyhow::Result<Exi
 }
 
 /// Shows the output of commands that were started.
-pub fn watch(application: &Application<'_>, handles: &[&str]) -> anyhow::Result<ExitCode> {
+pub fn watch(application: &mut Application<'_>, handles: &[&str]) -> anyhow::Result<ExitCode> {
     let plan = plan(application)?;
     let status = |handle: &str| {
         Inputs::default().with("handle", handle).with("stdout_offset", "0").with("stderr_offset", "0")
@@ -106,7 +106,7 @@ pub fn watch(application: &Application<'_>, handles: &[&str]) -> anyhow::Result<
     })?
 }
 
-fn plan(application: &Application<'_>) -> anyhow::Result<Plan> {
+fn plan(application: &mut Application<'_>) -> anyhow::Result<Plan> {
     let flags = &application.flags;
     if !flags.is_text() || flags.batch.is_some() || flags.output_file.is_some() {
         bail!("output is shown as it comes: there is no other form of it, no batches and no file");

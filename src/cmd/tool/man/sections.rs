@@ -27,11 +27,21 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
                 "choria rpc rpcutil ping --json | choria rpc rpcutil inventory",
                 "those that answered, asked again",
             ),
+            ("choria rpc --retry missed last", "the last request again, on nodes that did not answer"),
+            ("choria rpc rpcutil inventory --only ok 4f5e7add", "another action on those that answered well"),
             (
                 "choria rpc rpcutil get_fact fact=os.name --filter-replies 'ok() && data(\"value\") != \"Debian\"'",
                 "only replies an expression is true of; also msg, code, sender(), time()",
             ),
             ("choria rpc rpcutil get_fact --help", "what the action takes and gives"),
+        ],
+    ),
+    (
+        "choria history",
+        &[
+            ("choria history", "what was asked before; an id may be cut to what only it begins with"),
+            ("choria history show last --display failed", "what went wrong the last time"),
+            ("choria history show 4f5e7add --json", "as it was, for programs"),
         ],
     ),
     ("choria facts", &[("choria facts os.release.major --table", "how many nodes have which release")]),
@@ -195,6 +205,10 @@ pub const FILES: &[(&str, &str)] = &[
         "mcollective/agent/NAME.json and NAME below plugin.choria.agent_provider.mcorpc.libdir",
         "agents that are programs of yours, see choria-plugin-new(1)",
     ),
+    (
+        "~/.local/state/choria/history, or below XDG_STATE_HOME",
+        "what requests of this user came to, without secrets; see plugin.choria.history in choria.conf(5)",
+    ),
     ("~/.cache/choria/interfaces", "interfaces of agents that nodes or the registry gave"),
     ("policies/AGENT.policy beside the server's configuration", "who may do what on a node"),
 ];
@@ -206,6 +220,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("HOME", "where ~ is"),
     ("CHORIA_COMPAT_EXIT", "1: exit codes of the original"),
     ("MCOLLECTIVE_EXTRA_OPTS", "of mco: flags before those that are typed"),
+    ("XDG_STATE_HOME, XDG_CACHE_HOME", "where a user's history and interfaces are kept"),
     ("NO_COLOR", "set: no colours; TERM=dumb has none either"),
     ("LC_ALL, LC_CTYPE, LANG", "tables are drawn in ASCII where the first that is set is not UTF-8"),
     ("VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT", "of choria jwt provisioning --vault"),
