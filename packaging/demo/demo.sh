@@ -112,7 +112,8 @@ client operator
 client provisioner
 
 # What nodes become: everybody the same, but for what they know of themselves.
-# The operator may do everything rpcutil offers but read configuration items.
+# The operator may do everything rpcutil offers but read configuration items, and manage
+# packages, services and files.
 cat >"$net/provisioner/template.yaml" <<CONF
 rules:
   - configuration:
@@ -123,17 +124,15 @@ rules:
       plugin.choria.status_file_path: '{{ssldir}}/../status.json'
       plugin.choria.agent_provider.mcorpc.libdir: '$net/plugins'
     action_policies:
-      hello.policy: |
-        policy default deny
-        allow	choria=operator.mcollective	*	*	*
-      filemgr.policy: |
-        policy default deny
-        allow	choria=operator.mcollective	*	*	*
       rpcutil.policy: |
         policy default deny
         deny	choria=operator.mcollective	get_config_item	*	*
         allow	choria=operator.mcollective	*	*	*
 CONF
+for agent in choria_util package service filemgr hello; do
+    printf '      %s.policy: "policy default deny\\nallow\\tchoria=operator.mcollective\\t*\\t*\\t*\\n"\n' "$agent"
+done >>"$net/provisioner/template.yaml"
+mkdir "$net/plugins"
 cat >"$net/provisioner/provisioner.yaml" <<CONF
 token: $(cat "$net/ca/provisioning-access.txt")
 broker_provisioning_password: demo-password
