@@ -16,9 +16,8 @@ use choria::core::broker::monitoring::{LocalNames, Monitoring, MonitoringOptions
 use choria::core::broker::{Broker as Middleware, BrokerError, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::{Config, Key, Role, Roles};
-use choria::core::files::{Look, within_deadline};
 use choria::core::security::tokens::VerifyKey;
-use choria::core::security::{NameList, Provider};
+use choria::core::security::{Following, NameList, Provider};
 use choria::core::text::Secret;
 use choria::core::web::listen_addresses;
 use tokio::sync::watch;
@@ -105,8 +104,8 @@ impl Broker {
             provider: provider.clone(),
             plaintext: plaintext.is_some(),
             spread: Mutex::new(config.choria_network_lame_duck_duration),
-            seen: Mutex::new((config, provider.files().trust_version())),
-            look: Look::default(),
+            config: Mutex::new(config),
+            following: Following::of(provider),
         });
         // From the moment anybody could know that there is a broker.
         let (stop, stopping) = watch::channel(false);
@@ -341,8 +340,9 @@ async fn until_stopped(mut stop: watch::Receiver<bool>, files: &Arc<Renewal>) {
     let mut daily = tokio::time::interval_at(tokio::time::Instant::now() + day, day);
     // Certificates expire without anybody telling; the handshake finds those of new connections.
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
-    let mut watch = tokio::time::interval(WATCH);
-    watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let renewing = files.clone();
+    let following = files.following.clone().follow(WATCH, move || renewing.renew());
+    tokio::pin!(following);
     let mut alive = tokio::time::interval(ALIVE);
     loop {
         tokio::select! {
@@ -358,10 +358,7 @@ async fn until_stopped(mut stop: watch::Receiver<bool>, files: &Arc<Renewal>) {
                 provider.trouble(jiff::Timestamp::now().as_second()).iter().for_each(|text| tracing::warn!("{text}"));
             }
             _ = hourly.tick() => broker.judge_again(),
-            _ = watch.tick() => {
-                let files = files.clone();
-                let _ = within_deadline(move || files.look()).await;
-            }
+            () = &mut following => {}
         }
     }
     let (spread, broker) = (*lock(spread), broker.clone());

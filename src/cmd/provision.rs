@@ -24,7 +24,7 @@ use choria::core::provisioner::settings::Settings;
 use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
 use choria::core::provisioning::COLLECTIVE;
-use choria::core::security::Provider;
+use choria::core::security::{Provider, follow_trust};
 use choria::core::web::listen_addresses;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -280,19 +280,24 @@ async fn serve(
     let page = match settings.monitor_port {
         0 => None,
         port => {
-            let expiry =
-                provider.map(|provider| -> Expiry { Arc::new(move || provider.certificate_expiry()) });
+            let expiry = provider.clone();
+            let expiry = expiry.map(|of| -> Expiry { Arc::new(move || of.certificate_expiry()) });
             let start = |address: IpAddr| page::start((address, port).into(), daemon.clone(), expiry.clone());
             let addresses = listen_addresses(&settings.monitor_address).context("monitor_address")?;
             Some(addresses.into_iter().map(start).collect::<Result<Vec<_>, _>>()?)
         }
     };
     let (stop, stopping) = watch::channel(false);
-    signals::listen(stop, reactions(&daemon, file, around))?;
+    let keys = [provider.clone(), backplane.as_ref().map(|backplane| backplane.provider().clone())];
+    let keys: Vec<Arc<Provider>> = keys.into_iter().flatten().collect();
+    signals::listen(stop, reactions(&daemon, file, around, keys))?;
+    // what the CA has revoked counts without a signal
+    let following = provider.map(|provider| tokio::spawn(follow_trust(provider)));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(helper = ?settings.mode(), interval = settings.interval.as_secs(), "watching for nodes");
     daemon.run(stopping).await;
     sockets.abort();
+    following.inspect(|following| following.abort());
     drop(page);
     if let Some(backplane) = backplane {
         backplane.stop().await;
@@ -315,7 +320,7 @@ fn own_keys(provider: &Provider) -> backplane::Tls {
 }
 
 /// What signals do to it.
-fn reactions(daemon: &Arc<Daemon>, file: &Path, around: Surroundings) -> Reactions {
+fn reactions(daemon: &Arc<Daemon>, file: &Path, around: Surroundings, keys: Vec<Arc<Provider>>) -> Reactions {
     let (asked, file, runtime) = (daemon.clone(), file.to_owned(), Handle::current());
     let daemon = daemon.clone();
     Reactions {
@@ -323,6 +328,7 @@ fn reactions(daemon: &Arc<Daemon>, file: &Path, around: Surroundings) -> Reactio
             // helpers are processes and connections: they need the runtime
             let _inside = runtime.enter();
             reread(&daemon, &file, &around);
+            keys.iter().for_each(|provider| provider.reload_and_tell());
         }),
         state: Box::new(move || state(&asked)),
         usr2_ends: false,

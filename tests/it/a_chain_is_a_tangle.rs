@@ -1,17 +1,22 @@
 //! Certificates of a stranger that are made to take long: ten CAs of one name, through
-//! which hundreds of thousands of ways lead. Broker and node find out soon.
+//! which hundreds of thousands of ways lead. Broker, node and provisioner find out soon.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 
+use crate::emulated::Emulated;
 use crate::network::{Network, node};
-use crate::process::PATIENCE;
+use crate::process::{Daemon, PATIENCE, until};
+use crate::provisioning::provision;
+use crate::waiting_room::WaitingRoom;
 use crate::wire::{self, Wire};
 
 const CAS: usize = 10;
@@ -112,4 +117,57 @@ async fn of_a_caller_without_rights_in_its_requests() {
     let took = cost(pid) - before;
     assert!(took < COST, "{TRIES} requests cost {took} hundredths of a second");
     tokio::task::spawn_blocking(move || network.answered_by(&["n1.example.net"])).await.expect("no panic");
+}
+
+/// Says `greeting` to whoever connects and shows them the tangle; counts them.
+fn stranger(greeting: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let (chain, _, key) = tangle();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = config.expect("versions").with_no_client_auth().with_single_cert(chain, key);
+    let config = Arc::new(config.expect("a key"));
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counter = tries.clone();
+    // ends with the tests
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let Ok(mut socket) = socket else { return };
+            let _ = socket.set_read_timeout(Some(PATIENCE));
+            let _ = socket.write_all(greeting.as_bytes());
+            let session = ServerConnection::new(config.clone()).expect("TLS");
+            let _ = StreamOwned::new(session, socket).read(&mut [0]);
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    (address, tries)
+}
+
+#[test]
+fn of_whom_a_provisioner_talks_to() {
+    const REASON: &str = "more than 2 certificates of a name that another has";
+    let room = WaitingRoom::open();
+    let (helper, asked) = stranger("");
+    let (broker, joined) = stranger(
+        "INFO {\"server_id\":\"x\",\"version\":\"2.10.0\",\"max_payload\":1048576,\"tls_required\":true}\r\n",
+    );
+    let lines = format!(
+        "helper_url: https://{helper}/\nhelper_ca: {}\nmanagement: {{name: prov, brokers: ['{broker}']}}\n",
+        room.network.ca.certificate_file().display(),
+    );
+    let provisioner = Daemon::start("provisioner", provision(&room, &lines));
+    provisioner.says(&["watching for nodes"]);
+    let _fleet = Emulated::waiting(&room, TRIES, &["--keys", "1"]);
+    let tries = || asked.load(Ordering::Relaxed);
+    until("the helper to be asked", || (tries() >= 2).then_some(()));
+    until("the backplane's broker to be tried", || (joined.load(Ordering::Relaxed) >= 1).then_some(()));
+    let (before, already) = (cost(provisioner.pid()), tries());
+    until("it to be asked again", || (tries() >= already + TRIES).then_some(()));
+    let (took, times) = (cost(provisioner.pid()) - before, tries() - already);
+    println!("{times} tries cost {took} hundredths of a second");
+    assert!(took < COST * 2, "{times} tries cost {took} hundredths of a second");
+    provisioner.says(&["not provisioned", REASON]);
+    provisioner.says(&["the certificate of the broker is not acceptable here", REASON]);
 }

@@ -44,6 +44,7 @@ mod a_node_is_bound_to_its_name;
 mod a_node_reports_itself;
 mod a_policy_is_broken;
 mod a_provisioner_comes_before_its_broker;
+mod a_provisioner_follows_its_ca;
 mod a_provisioner_is_elected;
 mod a_provisioner_shows_itself;
 mod a_refused_certificate_gets_no_answer;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::network::Caller;
 use crate::process::program;
 use crate::waiting_room::{ACCESS, PASSWORD, WaitingRoom};
 
@@ -13,7 +14,11 @@ pub fn state(room: &WaitingRoom) -> PathBuf {
 
 /// `choria provision run`, `lines` added to its settings; helpers sign by the network's CA.
 pub fn provision(room: &WaitingRoom, lines: &str) -> Command {
-    let caller = room.network.caller("provisioner.mcollective");
+    provision_by(room, &room.network.caller("provisioner.mcollective"), lines)
+}
+
+/// The same by the certificate and client configuration of a caller.
+pub fn provision_by(room: &WaitingRoom, caller: &Caller, lines: &str) -> Command {
     let settings = format!(
         "token: {ACCESS}\nbroker_provisioning_password: {PASSWORD}\nstate_dir: {}\nca_dir: {}\n\
          jwt_verify_cert: {}\nfeatures: {{jwt: true, pki: true}}\n{lines}",

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use choria::core::broker::Broker as Middleware;
 use choria::core::config::{Config, Role};
-use choria::core::files::Look;
-use choria::core::security::{Provider, TrustVersion};
+use choria::core::security::{Following, Provider};
 
 use super::{authenticator, check_features, limits};
 use crate::cmd::context;
@@ -35,8 +34,8 @@ pub(super) struct Renewal {
     /// Time connections are closed over.
     pub(super) spread: Mutex<Duration>,
     /// What is in force.
-    pub(super) seen: Mutex<(Config, TrustVersion)>,
-    pub(super) look: Look,
+    pub(super) config: Mutex<Config>,
+    pub(super) following: Arc<Following>,
 }
 
 impl Renewal {
@@ -52,40 +51,27 @@ impl Renewal {
 
     /// Reads all of it again.
     fn reconfigure(&self, file: &Path) {
-        let mut seen = lock(&self.seen);
         match context::reload_config(file, Role::Broker).and_then(|new| check_features(&new).map(|()| new)) {
             Ok(new) => {
-                for key in AT_START.iter().filter(|key| new.typed_text(key) != seen.0.typed_text(key)) {
+                let mut config = lock(&self.config);
+                for key in AT_START.iter().filter(|key| new.typed_text(key) != config.typed_text(key)) {
                     tracing::warn!("{key} has changed, which counts from the next start on");
                 }
                 *lock(&self.spread) = new.choria_network_lame_duck_duration;
-                seen.0 = new;
+                *config = new;
             }
             Err(e) => tracing::error!("keeping the previous configuration: {e:#}"),
         }
-        seen.1 = self.provider.files().trust_version();
-        self.renew(&seen.0);
-    }
-
-    /// Whether the CA file or the revocation lists have changed; then what they say counts.
-    pub(super) fn look(&self) {
-        let files = self.provider.files();
-        let Some(_looking) = self.look.begin(&files.ca) else { return };
-        let now = files.trust_version();
-        let mut seen = lock(&self.seen);
-        if now != seen.1 {
-            seen.1 = now;
-            tracing::info!("the CA file or the revocation list has changed");
-            self.renew(&seen.0);
-        }
+        self.following.renew(|| self.renew());
     }
 
     /// Puts keys, trust, rules and limits in force as they are on disk now.
-    fn renew(&self, config: &Config) {
+    pub(super) fn renew(&self) {
+        let config = lock(&self.config).clone();
         let renewed = || -> anyhow::Result<()> {
-            let rules = authenticator(config, &self.provider, self.plaintext)?;
+            let rules = authenticator(&config, &self.provider, self.plaintext)?;
             self.provider.reload()?;
-            self.broker.reload(Some(self.provider.server_tls()?), rules, limits(config)?);
+            self.broker.reload(Some(self.provider.server_tls()?), rules, limits(&config)?);
             Ok(())
         };
         match renewed() {

@@ -12,7 +12,7 @@ use super::service::Service;
 use super::settings::{Rules, Scheme, Settings};
 use crate::core::config::{Config, ConfigError, Environment, Role};
 use crate::core::files::{SECRET, scratch, write_atomic};
-use crate::core::security::{Provider, SecurityError};
+use crate::core::security::{Provider, SecurityError, follow_trust};
 use crate::core::server::{Server, ServerError, ServerOptions};
 
 /// A backplane was not started.
@@ -48,9 +48,15 @@ pub enum BackplaneError {
 pub struct Backplane {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    provider: Arc<Provider>,
 }
 
 impl Backplane {
+    /// Its keys, to be read again when the service is told to.
+    pub fn provider(&self) -> &Arc<Provider> {
+        &self.provider
+    }
+
     /// Ends it, within two seconds or so.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
@@ -84,18 +90,19 @@ pub fn start(
     let config = configuration(settings, own, &facts, env)?;
     let provider = Arc::new(Provider::named(&config, Role::Server, env, Some(&config.identity))?);
     let (stopping, mut shutdowns) = mpsc::unbounded_channel();
-    let mut options = ServerOptions::new(config, provider)?;
+    let mut options = ServerOptions::new(config, provider.clone())?;
     options.agents = vec![Arc::new(BackplaneAgent::new(service.clone(), rules, stopping))];
     options.component = "backplane".to_owned();
     let server = Server::new(options)?;
     let (stop, stopped) = watch::channel(false);
     let name = settings.name.clone();
+    let following = follow_trust(provider.clone());
     let task = tokio::spawn(async move {
         // the directory goes with this task
         let _dir = dir;
         let mut ticks = tokio::time::interval(service.facts_interval.max(Duration::from_secs(1)));
         let running = server.run(stopped);
-        tokio::pin!(running);
+        tokio::pin!(running, following);
         loop {
             tokio::select! {
                 ended = &mut running => {
@@ -106,6 +113,7 @@ pub fn start(
                     }
                     return;
                 }
+                () = &mut following => {}
                 _ = ticks.tick() => {
                     if let Err(error) = write_facts(&facts, &service, &name) {
                         tracing::warn!("the backplane's facts were not written: {error}");
@@ -122,7 +130,7 @@ pub fn start(
             }
         }
     });
-    Ok(Backplane { stop, task })
+    Ok(Backplane { stop, task, provider })
 }
 
 fn write_facts(file: &Path, service: &Service, name: &str) -> std::io::Result<()> {

@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 
+use super::chain::check_extent;
+use super::tls::tls_error;
 use super::{pem, tls_errors};
 use crate::core::files::read_bounded;
 
@@ -47,10 +51,52 @@ pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
         return Err("there are no CA certificates to verify the web service by".to_owned());
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build();
+    let verifier = verifier.map_err(|e| format!("the CA certificates cannot be used: {e}"))?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config =
-        config.map_err(|e| tls_errors::told(&e))?.with_root_certificates(store).with_no_client_auth();
+    let config = config.map_err(|e| tls_errors::told(&e))?.dangerous();
+    let config = config.with_custom_certificate_verifier(Arc::new(Bounded(verifier))).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The library's verifier, for chains that are no more than chains are: see [`check_extent`].
+#[derive(Debug)]
+struct Bounded(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Bounded {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        check_extent(intermediates).map_err(|reason| Error::InvalidCertificate(tls_error(reason)))?;
+        self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// The certificates of the system's store, as OpenSSL would find them

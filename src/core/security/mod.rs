@@ -52,7 +52,7 @@ pub use certificate::{Certificate, expiry_warning};
 pub use chain::{ChainError, Usage, Validity};
 pub use credentials::Credentials;
 pub use error::{SecurityError, VerifyError};
-pub use following::follow_trust;
+pub use following::{Following, follow_trust};
 pub use paths::{Files, TrustVersion};
 pub use provider::Provider;
 pub use signer::Signer;

@@ -202,7 +202,7 @@ impl PeerVerifier {
 }
 
 /// The error whose alert tells the peer the same.
-fn tls_error(reason: ChainError) -> CertificateError {
+pub(super) fn tls_error(reason: ChainError) -> CertificateError {
     match reason {
         ChainError::Unreadable => CertificateError::BadEncoding,
         ChainError::UnknownIssuer => CertificateError::UnknownIssuer,
