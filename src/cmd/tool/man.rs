@@ -252,6 +252,7 @@ mod tests {
         "registration",
         "release-key",
         "reply-to",
+        "request",
         "select",
         "since",
         "srv",
