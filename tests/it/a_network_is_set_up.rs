@@ -177,3 +177,35 @@ fn again_and_beside_what_is_there() {
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
     until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));
 }
+
+#[test]
+fn by_a_key_that_never_leaves_its_machine() {
+    if !Machine::possible() {
+        return;
+    }
+    let hub = installed(BROKER, None);
+    let node = installed(NODE, Some(&hub));
+    sudo(&hub, "choria setup broker").fine();
+    let asked = sudo(&node, "choria setup node --request").fine();
+    asked.says(&["which stays here", "--request n1.example.net.request"]);
+    node.carry(&format!("{NODE}.request"), &hub);
+    let sign = |name: &str| format!("choria setup broker --node {name} --request {NODE}.request");
+    // Who signs says for whom.
+    let other = sudo(&hub, &sign("n2.example.net")).code(1);
+    other.complains(&["is for \"n1.example.net\", not \"n2.example.net\""]);
+    sudo(&hub, &sign(NODE).replace("--node", "--operator")).code(1).complains(&["one --node NAME"]);
+    sudo(&hub, &sign(NODE)).fine().says(&["n1.example.net.setup for node n1.example.net, by its own key"]);
+    hub.person(&format!("grep -c 'PRIVATE KEY' {NODE}.setup")).code(1);
+    hub.carry(&format!("{NODE}.setup"), &node);
+    let joined = sudo(&node, &format!("choria setup node {NODE}.setup")).fine();
+    joined.says(&["kept      /etc/choria/tls/key.pem, which was made here", "started   choria-server"]);
+    assert_eq!(stat(&node, "/etc/choria/tls/key.pem"), "600 root root /etc/choria/tls/key.pem\n");
+    sudo(&hub, "choria setup operator").fine();
+    until("the node to answer", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
+    // The CA knows whom it signed.
+    root(&hub, "choria tool ca list --dir /etc/choria/ca").fine().says(&[NODE]);
+    sudo(&hub, &format!("choria setup broker --node {NODE}")).code(1).complains(&["there already"]);
+    hub.person(&format!("rm {NODE}.setup")).fine();
+    let again = sudo(&hub, &format!("choria setup broker --node {NODE}")).code(1);
+    again.complains(&["choria tool ca revoke"]);
+}

@@ -6,11 +6,13 @@ use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{Config, Role, System};
 use choria::core::pki::{Ca, Kind, Options};
+use choria::core::provisioner::csr::CheckedCsr;
 use choria::core::security::Usage;
 use zeroize::Zeroizing;
 
 use super::invitation::{Who, check_name};
 use super::machine::{self, CA, ETC, TLS};
+use super::request;
 use super::steps::{Step, carry_out, standing, tell_next};
 use super::texts::{self, Found, look};
 use crate::cmd::tool::place::Place;
@@ -34,6 +36,9 @@ pub struct Broker {
     /// write NAME.setup, which makes somebody on another machine an operator; may be given several times
     #[argh(option, long = "operator", arg_name = "name")]
     operators: Vec<String>,
+    /// NAME.request of the one node, which has made its own key; NAME.setup has none in it then
+    #[argh(option, arg_name = "file")]
+    request: Option<PathBuf>,
     /// directory of the CA, default /etc/choria/ca
     #[argh(option, arg_name = "dir", default = "PathBuf::from(CA)")]
     ca: PathBuf,
@@ -143,6 +148,15 @@ impl Broker {
         Ok(Some(Step::Link { path, target: ca.join("crl.pem") }))
     }
 
+    /// The request of the one node.
+    fn request(&self) -> anyhow::Result<Option<CheckedCsr>> {
+        let Some(file) = &self.request else { return Ok(None) };
+        match self.nodes.as_slice() {
+            [name] => Ok(Some(request::read(file, name)?)),
+            _ => bail!("say with one --node NAME whose request {} is", file.display()),
+        }
+    }
+
     /// Files to be carried; returns whom they are for.
     fn invitations(
         &self,
@@ -150,6 +164,7 @@ impl Broker {
         ca: Option<&Ca>,
         broker: &str,
     ) -> anyhow::Result<Vec<(Who, String)>> {
+        let mut request = self.request()?;
         let issued = ca.map(Ca::issued).transpose()?.unwrap_or_default();
         let nodes = self.nodes.iter().map(|name| (Who::Node, name));
         let all: Vec<_> = nodes.chain(self.operators.iter().map(|name| (Who::Operator, name))).collect();
@@ -169,13 +184,11 @@ impl Broker {
                     self.ca.display()
                 );
             }
-            steps.push(Step::Invite {
-                ca: self.ca.clone(),
-                who: *who,
-                name: (*name).clone(),
-                broker: broker.to_owned(),
-                file,
-                owner: (id("SUDO_UID"), id("SUDO_GID")),
+            let (ca, name, broker) = (self.ca.clone(), (*name).clone(), broker.to_owned());
+            let owner = machine::owner();
+            steps.push(match request.take_if(|_| *who == Who::Node) {
+                Some(request) => Step::Sign { ca, name, broker, file, owner, request },
+                None => Step::Invite { ca, who: *who, name, broker, file, owner },
             });
         }
         Ok(all.into_iter().map(|(who, name)| (who, name.clone())).collect())
@@ -212,9 +225,4 @@ pub fn port(config: &Path) -> anyhow::Result<i64> {
         true => Ok(Config::load(Role::Broker, Some(config), &System)?.choria_network_client_port),
         false => Ok(4222),
     }
-}
-
-/// A number of who has said `sudo`.
-fn id(name: &str) -> Option<u32> {
-    std::env::var(name).ok().filter(|text| !text.is_empty()).and_then(|text| text.parse().ok())
 }

@@ -77,15 +77,18 @@ impl fmt::Debug for Invitation {
 }
 
 impl Invitation {
+    /// With a key that was made for it.
     pub fn new(who: Who, broker: &str, ca: &str, issued: &Issued) -> Invitation {
-        Invitation {
-            who,
-            name: issued.name.clone(),
-            broker: broker.to_owned(),
-            ca: ca.to_owned(),
-            certificate: issued.certificate_pem.clone(),
-            key: issued.key_pem.to_string(),
-        }
+        let certificate = issued.certificate_pem.clone();
+        let mut invitation = Invitation::without_key(who, &issued.name, broker, ca, certificate);
+        invitation.key = issued.key_pem.to_string();
+        invitation
+    }
+
+    /// For a machine that has its key.
+    pub fn without_key(who: Who, name: &str, broker: &str, ca: &str, certificate: String) -> Invitation {
+        let [name, broker, ca] = [name, broker, ca].map(str::to_owned);
+        Invitation { who, name, broker, ca, certificate, key: String::new() }
     }
 
     /// The file, for nobody else to read.

@@ -11,6 +11,7 @@ use choria::core::programs::{Program, find, how};
 
 use super::super::context::block_on;
 use super::super::out::out;
+use super::steps::Owner;
 
 /// Where packages put configuration.
 pub const ETC: &str = "/etc/choria";
@@ -124,6 +125,12 @@ impl Person {
         }
         Ok(())
     }
+}
+
+/// Whose files are that somebody is to carry: who has said `sudo`.
+pub fn owner() -> Owner {
+    let id = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    (id("SUDO_UID"), id("SUDO_GID"))
 }
 
 /// Why nobody answers at an address, from here and now.

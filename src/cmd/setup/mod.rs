@@ -9,6 +9,7 @@ mod invitation;
 mod machine;
 mod node;
 mod operator;
+mod request;
 mod steps;
 mod texts;
 

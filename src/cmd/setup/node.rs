@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::broker::port;
 use super::invitation::{self, Invitation, Who, check_name};
 use super::machine::{self, CA, ETC, TLS};
+use super::request;
 use super::steps::{Step, carry_out, standing, tell_next};
 use super::texts::{self, Found, agrees, look};
 use crate::cmd::out::outln;
@@ -28,9 +29,12 @@ pub struct Node {
     /// NAME.setup of the broker's machine, - reads it from standard input; none on the broker's machine itself
     #[argh(positional, arg_name = "file")]
     file: Option<PathBuf>,
-    /// on the broker's machine, name of the node, default its own
+    /// with --request or on the broker's machine, name of the node, default the machine's
     #[argh(option, arg_name = "name")]
     name: Option<String>,
+    /// make the key here, and write NAME.request, to be carried to the broker's machine
+    #[argh(switch)]
+    request: bool,
     /// show what would be done, and do nothing
     #[argh(switch, short = 'n')]
     dry_run: bool,
@@ -47,6 +51,9 @@ struct Plan {
 impl Node {
     pub fn run(self, now: i64) -> anyhow::Result<()> {
         machine::only_root("node")?;
+        if self.request {
+            return self.asks(now);
+        }
         let Plan { mut steps, name, broker, tls } = match &self.file {
             Some(file) => self.invited(file, now)?,
             None => self.on_the_brokers_machine(now)?,
@@ -75,6 +82,35 @@ impl Node {
         Ok(())
     }
 
+    /// A request for a certificate, by a key that never leaves this machine.
+    fn asks(&self, now: i64) -> anyhow::Result<()> {
+        if let Some(file) = &self.file {
+            bail!("--request is for a machine that has no file yet: leave {} out", file.display());
+        }
+        let name = self.name.clone().map_or_else(machine::name, Ok)?;
+        check_name(Who::Node, &name)?;
+        let place = Place::of(Kind::Node, Some(TLS))?;
+        let file = PathBuf::from(format!("{name}.request"));
+        for there in [place.certificate(), file.clone()] {
+            if there.symlink_metadata().is_ok() {
+                bail!("{} is there already: move it away first", there.display());
+            }
+        }
+        let mut steps = Vec::new();
+        if !place.dir().is_dir() {
+            steps.push(Step::Directory { path: place.dir().to_owned(), mode: 0o755 });
+        }
+        let next = [
+            format!("carry {} to the broker's machine, and there:", file.display()),
+            format!("sudo choria setup broker --node {name} --request {}", file.display()),
+            format!("carry {name}.setup back, and here: sudo choria setup node {name}.setup"),
+        ];
+        steps.push(Step::Ask { name, key: place.key(), file, owner: machine::owner() });
+        carry_out(steps, self.dry_run, now)?;
+        tell_next(&next);
+        Ok(())
+    }
+
     /// By what was carried here.
     fn invited(&self, file: &Path, now: i64) -> anyhow::Result<Plan> {
         if let Some(name) = &self.name {
@@ -85,6 +121,11 @@ impl Node {
             read(file).and_then(|text| Invitation::read(&text, Who::Node, now)).context(shown.to_string())?;
         let place = Place::of(Kind::Node, Some(TLS))?;
         let mut steps = Vec::new();
+        let (name, broker) = (invitation.name.clone(), invitation.broker.clone());
+        if place.certificate().symlink_metadata().is_err() && invitation.key().is_none() {
+            let steps = request::answered(&place, &invitation)?;
+            return Ok(Plan { steps, name, broker, tls: TLS.into() });
+        }
         match standing(&place, &invitation.ca, Usage::Client, now)? {
             Some(there) if there.common_name == invitation.name => {
                 let what = format!("the certificate of {}, in {TLS}", there.common_name);
@@ -103,7 +144,7 @@ impl Node {
                 steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
             }
         }
-        Ok(Plan { steps, name: invitation.name.clone(), broker: invitation.broker.clone(), tls: TLS.into() })
+        Ok(Plan { steps, name, broker, tls: TLS.into() })
     }
 
     /// A node beside the broker: the CA is at hand.

@@ -8,13 +8,14 @@ use anyhow::{Context as _, anyhow, bail};
 use choria::core::config::{Config, Role, System};
 use choria::core::files::{SECRET, read_bounded, write_atomic, write_new_of};
 use choria::core::pki::{Ca, Issued, Kind, Options};
+use choria::core::provisioner::csr::CheckedCsr;
 use choria::core::security::{Certificate, Provider, Trust, Usage, pem};
 use zeroize::Zeroizing;
 
 use super::super::out::outln;
 use super::super::tool::place::Place;
 use super::invitation::{Invitation, Who};
-use super::machine;
+use super::{machine, request};
 
 /// Largest file that is compared, in bytes.
 const MAX: u64 = 1 << 20;
@@ -68,6 +69,22 @@ pub enum Step {
         file: PathBuf,
         owner: Owner,
     },
+    /// The same for a machine that has asked by a key of its own.
+    Sign {
+        ca: PathBuf,
+        name: String,
+        broker: String,
+        file: PathBuf,
+        owner: Owner,
+        request: CheckedCsr,
+    },
+    /// A request for a certificate, and its key where there is none.
+    Ask {
+        name: String,
+        key: PathBuf,
+        file: PathBuf,
+        owner: Owner,
+    },
     /// A daemon's configuration, as it will be read.
     Check {
         role: Role,
@@ -118,6 +135,12 @@ impl Step {
                 let what = who.word();
                 ("wrote", "write", format!("{} for {what} {name}: a private key is in it", shown(file)))
             }
+            Step::Sign { name, file, .. } => {
+                ("wrote", "write", format!("{} for node {name}, by its own key", shown(file)))
+            }
+            Step::Ask { key, file, .. } => {
+                ("wrote", "write", format!("{}, by the key {}, which stays here", shown(file), shown(key)))
+            }
             Step::Check { file, .. } => ("checked", "check", shown(file)),
             Step::Start { unit } => ("started", "start", format!("{unit}, now and at every boot")),
             Step::Remove { path } => ("removed", "remove", format!("{}, which is used up", shown(path))),
@@ -155,6 +178,11 @@ impl Step {
                 let text = Invitation::new(who, &broker, ca.certificate_pem(), &issued).text()?;
                 write_new_of(&file, text.as_bytes(), SECRET, owner)?;
             }
+            Step::Sign { ca, name, broker, file, owner, request } => {
+                let text = request::sign(&ca, &name, &broker, &request, now)?.text()?;
+                write_new_of(&file, text.as_bytes(), SECRET, owner)?;
+            }
+            Step::Ask { name, key, file, owner } => request::ask(&name, &key, &file, owner)?,
             Step::Check { role, file } => check(role, &file, now)?,
             Step::Start { unit } => machine::enable(unit)?,
             Step::Remove { path } => {

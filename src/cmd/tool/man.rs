@@ -264,6 +264,7 @@ mod tests {
         "registration",
         "release-key",
         "reply-to",
+        "request",
         "retry",
         "select",
         "since",
