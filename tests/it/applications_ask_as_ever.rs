@@ -272,6 +272,7 @@ fn words_that_fit_nothing_are_told() {
         (&["package", "count", "x"], &["cannot use 'x'"]),
         (&["service", "httpd", "reload"], &["'reload' is nothing", "start, stop, restart"]),
         (&["service", "restart"], &["restart needs a name"]),
+        (&["package", "install", ""], &["the name after choria package install is empty"]),
         (&["filemgr", "-f", "", "touch"], &["-f names no file"]),
         (&["filemgr", "touhc"], &["did you mean touch?"]),
         (&["nettest", "connect", "x"], &["connect HOST PORT"]),

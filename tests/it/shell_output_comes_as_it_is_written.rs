@@ -130,6 +130,7 @@ fn commands_run_start_and_are_looked_after() {
     for (words, texts) in [
         (&["shell"][..], &["say what to do"][..]),
         (&["shell", "run"], &["run needs a command"]),
+        (&["shell", "run", ""], &["run needs a command"]),
         (&["shell", "kill"], &["kill needs the handle"]),
         (&["shell", "lits"], &["did you mean list?"]),
         (&["shell", "list", "x"], &["cannot use 'x'"]),

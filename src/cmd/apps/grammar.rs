@@ -64,6 +64,8 @@ pub fn split<'v>(
         },
     };
     match (verb.to_something, rest.as_slice()) {
+        // Most often a variable of a shell that is not set.
+        (true, [subject]) if subject.is_empty() => bail!("the name after {command} {} is empty", verb.name),
         (true, [subject]) => Ok((verb, Some(subject.clone()))),
         (false, []) => Ok((verb, None)),
         (true, []) => bail!("{} needs a name: {command} {} {subject}", verb.name, verb.name),

@@ -7,7 +7,7 @@
 //! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.connections`,
 //! `plugin.choria.network.memory`, `plugin.choria.network.limits.*`,
 //! `plugin.choria.network.lame_duck_duration`,
-//! `plugin.choria.filter_timeout` and `plugin.choria.replay_file`). Optional parts of a row: the
+//! `plugin.choria.filter_timeout`, `plugin.choria.history.*` and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown; `Unused` is read and not acted on by this version; `Guard` says that the key guards something, so that a
 //! malformed value is an error: what would count instead may guard less than was

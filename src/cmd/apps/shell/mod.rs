@@ -49,7 +49,9 @@ impl Shell {
         }
         let command = || Inputs::default().with("command", rest.join(" "));
         match (verb, rest) {
-            ("run" | "start", []) => bail!("{verb} needs a command: choria shell {verb} uptime"),
+            ("run" | "start", words) if words.concat().trim().is_empty() => {
+                bail!("{verb} needs a command: choria shell {verb} uptime")
+            }
             ("run", _) if self.tail => tail::run(&mut application, &command()),
             ("run", _) => {
                 let runs = layouts::Runs { mco: globals.personality == Personality::Mco };
