@@ -39,7 +39,6 @@ fish             fish
 systemd-analyze  systemd
 logrotate        logrotate
 puppet           puppet-agent
-rpmbuild         rpm
 dnf              dnf
 zypper           zypper
 createrepo_c     createrepo-c
