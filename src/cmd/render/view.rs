@@ -123,7 +123,7 @@ impl<'a> View<'a> {
         self.out.flush()?;
         self.hidden.tell();
         self.keep.tell();
-        if !self.sums.unknown().is_empty() {
+        if self.form.shows_sums() && !self.sums.unknown().is_empty() {
             let functions = self.sums.unknown().join(", ");
             errln!(
                 "choria: the interface sums up by {}, which is not known here and left out",

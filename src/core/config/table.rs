@@ -67,7 +67,7 @@ settings! {
     choria_services_registry_cache: String = "plugin.choria.services.registry.cache", Path, "", Client, "where interfaces of agents that the registry or a node gave are kept; unset = choria/interfaces in the user's cache directory", env = "CHORIA_REGISTRY";
     choria_history_enabled: bool = "plugin.choria.history.enabled", Bool, "true", Client, "keep what requests came to in the user's state directory, for `choria history`; never secrets", flags = [Guard];
     choria_history_count: i64 = "plugin.choria.history.count", Int, "100", Client, "requests that are kept";
-    choria_history_age: Duration = "plugin.choria.history.age", Duration, "30d", Client, "how old requests get that are kept";
+    choria_history_age: Duration = "plugin.choria.history.age", Duration, "720h", Client, "how old requests get that are kept";
     choria_history_size: i64 = "plugin.choria.history.size", Int, "67108864", Client, "bytes of all requests that are kept";
 
     // Security

@@ -20,6 +20,10 @@ impl Form for Json {
         Timing::Together
     }
 
+    fn shows_sums(&self) -> bool {
+        true
+    }
+
     fn finish(&self, out: &mut dyn Write, asked: &Asked<'_>, outcome: &Outcome<'_>) -> io::Result<()> {
         let replies: Vec<Value> = outcome.replies.iter().map(reply).collect();
         let document = json!({

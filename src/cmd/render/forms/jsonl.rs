@@ -39,6 +39,10 @@ impl Form for JsonLines {
         Line { pr: protocol, rr: Some(row), ..Line::of("result") }.write(out)
     }
 
+    fn shows_sums(&self) -> bool {
+        true
+    }
+
     fn finish(&self, out: &mut dyn Write, _: &Asked<'_>, outcome: &Outcome<'_>) -> io::Result<()> {
         let sums: Map<String, Value> = outcome.sums.json();
         Line { agg: Some(&sums), ..Line::of("summaries") }.write(out)?;

@@ -100,6 +100,11 @@ pub trait Form: Sync {
         false
     }
 
+    /// Whether it shows what replies come to, and so what is left out of that is told.
+    fn shows_sums(&self) -> bool {
+        self.sums_up()
+    }
+
     /// Nodes are looked for, by this method.
     fn discovering(&self, _out: &mut dyn Write, _method: &str) -> io::Result<()> {
         Ok(())
