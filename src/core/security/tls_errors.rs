@@ -75,15 +75,22 @@ pub fn certificate(reason: &CertificateError) -> String {
         Bad::NotValidForName => "it is for another name",
         Bad::NotValidForNameContext { expected, presented } => {
             let expected = expected.to_str();
-            return match presented.is_empty() {
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            return match names.is_empty() {
                 true => format!("it is for no name, and not for {expected}"),
-                false => format!("it is for {}, and not for {expected}", presented.join(", ")),
+                false => format!("it is for {}, and not for {expected}", names.join(", ")),
             };
         }
         Bad::Other(other) => return other.0.to_string(),
         other => return format!("it is refused ({})", words(other)),
     };
     text.to_owned()
+}
+
+/// A name without the type of it that the library writes around it.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, inner)| inner.strip_suffix(')')).unwrap_or(name);
+    inner.trim_matches('"')
 }
 
 /// A TLS alert as people know it: `unknown CA`.
@@ -132,7 +139,7 @@ mod tests {
         let other = CertificateError::Other(OtherError(Arc::new(ChainError::Tangled)));
         let name = CertificateError::NotValidForNameContext {
             expected: ServerName::try_from("broker.example.net").unwrap(),
-            presented: vec!["a.example.net".into(), "b.example.net".into()],
+            presented: vec!["DnsName(\"a.example.net\")".into(), "\"b.example.net\"".into()],
         };
         for (error, text) in [
             (
