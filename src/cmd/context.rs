@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use choria::core::client::{Client, ClientError, ClientOptions};
@@ -118,8 +118,27 @@ pub async fn connect(config: Config) -> anyhow::Result<Client> {
     connect_workers(config, None).await
 }
 
+/// The same for what a command can do without: it has this long, and nobody is told of a
+/// failed try.
+pub async fn connect_within(mut config: Config, limit: Duration) -> anyhow::Result<Client> {
+    if config.choria_network_connect_limit > limit {
+        config.set("plugin.choria.network.connect_limit", &format!("{}ms", limit.as_millis()))?;
+    }
+    connect_by(config, ClientOptions { workers: 1, first_failure: Some(Arc::new(|_| ())) }).await
+}
+
 /// A connected client that takes replies on `workers` connections.
 pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::Result<Client> {
+    let limit = config.choria_network_connect_limit;
+    let first_failure = move |reasons: &[String]| {
+        errln!("choria: cannot connect yet, trying for {limit:?}: {}", clean(&reasons.join("; "), false));
+    };
+    let options =
+        ClientOptions { workers: workers.unwrap_or(1), first_failure: Some(Arc::new(first_failure)) };
+    connect_by(config, options).await
+}
+
+async fn connect_by(config: Config, options: ClientOptions) -> anyhow::Result<Client> {
     let provider = Provider::new(&config, Role::Client, &System)?;
     if let Some(reason) = provider.unfit(jiff::Timestamp::now().as_second()) {
         bail!("{reason}");
@@ -127,12 +146,6 @@ pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::
     for warning in provider.warnings() {
         tracing::warn!("{warning}");
     }
-    let limit = config.choria_network_connect_limit;
-    let first_failure = move |reasons: &[String]| {
-        errln!("choria: cannot connect yet, trying for {limit:?}: {}", clean(&reasons.join("; "), false));
-    };
-    let options =
-        ClientOptions { workers: workers.unwrap_or(1), first_failure: Some(Arc::new(first_failure)) };
     match Client::connect(Arc::new(config), &Arc::new(provider), &System, options).await {
         // Where no broker was found to ask there is something else to look at.
         Err(ClientError::Connect { error, .. })
@@ -166,6 +179,15 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
         }
     });
     Ok(runtime.enable_all().build()?.block_on(work))
+}
+
+/// The same for what has its own end: threads that hang somewhere, as at a name server, are
+/// left behind.
+pub fn block_on_briefly<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// The same without rests, for what measures how long others take.

@@ -6,12 +6,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{anyhow, bail};
 use choria::core::client::Client;
 use choria::core::config::Config;
 use choria::core::ddl::{AgentDdl, ResolveError, Resolver};
 use choria::core::files::{self, PUBLIC};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::context::{self, block_on};
+use super::context::{self, block_on_briefly};
 use super::fleet::{Interrupted, Selection};
 use super::out::errln;
 use super::render::text::clean;
@@ -19,8 +23,14 @@ use super::rpc::resolver;
 
 /// How long what others gave is used without asking again.
 const FRESH: Duration = Duration::from_secs(24 * 60 * 60);
-/// Nodes that are asked, one after the other.
+/// Nodes that are asked at once.
 const NODES: usize = 3;
+/// How long a broker is tried,
+const CONNECT: Duration = Duration::from_millis(2500);
+/// how long all of the search takes beside a discovery,
+const BESIDES: Duration = Duration::from_millis(800);
+/// and how long an answer may take.
+const ANSWER: Duration = Duration::from_millis(1500);
 
 /// Where interfaces that others gave are kept; nowhere for who has no home.
 pub fn cache(config: &Config) -> Option<PathBuf> {
@@ -40,28 +50,14 @@ pub fn of(config: &Config, selection: &Selection, agent: &str) -> anyhow::Result
     let unknown = matches!(known, Err(ResolveError::Unknown { .. }));
     let file = resolver.cache_file(agent);
     let old = !unknown && resolver.is_cached(agent) && file.as_deref().is_some_and(is_old);
-    // What cannot be the name of an agent is nobody's.
+    // What cannot be the name of an agent is nobody's, and nobody waits to hear of a slip.
     let is_name = Resolver::default().cached_in(Some(PathBuf::new())).cache_file(agent).is_some();
-    if !(unknown && is_name || old) {
+    let is_asked = is_name && unknown && resolver.slip(agent).is_none();
+    if !(is_asked || old) {
         return Ok(known?);
     }
-    let asked = block_on(async {
-        let client = context::connect(config.clone()).await?;
-        let asked = ask(&client, selection, agent).await;
-        client.session().close().await;
-        asked
-    })?;
-    let given = match asked {
-        Err(e) if e.is::<Interrupted>() => return Err(e),
-        Err(e) => {
-            // That nobody knows it is what a person has to hear.
-            errln!("choria: the interface of {agent} was asked for: {}", clean(&format!("{e:#}"), false));
-            None
-        }
-        Ok(given) => given,
-    };
-    match (given, known) {
-        (Some((ddl, node)), _) => {
+    let why = match block_on_briefly(search(config, selection, agent))? {
+        Ok((ddl, node)) => {
             if let Some(file) = file {
                 keep(&file, &ddl);
             }
@@ -71,34 +67,93 @@ pub fn of(config: &Config, selection: &Selection, agent: &str) -> anyhow::Result
                 clean(&ddl.metadata.version, false),
                 clean(&node, false)
             );
-            Ok(ddl)
+            return Ok(ddl);
         }
-        (None, known) => Ok(known?),
+        Err(e) if e.is::<Interrupted>() => return Err(e),
+        Err(e) => format!("the interface of {agent} was asked for: {}", clean(&format!("{e:#}"), false)),
+    };
+    match known {
+        Err(unknown) => bail!("{unknown}; {why}"),
+        Ok(old) => {
+            errln!("choria: {why}");
+            Ok(old)
+        }
     }
 }
 
-/// The interface, and who gave it.
-async fn ask(
-    client: &Client,
-    selection: &Selection,
-    agent: &str,
-) -> anyhow::Result<Option<(AgentDdl, String)>> {
-    match client.interface_of_registry(agent).await {
-        Ok(ddl) => return Ok(Some((ddl, "the registry".to_owned()))),
-        Err(e) => tracing::debug!(agent, "no interface of the registry: {e}"),
+/// The interface, and who gave it. Who has nobody to ask hears that soon.
+async fn search(config: &Config, selection: &Selection, agent: &str) -> anyhow::Result<(AgentDdl, String)> {
+    let discovery = u64::try_from(config.discovery_timeout).unwrap_or(2);
+    let limit = BESIDES + Duration::from_secs(discovery);
+    let end = Instant::now() + limit;
+    let late = || anyhow!("nobody gave it within {limit:?}");
+    let client = timeout_at(end, context::connect_within(config.clone(), CONNECT)).await;
+    let client = client.map_err(|_| anyhow!("no broker answered within {limit:?}"))??;
+    let given = match timeout_at(end, who_may_have(&client, selection, agent)).await {
+        Err(_) => Err(late()),
+        Ok(Ok(Source::Registry(ddl))) => Ok((*ddl, "the registry".to_owned())),
+        Ok(Ok(Source::Nodes(nodes))) => {
+            let end = end.max(Instant::now() + ANSWER);
+            timeout_at(end, of_nodes(&client, agent, &nodes)).await.unwrap_or_else(|_| Err(late()))
+        }
+        Ok(Err(e)) => Err(e),
+    };
+    let _ = timeout(ANSWER, client.session().close()).await;
+    given
+}
+
+/// Where an interface may be had.
+enum Source {
+    Registry(Box<AgentDdl>),
+    Nodes(Vec<String>),
+}
+
+/// Asks the registry, and meanwhile for nodes that have the agent.
+async fn who_may_have(client: &Client, selection: &Selection, agent: &str) -> anyhow::Result<Source> {
+    let registry = async {
+        match timeout(ANSWER, client.interface_of_registry(agent)).await {
+            Ok(Ok(ddl)) => Some(Source::Registry(Box::new(ddl))),
+            Ok(Err(e)) => {
+                tracing::debug!(agent, "no interface of the registry: {e}");
+                None
+            }
+            Err(_) => None,
+        }
+    };
+    let discovery = selection.discover(client, Some(agent));
+    tokio::pin!(registry, discovery);
+    let found = tokio::select! {
+        biased;
+        given = &mut registry => match given {
+            Some(given) => return Ok(given),
+            None => discovery.await?,
+        },
+        found = &mut discovery => {
+            let found = found?;
+            if let Some(given) = registry.await {
+                return Ok(given);
+            }
+            found
+        }
+    };
+    match found.nodes.is_empty() {
+        true => bail!("neither the registry nor a node has it"),
+        false => Ok(Source::Nodes(found.nodes.into_iter().take(NODES).collect())),
     }
-    let found = selection.discover(client, Some(agent)).await?;
+}
+
+/// The interface of the first of these nodes that gives it.
+async fn of_nodes(client: &Client, agent: &str, nodes: &[String]) -> anyhow::Result<(AgentDdl, String)> {
+    let asked = nodes.iter().map(async |node| (node, client.interface_of_node(agent, node).await));
+    let mut asked: FuturesUnordered<_> = asked.collect();
     let mut problems = vec![];
-    for node in found.nodes.iter().take(NODES) {
-        match client.interface_of_node(agent, node).await {
-            Ok(ddl) => return Ok(Some((ddl, node.clone()))),
+    while let Some((node, given)) = asked.next().await {
+        match given {
+            Ok(ddl) => return Ok((ddl, node.clone())),
             Err(e) => problems.push(format!("{node}: {e}")),
         }
     }
-    for problem in problems {
-        errln!("choria: the interface of {agent} was asked for: {}", clean(&problem, false));
-    }
-    Ok(None)
+    bail!("{}", problems.join("; "))
 }
 
 fn is_old(file: &Path) -> bool {

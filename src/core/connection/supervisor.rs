@@ -153,6 +153,10 @@ impl Supervisor {
     fn tell(&self, pass: u32, wait: Duration, failures: &[String]) {
         match &self.options.first_failure {
             Some(tell) if pass == 1 && !self.ever_connected => tell(failures),
+            // a person hears the rest at the end
+            Some(_) if !self.ever_connected => {
+                tracing::debug!(try = pass, "cannot connect: {}", failures.join("; "));
+            }
             _ => tracing::warn!(
                 try = pass,
                 wait_ms = wait.as_millis(),

@@ -150,6 +150,12 @@ impl Resolver {
         names.into_iter().collect()
     }
 
+    /// The agent there is an interface for whose name is one typing error away.
+    pub fn slip(&self, name: &str) -> Option<String> {
+        let known = self.agent_names();
+        text::slip(name, known.iter().map(String::as_str)).map(str::to_owned)
+    }
+
     /// Names of the agents there are files of, sorted. Files are not opened.
     pub fn files(&self) -> Vec<String> {
         let mut names = BTreeSet::new();

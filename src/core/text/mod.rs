@@ -3,7 +3,7 @@
 mod nearest;
 mod secret;
 
-pub use nearest::{meant, nearest};
+pub use nearest::{meant, nearest, slip};
 pub use secret::Secret;
 
 /// Bytes as lower-case hex.

@@ -13,6 +13,14 @@ pub fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String
     nearest(word, known).map_or_else(String::new, |name| format!(", did you mean {name}?"))
 }
 
+/// The word of `known` that is one typing error away from `word`. Another number is none:
+/// there are names that differ by it.
+pub fn slip<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |word: &str| -> String { word.chars().filter(|c| !c.is_ascii_digit()).collect() };
+    let bare = letters(word);
+    known.into_iter().find(|name| distance(word, name, 1) == 1 && letters(name) != bare)
+}
+
 /// Edit distance with neighbouring letters exchanged counting once; more than
 /// `limit` is not worked out exactly.
 fn distance(a: &str, b: &str, limit: usize) -> usize {
@@ -56,6 +64,17 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(nearest(word, known), meant, "{word}");
+        }
+        for (word, meant) in [
+            ("pign", Some("ping")),
+            ("fidn", Some("find")),
+            ("fact", Some("facts")),
+            ("inventori", Some("inventory")),
+            ("inventroi", None),
+            ("ping", None),
+            ("ping2", None),
+        ] {
+            assert_eq!(slip(word, known), meant, "{word}");
         }
         assert_eq!(meant("fct", ["facts"]), "");
         assert_eq!(meant("fact", ["facts"]), ", did you mean facts?");
