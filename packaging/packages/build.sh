@@ -48,6 +48,8 @@ done
 # The oldest C library it runs with; none where it brings its own.
 glibc=$(objdump -T "$work/choria" 2>/dev/null | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -uV | tail -n 1)
 
+libgcc=$(objdump -p "$work/choria" | grep -o 'NEEDED *libgcc_s' || true)
+
 make_deb() {
     cp -a "$stage" "$work/deb"
     mkdir "$work/deb/DEBIAN"
@@ -69,7 +71,7 @@ Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$work/deb" | cut -f 1)
 Section: admin
 Priority: optional
-Depends: ${glibc:+libc6 (>= $glibc), libgcc-s1, }passwd
+Depends: ${glibc:+libc6 (>= $glibc), }${libgcc:+libgcc-s1, }passwd
 Recommends: systemd, logrotate
 Provides: choria
 Conflicts: choria, mcollective, mcollective-client

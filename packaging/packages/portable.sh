@@ -13,6 +13,7 @@ triple=$(uname -m)-unknown-linux-gnu
 
 environment=$target/portable
 if ! cmp -s "$here/portable.txt" "$environment/installed"; then
+    mkdir -p "$environment"
     python3 -m venv --clear "$environment/python" ||
         { echo "install Python's venv first: apt-get install python3-venv" >&2; exit 1; }
     "$environment/python/bin/pip" install --quiet -r "$here/portable.txt"
