@@ -62,6 +62,7 @@ mod agents_by_public_libraries_run;
 mod an_agent_is_anybodys_program;
 mod an_agent_is_mistyped;
 mod an_agent_is_written_in_five_minutes;
+mod an_agent_stays_up;
 mod an_ed25519_node_is_given_a_token;
 mod an_embedded_broker_judges_again;
 mod an_emulated_fleet_answers;

@@ -7,20 +7,20 @@
 
 mod command;
 mod pipes;
+mod running;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
 pub use command::{CommandLine, Group, NoProgram, executable, find};
 pub use pipes::{Look, Pipe, Said};
+use running::Running;
 
 /// Bytes of standard output that are kept unless told otherwise.
 const MOST: usize = 1024 * 1024;
@@ -275,221 +275,5 @@ pub enum Stream {
     Error,
 }
 
-/// A program at work. Dropping it kills its whole process group, unless it has ended by
-/// itself or outlives whoever waits for it.
-struct Running {
-    child: Child,
-    group: Option<Group>,
-    outlives: bool,
-    talks: bool,
-    told: Said,
-    stdin: Option<ChildStdin>,
-    input: Vec<u8>,
-    stdout: Option<Pipe>,
-    output: Vec<u8>,
-    stderr: Option<Pipe>,
-    said: Said,
-}
-
-impl Running {
-    fn start(program: Program) -> Result<Running, ProgramError> {
-        let stdin = if program.input.is_empty() { Stdio::null() } else { Stdio::piped() };
-        let (mut child, group) = program.spawn(stdin)?;
-        let pipe = |end: Option<io::Result<OwnedFd>>| end.map(Pipe::new).transpose();
-        let stdout = child.stdout.take().map(|end| end.into_owned_fd());
-        let stderr = child.stderr.take().map(|end| end.into_owned_fd());
-        let mut running = Running {
-            stdin: child.stdin.take(),
-            child,
-            group: Some(group),
-            outlives: program.outlives,
-            talks: program.talks,
-            told: Said::default(),
-            input: program.input,
-            stdout: None,
-            output: Vec::new(),
-            stderr: None,
-            said: Said::default(),
-        };
-        running.stdout = pipe(stdout)?;
-        running.stderr = pipe(stderr)?;
-        Ok(running)
-    }
-
-    /// Until the program itself has ended; none when it writes too much. A child of it that
-    /// still holds the pipes is not waited for: what the program wrote is in them.
-    async fn until_it_ends(
-        &mut self,
-        most: usize,
-        hear: &mut impl FnMut(Stream, &str),
-    ) -> io::Result<Option<ExitStatus>> {
-        let Running { child, stdin, input, stdout, output, stderr, said, told, talks, .. } = self;
-        let talks = *talks;
-        let feed = async {
-            if let Some(mut stdin) = stdin.take() {
-                // a program that does not read its input may still know the answer
-                let _ = stdin.write_all(input).await;
-                let _ = stdin.shutdown().await;
-            }
-            std::future::pending().await
-        };
-        tokio::pin!(feed);
-        let status = loop {
-            tokio::select! {
-                biased;
-                status = child.wait() => break status?,
-                () = readable(stdout), if talks => {
-                    read(stdout, told.buffer());
-                    told.heard(false, &mut |line| hear(Stream::Output, line));
-                }
-                () = readable(stdout), if !talks => read(stdout, output),
-                () = readable(stderr) => {
-                    read(stderr, said.buffer());
-                    said.heard(false, &mut |line| hear(Stream::Error, line));
-                }
-                () = &mut feed => {}
-            }
-            if output.len() > most {
-                return Ok(None);
-            }
-        };
-        if let Some(group) = &mut self.group {
-            group.ended();
-        }
-        while let Some(pipe) = &mut self.stdout
-            && !self.talks
-            && self.output.len() <= most
-            && matches!(pipe.look(&mut self.output), Look::Read(_))
-        {}
-        if self.talks {
-            look_once_more(&mut self.stdout, &mut self.told);
-        }
-        look_once_more(&mut self.stderr, &mut self.said);
-        Ok(Some(status))
-    }
-
-    /// Ends it, with all its children.
-    fn end(&mut self) {
-        self.outlives = false;
-        self.group = None;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.outlives
-            && let Some(group) = &mut self.group
-        {
-            group.ended();
-        }
-    }
-}
-
-/// Takes what a program left in its pipe when it ended, within bounds.
-fn look_once_more(pipe: &mut Option<Pipe>, said: &mut Said) {
-    let mut left = 16;
-    while let Some(pipe) = pipe
-        && left > 0
-        && matches!(pipe.look(said.buffer()), Look::Read(_))
-    {
-        left -= 1;
-    }
-}
-
-/// Waits for a pipe; for ever when it is closed.
-async fn readable(pipe: &Option<Pipe>) {
-    match pipe {
-        Some(pipe) => pipe.readable().await,
-        None => std::future::pending().await,
-    }
-}
-
-fn read(pipe: &mut Option<Pipe>, into: &mut Vec<u8>) {
-    if let Some(open) = pipe
-        && open.look(into) == Look::Closed
-    {
-        *pipe = None;
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sh(script: &str) -> Program {
-        Program::new("/bin/sh").args(["-c", script]).limit(Duration::from_secs(20))
-    }
-
-    #[tokio::test]
-    async fn what_a_program_leaves() {
-        let ended = sh("cat; echo two >&2; echo three >&2; exit 3").input("one").run().await.unwrap();
-        assert_eq!((ended.output.as_slice(), ended.errors.as_str()), (&b"one"[..], "two\nthree"));
-        assert_eq!(how(ended.status), "exit status 3");
-        let ended = sh("kill -9 $$").run().await.unwrap();
-        assert_eq!(how(ended.status), "signal 9");
-        let ended = sh("pwd; env").directory("/").bare().env("A", "b").run().await.unwrap();
-        let text = String::from_utf8(ended.output).unwrap();
-        assert!(text.starts_with("/\n") && text.contains("A=b") && !text.contains("HOME="), "{text}");
-    }
-
-    #[tokio::test]
-    async fn bounds_hold() {
-        let error =
-            sh("echo asking >&2; sleep 600 & sleep 600").limit(Duration::from_millis(300)).run().await;
-        let error = error.unwrap_err();
-        assert!(matches!(error, ProgramError::TooLong { .. }) && error.errors() == "asking", "{error}");
-        let error = sh("yes").most(1000).run().await.unwrap_err();
-        assert!(matches!(error, ProgramError::TooMuch { most: 1000, .. }), "{error}");
-        // just as much as it may
-        assert_eq!(sh("printf %1000s x").most(1000).run().await.unwrap().output.len(), 1000);
-        // a child that keeps the pipes open is not waited for
-        assert_eq!(sh("sleep 600 & echo done").run().await.unwrap().output, b"done\n");
-        let error = Program::new("/nonexistent/program").run().await.unwrap_err();
-        assert!(error.to_string().starts_with("/nonexistent/program cannot be started: "), "{error}");
-    }
-
-    #[tokio::test]
-    async fn talk_is_heard_and_not_kept() {
-        let mut heard = Vec::new();
-        let ended = sh("echo one; echo two >&2; yes | head -n 500000; echo last")
-            .talks()
-            .run_heard(|stream, line| heard.push((stream, line.to_owned())))
-            .await
-            .unwrap();
-        assert!(ended.output.is_empty() && ended.status.success());
-        assert!(
-            heard.contains(&(Stream::Output, "one".into())) && heard.contains(&(Stream::Error, "two".into()))
-        );
-        assert!(heard.len() < 70_000);
-    }
-
-    #[tokio::test]
-    async fn what_outlives_is_let_run_until_its_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let done = dir.path().join("done");
-        let script = format!("sleep 0.3; echo > {}", done.display());
-        let waiting = sh(&script).outlives().run();
-        assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
-        while !done.exists() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let never = dir.path().join("never");
-        let script = format!("(sleep 1; echo > {}) & sleep 600", never.display());
-        let error = sh(&script).outlives().limit(Duration::from_millis(100)).run().await.unwrap_err();
-        assert!(matches!(error, ProgramError::TooLong { .. }));
-        tokio::time::sleep(Duration::from_millis(1200)).await;
-        assert!(!never.exists(), "the whole group is gone");
-    }
-
-    #[tokio::test]
-    async fn lines_are_heard_as_they_come() {
-        let mut heard = Vec::new();
-        sh("echo one >&2; yes >&2 & sleep 0.3; kill $!; echo last >&2")
-            .run_heard(|_, line| heard.push(line.to_owned()))
-            .await
-            .unwrap();
-        assert_eq!(heard.first().map(String::as_str), Some("one"));
-        assert_eq!(heard.last().map(String::as_str), Some("(says more than is shown)"));
-        assert!(heard.iter().map(String::len).sum::<usize>() < 70_000);
-    }
-}
+mod tests;

@@ -7,4 +7,5 @@ mod over_tls;
 mod plain;
 mod protocol_vectors;
 mod resumption;
+mod slow_readers;
 mod users;

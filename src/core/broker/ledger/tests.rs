@@ -1,0 +1,77 @@
+//! Who holds how much, and who may come.
+
+use super::*;
+
+fn node(name: &str) -> Peer {
+    Peer { kind: PeerKind::Node, identity: name.into() }
+}
+
+#[test]
+fn two_machines_of_one_name_are_known_by_both_being_heard() {
+    let (holders, limits) = (Arc::new(Holders::default()), Limits::default());
+    let at = Duration::from_secs;
+    let enter = |peer: &Peer, cid, now| holders.enter(Account::Choria, peer, cid, &limits, at(now)).unwrap();
+    let (old, new) = (enter(&node("n1"), 1, 5), enter(&node("n1"), 2, 10));
+    let shows = |slot: &LinkSlot, cid, now| slot.holder.shows_double(cid, at(now));
+    assert!(!shows(&new, 2, 20), "the newer one alone");
+    assert!(!shows(&old, 1, 11), "what was on its way");
+    assert!(shows(&old, 1, 12) && !shows(&old, 1, 13), "told once");
+    let (old, new) = (enter(&node("n2"), 1, 5), enter(&node("n2"), 2, 10));
+    drop(new);
+    assert!(!shows(&old, 1, 20), "the newer one has gone");
+    let client = Peer { kind: PeerKind::Client, identity: "bob".into() };
+    let (old, _new) = (enter(&client, 1, 5), enter(&client, 2, 10));
+    assert!(!shows(&old, 1, 20), "clients may");
+}
+
+#[test]
+fn what_is_held_is_known_by_shard_identity_and_kind() {
+    let (holders, limits, counter) = (Arc::new(Holders::default()), Limits::default(), Counter::default());
+    let slot = |name: &str| holders.enter(Account::Choria, &node(name), 1, &limits, Duration::ZERO).unwrap();
+    let mut first = Charge::new(slot("n1"), &counter);
+    let mut second = Charge::new(slot("n1"), &counter);
+    let mut other = Charge::new(slot("n2"), &counter);
+    first.set(10, 4, 100);
+    second.set(5, 0, 5);
+    other.set(50, 7, 60);
+    assert_eq!(counter.load(Ordering::Relaxed), 65);
+    assert_eq!((first.holder().bytes(), other.holder().bytes()), (105, 60));
+    assert_eq!(holders.of_kind(PeerKind::Node), 165);
+    assert!(Arc::ptr_eq(&holders.heaviest(None, 1)[0], second.holder()));
+    assert!(holders.heaviest(Some(PeerKind::Client), 3).is_empty());
+    assert_eq!(first.holder().subscribed(), 4);
+    first.set(0, 0, 0);
+    assert!(Arc::ptr_eq(&holders.heaviest(None, 1)[0], other.holder()));
+    drop((first, second, other));
+    assert_eq!(counter.load(Ordering::Relaxed), 0);
+    assert_eq!(holders.of_kind(PeerKind::Node), 0);
+    assert!(holders.by_name.lock().unwrap().is_empty());
+}
+
+#[test]
+fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
+    let holders = Arc::new(Holders::default());
+    let mut limits = Limits { max_connections: 10, ..Limits::default() };
+    limits.of_mut(PeerKind::Node).connections = 2;
+    let slot = |peer: &Peer| holders.enter(Account::Choria, peer, 1, &limits, Duration::ZERO);
+    let held = [slot(&node("n1")).unwrap(), slot(&node("n1")).unwrap()];
+    assert_eq!(slot(&node("n1")).unwrap_err(), "too many connections of one identity");
+    assert!(slot(&node("n2")).is_ok());
+    drop(held);
+    assert!(slot(&node("n1")).is_ok());
+    let waiting = |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
+    let seats: Vec<_> = (0..9).map(|number| slot(&waiting(number)).unwrap()).collect();
+    assert_eq!(slot(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
+    assert!(slot(&node("n1")).is_ok());
+    drop(seats);
+    assert!(slot(&waiting(9)).is_ok());
+    // who waits by the name of a member that is there
+    let _member = slot(&node("n9")).unwrap();
+    let named = Peer { kind: PeerKind::WaitingNode, identity: "n9".into() };
+    assert_eq!(slot(&named).unwrap_err(), MEMBER);
+    // nobody in particular
+    let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
+    let seats =
+        [1, 2, 3].map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits, Duration::ZERO).unwrap());
+    assert_eq!(seats.map(|slot| slot.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
+}
