@@ -107,7 +107,8 @@ check-tools:
 	@packaging/check-tools.sh
 
 # The same, and Python, Node.js, Prometheus, nginx, cfssl, jq and Ruby with its
-# agents' classes, for the programs that others wrote, a clock that can be stepped, and systemd.
+# agents' classes, for the programs that others wrote, a clock that can be stepped,
+# systemd, and what makes and judges packages.
 check-test-tools:
 	@packaging/check-tools.sh test
 

@@ -43,7 +43,7 @@ fn by_three_commands() {
 
     // Looked at first, nothing happens.
     let looked = sudo(&broker, &format!("choria setup broker --node {NODE} --dry-run")).fine();
-    looked.says(&[
+    let looked = looked.says(&[
         "Nothing is changed",
         "make     a CA in /etc/choria/ca",
         "issue    a certificate of hub.example.org",
@@ -53,7 +53,10 @@ fn by_three_commands() {
     root(&broker, "test -e /etc/choria/ca -o -e /etc/choria/tls/key.pem").code(1);
     root(&broker, "systemctl is-active choria-broker").code(3);
 
+    assert!(!looked.stdout.contains("does not answer"), "{looked:?}");
+
     let made = sudo(&broker, &format!("choria setup broker --node {NODE}")).fine();
+    assert!(!made.stdout.contains("does not answer"), "{made:?}");
     made.says(&[
         "made      a CA",
         "kept      /etc/choria/broker.conf",

@@ -15,6 +15,7 @@ use super::machine::{self, CA, ETC, TLS};
 use super::request;
 use super::steps::{Step, carry_out, standing, tell_next};
 use super::texts::{self, Found, look};
+use crate::cmd::out::outln;
 use crate::cmd::tool::place::Place;
 
 const UNIT: &str = "choria-broker";
@@ -79,6 +80,13 @@ impl Broker {
             steps.iter().position(|step| matches!(step, Step::Check { .. })).unwrap_or(steps.len());
         steps.splice(before_check..before_check, crl);
         carry_out(steps, self.dry_run, now)?;
+        if runs
+            && !self.dry_run
+            && let Some(reason) = machine::unreachable(&broker)
+        {
+            outln!("");
+            outln!("{broker} does not answer from here ({reason}): nodes look for it by that name.");
+        }
         tell_next(&self.next(&invited, runs));
         Ok(())
     }

@@ -70,7 +70,7 @@ impl Node {
         }
         carry_out(steps, self.dry_run, now)?;
         let mut next = Vec::new();
-        if let Some(reason) = machine::unreachable(&broker) {
+        if let Some(reason) = machine::unreachable(&broker).filter(|_| !self.dry_run) {
             outln!("");
             outln!("{broker} does not answer from here yet ({reason}): the node keeps trying.");
         }
