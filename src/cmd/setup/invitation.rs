@@ -111,6 +111,11 @@ impl Invitation {
             bail!("its broker has no port");
         }
         let leaf = invitation.leaf()?;
+        // A second one would be believed as well, whoever added it on the way.
+        let authorities = pem::certificates(invitation.ca.as_bytes()).map_err(|e| anyhow!("its CA {e}"))?;
+        if authorities.len() > 1 {
+            bail!("it names {} CAs, not one", authorities.len());
+        }
         let trust = Trust::from_pem(invitation.ca.as_bytes(), None).map_err(|e| anyhow!("its CA {e}"))?;
         trust
             .verify(&leaf, &[], now, Usage::Client)

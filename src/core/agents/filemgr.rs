@@ -87,7 +87,8 @@ fn touch(file: &str, outputs: Outputs) -> Outcome {
     let set = utimensat(CWD, file, &times, AtFlags::empty()).map_err(io::Error::from);
     let touched = match set {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            OpenOptions::new().create(true).append(true).mode(0o644).open(file).map(drop)
+            // a link that leads nowhere is not followed there
+            OpenOptions::new().create_new(true).write(true).mode(0o644).open(file).map(drop)
         }
         other => other,
     };

@@ -59,7 +59,7 @@ pub(super) fn get<const N: usize>(words: [&str; N]) -> Tool {
         .env("NEEDRESTART_MODE", "l")
 }
 
-/// Installs just that: with a version, apt reads nothing else into a name.
+/// Installs just that. apt reads patterns into names that are none: see [`candidate`].
 pub(super) fn install(name: &str, version: &str) -> Tool {
     get(["install"]).arg(format!("{name}={version}"))
 }
@@ -72,12 +72,19 @@ pub(super) fn remove(verb: &str, name: &str) -> Tool {
 /// The version apt would install.
 pub(super) async fn candidate(name: &str) -> Result<String, String> {
     let told = Tool::new("apt-cache", ["policy", name]).ask(LOOK).await?;
-    read_candidate(&told.output).ok_or_else(|| {
+    read_candidate(name, &told.output).ok_or_else(|| {
         format!("no version of {name} is available; is its repository set up, and are its lists fresh?")
     })
 }
 
-pub(super) fn read_candidate(policy: &str) -> Option<String> {
+/// Of that very package: apt takes a name that is none for a pattern, and tells of all that
+/// match.
+pub(super) fn read_candidate(name: &str, policy: &str) -> Option<String> {
+    let first = policy.lines().next()?.strip_suffix(':')?;
+    let bare = |name: &str| name.split(':').next().map(str::to_owned);
+    if bare(first) != bare(name) || policy.lines().skip(1).any(|line| !line.starts_with(' ')) {
+        return None;
+    }
     let line = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?;
     Some(line.trim()).filter(|version| *version != "(none)").map(str::to_owned)
 }

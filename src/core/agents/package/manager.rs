@@ -160,6 +160,14 @@ impl Manager {
         if name.contains("..") || name.contains("//") {
             return Err(Refused::new("package", name, "has a character that no such name has"));
         }
+        let file = |text: &str| [".rpm", ".apk", ".deb", ".pkg"].iter().any(|end| text.ends_with(end));
+        if file(name) || file(version) {
+            return Err(Refused::new("package", name, "could be read as a file"));
+        }
+        // words of apt for any version
+        if ["candidate", "newest", "installed"].contains(&version) {
+            return Err(Refused::new("version", version, "is no version"));
+        }
         if version.is_empty() { Ok(()) } else { word("version", version, "+.-:~_^") }
     }
 
@@ -191,7 +199,10 @@ impl Manager {
         let version = Some(version).filter(|version| !["", "latest"].contains(version));
         match self {
             Manager::Apt => match version {
-                Some(version) => Ok(apt::install(name, version).arg("--allow-downgrades")),
+                Some(version) => {
+                    apt::candidate(name).await?;
+                    Ok(apt::install(name, version).arg("--allow-downgrades"))
+                }
                 None => Ok(apt::install(name, &apt::candidate(name).await?)),
             },
             Manager::Yum | Manager::Dnf => Ok(yum::install(self, name, version)),

@@ -45,9 +45,12 @@ fn dpkg_tells_of_a_package() {
 #[test]
 fn apt_tells_what_it_would_do() {
     let policy = "hello:\n  Installed: (none)\n  Candidate: 2.10-3\n  Version table:\n     2.10-3 500\n";
-    assert_eq!(apt::read_candidate(policy).as_deref(), Some("2.10-3"));
-    assert_eq!(apt::read_candidate("hello:\n  Candidate: (none)\n"), None);
-    assert_eq!(apt::read_candidate(""), None);
+    assert_eq!(apt::read_candidate("hello", policy).as_deref(), Some("2.10-3"));
+    assert_eq!(apt::read_candidate("hello", "hello:\n  Candidate: (none)\n"), None);
+    assert_eq!(apt::read_candidate("hello", ""), None);
+    // a pattern, and what apt says of all that match it
+    assert_eq!(apt::read_candidate("hell.+", policy), None);
+    assert_eq!(apt::read_candidate("hello", &format!("{policy}hello-more:\n  Candidate: 1\n")), None);
     let simulated = "Reading package lists...\nInst libssl3 [3.0.15-1~deb12u1] (3.0.17-1~deb12u2 \
                      Debian:12.11/oldstable [amd64])\nInst new (1.0 here [all])\n\
                      Inst a [1:1] (1:2 Debian:12/x, Debian-Security:12/y [all]) []\nConf a (1:2 x [all])\n";
@@ -148,7 +151,7 @@ fn names_that_are_no_packages() {
         for bad in bad {
             assert!(manager.checked(bad, "").is_err(), "{bad}");
         }
-        for bad in ["-1", "1 2", "1;id", "*", "1\n2", "/x", &long] {
+        for bad in ["candidate", "newest", "1.rpm", "-1", "1 2", "1;id", "*", "1\n2", "/x", &long] {
             assert!(manager.checked("zsh", bad).is_err(), "{bad}");
         }
     }

@@ -16,6 +16,7 @@ use super::system::{Jobs, Outputs, Told, Tool, switch};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
+use crate::core::files::within_deadline;
 use crate::core::rpc::StatusCode;
 use settings::{Paths, Settings};
 use state::State;
@@ -66,7 +67,10 @@ impl Puppet {
     }
 
     async fn runonce(&self, call: &Call, config: &Config, paths: &Paths, mut outputs: Outputs) -> Outcome {
-        let state = State::now(paths);
+        let files = paths.clone();
+        let Some(state) = within_deadline(move || State::now(&files)).await else {
+            return outputs.broken("the files in which Puppet says what it does do not answer");
+        };
         let refused = |mut outputs: Outputs, message: String| {
             outputs.set("summary", message.as_str());
             outputs.aborted(message)
@@ -136,7 +140,7 @@ fn conclude(mut outputs: Outputs, told: &Told) -> Outcome {
 
 fn status(paths: &Paths, at: Timestamp, mut outputs: Outputs) -> Outcome {
     let (state, last) = (State::now(paths), summary::last_run(paths));
-    let since = at.as_second() - last;
+    let since = at.as_second().saturating_sub(last);
     outputs.set("applying", state.applying).set("enabled", state.disabled.is_none());
     outputs.set("daemon_present", state.daemon.is_some()).set("idling", state.idling());
     outputs.set("lastrun", last).set("since_lastrun", since);

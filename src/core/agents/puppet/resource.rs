@@ -12,6 +12,23 @@ use crate::core::config::Config;
 /// Inputs that are no properties of the resource.
 const OWN: [&str; 4] = ["type", "name", "environment", "process_results"];
 
+/// Properties that say which resource it is, or run what the caller likes.
+const NEVER: [&str; 13] = [
+    "path",
+    "command",
+    "provider",
+    "source",
+    "start",
+    "stop",
+    "status",
+    "restart",
+    "binary",
+    "onlyif",
+    "unless",
+    "creates",
+    "validate_cmd",
+];
+
 /// Sets it right by `puppet resource`.
 pub(super) async fn set(call: &Call, config: &Config, paths: &Paths, mut outputs: Outputs) -> Outcome {
     let (kind, name) = (call.text("type").to_lowercase(), call.text("name"));
@@ -86,7 +103,10 @@ pub(super) fn allowed(config: &Config, kind: &str, name: &str) -> Result<(), Str
 
 fn arguments(call: &Call, kind: &str, name: &str) -> Result<Vec<String>, Refused> {
     word("type", kind, "_")?;
-    if name.starts_with('-') || name.chars().any(char::is_control) || name.is_empty() {
+    // lists of names are compared as they are written
+    let odd = name.starts_with('/')
+        && (name.ends_with('/') || name.split('/').skip(1).any(|p| ["", ".", ".."].contains(&p)));
+    if odd || name.starts_with('-') || name.chars().any(char::is_control) || name.is_empty() {
         return Err(Refused::new("name", name, "is no name of a resource"));
     }
     let mut arguments = vec!["resource".to_owned(), "--color=false".to_owned()];
@@ -97,6 +117,9 @@ fn arguments(call: &Call, kind: &str, name: &str) -> Result<Vec<String>, Refused
     }
     arguments.extend([kind.to_owned(), name.to_owned()]);
     for (property, value) in call.data.iter().filter(|(key, _)| !OWN.contains(&key.as_str())) {
+        if NEVER.contains(&property.as_str()) {
+            return Err(Refused::new("property", property, "may not be set from afar"));
+        }
         let plain = property.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         if !plain || !property.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Err(Refused::new("property", property, "is no name of a property"));

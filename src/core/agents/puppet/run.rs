@@ -7,8 +7,11 @@ use crate::core::agents::Call;
 use crate::core::agents::system::{Tool, switch};
 use crate::core::config::Config;
 
-/// What every run is given.
-const ALWAYS: [&str; 5] = ["--onetime", "--no-daemonize", "--color=false", "--show_diff", "--verbose"];
+/// What every run is given. The original asks for differences of files, too, and shows them
+/// to nobody; here what a run says is kept for its caller, who may have no right to them.
+const ALWAYS: [&str; 5] = ["--onetime", "--no-daemonize", "--color=false", "--no-show_diff", "--verbose"];
+/// Longest splay that is granted, in seconds.
+const LONGEST_SPLAY: u64 = 1800;
 
 /// What the caller's wishes are on Puppet's command line. When its daemon will be woken
 /// instead, splay is its own business.
@@ -77,7 +80,8 @@ pub(super) fn options(call: &Call, config: &Config, daemon: bool) -> Result<Vec<
 
 fn splay_limit(call: &Call, config: &Config) -> Result<u64, String> {
     if let Some(asked) = call.data.get("splaylimit") {
-        return asked.as_u64().ok_or_else(|| format!("Invalid splaylimit '{asked}' specified"));
+        let granted = asked.as_u64().filter(|seconds| *seconds <= LONGEST_SPLAY);
+        return granted.ok_or_else(|| format!("Invalid splaylimit '{asked}' specified"));
     }
     let set = config.option("plugin.puppet.splaylimit").unwrap_or("30");
     set.trim().parse().map_err(|_| format!("plugin.puppet.splaylimit = {set} is no number of seconds"))

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::settings::Paths;
@@ -55,6 +56,10 @@ pub(super) fn disable(paths: &Paths, message: &str) -> io::Result<()> {
     if let Some(dir) = paths.disabled.parent() {
         fs::create_dir_all(dir)?;
     }
+    // a link would be followed, to wherever somebody has it point
+    if fs::symlink_metadata(&paths.disabled).is_ok() {
+        return Err(io::Error::other(format!("{} is there, and no lock", paths.disabled.display())));
+    }
     write_atomic(&paths.disabled, json!({"disabled_message": message}).to_string().as_bytes(), PUBLIC)
 }
 
@@ -73,10 +78,12 @@ fn disabled(file: &Path) -> Option<String> {
 fn process(file: &Path) -> Option<Pid> {
     let text = String::from_utf8(read_bounded(file, MOST).ok()?).ok()?;
     let pid = text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)?;
-    match test_kill_process(pid) {
-        Ok(()) | Err(rustix::io::Errno::PERM) => Some(pid),
-        Err(_) => None,
-    }
+    // The number may be another program's by now, or of somebody's choosing.
+    let words =
+        read_bounded(Path::new(&format!("/proc/{}/cmdline", pid.as_raw_nonzero())), 1024 * 1024).ok()?;
+    let owner = fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).ok()?.uid();
+    let ours = owner == rustix::process::geteuid().as_raw();
+    (ours && String::from_utf8_lossy(&words).contains("puppet")).then_some(pid)
 }
 
 /// Seconds as people say them.

@@ -39,7 +39,7 @@ pub(super) fn tell(paths: &Paths, logs: bool, at: Timestamp, mut outputs: Output
     outputs.set("total_time", number("time", "total"));
     outputs.set("config_retrieval_time", number("time", "config_retrieval"));
     let last = number("time", "last_run").as_i64().unwrap_or_default();
-    outputs.set("lastrun", last).set("since_lastrun", at.as_second() - last);
+    outputs.set("lastrun", last).set("since_lastrun", at.as_second().saturating_sub(last));
     let version = summary.get("version").and_then(|version| version.get("config")).cloned();
     outputs.set("config_version", version.unwrap_or_else(|| json!("unknown")));
     outputs.set("type_distribution", json!(types(&paths.resources)));

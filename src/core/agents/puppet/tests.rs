@@ -74,7 +74,14 @@ fn what_puppet_is_doing() {
     let dir = TempDir::new().unwrap();
     let paths = paths(&dir);
     assert_eq!(State::now(&paths).word(), "stopped");
-    let me = std::process::id().to_string();
+    let mut sleeper = std::process::Command::new("sleep");
+    std::os::unix::process::CommandExt::arg0(&mut sleeper, "puppet agent");
+    let mut sleeper = sleeper.arg("600").spawn().unwrap();
+    // before it is another program its words are those of this one
+    while !fs::read(format!("/proc/{}/cmdline", sleeper.id())).unwrap().starts_with(b"puppet") {
+        std::thread::yield_now();
+    }
+    let me = sleeper.id().to_string();
     fs::write(&paths.daemon, &me).unwrap();
     assert!(State::now(&paths).idling());
     fs::write(&paths.applying, "").unwrap();
@@ -86,8 +93,11 @@ fn what_puppet_is_doing() {
     assert_eq!((state.word(), state.disabled.as_deref()), ("disabled", Some("why \"so\"")));
     fs::write(&paths.disabled, "garbage").unwrap();
     assert_eq!(State::now(&paths).disabled.as_deref(), Some(""));
-    // numbers that are nobody's, or that mean all processes
-    for bad in ["0", "-1", "1", "x", "99999999"] {
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    // numbers that are nobody's, mean all processes, or are another program's by now
+    let another = std::process::id().to_string();
+    for bad in ["0", "-1", "1", "x", "99999999", &another] {
         fs::write(&paths.daemon, bad).unwrap();
         assert!(State::now(&paths).daemon.is_none(), "{bad}");
     }
@@ -175,6 +185,7 @@ fn what_a_run_is_asked_for() {
         json!({"environment": "a b"}),
         json!({"splay": true, "splaylimit": 1.5}),
         json!({"splay": true, "splaylimit": -1}),
+        json!({"splay": true, "splaylimit": 7200}),
     ] {
         assert!(options(bad.clone(), &[]).is_err(), "{bad}");
     }
@@ -186,7 +197,7 @@ fn what_a_run_is_asked_for() {
     let tool = run::tool(&config(&[]), &["--noop".into()]).unwrap();
     assert_eq!(
         tool.shown(),
-        "puppet agent --onetime --no-daemonize '--color=false' --show_diff --verbose --noop"
+        "puppet agent --onetime --no-daemonize '--color=false' --no-show_diff --verbose --noop"
     );
 }
 

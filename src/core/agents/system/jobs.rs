@@ -166,6 +166,7 @@ impl Jobs {
             .args(["-c", SUPERVISE, "choria-job"])
             .args(arguments)
             .args(tool.arguments())
+            .directory("/")
             .outlives()
             .limit(LONGEST);
         let (tell, outcome) = oneshot::channel();
