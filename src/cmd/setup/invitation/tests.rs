@@ -47,7 +47,9 @@ fn what_does_not_fit_together_is_refused() {
         changed[name] = new;
         changed
     };
+    let both = [&value, &other].map(|of| of["ca"].as_str().unwrap()).concat();
     for (changed, reason) in [
+        (with("ca", json!(both)), "names 2 CAs"),
         (with("who", json!("operator")), "it is for operator: choria setup operator"),
         (with("who", json!("broker")), "no file of 'choria setup broker'"),
         (with("name", json!("n2.example.net")), "for \"n1.example.net\", not"),
