@@ -47,28 +47,14 @@ impl Managed {
         self.machine.root(Path::new("/"), line)
     }
 
-    /// An action's reply.
-    fn ask(&self, words: &[&str]) -> Value {
-        let ran = self.alice.run(&[&["rpc"], words, &["-I", N1, "--json"]].concat());
-        let replies = ran.json();
-        assert_eq!(replies["replies"].as_array().map(Vec::len), Some(1), "{ran:?}");
-        replies["replies"][0].clone()
-    }
-
-    /// The outputs of an action that works.
     #[track_caller]
     fn good(&self, words: &[&str]) -> Value {
-        let reply = self.ask(words);
-        assert_eq!(reply["statuscode"], 0, "{reply:#}");
-        reply["data"].clone()
+        self.alice.good(N1, words)
     }
 
-    /// The text of one that does not, with its code.
     #[track_caller]
     fn bad(&self, code: i64, words: &[&str]) -> String {
-        let reply = self.ask(words);
-        assert_eq!(reply["statuscode"], code, "{reply:#}");
-        reply["statusmsg"].as_str().expect("a text").to_owned()
+        self.alice.bad(N1, code, words)
     }
 }
 

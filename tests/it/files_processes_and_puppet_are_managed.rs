@@ -31,25 +31,13 @@ impl Asked {
     }
 
     #[track_caller]
-    fn ask(&self, words: &[&str]) -> Value {
-        let ran = self.alice.run(&[&["rpc"], words, &["-I", N1, "--json"]].concat());
-        let replies = ran.json();
-        assert_eq!(replies["replies"].as_array().map(Vec::len), Some(1), "{ran:?}");
-        replies["replies"][0].clone()
-    }
-
-    #[track_caller]
     fn good(&self, words: &[&str]) -> Value {
-        let reply = self.ask(words);
-        assert_eq!(reply["statuscode"], 0, "{reply:#}");
-        reply["data"].clone()
+        self.alice.good(N1, words)
     }
 
     #[track_caller]
     fn bad(&self, code: i64, words: &[&str]) -> String {
-        let reply = self.ask(words);
-        assert_eq!(reply["statuscode"], code, "{reply:#}");
-        reply["statusmsg"].as_str().expect("a text").to_owned()
+        self.alice.bad(N1, code, words)
     }
 }
 
@@ -82,7 +70,7 @@ fn files_of_every_kind() {
         (&json!("directory"), &json!(["fifo", "file", "link", "socket"]))
     );
 
-    let missing = asked.ask(&["filemgr", "status", &format!("file={}", at("nosuch"))]);
+    let missing = asked.alice.reply(N1, &["filemgr", "status", &format!("file={}", at("nosuch"))]);
     assert_eq!(missing["statusmsg"], format!("{} does not exist", at("nosuch")));
     assert_eq!(
         (&missing["data"]["output"], &missing["data"]["mode"]),
@@ -294,7 +282,7 @@ fn puppet_is_run_held_back_and_asked() {
     let refused = asked.bad(1, &["puppet", "resource", "type=exec", "name=/bin/true"]);
     assert_eq!(refused, "The exec type is not listed in the type whitelist");
     for bad in ["tags=1", "environment=1", "server=x"] {
-        let reply = asked.ask(&["puppet", "runonce", bad]);
+        let reply = asked.alice.reply(N1, &["puppet", "runonce", bad]);
         assert_ne!(reply["statuscode"], 0, "{bad}: {reply:#}");
     }
 }

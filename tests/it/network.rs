@@ -269,6 +269,31 @@ impl Caller {
         run(self.command(words), Some(input))
     }
 
+    /// What one node replies to `rpc`.
+    #[track_caller]
+    pub fn reply(&self, node: &str, words: &[&str]) -> Value {
+        let ran = self.run(&[&["rpc"], words, &["-I", node, "--json"]].concat());
+        let replies = ran.json();
+        assert_eq!(replies["replies"].as_array().map(Vec::len), Some(1), "{ran:?}");
+        replies["replies"][0].clone()
+    }
+
+    /// The outputs of an action that works.
+    #[track_caller]
+    pub fn good(&self, node: &str, words: &[&str]) -> Value {
+        let reply = self.reply(node, words);
+        assert_eq!(reply["statuscode"], 0, "{reply:#}");
+        reply["data"].clone()
+    }
+
+    /// The text of one that does not, with its code.
+    #[track_caller]
+    pub fn bad(&self, node: &str, code: i64, words: &[&str]) -> String {
+        let reply = self.reply(node, words);
+        assert_eq!(reply["statuscode"], code, "{reply:#}");
+        reply["statusmsg"].as_str().expect("a text").to_owned()
+    }
+
     /// A command that keeps running.
     #[track_caller]
     pub fn start(&self, words: &[&str]) -> Daemon {

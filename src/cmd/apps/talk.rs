@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use choria::core::client::{Client, RpcOptions};
 use choria::core::config::Config;
 use choria::core::ddl::AgentDdl;
 use choria::core::discovery::Discovered;
+use serde_json::{Map, Value};
 
 use super::{Application, Inputs};
 use crate::cmd::ask::{Answers, collect};
 use crate::cmd::context;
 use crate::cmd::interfaces;
-use crate::cmd::request::{action_of, choose, data_of, limit_method, usual_timeout};
+use crate::cmd::request::{action_of, choose, limit_method, usual_timeout};
 use crate::cmd::trouble;
 
 /// What is known before anything is connected.
@@ -37,7 +39,7 @@ impl Plan {
 
     /// Whether inputs will do for an action.
     pub fn check(&self, action: &str, inputs: &Inputs) -> anyhow::Result<()> {
-        data_of(action_of(&self.ddl, action)?, &inputs.0, false).map(drop)
+        data_of(&self.ddl, action, inputs).map(drop)
     }
 
     pub async fn connect(self, application: &Application<'_>) -> anyhow::Result<Talk> {
@@ -46,6 +48,11 @@ impl Plan {
         let collective = client.collective(application.selection.target.as_deref())?;
         Ok(Talk { client, collective, ddl, timeout })
     }
+}
+
+/// The inputs of words, checked.
+fn data_of(ddl: &AgentDdl, action: &str, inputs: &Inputs) -> anyhow::Result<Map<String, Value>> {
+    action_of(ddl, action)?.coerce(&inputs.0).context("invalid input")
 }
 
 /// A connection to ask an agent on.
@@ -83,7 +90,7 @@ impl Talk {
         let options = RpcOptions {
             agent: self.ddl.metadata.name.clone(),
             action: action.to_owned(),
-            data: data_of(action_of(&self.ddl, action)?, &inputs.0, false)?,
+            data: data_of(&self.ddl, action, inputs)?,
             collective: self.collective.clone(),
             timeout: patience.map_or(self.timeout, |patience| patience.min(self.timeout)),
             batch: None,

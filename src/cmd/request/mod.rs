@@ -109,7 +109,9 @@ impl<'a> Request<'a> {
         if globals.personality == super::Personality::Mco {
             truths_of_ruby(action, &mut self.inputs);
         }
-        let data = data_of(action, &self.inputs, self.undeclared)?;
+        let open = Action { open_inputs: true, ..action.clone() };
+        let takes = if self.undeclared { &open } else { action };
+        let data = takes.coerce(&self.inputs).context("invalid input")?;
         let display = self.flags.display(action)?;
         let file = self.flags.output_file.as_deref().map(ResultFile::open).transpose()?;
         let colour = text::coloured(config.color) && file.is_none();
@@ -228,19 +230,6 @@ pub fn action_of<'d>(ddl: &'d AgentDdl, name: &str) -> anyhow::Result<&'d Action
         let meant = meant(name, names.iter().copied());
         format!("unknown action {}#{name}{meant}, it has {}", ddl.metadata.name, names.join(", "))
     })
-}
-
-/// The inputs of words, checked.
-pub fn data_of(
-    action: &Action,
-    inputs: &[(String, String)],
-    undeclared: bool,
-) -> anyhow::Result<Map<String, Value>> {
-    let is_text = |(name, _): &(String, String)| undeclared && !action.input.contains_key(name);
-    let (texts, declared): (Vec<_>, Vec<_>) = inputs.iter().cloned().partition(is_text);
-    let mut data = action.coerce(&declared).context("invalid input")?;
-    data.extend(texts.into_iter().map(|(name, text)| (name, Value::String(text))));
-    Ok(data)
 }
 
 /// `yes` and `no` are booleans to the Ruby world.

@@ -10,7 +10,7 @@ use choria::core::provisioner::csr::CheckedCsr;
 use choria::core::security::Usage;
 use zeroize::Zeroizing;
 
-use super::invitation::{Who, check_name};
+use super::invitation::{Who, check_name, check_unissued};
 use super::machine::{self, CA, ETC, TLS};
 use super::request;
 use super::steps::{Step, carry_out, standing, tell_next};
@@ -178,20 +178,11 @@ impl Broker {
         let all: Vec<_> = nodes.chain(self.operators.iter().map(|name| (Who::Operator, name))).collect();
         for (number, (who, name)) in all.iter().enumerate() {
             check_name(*who, name)?;
-            let full = match who {
-                Who::Operator if !name.contains('.') => format!("{name}.mcollective"),
-                _ => (*name).clone(),
-            };
             let file = PathBuf::from(format!("{name}.setup"));
             if file.symlink_metadata().is_ok() || all[..number].iter().any(|(_, other)| other == name) {
                 bail!("{} is there already: carry it, or remove it first", file.display());
             }
-            if issued.iter().any(|(entry, revoked)| entry.name == full && !revoked) {
-                bail!(
-                    "{full} has a certificate already: revoke it first, choria tool ca revoke --dir {} {full}",
-                    self.ca.display()
-                );
-            }
+            check_unissued(*who, name, &issued, &self.ca)?;
             let (ca, name, broker) = (self.ca.clone(), (*name).clone(), broker.to_owned());
             let owner = machine::owner();
             steps.push(match request.take_if(|_| *who == Who::Node) {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use choria::core::pki::{Issued, Kind};
+use choria::core::pki::{Entry, Issued, Kind};
 use choria::core::security::{CallerId, Certificate, Trust, Usage, pem};
 use choria::core::text::shortened;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -157,6 +157,21 @@ impl Invitation {
     pub fn issued(&self, key: Zeroizing<String>) -> Issued {
         Issued { name: self.name.clone(), certificate_pem: self.certificate.clone(), key_pem: key }
     }
+}
+
+/// That the CA has made nothing for that name, or what it made is revoked.
+pub fn check_unissued(who: Who, name: &str, issued: &[(Entry, bool)], ca: &Path) -> anyhow::Result<()> {
+    let full = match who {
+        Who::Operator if !name.contains('.') => format!("{name}.mcollective"),
+        _ => name.to_owned(),
+    };
+    if issued.iter().any(|(entry, revoked)| entry.name == full && !revoked) {
+        bail!(
+            "{full} has a certificate already: revoke it first, choria tool ca revoke --dir {} {full}",
+            ca.display()
+        );
+    }
+    Ok(())
 }
 
 /// A name that a certificate of this kind may have.

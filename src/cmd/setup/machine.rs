@@ -11,6 +11,7 @@ use choria::core::programs::{Program, find, how};
 
 use super::super::context::block_on;
 use super::super::out::out;
+use super::super::render::text::clean;
 use super::steps::Owner;
 
 /// Where packages put configuration.
@@ -117,11 +118,14 @@ impl Person {
         let home = format!("HOME={}", self.home.display());
         let (user, path) = (format!("USER={}", self.name), format!("PATH={PATH}"));
         let program = program.to_str().context("the path of this program is no text")?;
-        let words = ["-u", &self.name, "--", "env", "-i", &home, &user, &path];
+        // In a session of its own: root's terminal is none of theirs.
+        let words = ["--wait", "runuser", "-u", &self.name, "--", "env", "-i", &home, &user, &path];
         let words = [&words[..], &[program, "setup", "operator", "-"]].concat();
-        match said("runuser", &words, invitation)? {
-            Ok(text) => out!("{text}"),
-            Err(reason) => bail!("as {}: {}", self.name, reason.trim_start_matches("choria: ")),
+        match said("setsid", &words, invitation)? {
+            Ok(text) => out!("{}", clean(&text, true)),
+            Err(reason) => {
+                bail!("as {}: {}", self.name, clean(reason.trim_start_matches("choria: "), true))
+            }
         }
         Ok(())
     }

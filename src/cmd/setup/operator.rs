@@ -9,7 +9,7 @@ use choria::core::pki::{Ca, Kind, Options};
 use choria::core::security::Usage;
 use zeroize::Zeroizing;
 
-use super::invitation::{Invitation, Who, check_name};
+use super::invitation::{Invitation, Who, check_name, check_unissued};
 use super::machine::{CA, ETC, Person};
 use super::node::{brokers_machine, read};
 use super::steps::{Step, carry_out, standing, tell_next};
@@ -97,6 +97,7 @@ impl Operator {
                 person.name
             );
         }
+        check_unissued(Who::Operator, &person.name, &ca.issued()?, ca.dir())?;
         let mut steps = Vec::new();
         of_everybody(&mut steps, &broker)?;
         let (name, at) = (person.name.clone(), ca.dir().to_owned());

@@ -1,6 +1,8 @@
 //! The `choria_util` agent (spec 02 §3.3): how a node is connected. The
 //! `machine_*` actions answer for a node that runs no autonomous agents.
 
+use std::pin::Pin;
+
 use serde_json::{Value, json};
 
 use super::system::{Jobs, Outputs, State};
@@ -26,6 +28,15 @@ impl Agent for ChoriaUtil {
     fn ddl(&self) -> &AgentDdl {
         // Compiled in; a test loads every built-in DDL.
         ddl::builtin("choria_util").expect("compiled in")
+    }
+
+    /// Looks after jobs of a life before this one.
+    fn attend<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            if let Some(jobs) = &self.jobs {
+                jobs.adopt().await;
+            }
+        })
     }
 
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {

@@ -4,16 +4,14 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
-use super::system::Outputs;
 use super::system::input::path;
+use super::system::{Outputs, Places};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -30,12 +28,12 @@ const MOST_LISTED: usize = 10_000;
 
 /// The agent.
 pub struct FileMgr {
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl Default for FileMgr {
     fn default() -> FileMgr {
-        FileMgr { places: Arc::new(Semaphore::new(AT_ONCE)) }
+        FileMgr { places: Places::new(AT_ONCE) }
     }
 }
 
@@ -50,23 +48,17 @@ impl FileMgr {
         if let Err(refused) = path("file", &file) {
             return refused.answer(outputs);
         }
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return outputs.broken(format!("{AT_ONCE} files are being looked at, and none comes to an end"));
-        };
         let (action, list) = (call.action.clone(), call.data.get("dirlist") == Some(&Value::Bool(true)));
-        let work = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            match action.as_str() {
-                "touch" => touch(&file, outputs),
-                "remove" => remove(&file, outputs),
-                "status" => status(&file, list, outputs),
-                other => {
-                    let message = format!("Unknown action {other} for agent filemgr");
-                    outputs.failed(StatusCode::UnknownAction, message)
-                }
+        let work = self.places.block(move || match action.as_str() {
+            "touch" => touch(&file, outputs),
+            "remove" => remove(&file, outputs),
+            "status" => status(&file, list, outputs),
+            other => {
+                let message = format!("Unknown action {other} for agent filemgr");
+                outputs.failed(StatusCode::UnknownAction, message)
             }
         });
-        work.await.unwrap_or_else(|e| Outcome::failed(StatusCode::UnknownError, e.to_string()))
+        work.await.unwrap_or_else(|problem| Outcome::failed(StatusCode::UnknownError, problem))
     }
 }
 

@@ -141,6 +141,11 @@ pub trait Agent: Send + Sync {
         Duration::from_secs(self.ddl().metadata.timeout)
     }
 
+    /// What it sees to beside its calls, while its node serves; default nothing.
+    fn attend<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Runs one action that is in the DDL. Calls run at the same time.
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a>;
 }

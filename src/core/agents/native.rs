@@ -51,7 +51,8 @@ pub const SETTINGS: [(&str, &str); 17] = [
     ("plugin.puppet.allow_server_override", "whether callers may name another Puppet server, default false"),
     (
         "plugin.puppet.resource_type_whitelist",
-        "types whose resources puppet resource may set, comma separated; default none",
+        "types whose resources puppet resource may set, comma separated, each as good as root to who may call it; \
+         default none",
     ),
     ("plugin.puppet.resource_type_blacklist", "types it may not set, where all others are allowed"),
     (
@@ -83,9 +84,9 @@ pub fn native(config: &Config) -> Vec<Arc<dyn Agent>> {
         }
         agents.push(match name {
             "filemgr" => Arc::new(FileMgr::default()),
-            "nettest" => Arc::new(NetTest),
+            "nettest" => Arc::new(NetTest::default()),
             "package" => Arc::new(Package::new(jobs.clone())),
-            "process" => Arc::new(Process),
+            "process" => Arc::new(Process::default()),
             "puppet" => Arc::new(Puppet::new(jobs.clone())),
             "service" => Arc::new(Service::new(jobs.clone())),
             _ => Arc::new(Shell::new(jobs.clone())),
@@ -96,10 +97,5 @@ pub fn native(config: &Config) -> Vec<Arc<dyn Agent>> {
 
 /// As configured, or else beside the status file.
 fn directory(config: &Config) -> PathBuf {
-    let (configured, status) = (&config.choria_jobs_dir, &config.choria_status_file_path);
-    match (configured.is_empty(), status.is_empty()) {
-        (false, _) => configured.into(),
-        (true, false) => format!("{status}.jobs").into(),
-        (true, true) => JOBS.into(),
-    }
+    config.beside_status(&config.choria_jobs_dir, ".jobs").unwrap_or_else(|| JOBS.into())
 }

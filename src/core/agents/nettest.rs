@@ -1,13 +1,13 @@
 //! The `nettest` agent (spec 02 §15.6): tries the network from where a node is.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::system::input::{Refused, word};
-use super::system::{Outputs, Tool};
+use super::system::{Outputs, Places, Tool};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -17,8 +17,19 @@ const LOOKUP: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(2);
 const ECHO: Duration = Duration::from_secs(7);
 
+/// Names looked up at once: a name server that does not answer keeps a thread each.
+const AT_ONCE: usize = 8;
+
 /// The agent.
-pub struct NetTest;
+pub struct NetTest {
+    places: Places,
+}
+
+impl Default for NetTest {
+    fn default() -> NetTest {
+        NetTest { places: Places::new(AT_ONCE) }
+    }
+}
 
 impl Agent for NetTest {
     fn ddl(&self) -> &AgentDdl {
@@ -33,8 +44,10 @@ impl Agent for NetTest {
             if let Err(refused) = checked(host) {
                 return refused.answer(outputs);
             }
-            let Some(address) = resolve(host).await else {
-                return outputs.aborted("Cannot resolve hostname");
+            let address = match self.resolve(host).await {
+                Ok(Some(address)) => address,
+                Ok(None) => return outputs.aborted("Cannot resolve hostname"),
+                Err(problem) => return outputs.broken(problem),
             };
             match call.action.as_str() {
                 "ping" => ping(address, outputs).await,
@@ -58,12 +71,17 @@ fn checked(host: &str) -> Result<(), Refused> {
     word("fqdn", host, ".-_")
 }
 
-async fn resolve(host: &str) -> Option<IpAddr> {
-    if let Ok(address) = host.parse() {
-        return Some(address);
+impl NetTest {
+    /// The first address of a host; none when it has none, or nobody says so in time.
+    async fn resolve(&self, host: &str) -> Result<Option<IpAddr>, String> {
+        if let Ok(address) = host.parse() {
+            return Ok(Some(address));
+        }
+        let name = host.to_owned();
+        let first = move || (name.as_str(), 0).to_socket_addrs().ok()?.next();
+        let found = timeout(LOOKUP, self.places.block(first)).await.unwrap_or(Ok(None))?;
+        Ok(found.map(|address| address.ip()))
     }
-    let mut found = timeout(LOOKUP, lookup_host((host, 0))).await.ok()?.ok()?;
-    found.next().map(|address| address.ip())
 }
 
 /// Sockets for echoes are a privilege, so the system's own program sends it.

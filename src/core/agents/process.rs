@@ -7,8 +7,8 @@ use std::path::Path;
 use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
-use super::system::Outputs;
 use super::system::input::Refused;
+use super::system::{Outputs, Places};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::files::read_bounded;
@@ -24,8 +24,19 @@ const MOST_EXPRESSION: usize = 1024 * 1024;
 const MOST_READ: u64 = 128 * 1024;
 const MOST_USERS: u64 = 4 * 1024 * 1024;
 
+/// Lists made at once: a process may keep whoever reads its words waiting.
+const AT_ONCE: usize = 4;
+
 /// The agent.
-pub struct Process;
+pub struct Process {
+    places: Places,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process { places: Places::new(AT_ONCE) }
+    }
+}
 
 impl Agent for Process {
     fn ddl(&self) -> &AgentDdl {
@@ -44,8 +55,8 @@ impl Agent for Process {
                 Ok(wanted) => wanted,
                 Err(refused) => return refused.answer(outputs),
             };
-            let work = tokio::task::spawn_blocking(move || list(&wanted, Path::new("/proc"), outputs));
-            work.await.unwrap_or_else(|e| Outcome::failed(StatusCode::UnknownError, e.to_string()))
+            let work = self.places.block(move || list(&wanted, Path::new("/proc"), outputs));
+            work.await.unwrap_or_else(|problem| Outcome::failed(StatusCode::UnknownError, problem))
         })
     }
 }

@@ -18,6 +18,9 @@ const LOOK: Duration = Duration::from_secs(20);
 /// What a service may take to start or stop, below the 60 s the interface gives.
 const WAITS: Duration = Duration::from_secs(52);
 
+/// Units that are no services: to start one may end the machine's work.
+const OTHER_UNITS: [&str; 7] = [".target", ".mount", ".automount", ".swap", ".device", ".slice", ".scope"];
+
 /// The agent.
 pub struct Service {
     jobs: Jobs,
@@ -98,6 +101,9 @@ fn checked(name: &str) -> Result<(), Refused> {
     if name.len() > 90 {
         return Err(Refused::new("service", name, "is longer than any name of a service"));
     }
+    if OTHER_UNITS.iter().any(|kind| name.ends_with(kind)) {
+        return Err(Refused::new("service", name, "is no service but another unit of systemd"));
+    }
     word("service", name, ".-_:@")
 }
 
@@ -166,7 +172,22 @@ mod tests {
             assert!(checked(good).is_ok(), "{good}");
         }
         let long = "x".repeat(91);
-        for bad in ["", "-a", "--now", ".hidden", "a b", "a\nb", "a;b", "../a", "a/b", "*", "$(id)", &long] {
+        for bad in [
+            "poweroff.target",
+            "home.mount",
+            "",
+            "-a",
+            "--now",
+            ".hidden",
+            "a b",
+            "a\nb",
+            "a;b",
+            "../a",
+            "a/b",
+            "*",
+            "$(id)",
+            &long,
+        ] {
             assert!(checked(bad).is_err(), "{bad}");
         }
     }

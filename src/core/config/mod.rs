@@ -176,6 +176,16 @@ impl Config {
         self.option(key).is_some()
     }
 
+    /// A path as configured, or else that of the status file with `ending` added.
+    pub fn beside_status(&self, configured: &str, ending: &str) -> Option<PathBuf> {
+        let status = &self.choria_status_file_path;
+        match (configured.is_empty(), status.is_empty()) {
+            (false, _) => Some(configured.into()),
+            (true, false) => Some(format!("{status}{ending}").into()),
+            (true, true) => None,
+        }
+    }
+
     /// All raw options in order of their names, such as those of one agent.
     pub fn options(&self) -> impl Iterator<Item = (&str, &str)> {
         self.raw.iter().map(|(key, (value, _))| (key.as_str(), value.as_str()))

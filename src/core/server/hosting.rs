@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::core::agents::{Agent, discovery};
-use crate::core::config::Config;
+use crate::core::config::{Config, parse_bool};
 use crate::core::ddl::{Metadata, Resolver};
 use crate::core::protocol::subjects;
 use crate::core::server::NodeState;
@@ -71,7 +71,7 @@ pub(super) async fn name_those_that_do_not_run(node: Arc<NodeState>) {
 pub(super) fn switched_off(config: &Config) -> Vec<String> {
     let named = |(key, value): (&str, &str)| {
         let name = key.strip_prefix("plugin.")?.strip_suffix(".activate_agent")?;
-        let on = ["1", "yes", "true", "y", "t"].iter().any(|word| value.trim().eq_ignore_ascii_case(word));
+        let on = parse_bool(value).unwrap_or(false);
         (!on).then(|| name.to_owned())
     };
     config.options().filter_map(named).collect()

@@ -194,13 +194,9 @@ pub struct Server {
 /// Where the node remembers over a restart what ran: as configured, or else
 /// beside its status file, or nowhere.
 fn journal(config: &Config) -> Result<Option<Journal>, ServerError> {
-    let (configured, status) = (&config.choria_replay_file, &config.choria_status_file_path);
-    let path = match (configured.is_empty(), status.is_empty()) {
-        (false, _) => configured.clone(),
-        (true, false) => format!("{status}.replay"),
-        (true, true) => return Ok(None),
-    };
-    match Journal::open(std::path::Path::new(&path), node::now()) {
+    let configured = &config.choria_replay_file;
+    let Some(path) = config.beside_status(configured, ".replay") else { return Ok(None) };
+    match Journal::open(&path, node::now()) {
         Ok(journal) => Ok(Some(journal)),
         Err(e) if configured.is_empty() => {
             tracing::warn!("requests dated ahead are refused, what ran cannot be kept over a restart: {e}");
@@ -322,6 +318,10 @@ impl Server {
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
         background.spawn(library::keep_hosting(node.clone(), listening, denied));
         background.spawn(lifecycle::keep_alive(node.clone()));
+        let hosted = node.hosted();
+        for agent in hosted.names().iter().filter_map(|name| hosted.agent(name)) {
+            background.spawn(async move { agent.attend().await });
+        }
         registration::spawn(&mut background, &node, &publisher);
 
         let control = node.control();

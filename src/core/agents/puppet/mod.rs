@@ -12,11 +12,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::system::{Jobs, Outputs, Told, Tool, switch};
+use super::system::{Jobs, Outputs, Places, Told, Tool, switch};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
-use crate::core::files::within_deadline;
 use crate::core::rpc::StatusCode;
 use settings::{Paths, Settings};
 use state::State;
@@ -24,16 +23,20 @@ use state::State;
 /// How long Puppet may take for what it is asked, below the 20 s the interface gives.
 const ASKED: Duration = Duration::from_secs(17);
 
+/// Looks at its files at once: they may be on a disk that hangs.
+const AT_ONCE: usize = 4;
+
 /// The agent.
 pub struct Puppet {
     jobs: Jobs,
     settings: Settings,
+    places: Places,
 }
 
 impl Puppet {
     /// With a place for what outlives its request.
     pub fn new(jobs: Jobs) -> Puppet {
-        Puppet { jobs, settings: Settings::default() }
+        Puppet { jobs, settings: Settings::default(), places: Places::new(AT_ONCE) }
     }
 
     async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
@@ -47,11 +50,11 @@ impl Puppet {
             return self.runonce(call, config, &paths, outputs).await;
         }
         if call.action == "resource" {
-            return resource::set(call, config, &paths, outputs).await;
+            return resource::set(call, config, &paths, &self.places, outputs).await;
         }
         let (call, at) = (call.clone(), Timestamp::now());
         // files of others, read where nobody waits
-        let work = tokio::task::spawn_blocking(move || match call.action.as_str() {
+        let work = self.places.block(move || match call.action.as_str() {
             "status" => status(&paths, at, outputs),
             "enable" => enable(&paths, outputs),
             "disable" => disable(&call, &paths, at, outputs),
@@ -63,13 +66,14 @@ impl Puppet {
                 outputs.failed(StatusCode::UnknownAction, message)
             }
         });
-        work.await.unwrap_or_else(|e| Outcome::failed(StatusCode::UnknownError, e.to_string()))
+        work.await.unwrap_or_else(|problem| Outcome::failed(StatusCode::UnknownError, problem))
     }
 
     async fn runonce(&self, call: &Call, config: &Config, paths: &Paths, mut outputs: Outputs) -> Outcome {
         let files = paths.clone();
-        let Some(state) = within_deadline(move || State::now(&files)).await else {
-            return outputs.broken("the files in which Puppet says what it does do not answer");
+        let state = match self.places.block(move || State::now(&files)).await {
+            Ok(state) => state,
+            Err(problem) => return outputs.broken(problem),
         };
         let refused = |mut outputs: Outputs, message: String| {
             outputs.set("summary", message.as_str());

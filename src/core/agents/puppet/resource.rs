@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::settings::Paths;
 use super::{ASKED, puppet, summary};
 use crate::core::agents::system::input::{Refused, word};
-use crate::core::agents::system::{Outputs, Told, switch};
+use crate::core::agents::system::{Outputs, Places, Told, switch};
 use crate::core::agents::{Call, Outcome};
 use crate::core::config::Config;
 
@@ -30,7 +30,13 @@ const NEVER: [&str; 13] = [
 ];
 
 /// Sets it right by `puppet resource`.
-pub(super) async fn set(call: &Call, config: &Config, paths: &Paths, mut outputs: Outputs) -> Outcome {
+pub(super) async fn set(
+    call: &Call,
+    config: &Config,
+    paths: &Paths,
+    places: &Places,
+    mut outputs: Outputs,
+) -> Outcome {
     let (kind, name) = (call.text("type").to_lowercase(), call.text("name"));
     if let Err(reason) = allowed(config, &kind, name) {
         return outputs.aborted(reason);
@@ -40,7 +46,7 @@ pub(super) async fn set(call: &Call, config: &Config, paths: &Paths, mut outputs
         Err(refused) => return refused.answer(outputs),
     };
     let (paths, about) = (paths.clone(), (kind.clone(), name.to_owned()));
-    let managed = tokio::task::spawn_blocking(move || summary::manages(&paths, &about.0, &about.1));
+    let managed = places.block(move || summary::manages(&paths, &about.0, &about.1));
     let may = switch(config.option("plugin.puppet.resource_allow_managed_resources"), false);
     let shown = format!("{}[{name}]", summary::capitalized(&kind));
     if !may && managed.await.unwrap_or(true) {

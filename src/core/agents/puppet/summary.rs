@@ -62,7 +62,8 @@ fn load(file: &Path) -> Map<String, Value> {
     let mut summary: Map<String, Value> =
         groups.into_iter().map(|group| (group.to_owned(), json!({}))).collect();
     if let Value::Object(read) = read {
-        summary.extend(read);
+        let known = |name: &str| name == "application" || groups.contains(&name);
+        summary.extend(read.into_iter().filter(|(name, _)| known(name)));
     }
     let names = ["failed", "changed", "corrective_change", "total", "restarted", "out_of_sync"];
     let mut resources: Map<String, Value> =

@@ -6,18 +6,19 @@
 //! `stderr` what it said, `exit` how it ended, `outcome.json` what the caller was, or
 //! would have been, told.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::script::SUPERVISE;
 use super::{Told, Tool};
@@ -27,8 +28,9 @@ use crate::core::programs::Program;
 use crate::core::rpc::StatusCode;
 use crate::core::text::hex;
 
-/// Jobs at work at once.
+/// Jobs at work at once, and of one caller.
 const AT_ONCE: usize = 16;
+const OF_CALLER: usize = 4;
 /// Jobs that are kept, and for how long.
 const MOST_KEPT: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -44,7 +46,50 @@ const LOOKS: Duration = Duration::from_millis(250);
 #[derive(Clone)]
 pub struct Jobs {
     dir: Arc<Path>,
-    places: Arc<Semaphore>,
+    at_work: Arc<AtWork>,
+}
+
+/// How many jobs each caller has at work.
+type AtWork = Mutex<BTreeMap<String, usize>>;
+
+/// A place among those at work.
+struct Place {
+    caller: String,
+    at_work: Arc<AtWork>,
+}
+
+impl Place {
+    /// One of this caller's, if there is room.
+    fn ask(caller: &str, at_work: &Arc<AtWork>) -> Result<Place, String> {
+        let mut all = at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = all.get(caller).copied().unwrap_or_default();
+        let (most, whose) = match () {
+            () if own >= OF_CALLER => (OF_CALLER, " of yours"),
+            () if all.values().sum::<usize>() >= AT_ONCE => (AT_ONCE, ""),
+            () => return Ok(Place::add(caller, at_work, &mut all)),
+        };
+        Err(format!("{most} pieces of work{whose} are under way on this node, ask again when one has ended"))
+    }
+
+    /// One for what is at work already.
+    fn take(caller: &str, at_work: &Arc<AtWork>) -> Place {
+        Place::add(caller, at_work, &mut at_work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(caller: &str, at_work: &Arc<AtWork>, all: &mut BTreeMap<String, usize>) -> Place {
+        *all.entry(caller.to_owned()).or_default() += 1;
+        Place { caller: caller.to_owned(), at_work: at_work.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.caller) {
+            *count -= 1;
+        }
+        all.retain(|_, count| *count > 0);
+    }
 }
 
 /// A job that was begun.
@@ -118,7 +163,7 @@ struct Kept {
 impl Jobs {
     /// The jobs that are kept in `dir`; it is made when the first begins.
     pub fn new(dir: impl Into<PathBuf>) -> Jobs {
-        Jobs { dir: dir.into().into(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Jobs { dir: dir.into().into(), at_work: Arc::default() }
     }
 
     /// What a job is called whose request only its caller may ask after.
@@ -142,9 +187,7 @@ impl Jobs {
     where
         F: Future<Output = Outcome> + Send,
     {
-        let full =
-            || format!("{AT_ONCE} pieces of work are under way on this node, ask again when one has ended");
-        let place = self.places.clone().try_acquire_owned().map_err(|_| full())?;
+        let place = Place::ask(&call.caller, &self.at_work)?;
         let path = tool.path()?;
         let about = About {
             agent: call.agent.clone(),
@@ -154,7 +197,7 @@ impl Jobs {
             command: tool.shown(),
             begun: jiff::Timestamp::now().as_second(),
         };
-        let (all, dir) = (self.dir.clone(), self.dir.join(name));
+        let (all, dir, begun) = (self.dir.clone(), self.dir.join(name), about.begun);
         let made = blocking({
             let dir = dir.clone();
             move || make(&all, &dir, &about)
@@ -171,7 +214,7 @@ impl Jobs {
             .limit(LONGEST);
         let (tell, outcome) = oneshot::channel();
         tokio::spawn(async move {
-            let told = to_its_end(&dir, supervisor, place).await;
+            let told = to_its_end(&dir, begun, supervisor, place).await;
             let outcome = match told {
                 Ok(told) => conclude(told).await,
                 Err(problem) => Outcome::failed(StatusCode::UnknownError, problem),
@@ -184,6 +227,24 @@ impl Jobs {
         Ok(Job { outcome })
     }
 
+    /// Looks after the jobs of a life before this one to their end: their time and what they
+    /// write stay bounded, and they count as at work.
+    pub async fn adopt(&self) {
+        let dir = self.dir.clone();
+        let jobs = blocking(move || Ok(found(&dir))).await.unwrap_or_default();
+        let ends = jobs.into_iter().map(|(about, dir)| async move {
+            let _place = Place::take(&about.caller, &self.at_work);
+            let looks = || {
+                let (dir, begun) = (dir.clone(), about.begun);
+                blocking(move || Ok(look_after(&dir, begun)))
+            };
+            while looks().await.unwrap_or_default() {
+                tokio::time::sleep(LOOKS).await;
+            }
+        });
+        futures::future::join_all(ends).await;
+    }
+
     /// What is kept of a job; nothing of one that nobody knows.
     pub async fn look(&self, name: &str) -> Option<Record> {
         let dir = is_name(name).then(|| self.dir.join(name))?;
@@ -194,11 +255,9 @@ impl Jobs {
     pub async fn all(&self, agent: &'static str) -> Vec<(String, Record)> {
         let dir = self.dir.clone();
         let found = blocking(move || {
-            let mut found = Vec::new();
-            for entry in fs::read_dir(&dir)?.flatten().take(2 * MOST_KEPT) {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                found.extend(record(&entry.path()).filter(|r| r.about.agent == agent).map(|r| (name, r)));
-            }
+            let named = |dir: PathBuf| Some((dir.file_name()?.to_str()?.to_owned(), record(&dir)?));
+            let of_agent = found(&dir).into_iter().filter(|(about, _)| about.agent == agent);
+            let mut found: Vec<_> = of_agent.filter_map(|(_, dir)| named(dir)).collect();
             found.sort_by_key(|(_, record)| record.about.begun);
             Ok(found)
         });
@@ -240,7 +299,7 @@ impl Record {
 }
 
 /// Runs a job to its end.
-async fn to_its_end(dir: &Path, supervisor: Program, place: OwnedSemaphorePermit) -> Result<Told, String> {
+async fn to_its_end(dir: &Path, begun: i64, supervisor: Program, place: Place) -> Result<Told, String> {
     let _place = place;
     let running = supervisor.run();
     tokio::pin!(running);
@@ -249,9 +308,7 @@ async fn to_its_end(dir: &Path, supervisor: Program, place: OwnedSemaphorePermit
             ended = &mut running => break ended,
             () = tokio::time::sleep(LOOKS) => {
                 let dir = dir.to_owned();
-                let cut = move || { shorten(&dir.join("stdout"))?; shorten(&dir.join("stderr")) };
-                // a file that is not there yet is short
-                let _ = blocking(cut).await;
+                let _ = blocking(move || Ok(look_after(&dir, begun))).await;
             }
         }
     };
@@ -304,29 +361,58 @@ fn make(all: &Path, dir: &Path, about: &About) -> io::Result<()> {
     write_atomic(&dir.join("job.json"), &serde_json::to_vec(about)?, SECRET)
 }
 
-/// Removes jobs that ended long ago, and the oldest beyond as many as are kept. What is at
-/// work stays.
+/// Jobs in a directory. Somebody may have named one that others use, too.
+fn found(all: &Path) -> Vec<(About, PathBuf)> {
+    let entries = fs::read_dir(all).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_name));
+    named.filter_map(|entry| Some((about(&entry.path())?, entry.path()))).collect()
+}
+
+fn about(dir: &Path) -> Option<About> {
+    serde_json::from_slice(&read_bounded(&dir.join("job.json"), 8 * MOST_SAID).ok()?).ok()
+}
+
+/// Bounds what a job writes and how long it takes; false when it has ended.
+fn look_after(dir: &Path, begun: i64) -> bool {
+    let Some(pid) = alive(dir) else { return false };
+    for output in ["stdout", "stderr"] {
+        // one that is not there yet is short
+        let _ = shorten(&dir.join(output));
+    }
+    if age(begun) > LONGEST {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    true
+}
+
+fn age(begun: i64) -> Duration {
+    let age = jiff::Timestamp::now().as_second().saturating_sub(begun);
+    Duration::from_secs(u64::try_from(age).unwrap_or_default())
+}
+
+/// Removes jobs that ended long ago, and beyond as many as are kept the oldest of whoever
+/// has the most. What is at work stays.
 fn tidy(all: &Path) {
-    let mut found: Vec<(SystemTime, PathBuf)> = fs::read_dir(all)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let about = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
-            // Somebody may have named a directory that others use, too.
-            let is_job =
-                entry.file_name().to_str().is_some_and(is_name) && entry.path().join("job.json").is_file();
-            is_job.then_some((about.modified().ok()?, entry.path()))
-        })
-        .collect();
-    found.sort();
-    let mut excess = (found.len() + 1).saturating_sub(MOST_KEPT);
-    for (modified, dir) in found {
-        let old = modified.elapsed().is_ok_and(|age| age > KEPT_FOR);
-        if (old || excess > 0) && alive(&dir).is_none() {
-            let _ = fs::remove_dir_all(&dir).inspect_err(|e| tracing::warn!("{}: {e}", dir.display()));
-            excess = excess.saturating_sub(1);
+    let mut found = found(all);
+    found.retain(|(_, dir)| alive(dir).is_none());
+    found.sort_by_key(|(about, _)| about.begun);
+    let remove = |dir: &Path| {
+        let _ = fs::remove_dir_all(dir).inspect_err(|e| tracing::warn!("{}: {e}", dir.display()));
+    };
+    found.retain(|(about, dir)| {
+        let old = age(about.begun) > KEPT_FOR;
+        if old {
+            remove(dir);
         }
+        !old
+    });
+    let mut excess = (found.len() + 1).saturating_sub(MOST_KEPT);
+    while excess > 0 && !found.is_empty() {
+        let of = |caller: &str| found.iter().filter(|(about, _)| about.caller == caller).count();
+        let most = found.iter().map(|(about, _)| of(&about.caller)).max().unwrap_or_default();
+        let first = found.iter().position(|(about, _)| of(&about.caller) == most).unwrap_or_default();
+        remove(&found.remove(first).1);
+        excess -= 1;
     }
 }
 
@@ -341,7 +427,7 @@ fn keep(dir: &Path, outcome: &Outcome) -> io::Result<()> {
 
 fn record(dir: &Path) -> Option<Record> {
     let read = |name: &str| read_bounded(&dir.join(name), 8 * MOST_SAID).ok();
-    let about: About = serde_json::from_slice(&read("job.json")?).ok()?;
+    let about = about(dir)?;
     let kept = read("outcome.json").and_then(|text| serde_json::from_slice::<Kept>(&text).ok());
     let outcome = kept.map(|kept| Outcome {
         code: StatusCode::from(kept.statuscode),

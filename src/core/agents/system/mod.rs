@@ -4,6 +4,7 @@
 
 pub(super) mod input;
 mod jobs;
+mod places;
 mod script;
 
 use std::ffi::OsStr;
@@ -14,8 +15,10 @@ use serde_json::{Map, Value};
 
 pub use jobs::Jobs;
 pub(super) use jobs::{Job, State};
+pub(super) use places::Places;
 
 use super::{Call, Node, Outcome};
+use crate::core::config::parse_bool;
 use crate::core::ddl::AgentDdl;
 use crate::core::programs::{self, Program, how};
 use crate::core::rpc::StatusCode;
@@ -214,10 +217,9 @@ pub(super) async fn told_of(
     }
 }
 
-/// A boolean setting of an agent, `plugin.AGENT.NAME`.
+/// A boolean setting of an agent, `plugin.AGENT.NAME`; what is no boolean switches off.
 pub(super) fn switch(value: Option<&str>, default: bool) -> bool {
-    let on = |text: &str| ["1", "yes", "true", "y", "t"].iter().any(|word| text.eq_ignore_ascii_case(word));
-    value.map_or(default, |text| on(text.trim()))
+    value.map_or(default, |text| parse_bool(text).unwrap_or(false))
 }
 
 #[cfg(test)]

@@ -29,7 +29,11 @@ fn call(request: &str) -> Call {
 }
 
 async fn begin(jobs: &Jobs, request: &str, script: &str) -> Result<Job, String> {
-    let call = call(request);
+    begin_by(jobs, "choria=alice", request, script).await
+}
+
+async fn begin_by(jobs: &Jobs, caller: &str, request: &str, script: &str) -> Result<Job, String> {
+    let call = Call { caller: caller.into(), ..call(request) };
     let conclude = |told: Told| async move {
         Outcome::ok(json!({"code": told.code, "out": told.output, "err": told.errors}))
     };
@@ -126,23 +130,19 @@ async fn a_job_that_floods_keeps_what_it_may() {
 async fn jobs_are_bounded_in_number() {
     let dir = TempDir::new().unwrap();
     let jobs = Jobs::new(dir.path().join("jobs"));
-    let mut begun = Vec::new();
-    for request in 0..16 {
-        begun.push(begin(&jobs, &request.to_string(), "echo begun; exec sleep 600").await.unwrap());
+    let (mut begun, mut names) = (Vec::new(), Vec::new());
+    let script = "echo begun; exec sleep 600";
+    for caller in ["choria=a", "choria=b", "choria=c", "choria=d"] {
+        for request in ["1", "2", "3", "4"] {
+            begun.push(begin_by(&jobs, caller, request, script).await.unwrap());
+            names.push(Jobs::name_of(caller, request));
+        }
+        let refused = begin_by(&jobs, caller, "5", "true").await.unwrap_err();
+        assert!(refused.contains("4 pieces of work of yours"), "{refused}");
     }
     assert!(begin(&jobs, "more", "true").await.unwrap_err().contains("16 pieces of work"));
-    for request in 0..16 {
-        let name = Jobs::name_of("choria=alice", &request.to_string());
-        let killed = async {
-            loop {
-                let record = jobs.look(&name).await.unwrap();
-                if !record.said((0, 0)).await.0.is_empty() && record.kill().await {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, killed).await.unwrap();
+    for name in &names {
+        kill_once_begun(&jobs, name).await;
     }
     for job in begun {
         job.within(PATIENCE).await.unwrap();
@@ -156,6 +156,92 @@ async fn jobs_are_bounded_in_number() {
     let kept = fs::read_dir(dir.path().join("jobs")).unwrap().count();
     assert_eq!(kept, 64 + 1, "the oldest have gone");
     assert!(other.exists());
+    // hers are the most, so others' stay
+    for name in names {
+        assert!(jobs.look(&name).await.is_some());
+    }
+}
+
+async fn kill_once_begun(jobs: &Jobs, name: &str) {
+    let killed = async {
+        loop {
+            let record = jobs.look(name).await.unwrap();
+            if !record.said((0, 0)).await.0.is_empty() && record.kill().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, killed).await.unwrap();
+}
+
+/// A daemon that comes back bounds what the one before it began.
+#[tokio::test]
+async fn jobs_of_a_life_before_are_looked_after() {
+    let dir = TempDir::new().unwrap();
+    let place = dir.path().join("jobs");
+    let before = Jobs::new(&place);
+    let name = |request: &str| Jobs::name_of("choria=alice", request);
+    // a runtime that goes, as a daemon does
+    let life = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let flood = "head -c 20000000 /dev/zero; exec sleep 600";
+        runtime.block_on(async {
+            for request in ["1", "2", "3", "4"] {
+                begin(&before, request, flood).await.unwrap();
+            }
+        });
+        runtime.shutdown_background();
+    });
+    life.join().unwrap();
+    // that one was begun long ago: it has had its time
+    let about = place.join(name("1")).join("job.json");
+    let text = fs::read_to_string(&about).unwrap();
+    let (head, _) = text.split_once("\"begun\":").unwrap();
+    fs::write(&about, format!("{head}\"begun\":0}}")).unwrap();
+    let jobs = Jobs::new(&place);
+    for request in ["1", "2", "3", "4"] {
+        until_it_runs(&jobs, &name(request)).await;
+    }
+    let adopting = tokio::spawn({
+        let jobs = jobs.clone();
+        async move { jobs.adopt().await }
+    });
+    let ended = async {
+        while matches!(jobs.look(&name("1")).await.unwrap().state, State::Running | State::Starting) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    // the other three count as hers
+    begin(&jobs, "5", "echo begun; exec sleep 600").await.unwrap();
+    assert!(begin(&jobs, "6", "true").await.unwrap_err().contains("4 pieces of work of yours"));
+    for request in ["2", "3", "4"] {
+        until_short(&place.join(name(request)).join("stdout")).await;
+    }
+    for request in ["2", "3", "4", "5"] {
+        kill_once_begun(&jobs, &name(request)).await;
+    }
+    tokio::time::timeout(PATIENCE, adopting).await.unwrap().unwrap();
+}
+
+async fn until_it_runs(jobs: &Jobs, name: &str) {
+    let runs = async {
+        while jobs.look(name).await.unwrap().state != State::Running {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, runs).await.unwrap();
+}
+
+/// Until what was written too much has been thrown away.
+async fn until_short(file: &std::path::Path) {
+    let short = async {
+        while !fs::read(file).unwrap().starts_with(b"(what was said before is not kept)") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, short).await.unwrap();
 }
 
 /// Somebody laid out the directory before us.

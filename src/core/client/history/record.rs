@@ -91,7 +91,8 @@ pub enum Which {
     Ok,
     /// Answered that they failed.
     Failed,
-    /// Did not answer, or were found too late to be asked.
+    /// Did not answer, or were not asked any more. Those that were found too late are none of
+    /// them: a late answer is anybody's word.
     Missed,
     /// Do not allow it, or the broker does not.
     Denied,
@@ -127,7 +128,7 @@ impl Record {
             Which::Denied => [of(&Answer::is_denial), stats.denied_by_broker.clone()].concat(),
             Which::Missed => {
                 let silent = stats.no_responses.iter().filter(|node| !stats.denied_by_broker.contains(node));
-                silent.chain(&stats.not_asked).chain(&stats.late_discoveries).cloned().collect()
+                silent.chain(&stats.not_asked).cloned().collect()
             }
         };
         nodes.sort();
