@@ -2,6 +2,7 @@
 //! are found.
 
 mod identity;
+mod method;
 mod piped;
 
 use std::cell::RefCell;
@@ -10,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use super::rpc::resolver;
 use super::trouble;
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use choria::core::client::Client;
-use choria::core::config::Config;
+use choria::core::config::{Config, System};
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Window, broadcast, literal_identities, read_names,
+    Discovered, Format, Inventory, Wanted, Window, broadcast, external, literal_identities, puppetdb, read_names,
 };
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
+use method::{BY_ASKING, Method};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Names in one filter, as many as nodes take.
@@ -50,7 +52,7 @@ macro_rules! fleet_command {
             /// address this sub collective, default main_collective of the configuration
             #[argh(option, short = 'T', long = "target", arg_name = "collective")]
             target: Option<String>,
-            /// discovery method: mc, broadcast, flatfile or inventory, default mc, or default_discovery_method of the configuration
+            /// discovery method: mc, flatfile, inventory, external or puppetdb, default mc, or default_discovery_method of the configuration
             #[argh(option, long = "dm", arg_name = "method")]
             discovery_method: Option<String>,
             /// discovery method option, key=value
@@ -116,14 +118,6 @@ pub struct Selection {
     pub listed: Option<Vec<String>>,
 }
 
-/// How nodes are found, decided before anything is asked.
-enum Method {
-    Broadcast,
-    Flatfile { file: String, format: Format },
-    Results(Vec<String>),
-    Inventory(String),
-}
-
 impl Selection {
     /// The filter of the flags. An empty value is refused: it is an unset shell
     /// variable far more often than a wish to address the whole fleet.
@@ -141,9 +135,7 @@ impl Selection {
             filter.add_agent(agent).map_err(|e| named("-A", e))?;
         }
         for identity in &self.identities {
-            // A group of an inventory file is none of the others.
-            let of_inventory = self.method.as_deref().is_none_or(|method| method == "inventory");
-            if !(of_inventory && self.nodes.is_none() && identity.starts_with("group:")) {
+            if !self.reads_itself(identity) {
                 identity::check(identity)?;
             }
             filter.add_identity(identity).map_err(|e| named("-I", e))?;
@@ -196,67 +188,10 @@ impl Selection {
         Ok(self.listed.is_some())
     }
 
-    fn option(&self, client: &Client, name: &str) -> Option<String> {
-        let configured = &client.config().default_discovery_options;
-        let options = if self.options.is_empty() { configured } else { &self.options };
-        let split =
-            |option: &String| option.split_once(['=', ':']).map(|(k, v)| (k.to_owned(), v.to_owned()));
-        options.iter().filter_map(split).filter(|(k, _)| k == name).map(|(_, v)| v).next_back()
-    }
-
-    fn method(&self, client: &Client) -> anyhow::Result<Method> {
-        let config = client.config();
-        if let Some(listed) = &self.listed {
-            return Ok(Method::Results(listed.clone()));
-        }
-        if self.nodes.as_deref() == Some("-") {
-            return Ok(Method::Results(piped::names_on_stdin()?));
-        }
-        if let Some(file) = &self.nodes {
-            return Ok(Method::Flatfile { file: file.clone(), format: Format::of(Path::new(file)) });
-        }
-        let wanted = self.method.as_deref();
-        let name = wanted.unwrap_or(&config.default_discovery_method);
-        let by_asking = ["mc", "broadcast"].contains(&name);
-        if self.select.is_some() && !by_asking && name != "inventory" {
-            return Ok(Method::Broadcast);
-        }
-        // Whoever names nodes has said who is meant: in a `while read` loop the rest
-        // of standard input is the loop's.
-        if wanted.is_none()
-            && literal_identities(&self.filter()?).is_none()
-            && let Some(results) = piped::results_on_stdin()?
-        {
-            return Ok(Method::Results(results));
-        }
-        match name {
-            _ if by_asking => Ok(Method::Broadcast),
-            "flatfile" | "file" => {
-                let file = self
-                    .option(client, "file")
-                    .context("could not determine file to use as discovery source, give --nodes FILE or --do file=FILE")?;
-                let format = self
-                    .option(client, "format")
-                    .map_or_else(|| Format::of(Path::new(&file)), |f| Format::parse(&f));
-                Ok(Method::Flatfile { file, format })
-            }
-            "inventory" => {
-                let configured =
-                    Some(config.choria_discovery_inventory_source.clone()).filter(|s| !s.is_empty());
-                let file = self.option(client, "file").or(configured).context(
-                    "could not determine the inventory file, give --do file=FILE or set \
-                     plugin.choria.discovery.inventory.source",
-                )?;
-                Ok(Method::Inventory(file))
-            }
-            other => bail!("unsupported discovery method '{other}', use mc, flatfile or inventory"),
-        }
-    }
-
     /// The nodes that `--nodes` names, for commands that ask by a broadcast: it is
     /// narrowed down to them.
     pub fn named(&self) -> anyhow::Result<Option<Vec<String>>> {
-        if let Some(method) = self.method.as_deref().filter(|method| !["mc", "broadcast"].contains(method)) {
+        if let Some(method) = self.method.as_deref().filter(|method| !BY_ASKING.contains(method)) {
             bail!("--dm {method}: this command asks the nodes themselves; name them with -I or --nodes");
         }
         let names = match self.nodes.as_deref() {
@@ -325,10 +260,9 @@ impl Selection {
         }
         let collective = client.collective(self.target.as_deref())?;
         let begun = Instant::now();
-        let nodes = match self.method(client)? {
-            Method::Broadcast if self.identities.iter().any(|identity| identity.starts_with("group:")) => {
-                bail!("-I group:NAME is a group of an inventory file: give --dm inventory with it")
-            }
+        let method = self.method(client)?;
+        self.check_identities(&method)?;
+        let nodes = match method {
             Method::Broadcast => match literal_identities(&filter) {
                 Some(nodes) => nodes,
                 None => {
@@ -345,6 +279,16 @@ impl Selection {
             Method::Flatfile { file, format } => self.only_named(read_names(Path::new(&file), format)?)?,
             Method::Results(nodes) => self.only_named(nodes)?,
             Method::Inventory(file) => Inventory::read(Path::new(&file))?.select(&collective, &filter)?,
+            Method::External { command, options } => {
+                let (Window::Fixed(timeout) | Window::Sliding(timeout)) = self.window(client)?;
+                let federations = &client.config().choria_federation_collectives;
+                let wanted = Wanted { collective: &collective, filter: &filter, federations, options, timeout };
+                external(&command, &wanted).await?
+            }
+            Method::PuppetDb => match literal_identities(&filter) {
+                Some(nodes) if !nodes.iter().any(|name| name.starts_with(method::PQL)) => nodes,
+                _ => puppetdb(client, &System, &collective, &filter).await?,
+            },
         };
         Ok(Discovered::known(nodes, begun.elapsed()))
     }

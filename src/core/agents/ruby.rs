@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::external::{read_reply, shown_last_words, tell};
+use super::external::{read_reply, last_words, tell};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::AgentDdl;
 use crate::core::programs::{Program, ProgramError};
@@ -55,14 +55,14 @@ impl Ruby {
         let ran = program.run_heard(|stream, line| tell(&call.agent, stream, line)).await;
         match ran {
             Ok(ended) => outcome(&ended.output).unwrap_or_else(|problem| {
-                let said = shown_last_words(&ended.errors);
+                let said = last_words(&ended.errors);
                 aborted(format!("Cannot decode output from Shim for Ruby action {name}: {problem}{said}"))
             }),
             Err(ProgramError::Start { problem, .. }) => {
                 aborted(format!("Cannot call Ruby action {name}: {problem}"))
             }
             Err(e) => {
-                let said = shown_last_words(e.errors());
+                let said = last_words(e.errors());
                 aborted(format!("Cannot call Ruby action {name}: {e}{said}"))
             }
         }

@@ -22,6 +22,7 @@ pub struct Client {
     pub(super) caller: String,
     /// Of what others signed.
     pub(super) verifier: RequestVerifier,
+    tls: Arc<rustls::ClientConfig>,
     name_origin: String,
     doubts: Vec<String>,
 }
@@ -89,7 +90,12 @@ impl Client {
         let signer = provider.signer()?;
         // Whoever has a certificate of the CA, nodes among them.
         let verifier = RequestVerifier::new(provider.trust(), NameList::new(["/./"]), NameList::default());
-        Ok(Client { session, receivers, signer, config, caller, verifier, name_origin, doubts })
+        Ok(Client { session, receivers, signer, config, caller, verifier, tls, name_origin, doubts })
+    }
+
+    /// TLS as this caller, to whoever has a certificate of its CA.
+    pub fn tls(&self) -> &Arc<rustls::ClientConfig> {
+        &self.tls
     }
 
     /// Why brokers and nodes might refuse this caller, as far as can be known

@@ -50,11 +50,11 @@ settings! {
     choria_puppetserver_port: i64 = "plugin.choria.puppetserver_port", Int, "8140", All, "Puppet Server port", flags = [Unused];
     choria_puppetca_host: String = "plugin.choria.puppetca_host", Text, "puppet", All, "Puppet CA host; setting host or port disables SRV for the CA", flags = [Unused];
     choria_puppetca_port: i64 = "plugin.choria.puppetca_port", Int, "8140", All, "Puppet CA port", flags = [Unused];
-    choria_puppetdb_host: String = "plugin.choria.puppetdb_host", Text, "", All, "PuppetDB host; empty = SRV, then `puppet`", flags = [Unused];
-    choria_puppetdb_port: i64 = "plugin.choria.puppetdb_port", Int, "8081", All, "PuppetDB port", flags = [Unused];
+    choria_puppetdb_host: String = "plugin.choria.puppetdb_host", Text, "", All, "PuppetDB host; empty = SRV, then `puppet`";
+    choria_puppetdb_port: i64 = "plugin.choria.puppetdb_port", Int, "8081", All, "PuppetDB port";
     choria_use_srv: bool = "plugin.choria.use_srv", Bool, "true", All, "allow SRV lookups";
     choria_srv_domain: String = "plugin.choria.srv_domain", Text, "", All, "domain for SRV lookups; empty = facter domain", env = "CHORIA_SRV_DOMAIN";
-    choria_discovery_external_command: String = "plugin.choria.discovery.external.command", Path, "", Client, "external discovery command", flags = [Unused];
+    choria_discovery_external_command: String = "plugin.choria.discovery.external.command", Path, "", Client, "external discovery command";
     choria_discovery_inventory_source: String = "plugin.choria.discovery.inventory.source", Path, "", Client, "inventory file";
     choria_discovery_broadcast_windowed_timeout: bool = "plugin.choria.discovery.broadcast.windowed_timeout", Bool, "false", Client, "sliding discovery window";
     choria_federation_collectives: Vec<String> = "plugin.choria.federation.collectives", CommaList, "", All, "federations a client talks through", env = "CHORIA_FED_COLLECTIVE";

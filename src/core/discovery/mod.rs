@@ -1,19 +1,23 @@
 //! How targets are found (spec 03 §4).
 //!
-//! Broadcast asks the fleet; the other methods read a list somebody made:
-//! `flatfile` names, `inventory` whole nodes that filters are evaluated
-//! against here.
+//! Broadcast asks the fleet; the other methods ask somebody who knows it: `flatfile` is a
+//! list of names, `inventory` one of whole nodes that filters are evaluated against here,
+//! `external` a program, `puppetdb` Puppet's database.
 
 mod broadcast;
+mod external;
 mod flatfile;
 mod inventory;
+mod puppetdb;
 mod window;
 
 use std::time::Duration;
 
 pub use broadcast::{LateAnswers, broadcast};
+pub use external::{ExternalError, Wanted, external};
 pub use flatfile::{FlatfileError, Format, is_name, listed_names, read_names, saved_results};
 pub use inventory::{Inventory, InventoryError};
+pub use puppetdb::{PuppetDbError, puppetdb};
 pub use window::Window;
 
 use crate::core::protocol::filter::Filter;

@@ -50,7 +50,10 @@ impl Exchange<'_> {
     pub async fn run(self, request: &Value, facts: String) -> Answer {
         let failed = |problem: String| format!("executing {} failed: {problem}", self.agent);
         let request = request.to_string();
-        let laid_out = spawn_blocking(move || Files::lay_out(&request, &facts)).await;
+        let laid_out = spawn_blocking(move || {
+            Files::lay_out(&[("request", &request), ("reply", ""), ("facts", &facts)])
+        })
+        .await;
         let files = laid_out.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
         let ran = self.program(&files).run_heard(|stream, line| tell(self.agent, stream, line)).await;
         let ended = ran.map_err(|e| {
@@ -64,7 +67,7 @@ impl Exchange<'_> {
             return Err(format!("{}{}", failed(how(ended.status)), last_words(&ended.errors)));
         }
         let Ended { errors, .. } = ended;
-        let read = spawn_blocking(move || files.reply()).await;
+        let read = spawn_blocking(move || files.reply(MAX_REPLY)).await;
         let read = read.map_err(|e| failed(e.to_string()))?;
         let answer = read.map_err(|e| format!("failed to read reply: {e}{}", last_words(&errors)))?;
         Ok((answer, last_words(&errors)))
@@ -116,12 +119,17 @@ pub fn scratch() -> io::Result<TempDir> {
 }
 
 /// The files of a request, in a directory nobody else can look into; they go with it.
-struct Files(TempDir);
+#[derive(Debug)]
+pub struct Files(TempDir);
 
 impl Files {
-    fn lay_out(request: &str, facts: &str) -> io::Result<Files> {
+    /// Writes them, each by its name.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn lay_out(named: &[(&str, &str)]) -> io::Result<Files> {
         let files = Files(scratch()?);
-        for (name, content) in [("request", request), ("reply", ""), ("facts", facts)] {
+        for (name, content) in named {
             let mut options = File::options();
             options.write(true).create_new(true).mode(files::SECRET);
             options.open(files.path(name))?.write_all(content.as_bytes())?;
@@ -129,13 +137,17 @@ impl Files {
         Ok(files)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// Where the file of that name is.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
     /// What was written for us. Whatever else the program put there, such as a pipe or a
     /// link, is not opened, or not read.
-    fn reply(self) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// There is no reply of `most` bytes or fewer.
+    pub fn reply(self, most: u64) -> io::Result<Vec<u8>> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
         let file = File::options().read(true).custom_flags(flags).open(self.path("reply")).map_err(|e| {
@@ -146,11 +158,11 @@ impl Files {
         if !about.is_file() {
             return Err(io::Error::other("the reply is no regular file"));
         }
-        if about.len() > MAX_REPLY {
-            return Err(io::Error::other(format!("the reply is larger than {MAX_REPLY} bytes")));
+        if about.len() > most {
+            return Err(io::Error::other(format!("the reply is larger than {most} bytes")));
         }
         let mut content = Vec::new();
-        file.take(MAX_REPLY).read_to_end(&mut content)?;
+        file.take(most).read_to_end(&mut content)?;
         Ok(content)
     }
 }

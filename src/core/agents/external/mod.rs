@@ -21,8 +21,7 @@ use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::AgentDdl;
 use crate::core::rpc::StatusCode;
 
-pub use exchange::SCRATCH;
-pub(super) use exchange::{last_words as shown_last_words, tell};
+pub use exchange::{Files, SCRATCH, last_words, tell};
 pub(super) use messages::read as read_reply;
 pub use place::{os_arch, program, runnable, trusted};
 
