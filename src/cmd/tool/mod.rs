@@ -4,6 +4,7 @@ mod audit;
 mod ca;
 mod config;
 mod event;
+mod inventory;
 mod man;
 pub mod place;
 mod provisioner;
@@ -31,6 +32,7 @@ enum ToolCommand {
     Ca(ca::Ca),
     Config(config::ConfigTool),
     Event(event::EventTool),
+    Inventory(inventory::Inventory),
     Man(man::Man),
     Provisioner(provisioner::Provisioner),
     Release(release::Release),
@@ -44,6 +46,7 @@ impl Tool {
             ToolCommand::Ca(c) => c.run(),
             ToolCommand::Config(c) => c.run(globals),
             ToolCommand::Event(c) => c.run(globals),
+            ToolCommand::Inventory(c) => c.run(globals),
             ToolCommand::Man(c) => c.run(),
             ToolCommand::Provisioner(c) => c.run(),
             ToolCommand::Release(c) => c.run(),

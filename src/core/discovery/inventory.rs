@@ -85,14 +85,31 @@ pub enum InventoryError {
     Filter(#[from] FilterError),
 }
 
+impl Default for Inventory {
+    fn default() -> Inventory {
+        Inventory { schema: SCHEMA.to_owned(), groups: Vec::new(), nodes: Vec::new() }
+    }
+}
+
 impl Inventory {
+    /// The document as it stands in a file of that name.
+    ///
+    /// # Errors
+    /// It cannot be written so.
+    pub fn text(&self, file: &Path) -> Result<String, InventoryError> {
+        let malformed = |reason: String| InventoryError::Malformed { file: file.to_owned(), reason };
+        match is_yaml(file) {
+            true => serde_saphyr::to_string(self).map_err(|e| malformed(e.to_string())),
+            false => serde_json::to_string_pretty(self).map_err(|e| malformed(e.to_string())),
+        }
+    }
+
     /// Reads a `.yaml` or `.yml` file as YAML and any other as JSON.
     pub fn read(file: &Path) -> Result<Inventory, InventoryError> {
         let malformed = |reason: String| InventoryError::Malformed { file: file.to_owned(), reason };
         let content = read_bounded(file, MAX_FILE)?;
         let text = std::str::from_utf8(&content).map_err(|e| malformed(e.to_string()))?;
-        let yaml = matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"));
-        let inventory: Inventory = if yaml {
+        let inventory: Inventory = if is_yaml(file) {
             serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?
         } else {
             serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?
@@ -159,6 +176,10 @@ impl Inventory {
     }
 }
 
+fn is_yaml(file: &Path) -> bool {
+    matches!(file.extension().and_then(|e| e.to_str()), Some("yaml" | "yml"))
+}
+
 impl Node {
     fn matches(&self, filter: &Filter) -> bool {
         let facts = Facts::from_json(Value::Object(self.facts.clone()).to_string());
@@ -210,6 +231,20 @@ nodes:
         assert_eq!(select(&[], &[]).unwrap(), ["a1", "b1"]);
         assert_eq!(select(&[], &["customer=acme"]).unwrap(), ["a1"], "the other is in another collective");
         assert_eq!(select(&["/1$/"], &["n>0"]).unwrap(), ["a1"]);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut document = inventory();
+        let odd = serde_json::json!({"yes": "no", "colon": "a: b", "n": 1.5, "list": [true, null], "text": "x\ny\t'\"é"});
+        document.nodes[0].facts = odd.as_object().unwrap().clone();
+        for name in ["i.yaml", "i.json"] {
+            let file = dir.path().join(name);
+            std::fs::write(&file, document.text(&file).unwrap()).unwrap();
+            let again = Inventory::read(&file).unwrap();
+            assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&document).unwrap(), "{name}");
+        }
     }
 
     #[test]

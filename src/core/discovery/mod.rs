@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use broadcast::{LateAnswers, broadcast};
 pub use external::{ExternalError, Wanted, external};
 pub use flatfile::{FlatfileError, Format, is_name, listed_names, read_names, saved_results};
-pub use inventory::{Inventory, InventoryError};
+pub use inventory::{Inventory, InventoryError, Node as InventoryNode};
 pub use puppetdb::{PuppetDbError, puppetdb};
 pub use window::Window;
 
