@@ -209,16 +209,6 @@ impl Selection {
         }
     }
 
-    /// Name of the method for people, before standard input was looked at.
-    pub fn method_name(&self, client: &Client) -> String {
-        match (&self.nodes, &self.method) {
-            _ if self.listed.is_some() => "flatfile".to_owned(),
-            (Some(_), _) => "flatfile".to_owned(),
-            (None, Some(method)) => method.clone(),
-            (None, None) => client.config().default_discovery_method.clone(),
-        }
-    }
-
     /// How long discovery waits.
     pub fn window(&self, client: &Client) -> anyhow::Result<Window> {
         let config = client.config();

@@ -13,6 +13,9 @@ use super::{Selection, identity, piped};
 pub(super) const BY_ASKING: [&str; 2] = ["mc", "broadcast"];
 /// The same of PuppetDB.
 const PUPPETDB: [&str; 2] = ["puppetdb", "choria"];
+/// Methods that know no expressions: the nodes are asked instead, as in the original. It
+/// does so for lists, too, and addresses nodes that are not on them.
+const BY_NODES: [&str; 3] = ["external", "puppetdb", "choria"];
 /// What stands before the name of a group of an inventory.
 const GROUP: &str = "group:";
 /// What stands before a query of PuppetDB.
@@ -53,6 +56,17 @@ impl Selection {
         Ok(())
     }
 
+    /// Name of the method for people, before standard input was looked at.
+    pub fn method_name(&self, client: &Client) -> String {
+        if self.listed.is_some() || self.nodes.is_some() {
+            return "flatfile".to_owned();
+        }
+        let configured = &client.config().default_discovery_method;
+        let name = self.method.as_ref().unwrap_or(configured);
+        let by_nodes = self.select.is_some() && BY_NODES.contains(&name.as_str());
+        if by_nodes { BY_ASKING[0].to_owned() } else { name.clone() }
+    }
+
     fn options(&self, client: &Client) -> BTreeMap<String, String> {
         let configured = &client.config().default_discovery_options;
         let options = if self.options.is_empty() { configured } else { &self.options };
@@ -75,7 +89,7 @@ impl Selection {
         let wanted = self.method.as_deref();
         let name = wanted.unwrap_or(&config.default_discovery_method);
         let by_asking = BY_ASKING.contains(&name);
-        if self.select.is_some() && !by_asking && name != "inventory" {
+        if self.select.is_some() && BY_NODES.contains(&name) {
             return Ok(Method::Broadcast);
         }
         // Whoever names nodes has said who is meant: in a `while read` loop the rest

@@ -165,9 +165,8 @@ impl<'a> Request<'a> {
             batch,
         };
         if let Some(elsewhere) = self.elsewhere {
-            let filter = self.selection.filter()?;
             out::nodes_are_asked();
-            send_only(&client, options, filter, nodes.unwrap_or_default(), elsewhere).await?;
+            send_only(&client, options, nodes.unwrap_or_default(), elsewhere).await?;
             client.session().close().await;
             return Ok(ExitCode::SUCCESS);
         }
@@ -311,10 +310,11 @@ pub fn limit_method(config: &Config, seed: Option<i64>) -> LimitMethod {
 async fn send_only(
     client: &Client,
     mut options: RpcOptions,
-    mut filter: Filter,
     nodes: Vec<String>,
     elsewhere: Elsewhere,
 ) -> anyhow::Result<()> {
+    // who is asked has been decided, and is named by subject
+    let mut filter = Filter::default();
     filter.add_agent(&options.agent)?;
     if elsewhere == Elsewhere::Nowhere {
         // What keeps nodes of the Ruby world from answering.

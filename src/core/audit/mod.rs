@@ -12,12 +12,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use aws_lc_rs::digest;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::core::config::{Config, Origin};
 use crate::core::files;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
+use crate::core::text::hex;
 
 pub mod trail;
 
@@ -230,6 +232,44 @@ fn parse_mode(text: &str) -> Result<u32, AuditError> {
     }
 }
 
+/// Bytes of inputs that a record holds as they were, and of a text in longer ones.
+const MOST_DATA: usize = 64 * 1024;
+const OF_TEXT: usize = 1024;
+
+/// Writes the inputs. Of what is too long for a log that others may fill, beginnings stand
+/// there, with the length and digest of each: whoever has the whole can show that it ran.
+fn push_data(out: &mut String, data: &Value) {
+    let begun = out.len();
+    push_value(out, data);
+    if out.len() - begun <= MOST_DATA {
+        return;
+    }
+    let whole = out.split_off(begun);
+    push_value(out, &cut(data));
+    if out.len() - begun > MOST_DATA {
+        out.truncate(begun);
+        push_value(out, &Value::from(beginning(&whole)));
+    }
+}
+
+fn cut(data: &Value) -> Value {
+    match data {
+        Value::Object(map) => map.iter().map(|(name, value)| (beginning(name), cut(value))).collect(),
+        Value::Array(items) => items.iter().map(cut).collect(),
+        Value::String(text) => Value::from(beginning(text)),
+        other => other.clone(),
+    }
+}
+
+fn beginning(text: &str) -> String {
+    if text.len() <= OF_TEXT {
+        return text.to_owned();
+    }
+    let digest = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    let begins = text.get(..text.floor_char_boundary(OF_TEXT)).unwrap_or_default();
+    format!("{begins}… ({} bytes, SHA-256 {digest})", text.len())
+}
+
 /// One line of the log, with its line end.
 fn line(record: &AuditRecord<'_>, now: jiff::Timestamp) -> String {
     let mut out = String::with_capacity(256);
@@ -249,7 +289,7 @@ fn line(record: &AuditRecord<'_>, now: jiff::Timestamp) -> String {
         push_string(&mut out, value);
     }
     out.push_str(",\"data\":");
-    push_value(&mut out, record.data);
+    push_data(&mut out, record.data);
     out.push_str("}\n");
     out
 }

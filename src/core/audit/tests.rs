@@ -83,6 +83,22 @@ fn what_cannot_be_written_is_told() {
 }
 
 #[test]
+fn what_is_long_is_told_by_its_digest() {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let of = |data: &Value| -> Value {
+        serde_json::from_str::<Value>(&line(&AuditRecord { data, ..RECORD }, now)).unwrap()["data"].clone()
+    };
+    let fits = serde_json::json!({"script": "x".repeat(60_000)});
+    assert_eq!(of(&fits), fits);
+    let long = of(&serde_json::json!({"script": "é".repeat(100_000), "n": 1}));
+    assert_eq!(long["n"], 1);
+    let text = long["script"].as_str().unwrap();
+    assert!(text.len() < 2048 && text.contains("(200000 bytes, SHA-256 "), "{text}");
+    let many = of(&Value::from(vec![7; 1_000_000]));
+    assert!(many.as_str().unwrap().contains("(2000001 bytes, SHA-256 "));
+}
+
+#[test]
 fn a_line_cut_short_does_not_spoil_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = log(dir.path(), "");

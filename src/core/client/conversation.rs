@@ -60,7 +60,7 @@ impl Client {
         let request_id = new_request_id();
         let reply_subject = subjects::reply(&collective, &self.caller, &request_id);
         let addresses = Addresses::new(reply_subject)?;
-        let (replies, sink) = Replies::new(addresses.clone());
+        let (mut replies, sink) = Replies::new(addresses.clone());
         let nowhere = subjects::node(&collective, &request_id);
         let complaints = Complaints::about(About {
             nodes: subjects::node(&collective, ""),
@@ -76,11 +76,11 @@ impl Client {
         let queue = (!self.receivers.is_empty()).then(|| self.caller.clone());
         for session in [&self.session].into_iter().chain(&self.receivers) {
             for subject in [addresses.shared().to_owned(), addresses.of_nodes()] {
-                session.subscribe_within(subject, queue.clone(), sink.clone(), replies.budget()).await;
+                replies.hear(session, subject, queue.clone(), &sink).await;
             }
         }
         // Only the connection that publishes is told that nobody listens.
-        self.session.subscribe_within(addresses.of_broker(), None, sink, replies.budget()).await;
+        replies.hear(&self.session, addresses.of_broker(), None, &sink).await;
         let agent = agent.to_owned();
         let mut conversation = Conversation {
             client: self,

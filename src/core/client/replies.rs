@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::addresses::{Addresses, Nobody};
-use crate::core::connection::{ByteBudget, Message, NOBODY_LISTENS};
+use crate::core::connection::{ByteBudget, Message, NOBODY_LISTENS, Session, Subscription};
 
 /// Replies that wait to be looked at; a fleet's answer to one broadcast.
 const MESSAGES: usize = 65_536;
@@ -47,17 +47,27 @@ pub struct Replies {
     receiver: mpsc::Receiver<Message>,
     budget: Arc<ByteBudget>,
     addresses: Addresses,
+    /// Where they come by; nobody hears there when this is gone.
+    heard: Vec<Subscription>,
 }
 
 impl Replies {
     /// The end that is read, and the one that subscriptions fill.
     pub(super) fn new(addresses: Addresses) -> (Replies, mpsc::Sender<Message>) {
         let (sink, receiver) = mpsc::channel(MESSAGES);
-        (Replies { receiver, budget: Arc::new(ByteBudget::new(BYTES)), addresses }, sink)
+        (Replies { receiver, budget: Arc::new(ByteBudget::new(BYTES)), addresses, heard: vec![] }, sink)
     }
 
-    pub(super) fn budget(&self) -> Arc<ByteBudget> {
-        self.budget.clone()
+    /// Hears what comes by a subject, for as long as these replies are wanted.
+    pub(super) async fn hear(
+        &mut self,
+        session: &Session,
+        subject: String,
+        queue: Option<String>,
+        sink: &mpsc::Sender<Message>,
+    ) {
+        let id = session.subscribe_within(subject, queue, sink.clone(), self.budget.clone()).await;
+        self.heard.push(session.ending(id));
     }
 
     /// Messages dropped because too many bytes waited.

@@ -26,7 +26,7 @@ pub use line::{Line, PublishError};
 pub use options::{FirstFailure, SessionOptions};
 pub use servers::{Purpose, ServerList, srv_domain};
 pub use session::{
-    ComplaintListener, ConnectError, ConnectionTraffic, Session, SessionStats, SubscriptionId,
+    ComplaintListener, ConnectError, ConnectionTraffic, Session, SessionStats, Subscription, SubscriptionId,
 };
 pub use srv::{SrvError, SrvResolver};
 

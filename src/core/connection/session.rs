@@ -3,6 +3,7 @@
 //! What its holders see: subscribing, publishing, ending. The work is done by
 //! one [`Supervisor`] task; here are the words it is spoken to with.
 
+use std::fmt;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -114,6 +115,24 @@ pub(super) enum Command {
 
 // === impl Session ===
 
+/// A subscription of somebody; it ends with this.
+pub struct Subscription {
+    session: Session,
+    id: SubscriptionId,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Subscription").field(&self.id).finish()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.session.unsubscribe(self.id);
+    }
+}
+
 impl Session {
     /// Starts the supervisor and waits for the first connection.
     ///
@@ -221,6 +240,11 @@ impl Session {
         let (sink, receiver) = mpsc::channel(capacity.max(1));
         self.subscribe_into(subject, None, sink).await;
         receiver
+    }
+
+    /// The same as a thing that ends it when it is dropped.
+    pub fn ending(&self, id: SubscriptionId) -> Subscription {
+        Subscription { session: self.clone(), id }
     }
 
     /// Ends a subscription.

@@ -2,43 +2,90 @@
 //! with them.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines of one kind within a window.
+/// Lines of one kind within a window: of one who causes them, and of all.
 const LINES: u32 = 20;
+const OF_ALL: u32 = 200;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Lets so many lines of a kind through in a window and says how many it held
-/// back.
+/// Lets so many lines of a kind through in a window, says when it holds the first back, and
+/// in the next window how many there were. Who causes many hides nobody else's.
 #[derive(Default)]
 pub struct RefusalLog {
-    kinds: Mutex<HashMap<&'static str, (Instant, u32)>>,
+    kinds: Mutex<HashMap<&'static str, Window>>,
+}
+
+/// What was said of a kind, and since when.
+struct Window {
+    since: Instant,
+    let_through: u32,
+    held_back: u32,
+    /// Lines of each who causes them, by a hash; no more of them than lines.
+    causes: HashMap<u64, u32>,
+}
+
+/// What becomes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Logged,
+    /// The first that is not.
+    HeldBack,
+    /// Another.
+    Silent,
 }
 
 impl RefusalLog {
     /// Runs `log` unless there were too many of this kind.
     pub fn note(&self, kind: &'static str, log: impl FnOnce()) {
-        let (held_back, allowed) = self.count(kind, Instant::now());
+        self.note_of(kind, "", log);
+    }
+
+    /// Runs `log` unless `who` caused too many of this kind, or all together did.
+    pub fn note_of(&self, kind: &'static str, who: &str, log: impl FnOnce()) {
+        let (held_back, verdict) = self.count(kind, who, Instant::now());
         if held_back > 0 {
             tracing::warn!(kind, "{held_back} more refusals of this kind were not logged");
         }
-        if allowed {
-            log();
+        match verdict {
+            Verdict::Logged => log(),
+            Verdict::HeldBack => {
+                let seconds = WINDOW.as_secs();
+                tracing::warn!(kind, who, "more refusals of this kind are not logged within these {seconds} s");
+            }
+            Verdict::Silent => {}
         }
     }
 
-    /// Lines held back in a window that just ended, and whether to log now.
-    fn count(&self, kind: &'static str, now: Instant) -> (u32, bool) {
+    /// Lines held back in a window that just ended, and what becomes of this one.
+    fn count(&self, kind: &'static str, who: &str, now: Instant) -> (u32, Verdict) {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, lines) = kinds.entry(kind).or_insert((now, 0));
+        let fresh = || Window { since: now, let_through: 0, held_back: 0, causes: HashMap::new() };
+        let window = kinds.entry(kind).or_insert_with(fresh);
         let mut held_back = 0;
-        if now.duration_since(*since) >= WINDOW {
-            held_back = lines.saturating_sub(LINES);
-            (*since, *lines) = (now, 0);
+        if now.duration_since(window.since) >= WINDOW {
+            held_back = window.held_back;
+            *window = fresh();
         }
-        *lines = lines.saturating_add(1);
-        (held_back, *lines <= LINES)
+        let mut hasher = DefaultHasher::new();
+        who.hash(&mut hasher);
+        let who = hasher.finish();
+        let of_who = window.causes.get(&who).copied().unwrap_or_default();
+        if of_who < LINES && window.let_through < OF_ALL {
+            window.causes.insert(who, of_who + 1);
+            window.let_through += 1;
+            return (held_back, Verdict::Logged);
+        }
+        window.held_back = window.held_back.saturating_add(1);
+        let first = of_who == LINES || window.let_through == OF_ALL;
+        if of_who == LINES {
+            window.causes.insert(who, LINES + 1);
+        } else if window.let_through == OF_ALL {
+            window.let_through += 1;
+        }
+        (held_back, if first { Verdict::HeldBack } else { Verdict::Silent })
     }
 }
 
@@ -57,9 +104,25 @@ mod tests {
     fn a_flood_is_summed_up() {
         let log = RefusalLog::default();
         let start = Instant::now();
-        let logged = (0..100).filter(|_| log.count("signature", start).1).count();
-        assert_eq!(logged, LINES as usize);
-        assert!(log.count("expired", start).1, "kinds do not share");
-        assert_eq!(log.count("signature", start + WINDOW), (80, true));
+        let verdicts: Vec<Verdict> = (0..100).map(|_| log.count("signature", "", start).1).collect();
+        let of = |verdict: Verdict| verdicts.iter().filter(|v| **v == verdict).count();
+        assert_eq!(of(Verdict::Logged), LINES as usize);
+        assert_eq!(of(Verdict::HeldBack), 1, "that there is more is said at once");
+        assert_eq!(log.count("expired", "", start).1, Verdict::Logged, "kinds do not share");
+        assert_eq!(log.count("signature", "", start + WINDOW), (80, Verdict::Logged));
+    }
+
+    #[test]
+    fn who_floods_hides_nobody() {
+        let log = RefusalLog::default();
+        let start = Instant::now();
+        for _ in 0..10_000 {
+            log.count("denied", "choria=eve", start);
+        }
+        assert_eq!(log.count("denied", "choria=bob", start).1, Verdict::Logged);
+        let all = (0..10_000).filter(|n| log.count("denied", &n.to_string(), start).1 != Verdict::Silent).count();
+        assert_eq!(all, (OF_ALL - LINES) as usize, "the others, and one line that there are more");
+        let kinds = log.kinds.lock().unwrap();
+        assert!(kinds["denied"].causes.len() <= OF_ALL as usize);
     }
 }

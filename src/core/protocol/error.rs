@@ -19,6 +19,8 @@ pub enum Layer {
     Reply,
     /// What an agent is asked or answers (spec 02 §2.1).
     Body,
+    /// The inputs in it, in memory.
+    Inputs,
 }
 
 impl fmt::Display for Layer {
@@ -30,6 +32,7 @@ impl fmt::Display for Layer {
             Layer::SecureReply => "secure reply",
             Layer::Reply => "reply",
             Layer::Body => "RPC body",
+            Layer::Inputs => "list of inputs",
         })
     }
 }

@@ -11,7 +11,7 @@ mod status;
 mod tests;
 
 pub use reply::ReplyBody;
-pub use request::RequestBody;
+pub use request::{Heading, Inputs, RequestBody};
 pub use status::StatusCode;
 
 /// Text of a denial; clients and their users match on it.

@@ -45,6 +45,70 @@ impl RequestBody {
         Ok(body)
     }
 
+    /// Which action of which agent the payload of a request is for. What else is in it has
+    /// been looked at, and not kept.
+    ///
+    /// # Errors
+    /// As [`RequestBody::decode`].
+    pub fn heading(payload: &[u8]) -> Result<Heading, DecodeError> {
+        let mut heading = Heading::default();
+        read_body(payload, |key, reader| {
+            if same_key(key, "agent") {
+                heading.agent = text(reader)?;
+            } else if same_key(key, "action") {
+                heading.action = text(reader)?;
+            } else if same_key(key, "ttl") || same_key(key, "time") {
+                integer(reader)?;
+            } else {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(heading)
+    }
+
+    /// Those inputs of the payload of a request that are `wanted`; nothing is kept of others.
+    /// What they take in memory is known before it is taken.
+    ///
+    /// # Errors
+    /// As [`RequestBody::decode`], and where they weigh more than `most`.
+    pub fn inputs(
+        payload: &[u8],
+        most: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Inputs, DecodeError> {
+        let mut inputs = Inputs::default();
+        read_body(payload, |key, reader| {
+            if !same_key(key, "data") {
+                return reader.skip();
+            }
+            inputs = Inputs::default();
+            match reader.peek()? {
+                Kind::Object => {}
+                Kind::Null => return reader.skip(),
+                _ => return Err(reader.error(Problem::Type("an object of inputs"))),
+            }
+            reader.object(|key, reader| {
+                let name = String::from_utf8_lossy(key);
+                if !wanted(&name) {
+                    return reader.skip();
+                }
+                let text = reader.ahead()?;
+                inputs.weight += weight(text) + OF_VALUE + name.len();
+                if inputs.weight <= most {
+                    let value = reader.value(Numbers::Exact)?;
+                    inputs.data.insert(name.into_owned(), value);
+                    return Ok(());
+                }
+                reader.skip()
+            })
+        })?;
+        match inputs.weight {
+            size if size > most => Err(DecodeError::TooLarge { layer: Layer::Inputs, size, limit: most }),
+            _ => Ok(inputs),
+        }
+    }
+
     /// The JSON text to send.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(128);
@@ -57,6 +121,34 @@ impl RequestBody {
         out.push('}');
         out
     }
+}
+
+/// Which action of which agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Heading {
+    /// The agent; it has to be the one the request was sent to.
+    pub agent: String,
+    /// The action.
+    pub action: String,
+}
+
+/// Inputs of a request, and what they take.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inputs {
+    /// By name.
+    pub data: Map<String, Value>,
+    /// Bytes of memory they may take, copies for audit and validation included.
+    pub weight: usize,
+}
+
+/// Bytes a value may take with its key, beside its text: lists and maps grow to the double,
+/// and what runs is copied for those who check and record it.
+const OF_VALUE: usize = 4 * size_of::<Value>();
+
+/// What a value of this text may take. Signs within strings count, too.
+fn weight(text: &[u8]) -> usize {
+    let values = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    3 * text.len() + values * OF_VALUE
 }
 
 pub(super) fn read_body(

@@ -66,3 +66,20 @@ fn bodies_of_recorded_replies_come_back_the_same() {
     }
     assert!(seen > 10, "{seen}");
 }
+
+#[test]
+fn inputs_are_weighed_before_they_are_taken() {
+    let body = |data: &str| format!(r#"{{"agent":"a","action":"b","data":{data}}}"#);
+    let inputs = |data: &str, most| RequestBody::inputs(body(data).as_bytes(), most, |name| name != "x");
+    let found = inputs(r#"{"x":[1,2,3],"y":{"z":[true,null]}}"#, 1 << 20).unwrap();
+    assert_eq!(serde_json::Value::from(found.data), serde_json::json!({"y": {"z": [true, null]}}));
+    assert_eq!(inputs("null", 0).unwrap(), Inputs::default());
+    assert!(inputs("[]", 1 << 20).is_err() && inputs(r#"{"x":[1,}"#, 1 << 20).is_err());
+    // what is not wanted costs nothing, whatever it is
+    let zeros = format!("[{}0]", "0,".repeat(100_000));
+    assert_eq!(inputs(&format!(r#"{{"x":{zeros}}}"#), 0).unwrap(), Inputs::default());
+    let problem = inputs(&format!(r#"{{"y":{zeros}}}"#), 1 << 20).unwrap_err().to_string();
+    assert!(problem.contains("more than the limit of 1048576"), "{problem}");
+    let heading = RequestBody::heading(body(&zeros).as_bytes()).unwrap();
+    assert_eq!((heading.agent.as_str(), heading.action.as_str()), ("a", "b"));
+}

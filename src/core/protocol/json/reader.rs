@@ -283,6 +283,15 @@ impl<'a> Reader<'a> {
         if self.at == start { Err(self.error(Problem::Syntax)) } else { Ok(()) }
     }
 
+    /// The text of the next value, which is JSON; nothing is consumed.
+    pub fn ahead(&mut self) -> Result<&'a [u8]> {
+        let (at, depth) = (self.at, self.depth);
+        self.skip()?;
+        let end = std::mem::replace(&mut self.at, at);
+        self.depth = depth;
+        Ok(self.text.get(at..end).unwrap_or_default())
+    }
+
     /// Consumes any value, checking that it is JSON.
     pub fn skip(&mut self) -> Result<()> {
         match self.peek()? {

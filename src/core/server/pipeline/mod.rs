@@ -40,7 +40,7 @@ use crate::core::security::RequestTrust;
 use crate::core::text::shortened;
 use auditing::Auditing;
 use filtering::{Filtering, Unfiltered};
-use pool::{Full, Gate, Ticket};
+use pool::{Full, Gate, Seat, Ticket};
 use stages::{Accepted, Authorized, Fresh, Refused};
 
 /// Characters of a caller's words in a log line.
@@ -119,7 +119,7 @@ impl Pipeline {
 
     async fn walk(&self, message: Message, ticket: Ticket) {
         let mut turn = ticket.turn().await;
-        let fresh = match std::panic::catch_unwind(AssertUnwindSafe(|| self.receive(&message.payload))) {
+        let fresh = match AssertUnwindSafe(self.receive(&message.payload)).catch_unwind().await {
             Ok(Ok(fresh)) => fresh,
             Ok(Err(refused)) => return self.refuse(&refused),
             Err(_) => return self.panicked("", ""),
@@ -128,18 +128,37 @@ impl Pipeline {
         let by_name = is_node_subject(&message.subject, &self.node);
         drop(message);
         let (request, caller) = fresh.about();
+        let Ok(seat) = ticket.of(&caller) else {
+            raise(&self.node.counters().dropped);
+            return self.refusals.note_of("dropped", &caller, || {
+                tracing::warn!(
+                    request,
+                    caller,
+                    "a request was dropped: its caller has as many here as one may have"
+                );
+            });
+        };
+        let _running = match seat.try_run() {
+            Some(running) => Some(running),
+            None => {
+                drop(turn);
+                let running = seat.run().await;
+                turn = seat.turn().await;
+                running
+            }
+        };
         let (mut fresh, mut elsewhere) = (Some(fresh), None);
         if let Some(costly) = fresh.take_if(|fresh| fresh.is_costly()) {
             // Held once, by whoever is at it.
             let costly = Arc::new(costly);
             drop(turn);
             elsewhere = Some(self.filtering.matches(&costly, size, &self.node).await);
-            turn = ticket.turn().await;
+            turn = seat.turn().await;
             fresh = Arc::into_inner(costly);
         }
         let finished = match fresh {
             Some(fresh) => {
-                AssertUnwindSafe(self.finish(fresh, elsewhere, by_name)).catch_unwind().await.is_ok()
+                AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &seat)).catch_unwind().await.is_ok()
             }
             None => false,
         };
@@ -150,12 +169,18 @@ impl Pipeline {
     }
 
     /// What is left once it is known what came of a costly filter.
-    async fn finish(&self, fresh: Fresh, elsewhere: Option<Result<bool, Unfiltered>>, by_name: bool) {
+    async fn finish(
+        &self,
+        fresh: Fresh,
+        elsewhere: Option<Result<bool, Unfiltered>>,
+        by_name: bool,
+        seat: &Seat,
+    ) {
         match stages::filter(fresh, elsewhere, by_name, &self.node) {
             Ok(accepted) => {
                 raise(&self.node.counters().passed);
                 raise(&self.node.counters().validated);
-                self.answer(&accepted).await;
+                self.answer(&accepted, seat).await;
             }
             Err(refused) => self.refuse(&refused),
         }
@@ -163,18 +188,18 @@ impl Pipeline {
 
     /// The stages whose cost is the same for everybody, in the order in which
     /// they keep most away.
-    fn receive(&self, payload: &[u8]) -> Result<Fresh, Box<Refused>> {
+    async fn receive(&self, payload: &[u8]) -> Result<Fresh, Box<Refused>> {
         let decoded = stages::decode(payload)?;
         let verified = stages::verify(decoded, &self.verifier, now())?;
         let ours = stages::collective(verified, self.node.config())?;
         let timely = stages::ttl(ours, now())?;
-        stages::replay(timely, &self.replay, now())
+        stages::replay(timely, &self.replay, now()).await
     }
 
     /// Counts and logs a panic within a request.
     fn panicked(&self, request: &str, caller: &str) {
         raise(&self.node.counters().panicked);
-        self.refusals.note("panicked", || {
+        self.refusals.note_of("panicked", caller, || {
             tracing::error!(
                 request,
                 caller,
@@ -185,14 +210,14 @@ impl Pipeline {
 
     /// The stages that act: what comes out is always a reply, or silence where
     /// the protocol wants silence.
-    async fn answer(&self, accepted: &Accepted) {
+    async fn answer(&self, accepted: &Accepted, seat: &Seat) {
         if accepted.agent() == discovery::NAME {
             if let Some(pong) = discovery::answer(&accepted.payload()) {
                 self.reply(accepted, pong.to_owned()).await;
             }
             return;
         }
-        let body = match stages::authorize(accepted, &self.node, &self.authorizer).await {
+        let body = match stages::authorize(accepted, &self.node, &self.authorizer, seat).await {
             Ok(authorized) if !self.record(&authorized).await => {
                 raise(&self.node.counters().denied);
                 reply_body(&authorized.call.action, Outcome::failed(StatusCode::Aborted, UNAUDITED))
@@ -205,7 +230,7 @@ impl Pipeline {
                 if denial.counts_as_denied {
                     raise(&self.node.counters().denied);
                     let request = accepted.request();
-                    self.refusals.note("denied", || {
+                    self.refusals.note_of("denied", &request.envelope.callerid, || {
                         tracing::warn!(
                             request = request.envelope.requestid,
                             caller = request.envelope.callerid,
@@ -217,7 +242,7 @@ impl Pipeline {
                     });
                 } else {
                     let envelope = &accepted.request().envelope;
-                    self.refusals.note("mistaken", || {
+                    self.refusals.note_of("mistaken", &envelope.callerid, || {
                         tracing::info!(
                             request = envelope.requestid,
                             caller = envelope.callerid,
@@ -259,7 +284,7 @@ impl Pipeline {
             Ok(outcome) => Some(outcome),
             Err(_) => {
                 raise(&self.node.counters().timedout);
-                self.refusals.note("timed out", || {
+                self.refusals.note_of("timed out", &authorized.call.caller, || {
                     tracing::warn!(
                         request = authorized.call.request_id,
                         caller = authorized.call.caller,
@@ -289,7 +314,7 @@ impl Pipeline {
         }
         match session.publish(subject.to_owned(), text.into()).await {
             Ok(()) => raise(&self.node.counters().replies),
-            Err(e) => self.refusals.note("reply", || {
+            Err(e) => self.refusals.note_of("reply", &envelope.callerid, || {
                 tracing::warn!(
                     request = envelope.requestid,
                     caller = envelope.callerid,
@@ -305,6 +330,7 @@ impl Pipeline {
             Rejection::Unreadable(_)
             | Rejection::Unverified(_)
             | Rejection::ForeignCollective(_)
+            | Rejection::Endless
             | Rejection::ReplyElsewhere(_) => &counters.unvalidated,
             Rejection::Unfiltered(Unfiltered::Panicked) => &counters.panicked,
             Rejection::Unfiltered(why) if why.is_over_budget() => &counters.overbudget,
@@ -316,7 +342,9 @@ impl Pipeline {
             tracing::debug!(request = refused.request_id, caller = refused.caller, "not for this node");
             return;
         }
-        self.refusals.note(refused.rejection.kind(), || {
+        // who is not believed to be the caller is none
+        let who = if refused.believed { refused.caller.as_str() } else { "" };
+        self.refusals.note_of(refused.rejection.kind(), who, || {
             tracing::warn!(
                 request = refused.request_id,
                 caller = refused.caller,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::core::agents::{Agent, Call, Node, Outcome};
 use crate::core::audit::AuditRecord;
@@ -12,12 +12,14 @@ use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
-use crate::core::rpc::{NOT_AUTHORIZED, RequestBody, StatusCode};
+use crate::core::rpc::{Heading, Inputs, NOT_AUTHORIZED, RequestBody, StatusCode};
 use crate::core::security::{RequestTrust, Verified, VerifyError};
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
+use crate::core::server::pipeline::pool::{Full, Seat};
 use crate::core::server::pipeline::reply::{self, Elsewhere};
 use crate::core::server::replay::Replay;
 use crate::core::server::{NodeState, ReplayGuard};
+use crate::core::text::shortened;
 
 /// Longest life of a request that counts, in seconds: that of the longest the
 /// original makes, a batch that shares one signature (spec 01 §7). What says it
@@ -26,6 +28,10 @@ const LONGEST_TTL: i64 = 5 * 3600;
 /// Seconds a request may be dated ahead: the TTL it usually has, however long
 /// the one it says.
 pub const MOST_AHEAD: i64 = 60;
+/// Longest request id and name of a sender, in bytes: they are written to log and audit.
+const LONGEST_NAME: usize = 1024;
+/// What the inputs of one request may take in memory.
+const MOST_INPUTS: usize = 16 * 1024 * 1024;
 /// Longest reason that is logged, in characters; filters are quoted in them.
 const LONGEST_REASON: usize = 400;
 
@@ -39,6 +45,8 @@ pub enum Rejection {
     Unverified(#[from] VerifyError),
     #[error("this node is not part of its collective '{0}'")]
     ForeignCollective(String),
+    #[error("its id or the name of its sender has more than {LONGEST_NAME} bytes")]
+    Endless,
     #[error("{0}")]
     ReplyElsewhere(#[from] Elsewhere),
     #[error("the filter does not match this node")]
@@ -73,6 +81,7 @@ impl Rejection {
             Rejection::Unreadable(_) => "unreadable",
             Rejection::Unverified(refusal) => refusal.kind(),
             Rejection::ForeignCollective(_) => "collective",
+            Rejection::Endless => "unreadable",
             Rejection::ReplyElsewhere(_) => "reply subject",
             Rejection::Filtered => "filtered",
             Rejection::Unfiltered(Unfiltered::Panicked) => "panicked",
@@ -91,12 +100,20 @@ pub struct Refused {
     pub request_id: String,
     pub caller: String,
     pub sender: String,
+    /// The request is of that caller.
+    pub believed: bool,
 }
 
 impl Refused {
     fn early(rejection: Rejection, sender: &str) -> Box<Refused> {
         let sender = sender.to_owned();
-        Box::new(Refused { rejection, request_id: String::new(), caller: String::new(), sender })
+        Box::new(Refused {
+            rejection,
+            request_id: String::new(),
+            caller: String::new(),
+            sender,
+            believed: false,
+        })
     }
 
     fn late(rejection: Rejection, incoming: &Incoming) -> Box<Refused> {
@@ -106,6 +123,7 @@ impl Refused {
             request_id: envelope.requestid.clone(),
             caller: envelope.callerid.clone(),
             sender: envelope.senderid.clone(),
+            believed: true,
         })
     }
 }
@@ -147,12 +165,20 @@ pub fn verify(decoded: Decoded, verifier: &RequestTrust, now: i64) -> Result<Inc
             // else is done with it.
             let claimed = Request::decode(secure.message.as_bytes()).ok().map(|request| request.envelope);
             let (request_id, caller) = claimed.map(|c| (c.requestid, c.callerid)).unwrap_or_default();
-            Err(Box::new(Refused { rejection: refusal.into(), request_id, caller, sender: headers.sender }))
+            let (rejection, sender) = (refusal.into(), headers.sender);
+            Err(Box::new(Refused { rejection, request_id, caller, sender, believed: false }))
         }
     }
 }
 
 pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refused>> {
+    let envelope = &incoming.request.envelope;
+    if envelope.requestid.len() > LONGEST_NAME || envelope.senderid.len() > LONGEST_NAME {
+        let mut refused = Refused::late(Rejection::Endless, &incoming);
+        refused.request_id = shortened(&refused.request_id, LONGEST_NAME);
+        refused.sender = shortened(&refused.sender, LONGEST_NAME);
+        return Err(refused);
+    }
     let name = &incoming.request.envelope.collective;
     if !config.collectives.contains(name) {
         return Err(Refused::late(Rejection::ForeignCollective(name.clone()), &incoming));
@@ -174,11 +200,11 @@ pub fn ttl(ours: Ours, now: i64) -> Result<Timely, Box<Refused>> {
     Err(Refused::late(rejection, &incoming))
 }
 
-pub fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fresh, Box<Refused>> {
+pub async fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fresh, Box<Refused>> {
     let Timely(incoming) = timely;
     let envelope = &incoming.request.envelope;
     let ttl = envelope.ttl.min(LONGEST_TTL);
-    match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, ttl, now) {
+    match guard.admit(&envelope.callerid, &envelope.requestid, envelope.time, ttl, now).await {
         Ok(()) => Ok(Fresh(incoming)),
         Err(replay) => Err(Refused::late(replay.into(), &incoming)),
     }
@@ -298,12 +324,14 @@ pub async fn authorize(
     accepted: &Accepted,
     node: &Arc<NodeState>,
     authorizer: &Arc<Authorizer>,
+    seat: &Seat,
 ) -> Result<Authorized, Box<Denial>> {
     let envelope = &accepted.request().envelope;
-    let body = RequestBody::decode(&accepted.payload()).map_err(|e| {
+    let unreadable = |e: DecodeError| {
         Denial::mistake("", StatusCode::InvalidData, format!("Could not process request: {e}"))
-    })?;
-    let RequestBody { agent: body_agent, action, mut data } = body;
+    };
+    let payload = accepted.payload();
+    let Heading { agent: body_agent, action } = RequestBody::heading(&payload).map_err(unreadable)?;
     let unknown = || {
         let message = format!("Unknown action {action} for agent {}", envelope.agent);
         Denial::mistake(&action, StatusCode::UnknownAction, message)
@@ -321,10 +349,20 @@ pub async fn authorize(
     if !decision.allowed {
         return Err(Denial::denied(&action, decision.reason));
     }
+    // Compiled-in agents of the original ignore inputs they do not declare, and clients rely
+    // on it, such as those of Ruby with their flag `process_results`.
+    let all = agent.judges_inputs() || interface.open_inputs;
+    let wanted = |name: &str| {
+        interface.input.contains_key(name) || all && (agent.judges_inputs() || name != "process_results")
+    };
+    let Inputs { data, weight } = RequestBody::inputs(&payload, MOST_INPUTS, wanted).map_err(unreadable)?;
+    drop(payload);
+    seat.grow(weight).map_err(|Full| {
+        let message = "Could not process request: this node has no room for its inputs now, ask again";
+        Denial::mistake(&action, StatusCode::UnknownError, message.to_owned())
+    })?;
     if !agent.judges_inputs() {
-        // A flag Ruby clients add; it is no input.
-        data.shift_remove("process_results");
-        check_inputs(interface, &data).map_err(|e| {
+        interface.validate(&data).map_err(|e| {
             Denial::mistake(&action, StatusCode::InvalidData, format!("Validation failed: {e}"))
         })?;
     }
@@ -358,17 +396,6 @@ async fn decide(
         authorizer.decide(&wanted, classes.as_ref().map(|classes| classes.as_slice()), &node.facts())
     });
     decided.await.unwrap_or_else(|| Decision::undecided("the files that decide do not answer".to_owned()))
-}
-
-/// Compiled-in agents of the original ignore undeclared inputs, and clients
-/// rely on it: what is not declared is left alone, what is must be valid.
-fn check_inputs(action: &crate::core::ddl::Action, data: &Map<String, Value>) -> Result<(), String> {
-    let declared: Map<String, Value> = data
-        .iter()
-        .filter(|(name, _)| action.input.contains_key(*name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    action.validate(&declared).map(|_| ()).map_err(|e| e.to_string())
 }
 
 impl Authorized {

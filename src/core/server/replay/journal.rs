@@ -61,15 +61,25 @@ impl Journal {
         Ok(Journal { path, file, before, since: HashMap::new(), records, works: true })
     }
 
-    /// When the last request of this caller was made that ran before the start.
-    pub fn before_start(&self, caller: &Key) -> Option<i64> {
-        self.before.get(caller).copied()
+    /// When the last request of each caller was made that ran before the start.
+    pub fn before(&self) -> &HashMap<Key, i64> {
+        &self.before
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether nothing is to be written of a request of this time.
+    pub fn knows(&self, caller: &Key, time: i64) -> bool {
+        self.since.get(caller).is_some_and(|last| *last >= time)
     }
 
     /// Notes that a request made at `time` is going to run; false when that
     /// could not be written.
     pub fn note(&mut self, caller: &Key, time: i64, now: i64) -> bool {
-        if self.since.get(caller).is_some_and(|last| *last >= time) {
+        if self.knows(caller, time) {
             return true;
         }
         let written = self.write(caller, time, now);
@@ -145,8 +155,8 @@ mod tests {
         torn.extend([7; 11]);
         std::fs::write(&path, torn).unwrap();
         let again = Journal::open(&path, 1001).unwrap();
-        assert_eq!(again.before_start(&[1; 16]), Some(1030));
-        assert_eq!(again.before_start(&[2; 16]), None, "older than what is refused of everybody");
+        assert_eq!(again.before().get(&[1; 16]), Some(&1030));
+        assert_eq!(again.before().get(&[2; 16]), None, "older than what is refused of everybody");
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 24);
     }
 
@@ -160,7 +170,7 @@ mod tests {
         }
         assert!(std::fs::metadata(&path).unwrap().len() <= (MOST * RECORD) as u64);
         let again = Journal::open(&path, 2 * MOST as i64).unwrap();
-        assert_eq!(again.before_start(&[3; 16]), Some(2 * MOST as i64 - 1));
+        assert_eq!(again.before().get(&[3; 16]), Some(&(2 * MOST as i64 - 1)));
     }
 
     #[test]

@@ -14,12 +14,16 @@
 mod journal;
 mod memory;
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 pub use journal::Journal;
 use memory::Memory;
+
+use crate::core::files::{Look, within_deadline};
 
 /// A node refuses requests made this many seconds before it started: it cannot
 /// know what an earlier process already ran.
@@ -32,11 +36,52 @@ type Key = [u8; 16];
 /// Remembers what was run.
 pub struct ReplayGuard {
     seen: Mutex<Seen>,
+    kept: Option<Kept>,
+}
+
+/// What outlives this process.
+struct Kept {
+    /// When the last request of each caller was made that ran before the start.
+    before: HashMap<Key, i64>,
+    journal: Arc<Mutex<Journal>>,
+    path: Arc<Path>,
+    look: Arc<Look>,
+    /// Whose turn it is to write.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Kept {
+    fn of(journal: Journal) -> Kept {
+        Kept {
+            before: journal.before().clone(),
+            path: journal.path().into(),
+            journal: Arc::new(Mutex::new(journal)),
+            look: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Notes that a request is going to run; false when that could not be written, or not
+    /// in time.
+    async fn note(&self, caller: Key, time: i64, now: i64) -> bool {
+        let _turn = self.turn.lock().await;
+        // what hangs holds this until it comes back
+        if let Ok(journal) = self.journal.try_lock()
+            && journal.knows(&caller, time)
+        {
+            return true;
+        }
+        let (journal, path, look) = (self.journal.clone(), self.path.clone(), self.look.clone());
+        let written = within_deadline(move || {
+            let _looking = look.begin(&path)?;
+            Some(journal.lock().unwrap_or_else(PoisonError::into_inner).note(&caller, time, now))
+        });
+        written.await.flatten().unwrap_or(false)
+    }
 }
 
 struct Seen {
     memory: Memory,
-    journal: Option<Journal>,
     /// Requests made at or before this time are refused.
     floor: i64,
     /// The latest time the clock has shown.
@@ -99,13 +144,35 @@ impl ReplayGuard {
 
     fn with_memory(started: i64, journal: Option<Journal>, memory: Memory) -> ReplayGuard {
         let floor = started - BEFORE_START - 1;
-        ReplayGuard { seen: Mutex::new(Seen { memory, journal, floor, latest: started }) }
+        let kept = journal.map(Kept::of);
+        ReplayGuard { seen: Mutex::new(Seen { memory, floor, latest: started }), kept }
     }
 
     /// Remembers the request, or says why it must not run. `time` and `ttl` are
     /// those of the request; callers have checked that it is in time.
-    pub fn admit(&self, caller: &str, request_id: &str, time: i64, ttl: i64, now: i64) -> Result<(), Replay> {
+    pub async fn admit(
+        &self,
+        caller: &str,
+        request_id: &str,
+        time: i64,
+        ttl: i64,
+        now: i64,
+    ) -> Result<(), Replay> {
         let (caller, request) = (key("", caller), key(caller, request_id));
+        // remembered first: a copy may come while this one is written down
+        self.remember(caller, request, time, ttl, now)?;
+        let ahead = time.saturating_sub(now);
+        let kept = match &self.kept {
+            Some(kept) => kept.note(caller, time, now).await,
+            None => false,
+        };
+        if !kept && ahead > AHEAD_UNKEPT {
+            return Err(Replay::Ahead { ahead });
+        }
+        Ok(())
+    }
+
+    fn remember(&self, caller: Key, request: Key, time: i64, ttl: i64, now: i64) -> Result<(), Replay> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = &mut *seen;
         if now < seen.latest {
@@ -119,20 +186,12 @@ impl ReplayGuard {
         if time <= seen.floor {
             return Err(Replay::TooOld { by: before(seen.floor) });
         }
-        if let Some(last) = seen.journal.as_ref().and_then(|journal| journal.before_start(&caller))
+        if let Some(last) = self.kept.as_ref().and_then(|kept| kept.before.get(&caller).copied())
             && time <= last
         {
             return Err(Replay::BeforeStart { by: before(last) });
         }
         seen.memory.look(&caller, &request, time)?;
-        let ahead = time.saturating_sub(now);
-        let kept = match &mut seen.journal {
-            Some(journal) => journal.note(&caller, time, now),
-            None => false,
-        };
-        if !kept && ahead > AHEAD_UNKEPT {
-            return Err(Replay::Ahead { ahead });
-        }
         seen.memory.remember(caller, request, time, time.max(now).saturating_add(ttl));
         Ok(())
     }
@@ -150,6 +209,18 @@ fn key(first: &str, second: &str) -> Key {
 mod tests {
     use super::*;
 
+    fn admit(
+        guard: &ReplayGuard,
+        caller: &str,
+        id: &str,
+        time: i64,
+        ttl: i64,
+        now: i64,
+    ) -> Result<(), Replay> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(guard.admit(caller, id, time, ttl, now))
+    }
+
     fn small(most: usize, of_one: usize) -> ReplayGuard {
         ReplayGuard::with_memory(0, None, Memory::bounded(most, of_one))
     }
@@ -157,67 +228,67 @@ mod tests {
     #[test]
     fn a_request_runs_once() {
         let guard = ReplayGuard::new(1000, None);
-        assert_eq!(guard.admit("choria=bob", "1", 1005, 60, 1005), Ok(()));
-        assert_eq!(guard.admit("choria=bob", "1", 1005, 60, 1064), Err(Replay::Seen));
-        assert_eq!(guard.admit("choria=eve", "1", 1005, 60, 1005), Ok(()), "ids are a caller's own");
-        assert_eq!(guard.admit("choria=bo", "b1", 1005, 60, 1005), Ok(()));
+        assert_eq!(admit(&guard, "choria=bob", "1", 1005, 60, 1005), Ok(()));
+        assert_eq!(admit(&guard, "choria=bob", "1", 1005, 60, 1064), Err(Replay::Seen));
+        assert_eq!(admit(&guard, "choria=eve", "1", 1005, 60, 1005), Ok(()), "ids are a caller's own");
+        assert_eq!(admit(&guard, "choria=bo", "b1", 1005, 60, 1005), Ok(()));
     }
 
     #[test]
     fn what_was_made_before_the_start_is_refused() {
         let guard = ReplayGuard::new(1000, None);
-        assert_eq!(guard.admit("a", "1", 989, 60, 1001), Err(Replay::TooOld { by: 1 }));
-        assert_eq!(guard.admit("a", "2", 990, 60, 1001), Ok(()));
+        assert_eq!(admit(&guard, "a", "1", 989, 60, 1001), Err(Replay::TooOld { by: 1 }));
+        assert_eq!(admit(&guard, "a", "2", 990, 60, 1001), Ok(()));
     }
 
     #[test]
     fn a_full_memory_refuses_instead_of_forgetting() {
         let guard = small(100, 2);
         for (id, time) in [("1", 100), ("2", 101), ("3", 102)] {
-            assert_eq!(guard.admit("a", id, time, 60, 102), Ok(()));
+            assert_eq!(admit(&guard, "a", id, time, 60, 102), Ok(()));
         }
-        assert_eq!(guard.admit("a", "1", 100, 60, 103), Err(Replay::Flooded { by: 1 }));
-        assert_eq!(guard.admit("a", "3", 102, 60, 103), Err(Replay::Seen));
-        assert_eq!(guard.admit("b", "1", 100, 60, 103), Ok(()), "only who floods pays for it");
+        assert_eq!(admit(&guard, "a", "1", 100, 60, 103), Err(Replay::Flooded { by: 1 }));
+        assert_eq!(admit(&guard, "a", "3", 102, 60, 103), Err(Replay::Seen));
+        assert_eq!(admit(&guard, "b", "1", 100, 60, 103), Ok(()), "only who floods pays for it");
     }
 
     #[test]
     fn nobody_is_forgotten_for_another() {
         let guard = small(20, 15);
-        assert_eq!(guard.admit("alice", "1", 100, 600, 100), Ok(()));
+        assert_eq!(admit(&guard, "alice", "1", 100, 600, 100), Ok(()));
         for flooder in ["bob", "eve"] {
             for n in 0..1000 {
                 // Whatever they claim: dated ahead, long-lived.
-                let _ = guard.admit(flooder, &n.to_string(), 100 + n % 3, 18_000, 100);
+                let _ = admit(&guard, flooder, &n.to_string(), 100 + n % 3, 18_000, 100);
             }
         }
-        assert_eq!(guard.admit("alice", "1", 100, 600, 100), Err(Replay::Seen));
-        assert_eq!(guard.admit("alice", "2", 100, 600, 100), Ok(()));
-        assert_eq!(guard.admit("carol", "1", 100, 600, 100), Ok(()));
+        assert_eq!(admit(&guard, "alice", "1", 100, 600, 100), Err(Replay::Seen));
+        assert_eq!(admit(&guard, "alice", "2", 100, 600, 100), Ok(()));
+        assert_eq!(admit(&guard, "carol", "1", 100, 600, 100), Ok(()));
         assert!(guard.seen.lock().unwrap().memory.len() <= 20);
-        assert!(matches!(guard.admit("bob", "1", 100, 60, 100), Err(Replay::Flooded { .. } | Replay::Seen)));
+        assert!(matches!(admit(&guard, "bob", "1", 100, 60, 100), Err(Replay::Flooded { .. } | Replay::Seen)));
     }
 
     #[test]
     fn what_is_dated_ahead_is_refused_or_written_down() {
         let guard = ReplayGuard::new(1000, None);
-        assert_eq!(guard.admit("a", "1", 1003, 60, 1001), Ok(()));
-        assert_eq!(guard.admit("a", "2", 1031, 60, 1001), Err(Replay::Ahead { ahead: 30 }));
+        assert_eq!(admit(&guard, "a", "1", 1003, 60, 1001), Ok(()));
+        assert_eq!(admit(&guard, "a", "2", 1031, 60, 1001), Err(Replay::Ahead { ahead: 30 }));
         let dir = tempfile::tempdir().unwrap();
         let guard = |started| {
             let journal = Journal::open(&dir.path().join("replay"), started).unwrap();
             ReplayGuard::new(started, Some(journal))
         };
         let first = guard(1000);
-        assert_eq!(first.admit("a", "1", 1031, 60, 1001), Ok(()));
-        assert_eq!(first.admit("b", "1", 1001, 60, 1001), Ok(()));
+        assert_eq!(admit(&first, "a", "1", 1031, 60, 1001), Ok(()));
+        assert_eq!(admit(&first, "b", "1", 1001, 60, 1001), Ok(()));
         for start in [1002, 1003, 1030] {
             let again = guard(start);
-            assert!(matches!(again.admit("a", "1", 1031, 60, start), Err(Replay::BeforeStart { by: 1 })));
-            assert!(again.admit("b", "1", 1001, 60, start).is_err());
-            assert_eq!(again.admit("b", &start.to_string(), start, 60, start), Ok(()));
+            assert!(matches!(admit(&again, "a", "1", 1031, 60, start), Err(Replay::BeforeStart { by: 1 })));
+            assert!(admit(&again, "b", "1", 1001, 60, start).is_err());
+            assert_eq!(admit(&again, "b", &start.to_string(), start, 60, start), Ok(()));
         }
-        assert_eq!(guard(1040).admit("a", "2", 1040, 60, 1040), Ok(()));
+        assert_eq!(admit(&guard(1040), "a", "2", 1040, 60, 1040), Ok(()));
     }
 
     /// A clock that is set runs nothing twice, whichever way and back it goes.
@@ -228,35 +299,35 @@ mod tests {
         {
             let guard = ReplayGuard::new(10_000, None);
             let (mut clock, made, ttl) = (10_005, 10_005, 60);
-            assert_eq!(guard.admit("a", "1", made, ttl, clock), Ok(()));
+            assert_eq!(admit(&guard, "a", "1", made, ttl, clock), Ok(()));
             for step in steps {
                 clock += step;
                 // Other requests come meanwhile, made by callers whose clocks go along.
-                let _ = guard.admit("b", &clock.to_string(), clock, ttl, clock);
+                let _ = admit(&guard, "b", &clock.to_string(), clock, ttl, clock);
                 // As in the pipeline, what is not in time does not get here.
                 if (clock - made).abs() <= ttl {
-                    assert!(guard.admit("a", "1", made, ttl, clock).is_err(), "{steps:?}");
+                    assert!(admit(&guard, "a", "1", made, ttl, clock).is_err(), "{steps:?}");
                 }
             }
             // The network goes on, at the latest when the clock is where it was.
             clock = clock.max(10_005) + 130;
-            assert_eq!(guard.admit("a", "2", clock, ttl, clock), Ok(()), "{steps:?}");
+            assert_eq!(admit(&guard, "a", "2", clock, ttl, clock), Ok(()), "{steps:?}");
         }
     }
 
     #[test]
     fn a_node_whose_clock_is_ahead_says_so() {
         let guard = ReplayGuard::new(1000, None);
-        let text = guard.admit("a", "1", 985, 60, 1000).unwrap_err().to_string();
+        let text = admit(&guard, "a", "1", 985, 60, 1000).unwrap_err().to_string();
         assert!(text.contains("made 5 s before") && text.contains("wait 5 s"), "{text}");
-        assert_eq!(guard.admit("a", "1", 990, 60, 1005), Ok(()));
+        assert_eq!(admit(&guard, "a", "1", 990, 60, 1005), Ok(()));
     }
 
     #[test]
     fn memory_is_given_back_when_no_copy_can_be_in_time() {
         let guard = small(100, 100);
-        guard.admit("a", "1", 100, 60, 100).unwrap();
-        guard.admit("b", "2", 161, 60, 161).unwrap();
+        admit(&guard, "a", "1", 100, 60, 100).unwrap();
+        admit(&guard, "b", "2", 161, 60, 161).unwrap();
         assert_eq!(guard.seen.lock().unwrap().memory.len(), 1);
     }
 }
