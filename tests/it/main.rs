@@ -76,6 +76,7 @@ mod files_processes_and_puppet_are_managed;
 mod garbage_does_not_end_a_node;
 mod help_is_there;
 mod helpers_of_others_sign;
+mod inputs_cost_what_they_may;
 mod interfaces_are_given_to_who_lacks_them;
 mod it_is_installed;
 mod keys_and_lists_are_explained;
