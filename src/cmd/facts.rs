@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use choria::core::client::RpcReply;
 use choria::core::rpc::StatusCode;
+use choria::core::text::column;
 use serde_json::{Map, Value, json};
 
 use super::Globals;
@@ -111,7 +112,7 @@ impl Facts {
 
     fn report(&self, values: &[(String, Vec<String>)]) {
         outln!("Report for fact: {}\n", clean(&self.fact, false));
-        let width = values.iter().map(|(v, _)| v.chars().count()).max().unwrap_or(0);
+        let width = column(values.iter().map(|(v, _)| v.chars().count()));
         for (value, nodes) in values {
             outln!("  {:<width$} found {} times", clean(value, false), nodes.len());
             if self.show_nodes || self.verbose {

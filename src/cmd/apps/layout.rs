@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use choria::core::client::RpcReply;
+use choria::core::text::column;
 
 use crate::cmd::render::footer::footer;
 use crate::cmd::render::forms::{Asked, Flags, Form, Outcome, Spelling, ruby, summaries};
@@ -92,7 +93,7 @@ impl Form for Lines<'_> {
     }
 
     fn targets(&self, nodes: &[String]) {
-        let width = nodes.iter().map(|node| node.chars().count()).max().unwrap_or(0);
+        let width = column(nodes.iter().map(|node| node.chars().count()));
         self.width.store(width, Ordering::Relaxed);
     }
 

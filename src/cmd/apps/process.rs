@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use choria::core::client::RpcReply;
 use choria::core::config::{Config, Role, System};
-use choria::core::text::{byte_size, meant};
+use choria::core::text::{byte_size, column, meant};
 use serde_json::Value;
 
 use super::{Application, Inputs, Verb, grammar};
@@ -128,7 +128,7 @@ impl Form for Processes {
             let rows = if self.silent { vec![] } else { self.rows(reply) };
             for row in &rows {
                 for (width, cell) in widths.iter_mut().zip(row) {
-                    *width = (*width).max(cell.chars().count());
+                    *width = column([*width, cell.chars().count()]);
                 }
             }
             if !rows.is_empty() {

@@ -1,5 +1,7 @@
 //! Names in columns.
 
+use choria::core::text::column;
+
 use super::terminal;
 use super::text::clean;
 
@@ -29,7 +31,7 @@ fn rows(rows: Vec<Vec<String>>, indent: usize) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|n| clean(n, false).into_owned()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|n| n.chars().count()).max().unwrap_or(0);
+    let width = |c: usize| column(rows.iter().filter_map(|r| r.get(c)).map(|n| n.chars().count()));
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut out = String::new();
     for row in rows.iter().filter(|row| !row.is_empty()) {

@@ -10,7 +10,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
 use choria::core::pki::{self, Entry, Kind, LEAF_DAYS, Options, PkiError};
 use choria::core::security::tokens::{BrokerTrust, ProvisioningClaims, SigningKey};
-use choria::core::text::{hex, meant};
+use choria::core::text::{column, hex, meant};
 use zeroize::Zeroizing;
 
 use super::super::jwt;
@@ -228,7 +228,7 @@ impl List {
     fn run(self, now: i64) -> anyhow::Result<()> {
         let mut issued = load(&self.dir)?.issued()?;
         issued.sort_by(|(a, _), (b, _)| (&a.name, a.from).cmp(&(&b.name, b.from)));
-        let width = issued.iter().map(|(entry, _)| entry.name.len()).max().unwrap_or(0).max(4);
+        let width = column(issued.iter().map(|(entry, _)| entry.name.len())).max(4);
         if !self.json && !issued.is_empty() {
             outln!("{:<width$} {:<7} {:<10} {:<10} SERIAL", "NAME", "STATE", "FROM", "UNTIL");
         }

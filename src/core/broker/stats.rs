@@ -135,6 +135,13 @@ pub struct SubscriptionInfo {
     pub cid: u64,
 }
 
+impl SubscriptionInfo {
+    /// Bytes of what its client wrote.
+    pub fn text(&self) -> usize {
+        self.subject.len() + self.queue.as_ref().map_or(0, String::len) + self.sid.len()
+    }
+}
+
 /// Answers that shards keep for subjects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answers {

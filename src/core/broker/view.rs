@@ -161,11 +161,13 @@ impl View {
         self.ask(move |shard| shard.certificates(&cids)).into_iter().flatten().collect()
     }
 
-    /// Subscriptions of some connections, by connection; no more than about `most` in all.
+    /// Subscriptions of some connections, by connection; no more than about `most` in all, or
+    /// `text` bytes of what clients wrote.
     pub fn subscriptions_of(
         &self,
         cids: impl IntoIterator<Item = u64>,
         most: usize,
+        text: usize,
     ) -> HashMap<u64, Vec<SubscriptionInfo>> {
         let (cids, share) = (ascending(cids), most / self.shards.len().max(1));
         let placed = self.ask(move |shard| shard.subscriptions_of(&cids, share));
@@ -174,12 +176,17 @@ impl View {
             by_account.entry(one.account).or_default().push(one);
         }
         let mut found: HashMap<u64, Vec<SubscriptionInfo>> = HashMap::new();
+        let mut left = text;
         for (account, placed) in by_account {
             // in pieces: who subscribes meanwhile waits for one of them
             for some in placed.chunks(DESCRIBED) {
+                if left == 0 {
+                    break;
+                }
                 let keys: Vec<_> = some.iter().filter_map(|one| Some((one.key?, one.target))).collect();
                 let listed = self.shared.router.describe(account, &keys);
                 for info in joined(listed, some.to_vec()) {
+                    left = left.saturating_sub(info.text());
                     found.entry(info.cid).or_default().push(info);
                 }
             }

@@ -73,6 +73,15 @@ pub fn shortened(text: &str, max: usize) -> String {
     out
 }
 
+/// Widest column that others are lined up with: a longer word stands out, and widens nobody
+/// else's line.
+const WIDEST: usize = 256;
+
+/// How wide a column of words of these widths is.
+pub fn column(widths: impl IntoIterator<Item = usize>) -> usize {
+    widths.into_iter().max().unwrap_or(0).min(WIDEST)
+}
+
 /// Cuts a text of several lines to `max` bytes, in place; `…` follows what is left of it.
 pub fn shorten(text: &mut String, max: usize) {
     if text.len() > max {

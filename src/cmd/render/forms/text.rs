@@ -8,6 +8,7 @@ use serde_json::Value;
 use choria::core::client::RpcReply;
 use choria::core::ddl::{Action, Display, Spelling, Summary};
 use choria::core::rpc::StatusCode;
+use choria::core::text::column;
 
 use super::{Asked, Flags, Form, Outcome};
 use crate::cmd::render::failures::status;
@@ -110,7 +111,7 @@ pub(super) fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
     let rows: Vec<_> =
         shown.into_iter().map(|(name, value)| (clean(action.label(name), false), value)).collect();
-    let width = rows.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 3;
+    let width = column(rows.iter().map(|(label, _)| label.chars().count())) + 3;
     for (label, value) in rows {
         let _ = write!(out, "{label:>width$}: {}", plain(value, width + 2));
         out.truncate(out.trim_end_matches(' ').len());

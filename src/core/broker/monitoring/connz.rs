@@ -113,7 +113,9 @@ pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, 
     let cids = || rows.iter().filter(|row| row.end.is_none()).map(|row| row.connection.cid);
     let chains = if trusted && auth { subject.view.certificates(cids()) } else { Chains::new() };
     let mut subscriptions = match lists {
-        Lists::Subjects | Lists::Details if trusted => subject.view.subscriptions_of(cids(), SUBSCRIPTIONS),
+        Lists::Subjects | Lists::Details if trusted => {
+            subject.view.subscriptions_of(cids(), SUBSCRIPTIONS, subsz::TEXT)
+        }
         _ => HashMap::new(),
     };
     let rows: Vec<Value> = rows

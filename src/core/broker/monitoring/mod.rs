@@ -59,6 +59,8 @@ struct Monitored {
     started: jiff::Timestamp,
     requests: service::Requests,
     denied: service::Denied,
+    /// For lists.
+    places: Arc<tokio::sync::Semaphore>,
 }
 
 #[cfg(test)]

@@ -1,18 +1,22 @@
 //! Which pages there are.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use bytes::Bytes;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::query::QueryError;
 use super::{Monitored, MonitoringOptions, choria, connz, metrics, pages, subsz, time};
@@ -20,6 +24,11 @@ use crate::core::broker::View;
 use crate::core::log::RefusalLog;
 use crate::core::web::access::{self, Wrong, bearer};
 use crate::core::web::{PROMETHEUS, Pages, Peer};
+
+/// Lists that are made or sent at once: each may be as large as what it lists.
+const PLACES: usize = 4;
+/// Bytes of one that are handed on at a time.
+const PIECE: usize = 32 * 1024;
 
 /// Requests by page.
 #[derive(Default)]
@@ -70,7 +79,8 @@ impl Monitoring {
         let started = time::before(jiff::Timestamp::now(), view.uptime());
         let (requests, denied) = (Requests::default(), Denied::default());
         let pages = Pages::start(address, |address| {
-            router(Arc::new(Monitored { view, about, address, started, requests, denied }))
+            let places = Arc::new(Semaphore::new(PLACES));
+            router(Arc::new(Monitored { view, about, address, started, requests, denied, places }))
         })?;
         let address = pages.local_addr();
         if !address.ip().to_canonical().is_loopback() {
@@ -197,12 +207,31 @@ async fn asked<Q: Send + 'static>(
         Ok(Query(query)) => query,
         Err(error) => return (StatusCode::BAD_REQUEST, error.body_text()).into_response(),
     };
-    match tokio::task::spawn_blocking(move || make(&subject, &query, trusted)).await {
-        Ok(Ok(page)) => Json(page).into_response(),
+    // a place until all of it is sent
+    let Ok(place) = subject.places.clone().acquire_owned().await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let made = tokio::task::spawn_blocking(move || make(&subject, &query, trusted).map(|page| page.to_string()));
+    match made.await {
+        Ok(Ok(text)) => piecemeal(text, place),
         Ok(Err(error @ QueryError::Names(_))) => (StatusCode::FORBIDDEN, error.to_string()).into_response(),
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// A JSON document that keeps its place among those that are held until its last piece is taken.
+fn piecemeal(text: String, place: OwnedSemaphorePermit) -> Response {
+    let text = Bytes::from(text);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_LENGTH, HeaderValue::from(text.len())),
+    ];
+    let pieces = (0..text.len()).step_by(PIECE).map(move |at| {
+        let _held = &place;
+        Ok::<_, Infallible>(text.slice(at..(at + PIECE).min(text.len())))
+    });
+    (headers, Body::from_stream(futures::stream::iter(pieces))).into_response()
 }
 
 async fn healthz(State(subject): State<Arc<Monitored>>) -> Response {

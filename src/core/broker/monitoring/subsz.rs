@@ -10,6 +10,10 @@ use crate::core::admission::Account;
 use crate::core::broker::SubscriptionInfo;
 use crate::core::nats::subject::{is_literal, valid_subject};
 
+/// Bytes of what clients wrote on one page of subscriptions; written as JSON it is six
+/// times as long at worst.
+pub const TEXT: usize = 1024 * 1024;
+
 /// What of nats-server's query is understood; anything else is ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct Query {
@@ -42,7 +46,7 @@ pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, 
         Some(None) => Default::default(),
         Some(Some(account)) => view.answers(Some(account)),
     };
-    let (total, list) = match account {
+    let (total, mut list) = match account {
         Some(None) => (0, Vec::new()),
         _ if listed && trusted => {
             view.subscriptions(account.flatten(), test.map(str::as_bytes), offset, limit)
@@ -50,6 +54,11 @@ pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, 
         _ if test.is_some() => (0, Vec::new()),
         _ => (now, Vec::new()),
     };
+    let mut text = 0;
+    list.retain(|one| {
+        text += one.text();
+        text <= TEXT
+    });
     let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f64 / of as f64 };
     let mut page = json!({
         "server_id": view.identity().server_id,

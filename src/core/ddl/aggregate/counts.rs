@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{MAX_VALUES, Options, Spelling, Sum, number, text};
 use crate::core::ddl::printf::{Argument, format};
+use crate::core::text::column;
 
 /// Bytes of distinct values that are kept; they are the network's to choose.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -38,7 +39,7 @@ impl Sum for Counts {
     fn lines(&self, spelling: Spelling) -> Vec<String> {
         let mut counts: Vec<(&str, u64)> = self.counts.iter().map(|(v, n)| (v.as_str(), *n)).collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        let width = counts.iter().map(|(value, _)| value.len()).max().unwrap_or(0);
+        let width = column(counts.iter().map(|(value, _)| value.len()));
         let digits = counts.first().map_or(0, |(_, most)| most.to_string().len());
         let line = |(value, count): (&str, u64)| match (&self.options.format, spelling) {
             (Some(spec), _) => format(spec, &[Argument::Text(value), Argument::Count(count)]),

@@ -53,6 +53,7 @@ fn names_are_for_loopback_and_for_tokens() {
         started: jiff::Timestamp::now(),
         requests: Default::default(),
         denied: Default::default(),
+        places: Arc::new(tokio::sync::Semaphore::new(4)),
     });
     let pages = service::router(subject.clone());
     let right = format!("Bearer {TOKEN}");
