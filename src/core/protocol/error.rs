@@ -21,6 +21,8 @@ pub enum Layer {
     Body,
     /// The inputs in it, in memory.
     Inputs,
+    /// The outputs in it, in memory.
+    Outputs,
 }
 
 impl fmt::Display for Layer {
@@ -33,6 +35,7 @@ impl fmt::Display for Layer {
             Layer::Reply => "reply",
             Layer::Body => "RPC body",
             Layer::Inputs => "list of inputs",
+            Layer::Outputs => "list of outputs",
         })
     }
 }

@@ -70,6 +70,11 @@ impl Awaited {
         self.lock().open.remove(token);
     }
 
+    /// Whether an answer is still awaited there.
+    pub(super) fn expects(&self, token: &str) -> bool {
+        self.lock().open.contains_key(token)
+    }
+
     /// `sink` gets what is answered under `token`, until its other end is dropped.
     pub(super) fn expect_all(&self, token: &str, sink: mpsc::Sender<HeldMessage>) {
         self.lock().discoveries.insert(token.to_owned(), sink);

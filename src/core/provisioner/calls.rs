@@ -120,7 +120,7 @@ impl Calls {
             let sent = self.send(&request_id, agent, body, filter.clone(), &[to]).await;
             if let Err(error) = sent {
                 self.0.awaited.forget(&token);
-                return Err(CallError::NotSent(error));
+                return Err(error);
             }
             request_id
         };
@@ -137,6 +137,8 @@ impl Calls {
         };
         match tokio::time::timeout(limit, answer).await {
             Ok(Some(answer)) => answer,
+            // a shared request that was not sent
+            Ok(None) if !self.0.awaited.expects(&token) => Err(CallError::NoBroker),
             _ => {
                 self.0.awaited.forget(&token);
                 Err(CallError::Silent { agent, action, limit })
@@ -221,7 +223,7 @@ impl Calls {
         let sent = self.send(&request_id, discovery::NAME, "cGluZw==".to_owned(), filter, &[to]).await;
         if let Err(error) = sent {
             self.0.awaited.forget_all(&token);
-            return Err(CallError::NotSent(error));
+            return Err(error);
         }
         let (names, receiver) = mpsc::channel(intakes::MESSAGES);
         let calls = self.clone();
@@ -267,7 +269,8 @@ impl Calls {
         payload: String,
         filter: Filter,
         to: &[To],
-    ) -> Result<(), String> {
+    ) -> Result<(), CallError> {
+        let not_sent = |e: &dyn std::fmt::Display| CallError::NotSent(e.to_string());
         let Inner { session, identity, caller, .. } = &*self.0;
         let request = Request {
             message: payload,
@@ -282,7 +285,7 @@ impl Calls {
                 filter,
             },
         };
-        let secure = self.sign(&request).map_err(|e| e.to_string())?;
+        let secure = self.sign(&request).map_err(|e| not_sent(&e))?;
         let url = session.connected_server().unwrap_or_else(|| "unknown".to_owned());
         let data = secure.encode().into_bytes();
         let mut headers = Headers {
@@ -291,14 +294,18 @@ impl Calls {
             seen_by: vec![[url.clone(), identity.clone(), url]],
             federation: None,
         };
-        let line = session.line().await.map_err(|e: PublishError| e.to_string())?;
+        let unsent = |e: PublishError| match e {
+            PublishError::NotConnected | PublishError::Stalled => CallError::NoBroker,
+            e => not_sent(&e),
+        };
+        let line = session.line().await.map_err(unsent)?;
         for To { subject, token, tell } in to {
             // headers are not signed: each node is told a subject of its own
             let answer_to = subjects::reply(COLLECTIVE, caller, token);
             headers.reply_to = Some(answer_to.clone());
             let message = Transport { data: data.clone(), headers: headers.clone() }.encode();
             let sent = line.publish(subject.clone(), tell.then_some(answer_to), message.into()).await;
-            sent.map_err(|e| e.to_string())?;
+            sent.map_err(unsent)?;
         }
         Ok(())
     }

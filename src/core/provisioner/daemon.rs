@@ -26,6 +26,8 @@ mod reporting;
 
 /// Cause of the pause of who was not elected.
 const ELECTION: &str = "election";
+/// Intervals between discoveries after which a node that is not heard of is forgotten.
+const FORGOTTEN: u32 = 3;
 /// How long walks may go on when the program is to end.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -79,7 +81,7 @@ impl Daemon {
         let journal = Journal::open(&plan.settings.state_dir)?;
         let calls = Calls::new(session.clone(), signer, identity, caller).await;
         let now = Instant::now();
-        let rules = Rules { forget_after: plan.settings.interval * 3, ..Rules::default() };
+        let rules = Rules { forget_after: plan.settings.interval * FORGOTTEN, ..Rules::default() };
         let mut population = Population::new(rules);
         let open = journal.nodes();
         for node in &open {
@@ -166,12 +168,13 @@ impl Daemon {
         flow::rehearse(&self.shared, &self.plan(), &node.into()).await
     }
 
-    /// Works by other settings from the next node on. Connection, journal and
-    /// monitor keep what they were started with.
+    /// Works by other settings from the next node on. Connection, journal, monitor and the
+    /// component whose events are heard are those of the start.
     pub fn reload(&self, plan: Plan) {
         let before = self.plan();
         {
             let mut population = self.population();
+            population.forget_after(plan.settings.interval * FORGOTTEN);
             let changed = |name: &&String| before.machines.get(*name) != plan.machines.get(*name);
             // whoever says which machine has a name wants to see it happen
             for name in plan.machines.keys().filter(changed) {

@@ -323,9 +323,15 @@ impl<'a> Walk<'a> {
         if outcome.is_none() {
             outcome = asked.next().await;
         }
+        // whoever said goodbye in its name, it is gone where the broker says so
+        if let Some(Err(CallError::Silent { .. })) = outcome
+            && self.shared.journal.of(self.node).is_none()
+        {
+            outcome = Some(self.ask("restart", data, true, FIRST).await);
+        }
         match outcome {
             // only its answer is missing: it has said goodbye, which closed its record
-            Some(Err(CallError::Silent { .. } | CallError::Absent { .. }))
+            Some(Err(CallError::Absent { .. }))
                 if self.shared.journal.of(self.node).is_none() => {}
             Some(Err(error)) => return Err(error.into()),
             _ => {}

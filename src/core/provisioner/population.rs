@@ -109,6 +109,11 @@ impl Population {
         }
     }
 
+    /// Who is not heard of for so long is forgotten.
+    pub fn forget_after(&mut self, limit: Duration) {
+        self.rules.forget_after = limit;
+    }
+
     /// A node has shown itself.
     pub fn notice(&mut self, name: &str, source: Source, now: Instant) -> Noticed {
         let claimed = matches!(source, Source::Event | Source::Registration);

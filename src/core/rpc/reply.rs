@@ -3,9 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::StatusCode;
-use super::request::{integer, push_object, read_body, text};
-use crate::core::protocol::DecodeError;
+use super::request::{integer, push_object, read_body, text, weight};
+use crate::core::protocol::{DecodeError, Layer};
 use crate::core::protocol::json::{Numbers, push_integer, push_string, same_key};
+
+/// What the outputs of one reply may take in memory, copies included: some two hundred
+/// thousand values. A message of them can hold three times as many.
+const MOST_OUTPUTS: usize = 64 * 1024 * 1024;
 
 /// `{"action":…,"statuscode":0,"statusmsg":"OK","data":{…}}`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,11 +28,12 @@ impl ReplyBody {
     /// Reads the payload of a reply. Absent keys are empty and an unknown code
     /// is kept.
     ///
-    /// Data that is no object is read as no data: agents that answer with
+    /// What would take too much of a person's machine is an error. Data that is no object is read as no data: agents that answer with
     /// nothing make the original send the string `"{}"`, and it forwards
     /// whatever an external agent prints.
     pub fn decode(payload: &[u8]) -> Result<ReplyBody, DecodeError> {
         let mut body = ReplyBody::default();
+        let mut heavy = 0;
         read_body(payload, |key, reader| {
             if same_key(key, "action") {
                 body.action = text(reader)?;
@@ -37,6 +42,10 @@ impl ReplyBody {
             } else if same_key(key, "statusmsg") {
                 body.statusmsg = text(reader)?;
             } else if same_key(key, "data") {
+                heavy = weight(reader.ahead()?);
+                if heavy > MOST_OUTPUTS {
+                    return reader.skip();
+                }
                 body.data = match reader.value(Numbers::Exact)? {
                     Value::Object(map) => map,
                     _ => Map::new(),
@@ -46,7 +55,12 @@ impl ReplyBody {
             }
             Ok(())
         })?;
-        Ok(body)
+        match heavy {
+            size if size > MOST_OUTPUTS => {
+                Err(DecodeError::TooLarge { layer: Layer::Outputs, size, limit: MOST_OUTPUTS })
+            }
+            _ => Ok(body),
+        }
     }
 
     /// The JSON text to send. `data` is always an object.

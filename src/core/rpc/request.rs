@@ -146,7 +146,7 @@ pub struct Inputs {
 const OF_VALUE: usize = 4 * size_of::<Value>();
 
 /// What a value of this text may take. Signs within strings count, too.
-fn weight(text: &[u8]) -> usize {
+pub(super) fn weight(text: &[u8]) -> usize {
     let values = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
     3 * text.len() + values * OF_VALUE
 }

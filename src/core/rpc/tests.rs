@@ -83,3 +83,13 @@ fn inputs_are_weighed_before_they_are_taken() {
     let heading = RequestBody::heading(body(&zeros).as_bytes()).unwrap();
     assert_eq!((heading.agent.as_str(), heading.action.as_str()), ("a", "b"));
 }
+
+#[test]
+fn outputs_are_weighed_before_they_are_taken() {
+    let reply = |n: usize| {
+        let zeros = format!("[{}0]", "0,".repeat(n));
+        ReplyBody::decode(format!(r#"{{"statuscode":0,"data":{{"x":{zeros}}}}}"#).as_bytes())
+    };
+    assert_eq!(reply(100_000).unwrap().data["x"].as_array().unwrap().len(), 100_001);
+    assert!(reply(500_000).unwrap_err().to_string().contains("more than the limit"));
+}

@@ -61,6 +61,9 @@ pub enum CallError {
     /// It did not leave this machine.
     #[error("the request was not sent: {0}")]
     NotSent(String),
+    /// The same because there is no broker.
+    #[error("the request was not sent: there is no connection to a broker")]
+    NoBroker,
 }
 
 /// What is asked.

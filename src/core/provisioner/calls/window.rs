@@ -60,6 +60,8 @@ impl Calls {
             let Window { request_id, to } = window;
             if let Err(error) = calls.send(&request_id, agent, body, Filter::default(), &to).await {
                 tracing::warn!("requests to {} nodes were not sent: {error}", to.len());
+                // who waits for their answers is told
+                to.iter().for_each(|to| calls.0.awaited.forget(&to.token));
             }
         });
     }

@@ -54,7 +54,8 @@ impl From<CallError> for Ended {
         let (end, kind) = match &error {
             CallError::Absent { .. } if error.is_of_first_contact() => (End::Absent, "silent"),
             CallError::Silent { .. } | CallError::Absent { .. } => (End::Silent, "silent"),
-            // which is not its fault
+            // which is no fault of the node's: it keeps its place until the broker is back
+            CallError::NoBroker => (End::Stopped, ""),
             CallError::NotSent(_) => (End::Failed, "silent"),
             CallError::Refused { text, .. } if text == LOCKED => (End::Locked, "locked"),
             CallError::Refused { .. } | CallError::Unreadable { .. } | CallError::TooLarge { .. } => {

@@ -55,6 +55,6 @@ pub enum End {
     Absent,
     /// Anything else: the reason is in the log.
     Failed,
-    /// This program ends.
+    /// This program does not go on with it, for a reason of its own.
     Stopped,
 }
