@@ -19,6 +19,10 @@ use crate::core::security::CallerId;
 /// How long one of them is waited for.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// Seconds that an action may take by the word of somebody else: silent nodes are waited for
+/// as long.
+const LONGEST: u64 = 3600;
+
 /// Why an interface was not had of somebody.
 #[derive(Debug, thiserror::Error)]
 pub enum InterfaceError {
@@ -98,7 +102,8 @@ impl Client {
             "" => text("ddl").to_owned(),
             signed => self.signed(signed, reply).map_err(unusable)?,
         };
-        let ddl = AgentDdl::parse(json.as_bytes()).map_err(|e| unusable(e.to_string()))?;
+        let mut ddl = AgentDdl::parse(json.as_bytes()).map_err(|e| unusable(e.to_string()))?;
+        ddl.metadata.timeout = ddl.metadata.timeout.min(LONGEST);
         match ddl.metadata.name == agent {
             true => Ok(ddl),
             false => Err(unusable("it is the interface of another agent".to_owned())),

@@ -12,6 +12,13 @@ const SCHEMA: &str = "https://choria.io/schemas/mcorpc/ddl/v1/agent.json";
 /// Seconds a client allows an agent whose DDL names no timeout.
 const DEFAULT_TIMEOUT: u64 = 10;
 
+/// Seconds that nobody waits longer for: clocks have an end.
+const LONGEST_TIMEOUT: u64 = 86_400;
+
+fn a_day_at_most<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+    u64::deserialize(input).map(|seconds| seconds.min(LONGEST_TIMEOUT))
+}
+
 /// The interface of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentDdl {
@@ -30,7 +37,8 @@ pub struct Metadata {
     pub license: String,
     /// Who wrote it.
     pub author: String,
-    /// Seconds an action may take. 0 means "not said".
+    /// Seconds an action may take, a day at most. 0 means "not said".
+    #[serde(deserialize_with = "a_day_at_most")]
     pub timeout: u64,
     /// Its name, by which it is called.
     pub name: String,
@@ -263,4 +271,21 @@ where
     T: Deserialize<'de> + Default,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_a_day() {
+        let timeout = |text: &str| {
+            let ddl = format!(r#"{{"metadata":{{"name":"a","timeout":{text}}}}}"#);
+            AgentDdl::parse(ddl.as_bytes()).map(|ddl| ddl.metadata.client_timeout())
+        };
+        for (text, seconds) in [("0", 10), ("20", 20), ("18446744073709551615", LONGEST_TIMEOUT)] {
+            assert_eq!(timeout(text).unwrap(), seconds);
+        }
+        assert!(timeout("-1").is_err() && timeout("1e400").is_err());
+    }
 }

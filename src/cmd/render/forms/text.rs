@@ -8,7 +8,7 @@ use serde_json::Value;
 use choria::core::client::RpcReply;
 use choria::core::ddl::{Action, Display, Spelling, Summary};
 use choria::core::rpc::StatusCode;
-use choria::core::text::column;
+use choria::core::text::{column, shortened};
 
 use super::{Asked, Flags, Form, Outcome};
 use crate::cmd::render::failures::status;
@@ -106,11 +106,14 @@ fn block(reply: &RpcReply, action: &Action, style: Style) -> Option<String> {
     Some(out)
 }
 
+/// Characters of a label: interfaces may come from others.
+const LONGEST_LABEL: usize = 200;
+
 /// `label: value` rows; outputs the node did not send show the DDL's default.
 pub(super) fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
     let rows: Vec<_> =
-        shown.into_iter().map(|(name, value)| (clean(action.label(name), false), value)).collect();
+        shown.into_iter().map(|(name, value)| (shortened(action.label(name), LONGEST_LABEL), value)).collect();
     let width = column(rows.iter().map(|(label, _)| label.chars().count())) + 3;
     for (label, value) in rows {
         let _ = write!(out, "{label:>width$}: {}", plain(value, width + 2));
