@@ -413,8 +413,13 @@ impl Node {
 
     /// Most memory it ever used, in bytes.
     pub fn peak_memory(&self) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.log().pid())).expect("Linux");
-        let line = text.lines().find(|l| l.starts_with("VmHWM:")).expect("VmHWM");
-        line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
+        peak_of(self.log().pid())
     }
+}
+
+/// Most memory a process ever used, in bytes.
+pub fn peak_of(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("Linux");
+    let line = text.lines().find(|l| l.starts_with("VmHWM:")).expect("VmHWM");
+    line.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
 }

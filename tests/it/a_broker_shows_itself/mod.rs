@@ -1,5 +1,6 @@
 //! What monitoring reads from a running broker.
 
+mod lists;
 pub mod prometheus;
 mod proxies;
 
