@@ -5,7 +5,7 @@
 # clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
-# our words, systemd, which reads our units, logrotate, which moves our logs, ip, which
+# our words, PuppetDB with its database, systemd, which reads our units, logrotate, which moves our logs, ip, which
 # gives machines within this one a network, and what makes, installs and judges packages.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
@@ -39,6 +39,8 @@ fish             fish
 systemd-analyze  systemd
 logrotate        logrotate
 puppet           puppet-agent
+puppetdb         puppetdb
+pg_ctlcluster    postgresql
 dnf              dnf
 zypper           zypper
 createrepo_c     createrepo-c
@@ -97,6 +99,7 @@ may_install() {
 # Node.js first, npm only if it is still missing then: the package of Node.js's maker
 # holds npm, and conflicts with Debian's of that name.
 install() {
+    export DEBIAN_FRONTEND=noninteractive
     $sudo apt-get update -q
     others=${packages% npm}
     if [ -n "$others" ]; then

@@ -149,6 +149,11 @@ impl Network {
         }
     }
 
+    /// The certificate of the CA.
+    pub fn ca_file(&self) -> PathBuf {
+        self.ca.certificate_file()
+    }
+
     /// The security lines of a configuration.
     pub fn security(&self, name: &str) -> String {
         format!(

@@ -143,7 +143,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::core::provisioner::settings::{Settings, patterns};
+    use crate::core::provisioner::settings::{Settings, denials};
 
     fn request(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> String {
         let mut params = CertificateParams::default();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     fn denied() -> Vec<Regex> {
-        patterns(&Settings::default().cert_deny_list).unwrap()
+        denials(&Settings::default().cert_deny_list).unwrap()
     }
 
     fn verdict(pem: &str) -> Result<CheckedCsr, CsrError> {
@@ -176,6 +176,7 @@ mod tests {
         for (pem, why) in [
             (dns("n2.example.net"), "also asks for \"n2.example.net\""),
             (dns("alice.mcollective"), "names \"alice.mcollective\", which cert_deny_list"),
+            (dns("Alice.MCollective"), "names \"Alice.MCollective\", which cert_deny_list"),
             (san(SanType::IpAddress([127, 0, 0, 1].into())), "also asks for"),
             (san(SanType::Rfc822Name("root@example.net".try_into().unwrap())), "also asks for"),
             (named("n2.example.net"), "is for \"n2.example.net\", not \"n1.example.net\""),

@@ -11,7 +11,7 @@ use super::helper::{self, Helper, HelperError, Surroundings};
 use super::journal::JournalError;
 use super::machines::{Machine, machines};
 use super::server_token::{ServerTokenError, ServerTokens};
-use super::settings::{Settings, patterns};
+use super::settings::{Settings, denials, patterns};
 use crate::core::security::tokens::{KeyError, VerifyKey};
 
 /// The provisioner did not come up.
@@ -66,7 +66,7 @@ impl Plan {
         let verify =
             settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
         let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
-        let denied = patterns(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
+        let denied = denials(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
         let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
         let machines =
             machines(&settings.machines, settings.wants_jwt()).map_err(ProvisionerError::Machines)?;

@@ -13,7 +13,7 @@ use crate::core::text::Secret;
 
 mod reading;
 
-pub use reading::{SettingsError, patterns};
+pub use reading::{SettingsError, denials, patterns};
 
 /// Names that certificates are never given, unless told otherwise: those of callers.
 const DENIED: [&str; 4] =

@@ -12,7 +12,7 @@ use crate::core::pki::{Ca, NodeIssuer};
 use crate::core::provisioner::answer::Answer;
 use crate::core::provisioner::csr;
 use crate::core::provisioner::question::Question;
-use crate::core::provisioner::settings::{Settings, patterns};
+use crate::core::provisioner::settings::{Settings, denials};
 use crate::core::security::{Certificate, pem};
 
 /// Name in the certificate of a CA we make.
@@ -82,7 +82,7 @@ impl Builtin {
             template,
             issuer,
             validity: settings.cert_validity,
-            denied: patterns(&settings.cert_deny_list).map_err(|e| unusable(&e))?,
+            denied: denials(&settings.cert_deny_list).map_err(|e| unusable(&e))?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::{HelperMode, LEAST_INTERVAL, Settings};
@@ -139,10 +140,21 @@ impl Settings {
 ///
 /// # Errors
 /// Which entry is no regular expression; the original lets such an entry match nothing.
-pub fn patterns(list: &[String]) -> Result<Vec<regex::Regex>, String> {
+pub fn patterns(list: &[String]) -> Result<Vec<Regex>, String> {
+    compiled(list, false)
+}
+
+/// The same of names that are denied, in whatever case: some compare those of certificates
+/// without.
+pub fn denials(list: &[String]) -> Result<Vec<Regex>, String> {
+    compiled(list, true)
+}
+
+fn compiled(list: &[String], any_case: bool) -> Result<Vec<Regex>, String> {
     let compile = |entry: &String| {
         let text = entry.strip_prefix('/').and_then(|text| text.strip_suffix('/')).unwrap_or(entry);
-        regex::Regex::new(text).map_err(|_| format!("has {entry:?}, which is no regular expression"))
+        let built = RegexBuilder::new(text).case_insensitive(any_case).build();
+        built.map_err(|_| format!("has {entry:?}, which is no regular expression"))
     };
     list.iter().map(compile).collect()
 }
