@@ -36,16 +36,6 @@ fn a_program_finds_them() {
     // as Ruby asks
     let json = alice.run(&[&["find", "-j", "--silent", "-F", "site=three"], &by[..]].concat()).fine();
     assert_eq!(json.json(), json!([]));
-    // and as it is configured
-    let bob = network.caller_with(
-        "alice.mcollective",
-        &format!(
-            "default_discovery_method = external\ndiscovery_timeout = 30\nplugin.choria.discovery.external.command = {}\n",
-            crow.display()
-        ),
-    );
-    let replies = bob.run(&["rpc", "rpcutil", "ping", "-F", "site=one", "--json", "-T", "mcollective"]).fine().json();
-    assert_eq!(replies["request_stats"]["ok"], 2, "{replies}");
     for (command, why) in [
         ("command=/nonexistent/crow", "is no program that can be run"),
         ("command=/bin/sh -c 'echo I lost it >&2; exit 3'", "exit status 3; it said: I lost it"),
@@ -54,6 +44,17 @@ fn a_program_finds_them() {
         alice.run(&["find", "--dm", "external", "--do", command]).code(1).complains(&[why]);
     }
     alice.run(&["find", "--dm", "external"]).code(1).complains(&["--do command=COMMAND"]);
+    // and as it is configured
+    let bob = network.caller_with(
+        "alice.mcollective",
+        &format!(
+            "default_discovery_method = external\ndiscovery_timeout = 30\nplugin.choria.discovery.external.command = {}\n",
+            crow.display()
+        ),
+    );
+    let replies =
+        bob.run(&["rpc", "rpcutil", "ping", "-F", "site=one", "--json", "-T", "mcollective"]).fine().json();
+    assert_eq!(replies["request_stats"]["ok"], 2, "{replies}");
 }
 
 #[test]
@@ -81,7 +82,8 @@ fn an_inventory_is_written_and_read() {
     }
     // groups of somebody stay when the nodes are renewed
     let file = network.path("fleet.json");
-    let mut document: Value = serde_json::from_str(&fs::read_to_string(&file).expect("a file")).expect("JSON");
+    let mut document: Value =
+        serde_json::from_str(&fs::read_to_string(&file).expect("a file")).expect("JSON");
     document["groups"] = json!([{"name": "web", "filter": {"classes": ["apache"], "facts": ["country=uk"]}}]);
     document["nodes"] = json!([]);
     fs::write(&file, document.to_string()).expect("a file");
@@ -95,8 +97,10 @@ fn an_inventory_is_written_and_read() {
     rpc(&["-I", "group:nosuch"]).code(1).complains(&["group 'nosuch' is not in the inventory file"]);
     // who is meant is decided here: so many that they cannot be named in what is signed
     document["nodes"] = (0..70)
-        .map(|n| json!({"name": format!("n{n}.example.net"), "collectives": ["mcollective"], "facts": {},
-            "classes": ["apache"], "agents": ["rpcutil"]}))
+        .map(|n| {
+            json!({"name": format!("n{n}.example.net"), "collectives": ["mcollective"], "facts": {},
+            "classes": ["apache"], "agents": ["rpcutil"]})
+        })
         .collect();
     document["groups"] = json!([{"name": "web", "filter": {"classes": ["apache"]}}]);
     fs::write(file, document.to_string()).expect("a file");
@@ -120,23 +124,35 @@ fn a_list_is_not_widened_by_an_expression() {
     let option = format!("file={}", list.display());
     let words = ["find", "--dm", "flatfile", "--do", &option, "-S", "with('rpcutil')"];
     network.alice().run(&words).code(1).complains(&["cannot be filtered by facts, classes or agents"]);
-    network.alice().run(&["find", "--dm", "nosuch", "-S", "true"]).code(1).complains(&["unsupported discovery method"]);
+    network
+        .alice()
+        .run(&["find", "--dm", "nosuch", "-S", "true"])
+        .code(1)
+        .complains(&["unsupported discovery method"]);
 }
 
 #[test]
 fn puppets_database_finds_them() {
     let network = Network::start();
     let database = PuppetDb::start(&network);
-    database.knows("n1.example.net", json!({"country": "mt", "cpus": 1, "os": {"name": "Debian"}}), &["Roles::Apache"]);
+    database.knows(
+        "n1.example.net",
+        json!({"country": "mt", "cpus": 1, "os": {"name": "Debian"}}),
+        &["Roles::Apache"],
+    );
     database.knows("n2.example.net", json!({"country": "uk", "cpus": 2, "virtual": true}), &["Roles::Db"]);
     database.knows("n3.example.net", json!({"country": "mt", "cpus": 3, "odd": "a\"b\\c"}), &["Roles::Db"]);
     database.forgets("n4.example.net");
     let alice = network.caller_with(
         "alice.mcollective",
-        &format!("plugin.choria.puppetdb_host = 127.0.0.1\nplugin.choria.puppetdb_port = {}\n", database.port),
+        &format!(
+            "plugin.choria.puppetdb_host = 127.0.0.1\nplugin.choria.puppetdb_port = {}\n",
+            database.port
+        ),
     );
     let found = |words: &[&str]| alice.run(&[&["find", "--dm", "puppetdb"], words].concat()).fine().sorted();
-    let named = |numbers: &[u8]| -> Vec<String> { numbers.iter().map(|n| format!("n{n}.example.net")).collect() };
+    let named =
+        |numbers: &[u8]| -> Vec<String> { numbers.iter().map(|n| format!("n{n}.example.net")).collect() };
     for (words, numbers) in [
         (&[][..], &[1, 2, 3][..]),
         (&["-F", "country=mt"], &[1, 3]),
@@ -159,7 +175,10 @@ fn puppets_database_finds_them() {
         assert_eq!(found(words), named(numbers), "{words:?}");
     }
     alice.run(&["find", "--dm", "puppetdb", "-F", "a b=1"]).code(1).complains(&["cannot be asked for fact"]);
-    alice.run(&["find", "--dm", "puppetdb", "-I", "pql: no query"]).code(1).complains(&["PuppetDB refuses the query"]);
+    alice
+        .run(&["find", "--dm", "puppetdb", "-I", "pql: no query"])
+        .code(1)
+        .complains(&["PuppetDB refuses the query"]);
     alice.run(&["find", "-I", "pql: x"]).code(1).complains(&["-I pql: x: no node is called so"]);
     // a page that is none, and a server that is not there
     let wrong = |host: &str, port: u16| {

@@ -51,10 +51,12 @@ impl PuppetDb {
             must(Command::new("chown").arg("postgres").arg(&data), INSTALL);
             must(Command::new("chmod").arg("755").arg(&dir), INSTALL);
         }
-        must(postgres("initdb").args(["-A", "trust", "-U", "puppetdb", "--no-sync", "-D"]).arg(&data), INSTALL);
+        must(
+            postgres("initdb").args(["-A", "trust", "-U", "puppetdb", "--no-sync", "-D"]).arg(&data),
+            INSTALL,
+        );
         let (port, store) = (free_port(), free_port());
-        let options =
-            format!("-c listen_addresses=127.0.0.1 -p {store} -k {} -c fsync=off", data.display());
+        let options = format!("-c listen_addresses=127.0.0.1 -p {store} -k {} -c fsync=off", data.display());
         let log = data.join("log");
         let mut start = postgres("pg_ctl");
         start.args(["-w", "-t", "120", "-o", &options, "-l"]).arg(&log).arg("-D").arg(&data).arg("start");

@@ -331,8 +331,7 @@ impl<'a> Walk<'a> {
         }
         match outcome {
             // only its answer is missing: it has said goodbye, which closed its record
-            Some(Err(CallError::Absent { .. }))
-                if self.shared.journal.of(self.node).is_none() => {}
+            Some(Err(CallError::Absent { .. })) if self.shared.journal.of(self.node).is_none() => {}
             Some(Err(error)) => return Err(error.into()),
             _ => {}
         }

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::StatusCode;
 use super::request::{integer, push_object, read_body, text, weight};
-use crate::core::protocol::{DecodeError, Layer};
 use crate::core::protocol::json::{Numbers, push_integer, push_string, same_key};
+use crate::core::protocol::{DecodeError, Layer};
 
 /// What the outputs of one reply may take in memory, copies included: some two hundred
 /// thousand values. A message of them can hold three times as many.

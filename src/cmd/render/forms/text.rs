@@ -112,8 +112,10 @@ const LONGEST_LABEL: usize = 200;
 /// `label: value` rows; outputs the node did not send show the DDL's default.
 pub(super) fn outputs(out: &mut String, reply: &RpcReply, action: &Action) {
     let shown = action.shown(&reply.body.data);
-    let rows: Vec<_> =
-        shown.into_iter().map(|(name, value)| (shortened(action.label(name), LONGEST_LABEL), value)).collect();
+    let rows: Vec<_> = shown
+        .into_iter()
+        .map(|(name, value)| (shortened(action.label(name), LONGEST_LABEL), value))
+        .collect();
     let width = column(rows.iter().map(|(label, _)| label.chars().count())) + 3;
     for (label, value) in rows {
         let _ = write!(out, "{label:>width$}: {}", plain(value, width + 2));

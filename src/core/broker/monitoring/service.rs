@@ -211,7 +211,8 @@ async fn asked<Q: Send + 'static>(
     let Ok(place) = subject.places.clone().acquire_owned().await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let made = tokio::task::spawn_blocking(move || make(&subject, &query, trusted).map(|page| page.to_string()));
+    let made =
+        tokio::task::spawn_blocking(move || make(&subject, &query, trusted).map(|page| page.to_string()));
     match made.await {
         Ok(Ok(text)) => piecemeal(text, place),
         Ok(Err(error @ QueryError::Names(_))) => (StatusCode::FORBIDDEN, error.to_string()).into_response(),
