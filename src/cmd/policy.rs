@@ -128,7 +128,7 @@ impl Check {
             false => Some(self.classes.clone()),
         };
         let caller = full_caller(caller);
-        let request = AuthzRequest { caller: &caller, agent, action };
+        let request = AuthzRequest::of(&caller, agent, action);
         let authorizer = Authorizer::from_config(&config);
         let decision = authorizer.decide(&request, classes.as_deref(), &facts);
         outln!("{}: {}", if decision.allowed { "allowed" } else { "denied" }, clean(&decision.reason, false));

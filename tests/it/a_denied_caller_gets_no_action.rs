@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::network::{Network, node, now};
+use crate::network::{Caller, Network, node, now};
 
 #[test]
 fn a_denial_is_told_to_the_caller_and_logged_and_nothing_runs() {
@@ -94,9 +94,40 @@ fn policies_decide_by_agent_action_and_fact() {
 #[test]
 fn an_authorizer_nobody_knows_allows_nothing() {
     let network = Network::start();
-    let nodes = network.nodes([node("n1").lines("rpcauthprovider = rego_policy\n")]);
+    let nodes = network.nodes([node("n1").lines("rpcauthprovider = aaasvc\n")]);
     nodes[0]
         .log()
-        .says(&["warning", "rpcauthprovider rego_policy is not supported: every request is denied"]);
+        .says(&["warning", "rpcauthprovider aaasvc is not supported: every request is denied"]);
     network.alice().run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
+}
+
+/// A policy in Rego sees inputs, too.
+#[test]
+fn a_policy_in_rego_decides_by_inputs_and_facts() {
+    let network = Network::start();
+    let policy = "package io.choria.mcorpc.authpolicy\n\ndefault allow := false\n\n\
+        allow if input.action == \"ping\"\n\n\
+        allow if {\n input.action == \"get_fact\"\n input.callerid == \"choria=alice.mcollective\"\n \
+        input.data.fact in {\"country\", \"role\"}\n input.facts.country == \"mt\"\n}\n";
+    network.file("n1.example.net/policies/rego/rpcutil.rego", policy);
+    let lines = "rpcauthprovider = rego_policy\nplugin.regopolicy.tracing = true\n";
+    let nodes = network.nodes([node("n1").facts(json!({"country": "mt", "secret": "x"})).lines(lines)]);
+    let (alice, bob) = (network.alice(), network.caller("bob.mcollective"));
+    let fact = |name: &str| ["rpc", "rpcutil", "get_fact", name, "-I", "n1.example.net"].map(str::to_owned);
+    let run = |who: &Caller, name: &str| {
+        let words = fact(name);
+        who.run(&words.each_ref().map(String::as_str))
+    };
+    bob.run(&["rpc", "rpcutil", "ping"]).fine();
+    run(&alice, "fact=country").fine().says(&["mt"]);
+    run(&alice, "fact=secret").code(2).says(&["You are not authorized"]);
+    run(&bob, "fact=country").code(2).says(&["You are not authorized"]);
+    nodes[0].log().says(&["denied", "agent=rpcutil", "action=get_fact", "rpcutil.rego denies choria=bob"]);
+    nodes[0].log().says(&["allow is", "rpcutil.rego"]);
+    // no policy, and one that cannot be read
+    alice.run(&["rpc", "package", "status", "package=bash"]).code(2).says(&["You are not authorized"]);
+    network.file("n1.example.net/policies/rego/rpcutil.rego", "package io.choria.mcorpc.authpolicy\nallow {\n");
+    bob.run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
+    nodes[0].log().says(&["denied", "action=ping", "rpcutil.rego"]);
+    assert!(nodes[0].audit().iter().all(|line| line["data"]["fact"] != "secret"));
 }

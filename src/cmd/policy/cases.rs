@@ -98,7 +98,7 @@ pub(super) fn run(file: &Path, globals: &Globals) -> anyhow::Result<ExitCode> {
             continue;
         };
         tried += 1;
-        let request = AuthzRequest { caller: &case.caller, agent: &case.agent, action: &case.action };
+        let request = AuthzRequest::of(&case.caller, &case.agent, &case.action);
         let facts = Facts::from_json(Value::Object(case.facts).to_string());
         let decision = authorizer.decide(&request, Some(&case.classes), &facts);
         if decision.allowed != case.allow {

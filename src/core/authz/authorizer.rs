@@ -1,5 +1,7 @@
 //! The authorizer a server runs with.
 
+#[cfg(feature = "rego")]
+use super::Rego;
 use super::{ActionPolicy, AuthzRequest, Decision, Outcome};
 use crate::core::config::Config;
 use crate::core::protocol::filter::Facts;
@@ -12,6 +14,9 @@ pub enum Authorizer {
     Off,
     /// Policy files.
     ActionPolicy(Box<ActionPolicy>),
+    /// Policies in Rego.
+    #[cfg(feature = "rego")]
+    Rego(Box<Rego>),
     /// A provider that is not here: nobody may do anything.
     DenyAll {
         /// The provider's name, as configured.
@@ -28,14 +33,28 @@ impl Authorizer {
         }
         match config.rpcauthprovider.to_lowercase().as_str() {
             "action_policy" => Authorizer::ActionPolicy(Box::new(ActionPolicy::new(config))),
+            #[cfg(feature = "rego")]
+            "rego_policy" => Authorizer::Rego(Box::new(Rego::new(config))),
             provider => Authorizer::DenyAll { provider: provider.to_string() },
         }
     }
 
     /// Logs what is wrong with the files that decide, for the start of a node.
     pub fn look_over(&self) {
-        if let Authorizer::ActionPolicy(policies) = self {
-            policies.look_over();
+        match self {
+            Authorizer::ActionPolicy(policies) => policies.look_over(),
+            #[cfg(feature = "rego")]
+            Authorizer::Rego(policies) => policies.look_over(),
+            Authorizer::Off | Authorizer::DenyAll { .. } => {}
+        }
+    }
+
+    /// Whether inputs have a part in what is decided.
+    pub fn reads_inputs(&self) -> bool {
+        match self {
+            #[cfg(feature = "rego")]
+            Authorizer::Rego(_) => true,
+            _ => false,
         }
     }
 
@@ -43,11 +62,13 @@ impl Authorizer {
     pub fn warning(&self) -> Option<String> {
         match self {
             Authorizer::ActionPolicy(_) => None,
+            #[cfg(feature = "rego")]
+            Authorizer::Rego(_) => None,
             Authorizer::Off => {
                 Some("rpcauthorization is off: every verified caller may run every action".into())
             }
             Authorizer::DenyAll { provider } => Some(format!(
-                "rpcauthprovider {provider} is not supported: every request is denied; use action_policy"
+                "rpcauthprovider {provider} is not supported: every request is denied; use action_policy or rego_policy"
             )),
         }
     }
@@ -62,7 +83,7 @@ impl Authorizer {
     ) -> Vec<String> {
         match self {
             Authorizer::ActionPolicy(policy) => policy.passed_over(request, classes, facts),
-            Authorizer::Off | Authorizer::DenyAll { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -71,6 +92,8 @@ impl Authorizer {
         match self {
             Authorizer::Off => Decision::new(Outcome::Off, "rpcauthorization is off".into()),
             Authorizer::ActionPolicy(policy) => policy.decide(request, classes, facts),
+            #[cfg(feature = "rego")]
+            Authorizer::Rego(policy) => policy.decide(request, classes, facts),
             Authorizer::DenyAll { provider } => {
                 Decision::new(Outcome::Error, format!("rpcauthprovider {provider} is not supported"))
             }

@@ -4,13 +4,16 @@
 //! that decide and tell what is wrong with them; [`ActionPolicy`] finds the file of an agent, keeps it parsed until
 //! it changes, and gives a [`Decision`] whose reason names file and line, for
 //! the log of the node. [`Authorizer`] is what a server makes from its
-//! configuration. Whatever cannot be decided is denied.
+//! configuration. `rego` decides by policies in Rego instead. Whatever cannot be decided is denied.
 
 mod action_policy;
 mod authorizer;
 mod columns;
 mod groups;
+mod kept;
 pub mod policy;
+#[cfg(feature = "rego")]
+mod rego;
 mod rule;
 
 #[cfg(test)]
@@ -18,6 +21,9 @@ mod tests;
 
 pub use action_policy::ActionPolicy;
 pub use authorizer::Authorizer;
+#[cfg(feature = "rego")]
+pub use rego::Rego;
+use serde_json::{Map, Value};
 
 /// What is to be authorized.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +34,32 @@ pub struct AuthzRequest<'a> {
     pub agent: &'a str,
     /// Action that is asked.
     pub action: &'a str,
+    /// What else is known, for policies that look at it.
+    pub about: About<'a>,
+}
+
+/// What only some policies look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct About<'a> {
+    /// Collective the request was made in.
+    pub collective: &'a str,
+    /// Inputs; those the action declares.
+    pub data: Option<&'a Map<String, Value>>,
+    /// Seconds the request is valid.
+    pub ttl: i64,
+    /// When it was made, unix seconds.
+    pub time: i64,
+    /// Agents of the node.
+    pub agents: &'a [String],
+    /// Whether the node waits to be provisioned.
+    pub provision_mode: bool,
+}
+
+impl<'a> AuthzRequest<'a> {
+    /// Of which nothing else is known.
+    pub fn of(caller: &'a str, agent: &'a str, action: &'a str) -> AuthzRequest<'a> {
+        AuthzRequest { caller, agent, action, about: About::default() }
+    }
 }
 
 /// How a decision came about, for counters.

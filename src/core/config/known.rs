@@ -75,7 +75,6 @@ const RAW: &[&str] = &[
     "plugin.choria.network.leafnode_remote.*.url",
     "plugin.choria.network.mapping.*.destination",
     "plugin.choria.network.mapping.*.source",
-    "plugin.regopolicy.tracing",
     "plugin.security.issuer.*.public",
 ];
 

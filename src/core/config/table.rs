@@ -37,6 +37,7 @@ settings! {
     rpcauthprovider: String = "rpcauthprovider", Title, "action_policy", Server, "authoriser: action_policy, rego_policy, aaasvc or aaasvc_policy, compared case-insensitively", flags = [Guard];
     actionpolicy_allow_unconfigured: bool = "plugin.actionpolicy.allow_unconfigured", Bool, "false", Server, "what counts for a policy file that names no default; without a policy file everything is denied", flags = [Guard];
     actionpolicy_enable_default: bool = "plugin.actionpolicy.enable_default", Bool, "false", Server, "one policy for every agent that has none of its own", flags = [Guard];
+    regopolicy_tracing: bool = "plugin.regopolicy.tracing", Bool, "false", Server, "log what Rego policies print and decide";
     actionpolicy_default_name: String = "plugin.actionpolicy.default_name", Text, "default", Server, "name of that policy: policies/NAME.policy", flags = [Guard];
     rpclimitmethod: String = "rpclimitmethod", Text, "first", Client, "how `--limit` picks nodes", one_of = ["first", "random"];
     ttl: i64 = "ttl", Int, "60", All, "seconds a request stays valid";

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::core::agents::{Agent, Call, Node, Outcome};
 use crate::core::audit::AuditRecord;
-use crate::core::authz::{Authorizer, AuthzRequest, Decision};
+use crate::core::authz::{About, Authorizer, AuthzRequest, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
@@ -345,9 +345,8 @@ pub async fn authorize(
     if body_agent != envelope.agent {
         return Err(Denial::denied(&action, format!("the body is for agent '{body_agent}'")));
     }
-    let decision = decide(accepted, &action, node, authorizer).await;
-    if !decision.allowed {
-        return Err(Denial::denied(&action, decision.reason));
+    if !authorizer.reads_inputs() {
+        decide(accepted, &action, None, node, authorizer).await?;
     }
     // Compiled-in agents of the original ignore inputs they do not declare, and clients rely
     // on it, such as those of Ruby with their flag `process_results`.
@@ -361,6 +360,9 @@ pub async fn authorize(
         let message = "Could not process request: this node has no room for its inputs now, ask again";
         Denial::mistake(&action, StatusCode::UnknownError, message.to_owned())
     })?;
+    if authorizer.reads_inputs() {
+        decide(accepted, &action, Some(data.clone()), node, authorizer).await?;
+    }
     if !agent.judges_inputs() {
         interface.validate(&data).map_err(|e| {
             Denial::mistake(&action, StatusCode::InvalidData, format!("Validation failed: {e}"))
@@ -380,22 +382,37 @@ pub async fn authorize(
     Ok(Authorized { agent, call })
 }
 
-/// What the policy says, by its files and those of facts and classes as they are now.
+/// Asks the policy, by its files and those of facts and classes as they are now.
 async fn decide(
     accepted: &Accepted,
     action: &str,
+    data: Option<Map<String, Value>>,
     node: &Arc<NodeState>,
     authorizer: &Arc<Authorizer>,
-) -> Decision {
-    let envelope = &accepted.request().envelope;
-    let (caller, agent, action) = (envelope.callerid.clone(), envelope.agent.clone(), action.to_owned());
+) -> Result<(), Box<Denial>> {
+    let Envelope { callerid, agent, collective, ttl, time, .. } = &accepted.request().envelope;
+    let (caller, agent, collective) = (callerid.clone(), agent.clone(), collective.clone());
+    let (called, ttl, time) = (action.to_owned(), *ttl, *time);
     let authorizer = authorizer.clone();
     let decided = node.with_files(move |node| {
-        let wanted = AuthzRequest { caller: &caller, agent: &agent, action: &action };
+        let hosted = node.hosted();
+        let about = About {
+            collective: &collective,
+            data: data.as_ref(),
+            ttl,
+            time,
+            agents: hosted.names(),
+            provision_mode: node.provisioning(),
+        };
+        let wanted = AuthzRequest { caller: &caller, agent: &agent, action: &called, about };
         let classes = node.known_classes();
         authorizer.decide(&wanted, classes.as_ref().map(|classes| classes.as_slice()), &node.facts())
     });
-    decided.await.unwrap_or_else(|| Decision::undecided("the files that decide do not answer".to_owned()))
+    let undecided = || Decision::undecided("the files that decide do not answer".to_owned());
+    match decided.await.unwrap_or_else(undecided) {
+        Decision { allowed: true, .. } => Ok(()),
+        denied => Err(Denial::denied(action, denied.reason)),
+    }
 }
 
 impl Authorized {
