@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::system::input::{Refused, word};
-use super::system::{Jobs, Outputs, Told, Tool, has, told_of};
+use super::system::{Jobs, Outputs, Told, Tool, has, looked, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
@@ -47,7 +47,7 @@ impl Service {
         if let Err(refused) = checked(name) {
             return refused.answer(outputs);
         }
-        let manager = match Manager::of(node.config()) {
+        let manager = match Manager::of(node.config()).await {
             Ok(manager) => manager,
             Err(problem) => return outputs.broken(problem),
         };
@@ -109,13 +109,17 @@ fn checked(name: &str) -> Result<(), Refused> {
 
 impl Manager {
     /// What a node is told to use, or else has.
-    fn of(config: &Config) -> Result<Manager, String> {
+    async fn of(config: &Config) -> Result<Manager, String> {
+        let set = config.option("plugin.service.service.servicecmd").map(str::to_owned);
+        let provider = config.option("plugin.service.provider").unwrap_or("puppet").trim().to_owned();
+        looked(move || Manager::named(&provider, set)).await?
+    }
+
+    fn named(provider: &str, set: Option<String>) -> Result<Manager, String> {
         let scripts = || {
-            let set = config.option("plugin.service.service.servicecmd").map(str::to_owned);
-            let found = ["/sbin/service", "/usr/sbin/service"].into_iter().find(|path| has(path));
-            set.or_else(|| found.map(str::to_owned)).map(Manager::Scripts)
+            let found = || ["/sbin/service", "/usr/sbin/service"].into_iter().find(|path| has(path));
+            set.or_else(|| found().map(str::to_owned)).map(Manager::Scripts)
         };
-        let provider = config.option("plugin.service.provider").unwrap_or("puppet").trim();
         let found = match provider {
             "systemd" => Some(Manager::Systemd),
             "openrc" => Some(Manager::OpenRc),

@@ -45,9 +45,9 @@ impl Package {
     async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
         let outputs = Outputs::of(self.ddl(), call);
         let manager = match call.action.as_str() {
-            "apt_update" | "apt_checkupdates" => Manager::apt(),
-            "yum_clean" | "yum_checkupdates" => Manager::like_yum(),
-            _ => Manager::of(node.config()),
+            "apt_update" | "apt_checkupdates" => Manager::apt().await,
+            "yum_clean" | "yum_checkupdates" => Manager::like_yum().await,
+            _ => Manager::of(node.config()).await,
         };
         let manager = match manager {
             Ok(manager) => manager,

@@ -188,7 +188,7 @@ impl Jobs {
         F: Future<Output = Outcome> + Send,
     {
         let place = Place::ask(&call.caller, &self.at_work)?;
-        let path = tool.path()?;
+        let path = tool.path().await?;
         let about = About {
             agent: call.agent.clone(),
             action: call.action.clone(),

@@ -9,6 +9,7 @@ mod script;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -27,6 +28,10 @@ use crate::core::rpc::StatusCode;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/puppetlabs/bin";
 /// Bytes a program that is asked something may answer.
 const MOST: usize = 8 * 1024 * 1024;
+/// Looks for programs at once, and how long one may take: a directory of [`PATH`] may be on a
+/// disk that hangs.
+static LOOKS: LazyLock<Places> = LazyLock::new(|| Places::new(8));
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A program of the system, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +115,10 @@ impl Tool {
     ///
     /// # Errors
     /// There is no such program, as a sentence.
-    pub fn path(&self) -> Result<PathBuf, String> {
-        programs::find(&self.program, Some(OsStr::new(PATH)))
-            .ok_or_else(|| format!("this node has no program {}", self.program))
+    pub async fn path(&self) -> Result<PathBuf, String> {
+        let program = self.program.clone();
+        let found = looked(move || programs::find(&program, Some(OsStr::new(PATH)))).await?;
+        found.ok_or_else(|| format!("this node has no program {}", self.program))
     }
 
     fn arguments(&self) -> &[String] {
@@ -128,7 +134,7 @@ impl Tool {
     /// # Errors
     /// It could not be run to its end, as a sentence.
     pub async fn ask(&self, limit: Duration) -> Result<Told, String> {
-        let program = Program::new(self.path()?).args(&self.arguments).directory("/");
+        let program = Program::new(self.path().await?).args(&self.arguments).directory("/");
         let program = self.with_environment(program).limit(limit).most(MOST);
         let ended = program.run().await.map_err(|e| format!("{}: {e}", self.program))?;
         let Some(code) = ended.status.code() else {
@@ -139,7 +145,18 @@ impl Tool {
     }
 }
 
-/// Whether the system has a program of that name.
+/// Looks at what the system has, where nobody waits.
+///
+/// # Errors
+/// Its disks do not answer, as a sentence.
+pub(super) async fn looked<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let found = LOOKS.block_within(LOOK, look).await;
+    found.ok_or_else(|| "the directories of programs of this node do not answer".to_owned())
+}
+
+/// Whether the system has a program of that name; for who is [looking](looked).
 pub(super) fn has(program: &str) -> bool {
     programs::find(program, Some(OsStr::new(PATH))).is_some()
 }
