@@ -140,6 +140,16 @@ fn command_lines_run_only_where_somebody_said_so() {
     let ran = asked.good(&["shell", "run", "command=echo first; exec sleep 600", "timeout=1"]);
     assert_eq!((&ran["success"], &ran["stdout"]), (&json!(false), &json!("first\n")));
     assert!(begun.elapsed() < Duration::from_secs(30));
+    // and one that does not want to end is ended all the same, and gives its place back
+    let stubborn = "command=trap '' TERM; while :; do sleep 0.4243; done";
+    for _ in 0..5 {
+        let ran = asked.good(&["shell", "run", stubborn, "timeout=1"]);
+        assert_eq!(ran["success"], false);
+    }
+    until("it to be gone", || {
+        let left = asked.good(&["process", "list", "pattern=sleep 0[.]4243"]);
+        (left["pslist"] == json!([])).then_some(())
+    });
 
     let handle = asked.good(&["shell", "start", "command=echo begun; exec sleep 600"])["handle"].clone();
     let handle = format!("handle={}", handle.as_str().unwrap());

@@ -5,7 +5,6 @@
 pub(super) mod input;
 mod jobs;
 mod places;
-mod script;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -15,7 +14,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 pub use jobs::Jobs;
-pub(super) use jobs::{Job, State};
+pub(super) use jobs::{Job, Kill, Piece, State};
 pub(super) use places::Places;
 
 use super::{Call, Node, Outcome};
