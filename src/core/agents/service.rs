@@ -4,6 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::system::input::{Refused, word};
 use super::system::{Jobs, Outputs, Told, Tool, has, looked, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
@@ -15,7 +17,8 @@ use crate::core::rpc::StatusCode;
 const SETTLES: Duration = Duration::from_millis(500);
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(20);
-/// What a service may take to start or stop, below the 60 s the interface gives.
+/// What a service may take to start or stop, with the look before, below the 60 s the
+/// interface gives.
 const WAITS: Duration = Duration::from_secs(52);
 
 /// Units that are no services: to start one may end the machine's work.
@@ -24,6 +27,7 @@ const OTHER_UNITS: [&str; 7] = [".target", ".mount", ".automount", ".swap", ".de
 /// The agent.
 pub struct Service {
     jobs: Jobs,
+    waits: Duration,
 }
 
 /// What manages the services of a node.
@@ -38,10 +42,17 @@ enum Manager {
 impl Service {
     /// With a place for what outlives its request.
     pub fn new(jobs: Jobs) -> Service {
-        Service { jobs }
+        Service { jobs, waits: WAITS }
+    }
+
+    /// One whose callers wait that long.
+    #[cfg(test)]
+    pub(super) fn waiting(jobs: Jobs, waits: Duration) -> Service {
+        Service { jobs, waits }
     }
 
     async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
+        let until = Instant::now() + self.waits;
         let mut outputs = Outputs::of(self.ddl(), call);
         let name = call.text("service");
         if let Err(refused) = checked(name) {
@@ -80,7 +91,7 @@ impl Service {
             outputs.broken(format!("Could not {action} '{service}': {}", told.complaint()))
         };
         match self.jobs.begin(Jobs::name_of(&call.caller, &call.request_id), call, tool, conclude).await {
-            Ok(job) => told_of(job, WAITS, call, node, unfinished).await,
+            Ok(job) => told_of(job, until, call, node, unfinished).await,
             Err(problem) => unfinished.broken(problem),
         }
     }

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 pub use jobs::Jobs;
 pub(super) use jobs::{Job, Kill, Piece, State};
@@ -217,18 +218,18 @@ impl Outputs {
     }
 }
 
-/// What the caller of a job is told: its outcome, or, when it is still at work by `limit` or
-/// when the node ends, that it goes on.
+/// What the caller of a job is told: its outcome, or, when it is still at work at the time
+/// `until`, counted from the beginning of the call, or when the node ends, that it goes on.
 pub(super) async fn told_of(
     job: Job,
-    limit: Duration,
+    until: Instant,
     call: &Call,
     node: &dyn Node,
     unfinished: Outputs,
 ) -> Outcome {
     let control = node.control();
     tokio::select! {
-        outcome = job.within(limit) => outcome.unwrap_or_else(|_| unfinished.still_at_work(call)),
+        outcome = job.by(until) => outcome.unwrap_or_else(|_| unfinished.still_at_work(call)),
         _ = control.ended() => unfinished.still_at_work(call),
     }
 }
