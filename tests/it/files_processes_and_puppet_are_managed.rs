@@ -93,6 +93,17 @@ fn files_of_every_kind() {
         }
     }
     assert!(dir.exists());
+    // a directory that somebody else linked there is not gone into
+    symlink(".", at("elsewhere")).unwrap();
+    asked.good(&["filemgr", "touch", &format!("file={}/new", at("elsewhere"))]);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(at("elsewhere"), Some(65534), Some(65534)).unwrap();
+        for action in ["remove", "touch"] {
+            let refused = asked.bad(1, &["filemgr", action, &format!("file={}/new", at("elsewhere"))]);
+            assert!(refused.contains("laid by somebody else"), "{refused}");
+        }
+        assert!(Path::new(&at("new")).exists());
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub(super) mod input;
 mod jobs;
 mod places;
+pub(super) mod ways;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
