@@ -93,6 +93,17 @@ fn files_of_every_kind() {
         }
     }
     assert!(dir.exists());
+    // a directory that somebody else linked there is not gone into
+    symlink(".", at("elsewhere")).unwrap();
+    asked.good(&["filemgr", "touch", &format!("file={}/new", at("elsewhere"))]);
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::lchown(at("elsewhere"), Some(65534), Some(65534)).unwrap();
+        for action in ["remove", "touch"] {
+            let refused = asked.bad(1, &["filemgr", action, &format!("file={}/new", at("elsewhere"))]);
+            assert!(refused.contains("laid by somebody else"), "{refused}");
+        }
+        assert!(Path::new(&at("new")).exists());
+    }
 }
 
 #[test]
@@ -140,6 +151,16 @@ fn command_lines_run_only_where_somebody_said_so() {
     let ran = asked.good(&["shell", "run", "command=echo first; exec sleep 600", "timeout=1"]);
     assert_eq!((&ran["success"], &ran["stdout"]), (&json!(false), &json!("first\n")));
     assert!(begun.elapsed() < Duration::from_secs(30));
+    // and one that does not want to end is ended all the same, and gives its place back
+    let stubborn = "command=trap '' TERM; while :; do sleep 0.4243; done";
+    for _ in 0..5 {
+        let ran = asked.good(&["shell", "run", stubborn, "timeout=1"]);
+        assert_eq!(ran["success"], false);
+    }
+    until("it to be gone", || {
+        let left = asked.good(&["process", "list", "pattern=sleep 0[.]4243"]);
+        (left["pslist"] == json!([])).then_some(())
+    });
 
     let handle = asked.good(&["shell", "start", "command=echo begun; exec sleep 600"])["handle"].clone();
     let handle = format!("handle={}", handle.as_str().unwrap());

@@ -7,7 +7,7 @@ use choria::core::agents::{Call, Outcome};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::network::Network;
+use crate::network::{Network, node};
 use crate::stage::{Stage, failed, interface};
 
 const N1: &str = "n1.example.net";
@@ -18,6 +18,8 @@ const N2: &str = "n2.example.net";
 struct Jobs {
     /// Looks so far, and whether it was killed.
     jobs: BTreeMap<String, (usize, bool)>,
+    /// Nobody may end them.
+    endless: bool,
 }
 
 impl Jobs {
@@ -33,6 +35,7 @@ impl Jobs {
                 Outcome::ok(json!({"stdout": "", "stderr": "not here\n", "exitcode": 127, "success": true}))
             }
             "start" => {
+                self.endless = call.text("command") == "endless";
                 self.jobs.insert(handle.clone(), (0, false));
                 Outcome::ok(json!({"handle": handle}))
             }
@@ -43,6 +46,7 @@ impl Jobs {
                 Outcome::ok(json!({"jobs": jobs}))
             }
             "kill" | "status" if call.text("handle") != handle => failed(1, "no such handle", json!({})),
+            "kill" if self.endless => failed(5, "nobody may end it", json!({})),
             "kill" => {
                 self.jobs.entry(handle).or_default().1 = true;
                 Outcome::ok(json!({}))
@@ -151,4 +155,52 @@ fn an_interrupt_ends_the_commands() {
     tail.says(&["ending the commands; another interrupt leaves them to themselves"]);
     assert_eq!(tail.ended().code(), Some(130));
     tail.says(&["n2.example.net exitcode: 143"]);
+}
+
+#[test]
+fn an_interrupt_that_ends_nothing_says_so() {
+    let (network, stage) = fleet();
+    let alice = stage.alice(&network, "");
+    let mut tail = alice.start(&["shell", "run", "--tail", "endless", "-I", N2]);
+    tail.says(&["n2.example.net stdout: line one"]);
+    tail.signal(Signal::INT);
+    tail.says(&["n2.example.net: nobody may end it"]);
+    tail.signal(Signal::INT);
+    assert_eq!(tail.ended().code(), Some(130));
+}
+
+/// By the agent that nodes have: all of it, once, in order, whatever it is.
+#[test]
+fn all_that_a_command_writes_is_shown() {
+    let network = Network::start();
+    let _node = network.nodes([node("n1").lines("plugin.shell.activate_agent = true\n")]);
+    let alice = network.alice();
+    // a megabyte between two looks, a byte that is no text, a character of which half comes
+    // later, and much again just before the end
+    let script = "sleep 1.5; seq 100000 249999; sleep 1.5; printf 'a\\377b \\342\\202'; sleep 1.5; \
+                  printf '\\254\\n'; seq 300000 360000; printf 'no end'; seq 1 3 >&2";
+    let ran = alice.run(&["shell", "run", "--tail", script, "-I", N1]).fine();
+    let of = |output: &str| -> Vec<String> {
+        let begin = format!("{N1} {output}: ");
+        ran.stdout.lines().filter_map(|line| line.strip_prefix(&begin)).map(str::to_owned).collect()
+    };
+    let numbers = |from: u32, to: u32| (from..=to).map(|number| number.to_string());
+    let wanted: Vec<String> = numbers(100_000, 249_999)
+        .chain(["a?b \u{20ac}".to_owned()])
+        .chain(numbers(300_000, 360_000))
+        .chain(["no end".to_owned()])
+        .collect();
+    let shown = of("stdout");
+    let differs = shown.iter().zip(&wanted).position(|(shown, wanted)| shown != wanted);
+    assert_eq!((differs, shown.len()), (None, wanted.len()));
+    assert_eq!(of("stderr"), ["1", "2", "3"]);
+
+    // more than is kept: what is missing is told, and the end is there
+    let ran = alice.run(&["shell", "run", "--tail", "seq 1000000 9999999; echo end", "-I", N1]).fine();
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert!(lines.iter().any(|line| line.ends_with("bytes that were written here are not kept)")));
+    assert_eq!(lines.last(), Some(&"n1.example.net stdout: end"));
+    let numbers: Vec<u32> = lines.iter().filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+    let whole: Vec<&u32> = numbers.iter().filter(|number| **number >= 1_000_000).collect();
+    assert!(whole.len() > 100_000 && whole.is_sorted_by(|a, b| a < b), "{}", whole.len());
 }

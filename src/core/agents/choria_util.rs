@@ -84,7 +84,7 @@ impl ChoriaUtil {
                 outputs.set("data", data.clone());
             }
             None => {
-                let (stdout, stderr) = record.said((0, 0)).await;
+                let (stdout, stderr) = record.last().await;
                 outputs.set("output", stdout + &stderr);
             }
         }

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, openat, utimensat};
 use serde_json::{Value, json};
 
 use super::system::input::path;
-use super::system::{Outputs, Places};
+use super::system::{Outputs, Places, ways};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -76,12 +76,14 @@ impl Agent for FileMgr {
 fn touch(file: &str, outputs: Outputs) -> Outcome {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     let times = Timestamps { last_access: now, last_modification: now };
-    let set = utimensat(CWD, file, &times, AtFlags::empty()).map_err(io::Error::from);
+    let set = ways::through(Path::new(file))
+        .and_then(|(dir, name)| Ok(utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?));
     let touched = match set {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // a link that leads nowhere is not followed there
-            OpenOptions::new().create_new(true).write(true).mode(0o644).open(file).map(drop)
-        }
+        // a link that leads nowhere is not followed there
+        Err(e) if e.kind() == io::ErrorKind::NotFound => ways::to(Path::new(file)).and_then(|(dir, name)| {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(openat(dir, name, flags, Mode::from_raw_mode(0o644)).map(drop)?)
+        }),
         other => other,
     };
     match touched {
@@ -91,7 +93,7 @@ fn touch(file: &str, outputs: Outputs) -> Outcome {
 }
 
 fn remove(file: &str, outputs: Outputs) -> Outcome {
-    match fs::remove_file(file) {
+    match ways::remove(Path::new(file)) {
         Ok(()) => outputs.done(),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             outputs.aborted(format!("Could not remove file '{file}' - it is not present"))
@@ -167,8 +169,8 @@ fn as_text(seconds: i64) -> String {
 /// MD5 of what a file holds. It may have become something else since it was looked at, and
 /// opening that is not to wait.
 fn checksum(file: &Path) -> io::Result<String> {
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let mut open = OpenOptions::new().read(true).custom_flags(nonblock).open(file)?;
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits()).unwrap_or_default();
+    let mut open = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
     if !open.metadata()?.is_file() {
         return Err(io::Error::other("it has just become something else"));
     }

@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::system::input::{Refused, word};
-use super::system::{Jobs, Outputs, Told, Tool, has, told_of};
+use super::system::{Jobs, Outputs, Told, Tool, has, looked, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
@@ -15,7 +17,8 @@ use crate::core::rpc::StatusCode;
 const SETTLES: Duration = Duration::from_millis(500);
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(20);
-/// What a service may take to start or stop, below the 60 s the interface gives.
+/// What a service may take to start or stop, with the look before, below the 60 s the
+/// interface gives.
 const WAITS: Duration = Duration::from_secs(52);
 
 /// Units that are no services: to start one may end the machine's work.
@@ -24,6 +27,7 @@ const OTHER_UNITS: [&str; 7] = [".target", ".mount", ".automount", ".swap", ".de
 /// The agent.
 pub struct Service {
     jobs: Jobs,
+    waits: Duration,
 }
 
 /// What manages the services of a node.
@@ -38,16 +42,23 @@ enum Manager {
 impl Service {
     /// With a place for what outlives its request.
     pub fn new(jobs: Jobs) -> Service {
-        Service { jobs }
+        Service { jobs, waits: WAITS }
+    }
+
+    /// One whose callers wait that long.
+    #[cfg(test)]
+    pub(super) fn waiting(jobs: Jobs, waits: Duration) -> Service {
+        Service { jobs, waits }
     }
 
     async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
+        let until = Instant::now() + self.waits;
         let mut outputs = Outputs::of(self.ddl(), call);
         let name = call.text("service");
         if let Err(refused) = checked(name) {
             return refused.answer(outputs);
         }
-        let manager = match Manager::of(node.config()) {
+        let manager = match Manager::of(node.config()).await {
             Ok(manager) => manager,
             Err(problem) => return outputs.broken(problem),
         };
@@ -80,7 +91,7 @@ impl Service {
             outputs.broken(format!("Could not {action} '{service}': {}", told.complaint()))
         };
         match self.jobs.begin(Jobs::name_of(&call.caller, &call.request_id), call, tool, conclude).await {
-            Ok(job) => told_of(job, WAITS, call, node, unfinished).await,
+            Ok(job) => told_of(job, until, call, node, unfinished).await,
             Err(problem) => unfinished.broken(problem),
         }
     }
@@ -109,13 +120,17 @@ fn checked(name: &str) -> Result<(), Refused> {
 
 impl Manager {
     /// What a node is told to use, or else has.
-    fn of(config: &Config) -> Result<Manager, String> {
+    async fn of(config: &Config) -> Result<Manager, String> {
+        let set = config.option("plugin.service.service.servicecmd").map(str::to_owned);
+        let provider = config.option("plugin.service.provider").unwrap_or("puppet").trim().to_owned();
+        looked(move || Manager::named(&provider, set)).await?
+    }
+
+    fn named(provider: &str, set: Option<String>) -> Result<Manager, String> {
         let scripts = || {
-            let set = config.option("plugin.service.service.servicecmd").map(str::to_owned);
-            let found = ["/sbin/service", "/usr/sbin/service"].into_iter().find(|path| has(path));
-            set.or_else(|| found.map(str::to_owned)).map(Manager::Scripts)
+            let found = || ["/sbin/service", "/usr/sbin/service"].into_iter().find(|path| has(path));
+            set.or_else(|| found().map(str::to_owned)).map(Manager::Scripts)
         };
-        let provider = config.option("plugin.service.provider").unwrap_or("puppet").trim();
         let found = match provider {
             "systemd" => Some(Manager::Systemd),
             "openrc" => Some(Manager::OpenRc),

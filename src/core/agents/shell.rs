@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::system::{Job, Jobs, Outputs, State, Told, Tool};
+use super::system::{Job, Jobs, Kill, Outputs, Piece, State, Told, Tool};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
 
 /// How long `run` waits, below the 180 s the interface gives.
 const WAITS: f64 = 170.0;
-/// How long a command line has after it was asked to end.
+/// How long a command line has after it was asked to end; then it is killed.
 const ENDS: Duration = Duration::from_secs(2);
 
 /// The agent.
@@ -64,9 +64,13 @@ impl Shell {
         };
         if let Some(record) = self.jobs.look(&name).await {
             record.kill().await;
+            let job = job.within(ENDS).await.err();
+            record.end().await;
             // what it did with its last moments is told, too
-            let _ = job.within(ENDS).await;
-            let (stdout, stderr) = record.said((0, 0)).await;
+            if let Some(job) = job {
+                let _ = job.within(ENDS).await;
+            }
+            let (stdout, stderr) = record.last().await;
             outputs.set("stdout", stdout).set("stderr", stderr);
         }
         outputs.set("success", false);
@@ -84,6 +88,9 @@ impl Shell {
         }
     }
 
+    /// Output from where the caller asks on, a piece of each. Beyond what the interface has
+    /// (`*_next`, `more`) it says where the next piece begins, which is not where this one
+    /// ends when what is between them is not kept, and whether there is one already.
     async fn status(&self, call: &Call, mut outputs: Outputs) -> Outcome {
         let Some(record) = self.jobs.look(call.text("handle")).await.filter(|r| r.about.agent == "shell")
         else {
@@ -91,7 +98,10 @@ impl Shell {
         };
         let offset = |name: &str| call.data.get(name).and_then(Value::as_u64).unwrap_or_default();
         let (stdout, stderr) = record.said((offset("stdout_offset"), offset("stderr_offset"))).await;
-        outputs.set("stdout", stdout).set("stderr", stderr).set("status", word(record.state));
+        outputs.set("status", word(record.state)).set("more", stdout.more || stderr.more);
+        for (name, Piece { text, next, .. }) in [("stdout", stdout), ("stderr", stderr)] {
+            outputs.set(name, text).set(&format!("{name}_next"), next);
+        }
         if let State::Ended(code) = record.state {
             outputs.set("exitcode", code);
         }
@@ -99,10 +109,16 @@ impl Shell {
     }
 
     async fn kill(&self, call: &Call, outputs: Outputs) -> Outcome {
-        match self.jobs.look(call.text("handle")).await.filter(|record| record.about.agent == "shell") {
-            None => outputs.aborted(unknown(call)),
-            Some(record) if record.kill().await => outputs.done(),
-            Some(_) => outputs.aborted(format!("Command line {} has ended", call.text("handle"))),
+        let handle = call.text("handle");
+        let found = self.jobs.look(handle).await.filter(|record| record.about.agent == "shell");
+        let Some(record) = found else { return outputs.aborted(unknown(call)) };
+        match record.kill().await {
+            Kill::Told => outputs.done(),
+            Kill::Over => outputs.aborted(format!("Command line {handle} has ended")),
+            Kill::NotYet => outputs.aborted(format!("Command line {handle} has not begun yet, ask again")),
+            Kill::Refused(problem) => {
+                outputs.broken(format!("Command line {handle} cannot be ended: {problem}"))
+            }
         }
     }
 

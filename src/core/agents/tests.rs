@@ -198,3 +198,23 @@ async fn a_secret_setting_is_not_told() {
         answer(&RpcUtil, "get_data", json!({"source": "config_item", "query": "plugin.nats.pass"})).await;
     assert_eq!(outcome.data["value"], "*****");
 }
+
+/// The look before counts, too: a caller whose answer comes later than the interface says has
+/// none.
+#[tokio::test]
+async fn a_service_that_is_slow_is_told_of_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("service");
+    // by another process: what is open for writing here cannot be run
+    let write = "printf '#!/bin/sh\\ncase $2 in status) sleep 2; exit 3 ;; esac\\nsleep 9\\n' >\"$0\"; chmod 755 \"$0\"";
+    assert!(std::process::Command::new("sh").args(["-c", write]).arg(&program).status().unwrap().success());
+    let mut node = dev1();
+    node.config.set("plugin.service.provider", "service").unwrap();
+    node.config.set("plugin.service.service.servicecmd", program.to_str().unwrap()).unwrap();
+    let jobs = system::Jobs::new(dir.path().join("jobs"));
+    let service = service::Service::waiting(jobs, std::time::Duration::from_secs(3));
+    let begun = std::time::Instant::now();
+    let outcome = answer_of(&node, &service, "start", json!({"service": "slow"})).await;
+    assert!(outcome.message.starts_with("Still at work"), "{outcome:?}");
+    assert!(begun.elapsed().as_millis() < 4500, "{:?}", begun.elapsed());
+}

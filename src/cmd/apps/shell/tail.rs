@@ -33,13 +33,16 @@ struct Job {
     stdout: Output,
     stderr: Output,
     missed: u32,
+    /// There is more than the last look showed.
+    behind: bool,
     over: bool,
 }
 
 impl Job {
     fn new(node: &str, handle: &str) -> Job {
         let (stdout, stderr) = (Output::default(), Output::default());
-        Job { node: node.to_owned(), handle: handle.to_owned(), stdout, stderr, missed: 0, over: false }
+        let (node, handle) = (node.to_owned(), handle.to_owned());
+        Job { node, handle, stdout, stderr, missed: 0, behind: false, over: false }
     }
 }
 
@@ -124,12 +127,14 @@ fn lost(mut stats: RequestStats, jobs: &[Job]) -> RequestStats {
 
 /// Shows output until all commands are over; true when interrupted before.
 async fn follow(talk: &Talk, jobs: &mut [Job], interrupt: &mut Signal) -> anyhow::Result<bool> {
-    loop {
-        let begun = Instant::now();
-        let looks: Vec<_> = jobs.iter_mut().filter(|job| !job.over).map(|job| look(talk, job)).collect();
-        if looks.is_empty() {
-            return Ok(false);
+    let mut round = Instant::now();
+    while !jobs.iter().all(|job| job.over) {
+        let all = Instant::now() >= round;
+        if all {
+            round = Instant::now() + ROUND;
         }
+        let due = jobs.iter_mut().filter(|job| !job.over && (all || job.behind));
+        let looks: Vec<_> = due.map(|job| look(talk, job)).collect();
         let looked = stream::iter(looks).buffer_unordered(AT_ONCE).collect::<Vec<_>>();
         let looked = tokio::select! {
             biased;
@@ -137,12 +142,16 @@ async fn follow(talk: &Talk, jobs: &mut [Job], interrupt: &mut Signal) -> anyhow
             looked = looked => looked,
         };
         looked.into_iter().collect::<anyhow::Result<()>>()?;
+        // who is behind catches up at once
+        let behind = jobs.iter().any(|job| job.behind);
+        let pause = if behind { Duration::ZERO } else { round.saturating_duration_since(Instant::now()) };
         tokio::select! {
             biased;
             _ = interrupt.recv() => return Ok(true),
-            () = tokio::time::sleep(ROUND.saturating_sub(begun.elapsed())) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
+    Ok(false)
 }
 
 /// What a command has written since the last look.
@@ -152,6 +161,7 @@ async fn look(talk: &Talk, job: &mut Job) -> anyhow::Result<()> {
         .with("stdout_offset", job.stdout.offset.to_string())
         .with("stderr_offset", job.stderr.offset.to_string());
     let answers = talk.ask_nodes("status", &inputs, vec![job.node.clone()], Some(ANSWER)).await?;
+    job.behind = false;
     let Some(reply) = answers.replies.first() else {
         job.missed += 1;
         if job.missed >= PATIENCE {
@@ -166,17 +176,25 @@ async fn look(talk: &Talk, job: &mut Job) -> anyhow::Result<()> {
         told(&job.node, "stderr", &reply.body.statusmsg);
         return Ok(());
     }
-    let text = |name: &str| reply.body.data.get(name).and_then(Value::as_str).unwrap_or_default();
-    let over = !["starting", "running"].contains(&text("status"));
+    let data = &reply.body.data;
+    let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+    let before = (job.stdout.offset, job.stderr.offset);
+    // the public agent tells all there is at once, and not where the next piece begins
     for (name, output) in [("stdout", &mut job.stdout), ("stderr", &mut job.stderr)] {
-        output.take(text(name)).iter().for_each(|line| told(&job.node, name, line));
+        let next = data.get(&format!("{name}_next")).and_then(Value::as_u64);
+        output.take(text(name), next).iter().for_each(|line| told(&job.node, name, line));
+    }
+    let more = data.get("more").and_then(Value::as_bool).unwrap_or_default();
+    job.behind = more && (job.stdout.offset, job.stderr.offset) != before;
+    let over = !["starting", "running"].contains(&text("status")) && !job.behind;
+    for (name, output) in [("stdout", &mut job.stdout), ("stderr", &mut job.stderr)] {
         if over {
             output.end().iter().for_each(|line| told(&job.node, name, line));
         }
     }
     if over {
         job.over = true;
-        match reply.body.data.get("exitcode").filter(|code| !code.is_null()) {
+        match data.get("exitcode").filter(|code| !code.is_null()) {
             Some(code) if code.as_i64() != Some(0) => told(&job.node, "exitcode", &code.to_string()),
             _ => {}
         }
@@ -184,13 +202,21 @@ async fn look(talk: &Talk, job: &mut Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has all that still run end.
+/// Has all that still run end, and says where that may not have happened.
 async fn kill(talk: &Talk, jobs: &[Job]) {
     let kills = jobs.iter().filter(|job| !job.over).map(|job| async {
         let inputs = Inputs::default().with("handle", &job.handle);
-        if let Err(e) = talk.ask_nodes("kill", &inputs, vec![job.node.clone()], Some(ANSWER)).await {
-            errln!("choria: {}: {}", clean(&job.node, false), clean(&e.to_string(), false));
-        }
+        let answers = talk.ask_nodes("kill", &inputs, vec![job.node.clone()], Some(ANSWER)).await;
+        let problem = match answers.as_ref().map(|answers| answers.replies.first()) {
+            Ok(Some(reply)) if reply.body.statuscode.is_ok() => return,
+            Ok(Some(reply)) => reply.body.statusmsg.clone(),
+            Ok(None) => format!(
+                "no answer, the command may run on; choria shell kill {} -I {} ends it",
+                job.handle, job.node
+            ),
+            Err(e) => e.to_string(),
+        };
+        errln!("choria: {}: {}", clean(&job.node, false), clean(&problem, false));
     });
     stream::iter(kills.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
 }

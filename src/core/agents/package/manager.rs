@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::update::Update;
 use super::{LOOK, apk, apt, pkg, rpm, yum, zypper};
 use crate::core::agents::system::input::{Refused, word};
-use crate::core::agents::system::{Outputs, Told, Tool, has};
+use crate::core::agents::system::{Outputs, Told, Tool, has, looked};
 use crate::core::config::Config;
 
 /// Longest name and version (spec 02 §15.1).
@@ -88,7 +88,7 @@ impl Properties {
 
 impl Manager {
     /// What a node is told to use, or else has.
-    pub fn of(config: &Config) -> Result<Manager, String> {
+    pub async fn of(config: &Config) -> Result<Manager, String> {
         let provider = config.option("plugin.package.provider").unwrap_or("puppet").trim();
         if let Some(named) = Manager::ALL.into_iter().find(|manager| manager.name() == provider) {
             return Ok(named);
@@ -100,7 +100,7 @@ impl Manager {
                  apt, yum, dnf, zypper, apk or pkg, or leave it away"
             ));
         }
-        let found = Manager::ALL.into_iter().find(|manager| manager.is_there());
+        let found = Manager::first(&Manager::ALL).await?;
         found.ok_or_else(|| "this node has none of apt, yum, dnf, zypper, apk and pkg".to_owned())
     }
 
@@ -109,15 +109,20 @@ impl Manager {
         [Manager::Yum, Manager::Apt, Manager::Zypper, Manager::Pkg, Manager::Dnf, Manager::Apk];
 
     /// What manages rpm packages here by yum's commands.
-    pub fn like_yum() -> Result<Manager, String> {
-        let found = [Manager::Yum, Manager::Dnf].into_iter().find(|manager| manager.is_there());
+    pub async fn like_yum() -> Result<Manager, String> {
+        let found = Manager::first(&[Manager::Yum, Manager::Dnf]).await?;
         found.ok_or_else(|| "Cannot find yum at /usr/bin/yum".to_owned())
     }
 
     /// apt, where it is there.
-    pub fn apt() -> Result<Manager, String> {
-        let found = Some(Manager::Apt).filter(|manager| manager.is_there());
+    pub async fn apt() -> Result<Manager, String> {
+        let found = Manager::first(&[Manager::Apt]).await?;
         found.ok_or_else(|| "Cannot find apt-get at /usr/bin/apt-get".to_owned())
+    }
+
+    /// The first of them that is there.
+    async fn first(of: &'static [Manager]) -> Result<Option<Manager>, String> {
+        looked(|| of.iter().copied().find(|manager| manager.is_there())).await
     }
 
     fn is_there(self) -> bool {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use md5::{Digest, Md5};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::system::{Jobs, Outputs, Told, Tool, told_of};
 use super::{Agent, Call, Node, Outcome, Running};
@@ -25,8 +26,8 @@ use update::Update;
 
 /// How long a look at packages may take.
 const LOOK: Duration = Duration::from_secs(60);
-/// What a change may take before its caller is told that it goes on, below the 180 s the
-/// interface gives.
+/// What a change may take, with the looks before it, until its caller is told that it goes
+/// on, below the 180 s the interface gives.
 const WAITS: Duration = Duration::from_secs(170);
 /// Bytes of what a package manager said that a reply holds.
 const MOST_SAID: usize = 64 * 1024;
@@ -34,6 +35,14 @@ const MOST_SAID: usize = 64 * 1024;
 /// The agent.
 pub struct Package {
     jobs: Jobs,
+}
+
+/// On whose behalf something is done, and until when they wait.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    call: &'a Call,
+    node: &'a dyn Node,
+    until: Instant,
 }
 
 impl Package {
@@ -44,10 +53,11 @@ impl Package {
 
     async fn call(&self, call: &Call, node: &dyn Node) -> Outcome {
         let outputs = Outputs::of(self.ddl(), call);
+        let by = By { call, node, until: Instant::now() + WAITS };
         let manager = match call.action.as_str() {
-            "apt_update" | "apt_checkupdates" => Manager::apt(),
-            "yum_clean" | "yum_checkupdates" => Manager::like_yum(),
-            _ => Manager::of(node.config()),
+            "apt_update" | "apt_checkupdates" => Manager::apt().await,
+            "yum_clean" | "yum_checkupdates" => Manager::like_yum().await,
+            _ => Manager::of(node.config()).await,
         };
         let manager = match manager {
             Ok(manager) => manager,
@@ -55,12 +65,12 @@ impl Package {
         };
         match call.action.as_str() {
             "status" => status(call, manager, outputs).await,
-            "install" | "update" | "uninstall" | "purge" => self.change(call, manager, node, outputs).await,
+            "install" | "update" | "uninstall" | "purge" => self.change(by, manager, outputs).await,
             "search" => search(call, manager, outputs).await,
             "count" | "md5" => counted(call, manager, outputs).await,
             "checkupdates" | "apt_checkupdates" | "yum_checkupdates" => updates(manager, outputs).await,
-            "refresh" | "apt_update" => self.run(call, manager.refresh(), manager, node, outputs).await,
-            "yum_clean" => self.clean(call, manager, node, outputs).await,
+            "refresh" | "apt_update" => self.run(by, manager.refresh(), manager, outputs).await,
+            "yum_clean" => self.clean(by, manager, outputs).await,
             other => {
                 let message = format!("Unknown action {other} for agent package");
                 outputs.failed(StatusCode::UnknownAction, message)
@@ -69,7 +79,8 @@ impl Package {
     }
 
     /// Brings a package into another state.
-    async fn change(&self, call: &Call, manager: Manager, node: &dyn Node, mut outputs: Outputs) -> Outcome {
+    async fn change(&self, by: By<'_>, manager: Manager, mut outputs: Outputs) -> Outcome {
+        let call = by.call;
         let (name, version) = (call.text("package"), call.text("version"));
         if let Err(refused) = manager.checked(name, version) {
             return refused.answer(outputs);
@@ -121,21 +132,14 @@ impl Package {
                 None => outputs.done(),
             }
         };
-        self.begin(call, tool, node, unfinished, conclude).await
+        self.begin(by, tool, unfinished, conclude).await
     }
 
     /// Runs something of a package manager that changes what it knows; actions that tell of
     /// updates tell them afterwards.
-    async fn run(
-        &self,
-        call: &Call,
-        tool: Tool,
-        manager: Manager,
-        node: &dyn Node,
-        mut outputs: Outputs,
-    ) -> Outcome {
+    async fn run(&self, by: By<'_>, tool: Tool, manager: Manager, mut outputs: Outputs) -> Outcome {
         let (unfinished, command) = (outputs.clone(), tool.shown());
-        let lists = call.action == "apt_update";
+        let lists = by.call.action == "apt_update";
         let conclude = move |told: Told| async move {
             outputs.set("output", shown(&told.all())).set("exitcode", told.code);
             if !manager.well(told.code) {
@@ -144,32 +148,32 @@ impl Package {
             }
             if lists { updates(manager, outputs).await } else { outputs.done() }
         };
-        self.begin(call, tool, node, unfinished, conclude).await
+        self.begin(by, tool, unfinished, conclude).await
     }
 
-    async fn clean(&self, call: &Call, manager: Manager, node: &dyn Node, outputs: Outputs) -> Outcome {
-        let set = node.config().option("plugin.package.yum_clean_mode").unwrap_or("all");
-        let mode = match call.text("mode") {
+    async fn clean(&self, by: By<'_>, manager: Manager, outputs: Outputs) -> Outcome {
+        let set = by.node.config().option("plugin.package.yum_clean_mode").unwrap_or("all");
+        let mode = match by.call.text("mode") {
             "" => set,
             mode => mode,
         };
         match yum::clean(manager, mode) {
-            Ok(tool) => self.run(call, tool, manager, node, outputs).await,
+            Ok(tool) => self.run(by, tool, manager, outputs).await,
             Err(problem) => outputs.broken(problem),
         }
     }
 
     async fn begin<F: Future<Output = Outcome> + Send>(
         &self,
-        call: &Call,
+        by: By<'_>,
         tool: Tool,
-        node: &dyn Node,
         unfinished: Outputs,
         conclude: impl FnOnce(Told) -> F + Send + 'static,
     ) -> Outcome {
+        let By { call, node, until } = by;
         let name = Jobs::name_of(&call.caller, &call.request_id);
         match self.jobs.begin(name, call, tool, conclude).await {
-            Ok(job) => told_of(job, WAITS, call, node, unfinished).await,
+            Ok(job) => told_of(job, until, call, node, unfinished).await,
             Err(problem) => unfinished.broken(problem),
         }
     }

@@ -158,7 +158,7 @@ fn status(paths: &Paths, at: Timestamp, mut outputs: Outputs) -> Outcome {
 fn enable(paths: &Paths, mut outputs: Outputs) -> Outcome {
     let problem = match State::now(paths).disabled {
         None => Some("Already enabled".to_owned()),
-        Some(_) => std::fs::remove_file(&paths.disabled).err().map(|e| e.to_string()),
+        Some(_) => state::enable(paths).err().map(|e| e.to_string()),
     };
     outputs.set("enabled", State::now(paths).disabled.is_none());
     match problem {

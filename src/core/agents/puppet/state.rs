@@ -9,7 +9,8 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use super::settings::Paths;
-use crate::core::files::{PUBLIC, read_bounded, write_atomic};
+use crate::core::agents::system::ways;
+use crate::core::files::{PUBLIC, read_bounded};
 
 /// Most bytes of a lock file.
 const MOST: u64 = 64 * 1024;
@@ -56,15 +57,22 @@ pub(super) fn disable(paths: &Paths, message: &str) -> io::Result<()> {
     if let Some(dir) = paths.disabled.parent() {
         fs::create_dir_all(dir)?;
     }
-    // a link would be followed, to wherever somebody has it point
-    if fs::symlink_metadata(&paths.disabled).is_ok() {
-        return Err(io::Error::other(format!("{} is there, and no lock", paths.disabled.display())));
-    }
-    write_atomic(&paths.disabled, json!({"disabled_message": message}).to_string().as_bytes(), PUBLIC)
+    let message = json!({"disabled_message": message}).to_string();
+    ways::write_new(&paths.disabled, message.as_bytes(), PUBLIC).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::other(format!("{} is there, and no lock", paths.disabled.display()))
+        }
+        _ => e,
+    })
+}
+
+/// Lets Puppet run again.
+pub(super) fn enable(paths: &Paths) -> io::Result<()> {
+    ways::remove(&paths.disabled)
 }
 
 fn disabled(file: &Path) -> Option<String> {
-    let text = match read_bounded(file, MOST) {
+    let text = match ways::read(file, MOST) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
         Err(_) => Vec::new(),
@@ -76,7 +84,7 @@ fn disabled(file: &Path) -> Option<String> {
 
 /// The process a file names, while it is there.
 fn process(file: &Path) -> Option<Pid> {
-    let text = String::from_utf8(read_bounded(file, MOST).ok()?).ok()?;
+    let text = String::from_utf8(ways::read(file, MOST).ok()?).ok()?;
     let pid = text.trim().parse().ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)?;
     // The number may be another program's by now, or of somebody's choosing.
     let words =

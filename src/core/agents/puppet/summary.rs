@@ -1,7 +1,6 @@
 //! What Puppet's last run did, from the files it leaves.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,8 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::Paths;
 use crate::core::agents::Outcome;
-use crate::core::agents::system::Outputs;
-use crate::core::files::read_bounded;
+use crate::core::agents::system::{Outputs, ways};
 use crate::core::protocol::filter::read_yaml;
 
 /// Most bytes of a summary and of a list of resources.
@@ -56,7 +54,7 @@ pub(super) fn last_run(paths: &Paths) -> i64 {
 
 /// The summary, with the groups the original makes sure of.
 fn load(file: &Path) -> Map<String, Value> {
-    let text = read_bounded(file, MOST).unwrap_or_default();
+    let text = ways::read(file, MOST).unwrap_or_default();
     let read = whole(read_yaml(&String::from_utf8_lossy(&text)).unwrap_or_default());
     let groups = ["changes", "time", "resources", "version", "events"];
     let mut summary: Map<String, Value> =
@@ -91,7 +89,7 @@ fn whole(value: Value) -> Value {
 
 /// Resources of the last catalog by type: `file[/etc/motd]` is a `File`.
 fn types(file: &Path) -> BTreeMap<String, u64> {
-    let text = read_bounded(file, MOST).unwrap_or_default();
+    let text = ways::read(file, MOST).unwrap_or_default();
     let mut types = BTreeMap::new();
     for line in String::from_utf8_lossy(&text).lines().filter(|line| !line.is_empty()) {
         let name = line.split('[').next().unwrap_or_default();
@@ -109,7 +107,7 @@ pub(super) fn capitalized(word: &str) -> String {
 
 /// Whether a catalog had a resource, as `type[name]`.
 pub(super) fn manages(paths: &Paths, kind: &str, name: &str) -> bool {
-    let text = read_bounded(&paths.resources, MOST).unwrap_or_default();
+    let text = ways::read(&paths.resources, MOST).unwrap_or_default();
     let wanted = format!("{}[{name}]", kind.to_lowercase());
     String::from_utf8_lossy(&text).lines().any(|line| line == wanted)
 }
@@ -117,7 +115,7 @@ pub(super) fn manages(paths: &Paths, kind: &str, name: &str) -> bool {
 /// What the last run logged. Of a report, which may be large, just that part is read.
 fn logged(file: &Path) -> Vec<Value> {
     let mut text = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MOST_LOGS).read_to_end(&mut text));
+    let read = ways::open(file).and_then(|file| file.take(MOST_LOGS).read_to_end(&mut text));
     read.unwrap_or_default();
     let logs = read_yaml(part(&String::from_utf8_lossy(&text))).unwrap_or_default();
     let lines = logs.get("logs").and_then(Value::as_array).cloned().unwrap_or_default();

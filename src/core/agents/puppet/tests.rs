@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::settings::{Paths, read};
-use super::state::{State, disable, human};
+use super::state::{State, disable, enable, human};
 use super::{resource, run, summary};
 use crate::core::agents::Call;
 use crate::core::agents::system::Outputs;
@@ -101,6 +101,32 @@ fn what_puppet_is_doing() {
         fs::write(&paths.daemon, bad).unwrap();
         assert!(State::now(&paths).daemon.is_none(), "{bad}");
     }
+}
+
+/// Where others may write to Puppet's directory.
+#[test]
+fn links_of_others_lead_nowhere() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not root: links of others were NOT tried");
+    }
+    let dir = TempDir::new().unwrap();
+    let paths = paths(&dir);
+    let secret = dir.path().join("secret");
+    fs::write(&secret, SUMMARY).unwrap();
+    for link in [&paths.summary, &paths.disabled] {
+        std::os::unix::fs::symlink(&secret, link).unwrap();
+    }
+    assert_eq!(summary::last_run(&paths), 1_795_948_985, "our own");
+    for link in [&paths.summary, &paths.disabled] {
+        std::os::unix::fs::lchown(link, Some(65534), None).unwrap();
+    }
+    assert_eq!(summary::last_run(&paths), 0);
+    assert_eq!(State::now(&paths).disabled.as_deref(), Some(""), "something is there");
+    assert!(disable(&paths, "x").unwrap_err().to_string().contains("is there, and no lock"));
+    enable(&paths).unwrap();
+    disable(&paths, "x").unwrap();
+    assert_eq!(State::now(&paths).disabled.as_deref(), Some("x"));
+    assert_eq!(fs::read_to_string(secret).unwrap(), SUMMARY);
 }
 
 #[test]

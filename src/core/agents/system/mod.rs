@@ -5,16 +5,18 @@
 pub(super) mod input;
 mod jobs;
 mod places;
-mod script;
+pub(super) mod ways;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 pub use jobs::Jobs;
-pub(super) use jobs::{Job, State};
+pub(super) use jobs::{Job, Kill, Piece, State};
 pub(super) use places::Places;
 
 use super::{Call, Node, Outcome};
@@ -27,6 +29,10 @@ use crate::core::rpc::StatusCode;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/puppetlabs/bin";
 /// Bytes a program that is asked something may answer.
 const MOST: usize = 8 * 1024 * 1024;
+/// Looks for programs at once, and how long one may take: a directory of [`PATH`] may be on a
+/// disk that hangs.
+static LOOKS: LazyLock<Places> = LazyLock::new(|| Places::new(8));
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A program of the system, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +116,10 @@ impl Tool {
     ///
     /// # Errors
     /// There is no such program, as a sentence.
-    pub fn path(&self) -> Result<PathBuf, String> {
-        programs::find(&self.program, Some(OsStr::new(PATH)))
-            .ok_or_else(|| format!("this node has no program {}", self.program))
+    pub async fn path(&self) -> Result<PathBuf, String> {
+        let program = self.program.clone();
+        let found = looked(move || programs::find(&program, Some(OsStr::new(PATH)))).await?;
+        found.ok_or_else(|| format!("this node has no program {}", self.program))
     }
 
     fn arguments(&self) -> &[String] {
@@ -128,7 +135,7 @@ impl Tool {
     /// # Errors
     /// It could not be run to its end, as a sentence.
     pub async fn ask(&self, limit: Duration) -> Result<Told, String> {
-        let program = Program::new(self.path()?).args(&self.arguments).directory("/");
+        let program = Program::new(self.path().await?).args(&self.arguments).directory("/");
         let program = self.with_environment(program).limit(limit).most(MOST);
         let ended = program.run().await.map_err(|e| format!("{}: {e}", self.program))?;
         let Some(code) = ended.status.code() else {
@@ -139,7 +146,18 @@ impl Tool {
     }
 }
 
-/// Whether the system has a program of that name.
+/// Looks at what the system has, where nobody waits.
+///
+/// # Errors
+/// Its disks do not answer, as a sentence.
+pub(super) async fn looked<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    let found = LOOKS.block_within(LOOK, look).await;
+    found.ok_or_else(|| "the directories of programs of this node do not answer".to_owned())
+}
+
+/// Whether the system has a program of that name; for who is [looking](looked).
 pub(super) fn has(program: &str) -> bool {
     programs::find(program, Some(OsStr::new(PATH))).is_some()
 }
@@ -201,18 +219,18 @@ impl Outputs {
     }
 }
 
-/// What the caller of a job is told: its outcome, or, when it is still at work by `limit` or
-/// when the node ends, that it goes on.
+/// What the caller of a job is told: its outcome, or, when it is still at work at the time
+/// `until`, counted from the beginning of the call, or when the node ends, that it goes on.
 pub(super) async fn told_of(
     job: Job,
-    limit: Duration,
+    until: Instant,
     call: &Call,
     node: &dyn Node,
     unfinished: Outputs,
 ) -> Outcome {
     let control = node.control();
     tokio::select! {
-        outcome = job.within(limit) => outcome.unwrap_or_else(|_| unfinished.still_at_work(call)),
+        outcome = job.by(until) => outcome.unwrap_or_else(|_| unfinished.still_at_work(call)),
         _ = control.ended() => unfinished.still_at_work(call),
     }
 }

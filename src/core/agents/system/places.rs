@@ -1,6 +1,7 @@
 //! Threads for what may hang: files and name servers of others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -33,5 +34,23 @@ impl Places {
             work()
         });
         done.await.map_err(|e| e.to_string())
+    }
+
+    /// Does short work that blocks, once there is a place; nothing when it is not done within
+    /// `limit`.
+    pub async fn block_within<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let working = async {
+            let place = self.free.clone().acquire_owned().await.ok()?;
+            let done = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                work()
+            });
+            done.await.ok()
+        };
+        tokio::time::timeout(limit, working).await.ok().flatten()
     }
 }
