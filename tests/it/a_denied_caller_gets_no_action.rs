@@ -95,9 +95,7 @@ fn policies_decide_by_agent_action_and_fact() {
 fn an_authorizer_nobody_knows_allows_nothing() {
     let network = Network::start();
     let nodes = network.nodes([node("n1").lines("rpcauthprovider = aaasvc\n")]);
-    nodes[0]
-        .log()
-        .says(&["warning", "rpcauthprovider aaasvc is not supported: every request is denied"]);
+    nodes[0].log().says(&["warning", "rpcauthprovider aaasvc is not supported: every request is denied"]);
     network.alice().run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
 }
 
@@ -126,7 +124,8 @@ fn a_policy_in_rego_decides_by_inputs_and_facts() {
     nodes[0].log().says(&["allow is", "rpcutil.rego"]);
     // no policy, and one that cannot be read
     alice.run(&["rpc", "package", "status", "package=bash"]).code(2).says(&["You are not authorized"]);
-    network.file("n1.example.net/policies/rego/rpcutil.rego", "package io.choria.mcorpc.authpolicy\nallow {\n");
+    network
+        .file("n1.example.net/policies/rego/rpcutil.rego", "package io.choria.mcorpc.authpolicy\nallow {\n");
     bob.run(&["rpc", "rpcutil", "ping"]).code(2).says(&["You are not authorized"]);
     nodes[0].log().says(&["denied", "action=ping", "rpcutil.rego"]);
     assert!(nodes[0].audit().iter().all(|line| line["data"]["fact"] != "secret"));

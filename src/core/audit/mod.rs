@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::core::config::{Config, Origin};
 use crate::core::files;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
-use crate::core::text::hex;
+use crate::core::text::{hex, shorten};
 
 pub mod trail;
 
@@ -266,8 +266,9 @@ fn beginning(text: &str) -> String {
         return text.to_owned();
     }
     let digest = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    let begins = text.get(..text.floor_char_boundary(OF_TEXT)).unwrap_or_default();
-    format!("{begins}… ({} bytes, SHA-256 {digest})", text.len())
+    let mut begins = text.to_owned();
+    shorten(&mut begins, OF_TEXT);
+    format!("{begins} ({} bytes, SHA-256 {digest})", text.len())
 }
 
 /// One line of the log, with its line end.

@@ -113,7 +113,13 @@ impl Rego {
             for line in engine.take_prints().unwrap_or_default() {
                 tracing::info!(agent, action, caller, "{path} prints: {}", shortened(&line, TOLD));
             }
-            tracing::info!(agent, action, caller, "{path}: allow is {:?}", value.as_ref().map_err(|e| told(e)));
+            tracing::info!(
+                agent,
+                action,
+                caller,
+                "{path}: allow is {:?}",
+                value.as_ref().map_err(|e| told(e))
+            );
         }
         let action = shortened(action, 100);
         match value.map_err(|e| format!("{path}: {}", told(&e)))? {
@@ -225,13 +231,19 @@ mod tests {
     fn a_policy_sees_the_request_and_the_node() {
         let dir = tempfile::tempdir().unwrap();
         for (condition, allowed) in [
-            ("input.agent == \"service\"\n input.action == \"restart\"\n input.callerid == \"choria=bob\"", true),
+            (
+                "input.agent == \"service\"\n input.action == \"restart\"\n input.callerid == \"choria=bob\"",
+                true,
+            ),
             ("input.data.service == \"nginx\"", true),
             ("input.data.service == \"cron\"", false),
             ("input.data.service in {\"nginx\", \"apache2\"}", true),
             ("input.facts.country == \"mt\"\n input.facts.os.name == \"Debian\"", true),
             ("\"apache\" in input.classes\n \"service\" in input.agents", true),
-            ("input.collective == \"uk\"\n input.ttl == 60\n input.time > 999\n not input.provision_mode", true),
+            (
+                "input.collective == \"uk\"\n input.ttl == 60\n input.time > 999\n not input.provision_mode",
+                true,
+            ),
             ("regex.match(`^choria=(bob|alice)$`, input.callerid)", true),
             ("startswith(input.callerid, \"choria=eve\")", false),
             ("time.weekday(input.time * 1000000000) == \"Thursday\"", true),
@@ -280,7 +292,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rego = rego(dir.path(), "service.rego", &format!("{PACKAGE}allow if true\n"));
         assert!(decide(&rego, json!({})).allowed && rego.problems().is_empty());
-        std::fs::write(dir.path().join("policies/rego/service.rego"), format!("{PACKAGE}allow if {{\n")).unwrap();
+        std::fs::write(dir.path().join("policies/rego/service.rego"), format!("{PACKAGE}allow if {{\n"))
+            .unwrap();
         assert!(!decide(&rego, json!({})).allowed);
         let problems = rego.problems();
         assert!(problems.len() == 1 && problems[0].contains("service.rego"), "{problems:?}");
