@@ -15,7 +15,8 @@ use anyhow::bail;
 use choria::core::client::Client;
 use choria::core::config::{Config, System};
 use choria::core::discovery::{
-    Discovered, Format, Inventory, Wanted, Window, broadcast, external, literal_identities, puppetdb, read_names,
+    Discovered, Format, Inventory, Wanted, Window, broadcast, external, literal_identities, puppetdb,
+    read_names,
 };
 use choria::core::protocol::filter::{Expression, Filter, UnknownName};
 use method::{BY_ASKING, Method};
@@ -272,7 +273,8 @@ impl Selection {
             Method::External { command, options } => {
                 let (Window::Fixed(timeout) | Window::Sliding(timeout)) = self.window(client)?;
                 let federations = &client.config().choria_federation_collectives;
-                let wanted = Wanted { collective: &collective, filter: &filter, federations, options, timeout };
+                let wanted =
+                    Wanted { collective: &collective, filter: &filter, federations, options, timeout };
                 external(&command, &wanted).await?
             }
             Method::PuppetDb => match literal_identities(&filter) {

@@ -26,7 +26,7 @@ pub struct Plan {
 impl Plan {
     /// Loads configuration and interface of an agent; says what is wrong with flags.
     pub fn new(application: &mut Application<'_>, agent: &str) -> anyhow::Result<Plan> {
-        application.selection.filter()?;
+        application.confirm()?;
         application.flags.limit()?;
         context::check_workers(application.flags.workers)?;
         let mut config = context::client_config(application.globals)?;
