@@ -22,7 +22,10 @@ async fn what_is_sent_along_is_paid_for_by_who_sends_it() {
     let shelf = Shelf::of(&network, "lib");
     shelf.ddl(&ddl("sleeper", "1.0.0", 20, json!([action("sleep", json!({}), json!({}))])));
     let woken = network.path("woken");
-    let sleep = format!("while [ ! -e '{}' ]; do sleep 0.1; done\necho '{{}}' > \"$CHORIA_EXTERNAL_REPLY\"", woken.display());
+    let sleep = format!(
+        "while [ ! -e '{}' ]; do sleep 0.1; done\necho '{{}}' > \"$CHORIA_EXTERNAL_REPLY\"",
+        woken.display()
+    );
     shelf.shell("sleeper", &format!("{ACTIVATE}{sleep}"));
     let policy = "policy default deny\nallow\t*\t*\t*\t*\n";
     let mut nodes = network.nodes([node("n1").lines(&shelf.lines()).policy("sleeper", policy)]);

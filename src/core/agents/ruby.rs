@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::external::{read_reply, last_words, tell};
+use super::external::{last_words, read_reply, tell};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::AgentDdl;
 use crate::core::programs::{Program, ProgramError};

@@ -3,8 +3,8 @@
 //! What its holders see: subscribing, publishing, ending. The work is done by
 //! one [`Supervisor`] task; here are the words it is spoken to with.
 
-use std::fmt;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;

@@ -114,7 +114,8 @@ pub async fn external(command: &str, wanted: &Wanted<'_>) -> Result<Vec<String>,
     if !ended.status.success() {
         return Err(failed(format!("{}{}", how(ended.status), last_words(&ended.errors))));
     }
-    let unreadable = |problem: String| ExternalError::Reply(format!("{problem}{}", last_words(&ended.errors)));
+    let unreadable =
+        |problem: String| ExternalError::Reply(format!("{problem}{}", last_words(&ended.errors)));
     nodes(&files.reply(MAX_REPLY).map_err(|e| unreadable(e.to_string()))?).map_err(|problem| match problem {
         ExternalError::Reply(problem) => unreadable(problem),
         said => said,

@@ -243,7 +243,11 @@ nodes:
             let file = dir.path().join(name);
             std::fs::write(&file, document.text(&file).unwrap()).unwrap();
             let again = Inventory::read(&file).unwrap();
-            assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&document).unwrap(), "{name}");
+            assert_eq!(
+                serde_json::to_value(&again).unwrap(),
+                serde_json::to_value(&document).unwrap(),
+                "{name}"
+            );
         }
     }
 

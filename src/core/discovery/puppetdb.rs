@@ -234,15 +234,15 @@ fn agent(name: &str) -> Result<String, PuppetDbError> {
 
 fn fact(fact: &FactFilter) -> Result<String, PuppetDbError> {
     let FactFilter { fact: path, operator, value } = fact;
-    let refused =
-        |text: &str, why| PuppetDbError::Filter { kind: "fact", text: text.to_owned(), why };
+    let refused = |text: &str, why| PuppetDbError::Filter { kind: "fact", text: text.to_owned(), why };
     let plain = |part: &str| {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     };
     if !path.split('.').all(plain) {
         return Err(refused(path, "its path may have letters, digits, '_', '-' and '.' only"));
     }
-    let literal = value.parse::<f64>().is_ok_and(f64::is_finite) || ["true", "false"].contains(&value.as_str());
+    let literal =
+        value.parse::<f64>().is_ok_and(f64::is_finite) || ["true", "false"].contains(&value.as_str());
     let equal = || {
         let text = format!("facts.{path} = {}", quoted("fact", value)?);
         Ok(if literal { format!("facts.{path} = {value} or {text}") } else { text })
@@ -305,7 +305,8 @@ fn trailing_backslashes(text: &str) -> usize {
 /// A pattern that takes letters of either case, without a flag: PostgreSQL has it in
 /// another place. Escapes stay, and in a set each letter and range stands twice.
 fn both_cases(pattern: &str) -> String {
-    let swapped = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    let swapped =
+        |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
     let mut out = String::new();
     let mut letters = pattern.chars().peekable();
     let mut in_set = false;
@@ -368,9 +369,9 @@ mod tests {
     fn queries_are_the_originals() {
         let of = |filter: &Filter| {
             let query = query("uk", filter).unwrap();
-            let rest = query.strip_prefix("nodes[certname, deactivated] { ").unwrap().strip_suffix(" }").unwrap();
-            let collective =
-                r#"(certname in inventory[certname] { facts.mcollective.server.collectives.match("\d+") = "uk" })"#;
+            let rest =
+                query.strip_prefix("nodes[certname, deactivated] { ").unwrap().strip_suffix(" }").unwrap();
+            let collective = r#"(certname in inventory[certname] { facts.mcollective.server.collectives.match("\d+") = "uk" })"#;
             rest.strip_prefix(collective).unwrap().strip_prefix(" and ").unwrap_or_default().to_owned()
         };
         assert_eq!(of(&Filter::default()), "");

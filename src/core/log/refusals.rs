@@ -53,7 +53,11 @@ impl RefusalLog {
             Verdict::Logged => log(),
             Verdict::HeldBack => {
                 let seconds = WINDOW.as_secs();
-                tracing::warn!(kind, who, "more refusals of this kind are not logged within these {seconds} s");
+                tracing::warn!(
+                    kind,
+                    who,
+                    "more refusals of this kind are not logged within these {seconds} s"
+                );
             }
             Verdict::Silent => {}
         }
@@ -120,7 +124,8 @@ mod tests {
             log.count("denied", "choria=eve", start);
         }
         assert_eq!(log.count("denied", "choria=bob", start).1, Verdict::Logged);
-        let all = (0..10_000).filter(|n| log.count("denied", &n.to_string(), start).1 != Verdict::Silent).count();
+        let all =
+            (0..10_000).filter(|n| log.count("denied", &n.to_string(), start).1 != Verdict::Silent).count();
         assert_eq!(all, (OF_ALL - LINES) as usize, "the others, and one line that there are more");
         let kinds = log.kinds.lock().unwrap();
         assert!(kinds["denied"].causes.len() <= OF_ALL as usize);

@@ -72,11 +72,7 @@ impl RequestBody {
     ///
     /// # Errors
     /// As [`RequestBody::decode`], and where they weigh more than `most`.
-    pub fn inputs(
-        payload: &[u8],
-        most: usize,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Result<Inputs, DecodeError> {
+    pub fn inputs(payload: &[u8], most: usize, wanted: impl Fn(&str) -> bool) -> Result<Inputs, DecodeError> {
         let mut inputs = Inputs::default();
         read_body(payload, |key, reader| {
             if !same_key(key, "data") {

@@ -127,7 +127,10 @@ impl Record {
             Which::Failed => of(&|answer| answer.statuscode != 0 && !answer.is_denial()),
             Which::Denied => [of(&Answer::is_denial), stats.denied_by_broker.clone()].concat(),
             Which::Missed => {
-                let silent = stats.no_responses.iter().filter(|node| stats.denied_by_broker.binary_search(node).is_err());
+                let silent = stats
+                    .no_responses
+                    .iter()
+                    .filter(|node| stats.denied_by_broker.binary_search(node).is_err());
                 silent.chain(&stats.not_asked).cloned().collect()
             }
         };

@@ -266,7 +266,10 @@ mod tests {
         assert_eq!(admit(&guard, "alice", "2", 100, 600, 100), Ok(()));
         assert_eq!(admit(&guard, "carol", "1", 100, 600, 100), Ok(()));
         assert!(guard.seen.lock().unwrap().memory.len() <= 20);
-        assert!(matches!(admit(&guard, "bob", "1", 100, 60, 100), Err(Replay::Flooded { .. } | Replay::Seen)));
+        assert!(matches!(
+            admit(&guard, "bob", "1", 100, 60, 100),
+            Err(Replay::Flooded { .. } | Replay::Seen)
+        ));
     }
 
     #[test]
