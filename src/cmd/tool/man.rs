@@ -158,7 +158,7 @@ fn related(command: &CommandInfoWithArgs, path: &[String]) -> Vec<String> {
     }
     pages.extend(command.commands.iter().map(|sub| page(&[path, &[sub.name.to_owned()]].concat())));
     pages.push(".BR choria.conf (5)".to_owned());
-    if path.get(1).is_some_and(|word| word == "provision") {
+    if path.len() == 1 || path.get(1).is_some_and(|word| word == "provision") {
         pages.push(".BR choria\\-provisioner (5)".to_owned());
     }
     pages
