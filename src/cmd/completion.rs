@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
 use choria::core::config::{Config, Role, System, keys};
+use choria::core::text::meant;
 
 use super::out::{out, outln};
+use super::render::text::clean;
 use super::rpc::resolver;
 use super::{Choria, Globals, apps, argv, mco};
 
@@ -35,7 +37,7 @@ pub struct Completion {
     /// action whose inputs are listed
     #[argh(option, arg_name = "action")]
     action: Option<String>,
-    /// words typed so far, for --list words and --list line
+    /// zsh, bash or fish; words typed so far, for --list words and --list line
     #[argh(positional, greedy)]
     typed: Vec<String>,
 }
@@ -46,9 +48,7 @@ impl Completion {
             bail!("--zsh, --bash and --fish exclude each other");
         }
         match self.list.as_deref() {
-            None if self.zsh => out!("{ZSH}"),
-            None if self.fish => out!("{FISH}"),
-            None => out!("{BASH}"),
+            None => out!("{}", self.script()?),
             Some("words") => {
                 let top = Choria::get_args_info();
                 words(&top, command(&top, &self.typed)).iter().for_each(|w| outln!("{w}"));
@@ -62,6 +62,30 @@ impl Completion {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The script of the shell that is named, by flag or word.
+    fn script(&self) -> anyhow::Result<&'static str> {
+        let flagged = [(self.zsh, "zsh"), (self.fish, "fish"), (self.bash, "bash")];
+        let flagged = flagged.into_iter().find_map(|(is, name)| is.then_some(name));
+        let shell = match (self.typed.as_slice(), flagged) {
+            ([], flagged) => flagged.unwrap_or("bash"),
+            ([word], None) => word,
+            ([word], Some(name)) if word == name => name,
+            ([other, ..], _) => {
+                bail!("cannot use '{}' here: choria completion zsh, bash or fish", clean(other, false))
+            }
+        };
+        match shell {
+            "zsh" => Ok(ZSH),
+            "fish" => Ok(FISH),
+            "bash" => Ok(BASH),
+            other => {
+                let meant = meant(other, ["zsh", "bash", "fish"]);
+                let other = clean(other, false);
+                bail!("there is no completion for '{other}'{meant}: it is for zsh, bash and fish")
+            }
+        }
     }
 
     /// What fits the last of the words, a line each; `:files` for names of files.

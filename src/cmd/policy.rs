@@ -10,11 +10,14 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::authz::{ActionPolicy, Authorizer, AuthzRequest};
 use choria::core::config::{Config, Role, System};
 use choria::core::protocol::filter::{Facts, load_classes};
+use choria::core::security::NameList;
+use choria::core::text::meant;
 
 use super::Globals;
 use super::context::daemon_file;
 use super::out::{errln, outln};
 use super::render::text::clean;
+use super::rpc::resolver;
 
 /// The configuration whose directory has the policies, unless another is named.
 const SERVER: &str = "/etc/choria/server.conf";
@@ -128,6 +131,9 @@ impl Check {
             false => Some(self.classes.clone()),
         };
         let caller = full_caller(caller);
+        doubts(&config, &caller, agent, action)
+            .iter()
+            .for_each(|doubt| errln!("choria: {}", clean(doubt, false)));
         let request = AuthzRequest { caller: &caller, agent, action };
         let authorizer = Authorizer::from_config(&config);
         let decision = authorizer.decide(&request, classes.as_deref(), &facts);
@@ -137,6 +143,27 @@ impl Check {
         }
         Ok(if decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Why a call may never come: its caller is none that nodes believe, or there is no such action.
+fn doubts(config: &Config, caller: &str, agent: &str, action: &str) -> Vec<String> {
+    let mut doubts = vec![];
+    let callers = NameList::new(&config.choria_security_certname_whitelist);
+    if let Some(name) = caller.strip_prefix("choria=").filter(|name| !callers.matches(name)) {
+        let meant = format!("{name}.mcollective");
+        let meant = if callers.matches(&meant) { format!(", did you mean {meant}?") } else { ".".to_owned() };
+        doubts.push(format!(
+            "no node takes a request of {name}: names of callers match plugin.choria.security.certname_whitelist{meant}"
+        ));
+    }
+    if let Ok(ddl) = resolver(config).agent(agent)
+        && ddl.action(action).is_none()
+    {
+        let names = ddl.action_names();
+        let meant = meant(action, names.iter().copied());
+        doubts.push(format!("{agent} has no action {action}{meant}"));
+    }
+    doubts
 }
 
 /// A caller id; a name alone is one of a certificate.

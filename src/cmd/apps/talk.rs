@@ -69,7 +69,7 @@ impl Talk {
         let agent = &self.ddl.metadata.name;
         let mut found = application.selection.discover(&self.client, Some(agent)).await?;
         if found.nodes.is_empty() {
-            let why = trouble::nobody_found(&self.client, &self.collective, &found);
+            let why = trouble::nobody_found(&self.client, &self.collective, &found, Some(agent));
             anyhow::bail!("did not discover any nodes{why}");
         }
         if let Some(limit) = application.flags.limit()? {
