@@ -79,7 +79,7 @@ impl Rpc {
                 Ok(Question { agent: agent.clone(), action: action.clone(), inputs: pairs(inputs)? })
             }
             [agent] => bail!(
-                "name an action of it: choria rpc {0} ACTION, choria doc {0} lists them",
+                "name an agent and an action of it: choria rpc {0} ACTION, choria doc {0} lists them",
                 clean(agent, false)
             ),
             _ => bail!("name an agent and an action of it: choria rpc AGENT ACTION, choria doc lists them"),

@@ -26,7 +26,7 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         (&["rpc", "rpcutil", "get_fact"], &["invalid input", "fact"]),
         (&["rpc", "rpcutil", "get_fact", "fcat=x"], &["'fcat' has not been declared, did you mean fact?"]),
         (&["rpc", "rpcutil", "get_fact", "zebra=x"], &["'zebra' has not been declared, get_fact takes fact"]),
-        (&["rpc", "rpcutil"], &["name an action of it", "choria doc rpcutil"]),
+        (&["rpc", "rpcutil"], &["name an agent and an action of it", "choria doc rpcutil lists them"]),
         (&["pingg"], &["unknown command 'pingg', did you mean ping? See 'choria --help'"]),
         (&["ping", "--timeout", "0"], &["choria: --timeout 0 is no time"]),
         (&["completion", "zhs"], &["no completion for 'zhs', did you mean zsh?"]),

@@ -1,6 +1,7 @@
 //! `choria setup broker`.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -69,6 +70,7 @@ impl Broker {
                 Step::Keep { what: config.display().to_string(), why: "which you have changed" }
             }
         });
+        readable(&config, group)?;
         steps.push(Step::Check { role: Role::Broker, file: config.clone() });
         let lacks = machine::lacks_unit(UNIT);
         let runs = lacks.is_none();
@@ -224,6 +226,19 @@ impl Broker {
         rows.push(("sudo choria setup operator".to_owned(), "lets you ask them, from here".to_owned()));
         [carried, machine::aligned(rows)].concat()
     }
+}
+
+/// That a configuration which is there is one the broker may read, who is not root.
+fn readable(config: &Path, group: u32) -> anyhow::Result<()> {
+    let Ok(found) = config.metadata() else { return Ok(()) };
+    let others = found.mode() & 0o004 != 0;
+    if others || found.uid() != 0 || found.gid() == group && found.mode() & 0o040 != 0 {
+        return Ok(());
+    }
+    bail!(
+        "{0} cannot be read by the user choria, as whom the broker runs: chgrp choria {0} and chmod 0640 {0}",
+        config.display()
+    )
 }
 
 /// The port of the broker that a configuration makes.

@@ -295,7 +295,9 @@ fn beginning(text: &str) -> String {
         return text.to_owned();
     }
     let digest = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    let begins = text.get(..text.floor_char_boundary(OF_TEXT)).unwrap_or_default();
+    // `floor_char_boundary` is younger than the Rust this is built with.
+    let boundary = (0..=OF_TEXT.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let begins = text.get(..boundary).unwrap_or_default();
     format!("{begins}… ({} bytes, SHA-256 {digest})", text.len())
 }
 
