@@ -4,6 +4,8 @@ DESTDIR ?=
 PREFIX  ?= /usr
 SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Where zsh looks: that of Debian has a directory of its own for what packages bring.
+ZSHDIR  ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
 .PHONY: build demo test bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
@@ -80,6 +82,9 @@ install:
 	for file in broker.conf server.conf client.conf provisioner.yaml provisioner-client.conf; do \
 	    install -D -m 0644 packaging/config/$$file $(SHARE)/doc/choria/examples/$$file; \
 	done
+	for page in README.md docs/*.md; do \
+	    install -D -m 0644 $$page $(SHARE)/doc/choria/$$page; \
+	done
 	@new() { test -e "$$3" || { echo "install -m $$1 $$2 $$3"; install -D -m "$$1" "$$2" "$$3"; }; }; \
 	new 0640 packaging/config/broker.conf $(ETC)/choria/broker.conf && \
 	new 0640 packaging/config/server.conf $(ETC)/choria/server.conf && \
@@ -98,7 +103,7 @@ install:
 	ln -sf choria.1 $(DESTDIR)$(PREFIX)/share/man/man1/mco.1
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
 	install -D -m 0644 packaging/completion/choria.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/choria
-	install -D -m 0644 packaging/completion/choria.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_choria
+	install -D -m 0644 packaging/completion/choria.zsh $(DESTDIR)$(ZSHDIR)/_choria
 	install -D -m 0644 packaging/completion/choria.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/choria.fish
 	ln -sf choria $(DESTDIR)$(PREFIX)/share/bash-completion/completions/mco
 

@@ -1,15 +1,16 @@
 # bash completion for choria and mco: source this file, or install it as
 # /usr/share/bash-completion/completions/choria
 _choria() {
-    local IFS=$'\n' current="${COMP_WORDS[COMP_CWORD]}" list
+    local current="${COMP_WORDS[COMP_CWORD]}" list
     list=$(choria completion --list line -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" "$current" 2>/dev/null)
     [[ $current == = ]] && current=
     if [[ $list == :files ]]; then
         compopt -o filenames 2>/dev/null
-        COMPREPLY=($(compgen -f -- "$current"))
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
     fi
-    COMPREPLY=($list)
+    COMPREPLY=()
+    [[ -n $list ]] && mapfile -t COMPREPLY <<<"$list"
     [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
     return 0
 }

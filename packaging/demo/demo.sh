@@ -240,7 +240,7 @@ choria ping
 choria find -S 'fact("cpus") > 4 && with("base")'
 choria rpc rpcutil get_fact fact=cpus --table
 choria tool event
-$ stop it with:
+# stop it with:
 kill ${pids[*]}; rm -rf $net
 TEXT
     exit 0

@@ -37,7 +37,8 @@ trap 'exit 130' INT TERM
 stage=$work/stage
 umask 022
 strip --strip-unneeded --remove-section=.comment -o "$work/choria" "$binary"
-make -s -C "$root" install DESTDIR="$stage" BINARY="$work/choria" UNITDIR="/usr/lib/systemd/system" PREFIX=/usr >/dev/null
+make -s -C "$root" install DESTDIR="$stage" BINARY="$work/choria" UNITDIR="/usr/lib/systemd/system" PREFIX=/usr \
+    ZSHDIR=/usr/share/zsh/site-functions >/dev/null
 for page in "$stage"/usr/share/man/man*/*.[15]; do
     if [ -L "$page" ]; then
         ln -s "$(readlink "$page").gz" "$page.gz" && rm "$page"
@@ -53,6 +54,7 @@ libgcc=$(objdump -p "$work/choria" | grep -o 'NEEDED *libgcc_s' || true)
 make_deb() {
     cp -a "$stage" "$work/deb"
     mkdir "$work/deb/DEBIAN"
+    mv "$work/deb/usr/share/zsh/site-functions" "$work/deb/usr/share/zsh/vendor-completions"
     (cd "$work/deb" && find etc -type f | sed 's|^|/|' | sort) >"$work/deb/DEBIAN/conffiles"
     for script in postinst prerm postrm; do
         install -m 0755 "$here/deb/$script" "$work/deb/DEBIAN/$script"

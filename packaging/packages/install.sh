@@ -24,6 +24,11 @@ find etc usr ! -type d | sort | while read -r file; do
     [ -L "$file" ] || chmod "$(stat -c %a "$file")" "$root/$file.choria-new"
     mv -f "$root/$file.choria-new" "$root/$file"
 done
+# Where Debian's zsh looks.
+if [ -e "$root/etc/debian_version" ]; then
+    install -d -m 0755 "$root/usr/share/zsh/vendor-completions"
+    ln -sf ../site-functions/_choria "$root/usr/share/zsh/vendor-completions/_choria"
+fi
 ./user.sh "$root" /usr/lib/sysusers.d/choria.conf
 ./owners.sh "$root" /etc
 if [ -z "$root" ] && [ -d /run/systemd/system ]; then

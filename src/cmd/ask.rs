@@ -46,7 +46,10 @@ pub async fn ask(
     found: Discovered,
 ) -> anyhow::Result<Answers> {
     if found.nodes.is_empty() {
-        bail!("did not discover any nodes{}", trouble::nobody_found(client, &collective, &found));
+        bail!(
+            "did not discover any nodes{}",
+            trouble::nobody_found(client, &collective, &found, Some(agent))
+        );
     }
     let ddl = resolver(client.config()).agent(agent)?;
     ddl.action(action).with_context(|| format!("unknown action {agent}#{action}"))?;

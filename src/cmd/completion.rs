@@ -8,8 +8,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfo, FlagInfoKind, FromArgs};
 use choria::core::config::{Config, Role, System, keys};
+use choria::core::ddl::is_plain_name;
+use choria::core::text::{meant, shortened};
 
 use super::out::{out, outln};
+use super::render::text::clean;
 use super::rpc::resolver;
 use super::{Choria, Globals, apps, argv, mco};
 
@@ -35,7 +38,7 @@ pub struct Completion {
     /// action whose inputs are listed
     #[argh(option, arg_name = "action")]
     action: Option<String>,
-    /// words typed so far, for --list words and --list line
+    /// zsh, bash or fish; words typed so far, for --list words and --list line
     #[argh(positional, greedy)]
     typed: Vec<String>,
 }
@@ -46,9 +49,7 @@ impl Completion {
             bail!("--zsh, --bash and --fish exclude each other");
         }
         match self.list.as_deref() {
-            None if self.zsh => out!("{ZSH}"),
-            None if self.fish => out!("{FISH}"),
-            None => out!("{BASH}"),
+            None => out!("{}", self.script()?),
             Some("words") => {
                 let top = Choria::get_args_info();
                 words(&top, command(&top, &self.typed)).iter().for_each(|w| outln!("{w}"));
@@ -62,6 +63,30 @@ impl Completion {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The script of the shell that is named, by flag or word.
+    fn script(&self) -> anyhow::Result<&'static str> {
+        let flagged = [(self.zsh, "zsh"), (self.fish, "fish"), (self.bash, "bash")];
+        let flagged = flagged.into_iter().find_map(|(is, name)| is.then_some(name));
+        let shell = match (self.typed.as_slice(), flagged) {
+            ([], flagged) => flagged.unwrap_or("bash"),
+            ([word], None) => word,
+            ([word], Some(name)) if word == name => name,
+            ([other, ..], _) => {
+                bail!("cannot use '{}' here: choria completion zsh, bash or fish", clean(other, false))
+            }
+        };
+        match shell {
+            "zsh" => Ok(ZSH),
+            "fish" => Ok(FISH),
+            "bash" => Ok(BASH),
+            other => {
+                let meant = meant(other, ["zsh", "bash", "fish"]);
+                let other = clean(other, false);
+                bail!("there is no completion for '{other}'{meant}: it is for zsh, bash and fish")
+            }
+        }
     }
 
     /// What fits the last of the words, a line each; `:files` for names of files.
@@ -235,17 +260,23 @@ fn names(
     if what == "agents" {
         let describe = |name: String| {
             let description = resolver.agent(&name).map(|d| d.metadata.description).unwrap_or_default();
-            (name, description)
+            (name, shortened(&description, MAX_DESCRIPTION))
         };
-        return Ok(resolver.agent_names().into_iter().map(describe).collect());
+        let named = resolver.agent_names().into_iter().filter(|name| is_plain_name(name));
+        return Ok(named.map(describe).collect());
     }
     let Some(agent) = agent else { bail!("--list {what} needs --agent") };
     let Ok(ddl) = resolver.agent(agent) else { return Ok(vec![]) };
+    // descriptions are shown, and names put into a command line: a shell must not read more
+    // than words in them, whoever wrote the interface
+    let shown = |name: &str, description: &str| {
+        is_plain_name(name).then(|| (name.to_owned(), shortened(description, MAX_DESCRIPTION)))
+    };
     match (what, action) {
-        ("actions", _) => Ok(ddl.actions.iter().map(|a| (a.action.clone(), a.description.clone())).collect()),
+        ("actions", _) => Ok(ddl.actions.iter().filter_map(|a| shown(&a.action, &a.description)).collect()),
         ("inputs", Some(action)) => {
             let inputs = ddl.action(action).into_iter().flat_map(|a| &a.input);
-            Ok(inputs.map(|(name, input)| (name.clone(), input.description.clone())).collect())
+            Ok(inputs.filter_map(|(name, input)| shown(name, &input.description)).collect())
         }
         ("inputs", None) => bail!("--list inputs needs --action"),
         (other, _) => {
@@ -253,6 +284,9 @@ fn names(
         }
     }
 }
+
+/// Characters of a description beside a candidate.
+const MAX_DESCRIPTION: usize = 200;
 
 /// Commands and flags that can come after those of `command`.
 fn words(top: &CommandInfoWithArgs, command: &CommandInfoWithArgs) -> Vec<String> {

@@ -13,6 +13,7 @@ use choria::core::log::{self, Destination};
 use choria::core::security::Provider;
 
 use super::Globals;
+use super::lacking;
 use super::out::{errln, outln};
 use super::pace::Pace;
 use super::render::text::clean;
@@ -54,7 +55,7 @@ fn client_config_logging(globals: &Globals, logs: bool) -> anyhow::Result<Config
 
 /// Loads the configuration of a daemon, and starts its log.
 pub fn loaded(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Config> {
-    let config = Config::load(role, Some(file), &System)?;
+    let config = Config::load(role, Some(file), &System).map_err(|e| lacking::rights(e, role))?;
     init_log(globals, &config)?;
     Ok(config)
 }
@@ -68,8 +69,9 @@ pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
     match usual.exists() {
         true => Ok(usual),
         false => bail!(
-            "configuration file required: there is no {}; write it, or name another with --config FILE",
-            usual.display()
+            "configuration file required: there is no {}; {} makes it, --config FILE names another",
+            usual.display(),
+            lacking::maker(role)
         ),
     }
 }
@@ -103,7 +105,7 @@ fn report(config: &Config) {
 
 /// Keys and trust of this daemon, which fit what it is.
 pub fn provider(config: &Config, role: Role) -> anyhow::Result<Arc<Provider>> {
-    let provider = Provider::new(config, role, &System)?;
+    let provider = Provider::new(config, role, &System).map_err(|e| lacking::keys(e, config, role))?;
     if let Some(reason) = provider.misfit(jiff::Timestamp::now().as_second()) {
         bail!("{reason}");
     }
@@ -139,7 +141,8 @@ pub async fn connect_workers(config: Config, workers: Option<usize>) -> anyhow::
 }
 
 async fn connect_by(config: Config, options: ClientOptions) -> anyhow::Result<Client> {
-    let provider = Provider::new(&config, Role::Client, &System)?;
+    let role = Role::Client;
+    let provider = Provider::new(&config, role, &System).map_err(|e| lacking::keys(e, &config, role))?;
     if let Some(reason) = provider.unfit(jiff::Timestamp::now().as_second()) {
         bail!("{reason}");
     }
@@ -206,7 +209,7 @@ pub fn write_pid(file: Option<&str>) -> anyhow::Result<()> {
 
 /// A daemon's configuration for whoever only wants to hear what is wrong with it.
 pub fn config_to_check(globals: &Globals, role: Role, file: &Path) -> anyhow::Result<Config> {
-    let config = Config::load(role, Some(file), &System)?;
+    let config = Config::load(role, Some(file), &System).map_err(|e| lacking::rights(e, role))?;
     log::init(Destination::Stderr, if globals.debug { "debug" } else { "warn" })?;
     report(&config);
     Ok(config)

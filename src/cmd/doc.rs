@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{Config, Role, System};
-use choria::core::ddl::{Action, AgentDdl, Input, Resolver};
+use choria::core::ddl::{Action, AgentDdl, Input, ResolveError, Resolver};
 use choria::core::text::meant;
 
 use super::Globals;
+use super::fleet::Selection;
+use super::interfaces;
 use super::out::out;
 use super::render::text::clean;
 use super::rpc::resolver;
@@ -41,7 +43,13 @@ impl Doc {
             [agent, action] => (agent, Some(action)),
             [_, _, more, ..] => bail!("cannot use '{more}': name an agent and an action of it"),
         };
-        let ddl = resolver.agent(agent)?;
+        let ddl = match resolver.agent(agent) {
+            // Nodes have the interfaces of their agents, as for a request.
+            Err(ResolveError::Unknown { .. }) if config.file().is_some() => {
+                interfaces::of(&config, &Selection::default(), agent)?
+            }
+            found => found?,
+        };
         let text = match action {
             None => of_agent(&ddl),
             Some(name) => {

@@ -23,7 +23,8 @@ use choria::core::web::{PROMETHEUS, Pages};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Globals;
-use super::out::outln;
+use super::out::{errln, outln};
+use super::setup::machine::unreachable;
 
 /// run many real servers in one process
 #[derive(FromArgs, ArgsInfo)]
@@ -144,6 +145,12 @@ impl Emulate {
             self.collectives.as_deref().unwrap_or("mcollective"),
             self.broker
         );
+        let brokers = || self.broker.split(',').map(str::trim);
+        let silent: Vec<String> =
+            brokers().filter_map(|broker| Some(format!("{broker}: {}", unreachable(broker)?))).collect();
+        if silent.len() == brokers().count() {
+            errln!("choria: no broker answers yet, nodes keep trying ({})", silent.join("; "));
+        }
         let before = process::memory();
         let population = Population::new(
             self.count,

@@ -21,6 +21,7 @@ mod history;
 mod interfaces;
 mod inventory;
 mod jwt;
+mod lacking;
 mod mco;
 mod out;
 mod pace;

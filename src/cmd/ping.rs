@@ -53,6 +53,7 @@ impl Ping {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let mut selection = self.selection();
         let mut filter = selection.filter()?;
+        selection.check_broadcast()?;
         let named = selection.named()?;
         if let Some(names) = &named {
             filter.identity.clone_from(names);
@@ -64,6 +65,9 @@ impl Ping {
             bail!("--expect 0 waits for nobody, give the number of answers to wait for");
         }
         // A ping is a discovery: its own timeout is the discovery's.
+        if let Some(seconds) = self.timeout.filter(|seconds| !(*seconds > 0.0 && *seconds < 86_400.0)) {
+            bail!("--timeout {seconds} is no time to wait, give seconds above 0");
+        }
         selection.timeout = self.timeout.or(selection.timeout);
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.federations.as_deref())?;
@@ -107,7 +111,7 @@ impl Ping {
             };
             let mut reason = String::new();
             if let Some(found) = &found {
-                reason = trouble::nobody_found(&client, &collective, found);
+                reason = trouble::nobody_found(&client, &collective, found, None);
                 trouble::overflowed(found.overflowed);
             }
             trouble::complaints(&client);

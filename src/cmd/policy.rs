@@ -5,16 +5,23 @@ mod cases;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
-use choria::core::authz::{ActionPolicy, Authorizer, AuthzRequest};
+#[cfg(feature = "rego")]
+use choria::core::authz::Rego;
+use choria::core::authz::{About, ActionPolicy, Authorizer, AuthzRequest};
 use choria::core::config::{Config, Role, System};
+use choria::core::ddl::builtin_names;
 use choria::core::protocol::filter::{Facts, load_classes};
+use choria::core::security::NameList;
+use choria::core::text::meant;
+use serde_json::{Map, Value};
 
 use super::Globals;
 use super::context::daemon_file;
 use super::out::{errln, outln};
 use super::render::text::clean;
+use super::rpc::resolver;
 
 /// The configuration whose directory has the policies, unless another is named.
 const SERVER: &str = "/etc/choria/server.conf";
@@ -48,6 +55,9 @@ struct Check {
     /// and this action
     #[argh(option, arg_name = "action")]
     action: Option<String>,
+    /// with this input, key=value; may be given several times. Policies in Rego look at them
+    #[argh(option, long = "input", arg_name = "key=value")]
+    inputs: Vec<String>,
     /// on a node with the facts in this file, default those of the server configuration
     #[argh(option, arg_name = "file")]
     facts: Option<String>,
@@ -89,8 +99,14 @@ impl Check {
         }
         let named = globals.config.clone();
         let file = named.clone().unwrap_or_else(|| PathBuf::from(SERVER));
-        let is_file = |what: &str| what.contains('/') || what.ends_with(".policy");
+        let is_file = |what: &str| what.contains('/') || what.ends_with(".policy") || what.ends_with(".rego");
         let only_files = !self.what.is_empty() && self.what.iter().all(|what| is_file(what));
+        #[cfg(feature = "rego")]
+        if only_files && self.what.iter().all(|what| what.ends_with(".rego"))
+            || self.what.is_empty() && file.exists() && decides_by_rego(&file)?
+        {
+            return self.check_rego(&file);
+        }
         // Files may be checked where no server is; their groups stand beside them.
         let policies = match (named.is_some() || file.exists(), only_files) {
             (true, _) => ActionPolicy::new(&Config::load(Role::Server, Some(&file), &System)?),
@@ -119,6 +135,23 @@ impl Check {
 }
 
 impl Check {
+    /// The same for policies in Rego.
+    #[cfg(feature = "rego")]
+    fn check_rego(&self, file: &Path) -> anyhow::Result<ExitCode> {
+        let dir = file.parent().unwrap_or(Path::new("."));
+        let policies = Rego::in_directory(&dir.join("policies/rego"));
+        let told = match self.what.as_slice() {
+            [] => policies.problems(),
+            all => all.iter().filter_map(|what| policies.problem_of(Path::new(what))).collect(),
+        };
+        told.iter().for_each(|problem| errln!("{}", clean(problem, false)));
+        if told.is_empty() {
+            outln!("no problems");
+            return Ok(ExitCode::SUCCESS);
+        }
+        Ok(ExitCode::FAILURE)
+    }
+
     fn decide(&self, caller: &str, agent: &str, action: &str, globals: &Globals) -> anyhow::Result<ExitCode> {
         let config = Config::load(Role::Server, Some(&daemon_file(globals, Role::Server)?), &System)?;
         let (facts, problems) = Facts::load(self.facts.as_deref().unwrap_or(&config.yaml));
@@ -128,7 +161,20 @@ impl Check {
             false => Some(self.classes.clone()),
         };
         let caller = full_caller(caller);
-        let request = AuthzRequest::of(&caller, agent, action);
+        doubts(&config, &caller, agent, action)
+            .iter()
+            .for_each(|doubt| errln!("choria: {}", clean(doubt, false)));
+        let data = data(&self.inputs)?;
+        let agents = builtin_names().iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let about = About {
+            collective: &config.main_collective,
+            data: Some(&data),
+            ttl: 60,
+            time: jiff::Timestamp::now().as_second(),
+            agents: &agents,
+            provision_mode: false,
+        };
+        let request = AuthzRequest { about, ..AuthzRequest::of(&caller, agent, action) };
         let authorizer = Authorizer::from_config(&config);
         let decision = authorizer.decide(&request, classes.as_deref(), &facts);
         outln!("{}: {}", if decision.allowed { "allowed" } else { "denied" }, clean(&decision.reason, false));
@@ -137,6 +183,44 @@ impl Check {
         }
         Ok(if decision.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+/// Why a call may never come: its caller is none that nodes believe, or there is no such action.
+fn doubts(config: &Config, caller: &str, agent: &str, action: &str) -> Vec<String> {
+    let mut doubts = vec![];
+    let callers = NameList::new(&config.choria_security_certname_whitelist);
+    if let Some(name) = caller.strip_prefix("choria=").filter(|name| !callers.matches(name)) {
+        let meant = format!("{name}.mcollective");
+        let meant = if callers.matches(&meant) { format!(", did you mean {meant}?") } else { ".".to_owned() };
+        doubts.push(format!(
+            "no node takes a request of {name}: names of callers match plugin.choria.security.certname_whitelist{meant}"
+        ));
+    }
+    if let Ok(ddl) = resolver(config).agent(agent)
+        && ddl.action(action).is_none()
+    {
+        let names = ddl.action_names();
+        let meant = meant(action, names.iter().copied());
+        doubts.push(format!("{agent} has no action {action}{meant}"));
+    }
+    doubts
+}
+
+#[cfg(feature = "rego")]
+fn decides_by_rego(file: &Path) -> anyhow::Result<bool> {
+    let config = Config::load(Role::Server, Some(file), &System)?;
+    Ok(matches!(Authorizer::from_config(&config), Authorizer::Rego(_)))
+}
+
+/// Inputs as a policy sees them: what reads as JSON is that, anything else a text.
+fn data(inputs: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let pair = |input: &String| {
+        let (name, text) =
+            input.split_once('=').with_context(|| format!("--input {input:?} is no key=value"))?;
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        anyhow::Ok((name.to_owned(), value))
+    };
+    inputs.iter().map(pair).collect()
 }
 
 /// A caller id; a name alone is one of a certificate.

@@ -1,5 +1,6 @@
 //! `choria provision`: from a bare machine to a managed node, thousands a minute.
 
+mod check;
 mod show;
 
 use std::net::IpAddr;
@@ -42,6 +43,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(35);
 const HIDDEN: &str = "*****";
 /// Where packages put its settings.
 const USUAL: &str = "/etc/choria-provisioner/provisioner.yaml";
+/// The client configuration beside it.
+const USUAL_CLIENT: &str = "/etc/choria-provisioner/client.conf";
 /// User name the broker knows provisioners by.
 const USER: &str = "provisioner";
 
@@ -64,7 +67,7 @@ enum ProvisionCommand {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "run")]
 struct Run {
-    /// client configuration to connect by; default as for other commands
+    /// client configuration to connect by; default as for other commands, without --config /etc/choria-provisioner/client.conf where that is
     #[argh(option, arg_name = "file")]
     choria_config: Option<PathBuf>,
     /// write the process id to this file
@@ -100,7 +103,13 @@ impl Provision {
             ),
         };
         match self.command {
-            ProvisionCommand::Run(run) => run.run(globals, file),
+            ProvisionCommand::Run(mut run) => {
+                let usual = Path::new(USUAL_CLIENT);
+                if globals.config.is_none() && run.choria_config.is_none() && usual.exists() {
+                    run.choria_config = Some(usual.to_owned());
+                }
+                run.run(globals, file)
+            }
             ProvisionCommand::Status(status) => status.run(file),
         }
     }
@@ -158,17 +167,20 @@ impl Run {
             true => None,
             false => Some(context::provider(&config, Role::Client)?),
         };
+        check::state_dir(&settings.state_dir)?;
         let ca = provider.as_ref().map(|provider| provider.files().ca.clone());
         let mut around = Surroundings::of(&config, &System, ca);
         around.rehearsal = self.check_config || self.dry_run.is_some();
         let plan = Plan::new(settings, &around)?;
         if self.check_config {
+            check::ca(&plan.settings, provider.as_deref());
+            check::backplane(&plan.settings, provider.as_deref())?;
             ServerList::from_config(&config, Purpose::Fleet, &System)?;
             listen_addresses(&plan.settings.monitor_address).context("monitor_address")?;
             outln!(
-                "{} is good: helper {:?}, certificate requests {}, provisioning tokens {}",
+                "{} is good: helper {}, certificate requests {}, provisioning tokens {}",
                 file.display(),
-                plan.settings.mode(),
+                format!("{:?}", plan.settings.mode()).to_lowercase(),
                 if plan.settings.wants_pki() { "fetched" } else { "not fetched" },
                 if plan.settings.wants_jwt() { "verified" } else { "not looked at" }
             );

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use choria::core::files::plain;
 use tempfile::NamedTempFile;
 
 /// The file results go to; clones write to the same.
@@ -86,7 +87,11 @@ fn beside(target: &Path, mode: Permissions, exactly: bool) -> io::Result<To> {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
-    let temporary = tempfile::Builder::new().prefix(".choria-").permissions(mode.clone()).tempfile_in(dir)?;
+    let temporary = tempfile::Builder::new()
+        .prefix(".choria-")
+        .permissions(mode.clone())
+        .tempfile_in(dir)
+        .map_err(plain)?;
     if exactly {
         temporary.as_file().set_permissions(mode)?;
     }

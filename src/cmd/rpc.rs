@@ -12,6 +12,7 @@ use super::Globals;
 use super::exit::Exit;
 use super::history;
 use super::interfaces;
+use super::render::text::clean;
 use super::request::{Elsewhere, Request, request_command};
 
 request_command! {
@@ -77,6 +78,10 @@ impl Rpc {
             [agent, action, inputs @ ..] => {
                 Ok(Question { agent: agent.clone(), action: action.clone(), inputs: pairs(inputs)? })
             }
+            [agent] => bail!(
+                "name an agent and an action of it: choria rpc {0} ACTION, choria doc {0} lists them",
+                clean(agent, false)
+            ),
             _ => bail!("name an agent and an action of it: choria rpc AGENT ACTION, choria doc lists them"),
         }
     }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::Globals;
 use super::context;
+use super::lacking;
 use super::signals::{self, Reactions};
 
 /// What ending may take beyond `soft_shutdown_timeout`, whatever hangs.
@@ -182,8 +183,9 @@ fn waiting(
         Decision::Neither(why) if found == Found::Nothing => {
             bail!(
                 "configuration file {} was not found and this node cannot be provisioned: {why}; \
-                 write it, or name another with --config FILE",
-                file.display()
+                 {} makes it, --config FILE names another",
+                file.display(),
+                lacking::maker(Role::Server)
             )
         }
         Decision::Neither(why) => {

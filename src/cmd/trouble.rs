@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use choria::core::client::{Client, RequestStats};
+use choria::core::ddl::REPLACEABLE;
 use choria::core::discovery::Discovered;
 use choria::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
 
@@ -40,8 +41,8 @@ pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bo
 }
 
 /// Why discovery found nobody, for the end of a sentence; empty when nobody was
-/// asked.
-pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> String {
+/// asked. Where an agent was looked for, that nobody has it is the first thing to think of.
+pub fn nobody_found(client: &Client, collective: &str, found: &Discovered, agent: Option<&str>) -> String {
     let doubts = client.doubts();
     match () {
         () if found.nobody_listens => {
@@ -51,9 +52,24 @@ pub fn nobody_found(client: &Client, collective: &str, found: &Discovered) -> St
             )
         }
         () if !doubts.is_empty() => format!(": {}", doubts.join("; ")),
-        () if found.late.asked() => format!(": {}", unheard(client)),
+        () if found.late.asked() => format!(": {}", [lacking(agent), unheard(client)].concat()),
         () => String::new(),
     }
+}
+
+/// How to see whether anybody has an agent; empty for those that all nodes have.
+fn lacking(agent: Option<&str>) -> String {
+    let Some(agent) = agent.filter(|agent| !["rpcutil", "choria_util", "discovery"].contains(agent)) else {
+        return String::new();
+    };
+    let hosted = match agent {
+        "shell" => ", which takes plugin.shell.activate_agent = true in a node's configuration",
+        _ if REPLACEABLE.contains(&agent) => {
+            ", which no node does where rpcauthorization or plugin.AGENT.activate_agent is false"
+        }
+        _ => ", which takes its program below a directory of plugin.choria.agent_provider.mcorpc.libdir",
+    };
+    format!("perhaps none has the agent {agent}{hosted} ('choria find -A {agent}' lists who has); ")
 }
 
 /// Nodes that a list names and that were not heard of.

@@ -254,6 +254,32 @@ fn two_machines_of_one_name_are_left_alone_and_told_of() {
     nodes[1].daemon().still_runs();
 }
 
+/// What would strand nodes, or end the start, is told before there are any.
+#[test]
+fn a_check_looks_at_everything() {
+    let room = WaitingRoom::open();
+    let check = |lines: &str, without: &str| {
+        let mut command = crate::provisioning::provision(&room, lines);
+        let file = room.network.path("provisioner/provisioner.yaml");
+        let text = std::fs::read_to_string(&file).expect("a file");
+        let kept: String =
+            text.lines().filter(|line| !line.starts_with(without)).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&file, kept).expect("a file");
+        command.arg("--check-config");
+        run(command, None)
+    };
+    check("", "nothing").fine().says(&["is good"]);
+    // A CA that would be made now is one that no broker knows.
+    check("", "ca_dir").code(0).complains(&["there is no CA in ca_dir", "nodes would be turned away"]);
+    let told =
+        check("state_dir: /dev/null/state\n", &format!("state_dir: {}", room.network.path("").display()))
+            .code(1);
+    told.complains(&["state_dir /dev/null/state cannot be written (/dev/null: "]);
+    let backplane = "management: {name: prov, brokers: [\"127.0.0.1:1\"], auth: {full: [a]}, tls: {identity: prov.example.net, \
+                     scheme: file, ca: /no/ca.pem, cert: /no/cert.pem, key: /no/key.pem}}\n";
+    check(backplane, "nothing").code(1).complains(&["management", "/no/cert.pem"]);
+}
+
 #[test]
 fn what_would_be_done_is_shown_and_one_node_is_done_by_hand() {
     let room = WaitingRoom::open();
@@ -265,7 +291,7 @@ fn what_would_be_done_is_shown_and_one_node_is_done_by_hand() {
         command.args(words);
         run(command, None)
     };
-    asked(&["--check-config"]).fine().says(&["is good", "Builtin"]);
+    asked(&["--check-config"]).fine().says(&["is good", "builtin"]);
     asked(&["--dry-run", "n1.example.net"]).fine().says(&[
         "\"cht\": \"*****\"",
         "identity = n1.example.net",

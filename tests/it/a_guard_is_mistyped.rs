@@ -37,6 +37,53 @@ fn a_node_does_not_start_unaudited_or_unauthorized() {
         .complains(&["server.conf:2: rpcaudit is on and plugin.rpcaudit.logfile names no file"]);
 }
 
+/// What the files of agents hold is a mistake, too, where nobody else can mean it.
+#[test]
+fn keys_of_agents_and_a_log_that_cannot_be_written_are_told() {
+    let network = Network::start();
+    let audit = "rpcaudit = true\nplugin.rpcaudit.logfile = /no/such/dir/audit.log\n";
+    let keys = "plugin.package.provder = apt\nplugin.shell.activate_agnet = true\nplugin.puppet.splay = si\n\
+                plugin.packages.provider = theirs\n";
+    let node = network.node(node("n1").lines(&format!("{audit}{keys}")));
+    node.connected();
+    for told in [
+        "unknown key plugin.package.provder, did you mean plugin.package.provider?",
+        "unknown key plugin.shell.activate_agnet, did you mean plugin.shell.activate_agent?",
+        "plugin.puppet.splay: \"si\" is not a boolean",
+        "plugin.rpcaudit.logfile /no/such/dir/audit.log cannot be written, what runs is not audited: /no/such/dir: No such",
+    ] {
+        node.log().says(&["warn", told]);
+    }
+    assert_eq!(node.log().matching(0, &["plugin.packages."]), [] as [&str; 0]);
+
+    let mut strict = network.node(node_of(&format!("{audit}plugin.rpcaudit.mandatory = true\n")));
+    assert!(!strict.daemon().ended().success());
+    strict.log().says(&["choria: ", "/no/such/dir/audit.log cannot be written, nothing would run"]);
+}
+
+fn node_of(lines: &str) -> crate::network::NodeSetup {
+    node("n2").lines(lines)
+}
+
+/// A key is no file, whatever lies where the daemon was started.
+#[test]
+fn a_key_in_hex_is_not_looked_for_among_files() {
+    let network = Network::without_broker();
+    network.certify(choria::core::pki::Kind::Broker, "broker.example.net");
+    let key = "0123456789abcdef".repeat(4);
+    std::fs::create_dir(network.path(&key)).expect("a directory");
+    let text = format!(
+        "identity = broker.example.net\nplugin.choria.broker_network = true\n\
+         plugin.choria.network.provisioning.signer_cert = {key}\n\
+         plugin.choria.network.provisioning.client_password = secret\n{}",
+        network.security("broker.example.net")
+    );
+    let config = network.file("broker2/broker.conf", &text);
+    let mut command = program(&network.path(""));
+    command.current_dir(network.path("")).args(["broker", "run", "--check-config", "--config"]).arg(config);
+    run(command, None).code(0).says(&["is good"]);
+}
+
 #[test]
 fn a_broker_and_a_client_do_not_start_either() {
     let network = Network::start();

@@ -120,7 +120,7 @@ fn again_and_beside_what_is_there() {
             "choria setup node",
             "sudo choria setup broker --node hub.example.org; carry hub.example.org.setup here",
         ),
-        ("choria setup node none.setup", "none.setup"),
+        ("choria setup node none.setup", "there is no file none.setup: the broker's machine makes it"),
         ("choria setup operator", "there is no CA in /etc/choria/ca"),
     ] {
         sudo(&hub, line).code(1).silent().complains(&[reason]);
@@ -128,6 +128,11 @@ fn again_and_beside_what_is_there() {
     hub.person("choria setup broker").code(1).complains(&["sudo choria setup broker"]);
     hub.person("choria setup operator").code(1).complains(&["sudo choria setup operator"]);
     root(&hub, "test -e /etc/choria/ca").code(1);
+
+    // The broker is not root.
+    root(&hub, "chmod 0600 /etc/choria/broker.conf").code(0);
+    sudo(&hub, "choria setup broker").code(1).complains(&["broker.conf cannot be read by the user choria"]);
+    root(&hub, "chmod 0640 /etc/choria/broker.conf").code(0);
 
     // Broker and node on one machine, an operator of another one.
     sudo(&hub, "choria setup broker --operator carol").fine().says(&["carol.setup"]);
@@ -142,6 +147,7 @@ fn again_and_beside_what_is_there() {
         .fine()
         .says(&["a certificate of hub.example.org, in /etc/choria/tls/node"]);
     sudo(&hub, "choria setup node").fine().says(&["kept      the certificate of hub.example.org"]);
+    sudo(&hub, "choria setup node gone.setup").code(1).complains(&["there is no file gone.setup"]);
     sudo(&hub, "choria setup node --name other").code(1).complains(&["is the node hub.example.org already"]);
     let [config, key] = ["/etc/choria/server.conf", "/etc/choria/tls/node/key.pem"];
     assert_eq!(

@@ -45,6 +45,60 @@ fn follow(machine: &Machine, line: &str) -> Ran {
     }
 }
 
+/// From the broker that `choria setup` made to nodes that need a token and nothing else.
+#[test]
+fn a_provisioner_beside_it() {
+    if !Machine::possible() {
+        return;
+    }
+    let (broker, node) = installed();
+    for line in ["sudo choria setup broker", "sudo choria setup operator"] {
+        follow(&broker, line);
+    }
+    let lines = commands("docs/provisioning.md", "After `choria setup broker`");
+    for line in lines.into_iter().flat_map(|(_, lines)| lines) {
+        let ran = follow(&broker, &line);
+        if line.contains("provisioning-token") {
+            let key = ran
+                .stdout
+                .split("signer_cert = ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next())
+                .expect("a key");
+            let edit = format!(
+                "printf 'plugin.choria.network.provisioning.signer_cert = %s\\n\
+                 plugin.choria.network.provisioning.client_password = secret\\n' {key} >>/etc/choria/broker.conf && \
+                 sed -i -e \"s/^token:.*/token: $(cat /etc/choria/ca/provisioning-access.txt)/\" \
+                 -e 's/^broker_provisioning_password:.*/broker_provisioning_password: secret/' \
+                 /etc/choria-provisioner/provisioner.yaml && \
+                 printf 'jwt_verify_cert: %s\\nfeatures: {{pki: true, jwt: true}}\\n' {key} >>/etc/choria-provisioner/provisioner.yaml && \
+                 install -o {PERSON} /etc/choria/ca/provisioning.jwt {}",
+                broker.home().display()
+            );
+            broker.root(Path::new("/root"), &edit).code(0);
+        }
+        if line.contains("--check-config") {
+            assert!(!ran.stderr.contains("warning"), "{ran:?}");
+            ran.says(&["is good"]);
+        }
+    }
+    broker.carry("provisioning.jwt", &node);
+    let waits = format!(
+        "rm /etc/choria/server.conf && cp {}/provisioning.jwt /etc/choria && systemctl enable --now choria-server",
+        node.home().display()
+    );
+    node.root(Path::new("/root"), &waits).code(0);
+    until("the node to be a member", || {
+        let ping = broker.person("choria ping --expect 1");
+        (ping.code == 0).then_some(())
+    });
+    broker.person("choria rpc rpcutil ping").fine();
+    // It is audited, as the README says of every node.
+    node.root(Path::new("/root"), "grep -q rpcutil /var/log/choria-audit.log").code(0);
+    // And the broker's machine goes on to make nodes by hand.
+    follow(&broker, "sudo choria setup broker --node n2.example.net").says(&["n2.example.net.setup"]);
+}
+
 /// A broker's machine and a node's, with nothing but the program.
 fn installed() -> (Machine, Machine) {
     let broker = Machine::start(BROKER, BROKER, None);

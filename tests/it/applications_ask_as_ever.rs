@@ -245,6 +245,16 @@ fn a_whole_fleet_is_not_meant_by_oversight() {
         &["package", "checkupdates"],
         &["service", "restart", "httpd"],
         &["nettest", "ping", "gateway"],
+        &["filemgr", "-f", "/etc/motd"],
+        &["filemgr", "-f", "/etc/motd", "remove"],
+        &["puppet", "disable", "for a while"],
+        &["puppet", "enable"],
+        &["puppet", "runonce"],
+        &["puppet", "runall", "2"],
+        &["puppet", "resource", "service", "httpd", "ensure=stopped"],
+        &["shell", "run", "reboot"],
+        &["shell", "run", "--tail", "reboot"],
+        &["shell", "start", "reboot"],
     ] {
         let ran = alice.run(words).code(1).silent().complains(&["every node", "-y"]);
         assert_eq!(ran.stderr.lines().count(), 1, "{ran:?}");
@@ -255,6 +265,8 @@ fn a_whole_fleet_is_not_meant_by_oversight() {
     assert_eq!(fleet.calls(), [] as [&str; 0]);
     alice.run(&["service", "status", "httpd"]).fine().says(&["2 / 2 hosts"]);
     alice.run(&["package", "checkupdates", "-y"]).fine().says(&["2 / 2 hosts"]);
+    alice.run(&["filemgr", "-f", "/etc/motd", "status"]).fine().says(&["2 / 2 hosts"]);
+    alice.run(&["filemgr", "-f", "/etc/motd", "touch", "-y"]).fine().says(&["2 / 2 hosts"]);
     alice.run(&["package", "checkupdates", "-F", "country=mt"]).fine().says(&["2 / 2 hosts"]);
     // Nodes that a command in front has chosen are a filter.
     let one = alice.run(&["rpc", "rpcutil", "ping", "-I", N1, "--json"]).fine().stdout;

@@ -30,6 +30,12 @@ fn a_node_that_has_the_agent_gives_its_interface() {
         "alice.mcollective",
         &format!("plugin.choria.services.registry.cache = {}\n", cache.display()),
     );
+    // Who only wants to read is given it, too; by either way to ask.
+    for words in [&["doc", "demo", "echo"][..], &["rpc", "demo", "echo", "--help"]] {
+        let ran = alice.run(words).code(0).says(&["choria rpc demo echo msg=STRING"]);
+        ran.complains(&["the interface of demo 1.0.0 was given by n1.example.net"]);
+        fs::remove_file(cache.join("agent/demo.json")).expect("what was kept");
+    }
     let ran = alice.run(&["rpc", "demo", "echo", "msg=x", "--json"]).code(0);
     let ran = ran.complains(&["the interface of demo 1.0.0 was given by n1.example.net"]).json();
     assert_eq!(ran["replies"][0]["data"]["msg"], "hi", "{ran}");

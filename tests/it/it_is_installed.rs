@@ -56,6 +56,16 @@ fn by_somebody_without_rust() {
             );
         }
     }
+    // Samples point to documents, which are there.
+    for document in ["README.md", "docs/policies.md", "docs/provisioning.md"] {
+        assert_eq!(mode(&format!("usr/share/doc/choria/{document}")), 0o644);
+    }
+    // zsh finds its completion by itself, in a directory where it looks.
+    let zsh = Command::new("zsh").args(["-c", "print -l $fpath"]).output().expect("zsh");
+    let looks = String::from_utf8_lossy(&zsh.stdout).into_owned();
+    let found = |place: &str| dir.path().join(place.trim_start_matches('/')).join("_choria").exists();
+    assert!(looks.lines().any(found), "{looks}");
+
     let mut check = program(dir.path());
     check.args(["policy", "check", "--config"]).arg(dir.path().join("etc/choria/server.conf"));
     run(check, None).fine().says(&["no problems"]);

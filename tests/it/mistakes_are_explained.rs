@@ -24,7 +24,14 @@ fn words_that_cannot_be_meant_are_refused_before_anything_is_sent() {
         (&["rpc", "rpcutil", "explode"], &["unknown action rpcutil#explode", "get_fact"]),
         (&["rpc", "rpcutil", "ping", "nonsense"], &["'nonsense'", "key=value"]),
         (&["rpc", "rpcutil", "get_fact"], &["invalid input", "fact"]),
-        (&["rpc", "rpcutil", "get_fact", "fcat=x"], &["invalid input", "fcat"]),
+        (&["rpc", "rpcutil", "get_fact", "fcat=x"], &["'fcat' has not been declared, did you mean fact?"]),
+        (&["rpc", "rpcutil", "get_fact", "zebra=x"], &["'zebra' has not been declared, get_fact takes fact"]),
+        (&["rpc", "rpcutil"], &["name an agent and an action of it", "choria doc rpcutil lists them"]),
+        (&["pingg"], &["unknown command 'pingg', did you mean ping? See 'choria --help'"]),
+        (&["ping", "--timeout", "0"], &["choria: --timeout 0 is no time"]),
+        (&["completion", "zhs"], &["no completion for 'zhs', did you mean zsh?"]),
+        (&["completion", "zsh", "more"], &["cannot use 'zsh' here"]),
+        (&["completion", "zsh", "--fish"], &["cannot use 'zsh' here"]),
         (&["rpc", "rpcutil", "get_fact", "fact="], &["invalid input", "fact"]),
         (&["ping", "-I", ""], &["-I: "]),
         (&["ping", "-C", ""], &["-C: "]),
@@ -108,7 +115,8 @@ fn choices_the_network_does_not_have_are_refused() {
         (&["find", "--discovery-timeout", "0"], &["--discovery-timeout 0"]),
         (&["rpc", "rpcutil", "ping", "-o", "/no/such/dir/x"], &["cannot write /no/such/dir/x"]),
     ] {
-        alice.run(words).code(1).silent().complains(texts);
+        let ran = alice.run(words).code(1).silent().complains(texts);
+        assert!(!ran.stderr.contains(".choria-"), "nobody knows a temporary file: {ran:?}");
     }
     let careful = network.caller_with("careful.mcollective", "plugin.choria.require_client_filter = 1\n");
     careful.run(&["ping"]).code(1).silent().complains(&["require_client_filter", "-F"]);
@@ -160,15 +168,71 @@ fn files_that_are_missing_are_named() {
     choria(&["server", "run"])
         .code(1)
         .silent()
-        .complains(&["/etc/choria/server.conf", "name another with --config FILE"]);
+        .complains(&["/etc/choria/server.conf", "--config FILE names another"]);
     choria(&["broker", "run"])
         .code(1)
         .silent()
-        .complains(&["/etc/choria/broker.conf", "name another with --config FILE"]);
+        .complains(&["/etc/choria/broker.conf", "--config FILE names another"]);
     choria(&["tool", "status", "--status-file", "/no/such.json"]).code(1).says(&["/no/such.json"]);
 
     let alice = network.alice();
     std::fs::remove_file(network.path("ssl/alice.mcollective-key.pem")).expect("a key");
     let ran = alice.run(&["ping"]).code(1).silent();
-    ran.complains(&["private key", "alice.mcollective-key.pem"]);
+    let line = fs_line(&alice.config, "plugin.security.file.key");
+    ran.complains(&[
+        "there is no private key ",
+        "alice.mcollective-key.pem, as plugin.security.file.key says (",
+        &format!("alice.mcollective.conf:{line}): 'choria setup operator' makes one"),
+    ]);
+    // As somebody whose file hides the one that was set up.
+    let own = network.file("own.conf", "libdir = /somewhere\nplugin.choria.ssldir = /no/such/ssl\n");
+    choria(&["ping", "--config", &own.display().to_string()]).code(1).silent().complains(&[
+        "/no/such/ssl/certs/tester.mcollective.pem",
+        "own.conf:2",
+        "choria setup operator",
+    ]);
+    let config =
+        network.file("b/server.conf", &format!("identity = n9.example.net\n{}", network.security("n9")));
+    choria(&["server", "run", "--config", &config.display().to_string()]).code(1).complains(&[
+        "there is no certificate",
+        "server.conf:4",
+        "'sudo choria setup node' makes one",
+    ]);
+    // A call that can never come.
+    let call = ["policy", "check", "--caller", "bob", "--agent", "rpcutil", "--action", "pign", "--config"];
+    choria(&[&call[..], &[&config.display().to_string()]].concat()).complains(&[
+        "no node takes a request of bob",
+        "did you mean bob.mcollective?",
+        "rpcutil has no action pign, did you mean ping?",
+    ]);
+}
+
+/// The number of the line that sets a key.
+fn fs_line(file: &std::path::Path, key: &str) -> usize {
+    let text = std::fs::read_to_string(file).expect("a file");
+    1 + text.lines().position(|line| line.starts_with(key)).expect("a line")
+}
+
+#[test]
+fn a_completion_script_is_of_the_shell_that_is_named() {
+    let network = Network::without_broker();
+    let alice = network.alice();
+    for shell in ["zsh", "bash", "fish"] {
+        let script = alice.run(&["completion", shell]).fine().stdout;
+        assert_eq!(script, alice.run(&["completion", &format!("--{shell}")]).fine().stdout);
+        assert!(script.contains(shell), "{script}");
+    }
+}
+
+/// No node has it: that is what is said, and how to see it.
+#[test]
+fn an_agent_that_no_node_has_is_the_first_thing_to_think_of() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1")]);
+    let alice = network.alice();
+    alice.run(&["shell", "run", "id", "-F", "country=mt"]).code(1).silent().complains(&[
+        "did not discover any nodes: perhaps none has the agent shell",
+        "plugin.shell.activate_agent = true",
+        "choria find -A shell",
+    ]);
 }

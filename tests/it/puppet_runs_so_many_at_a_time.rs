@@ -102,7 +102,7 @@ fn no_more_than_two_apply_and_all_have_their_turn() {
     let names = [&RUNS[..], &[DISABLED]].concat();
     let (network, stage, agents) = fleet(&names);
     let alice = stage.alice(&network, "");
-    let ran = alice.run(&["puppet", "runall", "2", "--tags", "web", "--tag", "db", "--noop"]).fine();
+    let ran = alice.run(&["puppet", "runall", "2", "-y", "--tags", "web", "--tag", "db", "--noop"]).fine();
     let ran = ran.says(&["running 4 nodes, 2 at a time", "4 nodes ran, 0 were given up"]);
     let agents = agents.lock().expect("agents");
     assert_eq!(agents.most, 2, "{ran:?}");
@@ -120,7 +120,7 @@ fn no_more_than_two_apply_and_all_have_their_turn() {
 fn who_does_not_run_is_given_up() {
     let (network, stage, _agents) = fleet(&["n1.example.net", STUCK, REFUSES]);
     let alice = stage.alice(&network, "");
-    let ran = alice.run(&["puppet", "runall", "3"]).code(2);
+    let ran = alice.run(&["puppet", "runall", "3", "-y"]).code(2);
     ran.says(&[
         "n1.example.net has run",
         "no.example.net is given up: Puppet is disabled: 'just now'",

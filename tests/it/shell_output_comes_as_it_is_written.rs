@@ -108,7 +108,7 @@ fn fleet() -> (Network, Stage) {
 fn commands_run_start_and_are_looked_after() {
     let (network, stage) = fleet();
     let alice = stage.alice(&network, "");
-    let ran = alice.run(&["shell", "run", "uptime", "now", "--sort"]).fine();
+    let ran = alice.run(&["shell", "run", "uptime", "now", "--sort", "-y"]).fine();
     ran.says(&[
         "n1.example.net:\nran uptime now\n\n",
         "n2.example.net:\n    STDERR:\nnot here\nexitcode: 127\n\n",

@@ -88,6 +88,41 @@ fn requests_are_matched_to_their_callers() {
     node.kill();
 }
 
+/// A denial stands between what ran before and after it, whichever file each is in.
+#[test]
+fn several_logs_are_told_as_one() {
+    let network = Network::without_broker();
+    let record = |second: u64, caller: &str| {
+        format!(
+            "{{\"timestamp\":\"2026-01-07T07:13:{second:02}.000000+0000\",\"request_id\":\"r{second}\",\
+             \"request_time\":1767770000,\"caller\":\"choria={caller}.mcollective\",\"sender\":\"c\",\
+             \"agent\":\"rpcutil\",\"action\":\"ping\",\"data\":{{}}}}\n"
+        )
+    };
+    let one: String = [1, 3, 5].map(|second| record(second, "alice")).concat();
+    let two: String = [2, 4, 6].map(|second| record(second, "bob")).concat();
+    let (one, two) = (network.file("one.log", &one), network.file("two.log", &two));
+    let alice = network.alice();
+    let files = [one, two].map(|file| file.display().to_string());
+    let told = alice.run(&["tool", "audit", &files[0], &files[1]]).code(0);
+    let who: Vec<bool> = told.stdout.lines().skip(1).map(|line| line.contains("alice")).collect();
+    assert_eq!(who, [true, false, true, false, true, false], "{told:?}");
+    told.complains(&["6 requests in 6 lines of 2 files"]);
+
+    // Denials are not in the audit log: where they are is said.
+    let config = network.file(
+        "server.conf",
+        &format!(
+            "identity = n1\nrpcaudit = true\nplugin.rpcaudit.logfile = {}\nlogfile = stdout\n",
+            files[0]
+        ),
+    );
+    let mut command = program(&network.path(""));
+    command.args(["tool", "audit", "--json", "--config"]).arg(config);
+    let told = run(command, None).code(0);
+    told.complains(&["who was denied is not in a file here", "journalctl -u choria-server"]);
+}
+
 #[test]
 fn questions_that_cannot_be_answered_are_refused() {
     let network = Network::without_broker();

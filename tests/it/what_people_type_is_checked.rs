@@ -190,7 +190,8 @@ fn what_there_is_can_be_found_by_asking() {
         alice.run(words).code(1).silent().complains(&[text]);
     }
     assert_eq!(alice.run(&["find", "--limit", "2"]).fine().stdout.lines().count(), 2);
-    assert_eq!(alice.run(&["find", "--limit", "34%"]).fine().stdout.lines().count(), 1);
+    assert_eq!(alice.run(&["find", "--limit", "34%"]).fine().stdout.lines().count(), 2);
+    assert_eq!(alice.run(&["find", "--limit", "1%"]).fine().stdout.lines().count(), 1);
     alice.run(&["find", "--limit", "x"]).code(1).silent().complains(&["limit 'x'"]);
     alice.run(&["rpc", "rpcutil", "ping", "--timeout", "0"]).code(1).silent().complains(&["--timeout 0"]);
     let begun = std::time::Instant::now();

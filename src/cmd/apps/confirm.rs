@@ -8,8 +8,8 @@ use crate::cmd::fleet::Selection;
 use crate::cmd::out::complain;
 
 /// Asks a person who filters nothing whether everybody is meant, and refuses where
-/// there is nobody to ask.
-pub fn everybody(selection: &mut Selection, yes: bool, what: &str) -> anyhow::Result<()> {
+/// there is nobody to ask. The deed and the command are for people.
+pub fn everybody(selection: &mut Selection, yes: bool, deed: &str, command: &str) -> anyhow::Result<()> {
     // What is wrong with a filter is said before anything is asked.
     selection.filter()?;
     if yes || !is_everybody(selection) {
@@ -17,10 +17,10 @@ pub fn everybody(selection: &mut Selection, yes: bool, what: &str) -> anyhow::Re
     }
     if !std::io::stdin().is_terminal() {
         bail!(
-            "this would operate on {what} of every node: give a filter such as -I or -F, or -y if every node is meant"
+            "{command} without a filter acts on every node: give a filter such as -I or -F, or -y if every node is meant"
         );
     }
-    complain(format_args!("Do you really want to operate on {what} unfiltered? (y/n): "));
+    complain(format_args!("Do you really want to {deed} unfiltered? (y/n): "));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     match ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {

@@ -7,11 +7,10 @@ use choria::core::client::RpcReply;
 use serde_json::Value;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar};
+use super::{Inputs, Kind, Verb, application_command, grammar};
 use crate::cmd::Globals;
-use crate::cmd::request::request_command;
 
-request_command! {
+application_command! {
     /// touch, remove and look at a file
     #[argh(subcommand, name = "filemgr")]
     pub struct Filemgr {
@@ -29,6 +28,8 @@ request_command! {
 
 pub const VERBS: [Verb; 3] = [Verb::alone("touch"), Verb::alone("remove"), Verb::alone("status").looking()];
 
+pub const KIND: Kind = Kind { command: "filemgr", deed: "change files", verbs: &VERBS };
+
 impl Filemgr {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let verb = match self.words.as_slice() {
@@ -39,7 +40,7 @@ impl Filemgr {
             bail!("-f names no file: leave it away to mean the one the agent is configured with");
         }
         let inputs = Inputs::default().maybe("file", self.file.clone());
-        let application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
+        let application = self.application(globals, verb);
         if verb.name != "status" || self.details || application.flags.verbose {
             return application.blocks("filemgr", verb.name, inputs);
         }

@@ -34,22 +34,72 @@ use super::{Globals, Personality};
 
 /// What can be done with an application, for completion; nothing for other commands.
 pub fn words(command: &str) -> Vec<&'static str> {
-    let names = |verbs: &'static [Verb]| verbs.iter().map(|verb| verb.name).collect();
-    match command {
-        "filemgr" => names(&filemgr::VERBS),
-        "nettest" => names(&nettest::VERBS),
-        "package" => names(&package::VERBS),
-        "process" => names(&process::VERBS),
-        "puppet" => names(&puppet::VERBS),
-        "service" => names(&service::VERBS),
-        "shell" => names(&shell::VERBS),
-        _ => vec![],
+    let kind = KINDS.into_iter().find(|kind| kind.command == command);
+    kind.into_iter().flat_map(|kind| kind.verbs).map(|verb| verb.name).collect()
+}
+
+const KINDS: [&Kind; 7] = [
+    &filemgr::KIND,
+    &nettest::KIND,
+    &package::KIND,
+    &process::KIND,
+    &puppet::KIND,
+    &service::KIND,
+    &shell::KIND,
+];
+
+/// What an application is.
+pub struct Kind {
+    /// The command.
+    command: &'static str,
+    /// What it does, as people are asked whether they want it everywhere.
+    deed: &'static str,
+    verbs: &'static [Verb],
+}
+
+impl Kind {
+    /// What is meant by a word.
+    fn verb(&self, word: &str) -> anyhow::Result<&'static Verb> {
+        self.verbs.iter().find(|verb| verb.name == word).ok_or_else(|| grammar::unknown(word, self.verbs))
     }
 }
+
+/// Adds the flags of requests to an application, and the one that means every node.
+macro_rules! application_command {
+    ($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
+        $crate::cmd::request::request_command! {
+            $(#[$meta])*
+            pub struct $name {
+                /// do it on every node where no filter is given, without asking
+                #[argh(switch, short = 'y')]
+                yes: bool,
+                $($body)*
+            }
+        }
+
+        impl $name {
+            /// A call of it that does what a verb says.
+            fn application<'a>(
+                &self,
+                globals: &'a $crate::cmd::Globals,
+                verb: &'static $crate::cmd::apps::Verb,
+            ) -> $crate::cmd::apps::Application<'a> {
+                let call = (&KIND, verb, self.yes);
+                let (selection, flags) = (self.selection(), self.flags());
+                $crate::cmd::apps::Application::new(globals, call, selection, flags, self.compat_exit)
+            }
+        }
+    };
+}
+use application_command;
 
 /// One call of an application.
 struct Application<'a> {
     globals: &'a Globals,
+    kind: &'static Kind,
+    verb: &'static Verb,
+    /// Whether every node is meant where nothing is filtered.
+    yes: bool,
     selection: Selection,
     flags: RequestFlags,
     exit: Exit,
@@ -57,9 +107,18 @@ struct Application<'a> {
 }
 
 impl<'a> Application<'a> {
-    fn new(globals: &'a Globals, selection: Selection, flags: RequestFlags, compat_exit: bool) -> Self {
+    fn new(
+        globals: &'a Globals,
+        (kind, verb, yes): (&'static Kind, &'static Verb, bool),
+        selection: Selection,
+        flags: RequestFlags,
+        compat_exit: bool,
+    ) -> Self {
         Application {
             globals,
+            kind,
+            verb,
+            yes,
             selection,
             flags,
             exit: Exit::of_application(globals, compat_exit),
@@ -76,9 +135,13 @@ impl<'a> Application<'a> {
         self.flags.verbose || matches!(self.flags.display.as_deref(), Some("all" | "ok"))
     }
 
-    /// Sees to it that nobody acts on a whole fleet by an oversight; `what` is acted on.
-    fn confirm(&mut self, yes: bool, what: &str) -> anyhow::Result<()> {
-        confirm::everybody(&mut self.selection, yes || self.flags.only.is_some(), what)
+    /// Sees to it that nobody changes a whole fleet by an oversight. Every way to the
+    /// nodes begins with it.
+    fn confirm(&mut self) -> anyhow::Result<()> {
+        let yes = self.yes || self.verb.looks || self.flags.only.is_some();
+        let by = if self.is_mco() { "mco" } else { "choria" };
+        let called = format!("{by} {} {}", self.kind.command, self.verb.name);
+        confirm::everybody(&mut self.selection, yes, self.kind.deed, &called)
     }
 
     /// Calls an action and shows a line of each reply.
@@ -110,12 +173,13 @@ impl<'a> Application<'a> {
 
     /// Calls an action and shows it in a layout, where people ask for no other form.
     fn call(
-        self,
+        mut self,
         agent: &str,
         action: &str,
         inputs: Inputs,
         layout: Option<&dyn Form>,
     ) -> anyhow::Result<ExitCode> {
+        self.confirm()?;
         let mut flags = self.flags;
         let ruby_json = self.globals.personality == Personality::Mco
             && flags.form.json

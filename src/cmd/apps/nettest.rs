@@ -6,17 +6,13 @@ use anyhow::bail;
 use choria::core::client::RpcReply;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar, output};
+use super::{Inputs, Kind, Verb, application_command, grammar, output};
 use crate::cmd::Globals;
-use crate::cmd::request::request_command;
 
-request_command! {
+application_command! {
     /// have nodes ping a host, or connect to a port of it
     #[argh(subcommand, name = "nettest")]
     pub struct Nettest {
-        /// do it on every node where no filter is given, without asking
-        #[argh(switch, short = 'y')]
-        yes: bool,
         /// ping HOST, or connect HOST PORT
         #[argh(positional, arg_name = "words")]
         words: Vec<String>,
@@ -24,6 +20,8 @@ request_command! {
 }
 
 pub const VERBS: [Verb; 2] = [Verb::on("ping"), Verb::on("connect")];
+
+pub const KIND: Kind = Kind { command: "nettest", deed: "perform network tests", verbs: &VERBS };
 
 impl Nettest {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
@@ -36,8 +34,7 @@ impl Nettest {
             }
             [other, ..] => return Err(grammar::unknown(other, &VERBS)),
         };
-        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
-        application.confirm(self.yes, "network tests")?;
+        let application = self.application(globals, KIND.verb(verb)?);
         let line = |reply: &RpcReply| line(verb, reply);
         application.lines("nettest", verb, inputs, Place::Left(" "), &line)
     }

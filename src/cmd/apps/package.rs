@@ -6,20 +6,16 @@ use choria::core::client::RpcReply;
 use serde_json::Value;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar, output};
+use super::{Inputs, Kind, Verb, application_command, grammar, output};
 use crate::cmd::Globals;
-use crate::cmd::request::request_command;
 
-request_command! {
+application_command! {
     /// install, remove, update and look at packages
     #[argh(subcommand, name = "package")]
     pub struct Package {
         /// install this version, default the newest
         #[argh(option, arg_name = "version")]
         version: Option<String>,
-        /// do it on every node where no filter is given, without asking
-        #[argh(switch, short = 'y')]
-        yes: bool,
         /// a package and what to do with it, in any order: install, uninstall, purge, update, status or search; or alone
         /// count, md5, refresh, checkupdates, apt_update, apt_checkupdates, yum_checkupdates or yum_clean
         #[argh(positional, arg_name = "words")]
@@ -44,14 +40,13 @@ pub const VERBS: [Verb; 14] = [
     Verb::alone("yum_clean"),
 ];
 
+pub const KIND: Kind = Kind { command: "package", deed: "operate on packages", verbs: &VERBS };
+
 impl Package {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let (verb, package) = grammar::split("choria package", "PACKAGE", &VERBS, &self.words)?;
         let inputs = Inputs::default().maybe("package", package).maybe("version", self.version.clone());
-        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
-        if !verb.looks {
-            application.confirm(self.yes, "packages")?;
-        }
+        let application = self.application(globals, verb);
         let all = application.all();
         let line = |reply: &RpcReply| line(verb.name, all, reply);
         application.lines("package", verb.name, inputs, Place::Right, &line)

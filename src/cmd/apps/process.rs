@@ -9,7 +9,7 @@ use choria::core::config::{Config, Role, System};
 use choria::core::text::{byte_size, column, meant};
 use serde_json::Value;
 
-use super::{Application, Inputs, Verb, grammar};
+use super::{Application, Inputs, Kind, Verb, grammar};
 use crate::cmd::render::forms::{Asked, Flags, Form, Outcome, Timing};
 use crate::cmd::render::text::clean;
 use crate::cmd::request::request_command;
@@ -40,6 +40,8 @@ request_command! {
 
 pub const VERBS: [Verb; 1] = [Verb::alone("list").looking()];
 
+pub const KIND: Kind = Kind { command: "process", deed: "list processes", verbs: &VERBS };
+
 /// What can be shown, in the order it is documented.
 const FIELDS: [&str; 7] = ["pid", "user", "vsz", "command", "tty", "rss", "state"];
 /// Longest user and command line that are shown.
@@ -54,7 +56,7 @@ impl Process {
             Some((pattern, rest @ [_])) => (rest, pattern.as_str()),
             _ => (self.words.as_slice(), "."),
         };
-        grammar::split("choria process", "", &VERBS, list)?;
+        let (verb, _) = grammar::split("choria process", "", &VERBS, list)?;
         let config = Config::load(Role::Client, globals.config.as_deref(), &System);
         let configured =
             config.ok().and_then(|config| config.option("plugin.process.fields").map(str::to_owned));
@@ -63,7 +65,8 @@ impl Process {
             .with("pattern", pattern)
             .with("just_zombies", self.zombies.to_string())
             .maybe("user", self.user.clone());
-        let application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
+        let (call, selection) = ((&KIND, verb, false), self.selection());
+        let application = Application::new(globals, call, selection, self.flags(), self.compat_exit);
         let table = Processes { fields, silent: self.silent, mco: globals.personality == Personality::Mco };
         application.call("process", "list", inputs, Some(&table))
     }

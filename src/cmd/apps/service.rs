@@ -6,17 +6,13 @@ use choria::core::client::RpcReply;
 use serde_json::Value;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar};
+use super::{Inputs, Kind, Verb, application_command, grammar};
 use crate::cmd::Globals;
-use crate::cmd::request::request_command;
 
-request_command! {
+application_command! {
     /// start, stop, restart and look at services
     #[argh(subcommand, name = "service")]
     pub struct Service {
-        /// do it on every node where no filter is given, without asking
-        #[argh(switch, short = 'y')]
-        yes: bool,
         /// a service and what to do with it, in any order: start, stop, restart or status
         #[argh(positional, arg_name = "words")]
         words: Vec<String>,
@@ -26,14 +22,13 @@ request_command! {
 pub const VERBS: [Verb; 4] =
     [Verb::on("status").looking(), Verb::on("start"), Verb::on("stop"), Verb::on("restart")];
 
+pub const KIND: Kind = Kind { command: "service", deed: "operate on services", verbs: &VERBS };
+
 impl Service {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let (verb, service) = grammar::split("choria service", "SERVICE", &VERBS, &self.words)?;
         let inputs = Inputs::default().maybe("service", service);
-        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
-        if !verb.looks {
-            application.confirm(self.yes, "services")?;
-        }
+        let application = self.application(globals, verb);
         let all = application.all();
         let line = |reply: &RpcReply| line(verb.name, all, reply);
         application.lines("service", verb.name, inputs, Place::Right, &line)

@@ -26,7 +26,7 @@ pub struct Plan {
 impl Plan {
     /// Loads configuration and interface of an agent; says what is wrong with flags.
     pub fn new(application: &mut Application<'_>, agent: &str) -> anyhow::Result<Plan> {
-        application.selection.filter()?;
+        application.confirm()?;
         application.flags.limit()?;
         context::check_workers(application.flags.workers)?;
         let mut config = context::client_config(application.globals)?;
@@ -69,7 +69,7 @@ impl Talk {
         let agent = &self.ddl.metadata.name;
         let mut found = application.selection.discover(&self.client, Some(agent)).await?;
         if found.nodes.is_empty() {
-            let why = trouble::nobody_found(&self.client, &self.collective, &found);
+            let why = trouble::nobody_found(&self.client, &self.collective, &found, Some(agent));
             anyhow::bail!("did not discover any nodes{why}");
         }
         if let Some(limit) = application.flags.limit()? {

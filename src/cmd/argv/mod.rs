@@ -36,7 +36,7 @@ pub const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArgvError {
     /// A flag the command does not have.
-    #[error("unknown flag '{flag}' for '{command}'{meant}, see '{command} --help'")]
+    #[error("unknown flag '{flag}' for '{command}'{}", see(meant, command))]
     UnknownFlag {
         /// As typed.
         flag: String,
@@ -58,7 +58,7 @@ pub enum ArgvError {
         flag: String,
     },
     /// The first word names nothing.
-    #[error("unknown command '{word}'{meant}, see '{command} --help'")]
+    #[error("unknown command '{word}'{}", see(meant, command))]
     UnknownCommand {
         /// As typed.
         word: String,
@@ -67,6 +67,14 @@ pub enum ArgvError {
         /// `, did you mean …?`, or nothing.
         meant: String,
     },
+}
+
+/// What may have been meant, and where all is that there is.
+fn see(meant: &str, command: &str) -> String {
+    match meant {
+        "" => format!(", see '{command} --help'"),
+        meant => format!("{meant} See '{command} --help'"),
+    }
 }
 
 /// What the words of a person come to.

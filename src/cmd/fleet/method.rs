@@ -8,6 +8,7 @@ use choria::core::client::Client;
 use choria::core::discovery::{Format, literal_identities};
 
 use super::{Selection, identity, piped};
+use crate::cmd::render::text::clean;
 
 /// What the method is called that asks the nodes themselves.
 pub(super) const BY_ASKING: [&str; 2] = ["mc", "broadcast"];
@@ -50,10 +51,18 @@ impl Selection {
                 _ if name.starts_with(GROUP) => {
                     bail!("-I group:NAME is a group of an inventory file: give --dm inventory with it")
                 }
+                _ if name.starts_with(PQL) => {
+                    bail!("-I {}: nodes are not found by pql but with --dm puppetdb", clean(name, false))
+                }
                 _ => identity::check(name)?,
             }
         }
         Ok(())
+    }
+
+    /// The same for what asks all nodes itself.
+    pub fn check_broadcast(&self) -> anyhow::Result<()> {
+        self.check_identities(&Method::Broadcast)
     }
 
     /// Name of the method for people, before standard input was looked at.

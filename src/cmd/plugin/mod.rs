@@ -20,7 +20,7 @@ use super::Globals;
 /// Largest interface that is read.
 const MAX_DDL: u64 = 1024 * 1024;
 
-/// make agents, try them, and make interfaces and clients of them; choria plugin doc shows what they do
+/// make agents, try them, and make interfaces and clients of them; choria doc shows what they do
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "plugin")]
 pub struct Plugin {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
 use choria::core::agents::library::RESERVED;
+use choria::core::config::{Environment as _, System};
 use choria::core::files::PUBLIC;
 
 use super::{is_name, write_new};
@@ -57,7 +58,7 @@ impl New {
             ),
             other => bail!("cannot make agents in '{other}': python, shell, ruby or rust"),
         };
-        let user = std::env::var("USER").unwrap_or_default();
+        let user = System.user().map(|(user, _)| user).unwrap_or_default();
         let user = if is_name(&user) { user } else { "USER".to_owned() };
         let fill =
             |text: &str| text.replace("@NAME@", &name).replace("@BUILD@", build).replace("@USER@", &user);

@@ -68,6 +68,11 @@ pub fn paint(text: &str, colour: Colour, on: bool) -> String {
     if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+/// So many of something, as people count: `1 line`, `2 lines`.
+pub fn counted(count: u64, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Rounds to milliseconds below a minute and writes as people read it: `44ms`,
 /// `2.035s`, `1m5s`.
 pub fn duration(duration: std::time::Duration) -> String {

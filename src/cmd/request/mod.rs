@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use choria::core::client::history::{Record, Recorder};
 use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
-use choria::core::ddl::{Action, AgentDdl, Display};
+use choria::core::ddl::{Action, AgentDdl, Display, InputError};
 use choria::core::discovery::LateAnswers;
 use choria::core::protocol::filter::Filter;
 use choria::core::rpc::RequestBody;
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
         }
         let open = Action { open_inputs: true, ..action.clone() };
         let takes = if self.undeclared { &open } else { action };
-        let data = takes.coerce(&self.inputs).context("invalid input")?;
+        let data = takes.coerce(&self.inputs).map_err(|e| invalid(takes, &e))?;
         let display = self.flags.display(action)?;
         let file = self.flags.output_file.as_deref().map(ResultFile::open).transpose()?;
         let colour = text::coloured(config.color) && file.is_none();
@@ -206,7 +206,8 @@ impl<'a> Request<'a> {
         view.discovering(&method)?;
         let mut found = self.selection.discover(client, Some(self.agent)).await?;
         if found.nodes.is_empty() {
-            bail!("did not discover any nodes{}", trouble::nobody_found(client, collective, &found));
+            let why = trouble::nobody_found(client, collective, &found, Some(self.agent));
+            bail!("did not discover any nodes{why}");
         }
         if let Some(limit) = self.flags.limit()? {
             found.nodes = limit.apply(found.nodes, limit_method(client.config(), self.flags.limit_seed))?;
@@ -229,6 +230,19 @@ pub fn action_of<'d>(ddl: &'d AgentDdl, name: &str) -> anyhow::Result<&'d Action
         let meant = meant(name, names.iter().copied());
         format!("unknown action {}#{name}{meant}, it has {}", ddl.metadata.name, names.join(", "))
     })
+}
+
+/// What is said of inputs that will not do; of one nobody knows, which there are.
+fn invalid(action: &Action, error: &InputError) -> anyhow::Error {
+    let InputError::Undeclared(name) = error else { return anyhow!("invalid input: {error}") };
+    let known: Vec<&str> = action.input.keys().map(String::as_str).collect();
+    let takes = match known.is_empty() {
+        true => "no inputs".to_owned(),
+        false => known.join(", "),
+    };
+    let meant = meant(name, known.iter().copied());
+    let sep = if meant.is_empty() { "," } else { "" };
+    anyhow!("invalid input: {error}{meant}{sep} {} takes {takes}", action.action)
 }
 
 /// `yes` and `no` are booleans to the Ruby world.

@@ -1,5 +1,7 @@
 //! `choria setup broker`.
 
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -68,8 +70,10 @@ impl Broker {
                 Step::Keep { what: config.display().to_string(), why: "which you have changed" }
             }
         });
+        readable(&config, group)?;
         steps.push(Step::Check { role: Role::Broker, file: config.clone() });
-        let runs = machine::has_unit(UNIT);
+        let lacks = machine::lacks_unit(UNIT);
+        let runs = lacks.is_none();
         if runs {
             steps.push(Step::Start { unit: UNIT });
         }
@@ -87,7 +91,14 @@ impl Broker {
             outln!("");
             outln!("{broker} does not answer from here ({reason}): nodes look for it by that name.");
         }
-        tell_next(&self.next(&invited, runs));
+        // Most often the name of a machine in its own network only.
+        if !name.contains('.') || name.parse::<IpAddr>().is_ok() {
+            outln!("");
+            outln!(
+                "{name} is the name in the broker's certificate: nodes have to reach it by that; --name says another."
+            );
+        }
+        tell_next(&self.next(&invited, lacks));
         Ok(())
     }
 
@@ -193,15 +204,10 @@ impl Broker {
         Ok(all.into_iter().map(|(who, name)| (who, name.clone())).collect())
     }
 
-    fn next(&self, invited: &[(Who, String)], runs: bool) -> Vec<String> {
-        let mut lines = Vec::new();
-        if !runs {
-            lines.push(
-                "choria broker run                            here: no unit of it was found".to_owned(),
-            );
-        }
+    fn next(&self, invited: &[(Who, String)], lacks: Option<&str>) -> Vec<String> {
+        let mut carried = Vec::new();
         for (who, name) in invited {
-            lines.push(match who {
+            carried.push(match who {
                 Who::Node => {
                     format!("carry {name}.setup to {name}, and there: sudo choria setup node {name}.setup")
                 }
@@ -210,12 +216,29 @@ impl Broker {
                 }
             });
         }
-        if invited.is_empty() {
-            lines.push("sudo choria setup broker --node NAME         for each node".to_owned());
+        let mut rows = Vec::new();
+        if let Some(why) = lacks {
+            rows.push(("sudo -u choria choria broker run".to_owned(), format!("here: {why}")));
         }
-        lines.push("sudo choria setup operator                   lets you ask them, from here".to_owned());
-        lines
+        if invited.is_empty() {
+            rows.push(("sudo choria setup broker --node NAME".to_owned(), "for each node".to_owned()));
+        }
+        rows.push(("sudo choria setup operator".to_owned(), "lets you ask them, from here".to_owned()));
+        [carried, machine::aligned(rows)].concat()
     }
+}
+
+/// That a configuration which is there is one the broker may read, who is not root.
+fn readable(config: &Path, group: u32) -> anyhow::Result<()> {
+    let Ok(found) = config.metadata() else { return Ok(()) };
+    let others = found.mode() & 0o004 != 0;
+    if others || found.uid() != 0 || found.gid() == group && found.mode() & 0o040 != 0 {
+        return Ok(());
+    }
+    bail!(
+        "{0} cannot be read by the user choria, as whom the broker runs: chgrp choria {0} and chmod 0640 {0}",
+        config.display()
+    )
 }
 
 /// The port of the broker that a configuration makes.

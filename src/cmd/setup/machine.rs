@@ -53,11 +53,21 @@ pub fn name() -> anyhow::Result<String> {
     Ok(name)
 }
 
-/// Whether a unit can be started here.
-pub fn has_unit(unit: &str) -> bool {
+/// Why a unit cannot be started here.
+pub fn lacks_unit(unit: &str) -> Option<&'static str> {
     let places = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-    Path::new("/run/systemd/system").is_dir()
-        && places.iter().any(|dir| Path::new(dir).join(format!("{unit}.service")).exists())
+    if !places.iter().any(|dir| Path::new(dir).join(format!("{unit}.service")).exists()) {
+        return Some("no unit of it was found");
+    }
+    (!Path::new("/run/systemd/system").is_dir()).then_some("systemd does not run here, which would start it")
+}
+
+/// Lines of a command and what it does, one below the other.
+pub fn aligned(rows: Vec<(String, String)>) -> Vec<String> {
+    let width = rows.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+    rows.into_iter()
+        .map(|(command, what)| format!("{command:<width$}   {what}").trim_end().to_owned())
+        .collect()
 }
 
 /// Starts a unit, now and at every boot.

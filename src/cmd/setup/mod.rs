@@ -6,7 +6,7 @@
 
 mod broker;
 mod invitation;
-mod machine;
+pub mod machine;
 mod node;
 mod operator;
 mod request;

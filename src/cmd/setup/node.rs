@@ -61,8 +61,8 @@ impl Node {
         let config = configuration(&mut steps, &name, &broker, &tls)?;
         beside(&mut steps);
         steps.push(Step::Check { role: Role::Server, file: config });
-        let runs = machine::has_unit(UNIT);
-        if runs {
+        let lacks = machine::lacks_unit(UNIT);
+        if lacks.is_none() {
             steps.push(Step::Start { unit: UNIT });
         }
         if let Some(file) = self.file.filter(|file| file.as_os_str() != "-") {
@@ -74,11 +74,11 @@ impl Node {
             outln!("");
             outln!("{broker} does not answer from here yet ({reason}): the node keeps trying.");
         }
-        if !runs {
-            next.push("choria server run         here: no unit of it was found".to_owned());
+        if let Some(why) = lacks {
+            next.push(("sudo choria server run".to_owned(), format!("here: {why}")));
         }
-        next.push(format!("choria ping -I {name}     where an operator is"));
-        tell_next(&next);
+        next.push((format!("choria ping -I {name}"), "where an operator is".to_owned()));
+        tell_next(&machine::aligned(next));
         Ok(())
     }
 
@@ -117,9 +117,19 @@ impl Node {
             bail!("the file says what the node is called: leave --name {name} out");
         }
         let shown = file.display();
+        let place = Place::of(Kind::Node, Some(TLS))?;
+        if file.as_os_str() != "-" && matches!(file.try_exists(), Ok(false)) {
+            match place.certificate().exists() {
+                true => bail!(
+                    "there is no file {shown}, and this machine is a node already: a file is used up by the setup it is for"
+                ),
+                false => bail!(
+                    "there is no file {shown}: the broker's machine makes it, sudo choria setup broker --node NAME"
+                ),
+            }
+        }
         let invitation =
             read(file).and_then(|text| Invitation::read(&text, Who::Node, now)).context(shown.to_string())?;
-        let place = Place::of(Kind::Node, Some(TLS))?;
         let mut steps = Vec::new();
         let (name, broker) = (invitation.name.clone(), invitation.broker.clone());
         if place.certificate().symlink_metadata().is_err() && invitation.key().is_none() {

@@ -1,22 +1,24 @@
 //! `choria tool audit`: who called what, and who was not let, out of the logs
 //! of nodes.
 
+mod merged;
+
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
-use choria::core::audit::trail::{Entry, FileOutcome, Query, Verdict, Wanted, configured, scan};
+use choria::core::audit::trail::{Entry, FileOutcome, Query, Verdict, Wanted, configured};
 use choria::core::config::{Config, Role, System, parse_duration};
+use choria::core::log::Destination;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::super::out::{errln, out, outln};
 use crate::cmd::Globals;
 use crate::cmd::context::{block_on, daemon_file};
 use crate::cmd::render::table;
-use crate::cmd::render::text::{clean, escaped};
+use crate::cmd::render::text::{clean, counted, escaped};
 
 /// match requests to callers: reads audit logs and server logs, also rotated and compressed ones
 #[derive(FromArgs, ArgsInfo)]
@@ -55,6 +57,10 @@ pub struct Audit {
 const ROWS: usize = 10_000;
 /// Complaints about single files that are shown.
 const TOLD: usize = 10;
+/// Files that are read side by side; more are read one after the other.
+const AT_ONCE: usize = 200;
+
+type Stop = tokio::sync::watch::Receiver<bool>;
 
 type Row = (String, String, String, Verdict);
 
@@ -68,12 +74,7 @@ impl Audit {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let (told, stop) = tokio::sync::watch::channel(false);
             let reading = tokio::task::spawn_blocking(move || {
-                for file in &files {
-                    if *stop.borrow() {
-                        break;
-                    }
-                    view.file(file, &stop);
-                }
+                view.files(&files, &stop);
                 view
             });
             tokio::pin!(reading);
@@ -132,6 +133,15 @@ impl Audit {
         if files.is_empty() {
             bail!("{} names neither plugin.rpcaudit.logfile nor a logfile that exists", file.display());
         }
+        if let Destination::Stdout | Destination::Stderr = Destination::parse(&config.logfile) {
+            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            errln!(
+                "choria: who was denied is not in a file here, the node logs to {}: journalctl -u choria-server -o cat | \
+                 choria tool audit {} -",
+                config.logfile,
+                files.join(" ")
+            );
+        }
         Ok(files)
     }
 }
@@ -182,19 +192,19 @@ impl View {
         }
     }
 
-    fn file(&mut self, path: &Path, stop: &tokio::sync::watch::Receiver<bool>) {
-        let take = |entry: Entry| {
-            self.entry(&entry);
-            !*stop.borrow()
-        };
-        let outcome = if path == Path::new("-") {
-            scan(std::io::stdin().lock(), take)
-        } else {
-            match File::open(path) {
-                Ok(file) => scan(file, take),
-                Err(e) => FileOutcome { ended_early: Some(e.to_string()), ..FileOutcome::default() },
+    /// By time over all files, where it matters: a denial belongs beside what ran around it.
+    fn files(&mut self, files: &[PathBuf], stop: &Stop) {
+        let merged = !self.summary && files.len() <= AT_ONCE;
+        for some in files.chunks(if merged { AT_ONCE } else { 1 }) {
+            if *stop.borrow() {
+                break;
             }
-        };
+            let outcomes = merged::read(some, stop, |entry| self.entry(entry));
+            some.iter().zip(outcomes).for_each(|(path, outcome)| self.ended(path, outcome));
+        }
+    }
+
+    fn ended(&mut self, path: &Path, outcome: FileOutcome) {
         self.files += 1;
         self.lines += outcome.lines;
         if outcome.broken > 0 || outcome.ended_early.is_some() {
@@ -289,7 +299,10 @@ impl View {
             errln!("choria: {} more files have such lines or ends", self.broken.len() - TOLD);
         }
         if !self.json {
-            errln!("{} requests in {} lines of {} files", self.shown, self.lines, self.files);
+            let [requests, lines, files] =
+                [(self.shown, "request"), (self.lines, "line"), (self.files, "file")]
+                    .map(|(n, of)| counted(n, of));
+            errln!("{requests} in {lines} of {files}");
         }
         Ok(self.unread)
     }

@@ -5,6 +5,7 @@ mod sections;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
 use choria::core::agents::SETTINGS;
 use choria::core::config::{Roles, keys};
@@ -26,7 +27,8 @@ pub struct Man {
 
 impl Man {
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        std::fs::create_dir_all(&self.dir)?;
+        let at = || format!("cannot make {}", self.dir);
+        std::fs::create_dir_all(&self.dir).with_context(at)?;
         for (name, text) in pages() {
             files::write_atomic(&Path::new(&self.dir).join(name), text.as_bytes(), files::PUBLIC)?;
         }
@@ -158,7 +160,7 @@ fn related(command: &CommandInfoWithArgs, path: &[String]) -> Vec<String> {
     }
     pages.extend(command.commands.iter().map(|sub| page(&[path, &[sub.name.to_owned()]].concat())));
     pages.push(".BR choria.conf (5)".to_owned());
-    if path.get(1).is_some_and(|word| word == "provision") {
+    if path.len() == 1 || path.get(1).is_some_and(|word| word == "provision") {
         pages.push(".BR choria\\-provisioner (5)".to_owned());
     }
     pages

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest;
+use rustix::fs::Access;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -98,8 +99,36 @@ pub fn check(config: &Config) -> Result<(), String> {
             "{} is on and plugin.rpcaudit.logfile names no file: name one, or set rpcaudit = false",
             place("rpcaudit")
         )),
-        (true, Some(log)) => log.problem().map_or(Ok(()), Err),
+        (true, Some(log)) => {
+            let lost = || warning(config).filter(|_| config.rpcaudit_mandatory);
+            log.problem().or_else(lost).map_or(Ok(()), Err)
+        }
     }
+}
+
+/// What an administrator should know at the start: that records have nowhere to go.
+pub fn warning(config: &Config) -> Option<String> {
+    let log = AuditLog::from_config(config)?;
+    let may = |path: &Path, access: Access| rustix::fs::access(path, access).map_err(io::Error::from);
+    let dir = match log.path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let (what, writable) = match log.path.symlink_metadata() {
+        Ok(_) => (log.path.as_path(), may(&log.path, Access::WRITE_OK)),
+        Err(_) => (dir, may(dir, Access::WRITE_OK | Access::EXEC_OK)),
+    };
+    let becomes = match log.mandatory {
+        true => "nothing would run",
+        false => "what runs is not audited",
+    };
+    writable.err().map(|e| {
+        format!(
+            "plugin.rpcaudit.logfile {} cannot be written, {becomes}: {}: {e}",
+            log.path.display(),
+            what.display()
+        )
+    })
 }
 
 /// Appends records to the audit log of this node.

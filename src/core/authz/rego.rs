@@ -82,6 +82,11 @@ impl Rego {
         }
     }
 
+    /// The policies of a directory, for whoever only wants to look at them.
+    pub fn in_directory(dir: &Path) -> Rego {
+        Rego { dir: dir.to_path_buf(), tracing: false, policies: Kept::default() }
+    }
+
     /// Whether `request` may run on a node with these classes and facts.
     pub fn decide(&self, request: &AuthzRequest<'_>, classes: Option<&[String]>, facts: &Facts) -> Decision {
         self.judge(request, classes, facts).unwrap_or_else(|problem| Decision::new(Outcome::Error, problem))

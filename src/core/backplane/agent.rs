@@ -49,7 +49,7 @@ impl BackplaneAgent {
             return Outcome::failed(StatusCode::Aborted, REFUSED);
         }
         if !only_look {
-            tracing::warn!(caller = call.caller, action, "called by the backplane");
+            tracing::warn!(caller = call.caller, action, "called over the backplane");
         }
         self.permitted(action).unwrap_or_else(|| {
             let text = format!("Unknown action {action} for agent backplane");

@@ -15,6 +15,6 @@ mod run;
 mod service;
 mod settings;
 
-pub use run::{Backplane, BackplaneError, start};
+pub use run::{Backplane, BackplaneError, check, start};
 pub use service::{HealthCheckable, InfoSource, LogLevel, LogLevelSetable, Pausable, Service, Stopable};
 pub use settings::{Auth, Scheme, Settings, Tls};

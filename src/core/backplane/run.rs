@@ -133,6 +133,22 @@ pub fn start(
     Ok(Backplane { stop, task, provider })
 }
 
+/// Tries all of [`start`] that takes neither network nor runtime.
+///
+/// # Errors
+/// As [`start`].
+pub fn check(
+    settings: &Settings,
+    own: Option<&crate::core::backplane::Tls>,
+    env: &dyn Environment,
+) -> Result<(), BackplaneError> {
+    settings.check()?;
+    Rules::new(&settings.auth)?;
+    let config = configuration(settings, own, Path::new("facts.json"), env)?;
+    Provider::named(&config, Role::Server, env, Some(&config.identity))?;
+    Ok(())
+}
+
 fn write_facts(file: &Path, service: &Service, name: &str) -> std::io::Result<()> {
     let facts = serde_json::to_vec(&agent::facts(service, name))?;
     write_atomic(file, &facts, SECRET)

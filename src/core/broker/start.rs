@@ -137,7 +137,7 @@ impl Broker {
             }
         })?;
         *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
-        tracing::info!(addresses = ?broker.addresses, shards = count, "broker listens");
+        tracing::debug!(addresses = ?broker.addresses, shards = count, "broker listens");
         Ok(broker)
     }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub enum Limit {
     /// So many; more than there are means all.
     Nodes(usize),
-    /// So many percent, rounded down.
+    /// So many percent, rounded up: of a few nodes, too, some are meant.
     Percent(usize),
 }
 
@@ -60,7 +60,9 @@ impl Limit {
     pub fn apply(self, mut nodes: Vec<String>, method: LimitMethod) -> Result<Vec<String>, LimitError> {
         let (count, text) = match self {
             Limit::Nodes(count) => (count, count.to_string()),
-            Limit::Percent(percent) => (nodes.len().saturating_mul(percent) / 100, format!("{percent}%")),
+            Limit::Percent(percent) => {
+                (nodes.len().saturating_mul(percent).div_ceil(100), format!("{percent}%"))
+            }
         };
         if count == 0 {
             return Err(LimitError::Nothing(text));
@@ -87,10 +89,11 @@ mod tests {
         let apply = |text: &str, n| text.parse::<Limit>().and_then(|l| l.apply(nodes(n), LimitMethod::First));
         assert_eq!(apply("2", 5).unwrap(), ["n0", "n1"]);
         assert_eq!(apply("9", 5).unwrap().len(), 5, "more than there are means all");
-        assert_eq!(apply("50%", 5).unwrap().len(), 2);
+        assert_eq!(apply("50%", 5).unwrap().len(), 3);
+        assert_eq!(apply("10%", 5).unwrap(), ["n0"], "a share of nobody is none");
         assert_eq!(
-            apply("10%", 5).unwrap_err().to_string(),
-            "no targets left after applying target limits of '10%'"
+            apply("0%", 5).unwrap_err().to_string(),
+            "no targets left after applying target limits of '0%'"
         );
         for bad in ["", "%", "-1", "x", "1.5", "5 %", "99999999999999999999999"] {
             assert!(matches!(apply(bad, 5), Err(LimitError::Malformed(_))), "{bad}");

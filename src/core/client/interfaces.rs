@@ -105,7 +105,10 @@ impl Client {
         let mut ddl = AgentDdl::parse(json.as_bytes()).map_err(|e| unusable(e.to_string()))?;
         ddl.metadata.timeout = ddl.metadata.timeout.min(LONGEST);
         match ddl.metadata.name == agent {
-            true => Ok(ddl),
+            true if ddl.has_plain_names() => Ok(ddl),
+            true => {
+                Err(unusable("names in it have other characters than letters, digits, _ and -".to_owned()))
+            }
             false => Err(unusable("it is the interface of another agent".to_owned())),
         }
     }

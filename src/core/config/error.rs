@@ -16,7 +16,7 @@ pub enum ConfigError {
     #[error("a {0} needs a configuration file: name one with --config")]
     FileRequired(&'static str),
     /// The file is missing or cannot be read.
-    #[error("could not parse configuration: {source}")]
+    #[error("{source}")]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -24,7 +24,9 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// No file in any of the usual places.
-    #[error("could not parse configuration: none of {0} exists; name a file with --config")]
+    #[error(
+        "there is no configuration, none of {0} exists: 'choria setup operator' makes one, --config FILE names another"
+    )]
     NotFound(String),
     /// A `.toml` file that is not TOML.
     #[error("could not parse configuration: {} is not TOML: {reason}", path.display())]

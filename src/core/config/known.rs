@@ -2,6 +2,8 @@
 
 use super::Role;
 use super::table::KEYS;
+use super::values::parse_bool;
+use crate::core::ddl::REPLACEABLE;
 use crate::core::text;
 
 /// Top level keys only Ruby reads (spec 03 appendix C).
@@ -91,8 +93,60 @@ const OURS: &[&str] = &[
     "plugin.security.",
 ];
 
-/// What to say about a key that is no row of the table; `None` = nothing.
-pub fn complaint(key: &str) -> Option<String> {
+/// Keys of our agents that manage machines. Those of agents of others are theirs, so only what
+/// is a typing error away from one of the same agent is taken for a mistake.
+const AGENTS: &[(&str, Value)] = &[
+    ("plugin.filemgr.touch_file", Value::Text),
+    ("plugin.package.provider", Value::Text),
+    ("plugin.package.yum_clean_mode", Value::Text),
+    ("plugin.puppet.allow_server_override", Value::Switch),
+    ("plugin.puppet.command", Value::Text),
+    ("plugin.puppet.config", Value::Text),
+    ("plugin.puppet.resource_allow_managed_resources", Value::Switch),
+    ("plugin.puppet.resource_type_blacklist", Value::Text),
+    ("plugin.puppet.resource_type_whitelist", Value::Text),
+    ("plugin.puppet.signal_daemon", Value::Switch),
+    ("plugin.puppet.splay", Value::Switch),
+    ("plugin.puppet.splaylimit", Value::Text),
+    ("plugin.service.provider", Value::Text),
+    ("plugin.service.service.servicecmd", Value::Text),
+];
+
+/// What an agent's key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Value {
+    Text,
+    Switch,
+}
+
+/// The agent a key is of, by its name.
+fn agent_of(key: &str) -> Option<&str> {
+    key.strip_prefix("plugin.")?.split_once('.').map(|(agent, _)| agent)
+}
+
+/// What to say about a line with the key of an agent.
+fn of_agents(key: &str, value: &str) -> Option<String> {
+    let agent = agent_of(key)?;
+    let activates = key.strip_prefix("plugin.").and_then(|rest| rest.strip_suffix(".activate_agent"));
+    let switch = activates.is_some_and(|name| !name.contains('.')) || AGENTS.contains(&(key, Value::Switch));
+    if switch {
+        let is_one = parse_bool(value).is_ok();
+        return (!is_one).then(|| format!("{key}: \"{value}\" is not a boolean, false counts"));
+    }
+    if !REPLACEABLE.contains(&agent) || AGENTS.iter().any(|(name, _)| *name == key) {
+        return None;
+    }
+    let activate = format!("plugin.{agent}.activate_agent");
+    let of_same = AGENTS.iter().map(|(name, _)| *name).filter(|name| agent_of(name) == Some(agent));
+    let meant = text::nearest(key, of_same.chain([activate.as_str()]))?;
+    Some(format!("unknown key {key}, did you mean {meant}?"))
+}
+
+/// What to say about a line whose key is no row of the table; `None` = nothing.
+pub fn complaint(key: &str, value: &str) -> Option<String> {
+    if let Some(told) = of_agents(key, value) {
+        return Some(told);
+    }
     if RUBY.contains(&key) || RETIRED.contains(&key) || RAW.iter().any(|raw| matches(raw, key)) {
         return None;
     }

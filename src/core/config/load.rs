@@ -250,7 +250,7 @@ impl<'a> Loading<'a> {
                 }
             }
             _ if self.config.warnings.len() < MAX_WARNINGS => {
-                if let Some(complaint) = known::complaint(key) {
+                if let Some(complaint) = known::complaint(key, &value.text()) {
                     self.warn(&file, line, complaint);
                 }
             }

@@ -11,6 +11,23 @@ use super::lines::{parse_lines, parse_toml};
 use super::table::KEYS;
 use super::*;
 
+/// Every key of our agents is known, so that one that is mistyped is told.
+#[test]
+fn keys_of_agents_are_known() {
+    for (name, _) in crate::core::agents::SETTINGS {
+        if name.ends_with(".TYPE") || name.contains("AGENT") {
+            continue;
+        }
+        assert_eq!(known::complaint(name, "true"), None, "{name}");
+        let mistyped = format!("{name}x");
+        let told = known::complaint(&mistyped, "true");
+        assert_eq!(told, Some(format!("unknown key {mistyped}, did you mean {name}?")));
+    }
+    assert_eq!(known::complaint("plugin.packages.provider", "x"), None, "of somebody's agent");
+    assert_eq!(known::complaint("plugin.mine.activate_agent", "yes"), None);
+    assert!(known::complaint("plugin.mine.activate_agent", "si").is_some());
+}
+
 mod files;
 mod guards;
 mod unused;
@@ -329,6 +346,6 @@ fn no_text_makes_the_readers_fail() {
             let _ = config.set(key, text);
         }
         let _ = Config::from_text(Role::Client, &format!("identity = c\n{text}"));
-        let _ = known::complaint(text);
+        let _ = known::complaint(text, text);
     });
 }

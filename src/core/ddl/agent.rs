@@ -29,6 +29,13 @@ pub struct AgentDdl {
     pub actions: Vec<Action>,
 }
 
+/// Whether this is a name such as agents, actions, inputs and outputs have: letters, digits,
+/// `_` and `-`, not at the beginning, a hundred at most.
+pub fn is_plain_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    !name.is_empty() && name.len() <= 100 && !name.starts_with('-') && name.bytes().all(plain)
+}
+
 /// Who an agent is. The field order is that of inventories.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -220,6 +227,15 @@ impl AgentDdl {
         Ok(ddl)
     }
 
+    /// Whether all its names are words that no shell, terminal or path reads otherwise.
+    pub fn has_plain_names(&self) -> bool {
+        let action = |action: &Action| {
+            is_plain_name(&action.action)
+                && action.input.keys().chain(action.output.keys()).all(|n| is_plain_name(n))
+        };
+        is_plain_name(&self.metadata.name) && self.actions.iter().all(action)
+    }
+
     /// A DDL document, with the schema it names.
     pub fn to_value(&self) -> Value {
         let mut document = serde_json::Map::new();
@@ -276,6 +292,16 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_words() {
+        for (name, plain) in [("get_fact", true), ("a-1", true), ("-a", false), ("", false), ("a b", false)] {
+            assert_eq!(is_plain_name(name), plain, "{name}");
+        }
+        for name in ["`>pwned`name", "$(id)", "a\nb", "--config=/tmp/x", "*", "\u{1b}[2J", "a;b", "é"] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn nobody_is_waited_for_longer_than_a_day() {

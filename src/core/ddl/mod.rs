@@ -21,7 +21,7 @@ mod ruby;
 mod tests;
 mod validation;
 
-pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output};
+pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output, is_plain_name};
 pub use aggregate::{Aggregator, Spelling, Summary};
 pub use builtin::{REPLACEABLE, builtin, builtin_names, is_replaceable};
 pub use input::{InputError, Warning};

@@ -69,8 +69,10 @@ pub enum ResolveError {
 
 fn hint(name: &str, dirs: &str) -> String {
     match dirs {
-        "" => format!("set libdir to a directory that holds mcollective/agent/{name}.json"),
-        dirs => format!("put mcollective/agent/{name}.json below one of: {dirs}"),
+        "" => format!(
+            "its interface, mcollective/agent/{name}.json, may be below a directory that libdir names"
+        ),
+        dirs => format!("put its interface, mcollective/agent/{name}.json, below one of: {dirs}"),
     }
 }
 

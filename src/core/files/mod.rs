@@ -40,7 +40,8 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         _ => Path::new("."),
     };
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
-    let mut temp = tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(named)?;
+    let mut temp =
+        tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(|e| named(plain(e)))?;
     temp.write_all(content).map_err(named)?;
     temp.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(named)?;
     temp.as_file().sync_all().map_err(named)?;
@@ -50,6 +51,14 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = dir.sync_all();
     }
     Ok(())
+}
+
+/// An error without the name of the temporary file, which nobody has heard of.
+pub fn plain(error: io::Error) -> io::Error {
+    match error.to_string().split_once(" at path \"") {
+        Some((why, _)) => io::Error::new(error.kind(), why),
+        None => error,
+    }
 }
 
 /// Writes a file that must not exist, whole or not at all: a link that leads nowhere is there
@@ -67,7 +76,8 @@ pub fn write_new_of(
 ) -> io::Result<()> {
     let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temp = tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(named)?;
+    let mut temp =
+        tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(|e| named(plain(e)))?;
     temp.write_all(content).map_err(named)?;
     // By its descriptor: in somebody's directory the name may be another file's by now.
     if user.or(group).is_some() {

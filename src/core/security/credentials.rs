@@ -116,6 +116,11 @@ impl fmt::Debug for Credentials {
 }
 
 fn failed(what: &'static str, path: &Path, reason: String) -> SecurityError {
+    // The path is named already.
+    let reason = match reason.strip_prefix(&format!("cannot read {}: ", path.display())) {
+        Some(why) => format!("cannot read it: {why}"),
+        None => reason,
+    };
     SecurityError::File { what, path: path.to_path_buf(), reason }
 }
 

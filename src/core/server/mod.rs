@@ -125,7 +125,7 @@ impl ServerOptions {
             user,
             agents,
             denied_agents: vec![],
-            component: "server".to_owned(),
+            component: MEMBER.to_owned(),
             servers: None,
             local_address: None,
             turns: None,
@@ -208,6 +208,9 @@ fn journal(config: &Config) -> Result<Option<Journal>, ServerError> {
     }
 }
 
+/// What members of a network call themselves in events.
+const MEMBER: &str = "server";
+
 impl Server {
     /// Checks everything that can be checked without a network: whoever
     /// supervises the process learns of a bad setting at once.
@@ -229,7 +232,9 @@ impl Server {
         audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Arc::new(Authorizer::from_config(&config));
         let audit = AuditLog::from_config(&config);
-        if let Some(warning) = authorizer.warning() {
+        // Who waits, and who is on a backplane, has rules of its own.
+        let rules = authorizer.warning().filter(|_| component == MEMBER);
+        for warning in rules.into_iter().chain(audit::warning(&config)) {
             tracing::warn!("{warning}");
         }
         let servers = match servers {

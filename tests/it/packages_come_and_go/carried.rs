@@ -36,6 +36,7 @@ fn a_tarball_is_unpacked_anywhere() {
         .code(0)
         .says(&["choria setup broker"]);
     station.guards_its_files();
+    station.completes();
     station.becomes_a_network();
     // Another time: what was changed stays, and a program that runs is no obstacle.
     let again = station.root("./choria-rs-*/install.sh").code(0);

@@ -38,6 +38,7 @@ fn a_debian_package() {
     let station = Station::start();
     station.root(&install(&old)).code(0);
     station.guards_its_files();
+    station.completes();
     assert_eq!(station.root("pgrep -x choria").stdout, "", "who is to run is said by its administrator");
     station.becomes_a_network();
     station.goes_on_after(&install(&new));

@@ -63,6 +63,14 @@ impl Station {
         self.root(line).code(0).stdout.trim().to_owned()
     }
 
+    /// That zsh completes, as it is started for a person.
+    fn completes(&self) {
+        if self.machine.root(Path::new(ROOT), "command -v zsh").code == 0 {
+            let line = "zsh -c 'autoload -Uz compinit; compinit -u -D; print $_comps[choria]'";
+            assert_eq!(self.asked(line), "_choria");
+        }
+    }
+
     /// Certificates and a changed configuration, and both daemons by their units.
     fn becomes_a_network(&self) {
         for line in [

@@ -12,13 +12,12 @@ use anyhow::{Context as _, bail};
 use choria::core::client::RpcReply;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar, output};
+use super::{Application, Inputs, Kind, Verb, application_command, output};
 use crate::cmd::Globals;
 use crate::cmd::render::text::clean;
-use crate::cmd::request::request_command;
 use crate::cmd::rpc::pairs;
 
-request_command! {
+application_command! {
     /// run, enable, disable and look at Puppet agents
     #[argh(subcommand, name = "puppet")]
     pub struct Puppet {
@@ -82,11 +81,14 @@ pub const VERBS: [Verb; 8] = [
     Verb::alone("summary").looking(),
 ];
 
+pub const KIND: Kind = Kind { command: "puppet", deed: "operate on Puppet agents", verbs: &VERBS };
+
 impl Puppet {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         self.check()?;
-        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let verb = words.first().with_context(|| format!("say what to do: {}", known()))?;
+        let mut application = self.application(globals, KIND.verb(verb)?);
         let nothing = Inputs::default;
         match words.as_slice() {
             ["count"] => application.call("puppet", "status", nothing(), Some(&count::Count)),
@@ -124,11 +126,8 @@ impl Puppet {
                     properties.into_iter().fold(inputs, |inputs, (key, value)| inputs.with(&key, value));
                 application.resource(inputs)
             }
-            [] => bail!("say what to do: {}", known()),
-            [verb, more, ..] if VERBS.iter().any(|known| known.name == *verb) => {
-                bail!("cannot use '{}' after choria puppet {verb}", clean(more, false))
-            }
-            [other, ..] => Err(grammar::unknown(other, &VERBS)),
+            [_, more, ..] => bail!("cannot use '{}' after choria puppet {verb}", clean(more, false)),
+            _ => bail!("say what to do: {}", known()),
         }
     }
 

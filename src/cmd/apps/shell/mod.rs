@@ -10,12 +10,11 @@ use anyhow::bail;
 use choria::core::client::RpcReply;
 
 use super::layout::Place;
-use super::{Application, Inputs, Verb, grammar, output as output_of};
+use super::{Inputs, Kind, Verb, application_command, output as output_of};
 use crate::cmd::render::text::clean;
-use crate::cmd::request::request_command;
 use crate::cmd::{Globals, Personality};
 
-request_command! {
+application_command! {
     /// run commands, and look after those that run on
     #[argh(subcommand, name = "shell")]
     pub struct Shell {
@@ -33,17 +32,20 @@ pub const VERBS: [Verb; 5] = [
     Verb::on("start"),
     Verb::on("watch").looking(),
     Verb::alone("list").looking(),
-    Verb::on("kill"),
+    // A handle is of one job of one node.
+    Verb::on("kill").looking(),
 ];
+
+pub const KIND: Kind = Kind { command: "shell", deed: "run commands", verbs: &VERBS };
 
 impl Shell {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let mut application = Application::new(globals, self.selection(), self.flags(), self.compat_exit);
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let (verb, rest) = match words.split_first() {
             None => bail!("say what to do: run COMMAND, start COMMAND, watch HANDLE, list, or kill HANDLE"),
             Some((verb, rest)) => (*verb, rest),
         };
+        let mut application = self.application(globals, KIND.verb(verb)?);
         if self.tail && verb != "run" {
             bail!("--tail is for run only: watch shows the output of what was started");
         }
@@ -79,7 +81,7 @@ impl Shell {
             ("list" | "kill", [.., more]) => {
                 bail!("cannot use '{}' after choria shell {verb}", clean(more, false))
             }
-            (other, _) => Err(grammar::unknown(other, &VERBS)),
+            _ => bail!("say what to do: run COMMAND, start COMMAND, watch HANDLE, list, or kill HANDLE"),
         }
     }
 }

@@ -151,7 +151,11 @@ fn status(paths: &Paths, at: Timestamp, mut outputs: Outputs) -> Outcome {
     outputs.set("disable_message", state.disabled.clone().unwrap_or_default());
     let word = state.word();
     outputs.set("status", word);
-    outputs.set("message", format!("Currently {word}; last completed run {} ago", state::human(since)));
+    let ran = match last {
+        0 => "no run is known".to_owned(),
+        _ => format!("last completed run {} ago", state::human(since)),
+    };
+    outputs.set("message", format!("Currently {word}; {ran}"));
     outputs.done()
 }
 

@@ -36,10 +36,26 @@ macro_rules! policies {
 /// nothing else was said of: what it is, and nothing that changes it.
 const POLICIES: [(&str, &str); 5] = policies!("choria_util", "package", "puppet", "rpcutil", "service");
 
+/// Where packages put the configuration of nodes.
+const PLACE: &str = "/etc/choria/";
+/// Files of a node that is there: those of the `server.conf` that packages bring.
+const PACKAGED: [(&str, &str); 6] = [
+    ("plugin.rpcaudit.logfile", "/var/log/choria-audit.log"),
+    ("plugin.yaml", "/etc/choria/facts.yaml"),
+    ("classesfile", "/etc/choria/classes.txt"),
+    ("plugin.choria.agent_provider.mcorpc.libdir", "/etc/choria/plugins"),
+    ("plugin.choria.jobs_dir", "/var/lib/choria-jobs"),
+    ("plugin.choria.status_file_path", "/var/lib/choria-status.json"),
+];
+/// Those of one that may write nowhere else.
+const ELSEWHERE: [(&str, &str); 1] = [("plugin.rpcaudit.logfile", "{{ssldir}}/../audit.log")];
+
 /// Certificates of our own CA, configuration by a template.
 #[derive(Debug)]
 pub struct Builtin {
     template: Template,
+    /// The same for nodes that are not where packages put them: of somebody who is not root.
+    elsewhere: Template,
     /// None in a rehearsal.
     issuer: Option<NodeIssuer>,
     validity: Duration,
@@ -56,11 +72,14 @@ impl Builtin {
         if !settings.wants_pki() {
             return Err(unusable(&"the built-in one makes certificates, do not switch features.pki off"));
         }
-        let defaults = defaults(settings, around)?;
-        let template = match settings.template.as_os_str().is_empty() {
-            true => Template::everybody(&defaults).map_err(|e| unusable(&e))?,
-            false => Template::load(&settings.template, &defaults).map_err(|e| unusable(&e))?,
+        let template = |files: &[(&str, &str)]| {
+            let defaults = defaults(settings, around, files)?;
+            match settings.template.as_os_str().is_empty() {
+                true => Template::everybody(&defaults).map_err(|e| unusable(&e)),
+                false => Template::load(&settings.template, &defaults).map_err(|e| unusable(&e)),
+            }
         };
+        let (packaged, elsewhere) = (template(&PACKAGED)?, template(&ELSEWHERE)?);
         let dir = settings.ca_dir();
         let issuer = match around.rehearsal {
             true if !dir.join("ca.pem").exists() => None,
@@ -79,7 +98,8 @@ impl Builtin {
             }
         };
         Ok(Builtin {
-            template,
+            template: packaged,
+            elsewhere,
             issuer,
             validity: settings.cert_validity,
             denied: denials(&settings.cert_deny_list).map_err(|e| unusable(&e))?,
@@ -92,7 +112,9 @@ impl Builtin {
         let ssldir = question.csr.as_ref().map_or(SOMEWHERE, |csr| &csr.ssldir);
         let facts = inventory.get("facts").unwrap_or(&Value::Null);
         let node = Node { identity: &question.identity, ssldir, facts };
-        let (configuration, action_policies) = match self.template.make(&node).map_err(|e| failed(&e))? {
+        let packaged = question.csr.is_none() || ssldir.starts_with(PLACE);
+        let template = if packaged { &self.template } else { &self.elsewhere };
+        let (configuration, action_policies) = match template.make(&node).map_err(|e| failed(&e))? {
             Made::Deferred(msg) => return Ok(Answer { defer: true, msg, ..Answer::default() }),
             Made::Configured(configuration, policies) => (configuration, policies),
         };
@@ -130,8 +152,12 @@ impl Helper for Builtin {
 
 /// A node that works: it finds its brokers, has its certificate, and answers
 /// questions of every caller.
-fn defaults(settings: &Settings, around: &Surroundings) -> Result<Defaults, HelperError> {
-    let mut configuration: BTreeMap<String, String> = [
+fn defaults(
+    settings: &Settings,
+    around: &Surroundings,
+    files: &[(&str, &str)],
+) -> Result<Defaults, HelperError> {
+    let usual = [
         ("identity", "{{identity}}"),
         ("plugin.choria.server.provision", "false"),
         ("registerinterval", "300"),
@@ -141,9 +167,10 @@ fn defaults(settings: &Settings, around: &Surroundings) -> Result<Defaults, Help
         ("plugin.security.file.certificate", "{{ssldir}}/certificate.pem"),
         ("plugin.security.file.key", "{{ssldir}}/private.pem"),
         ("plugin.security.file.ca", "{{ssldir}}/ca.pem"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+        ("rpcaudit", "true"),
+    ];
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let mut configuration: BTreeMap<String, String> = usual.iter().chain(files).map(owned).collect();
     let brokers = match settings.brokers.is_empty() {
         false => settings.brokers.join(","),
         true => around.brokers.join(","),

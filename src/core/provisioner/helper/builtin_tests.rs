@@ -6,6 +6,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::fixtures::{about, checked, question};
 use super::*;
+use crate::core::config::{Config, Role};
 
 fn around() -> Surroundings {
     Surroundings { brokers: vec!["b1:4222".into(), "b2:4222".into()], ..Surroundings::default() }
@@ -28,15 +29,22 @@ async fn a_first_network_needs_nothing_else() {
     let (csr, _) = checked(&question);
     assert_eq!(answer.check(&about(&question, &csr)), Ok(vec![]), "nothing has to be added");
     let expected = json!({
+        "classesfile": "/etc/choria/classes.txt",
         "identity": "n1.example.net",
+        "plugin.choria.agent_provider.mcorpc.libdir": "/etc/choria/plugins",
+        "plugin.choria.jobs_dir": "/var/lib/choria-jobs",
         "plugin.choria.middleware_hosts": "b1:4222,b2:4222",
         "plugin.choria.server.provision": "false",
+        "plugin.choria.status_file_path": "/var/lib/choria-status.json",
         "plugin.choria.use_srv": "false",
+        "plugin.rpcaudit.logfile": "/var/log/choria-audit.log",
         "plugin.security.file.ca": "/etc/choria/ssl/ca.pem",
         "plugin.security.file.certificate": "/etc/choria/ssl/certificate.pem",
         "plugin.security.file.key": "/etc/choria/ssl/private.pem",
         "plugin.security.provider": "file",
+        "plugin.yaml": "/etc/choria/facts.yaml",
         "registerinterval": "300",
+        "rpcaudit": "true",
         "rpcauthorization": "true",
         "rpcauthprovider": "action_policy",
     });
@@ -71,6 +79,30 @@ async fn a_first_network_needs_nothing_else() {
         }
     }
     assert!(seen >= 5, "{seen}");
+}
+
+/// A node that was provisioned audits, and has facts and agents, as one from a package does.
+#[tokio::test]
+async fn a_node_is_configured_as_packages_do() {
+    let text = include_str!("../../../../packaging/config/server.conf");
+    let packaged = Config::from_text(Role::Server, text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let helper = Builtin::new(&settings(&dir), &around()).unwrap();
+    let asked = |ssldir: &str| {
+        let mut question = question("n1.example.net", &json!({}));
+        question.csr.as_mut().unwrap().ssldir = ssldir.into();
+        question
+    };
+    let made = helper.ask(&asked("/etc/choria/ssl")).await.unwrap().configuration;
+    for (key, value) in packaged.options() {
+        let own = !packaged.has(key)
+            || ["logfile", "loglevel", "plugin.choria.middleware_hosts"].contains(&key)
+            || key.starts_with("plugin.security.file.");
+        assert!(own || made.get(key).is_some_and(|made| made == value), "{key} = {value}: {made:?}");
+    }
+    let made = helper.ask(&asked("/home/bob/.choria/ssl")).await.unwrap().configuration;
+    assert_eq!(made["plugin.rpcaudit.logfile"], "/home/bob/.choria/ssl/../audit.log");
+    assert!(!made.values().any(|value| value.starts_with("/var") || value.starts_with("/etc")), "{made:?}");
 }
 
 #[tokio::test]

@@ -56,18 +56,18 @@ impl std::fmt::Debug for VerifyKey {
 }
 
 impl VerifyKey {
-    /// From a setting: a file with an RSA certificate or public key in PEM or
-    /// 64 hex digits of an ed25519 key, or those digits themselves.
+    /// From a setting: 64 hex digits of an ed25519 key, or a file with those or an RSA
+    /// certificate or public key in PEM. What is a key is not looked for among files:
+    /// a directory that cannot be searched has nothing to do with it.
     ///
     /// # Errors
     /// [`KeyError`].
     pub fn from_setting(setting: &str) -> Result<VerifyKey, KeyError> {
+        if let Some(key) = Self::from_hex(setting) {
+            return Ok(key);
+        }
         let path = Path::new(setting);
-        let content = match (read_bounded(path, MAX_KEY_FILE), Self::from_hex(setting)) {
-            (Ok(content), _) => content,
-            (Err(e), Some(key)) if e.kind() == std::io::ErrorKind::NotFound => return Ok(key),
-            (Err(e), _) => return Err(e.into()),
-        };
+        let content = read_bounded(path, MAX_KEY_FILE)?;
         let text = String::from_utf8_lossy(&content);
         Self::from_hex(text.trim()).or_else(|| Self::from_pem(&content)).ok_or_else(|| KeyError::Unknown {
             file: Some(path.to_owned()),
