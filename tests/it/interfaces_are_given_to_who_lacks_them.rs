@@ -106,3 +106,25 @@ fn the_registry_gives_interfaces_of_agents_it_does_not_have() {
     assert!(cache.join("agent/demo.json").exists());
     assert!(nodes[1].audit().iter().any(|line| line["agent"] == "choria_registry"));
 }
+
+/// Names of an interface end up in command lines, by completion: those of others are words.
+#[test]
+fn an_interface_of_names_that_are_no_words_is_not_used() {
+    let network = Network::start();
+    let shelf = Shelf::of(&network, "lib");
+    shelf.shell("odd", ACTIVATE);
+    let input = json!({"`>pwned`name": text(true)});
+    shelf.ddl(&ddl("odd", "1.0.0", 10, json!([action("echo", input, json!({}))])));
+    let nodes = network.nodes([node("n1").lines(&shelf.lines())]);
+    nodes[0].log().says(&["hosting an agent from disk", "agent=odd"]);
+    let cache = network.path("cache");
+    let lines = format!("plugin.choria.services.registry.cache = {}\n", cache.display());
+    let alice = network.caller_with("alice.mcollective", &lines);
+    let ran = alice.run(&["rpc", "odd", "echo"]).code(1);
+    ran.complains(&["the interface of odd was asked for", "other characters than letters, digits, _ and -"]);
+    assert!(!cache.join("agent/odd.json").exists());
+    // one's own may be what it likes, and is completed by its words only
+    let own = network.caller_with("alice.mcollective", &shelf.libdir());
+    let line = ["completion", "--list", "line", "--", "rpc", "odd", "echo", ""];
+    assert!(!own.run(&line).fine().stdout.contains('`'));
+}

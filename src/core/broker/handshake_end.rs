@@ -117,21 +117,22 @@ impl HandshakeThread {
     fn admit(&mut self, mut link: PendingLink, options: ConnectOptions, grant: Grant) {
         let settings = self.shared.settings();
         let (holders, limits) = (&self.shared.holders, &settings.limits);
-        let slot = match holders.enter(grant.account, &grant.peer, link.cid, limits, self.now) {
-            Ok(slot) => slot,
-            Err(counted) => {
-                let text = if counted == MEMBER { MEMBER } else { "maximum connections exceeded" };
-                link.say(&frame::error_line(text));
-                let _ = write_all(&mut link.stream, &link.unsent);
-                let (cid, remote) = (link.cid, link.remote);
-                let (kind, identity) = (grant.peer.kind.name(), &grant.peer.identity);
-                self.refusals.note(counted, || {
-                    tracing::warn!(cid, %remote, kind, %identity, reason = counted, "connection refused");
-                });
-                self.shared.closed.refused(link.report(self.now), counted, self.now);
-                return self.gone(remote, counted);
-            }
-        };
+        let slot =
+            match holders.enter(grant.account, &grant.peer, (link.cid, link.remote.ip()), limits, self.now) {
+                Ok(slot) => slot,
+                Err(counted) => {
+                    let text = if counted == MEMBER { MEMBER } else { "maximum connections exceeded" };
+                    link.say(&frame::error_line(text));
+                    let _ = write_all(&mut link.stream, &link.unsent);
+                    let (cid, remote) = (link.cid, link.remote);
+                    let (kind, identity) = (grant.peer.kind.name(), &grant.peer.identity);
+                    self.refusals.note(counted, || {
+                        tracing::warn!(cid, %remote, kind, %identity, reason = counted, "connection refused");
+                    });
+                    self.shared.closed.refused(link.report(self.now), counted, self.now);
+                    return self.gone(remote, counted);
+                }
+            };
         tracing::debug!(
             cid = link.cid, remote = %link.remote, account = %grant.account, user = %grant.user,
             name = %options.name, "connection admitted"

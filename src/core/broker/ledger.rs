@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,6 +85,8 @@ impl Drop for Held {
 pub struct Holder {
     account: Account,
     peer: Peer,
+    /// Where its links come from, where that is part of who it is.
+    from: Option<IpAddr>,
     /// What all its links hold, messages shared with others counted in full.
     bytes: AtomicUsize,
     /// What their subscriptions take of it.
@@ -148,10 +151,21 @@ impl Holder {
 /// Who holds what. Names are kept as long as they have a link.
 #[derive(Debug, Default)]
 pub struct Holders {
-    by_name: Mutex<HashMap<(Account, Peer), Arc<Holder>>>,
+    known: Mutex<Known>,
     /// What is held, and by how many links, by kind.
     kinds: [KindTotal; PeerKind::ALL.len()],
 }
+
+#[derive(Debug, Default)]
+struct Known {
+    by_name: HashMap<Name, Arc<Holder>>,
+    /// Links of waiting nodes by where they come from.
+    waiting: HashMap<IpAddr, usize>,
+}
+
+/// A waiting node is known by its address, too: whoever has the token of a fleet can wait by
+/// any name, and would keep the machine of that name out.
+type Name = (Account, Peer, Option<IpAddr>);
 
 #[derive(Debug, Default)]
 struct KindTotal {
@@ -177,7 +191,7 @@ impl Holders {
         self: &Arc<Self>,
         account: Account,
         peer: &Peer,
-        cid: u64,
+        (cid, from): (u64, IpAddr),
         limits: &Limits,
         now: Duration,
     ) -> Result<LinkSlot, &'static str> {
@@ -187,15 +201,22 @@ impl Holders {
         }
         let KindLimits { connections, .. } = *limits.of(peer.kind);
         let (peer_kind, kind) = (peer.kind, &self.kinds[peer.kind as usize]);
-        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if peer_kind == PeerKind::WaitingNode {
+        let from = (peer_kind == PeerKind::WaitingNode).then_some(from);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(from) = &from {
             let member = Peer { kind: PeerKind::Node, identity: peer.identity.clone() };
-            if by_name.contains_key(&(Account::Choria, member)) {
+            if known.by_name.contains_key(&(Account::Choria, member, None)) {
                 return Err(MEMBER);
             }
+            // one machine leaves room for those elsewhere
+            if known.waiting.get(from).copied().unwrap_or_default()
+                >= limits.most_links(peer_kind).div_ceil(2)
+            {
+                return Err("too many connections of waiting nodes at one address");
+            }
         }
-        let name = (account, peer);
-        let holder = by_name.get(&name).cloned();
+        let name = (account, peer, from);
+        let holder = known.by_name.get(&name).cloned();
         let links = holder.as_ref().map_or(0, |holder| holder.links.load(Ordering::Relaxed));
         if links >= connections {
             return Err("too many connections of one identity");
@@ -207,12 +228,25 @@ impl Holders {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
             let (peer, pace) = (name.1.clone(), Pace::default());
             let (newest, newest_at, told_doubled) = Default::default();
-            let of =
-                Holder { account, peer, bytes, subscribed, links, pace, newest, newest_at, told_doubled };
+            let of = Holder {
+                account,
+                peer,
+                from,
+                bytes,
+                subscribed,
+                links,
+                pace,
+                newest,
+                newest_at,
+                told_doubled,
+            };
             let holder = Arc::new(of);
-            by_name.insert(name, holder.clone());
+            known.by_name.insert(name, holder.clone());
             holder
         });
+        if let Some(from) = from {
+            *known.waiting.entry(from).or_default() += 1;
+        }
         holder.links.fetch_add(1, Ordering::Relaxed);
         holder.newest.store(cid, Ordering::Relaxed);
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -228,8 +262,8 @@ impl Holders {
 
     /// The `most` who hold the most, of one kind or of all.
     pub fn heaviest(&self, kind: Option<PeerKind>, most: usize) -> Vec<Arc<Holder>> {
-        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_kind = by_name.values().filter(|holder| kind.is_none_or(|kind| kind == holder.kind()));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = known.by_name.values().filter(|holder| kind.is_none_or(|kind| kind == holder.kind()));
         // what they hold changes meanwhile: each is asked once
         let mut found: Vec<_> = of_kind.map(|holder| (holder.bytes(), holder)).collect();
         if found.len() > most {
@@ -245,10 +279,18 @@ impl LinkSlot {
         if std::mem::replace(&mut self.left, true) {
             return;
         }
-        let mut by_name = self.holders.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.holders.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(from) = &self.holder.from {
+            if let Some(links) = known.waiting.get_mut(from) {
+                *links -= 1;
+                if *links == 0 {
+                    known.waiting.remove(from);
+                }
+            }
+        }
         self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
         if self.holder.links.fetch_sub(1, Ordering::Relaxed) == 1 {
-            by_name.remove(&(self.holder.account, self.holder.peer.clone()));
+            known.by_name.remove(&(self.holder.account, self.holder.peer.clone(), self.holder.from));
         }
     }
 }

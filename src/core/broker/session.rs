@@ -282,7 +282,7 @@ impl Shard {
             return self.close_later(key, Close::Protocol { reason: reason.into(), told: Some(told) });
         }
         let Some(link) = self.links.get(key as usize) else { return };
-        let cid = link.cid;
+        let place = (link.cid, link.remote.ip());
         let facts = match shown::facts(link.remote, link.tls.as_deref(), options, &link.client.nonce) {
             Ok(facts) => facts,
             Err(refusal) => return self.close_later(key, Close::Refused(refusal.reason)),
@@ -301,7 +301,7 @@ impl Shard {
             link.charge.leave();
         }
         let (holders, limits) = (&self.shared.holders, &self.settings.limits);
-        let slot = match holders.enter(grant.account, &grant.peer, cid, limits, self.now) {
+        let slot = match holders.enter(grant.account, &grant.peer, place, limits, self.now) {
             Ok(slot) => slot,
             Err(reason) => return self.close_later(key, Close::Refused(reason.to_owned())),
         };

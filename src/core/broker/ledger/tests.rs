@@ -2,6 +2,8 @@
 
 use super::*;
 
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 fn node(name: &str) -> Peer {
     Peer { kind: PeerKind::Node, identity: name.into() }
 }
@@ -10,7 +12,8 @@ fn node(name: &str) -> Peer {
 fn two_machines_of_one_name_are_known_by_both_being_heard() {
     let (holders, limits) = (Arc::new(Holders::default()), Limits::default());
     let at = Duration::from_secs;
-    let enter = |peer: &Peer, cid, now| holders.enter(Account::Choria, peer, cid, &limits, at(now)).unwrap();
+    let enter =
+        |peer: &Peer, cid, now| holders.enter(Account::Choria, peer, (cid, HERE), &limits, at(now)).unwrap();
     let (old, new) = (enter(&node("n1"), 1, 5), enter(&node("n1"), 2, 10));
     let shows = |slot: &LinkSlot, cid, now| slot.holder.shows_double(cid, at(now));
     assert!(!shows(&new, 2, 20), "the newer one alone");
@@ -27,7 +30,8 @@ fn two_machines_of_one_name_are_known_by_both_being_heard() {
 #[test]
 fn what_is_held_is_known_by_shard_identity_and_kind() {
     let (holders, limits, counter) = (Arc::new(Holders::default()), Limits::default(), Counter::default());
-    let slot = |name: &str| holders.enter(Account::Choria, &node(name), 1, &limits, Duration::ZERO).unwrap();
+    let slot =
+        |name: &str| holders.enter(Account::Choria, &node(name), (1, HERE), &limits, Duration::ZERO).unwrap();
     let mut first = Charge::new(slot("n1"), &counter);
     let mut second = Charge::new(slot("n1"), &counter);
     let mut other = Charge::new(slot("n2"), &counter);
@@ -45,7 +49,7 @@ fn what_is_held_is_known_by_shard_identity_and_kind() {
     drop((first, second, other));
     assert_eq!(counter.load(Ordering::Relaxed), 0);
     assert_eq!(holders.of_kind(PeerKind::Node), 0);
-    assert!(holders.by_name.lock().unwrap().is_empty());
+    assert!(holders.known.lock().unwrap().by_name.is_empty());
 }
 
 #[test]
@@ -53,25 +57,38 @@ fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
     let holders = Arc::new(Holders::default());
     let mut limits = Limits { max_connections: 10, ..Limits::default() };
     limits.of_mut(PeerKind::Node).connections = 2;
-    let slot = |peer: &Peer| holders.enter(Account::Choria, peer, 1, &limits, Duration::ZERO);
+    let at = |peer: &Peer, last: u8| {
+        let from = IpAddr::from([192, 0, 2, last]);
+        holders.enter(Account::Choria, peer, (1, from), &limits, Duration::ZERO)
+    };
+    let slot = |peer: &Peer| at(peer, 1);
     let held = [slot(&node("n1")).unwrap(), slot(&node("n1")).unwrap()];
     assert_eq!(slot(&node("n1")).unwrap_err(), "too many connections of one identity");
     assert!(slot(&node("n2")).is_ok());
     drop(held);
     assert!(slot(&node("n1")).is_ok());
     let waiting = |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
-    let seats: Vec<_> = (0..9).map(|number| slot(&waiting(number)).unwrap()).collect();
-    assert_eq!(slot(&waiting(9)).unwrap_err(), "too many connections of waiting nodes");
+    let seats: Vec<_> = (0..5).map(|number| at(&waiting(number), 1).unwrap()).collect();
+    assert_eq!(slot(&waiting(9)).unwrap_err(), "too many connections of waiting nodes at one address");
+    // and by its name nobody is kept out elsewhere
+    let more: Vec<_> = (0..4).map(|number| at(&waiting(number), 2).unwrap()).collect();
+    assert_eq!(at(&waiting(9), 3).unwrap_err(), "too many connections of waiting nodes");
     assert!(slot(&node("n1")).is_ok());
-    drop(seats);
+    drop((seats, more));
     assert!(slot(&waiting(9)).is_ok());
+    assert!(holders.known.lock().unwrap().waiting.is_empty());
+    // four by one name and from one place
+    let many: Vec<_> = (0..4).map(|_| at(&waiting(0), 1).unwrap()).collect();
+    assert_eq!(slot(&waiting(0)).unwrap_err(), "too many connections of one identity");
+    assert!(at(&waiting(0), 2).is_ok());
+    drop(many);
     // who waits by the name of a member that is there
     let _member = slot(&node("n9")).unwrap();
     let named = Peer { kind: PeerKind::WaitingNode, identity: "n9".into() };
     assert_eq!(slot(&named).unwrap_err(), MEMBER);
     // nobody in particular
     let nobody = Peer { kind: PeerKind::Node, identity: "".into() };
-    let seats =
-        [1, 2, 3].map(|cid| holders.enter(Account::Choria, &nobody, cid, &limits, Duration::ZERO).unwrap());
+    let seats = [1, 2, 3]
+        .map(|cid| holders.enter(Account::Choria, &nobody, (cid, HERE), &limits, Duration::ZERO).unwrap());
     assert_eq!(seats.map(|slot| slot.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
 }
