@@ -17,7 +17,7 @@ use crate::wire::{self, Wire};
 const SANE: Duration = Duration::from_secs(10);
 /// What the attacks of this file may make a node hold; unbounded they took
 /// hundreds of megabytes.
-const MEMORY: u64 = 96 << 20;
+const MEMORY: u64 = 112 << 20;
 
 /// The network of every test here: one node, alice who may, mallory who may not.
 struct Attacked {

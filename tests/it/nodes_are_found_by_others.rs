@@ -179,7 +179,10 @@ fn puppets_database_finds_them() {
         .run(&["find", "--dm", "puppetdb", "-I", "pql: no query"])
         .code(1)
         .complains(&["PuppetDB refuses the query"]);
-    alice.run(&["find", "-I", "pql: x"]).code(1).complains(&["-I pql: x: no node is called so"]);
+    alice
+        .run(&["find", "-I", "pql: x"])
+        .code(1)
+        .complains(&["-I pql: x: nodes are not found by pql but with --dm puppetdb"]);
     // a page that is none, and a server that is not there
     let wrong = |host: &str, port: u16| {
         let lines = format!("plugin.choria.puppetdb_host = {host}\nplugin.choria.puppetdb_port = {port}\n");

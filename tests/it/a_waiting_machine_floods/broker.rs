@@ -124,7 +124,8 @@ fn all_of_them_together_leave_connections_to_others() {
         let mut held: Vec<Raw> =
             (0..45).map(|number| machine.open(&format!("m{number}.example.net"))).collect();
         let let_in = held.iter_mut().filter_map(Raw::try_sync).count();
-        assert!((30..=36).contains(&let_in), "{let_in}");
+        // all come from one address, which has half of the nine tenths
+        assert!((14..=18).contains(&let_in), "{let_in}");
         Raw::connect(&room.network, &room.network.alice()).sync();
     });
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use pool::Pool;
 pub use stages::Rejection;
@@ -45,6 +45,8 @@ use stages::{Accepted, Authorized, Fresh, Refused};
 
 /// Characters of a caller's words in a log line.
 const LOGGED: usize = 200;
+/// Requests read at once; there are no more threads to read them on.
+const READ_AT_ONCE: usize = 4;
 /// What a caller is told whose call would leave no trace.
 const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
 
@@ -57,6 +59,8 @@ pub struct Pipeline {
     audit: Option<Auditing>,
     gate: Gate,
     filtering: Filtering,
+    /// Requests that are read: each is held twice meanwhile.
+    reading: Semaphore,
     refusals: RefusalLog,
 }
 
@@ -71,9 +75,9 @@ impl Pipeline {
     ) -> Pipeline {
         let gate = Gate::new(pool);
         let filtering = Filtering::new(node.config().choria_filter_timeout);
-        let refusals = RefusalLog::default();
+        let (reading, refusals) = (Semaphore::new(READ_AT_ONCE), RefusalLog::default());
         let audit = audit.map(Auditing::new);
-        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, refusals }
+        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, reading, refusals }
     }
 
     /// Takes messages until the connection's side hangs up. Never waits for an
@@ -119,7 +123,10 @@ impl Pipeline {
 
     async fn walk(&self, message: Message, ticket: Ticket) {
         let mut turn = ticket.turn().await;
-        let fresh = match AssertUnwindSafe(self.receive(&message.payload)).catch_unwind().await {
+        let reading = self.reading.acquire().await;
+        let received = AssertUnwindSafe(self.receive(&message.payload)).catch_unwind().await;
+        drop(reading);
+        let fresh = match received {
             Ok(Ok(fresh)) => fresh,
             Ok(Err(refused)) => return self.refuse(&refused),
             Err(_) => return self.panicked("", ""),
@@ -138,15 +145,6 @@ impl Pipeline {
                 );
             });
         };
-        let _running = match seat.try_run() {
-            Some(running) => Some(running),
-            None => {
-                drop(turn);
-                let running = seat.run().await;
-                turn = seat.turn().await;
-                running
-            }
-        };
         let (mut fresh, mut elsewhere) = (Some(fresh), None);
         if let Some(costly) = fresh.take_if(|fresh| fresh.is_costly()) {
             // Held once, by whoever is at it.
@@ -156,6 +154,16 @@ impl Pipeline {
             turn = seat.turn().await;
             fresh = Arc::into_inner(costly);
         }
+        // filters have bounds of their own
+        let _running = match seat.try_run() {
+            Some(running) => Some(running),
+            None => {
+                drop(turn);
+                let running = seat.run().await;
+                turn = seat.turn().await;
+                running
+            }
+        };
         let finished = match fresh {
             Some(fresh) => {
                 AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &seat)).catch_unwind().await.is_ok()
