@@ -22,8 +22,10 @@ async fn what_is_sent_along_is_paid_for_by_who_sends_it() {
     let shelf = Shelf::of(&network, "lib");
     shelf.ddl(&ddl("sleeper", "1.0.0", 20, json!([action("sleep", json!({}), json!({}))])));
     let woken = network.path("woken");
+    // what outlives its node, as programs may, ends with the network all the same
     let sleep = format!(
-        "while [ ! -e '{}' ]; do sleep 0.1; done\necho '{{}}' > \"$CHORIA_EXTERNAL_REPLY\"",
+        "while [ -d '{}' ] && [ ! -e '{}' ]; do sleep 0.2; done\necho '{{}}' > \"$CHORIA_EXTERNAL_REPLY\"",
+        network.directory().display(),
         woken.display()
     );
     shelf.shell("sleeper", &format!("{ACTIVATE}{sleep}"));

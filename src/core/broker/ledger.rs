@@ -280,12 +280,12 @@ impl LinkSlot {
             return;
         }
         let mut known = self.holders.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(from) = &self.holder.from {
-            if let Some(links) = known.waiting.get_mut(from) {
-                *links -= 1;
-                if *links == 0 {
-                    known.waiting.remove(from);
-                }
+        if let Some(from) = &self.holder.from
+            && let Some(links) = known.waiting.get_mut(from)
+        {
+            *links -= 1;
+            if *links == 0 {
+                known.waiting.remove(from);
             }
         }
         self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
