@@ -3,7 +3,6 @@
 use super::Role;
 use super::table::KEYS;
 use super::values::parse_bool;
-use crate::core::ddl::REPLACEABLE;
 use crate::core::text;
 
 /// Top level keys only Ruby reads (spec 03 appendix C).
@@ -80,6 +79,10 @@ const RAW: &[&str] = &[
     "plugin.security.issuer.*.public",
 ];
 
+/// Our agents that manage a machine, sorted: their settings are known here.
+pub const MANAGING_AGENTS: [&str; 7] =
+    ["filemgr", "nettest", "package", "process", "puppet", "service", "shell"];
+
 /// Namespaces whose keys are all ours: anything unknown in them is a mistake.
 /// Every other `plugin.NAME.` belongs to whoever wrote the agent NAME.
 const OURS: &[&str] = &[
@@ -133,7 +136,7 @@ fn of_agents(key: &str, value: &str) -> Option<String> {
         let is_one = parse_bool(value).is_ok();
         return (!is_one).then(|| format!("{key}: \"{value}\" is not a boolean, false counts"));
     }
-    if !REPLACEABLE.contains(&agent) || AGENTS.iter().any(|(name, _)| *name == key) {
+    if !MANAGING_AGENTS.contains(&agent) || AGENTS.iter().any(|(name, _)| *name == key) {
         return None;
     }
     let activate = format!("plugin.{agent}.activate_agent");

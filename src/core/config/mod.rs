@@ -37,6 +37,7 @@ use std::path::{Path, PathBuf};
 pub use environment::{Environment, Fixed, System};
 pub use error::ConfigError;
 pub use explain::Explained;
+pub use known::MANAGING_AGENTS;
 pub use settings::{Flag, Key, Kind, Roles};
 pub use table::Settings;
 pub use values::{

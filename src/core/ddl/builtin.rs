@@ -44,7 +44,7 @@ pub fn is_replaceable(name: &str) -> bool {
 }
 
 /// Agents that manage a machine, sorted.
-pub const REPLACEABLE: [&str; 7] = ["filemgr", "nettest", "package", "process", "puppet", "service", "shell"];
+pub const REPLACEABLE: [&str; 7] = crate::core::config::MANAGING_AGENTS;
 
 /// Names of the compiled-in agents that have an interface, sorted.
 pub fn builtin_names() -> &'static [&'static str] {
