@@ -22,9 +22,24 @@ const INSTALL: &str = "install it with: apt-get install -y puppetdb postgresql";
 
 pub struct PuppetDb {
     pub port: u16,
-    dir: PathBuf,
     java: Child,
     tls: Arc<rustls::ClientConfig>,
+    /// Ends when Java has.
+    store: Store,
+}
+
+/// The database below it, and the directory of both.
+struct Store {
+    dir: PathBuf,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let mut stop = postgres("pg_ctl");
+        stop.args(["-m", "immediate", "-w", "-D"]).arg(self.dir.join("data")).arg("stop");
+        let _ = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
 }
 
 /// A program of PostgreSQL's, which does not run as root.
@@ -45,6 +60,7 @@ impl PuppetDb {
     pub fn start(network: &Network) -> PuppetDb {
         // a place that the user of PostgreSQL can reach
         let dir = tempfile::Builder::new().prefix("choria-puppetdb-").tempdir().expect("a directory").keep();
+        let below = Store { dir: dir.clone() };
         let data = dir.join("data");
         fs::create_dir(&data).expect("a directory");
         if geteuid().is_root() {
@@ -70,15 +86,15 @@ impl PuppetDb {
         let java = java(&dir, network, port, store);
         let alice = network.alice();
         let tls = provider(&alice.config, &alice.name).client_tls().expect("TLS");
-        let mut database = PuppetDb { port, dir, java, tls };
+        let mut database = PuppetDb { port, java, tls, store: below };
         database.is_ready();
         database
     }
 
     fn is_ready(&mut self) {
         let begun = Instant::now();
-        while !fs::read(self.dir.join("restart")).is_ok_and(|text| text.first() == Some(&b'1')) {
-            let said = || fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        while !fs::read(self.store.dir.join("restart")).is_ok_and(|text| text.first() == Some(&b'1')) {
+            let said = || fs::read_to_string(self.store.dir.join("log")).unwrap_or_default();
             assert!(self.java.try_wait().expect("a child").is_none(), "PuppetDB ended: {}", said());
             assert!(begun.elapsed() < STARTS, "PuppetDB is not ready: {}", said());
             std::thread::sleep(Duration::from_millis(100));
@@ -195,9 +211,5 @@ impl Drop for PuppetDb {
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.java.wait();
-        let mut stop = postgres("pg_ctl");
-        stop.args(["-m", "immediate", "-w", "-D"]).arg(self.dir.join("data")).arg("stop");
-        let _ = stop.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let _ = fs::remove_dir_all(&self.dir);
     }
 }

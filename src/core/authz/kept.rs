@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::core::ddl::is_plain_name;
 use crate::core::files::{Look, Version, read_judged};
 
 /// Largest policy or groups file, in bytes.
@@ -14,8 +15,7 @@ pub(super) const MAX_KEPT: usize = 1_000;
 
 /// Whether this can be an agent: the name comes from a request and becomes part of a path.
 pub(super) fn check_name(agent: &str) -> Result<(), String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    match agent.bytes().all(plain) && !agent.is_empty() {
+    match is_plain_name(agent) {
         true => Ok(()),
         false => Err(format!("{agent:?} cannot be the name of an agent")),
     }

@@ -6,17 +6,13 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls_pki_types::ServerName;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::is_name;
@@ -24,7 +20,7 @@ use crate::core::client::Client;
 use crate::core::config::{Config, Environment, Origin};
 use crate::core::connection::{ServerUrl, SrvResolver, srv_domain};
 use crate::core::protocol::filter::{FactFilter, FactOperator, Filter};
-use crate::core::security::tls_errors;
+use crate::core::security::https;
 use crate::core::text::shortened;
 
 /// Largest answer: a million nodes.
@@ -114,17 +110,6 @@ async fn servers(config: &Config, env: &dyn Environment) -> Vec<ServerUrl> {
 
 async fn ask(client: &Client, server: &ServerUrl, query: &str) -> Result<Vec<String>, PuppetDbError> {
     let unreachable = |reason: String| PuppetDbError::Unreachable { server: shown(server), reason };
-    let stream = TcpStream::connect((server.host(), server.port())).await;
-    let stream = stream.map_err(|e| unreachable(e.to_string()))?;
-    let name = ServerName::try_from(server.host().to_owned()).map_err(|e| unreachable(e.to_string()))?;
-    let tls = TlsConnector::from(client.tls().clone());
-    let stream = tls.connect(name, stream).await.map_err(|e| unreachable(tls_errors::told_of(&e)))?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(tls_errors::told_of(&e)))?;
-    // ends with the answer: nothing else is asked of it
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
     let encoded = utf8_percent_encode(query, NON_ALPHANUMERIC).to_string();
     let request = if encoded.len() <= LONGEST_ADDRESS {
         Request::get(format!("{PATH}?query={encoded}")).body(Full::default())
@@ -135,18 +120,9 @@ async fn ask(client: &Client, server: &ServerUrl, query: &str) -> Result<Vec<Str
     let mut request = request.map_err(|e| unreachable(e.to_string()))?;
     let host = shown(server).parse().map_err(|_| unreachable("it has an odd name".to_owned()))?;
     request.headers_mut().insert(HOST, host);
-    let response = sender.send_request(request).await.map_err(|e| unreachable(tls_errors::told_of(&e)))?;
-    let status = response.status();
-    let text = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let text = text.map_err(|e| unreachable(e.to_string()))?.to_bytes();
-    let words = || {
-        let words: String = String::from_utf8_lossy(&text)
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(200)
-            .collect();
-        format!("{status}: {words}")
-    };
+    let (tls, at) = (TlsConnector::from(client.tls().clone()), (server.host(), server.port()));
+    let (status, text) = https::ask(&tls, at, request, MAX_ANSWER).await.map_err(unreachable)?;
+    let words = || format!("{status}: {}", shortened(&String::from_utf8_lossy(&text), 200));
     match status {
         StatusCode::OK => {}
         StatusCode::BAD_REQUEST => return Err(PuppetDbError::Refused(words())),

@@ -2,7 +2,7 @@
 //! with them.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct RefusalLog {
     kinds: Mutex<HashMap<&'static str, Window>>,
+    hashes: RandomState,
 }
 
 /// What was said of a kind, and since when.
@@ -73,9 +74,7 @@ impl RefusalLog {
             held_back = window.held_back;
             *window = fresh();
         }
-        let mut hasher = DefaultHasher::new();
-        who.hash(&mut hasher);
-        let who = hasher.finish();
+        let who = self.hashes.hash_one(who);
         let of_who = window.causes.get(&who).copied().unwrap_or_default();
         if of_who < LINES && window.let_through < OF_ALL {
             window.causes.insert(who, of_who + 1);

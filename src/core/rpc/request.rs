@@ -27,22 +27,9 @@ impl RequestBody {
     /// the two that are numbers make it refuse a body when they are not, and
     /// so they do here.
     pub fn decode(payload: &[u8]) -> Result<RequestBody, DecodeError> {
-        let mut body = RequestBody::default();
-        read_body(payload, |key, reader| {
-            if same_key(key, "agent") {
-                body.agent = text(reader)?;
-            } else if same_key(key, "action") {
-                body.action = text(reader)?;
-            } else if same_key(key, "data") {
-                body.data = data(reader)?;
-            } else if same_key(key, "ttl") || same_key(key, "time") {
-                integer(reader)?;
-            } else {
-                reader.skip()?;
-            }
-            Ok(())
-        })?;
-        Ok(body)
+        let Heading { agent, action } = RequestBody::heading(payload)?;
+        let Inputs { data, .. } = RequestBody::inputs(payload, usize::MAX, |_| true)?;
+        Ok(RequestBody { agent, action, data })
     }
 
     /// Which action of which agent the payload of a request is for. What else is in it has
@@ -165,18 +152,6 @@ pub(super) fn text(reader: &mut Reader<'_>) -> Result<String, JsonError> {
 
 pub(super) fn integer(reader: &mut Reader<'_>) -> Result<i64, JsonError> {
     if reader.null()? { Ok(0) } else { reader.integer() }
-}
-
-/// Inputs: an object, or nothing.
-fn data(reader: &mut Reader<'_>) -> Result<Map<String, Value>, JsonError> {
-    match reader.peek()? {
-        Kind::Object | Kind::Null => {}
-        _ => return Err(reader.error(Problem::Type("an object of inputs"))),
-    }
-    match reader.value(Numbers::Exact)? {
-        Value::Object(map) => Ok(map),
-        _ => Ok(Map::new()),
-    }
 }
 
 pub(super) fn push_object(out: &mut String, map: &Map<String, Value>) {

@@ -5,10 +5,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::chain::check_extent;
@@ -57,6 +63,31 @@ pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
     let config = config.map_err(|e| tls_errors::told(&e))?.dangerous();
     let config = config.with_custom_certificate_verifier(Arc::new(Bounded(verifier))).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Asks one thing of a web service, on a connection of its own; the answer may have `most` bytes.
+///
+/// # Errors
+/// It cannot be reached, or does not answer so, in words.
+pub async fn ask(
+    connector: &TlsConnector,
+    (host, port): (&str, u16),
+    request: Request<Full<Bytes>>,
+    most: usize,
+) -> Result<(StatusCode, Bytes), String> {
+    let told = |e: &(dyn std::error::Error + 'static)| tls_errors::told_of(e);
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| told(&e))?;
+    let stream = TcpStream::connect((host, port)).await.map_err(|e| told(&e))?;
+    let stream = connector.connect(name, stream).await.map_err(|e| told(&e))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| told(&e))?;
+    // ends with the answer: nothing else is asked of it
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    let response = sender.send_request(request).await.map_err(|e| told(&e))?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), most).collect().await.map_err(|e| e.to_string())?;
+    Ok((status, body.to_bytes()))
 }
 
 /// The library's verifier, for chains that are no more than chains are: see [`check_extent`].

@@ -11,21 +11,16 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::core::config::Environment;
 use crate::core::security::https::{self, Roots};
-use crate::core::security::tls_errors;
 use crate::core::text::shortened;
 
 /// Address of Vault, https only.
@@ -132,9 +127,7 @@ impl Vault {
             Err(_) => return Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
         };
         if status != StatusCode::OK {
-            let words = String::from_utf8_lossy(&text);
-            let words: String =
-                words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect();
+            let words = shortened(&String::from_utf8_lossy(&text), 200);
             return Err(VaultError::Refused { key: key.to_owned(), reason: format!("{status}: {words}") });
         }
         let signature = signature(&text).ok_or(VaultError::Signature)?;
@@ -142,16 +135,6 @@ impl Vault {
     }
 
     async fn post(&self, key: &str, input: &str) -> Result<(StatusCode, Bytes), String> {
-        let text = |e: &dyn fmt::Display| e.to_string();
-        let port = self.address.port_u16().unwrap_or(443);
-        let stream = TcpStream::connect((self.host.as_str(), port)).await.map_err(|e| text(&e))?;
-        let name = ServerName::try_from(self.host.clone()).map_err(|e| text(&e))?;
-        let stream = self.tls.connect(name, stream).await.map_err(|e| tls_errors::told_of(&e))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| text(&e))?;
-        // ends with the answer: nothing else is asked of it
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
         let authority = self.address.authority().map_or("", |authority| authority.as_str());
         let body = json!({"signature_algorithm": "ed25519", "input": STANDARD.encode(input)});
         let request = Request::post(format!("/v1/transit/sign/{key}"))
@@ -159,11 +142,9 @@ impl Vault {
             .header(CONTENT_TYPE, "application/json")
             .header("X-Vault-Token", self.token.clone())
             .body(Full::new(Bytes::from(body.to_string())))
-            .map_err(|e| text(&e))?;
-        let response = sender.send_request(request).await.map_err(|e| text(&e))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok((status, body.map_err(|e| text(&e))?.to_bytes()))
+            .map_err(|e| e.to_string())?;
+        let port = self.address.port_u16().unwrap_or(443);
+        https::ask(&self.tls, (&self.host, port), request, MAX_ANSWER).await
     }
 }
 

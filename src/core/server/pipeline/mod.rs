@@ -135,7 +135,7 @@ impl Pipeline {
         let by_name = is_node_subject(&message.subject, &self.node);
         drop(message);
         let (request, caller) = fresh.about();
-        let Ok(seat) = ticket.of(&caller) else {
+        let Ok(mut seat) = ticket.of(&caller) else {
             raise(&self.node.counters().dropped);
             return self.refusals.note_of("dropped", &caller, || {
                 tracing::warn!(
@@ -165,9 +165,10 @@ impl Pipeline {
             }
         };
         let finished = match fresh {
-            Some(fresh) => {
-                AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &seat)).catch_unwind().await.is_ok()
-            }
+            Some(fresh) => AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &mut seat))
+                .catch_unwind()
+                .await
+                .is_ok(),
             None => false,
         };
         if !finished {
@@ -182,7 +183,7 @@ impl Pipeline {
         fresh: Fresh,
         elsewhere: Option<Result<bool, Unfiltered>>,
         by_name: bool,
-        seat: &Seat,
+        seat: &mut Seat,
     ) {
         match stages::filter(fresh, elsewhere, by_name, &self.node) {
             Ok(accepted) => {
@@ -218,7 +219,7 @@ impl Pipeline {
 
     /// The stages that act: what comes out is always a reply, or silence where
     /// the protocol wants silence.
-    async fn answer(&self, accepted: &Accepted, seat: &Seat) {
+    async fn answer(&self, accepted: &Accepted, seat: &mut Seat) {
         if accepted.agent() == discovery::NAME {
             if let Some(pong) = discovery::answer(&accepted.payload()) {
                 self.reply(accepted, pong.to_owned()).await;
@@ -338,7 +339,7 @@ impl Pipeline {
             Rejection::Unreadable(_)
             | Rejection::Unverified(_)
             | Rejection::ForeignCollective(_)
-            | Rejection::Endless
+            | Rejection::TooLong
             | Rejection::ReplyElsewhere(_) => &counters.unvalidated,
             Rejection::Unfiltered(Unfiltered::Panicked) => &counters.panicked,
             Rejection::Unfiltered(why) if why.is_over_budget() => &counters.overbudget,

@@ -52,7 +52,7 @@ struct Share {
 /// A request's place; it is free again when the ticket is dropped.
 pub struct Ticket {
     room: Arc<Room>,
-    bytes: AtomicUsize,
+    bytes: usize,
 }
 
 /// The place of a request whose caller is known.
@@ -82,7 +82,7 @@ impl Gate {
     /// Takes a place for a request of `bytes`.
     pub fn enter(&self, bytes: usize) -> Result<Ticket, Full> {
         let room = &self.0;
-        let ticket = Ticket { room: room.clone(), bytes: AtomicUsize::new(bytes) };
+        let ticket = Ticket { room: room.clone(), bytes };
         let requests = room.requests.fetch_add(1, Ordering::AcqRel);
         let held = room.bytes.fetch_add(bytes, Ordering::AcqRel);
         // A refused ticket gives its place back by being dropped.
@@ -102,25 +102,9 @@ impl Gate {
 }
 
 impl Ticket {
-    /// Waits for a turn to run. A request that waits for something else gives
-    /// its turn back meanwhile, and keeps its place.
-    pub async fn turn(&self) -> Turn {
-        // The semaphore is never closed.
-        Turn { _permit: self.room.turns.clone().acquire_owned().await.ok() }
-    }
-}
-
-impl Room {
-    fn callers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Share>> {
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ticket {
     /// The same as one of this caller's, if he has room.
     pub fn of(self, caller: &str) -> Result<Seat, Full> {
-        let pool = self.room.pool;
-        let bytes = self.bytes.load(Ordering::Acquire);
+        let (pool, bytes) = (self.room.pool, self.bytes);
         let mut callers = self.room.callers();
         let share = callers.entry(caller.to_owned()).or_insert_with(|| Share {
             requests: 0,
@@ -136,11 +120,24 @@ impl Ticket {
         drop(callers);
         Ok(Seat { ticket: self, caller: caller.to_owned(), turns })
     }
+
+    /// Waits for a turn to run. A request that waits for something else gives
+    /// its turn back meanwhile, and keeps its place.
+    pub async fn turn(&self) -> Turn {
+        // The semaphore is never closed.
+        Turn { _permit: self.room.turns.clone().acquire_owned().await.ok() }
+    }
+}
+
+impl Room {
+    fn callers(&self) -> std::sync::MutexGuard<'_, HashMap<String, Share>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Seat {
     /// Takes room for what a request has become.
-    pub fn grow(&self, bytes: usize) -> Result<(), Full> {
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Full> {
         let room = &self.ticket.room;
         let mut callers = room.callers();
         let Some(share) = callers.get_mut(&self.caller) else { return Err(Full) };
@@ -153,7 +150,8 @@ impl Seat {
             return Err(Full);
         }
         share.bytes += bytes;
-        self.ticket.bytes.fetch_add(bytes, Ordering::AcqRel);
+        drop(callers);
+        self.ticket.bytes += bytes;
         Ok(())
     }
 
@@ -179,7 +177,7 @@ impl Drop for Seat {
         let mut callers = self.ticket.room.callers();
         let Some(share) = callers.get_mut(&self.caller) else { return };
         share.requests -= 1;
-        share.bytes -= self.ticket.bytes.load(Ordering::Acquire);
+        share.bytes -= self.ticket.bytes;
         if share.requests == 0 {
             callers.remove(&self.caller);
         }
@@ -188,7 +186,7 @@ impl Drop for Seat {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.room.bytes.fetch_sub(self.bytes.load(Ordering::Acquire), Ordering::AcqRel);
+        self.room.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         if self.room.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.room.emptied.notify_waiters();
         }
@@ -219,14 +217,14 @@ mod tests {
     async fn a_caller_has_half_of_it() {
         let gate = Gate::new(Pool { requests: 4, bytes: 100, running: 2 });
         let of = |caller, bytes| gate.enter(bytes).and_then(|ticket| ticket.of(caller));
-        let first = of("eve", 20).ok().unwrap();
+        let mut first = of("eve", 20).ok().unwrap();
         assert!(first.grow(31).is_err(), "beyond her half of the bytes");
         assert!(first.grow(20).is_ok());
         let second = of("eve", 10).ok().unwrap();
         assert!(of("eve", 0).is_err(), "beyond her half of the requests");
         let running = first.try_run().unwrap();
         assert!(second.try_run().is_none(), "beyond her half of those that run");
-        let honest = of("bob", 40).ok().unwrap();
+        let mut honest = of("bob", 40).ok().unwrap();
         assert!(honest.try_run().is_some());
         assert!(honest.grow(11).is_err(), "beyond all there is");
         drop((running, first));

@@ -46,7 +46,7 @@ pub enum Rejection {
     #[error("this node is not part of its collective '{0}'")]
     ForeignCollective(String),
     #[error("its id or the name of its sender has more than {LONGEST_NAME} bytes")]
-    Endless,
+    TooLong,
     #[error("{0}")]
     ReplyElsewhere(#[from] Elsewhere),
     #[error("the filter does not match this node")]
@@ -81,7 +81,7 @@ impl Rejection {
             Rejection::Unreadable(_) => "unreadable",
             Rejection::Unverified(refusal) => refusal.kind(),
             Rejection::ForeignCollective(_) => "collective",
-            Rejection::Endless => "unreadable",
+            Rejection::TooLong => "unreadable",
             Rejection::ReplyElsewhere(_) => "reply subject",
             Rejection::Filtered => "filtered",
             Rejection::Unfiltered(Unfiltered::Panicked) => "panicked",
@@ -174,7 +174,7 @@ pub fn verify(decoded: Decoded, verifier: &RequestTrust, now: i64) -> Result<Inc
 pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refused>> {
     let envelope = &incoming.request.envelope;
     if envelope.requestid.len() > LONGEST_NAME || envelope.senderid.len() > LONGEST_NAME {
-        let mut refused = Refused::late(Rejection::Endless, &incoming);
+        let mut refused = Refused::late(Rejection::TooLong, &incoming);
         refused.request_id = shortened(&refused.request_id, LONGEST_NAME);
         refused.sender = shortened(&refused.sender, LONGEST_NAME);
         return Err(refused);
@@ -324,7 +324,7 @@ pub async fn authorize(
     accepted: &Accepted,
     node: &Arc<NodeState>,
     authorizer: &Arc<Authorizer>,
-    seat: &Seat,
+    seat: &mut Seat,
 ) -> Result<Authorized, Box<Denial>> {
     let envelope = &accepted.request().envelope;
     let unreadable = |e: DecodeError| {
