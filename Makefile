@@ -20,23 +20,23 @@ demo: check-tools
 	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
 
 test: check-test-tools check-scripts lint doc
-	$(CARGO) test --locked
+	$(CARGO) test --locked --workspace
 
 lint: check-tools
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --check --package choria --package choria-puppet
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 bench: check-tools
-	$(CARGO) bench --locked --bench broker --bench fleet --bench provisioning
+	$(CARGO) bench --locked --bench broker --bench fleet --bench provisioning --bench files
 
 # Longer fuzzing of every decoder, or of those whose test names hold ONLY; see
 # docs/development.md. Without a time limit of its own the library stops early.
 fuzz: check-tools
 	BOLERO_RANDOM_ITERATIONS=$(or $(INPUTS),$(ITERATIONS),1000000) BOLERO_RANDOM_TEST_TIME_MS=86400000 \
-	    $(CARGO) test --locked --release --lib -- --nocapture $(ONLY)
+	    $(CARGO) test --locked --workspace --release --lib -- --nocapture $(ONLY)
 
 doc: check-tools
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --lib
 
 man: check-tools
 	$(CARGO) run --locked --quiet -- tool man man
@@ -72,8 +72,8 @@ install:
 	@test -x $(BINARY) || { echo "there is no $(BINARY): run make first, as yourself" >&2; exit 1; }
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/choria
 	ln -sf choria $(DESTDIR)$(PREFIX)/bin/mco
-	for unit in choria-broker choria-server choria-provisioner; do \
-	    install -D -m 0644 packaging/systemd/$$unit.service $(DESTDIR)$(UNITDIR)/$$unit.service; \
+	for unit in broker server provisioner alertd tally tasks; do \
+	    install -D -m 0644 packaging/systemd/choria-$$unit.service $(DESTDIR)$(UNITDIR)/choria-$$unit.service; \
 	done
 	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
 	@packaging/user.sh "$(DESTDIR)" $(PREFIX)/lib/sysusers.d/choria.conf
@@ -82,7 +82,7 @@ install:
 	for file in broker.conf server.conf client.conf provisioner.yaml provisioner-client.conf; do \
 	    install -D -m 0644 packaging/config/$$file $(SHARE)/doc/choria/examples/$$file; \
 	done
-	for page in README.md docs/*.md; do \
+	for page in README.md docs/*.md docs/*.png examples/*.py examples/*.rs; do \
 	    install -D -m 0644 $$page $(SHARE)/doc/choria/$$page; \
 	done
 	@new() { test -e "$$3" || { echo "install -m $$1 $$2 $$3"; install -D -m "$$1" "$$2" "$$3"; }; }; \
@@ -98,7 +98,12 @@ install:
 	    new 0644 packaging/config/policies/$$policy.policy $(ETC)/choria/policies/$$policy.policy || exit 1; \
 	done
 	@packaging/owners.sh "$(DESTDIR)" $(SYSCONFDIR)
-	install -D -m 0644 packaging/grafana/provisioner.json $(DESTDIR)$(PREFIX)/share/doc/choria/grafana/provisioner.json
+	for board in provisioner tally; do \
+	    install -D -m 0644 packaging/grafana/$$board.json $(SHARE)/doc/choria/grafana/$$board.json; \
+	done
+	for machine in packaging/machines/*; do \
+	    install -D -m 0644 $$machine/machine.yaml $(SHARE)/choria/machines/$${machine##*/}/machine.yaml; \
+	done
 	for page in man/*.1; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man1/$${page##*/}; done
 	ln -sf choria.1 $(DESTDIR)$(PREFIX)/share/man/man1/mco.1
 	for page in man/*.5; do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man5/$${page##*/}; done
@@ -111,7 +116,7 @@ install:
 check-tools:
 	@packaging/check-tools.sh
 
-# The same, and Python, Node.js, Prometheus, nginx, cfssl, jq and Ruby with its
+# The same, and Python, Node.js, Prometheus and its Alertmanager, nginx, cfssl, jq and Ruby with its
 # agents' classes, for the programs that others wrote, a clock that can be stepped,
 # systemd, and what makes and judges packages.
 check-test-tools:

@@ -52,10 +52,30 @@ fn order_sections(root: &Path) {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|v| v == value);
     let chosen = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("link"));
     if is("CARGO_CFG_TARGET_OS", "linux") && is("PROFILE", "release") && !chosen {
-        let script = root.join("packaging/link/cold.ld");
-        println!("cargo:rustc-link-arg-bin=choria=-Wl,-T,{}", script.display());
+        for script in ["node.ld", "cold.ld"] {
+            let script = root.join("packaging/link").join(script);
+            println!("cargo:rustc-link-arg-bin=choria=-Wl,-T,{}", script.display());
+        }
+        if packs_relocations() {
+            println!("cargo:rustc-link-arg-bin=choria=-Wl,-z,pack-relative-relocs");
+        }
     }
     println!("cargo:rerun-if-changed=packaging/link");
+}
+
+/// Whether the C library of this machine, which the program is for, reads packed relocations
+/// (glibc 2.36): a megabyte that each process does not hold. What packages ship runs on older
+/// systems too, which profile `dist` is for; cargo tells it by its directory alone.
+fn packs_relocations() -> bool {
+    let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default();
+    if out.components().any(|part| part.as_os_str() == "dist") {
+        return false;
+    }
+    let native = env::var("HOST").ok() == env::var("TARGET").ok();
+    let asked = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let version = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    let minor = version.as_deref().and_then(|text| text.trim().strip_prefix("glibc 2.")?.parse::<u32>().ok());
+    native && minor.is_some_and(|minor| minor >= 36)
 }
 
 fn set(name: &str, value: &str) {

@@ -13,7 +13,7 @@ log=$world/log
 count=0
 failures=0
 build='cc headers make git'
-test="$build python3 venv prometheus promtool nginx cfssl jq ruby mcollective faketime zsh fish systemd-analyze logrotate puppet puppetdb pg_ctlcluster dnf zypper createrepo_c rc-service ping ip strip dpkg-deb rpmbuild lintian rpmlint node npm"
+test="$build python3 venv prometheus promtool prometheus-alertmanager nginx cfssl jq ruby mcollective faketime zsh fish systemd-analyze logrotate puppet puppetdb pg_ctlcluster dnf zypper createrepo_c rc-service ping ip strip dpkg-deb rpmbuild lintian rpmlint node npm"
 
 # stand_in NAME BODY: a program of that name in the machine.
 stand_in() {
@@ -65,6 +65,7 @@ for word in "\$@"; do
     ruby) there ruby '[ -e $bin/.mcollective ]' ;;
     mcollective-common) : >$bin/.mcollective ;;
     prometheus) there prometheus :; there promtool : ;;
+    prometheus-alertmanager) there prometheus-alertmanager : ;;
     golang-cfssl) there cfssl : ;;
     systemd) there systemd-analyze : ;;
     iproute2) there ip : ;;
@@ -130,11 +131,11 @@ machine; run
 holds "a bare machine builds" 0 "gcc libc6-dev make git"
 
 machine; run test
-holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs
+holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs
 npm"
 
 machine; : >"$world/maker"; run test
-holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs"
+holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs"
 
 machine $(without prometheus promtool cfssl); : >"$world/maker"; run test
 holds "Node.js of its maker is there, other things are not" 0 "prometheus golang-cfssl"

@@ -2,7 +2,7 @@
 # Makes sure the build has what it needs: installs what is missing, and only that,
 # as root or in CI, and says the one command that does everywhere else. With
 # argument `test`, also what the tests need: Python and Node.js, for the NATS
-# clients that others wrote, Prometheus, which reads the broker's metrics, nginx,
+# clients that others wrote, Prometheus, which reads the broker's metrics, its Alertmanager, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
 # our words, PuppetDB with its database, systemd, which reads our units, logrotate, which moves our logs, ip, which
@@ -28,6 +28,7 @@ python3          python3
 python3-venv     python3-venv
 prometheus       prometheus
 promtool         prometheus
+prometheus-alertmanager prometheus-alertmanager
 nginx            nginx
 cfssl            golang-cfssl
 jq               jq

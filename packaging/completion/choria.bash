@@ -14,4 +14,10 @@ _choria() {
     [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
     return 0
 }
+# for applications that are links to choria: complete -F _choria_application NAME
+_choria_application() {
+    COMP_WORDS=(choria builder run "${COMP_WORDS[0]##*/}" "${COMP_WORDS[@]:1}")
+    COMP_CWORD=$((COMP_CWORD + 3))
+    _choria
+}
 complete -F _choria choria mco

@@ -96,12 +96,38 @@ echo "broker.demo.example.net listens on 127.0.0.1:$port, mutual TLS, nodes boun
 # Each by its own number: a plain wait would wait for the broker too.
 for job in "${made[@]}"; do wait "$job"; done
 
+# Puppet Tasks and a playbook, and who serves the tasks.
+mkdir -p "$net/modules/demo/tasks" "$net/modules/demo/plans"
+cat >"$net/modules/demo/tasks/greet.sh" <<'TASK'
+#!/bin/sh
+printf '{"greeting": "%s, %s"}\n' "${PT_word}" "${PT_name}"
+TASK
+cat >"$net/modules/demo/tasks/greet.json" <<'TASK'
+{"description": "Greets somebody", "parameters": {"name": {"type": "String[1]"}, "word": {"type": "String", "default": "Hello"}}}
+TASK
+cat >"$net/modules/demo/plans/rolling.pp" <<'PLAN'
+plan demo::rolling (String $country) {
+  $nodes = choria::discover(facts => ["country=${country}"], agents => ['bolt_tasks'])
+  $said = $nodes.sort.choria::in_groups_of(2) |$group| {
+    choria::run_playbook('choria::tasks::run', nodes => $group, task => 'demo::greet', inputs => { name => $country }, silent => true)
+      .map |$result| { $result.bolt_task_result['greeting'] }
+  }
+  "${said.size} groups, all said ${said.flatten.unique.join}"
+}
+PLAN
+"$choria" tasks serve --listen 127.0.0.1 --port 0 --config "$net/broker/broker.conf" "$net/modules" >"$net/tasks.log" 2>&1 &
+pids+=($!)
+wait_for "$net/tasks.log" "the server of tasks is listening"
+tasks=$(sed -n 's/.*the server of tasks is listening address=127\.0\.0\.1:\([0-9]*\).*/\1/p' "$net/tasks.log")
+
 # client NAME: how an operator or the provisioner connects.
 client() {
     cat >"$net/$1/client.conf" <<CONF
 identity = $1.demo.example.net
 plugin.choria.middleware_hosts = 127.0.0.1:$port
 plugin.choria.use_srv = false
+plugin.choria.puppetserver_host = 127.0.0.1
+plugin.choria.puppetserver_port = $tasks
 plugin.security.provider = file
 plugin.security.file.certificate = $net/$1/$1.mcollective.pem
 plugin.security.file.key = $net/$1/$1.mcollective-key.pem
@@ -123,13 +149,18 @@ rules:
       plugin.rpcaudit.logfile: '{{ssldir}}/../audit.log'
       plugin.choria.status_file_path: '{{ssldir}}/../status.json'
       plugin.choria.agent_provider.mcorpc.libdir: '$net/plugins'
+      plugin.choria.puppetserver_host: '127.0.0.1'
+      plugin.choria.puppetserver_port: '$tasks'
+      plugin.choria.tasks.cache_dir: '{{ssldir}}/../tasks-cache'
+      plugin.choria.tasks.spool_dir: '{{ssldir}}/../tasks-spool'
+      plugin.choria.machine.store: '{{ssldir}}/../machines'
     action_policies:
       rpcutil.policy: |
         policy default deny
         deny	choria=operator.mcollective	get_config_item	*	*
         allow	choria=operator.mcollective	*	*	*
 CONF
-for agent in choria_util package service filemgr hello; do
+for agent in choria_util package service filemgr bolt_tasks scout hello; do
     printf '      %s.policy: "policy default deny\\nallow\\tchoria=operator.mcollective\\t*\\t*\\t*\\n"\n' "$agent"
 done >>"$net/provisioner/template.yaml"
 mkdir "$net/plugins"
@@ -147,6 +178,17 @@ MCOLLECTIVE_CERTNAME=provisioner.mcollective "$choria" provision run \
     >"$net/provisioner.log" 2>&1 &
 pids+=($!)
 wait_for "$net/provisioner.log" "watching for nodes"
+
+# A check of web1 that its own machine remedies.
+mkdir -p "$net/web1/machines"
+"$choria" machine new --check shop --dir "$net/web1/machines" >/dev/null
+sed -i 's/interval: 5m/interval: 1s/' "$net/web1/machines/shop/machine.yaml"
+cat >"$net/web1/machines/shop/check.sh" <<'SCRIPT'
+#!/bin/sh
+[ ! -e ./closed ] || { echo "CRITICAL: the shop is closed"; exit 2; }
+echo "OK: the shop is open"
+SCRIPT
+printf '#!/bin/sh\nrm ./closed\n' >"$net/web1/machines/shop/remedy.sh"
 
 say "Five bare machines: no certificate, no configuration, only a token"
 node() {
@@ -167,7 +209,7 @@ node db1 uk db 16
 node db2 de db 16
 node mail1 mt mail 2
 for name in web1 web2 db1 db2 mail1; do
-    wait_for "$net/$name.log" "no configuration, waiting to be provisioned"
+    wait_for "$net/$name.log" "waiting to be provisioned"
 done
 for name in web1 web2 db1 db2 mail1; do
     # for the second time: as a member
@@ -207,6 +249,21 @@ command -v python3 >/dev/null || language=shell
 cp -r "$net/hello/mcollective" "$net/plugins"
 wait_for "$net/web1.log" "hosting an agent from disk, new.*agent=hello"
 show 0 "Ada" rpc hello greet name=Ada -I web1.demo.example.net "${config[@]}"
+say "A Puppet Task on all of them, without Puppet"
+show 0 "Hello, Ada" tasks run demo::greet --name Ada -v -y "${config[@]}"
+say "A playbook: tasks on groups of nodes, one group after the other"
+show 0 "2 groups, all said Hello, mt" playbook run demo::rolling --country mt --modulepath "$net/modules" "${config[@]}"
+say "A check fails, and its own machine puts it right"
+show 0 "Triggered 1 check on 1 node" scout trigger --check shop -I web1.demo.example.net "${config[@]}"
+"$choria" scout watch "${config[@]}" >"$net/watch.log" 2>&1 &
+pids+=($!)
+wait_for "$net/watch.log" "Waiting for events"
+printf '\n%s$ touch closed; %s scout watch%s\n' "$green" "${choria##*/}" "$plain"
+touch "$net/web1/machines/shop/closed"
+wait_for "$net/watch.log" "CRITICAL => UNKNOWN"
+wait_for "$net/watch.log" "UNKNOWN => OK"
+grep -e "=>" -e "is closed" "$net/watch.log" | head -n 6
+show 0 "CR" scout status web1.demo.example.net "${config[@]}"
 say "What the policy of the node denies does not happen"
 show 2 "You are not authorized to call this agent or action" \
     rpc rpcutil get_config_item item=identity -I web1.demo.example.net "${config[@]}"

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::out::{out, outln};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::build;
+use choria::core::machine::watchers;
 use choria::core::provisioning::{JwtResolver, Setup, TargetResolver};
 use serde_json::{Map, Value, json};
 
@@ -116,11 +117,24 @@ fn sections() -> Vec<Section> {
         },
         Section {
             title: "Data Providers",
-            rows: vec![("", agent("Choria Data")), ("", agent("Config_item Data"))],
+            rows: ["Bolt_task Data", "Choria Data", "Config_item Data", "Machine_state Data", "Scout Data"]
+                .map(|name| ("", agent(name)))
+                .to_vec(),
         },
+        // Those that came with the program; nodes find theirs on disk.
         Section { title: "Autonomous Agents", rows: vec![("", json!("none"))] },
-        Section { title: "Autonomous Agent Watchers", rows: vec![("", json!("none"))] },
+        Section {
+            title: "Autonomous Agent Watchers",
+            rows: watchers::names().into_iter().map(|name| ("", agent(&watcher(name)))).collect(),
+        },
     ]
+}
+
+/// What the original calls watchers of a type.
+fn watcher(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    format!("{}{} Watcher", first.map_or_else(String::new, String::from), letters.as_str())
 }
 
 fn text(sections: &[Section]) -> String {
@@ -131,6 +145,7 @@ fn text(sections: &[Section]) -> String {
         for (label, value) in &section.rows {
             match (label.is_empty(), plain(value)) {
                 (true, value) => out.push_str(&format!("  {value}\n")),
+                (false, value) if value.is_empty() => out.push_str(&format!("  {label:>width$}: not set\n")),
                 (false, value) => out.push_str(&format!("  {label:>width$}: {value}\n")),
             }
         }

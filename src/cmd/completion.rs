@@ -3,6 +3,8 @@
 //! The scripts know nothing but how to ask: commands and flags come from the
 //! same metadata as `--help`, agents, actions and inputs from the DDLs.
 
+mod applications;
+
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -14,7 +16,7 @@ use choria::core::text::{meant, shortened};
 use super::out::{out, outln};
 use super::render::text::clean;
 use super::rpc::resolver;
-use super::{Choria, Globals, apps, argv, mco};
+use super::{Choria, Globals, apps, argv, history, mco};
 
 /// print a completion script, or what it asks for
 #[derive(FromArgs, ArgsInfo)]
@@ -108,6 +110,9 @@ impl Completion {
             Place::Nothing => vec![],
             Place::Words(words) => words,
             Place::Keys => keys().iter().map(|key| key.name.to_owned()).collect(),
+            Place::Requests => history::ids(globals),
+            Place::Applications => applications::names(),
+            Place::Within(name, typed) => applications::within(name, &typed),
             Place::Agents => of("agents", None, None),
             Place::Actions(agent) => of("actions", Some(agent), None),
             Place::Inputs(agent, action) => {
@@ -115,7 +120,8 @@ impl Completion {
                 inputs.into_iter().map(|input| format!("{input}=")).collect()
             }
         };
-        candidates.iter().filter(|word| word.starts_with(current)).for_each(|word| outln!("{word}"));
+        let fitting = candidates.iter().filter(|word| word.starts_with(current) && is_plain(word));
+        fitting.for_each(|word| outln!("{word}"));
     }
 }
 
@@ -128,6 +134,12 @@ enum Place<'a> {
     Files,
     /// Keys of the configuration.
     Keys,
+    /// Requests that are kept.
+    Requests,
+    /// Applications of YAML.
+    Applications,
+    /// Words of one of them, behind these.
+    Within(&'a str, Vec<&'a str>),
     Agents,
     Actions(&'a str),
     Inputs(&'a str, &'a str),
@@ -139,7 +151,7 @@ enum Place<'a> {
 const VALUES: [(&str, &[&str]); 5] = [
     ("--only", &["ok", "failed", "missed", "denied"]),
     ("--retry", &["failed", "missed", "denied", "ok"]),
-    ("--dm", &["mc", "broadcast", "flatfile", "inventory"]),
+    ("--dm", &["mc", "broadcast", "flatfile", "inventory", "puppetdb", "external"]),
     ("--display", &["ok", "failed", "all", "none"]),
     ("--list", &["agents", "actions", "inputs", "applications", "words", "line"]),
 ];
@@ -173,7 +185,11 @@ fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Pla
         return value(flag);
     }
     if second {
-        return Place::Words(vec!["last".to_owned()]);
+        return Place::Requests;
+    }
+    if let ("run", [application, ..], true) = (name, positionals.as_slice(), typed.contains(&"builder")) {
+        let behind = typed.iter().skip_while(|word| *word != application).skip(1);
+        return Place::Within(application, behind.copied().collect());
     }
     if current.starts_with('-') {
         return Place::Words(words(top, command));
@@ -183,6 +199,8 @@ fn place<'a>(top: &CommandInfoWithArgs, typed: &[&'a str], current: &str) -> Pla
         ("rpc" | "doc", [agent]) => Place::Actions(agent),
         ("rpc", [agent, action, ..]) => Place::Inputs(agent, action),
         ("config", _) => Place::Keys,
+        ("show", []) if typed.contains(&"history") => Place::Requests,
+        ("run" | "validate", []) if typed.contains(&"builder") => Place::Applications,
         (name, given) if !apps::words(name).is_empty() => verbs(name, given),
         _ if !command.commands.is_empty() => Place::Words(words(top, command)),
         (_, given) => match command.positionals.get(given.len()).or(command.positionals.last()) {
@@ -309,6 +327,11 @@ const BASH: &str = include_str!("../../packaging/completion/choria.bash");
 const ZSH: &str = include_str!("../../packaging/completion/choria.zsh");
 const FISH: &str = include_str!("../../packaging/completion/choria.fish");
 
+/// Whether a shell takes a word as it is: it is put on the line without quotes, and some come from files.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_.+:@/=,%".contains(c))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,7 +363,7 @@ mod tests {
         assert!(is_one_of("package ", "status") && is_one_of("package -F a=b httpd ", "install"));
         assert!(is_one_of("service ", "restart") && is_one_of("puppet ", "runall"));
         assert!(is_one_of("shell ", "watch") && is_one_of("puppet --", "--skip-tags"));
-        assert!(is_one_of("rpc --retry ", "missed") && is_one_of("rpc --only ok ", "last"));
+        assert!(is_one_of("rpc --retry ", "missed"));
         assert!(is_one_of("", "ping") && is_one_of("tool ", "ca") && is_one_of("tool ca ", "issue"));
         assert!(is_one_of("ping -", "--expect") && is_one_of("rpc rpcutil ping --", "--batch"));
         assert!(is_one_of("find --dm ", "inventory") && is_one_of("rpc rpcutil ping --display ", "failed"));
@@ -352,6 +375,10 @@ mod tests {
             ("rpc rpcutil get_fact -I n1 ", Place::Inputs("rpcutil", "get_fact")),
             ("doc rpcutil ", Place::Actions("rpcutil")),
             ("rpc --only ok last rpcutil ", Place::Actions("rpcutil")),
+            ("rpc --only ok ", Place::Requests),
+            ("history show ", Place::Requests),
+            ("history show --table ", Place::Requests),
+            ("history show last ", Place::Nothing),
             ("package status ", Place::Nothing),
             ("service httpd restart ", Place::Nothing),
             ("puppet runall ", Place::Nothing),
@@ -363,6 +390,12 @@ mod tests {
             ("policy check ", Place::Files),
             ("tool config plugin.", Place::Keys),
             ("inventory ", Place::Nothing),
+            #[cfg(feature = "builder")]
+            ("builder run ", Place::Applications),
+            #[cfg(feature = "builder")]
+            ("builder run demo say ", Place::Within("demo", vec!["say"])),
+            #[cfg(feature = "builder")]
+            ("builder run demo -", Place::Within("demo", vec![])),
         ] {
             assert_eq!(at(line), place, "{line}");
         }

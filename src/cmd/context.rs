@@ -149,12 +149,16 @@ async fn connect_by(config: Config, options: ClientOptions) -> anyhow::Result<Cl
     for warning in provider.warnings() {
         tracing::warn!("{warning}");
     }
+    let setting = match config.choria_federation_collectives.is_empty() {
+        true => "plugin.choria.middleware_hosts",
+        false => "plugin.choria.federation_middleware_hosts",
+    };
     match Client::connect(Arc::new(config), &Arc::new(provider), &System, options).await {
         // Where no broker was found to ask there is something else to look at.
         Err(ClientError::Connect { error, .. })
             if !error.refused && error.reasons.iter().any(|reason| reason.contains("://")) =>
         {
-            bail!("{error}; is it running there, and is plugin.choria.middleware_hosts right?")
+            bail!("{error}; is it running there, and is {setting} right?")
         }
         outcome => Ok(outcome?),
     }

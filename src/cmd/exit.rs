@@ -27,7 +27,7 @@ pub const LOST: u8 = 5;
 
 /// The texts of the codes, for the manual.
 pub const CODES: &str = "0 everybody asked answered well, or whoever read the output has closed it; \
-     1 refused before any node was asked; 2 at least one node failed; 3 nobody answered; 4 some did not answer; \
+     1 refused before any node was asked; 2 at least one node failed, or a request stopped in a stage; 3 nobody answered; 4 some did not answer; \
      5 nodes were asked, and their answers could not all be taken or shown; 130 interrupted.";
 
 /// The same of applications of `mco`.
@@ -88,6 +88,19 @@ impl Exit {
     /// The code of a broadcast that a person ended.
     pub fn interrupted(self) -> ExitCode {
         ExitCode::from(if self.is_original() { 0 } else { INTERRUPTED })
+    }
+
+    /// The code of a request in stages that stopped in one.
+    pub fn stopped(self) -> ExitCode {
+        ExitCode::from(if self.is_original() { 0 } else { 2 })
+    }
+
+    /// The code of a request in stages that came to its end, of which some did badly by their check.
+    pub fn unwell(self, stats: &RequestStats, interrupted: bool, by_asking: bool) -> ExitCode {
+        match self.code(stats, interrupted, by_asking) {
+            0 => self.stopped(),
+            other => ExitCode::from(other),
+        }
     }
 
     pub fn some_missing(self) -> ExitCode {

@@ -3,6 +3,7 @@
 //! Ruby's `mco` runs this command for every discovery; with `--json --silent`
 //! it prints one JSON array and nothing else (spec 03 §4.7).
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use choria::core::client::Limit;
@@ -36,6 +37,16 @@ fleet_command! {
     }
 }
 
+/// The same by words of another command.
+#[cfg(feature = "builder")]
+pub fn by_words(words: &[String], globals: &Globals) -> anyhow::Result<ExitCode> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match <Find as argh::FromArgs>::from_args(&["find"], &words) {
+        Ok(find) => find.run(globals),
+        Err(early) => anyhow::bail!("{}", early.output.trim()),
+    }
+}
+
 impl Find {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let selection = self.selection();
@@ -57,6 +68,11 @@ impl Find {
                 outln!("{}", escaped(&serde_json::to_string_pretty(&found.nodes)?));
             } else {
                 found.nodes.iter().for_each(|node| outln!("{}", clean(node, false)));
+            }
+            if found.named && !self.json && !self.silent && std::io::stdout().is_terminal() {
+                errln!(
+                    "choria: these were named, so nobody was asked whether they are there: choria ping does"
+                );
             }
             if self.verbose && !self.silent {
                 errln!(

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::interfaces;
 use super::rpc::resolver;
 use super::trouble;
 use anyhow::bail;
@@ -255,7 +256,9 @@ impl Selection {
         self.check_identities(&method)?;
         let nodes = match method {
             Method::Broadcast => match literal_identities(&filter) {
-                Some(nodes) => nodes,
+                Some(nodes) => {
+                    return Ok(Discovered { named: true, ..Discovered::known(nodes, begun.elapsed()) });
+                }
                 None => {
                     let window = self.window(client)?;
                     let keep = |name: &str, _| {
@@ -264,12 +267,16 @@ impl Selection {
                     };
                     let found = broadcast(client, collective, filter, window, keep).await?;
                     trouble::overflowed(found.overflowed);
+                    trouble::down(&found.federations_down);
                     return Ok(found);
                 }
             },
             Method::Flatfile { file, format } => self.only_named(read_names(Path::new(&file), format)?)?,
             Method::Results(nodes) => self.only_named(nodes)?,
-            Method::Inventory(file) => Inventory::read(Path::new(&file))?.select(&collective, &filter)?,
+            Method::Inventory(file) => {
+                let cache = interfaces::inventories();
+                Inventory::select_in(Path::new(&file), cache.as_deref(), &collective, &filter)?
+            }
             Method::External { command, options } => {
                 let (Window::Fixed(timeout) | Window::Sliding(timeout)) = self.window(client)?;
                 let federations = &client.config().choria_federation_collectives;

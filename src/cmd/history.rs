@@ -112,7 +112,7 @@ fn row(heading: &Heading) -> Vec<String> {
     let words = [&[heading.agent.clone(), heading.action.clone()], heading.inputs.as_slice()].concat();
     let interrupted = if heading.interrupted { " (interrupted)" } else { "" };
     vec![
-        heading.id.chars().take(8).collect(),
+        short(&heading.id),
         time.to_string(),
         format!("{}{interrupted}", words.join(" ")),
         heading.nodes.to_string(),
@@ -180,10 +180,16 @@ fn configuration(globals: &Globals) -> anyhow::Result<Config> {
     }
 }
 
-/// Where this user's requests are kept; nowhere for who has no home.
+/// Where what a user asks is kept; nowhere for who has no home, or somebody else's.
+pub fn place() -> Option<PathBuf> {
+    let dir =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|dir| choria::core::files::is_own(dir));
+    History::place(dir("XDG_STATE_HOME"), dir("HOME"))
+}
+
+/// This user's requests; none of who has no place for them.
 pub fn open(config: &Config) -> Option<History> {
-    let dir = |name: &str| std::env::var_os(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let dir = History::place(dir("XDG_STATE_HOME"), dir("HOME"))?;
+    let dir = place()?;
     let bounds = Bounds {
         count: usize::try_from(config.choria_history_count).unwrap_or(0),
         age: config.choria_history_age,
@@ -192,9 +198,22 @@ pub fn open(config: &Config) -> Option<History> {
     Some(History::new(dir, bounds))
 }
 
+/// Ids of what is kept, as `choria history` shows them, for whoever completes a line.
+pub fn ids(globals: &Globals) -> Vec<String> {
+    let headings = configuration(globals).ok().and_then(|config| open(&config)).map(|kept| kept.headings());
+    let ids = headings.unwrap_or_default().into_iter().map(|heading| short(&heading.id));
+    ["last".to_owned()].into_iter().chain(ids).collect()
+}
+
+/// So much of an id as is shown; the beginning of one is enough to name it.
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
 /// The record of that id.
 pub fn find(config: &Config, id: &str) -> anyhow::Result<Record> {
-    let history = open(config).context("no request is kept: neither HOME nor XDG_STATE_HOME is set")?;
+    let history = open(config)
+        .context("no request is kept: neither HOME nor XDG_STATE_HOME is a directory of yours")?;
     Ok(history.find(id)?)
 }
 

@@ -38,9 +38,19 @@ pub fn cache(config: &Config) -> Option<PathBuf> {
     if !configured.is_empty() {
         return Some(configured.into());
     }
+    user_cache().map(|dir| dir.join("choria/interfaces"))
+}
+
+/// Where what was read of large inventories is kept; nowhere for who has no home.
+pub fn inventories() -> Option<PathBuf> {
+    user_cache().map(|dir| dir.join("choria/inventories"))
+}
+
+fn user_cache() -> Option<PathBuf> {
     let dir = |name: &str| std::env::var_os(name).filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let dir = dir("XDG_CACHE_HOME").or_else(|| dir("HOME").map(|home| home.join(".cache")))?;
-    dir.is_absolute().then(|| dir.join("choria/interfaces"))
+    // what lies in somebody else's is not believed, and nothing is laid there
+    (dir.is_absolute() && files::is_own(&dir)).then_some(dir)
 }
 
 /// The interface of an agent: of a file here, or else of others.

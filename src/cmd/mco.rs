@@ -34,6 +34,14 @@ pub fn list(top: &CommandInfoWithArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Help under the name that was typed.
+pub fn help(text: &str) -> String {
+    match text.strip_prefix("Usage: choria ") {
+        Some(rest) => format!("Usage: mco {rest}"),
+        None => text.to_owned(),
+    }
+}
+
 /// The word is no command.
 pub fn unknown(top: &CommandInfoWithArgs, word: &str) -> ExitCode {
     let names = names(top);

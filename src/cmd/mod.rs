@@ -7,25 +7,34 @@
 mod apps;
 mod argv;
 mod ask;
+mod audit;
 mod broker;
+#[cfg(feature = "builder")]
+mod builder;
 mod buildinfo;
 mod completion;
 mod context;
 mod doc;
+mod election;
 mod emulate;
 mod exit;
 mod facts;
 mod find;
 mod fleet;
+mod governor;
 mod history;
 mod interfaces;
 mod inventory;
 mod jwt;
+mod kv;
 mod lacking;
+mod machine;
 mod mco;
 mod out;
 mod pace;
 mod ping;
+#[cfg(feature = "puppet")]
+mod playbook;
 mod plugin;
 mod policy;
 mod provision;
@@ -33,9 +42,12 @@ mod render;
 mod request;
 mod result_file;
 mod rpc;
+mod scout;
 mod server;
 mod setup;
 mod signals;
+mod streams;
+mod tasks;
 mod tool;
 mod trouble;
 
@@ -73,30 +85,44 @@ struct Choria {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 enum Command {
+    Audit(audit::AuditCommand),
     Broker(broker::Broker),
+    #[cfg(feature = "builder")]
+    Builder(builder::Builder),
     Buildinfo(buildinfo::Buildinfo),
     Completion(completion::Completion),
     Doc(doc::Doc),
+    Election(election::ElectionTool),
     Emulate(emulate::Emulate),
     Facts(facts::Facts),
     Filemgr(apps::filemgr::Filemgr),
     Find(find::Find),
+    Governor(governor::GovernorTool),
     History(history::Past),
     Inventory(inventory::Inventory),
+    Iptables(apps::iptables::Iptables),
     Jwt(jwt::Jwt),
+    Kv(kv::Kv),
+    Machine(machine::Machine),
     Nettest(apps::nettest::Nettest),
+    Nrpe(apps::nrpe::Nrpe),
     Package(apps::package::Package),
     Ping(ping::Ping),
+    #[cfg(feature = "puppet")]
+    Playbook(playbook::Playbook),
     Plugin(plugin::Plugin),
     Policy(policy::Policy),
     Process(apps::process::Process),
     Provision(provision::Provision),
     Puppet(apps::puppet::Puppet),
     Rpc(rpc::Rpc),
+    Scout(scout::Scout),
     Server(server::Server),
     Service(apps::service::Service),
     Setup(setup::Setup),
     Shell(apps::shell::Shell),
+    #[cfg(feature = "puppet")]
+    Tasks(tasks::Tasks),
     Tool(tool::Tool),
     Version(Version),
 }
@@ -120,6 +146,16 @@ struct Globals {
 
 /// Runs the program; all errors end here, as one line on stderr.
 pub fn run(argv: &[String]) -> ExitCode {
+    if let Some(code) = broker::guard() {
+        return code;
+    }
+    if let Some(code) = tasks::runner() {
+        return code;
+    }
+    #[cfg(feature = "builder")]
+    if let Some(code) = apart(|| builder::by_name(argv)) {
+        return code;
+    }
     let (personality, mut words) = argv::personality(argv);
     let top = Choria::get_args_info();
     if personality == Personality::Mco {
@@ -142,7 +178,10 @@ pub fn run(argv: &[String]) -> ExitCode {
     let choria = match Choria::from_args(&["choria"], &rewritten) {
         Ok(choria) => choria,
         Err(early) if early.status.is_ok() => {
-            out!("{}", early.output);
+            match personality {
+                Personality::Choria => out!("{}", early.output),
+                Personality::Mco => out!("{}", mco::help(&early.output)),
+            }
             return ExitCode::SUCCESS;
         }
         Err(early) => return usage(early.output.trim()),
@@ -163,16 +202,21 @@ pub fn run(argv: &[String]) -> ExitCode {
         }
         Err(e) => {
             errln!("choria: {}", render::text::clean(&sentence(&e), false));
-            match e.downcast_ref::<fleet::Interrupted>() {
-                // What is known is shown, whatever form was asked for.
-                Some(interrupted) => {
-                    interrupted.known.iter().for_each(|n| errln!("{}", render::text::clean(n, false)));
-                    ExitCode::from(exit::INTERRUPTED)
-                }
-                None if e.is::<exit::AfterAsking>() => ExitCode::from(exit::LOST),
-                None => ExitCode::from(EXIT_ERROR),
-            }
+            failed(&e)
         }
+    }
+}
+
+/// What a command that failed ends with.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<fleet::Interrupted>() {
+        // What is known is shown, whatever form was asked for.
+        Some(interrupted) => {
+            interrupted.known.iter().for_each(|n| errln!("{}", render::text::clean(n, false)));
+            ExitCode::from(exit::INTERRUPTED)
+        }
+        None if error.is::<exit::AfterAsking>() => ExitCode::from(exit::LOST),
+        None => ExitCode::from(EXIT_ERROR),
     }
 }
 
@@ -180,7 +224,16 @@ pub fn run(argv: &[String]) -> ExitCode {
 /// `choria-0.2`: that names a command.
 fn misnamed(argv: &[String], words: &[String], error: &argv::ArgvError) -> Option<String> {
     let program = std::path::Path::new(argv.first()?).file_name()?.to_str()?;
-    let command = ["choria-", "mc-"].iter().find_map(|prefix| program.strip_prefix(prefix))?;
+    let command = ["choria-", "mc-"].iter().find_map(|prefix| program.strip_prefix(prefix));
+    #[cfg(feature = "builder")]
+    if command.is_none() && program != "choria" && program != "mco" {
+        let argv::ArgvError::UnknownCommand { word, .. } = error else { return None };
+        return Some(format!(
+            "this program is called '{program}', and {}; without one it is choria, which has no command '{word}'",
+            builder::missing(program)
+        ));
+    }
+    let command = command?;
     let argv::ArgvError::UnknownCommand { word, .. } = error else { return None };
     (word == command && words.first() == Some(word)).then(|| {
         format!(
@@ -192,30 +245,44 @@ fn misnamed(argv: &[String], words: &[String], error: &argv::ArgvError) -> Optio
 
 fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Audit(c) => apart(|| c.run(globals)),
         Command::Broker(c) => apart(|| c.run(globals)),
+        #[cfg(feature = "builder")]
+        Command::Builder(c) => apart(|| c.run(globals)),
         Command::Buildinfo(c) => apart(|| c.run()),
         Command::Completion(c) => apart(|| c.run(globals)),
         Command::Doc(c) => apart(|| c.run(globals)),
+        Command::Election(c) => apart(|| c.run(globals)),
         Command::Emulate(c) => apart(|| c.run(globals)),
         Command::Facts(c) => apart(|| c.run(globals)),
         Command::Filemgr(c) => apart(|| c.run(globals)),
         Command::Find(c) => apart(|| c.run(globals)),
+        Command::Governor(c) => apart(|| c.run(globals)),
         Command::History(c) => apart(|| c.run(globals)),
         Command::Inventory(c) => apart(|| c.run(globals)),
+        Command::Iptables(c) => apart(|| c.run(globals)),
         Command::Jwt(c) => apart(|| c.run()),
+        Command::Kv(c) => apart(|| c.run(globals)),
+        Command::Machine(c) => apart(|| c.run(globals)),
         Command::Nettest(c) => apart(|| c.run(globals)),
+        Command::Nrpe(c) => apart(|| c.run(globals)),
         Command::Package(c) => apart(|| c.run(globals)),
         Command::Ping(c) => apart(|| c.run(globals)),
+        #[cfg(feature = "puppet")]
+        Command::Playbook(c) => apart(|| c.run(globals)),
         Command::Plugin(c) => apart(|| c.run(globals)),
         Command::Policy(c) => apart(|| c.run(globals)),
         Command::Process(c) => apart(|| c.run(globals)),
         Command::Puppet(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
+        Command::Scout(c) => apart(|| c.run(globals)),
         Command::Server(c) => apart(|| c.run(globals)),
         Command::Service(c) => apart(|| c.run(globals)),
         Command::Setup(c) => apart(|| c.run()),
         Command::Shell(c) => apart(|| c.run(globals)),
+        #[cfg(feature = "puppet")]
+        Command::Tasks(c) => apart(|| c.run(globals)),
         Command::Tool(c) => apart(|| c.run(globals)),
         Command::Version(Version {}) => {
             outln!("{}", build::VERSION);

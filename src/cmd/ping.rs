@@ -113,6 +113,7 @@ impl Ping {
             if let Some(found) = &found {
                 reason = trouble::nobody_found(&client, &collective, found, None);
                 trouble::overflowed(found.overflowed);
+                trouble::down(&found.federations_down);
             }
             trouble::complaints(&client);
             client.session().close().await;

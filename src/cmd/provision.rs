@@ -17,6 +17,7 @@ use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
 use choria::core::protocol::subjects;
 use choria::core::provisioner::daemon::Daemon;
+use choria::core::provisioner::election::ByBucket;
 use choria::core::provisioner::helper::Surroundings;
 use choria::core::provisioner::page::{self, Expiry};
 use choria::core::provisioner::plan::{Plan, plan_of};
@@ -26,6 +27,7 @@ use choria::core::provisioner::socket;
 use choria::core::provisioner::status::Status;
 use choria::core::provisioning::COLLECTIVE;
 use choria::core::security::{Provider, follow_trust};
+use choria::core::streams::Streams;
 use choria::core::web::listen_addresses;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -45,6 +47,8 @@ const HIDDEN: &str = "*****";
 const USUAL: &str = "/etc/choria-provisioner/provisioner.yaml";
 /// The client configuration beside it.
 const USUAL_CLIENT: &str = "/etc/choria-provisioner/client.conf";
+/// What streams are called in the account where machines wait.
+const STREAMS: &str = "choria.streams";
 /// User name the broker knows provisioners by.
 const USER: &str = "provisioner";
 
@@ -215,8 +219,8 @@ async fn connect(
         None => format!("choria={}", config.identity),
     };
     let servers = ServerList::from_config(config, Purpose::Fleet, &System)?;
-    let mut options =
-        SessionOptions::new(&caller, servers, subjects::caller_inbox_prefix(COLLECTIVE, &caller));
+    let inboxes = subjects::caller_inbox_prefix(COLLECTIVE, &caller);
+    let mut options = SessionOptions::new(&caller, servers, &inboxes);
     options.connect_timeout = config.choria_network_connect_timeout;
     options.give_up_after = asks.then_some(GIVE_UP);
     options.tls = provider.as_ref().map(|provider| provider.client_tls()).transpose()?;
@@ -228,7 +232,15 @@ async fn connect(
         false => Session::start(options),
     };
     let signer = provider.as_ref().map(|provider| provider.signer()).transpose()?;
-    Ok(Daemon::new(session, signer, &config.identity, &caller, plan).await?)
+    // who asks about one node, or for one, is a person who has decided
+    if asks || !plan.settings.leader_election {
+        return Ok(Daemon::new(session, signer, &config.identity, &caller, plan).await?);
+    }
+    // nothing that waiting machines may publish to, and no reply of theirs
+    let inboxes = format!("_INBOX.{}", subjects::caller_hash(&caller));
+    let streams = Streams::below(session.clone(), &inboxes, STREAMS);
+    let election = Arc::new(ByBucket::new(streams, &config.identity));
+    Ok(Daemon::elected(session, signer, &config.identity, &caller, plan, election).await?)
 }
 
 async fn rehearse(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use choria::core::client::history::Record;
+use choria::core::client::stages::Plan;
 use choria::core::config::{Config, Role, System};
 use choria::core::ddl::Resolver;
 use serde_json::Value;
@@ -13,7 +14,7 @@ use super::exit::Exit;
 use super::history;
 use super::interfaces;
 use super::render::text::clean;
-use super::request::{Elsewhere, Request, request_command};
+use super::request::{Elsewhere, Request, Resumed, request_command};
 
 request_command! {
     /// invoke an action of an agent on the nodes that match filters
@@ -28,6 +29,9 @@ request_command! {
         /// make an earlier request again on nodes of it: failed, missed, denied or ok, and its id or last
         #[argh(option, arg_name = "which id")]
         retry: Option<String>,
+        /// go on with a request in stages that stopped: its id or last
+        #[argh(option, arg_name = "id")]
+        resume: Option<String>,
         /// agent, action and inputs, key=value; with --retry only inputs that are to be others
         #[argh(positional, arg_name = "agent action inputs")]
         words: Vec<String>,
@@ -44,9 +48,35 @@ impl Rpc {
         };
         let exit = Exit::new(globals, self.compat_exit);
         let mut selection = self.selection();
-        let asked = match &self.retry {
-            None => self.asked()?,
-            Some(words) => {
+        let mut resumed = None;
+        let asked = match (&self.retry, &self.resume) {
+            (None, None) => self.asked()?,
+            (Some(_), Some(_)) => bail!("--retry and --resume exclude each other"),
+            (None, Some(_)) if elsewhere.is_some() => {
+                bail!("--resume judges by replies: it goes with neither --reply-to nor --nr")
+            }
+            (None, Some(id)) => {
+                if !selection.is_unfiltered() {
+                    bail!(
+                        "--resume asks those that were not asked yet: filters and lists of nodes make no sense"
+                    );
+                }
+                let change = Resumed::open(id, &self.flags())?;
+                let withheld = &change.plan().withheld;
+                if let Some((name, _)) = pairs(&self.words)?.iter().find(|(name, _)| !withheld.contains(name))
+                {
+                    bail!(
+                        "--resume goes on with what was asked: cannot use '{}' there, only secrets that were not kept",
+                        clean(name, false)
+                    );
+                }
+                selection.listed = Some(change.rest()?);
+                selection.target = Some(change.plan().collective.clone());
+                let plan = resumed.insert(change).plan().clone();
+                let Plan { agent, action, inputs, withheld, .. } = plan;
+                self.again(Record { agent, action, inputs, withheld, ..Record::default() })?
+            }
+            (Some(words), None) => {
                 if self.only.is_some() {
                     bail!("--retry and --only exclude each other: each says which nodes are meant");
                 }
@@ -67,6 +97,8 @@ impl Rpc {
             flags: self.flags(),
             layout: None,
             elsewhere,
+            resumed,
+            unkept: false,
             exit,
         };
         request.run(globals)

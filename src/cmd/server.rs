@@ -199,7 +199,14 @@ fn waiting(
     let config = setup.config(file, run.identity.as_deref(), &System)?;
     context::init_log(globals, &config)?;
     told.iter().for_each(|text| tracing::warn!("{text}"));
-    tracing::info!(identity = config.identity, "no configuration, waiting to be provisioned");
+    let why = match found {
+        Found::Nothing => "there is no configuration",
+        Found::Configuration(Some(_)) => "the configuration asks for it",
+        Found::Configuration(None) => {
+            "there is a token, and no plugin.choria.server.provision = false in the configuration, which is replaced"
+        }
+    };
+    tracing::info!(identity = config.identity, why, "waiting to be provisioned");
     Ok(Some(ServerOptions::waiting(config, setup, &JwtResolver)?))
 }
 

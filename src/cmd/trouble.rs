@@ -19,21 +19,39 @@ const COMPLAINTS: usize = 3;
 /// Says what is known about those who did not answer a request; `found` is true where they have
 /// answered when nodes were looked for.
 pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bool) {
+    let since = |node: &str| {
+        let since = stats.not_connected_since.get(node);
+        since.map(|since| format!(" since {since}")).unwrap_or_default()
+    };
+    let left: Vec<String> = stats
+        .not_connected
+        .iter()
+        .filter(|node| stats.nobody_listens.binary_search(node).is_err())
+        .cloned()
+        .collect();
+    name(&left, |node| format!("node {node} left before it answered, it is not connected{}", since(node)));
     name(&stats.nobody_listens, |node| {
         let why = match found {
+            true if stats.not_connected_since.contains_key(node) => {
+                "it has answered before that: has its daemon ended?"
+            }
             true => {
                 "it has just answered: has it stopped meanwhile, or is its identity another name than its \
                  certificate's? Its log says so"
             }
             false => "is its daemon running?",
         };
-        format!("nobody listens as node {node} in collective {collective}: {why}")
+        format!("nobody listens as node {node} in collective {collective}{}: {why}", since(node))
     });
     name(&stats.denied_by_broker, |node| {
         format!("the broker does not let this caller ask node {node} in collective {collective}")
     });
+    // Otherwise it was told when nodes were looked for.
+    if !found {
+        down(&stats.federations_down);
+    }
     overflowed(stats.overflowed_responses);
-    let explained = stats.nobody_listens.len() + stats.denied_by_broker.len();
+    let explained = stats.not_connected.len() + stats.denied_by_broker.len();
     if stats.responses == 0 && stats.no_responses.len() > explained {
         doubts(client);
     }
@@ -45,6 +63,9 @@ pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bo
 pub fn nobody_found(client: &Client, collective: &str, found: &Discovered, agent: Option<&str>) -> String {
     let doubts = client.doubts();
     match () {
+        () if !found.federations_down.is_empty() && found.nobody_listens => {
+            ": none of its federations is there".to_owned()
+        }
         () if found.nobody_listens => {
             let broker = client.session().connected_server().unwrap_or_default();
             format!(
@@ -63,6 +84,7 @@ fn lacking(agent: Option<&str>) -> String {
         return String::new();
     };
     let hosted = match agent {
+        "scout" => ", which takes plugin.choria.machine.store in a node's configuration",
         "shell" => ", which takes plugin.shell.activate_agent = true in a node's configuration",
         _ if REPLACEABLE.contains(&agent) => {
             ", which no node does where rpcauthorization or plugin.AGENT.activate_agent is false"
@@ -92,6 +114,16 @@ pub fn denied(count: usize, agent: &str) {
 /// Whether a reply is a denial.
 pub fn is_denial(body: &ReplyBody) -> bool {
     body.statuscode == StatusCode::Aborted && body.statusmsg == NOT_AUTHORIZED
+}
+
+/// Federations that nobody carries requests to.
+pub fn down(federations: &[String]) {
+    name(federations, |federation| {
+        format!(
+            "nobody carries requests to the federation {federation}: is its federation broker running, and is \
+             plugin.choria.federation.cluster = {federation} there?"
+        )
+    });
 }
 
 /// Answers of a broadcast that were lost here.

@@ -50,6 +50,9 @@ KNOWN = [
     ("filter", r"'-S' .*\(1, \[\]\) \| \(0, \[\]\)$", "expressions that are none are refused, not a discovery of nobody"),
     ("reply of a pair", r"agents\.0\.timeout: 2 \| 10$", "choria_util says the time-out of its DDL"),
     ("reply to a bad body", r": \+refused$|code: 4 \| [01]$|: -(data|text)$", "a node checks what its interface declares"),
+    ("reply to a bad body", r"Unknown agent nosuch", "a node that is asked by name for an agent it lacks says so"),
+    ("reply of a pair", r"data\.agents: ", "agents that manage a machine are built in"),
+    ("filter pairs", r"len\(agents\)", "agents that manage a machine are built in"),
     ("reply of a pair", r"inventory at .* data\.data_plugins: ", "data plugins of autonomous agents and scout are not here yet"),
     ("status keys", r"^[^:]*: \+stats\.(denied|dropped|overbudget|panicked|replayed|timedout) number$", "counters the other does not have"),
 ]

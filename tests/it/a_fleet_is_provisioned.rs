@@ -80,7 +80,7 @@ impl<'a> Provisioning<'a> {
     }
 
     /// As `kill -9` does.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.daemon = None;
     }
 

@@ -163,6 +163,34 @@ fn by_hand() {
     asks(&broker, &certificate, &ping);
 }
 
+/// A first check, as docs/scout.md has it.
+#[test]
+fn a_first_check() {
+    if !Machine::possible() {
+        return;
+    }
+    let (broker, node) = installed();
+    for line in ["sudo choria setup broker --node n1.example.net", "sudo choria setup operator"] {
+        follow(&broker, line).fine();
+    }
+    broker.carry("n1.example.net.setup", &node);
+    follow(&node, "sudo choria setup node n1.example.net.setup").fine();
+    answers_requests(&node);
+    let [allowed, made, asked] =
+        commands("docs/scout.md", "A first check").try_into().expect("the three blocks of a first check");
+    allowed.1.iter().for_each(|line| drop(follow(&node, line)));
+    made.1.iter().for_each(|line| drop(follow(&node, line).fine()));
+    until("the node to have the check", || {
+        node.journal("choria-server").contains("machine disk 1.0.0 loaded").then_some(())
+    });
+    let [trigger, status] = <[String; 2]>::try_from(asked.1).expect("two lines");
+    until("the check to be asked for", || {
+        broker.person(&trigger).stdout.contains("Triggered 1 check on 1 node").then_some(())
+    });
+    until("the check to be done", || broker.person(&status).stdout.contains(" OK ").then_some(()));
+    follow(&broker, &status).fine().says(&["disk", "1 check on n1.example.net"]);
+}
+
 /// What the README shows of a network that is there.
 fn uses(broker: &Machine) {
     let [(_, using)] = <[_; 1]>::try_from(commands("README.md", "Using it")).expect("a block");

@@ -12,7 +12,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
 use crate::network::{Caller, Network};
-use crate::process::{Ran, run};
+use crate::process::{Ran, run, until};
 use crate::stage::{Stage, failed, interface};
 
 const N1: &str = "n1.example.net";
@@ -65,6 +65,15 @@ fn interfaces() -> Vec<Value> {
                 json!([{"function": "nettest_mma", "args": ["rtt", {"format": "Min: %.3fms  Max: %.3fms"}]}]),
             )],
         ),
+        interface("nrpe", 10, &[("runcommand", &["command:string"], &["exitcode", "output"], json!([]))]),
+        interface(
+            "iptables",
+            2,
+            &[
+                ("block", &["ipaddr:string"], &["output"], json!([])),
+                ("isblocked", &["ipaddr:string"], &["blocked"], json!([])),
+            ],
+        ),
         interface(
             "process",
             10,
@@ -94,6 +103,10 @@ fn act(node: &str, call: &Call) -> Outcome {
         ("service", _) => Outcome::ok(json!({"status": "running"})),
         ("filemgr", "status") => Outcome::ok(json!({"output": "present", "size": 12})),
         ("nettest", _) => Outcome::ok(json!({"rtt": if first { 1.5 } else { 2.5 }})),
+        ("nrpe", _) if first => Outcome::ok(json!({"exitcode": 0, "output": "load 0.1"})),
+        ("nrpe", _) => failed(1, "WARNING", json!({"exitcode": 1, "output": "load 9"})),
+        ("iptables", "block") => Outcome::ok(json!({"output": "192.0.2.7 was blocked"})),
+        ("iptables", _) => Outcome::ok(json!({"blocked": first})),
         ("process", _) => {
             Outcome::ok(json!({"pslist": [{"pid": 1, "username": "root", "vsize": 2048, "rss": 1,
             "cmdline": "/sbin/init", "state": "S"}]}))
@@ -196,6 +209,19 @@ fn layouts_are_those_people_know() {
             "n1.example.net                           time = 1.5\nn2.example.net                           time = 2.5\n\n\
              Summary of Rtt:\n\n   Min: 1.500ms  Max: 2.500ms\n\nFinished processing 2 / 2 hosts\n",
         ),
+        (&["nrpe", "check_load"], 2, "   n2.example.net: WARNING\n\nFinished processing 2 / 2 hosts\n"),
+        (
+            &["iptables", "192.0.2.7", "isblocked"],
+            0,
+            "   n1.example.net: blocked = true\n   n2.example.net: blocked = false\n\n\
+             Finished processing 2 / 2 hosts\n",
+        ),
+        (
+            &["iptables", "block", "192.0.2.7"],
+            0,
+            "   n1.example.net: 192.0.2.7 was blocked\n   n2.example.net: 192.0.2.7 was blocked\n\n\
+             Finished processing 2 / 2 hosts\n",
+        ),
         (
             &["process", "list", "init", "--fields", "pid,command", "-u", "root"],
             0,
@@ -217,6 +243,11 @@ fn layouts_are_those_people_know() {
     ] {
         assert!(calls.iter().any(|made| made == call), "{call}: {calls:#?}");
     }
+
+    // Asked, and not waited for.
+    fleet.ask(&["iptables", "block", "192.0.2.8", "-s"]).code(0).says(&["Request sent with id: "]);
+    let blocked = |call: &String| call.starts_with(r#"n2.example.net iptables#block {"ipaddr":"192.0.2.8""#);
+    until("the request to arrive", || fleet.calls().iter().any(blocked).then_some(()));
 
     // By our own name: our layouts and exit codes, and every form of output.
     let alice = fleet.alice();
@@ -245,6 +276,7 @@ fn a_whole_fleet_is_not_meant_by_oversight() {
         &["package", "checkupdates"],
         &["service", "restart", "httpd"],
         &["nettest", "ping", "gateway"],
+        &["iptables", "block", "192.0.2.7"],
         &["filemgr", "-f", "/etc/motd"],
         &["filemgr", "-f", "/etc/motd", "remove"],
         &["puppet", "disable", "for a while"],

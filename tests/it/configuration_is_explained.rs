@@ -141,8 +141,12 @@ fn daemons_name_what_they_cannot_do() {
     let network = Network::without_broker();
     for (role, lines, texts) in [
         ("broker", "plugin.choria.broker_network = 0\n", "plugin.choria.broker_network = true"),
-        ("broker", "plugin.choria.broker_federation = 1\n", "plugin.choria.broker_federation"),
-        ("broker", "plugin.choria.network.peers = nats://b2:5222\n", "plugin.choria.network.peers"),
+        (
+            "broker",
+            "plugin.choria.broker_federation = 1\nplugin.choria.federation.cluster = a.b\n",
+            "plugin.choria.federation.cluster 'a.b' is no name",
+        ),
+        ("broker", "plugin.choria.network.leafnode_port = 7422\n", "plugin.choria.network.leafnode_port"),
         (
             "broker",
             "plugin.choria.network.listen_address = here\n",
@@ -190,11 +194,10 @@ fn a_bad_reload_keeps_what_worked() {
 #[test]
 fn settings_for_what_is_not_there_are_named_at_the_start() {
     let network = Network::start();
-    let node = network.node(node("n1").lines(
-        "plugin.choria.machine.store = /machines\nplugin.choria.submission.spool = /spool\nplugin.choria.executor.enabled = true\n",
-    ));
+    let node =
+        network.node(node("n1").lines("direct_addressing = 0\nplugin.choria.executor.enabled = true\n"));
     let told = node.log().says(&["warning", "server.conf: this version does not act on "]);
-    for key in ["machine.store (line ", "submission.spool (line ", "executor.enabled (line "] {
+    for key in ["direct_addressing (line ", "executor.enabled (line "] {
         assert!(told.contains(key), "{key} in {told}");
     }
     node.connected();
@@ -208,6 +211,6 @@ fn settings_for_what_is_not_there_are_named_at_the_start() {
     shown.says(&["not acted on by this version", "plugin.choria.use_srv = false", "carol.mcollective.conf:"]);
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/man/choria.conf.5")).expect("a page");
-    let (_, row) = page.split_once(".B plugin.choria.machine.store\n").expect("a row");
+    let (_, row) = page.split_once(".B plugin.choria.executor.enabled\n").expect("a row");
     assert!(row.lines().next().is_some_and(|line| line.contains("Not acted on by this version")));
 }

@@ -24,10 +24,14 @@ fn a_broker_is_killed_under_a_fleet_and_a_request() {
     // Every action takes a second: the request is under way when the broker goes.
     let fleet = Emulated::members(&network, count, &["--slow", "100", "--rate", "1000"]);
     fleet.daemon.says(&["nodes are connected"]);
-    let alice = network.caller_with("alice.mcollective", "discovery_timeout = 20\n");
-    let mut request = alice.start(&["rpc", "rpcutil", "ping", "--json", "--np"]);
-    // Discovery, and then the request, has reached everybody.
-    fleet.counts("choria_server_validated", 2 * count);
+    let alice = network.alice();
+    // named: a window that follows answers closes early where few of them have a processor
+    let names: String = (1..=count).map(|number| format!("e{number}.example.net\n")).collect();
+    let names = network.file("fleet", &names).display().to_string();
+    let asking = ["rpc", "rpcutil", "ping", "--json", "--np", "--nodes", &names];
+    let mut request = alice.start(&asking);
+    // The request has reached everybody.
+    fleet.counts("choria_server_validated", count);
     network.kill_broker();
     let begun = Instant::now();
     until("the nodes to notice", || (fleet.counter("choria_emulator_reconnections") == 0).then_some(()));
@@ -55,13 +59,13 @@ fn a_broker_is_killed_under_a_fleet_and_a_request() {
     };
     assert_eq!(code, Some(expected), "{stats}");
     // Nobody ran it twice.
-    assert_eq!(fleet.counter("choria_server_validated"), 2 * count);
+    assert_eq!(fleet.counter("choria_server_validated"), count);
     eprintln!("{} of {count} replies were heard", count - missing);
 
     // And everything works as before.
-    let stats = alice.run(&["rpc", "rpcutil", "ping", "--json"]).code(0).json()["request_stats"].clone();
+    let stats = alice.run(&asking).code(0).json()["request_stats"].clone();
     assert_eq!(stats["ok"].as_u64(), Some(count), "{stats}");
-    assert_eq!(fleet.counter("choria_server_validated"), 4 * count);
+    assert_eq!(fleet.counter("choria_server_validated"), 2 * count);
     assert_eq!(fleet.counter("choria_server_replayed"), 0);
 }
 

@@ -26,9 +26,17 @@ fn every_command_explains_itself() {
         "history",
         "history show",
         "inventory",
+        "iptables",
         "nettest",
+        "nrpe",
         "package",
         "ping",
+        "playbook",
+        "playbook list",
+        "playbook new",
+        "playbook run",
+        "playbook show",
+        "playbook validate",
         "plugin",
         "plugin generate",
         "plugin generate client",
@@ -46,6 +54,13 @@ fn every_command_explains_itself() {
         "server run",
         "service",
         "shell",
+        "tasks",
+        "tasks describe",
+        "tasks kill",
+        "tasks list",
+        "tasks run",
+        "tasks serve",
+        "tasks status",
         "tool",
         "tool ca",
         "tool ca init",
@@ -154,6 +169,15 @@ fn bash_completes_a_line() {
     assert_eq!(complete("choria package httpd inst"), ["install"]);
     assert_eq!(complete("choria service restart httpd --ye"), ["--yes"]);
     assert_eq!(complete("mco shel"), ["shell"]);
+    #[cfg(feature = "builder")]
+    {
+        let command =
+            "{name: say, description: d, type: exec, command: x, flags: [{name: loud, bool: true}]}";
+        network.file("demo-app.yaml", &format!("name: demo\ncommands:\n  - {command}\n"));
+        assert_eq!(complete("choria builder run de"), ["demo"]);
+        assert_eq!(complete("choria builder run demo s"), ["say"]);
+        assert_eq!(complete("choria builder run demo say --l"), ["--loud"]);
+    }
     network.file("list-of-nodes.txt", "");
     assert_eq!(complete("choria ping --nodes list-"), ["list-of-nodes.txt"]);
     assert!(complete("choria ping --timeout 1").concat().is_empty());

@@ -107,7 +107,7 @@ fn what_there_is_and_what_is_meant() {
     bare(&[]).fine().says(&["The Marionette Collective version", "Known commands:", "puppet", "mco help"]);
     bare(&["pupet"]).code(1).silent().complains(&["no command 'pupet'", "did you mean puppet?"]);
     for help in [&["help", "package"][..], &["package", "--help"]] {
-        bare(help).fine().says(&["Usage: choria package", "--version", "install"]);
+        bare(help).fine().says(&["Usage: mco package", "--version", "install"]);
     }
     bare(&["plugin", "doc", "rpcutil"]).fine().says(&["rpcutil", "get_fact"]);
     let list = |words: &[&str]| bare(&[&["completion"], words].concat()).code(0).sorted();

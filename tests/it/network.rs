@@ -60,6 +60,22 @@ impl Network {
         self.dir.path().join(name)
     }
 
+    /// Another network of the same CA, whose broker has `lines` in its configuration.
+    pub fn beside(&self, lines: &str) -> Network {
+        let mut network = self.without_broker_beside();
+        network.broker_lines = lines.to_owned();
+        network.start_broker();
+        network
+    }
+
+    /// The same without starting its broker.
+    pub fn without_broker_beside(&self) -> Network {
+        let dir = TempDir::new().expect("a temporary directory");
+        fs::create_dir(dir.path().join("ssl")).expect("a directory");
+        let ca = Ca::load(self.ca.dir()).expect("a CA");
+        Network { broker: None, address: None, broker_lines: String::new(), ca, dir }
+    }
+
     /// Where everything of it is.
     pub fn directory(&self) -> &Path {
         self.dir.path()

@@ -98,6 +98,7 @@ fn the_standard_agents_answer() {
     };
     let inventory = one(&["rpcutil", "inventory"]);
     let agents = json!([
+        "bolt_tasks",
         "choria_util",
         "discovery",
         "filemgr",

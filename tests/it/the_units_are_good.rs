@@ -26,7 +26,7 @@ fn by_systemds_own_check() {
         verify.arg(copy);
         count += 1;
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 6);
     let done = verify.output().expect("systemd-analyze");
     let said = String::from_utf8_lossy(&done.stderr);
     // it speaks of units of this machine too

@@ -1,6 +1,8 @@
 //! Words, names and lists that cannot be meant are told before anything is
 //! sent; those that are only written otherwise are read.
 
+use serde_json::json;
+
 use crate::network::{Network, node};
 use crate::process::{program, run};
 
@@ -154,6 +156,8 @@ fn standard_input_is_the_loops_where_nodes_are_named() {
     drop(held);
 }
 
+const SCHEMA: &str = "https://choria.io/schemas/mcorpc/ddl/v1/agent.json";
+
 #[test]
 fn what_there_is_can_be_found_by_asking() {
     let network = Network::start();
@@ -176,6 +180,31 @@ fn what_there_is_can_be_found_by_asking() {
             "required",
             "Outputs:",
         ]);
+    }
+    let interface = alice.run(&["plugin", "doc", "rpcutil", "--json"]).fine().json();
+    assert_eq!((&interface["metadata"]["name"], &interface["$schema"]), (&json!("rpcutil"), &json!(SCHEMA)));
+    let action = alice.run(&["doc", "rpcutil", "get_fact", "-j"]).fine().json();
+    assert_eq!(action["action"], "get_fact");
+    let all = alice.run(&["doc", "--json"]).fine().json();
+    let kinds = |kind: &str| all.as_array().unwrap().iter().filter(|one| one["kind"] == kind).count();
+    assert!(kinds("agent") > 8 && kinds("data") == 5, "{all}");
+    alice.run(&["doc", "rpcutil", "--markdown"]).fine().says(&[
+        "# rpcutil agent\n",
+        "\n### get\\_fact\n",
+        "    choria rpc rpcutil get_fact fact=STRING\n",
+        "| `value` |",
+    ]);
+    alice.run(&["doc", "scout"]).fine().says(&["Actions, see"]);
+    alice.run(&["doc", "data/scout"]).fine().says(&["-S \"scout('CHECK').OUTPUT", "  history "]);
+    alice.run(&["doc", "config_item", "-m"]).fine().says(&["# config\\_item data plugin"]);
+    assert_eq!(alice.run(&["doc", "data/choria", "-j"]).fine().json()["query"], json!(null));
+    for (words, text) in [
+        (&["doc", "data/socut"][..], "did you mean scout?"),
+        (&["doc", "data/scout", "go"], "is a data plugin and has no action go"),
+        (&["doc", "-m"], "--markdown makes a page of one agent"),
+        (&["doc", "rpcutil", "-m", "-j"], "cannot be used together"),
+    ] {
+        alice.run(words).code(1).silent().complains(&[text]);
     }
     alice.run(&["rpc", "--help"]).fine().says(&["--batch"]);
     assert_eq!(alice.run(&["version"]).fine().stdout, alice.run(&["--version"]).fine().stdout);

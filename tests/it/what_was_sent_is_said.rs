@@ -104,10 +104,13 @@ fn failures_are_told_in_every_form() {
     }
     for form in [&["--table"][..], &["--senders"], &["--json"]] {
         let ran = alice.run(&[&["rpc", "rpcutil", "ping"], form, &both[..]].concat()).code(2);
-        ran.complains(&["choria: 1 ok, 1 failed, 1 silent\n"]);
+        ran.complains(&["choria: 1 ok, 1 failed (1 denied), 1 silent (1 not connected)\n"]);
     }
     let ran = alice.run(&[&["rpc", "rpcutil", "ping"], &both[..]].concat()).code(2);
-    ran.says(&["Finished processing 2 / 3 hosts", "\n1 ok, 1 failed, 1 silent\n"]);
+    ran.says(&[
+        "Finished processing 2 / 3 hosts",
+        "\n1 ok, 1 failed (1 denied), 1 silent (1 not connected)\n",
+    ]);
     for form in [&["--table"][..], &["--json"], &[]] {
         let ran = alice.run(&[&["facts", "x"], form, &both[..]].concat()).code(2);
         ran.complains(&["choria: n2.example.net: Request Aborted: You are not authorized"]);

@@ -10,8 +10,10 @@
 mod confirm;
 pub mod filemgr;
 mod grammar;
+pub mod iptables;
 mod layout;
 pub mod nettest;
+pub mod nrpe;
 pub mod package;
 pub mod process;
 pub mod puppet;
@@ -19,9 +21,13 @@ pub mod service;
 pub mod shell;
 mod talk;
 
+#[cfg(test)]
+pub use layout::tests::reply;
+
 use std::process::ExitCode;
 
 use choria::core::client::RpcReply;
+pub use confirm::everybody;
 pub use grammar::Verb;
 use layout::{Line, Lines, Place};
 use serde_json::Value;
@@ -29,7 +35,7 @@ use serde_json::Value;
 use super::exit::Exit;
 use super::fleet::Selection;
 use super::render::forms::{Form, RubyJson, RubyText};
-use super::request::{Request, RequestFlags};
+use super::request::{Elsewhere, Request, RequestFlags};
 use super::{Globals, Personality};
 
 /// What can be done with an application, for completion; nothing for other commands.
@@ -38,9 +44,11 @@ pub fn words(command: &str) -> Vec<&'static str> {
     kind.into_iter().flat_map(|kind| kind.verbs).map(|verb| verb.name).collect()
 }
 
-const KINDS: [&Kind; 7] = [
+const KINDS: [&Kind; 9] = [
     &filemgr::KIND,
+    &iptables::KIND,
     &nettest::KIND,
+    &nrpe::KIND,
     &package::KIND,
     &process::KIND,
     &puppet::KIND,
@@ -104,6 +112,8 @@ struct Application<'a> {
     flags: RequestFlags,
     exit: Exit,
     undeclared: bool,
+    /// Whether replies are not waited for.
+    forgets: bool,
 }
 
 impl<'a> Application<'a> {
@@ -123,6 +133,7 @@ impl<'a> Application<'a> {
             flags,
             exit: Exit::of_application(globals, compat_exit),
             undeclared: false,
+            forgets: false,
         }
     }
 
@@ -199,7 +210,9 @@ impl<'a> Application<'a> {
             selection: self.selection,
             flags,
             layout,
-            elsewhere: None,
+            elsewhere: self.forgets.then_some(Elsewhere::Nowhere),
+            resumed: None,
+            unkept: false,
             exit: self.exit,
         };
         request.run(self.globals)

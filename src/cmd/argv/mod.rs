@@ -20,14 +20,53 @@ use argh::{CommandInfoWithArgs, FlagInfo, FlagInfoKind};
 use choria::core::text;
 
 /// Other words for commands. Everything else is a command's own name.
-pub const ALIASES: [(&str, &str); 5] =
-    [("req", "rpc"), ("request", "rpc"), ("discover", "find"), ("t", "tool"), ("b", "broker")];
+pub const ALIASES: [(&str, &str); 8] = [
+    ("req", "rpc"),
+    ("request", "rpc"),
+    ("discover", "find"),
+    ("t", "tool"),
+    ("b", "broker"),
+    ("gov", "governor"),
+    ("elect", "election"),
+    ("elec", "election"),
+];
+
+/// Other words for commands below one.
+const ALIASES_BELOW: [(&str, &str, &str); 13] = [
+    ("kv", "rm", "del"),
+    ("kv", "ls", "list"),
+    ("kv", "info", "status"),
+    ("governor", "info", "view"),
+    ("governor", "show", "view"),
+    ("governor", "v", "view"),
+    ("governor", "s", "view"),
+    ("governor", "ls", "list"),
+    ("governor", "rm", "delete"),
+    ("plugins", "rm", "remove"),
+    ("plugins", "ls", "list"),
+    ("election", "view", "info"),
+    ("election", "i", "info"),
+];
+
+/// Commands that run another one: what stands behind its first word is that one's own. A whole line in one word is
+/// followed by our flags, as people have always written it.
+const RUNNERS: [[&str; 2]; 2] = [["election", "run"], ["governor", "run"]];
+
+/// Commands behind whose first word all is of what they run, its flags among it.
+const APPLICATIONS: [[&str; 2]; 1] = [["builder", "run"]];
 
 /// Commands whose help is about what they are given, by a command that knows it.
 const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 
 /// Commands that mean a sub command when none is named.
-const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("server", "run")];
+const DEFAULTS: [(&str, &str); 3] = [("history", "list"), ("server", "run"), ("tasks", "list")];
+
+/// Commands whose first word, where it is no sub command, is for this one.
+const OTHERWISE: [(&str, &str); 1] = [("tasks", "describe")];
+
+/// Commands whose flags beside their own are parameters of what they run: `--count 3` is
+/// handed on as `count=3`, `--quick` as `quick=true`, `--no-quick` as `quick=false`.
+const PARAMETERS: [[&str; 2]; 2] = [["playbook", "run"], ["tasks", "run"]];
 
 /// Flags with two words for a value, which argh is handed as one.
 pub const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
@@ -109,14 +148,29 @@ pub fn rewrite_as(
         mco: mco::Taken::default(),
     };
     let mut help = false;
-    // The original has it below `plugin`.
+    // The original has them below `plugin` and `tool`.
     let args = match args {
         [plugin, doc, ..] if plugin == "plugin" && doc == "doc" => &args[1..],
+        [tool, builder, ..] if ["tool", "t"].contains(&tool.as_str()) && builder == "builder" => &args[1..],
+        args => args,
+    };
+    // By the side of `audit verify`; it reads server logs, too, and is a tool.
+    let who: Vec<String>;
+    let args = match args {
+        args if let Some(at) = args.windows(2).position(|pair| pair == ["audit", "who"])
+            && args[..at].iter().all(|word| word.starts_with('-') || word.contains(['/', '.'])) =>
+        {
+            let tool = ["tool", "audit"].into_iter().map(str::to_owned);
+            who = args[..at].iter().cloned().chain(tool).chain(args[at + 2..].iter().cloned()).collect();
+            &who
+        }
         args => args,
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
-        if arg == "--" {
+        if walk.runs() {
+            walk.positionals.push(arg.clone());
+        } else if arg == "--" {
             walk.positionals.extend(args.by_ref().cloned());
         } else if arg == "--help" || arg == "-h" && walk.find_short('h').is_none() {
             help = true;
@@ -150,6 +204,13 @@ impl<'a> Walk<'a> {
         self.path[self.path.len() - 1]
     }
 
+    /// Whether what comes is of the command that is to be run.
+    fn runs(&self) -> bool {
+        let first = self.positionals.get(1).is_some_and(|first| !first.contains(' '));
+        first && RUNNERS.iter().any(|words| self.words == words)
+            || !self.positionals.is_empty() && APPLICATIONS.iter().any(|words| self.words == words)
+    }
+
     fn typed(&self) -> String {
         let mut text = String::from("choria");
         for word in &self.words {
@@ -166,10 +227,22 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let name = ALIASES.iter().find(|(alias, _)| *alias == word).map_or(word, |(_, name)| name);
+        let below = |(of, alias, _): &&(&str, &str, &str)| {
+            self.words.last().is_some_and(|last| last == of) && *alias == word
+        };
+        let name = ALIASES_BELOW.iter().find(below).map_or(name, |(_, _, name)| name);
         match command.commands.iter().find(|c| c.name == name) {
             Some(found) => {
                 self.path.push(&found.command);
                 self.words.push(found.name.to_owned());
+                Ok(())
+            }
+            None if self.otherwise().is_some() => {
+                if let Some(found) = self.otherwise() {
+                    self.path.push(&found.command);
+                    self.words.push(found.name.to_owned());
+                }
+                self.positionals.push(word.to_owned());
                 Ok(())
             }
             None => {
@@ -177,6 +250,16 @@ impl<'a> Walk<'a> {
                 Err(ArgvError::UnknownCommand { word: word.to_owned(), command: self.typed(), meant })
             }
         }
+    }
+
+    fn takes_parameters(&self) -> bool {
+        PARAMETERS.iter().any(|words| self.words == words)
+    }
+
+    /// The sub command that words are for which name none.
+    fn otherwise(&self) -> Option<&'a argh::SubCommandInfo> {
+        let (_, name) = OTHERWISE.iter().find(|(of, _)| self.words.last().is_some_and(|word| word == of))?;
+        self.command().commands.iter().find(|command| command.name == *name)
     }
 
     /// A flag of the command, of its default sub command, or of the program.
@@ -216,7 +299,15 @@ impl<'a> Walk<'a> {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let Some((global, flag)) = self.find_long(name) else {
+        // of the program itself only where nothing is run: tasks install versions
+        let named = self
+            .find_long(name)
+            .filter(|(global, _)| !(*global && name == "version" && self.takes_parameters()));
+        let Some((global, flag)) = named else {
+            if self.takes_parameters() {
+                self.parameter(name, value, rest);
+                return Ok(());
+            }
             if let Some(meaning) = self.other_word(name) {
                 return self.meant(meaning, &format!("--{name}"), value, rest);
             }
@@ -243,6 +334,20 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// A flag that is a parameter. Its value is the word behind it, unless that is a flag.
+    fn parameter(&mut self, name: &str, value: Option<String>, rest: &mut Iter<'_, String>) {
+        // the next flag is no value, a number below zero is one
+        let is_value = |word: &String| !word.starts_with('-') || word.parse::<f64>().is_ok();
+        let follows = rest.as_slice().first().is_some_and(is_value);
+        let word = match (value, name.strip_prefix("no-")) {
+            (Some(value), _) => format!("{name}={value}"),
+            (None, Some(name)) => format!("{name}=false"),
+            (None, None) if follows => format!("{name}={}", rest.next().map_or("", String::as_str)),
+            (None, None) => format!("{name}=true"),
+        };
+        self.positionals.push(word);
     }
 
     /// `--no-x` takes an earlier `--x` back, `--x` an earlier `--no-x`: the

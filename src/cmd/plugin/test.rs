@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
-use choria::core::agents::external::{self, External};
+use choria::core::agents::external::{self, External, Surroundings};
 use choria::core::agents::local::LocalNode;
 use choria::core::agents::ruby::{Ruby, Shim};
 use choria::core::agents::{Agent, Call, Outcome};
@@ -209,8 +209,11 @@ fn agent(file: &Path, ddl: AgentDdl, config: &Config) -> anyhow::Result<Activate
                     dir.display()
                 );
             }
-            let config_dir = config.file().and_then(Path::parent).unwrap_or(Path::new("/etc/choria"));
-            Ok(Activated::Asked(Box::new(External::new(ddl, &dir, config_dir))))
+            let mut around = Surroundings::of(config);
+            if config.file().is_none() {
+                around.config_dir = "/etc/choria".into();
+            }
+            Ok(Activated::Asked(Box::new(External::new(ddl, &dir, &around))))
         }
         None | Some("" | "ruby") => {
             let (program, settings) = (
@@ -223,7 +226,9 @@ fn agent(file: &Path, ddl: AgentDdl, config: &Config) -> anyhow::Result<Activate
                      plugin.choria.agent_provider.mcorpc.agent_shim and .config by --config"
                 );
             }
-            Ok(Activated::Always(Ruby::new(ddl, Shim { program: program.into(), config: settings.into() })))
+            let memory = Surroundings::of(config).memory;
+            let shim = Shim { program: program.into(), config: settings.into(), memory };
+            Ok(Activated::Always(Ruby::new(ddl, shim)))
         }
         Some(other) => {
             bail!("agents of provider '{other}' cannot be tried here, only external and Ruby ones")

@@ -15,7 +15,12 @@ pub fn counts(stats: &RequestStats, interrupted: bool) -> Option<String> {
     if stats.failed + silent + not_asked == 0 && !interrupted {
         return None;
     }
-    let mut out = format!("{} ok, {} failed, {silent} silent", stats.ok, stats.failed);
+    let of = |classes: Vec<(usize, &str)>| {
+        let classes: Vec<String> = classes.iter().map(|(count, class)| format!("{count} {class}")).collect();
+        if classes.is_empty() { String::new() } else { format!(" ({})", classes.join(", ")) }
+    };
+    let (failures, silences) = (of(stats.accounting.failures()), of(stats.accounting.silences()));
+    let mut out = format!("{} ok, {} failed{failures}, {silent} silent{silences}", stats.ok, stats.failed);
     if not_asked > 0 {
         out.push_str(&format!(", {not_asked} not asked"));
     }

@@ -40,9 +40,18 @@ macro_rules! request_command {
                 /// ask so many nodes at a time, or a share of them such as 10%, default all at once
                 #[argh(option, arg_name = "size")]
                 batch: Option<String>,
-                /// seconds between batches, default 1
+                /// seconds between batches, or stages, default 1
                 #[argh(option, arg_name = "seconds")]
                 batch_sleep: Option<f64>,
+                /// ask in stages, each when the one before did well, such as 1,1%,10%,100%; default all at once
+                #[argh(option, arg_name = "sizes")]
+                stages: Option<String>,
+                /// nodes of a request in stages that may do badly: a number, or a share such as 2%, default 0
+                #[argh(option, arg_name = "n")]
+                abort: Option<String>,
+                /// what looks at nodes after each stage: AGENT.ACTION and its inputs in one word, default nothing
+                #[argh(option, arg_name = "action")]
+                check: Option<String>,
                 /// connections that take replies, default 1
                 #[argh(option, arg_name = "n")]
                 workers: Option<usize>,
@@ -92,6 +101,9 @@ macro_rules! request_command {
                     limit_seed: self.limit_seed,
                     batch: self.batch.clone(),
                     batch_sleep: self.batch_sleep,
+                    stages: self.stages.clone(),
+                    abort: self.abort.clone(),
+                    check: self.check.clone(),
                     workers: self.workers,
                     timeout: self.timeout,
                     no_progress: self.no_progress,
@@ -117,6 +129,9 @@ pub struct RequestFlags {
     pub limit_seed: Option<i64>,
     pub batch: Option<String>,
     pub batch_sleep: Option<f64>,
+    pub stages: Option<String>,
+    pub abort: Option<String>,
+    pub check: Option<String>,
     pub workers: Option<usize>,
     pub timeout: Option<f64>,
     pub no_progress: bool,
@@ -156,14 +171,21 @@ impl RequestFlags {
         Ok(self.limit.as_deref().map(str::parse).transpose()?)
     }
 
-    pub fn batch(&self) -> anyhow::Result<Option<Batch>> {
-        let sleep = match self.batch_sleep {
-            None => 1.0,
-            Some(seconds) if (0.0..86_400.0).contains(&seconds) => seconds,
+    /// How long nobody is asked between batches, and between stages.
+    pub fn pause(&self) -> anyhow::Result<Duration> {
+        match self.batch_sleep {
+            None => Ok(Duration::from_secs(1)),
+            Some(seconds) if (0.0..86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
             Some(seconds) => bail!("--batch-sleep {seconds} is no time to wait, give seconds"),
-        };
+        }
+    }
+
+    pub fn batch(&self) -> anyhow::Result<Option<Batch>> {
+        let sleep = self.pause()?;
         let size = match self.batch.as_deref() {
-            None if self.batch_sleep.is_some() => bail!("--batch-sleep needs --batch"),
+            None if self.batch_sleep.is_some() && self.stages.is_none() => {
+                bail!("--batch-sleep needs --batch or --stages")
+            }
             None => return Ok(None),
             Some(text) => match text.strip_suffix('%') {
                 Some(percent) => percent.parse().ok().filter(|p| (1..=100).contains(p)).map(Size::Percent),
@@ -176,7 +198,7 @@ impl RequestFlags {
                 bail!("--batch {text} is neither a number of nodes nor a share of them: write 10 or 10%")
             }
             Some(Size::Nodes(0)) => bail!("--batch 0 asks nobody, give the number of nodes to ask at a time"),
-            Some(size) => Ok(Some(Batch { size, sleep: Duration::from_secs_f64(sleep) })),
+            Some(size) => Ok(Some(Batch { size, sleep })),
         }
     }
 

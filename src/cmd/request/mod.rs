@@ -2,6 +2,7 @@
 //! for one: words are checked, nodes are found and asked, replies are shown.
 
 mod flags;
+mod staged;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::client::history::{Record, Recorder};
+use choria::core::client::stages::Plan;
 use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
 use choria::core::ddl::{Action, AgentDdl, Display, InputError};
@@ -22,6 +24,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use flags::request_command;
 pub use flags::{Batch, RequestFlags};
+pub use staged::Resumed;
+use staged::{Before, Check, Staged, Wanted};
 
 use super::Globals;
 use super::context::{self, block_on};
@@ -51,6 +55,10 @@ pub struct Request<'a> {
     pub layout: Option<&'a dyn Form>,
     /// Where replies are to go instead; nobody waits for them then.
     pub elsewhere: Option<Elsewhere>,
+    /// A change in stages that goes on.
+    pub resumed: Option<Resumed>,
+    /// Nothing of it is kept: secrets are among its words, and no interface says so.
+    pub unkept: bool,
     pub exit: Exit,
 }
 
@@ -71,6 +79,8 @@ struct Checked<'a> {
     display: Display,
     keep: Keep,
     batch: Option<Batch>,
+    stages: Option<Wanted>,
+    check: Option<Check>,
     timeout: Duration,
     file: Option<ResultFile>,
     colour: bool,
@@ -101,6 +111,10 @@ impl<'a> Request<'a> {
         let keep = self.keep()?;
         let batch = self.flags.batch()?;
         self.flags.limit()?;
+        let stages = if self.resumed.is_some() { None } else { self.flags.stages()? };
+        if stages.is_some() && self.elsewhere.is_some() {
+            bail!("--stages judges by replies, and none are waited for here");
+        }
         let mut config = context::client_config(globals)?;
         super::set_federations(&mut config, self.flags.federations.as_deref())?;
         choose(&mut self.selection, &self.flags, &config)?;
@@ -113,13 +127,19 @@ impl<'a> Request<'a> {
         let takes = if self.undeclared { &open } else { action };
         let data = takes.coerce(&self.inputs).map_err(|e| invalid(takes, &e))?;
         let display = self.flags.display(action)?;
+        let check = match (&self.resumed, &self.flags.check) {
+            (Some(resumed), _) => resumed.plan().check.clone(),
+            (None, check) => check.clone(),
+        };
+        let check = check.map(|text| Check::new(&config, &self.selection, &text)).transpose()?;
         let file = self.flags.output_file.as_deref().map(ResultFile::open).transpose()?;
         let colour = text::coloured(config.color) && file.is_none();
         let timeout = self.flags.timeout(usual_timeout(&config, &ddl))?;
-        let checked = Checked { ddl: &ddl, action, data, display, keep, batch, timeout, file, colour };
-        let mut record = None;
+        let checked =
+            Checked { ddl: &ddl, action, data, display, keep, batch, stages, check, timeout, file, colour };
+        let (mut record, unkept) = (None, self.unkept);
         let called = block_on(self.call(config.clone(), checked, &mut record));
-        record.iter().for_each(|record| history::keep(&config, record));
+        record.iter().filter(|_| !unkept).for_each(|record| history::keep(&config, record));
         called?
     }
 
@@ -131,12 +151,13 @@ impl<'a> Request<'a> {
     }
 
     async fn call(
-        self,
+        mut self,
         config: Config,
         checked: Checked<'_>,
         record: &mut Option<Record>,
     ) -> anyhow::Result<ExitCode> {
-        let Checked { ddl, action, data, display, keep, batch, timeout, file, colour } = checked;
+        let Checked { ddl, action, data, display, keep, batch, stages, check, timeout, file, colour } =
+            checked;
         let out: Box<dyn Write> = match &file {
             Some(file) => Box::new(file.clone()),
             None => Box::new(Stdout),
@@ -148,6 +169,9 @@ impl<'a> Request<'a> {
         let mut view = View::new(out, self.form(), asked, self.flags.sort).keeping(keep);
         if ddl.metadata.service && self.elsewhere.is_some() {
             bail!("{} is a service, which answers whoever asks: its replies are waited for", self.agent);
+        }
+        if ddl.metadata.service && stages.is_some() {
+            bail!("{} is a service, one node of which answers: there are no stages", self.agent);
         }
         let (nodes, took, mut late) = match ddl.metadata.service {
             true => (None, Duration::ZERO, LateAnswers::default()),
@@ -170,16 +194,43 @@ impl<'a> Request<'a> {
             client.session().close().await;
             return Ok(ExitCode::SUCCESS);
         }
+        let mut staged = None;
         let mut call = match nodes {
+            Some(nodes) if let Some(wanted) = stages => {
+                view.targets(&nodes);
+                let (batch, pause) = (options.batch.map(|(size, _)| size), self.flags.pause()?);
+                let groups = Staged::groups_of(&wanted, nodes.len(), batch);
+                let call = RpcCall::held(&client, options, nodes.clone(), groups).await?;
+                let asked = recorder.asked();
+                let plan = Plan {
+                    id: call.stats().requestid,
+                    agent: asked.agent.clone(),
+                    action: asked.action.clone(),
+                    collective: collective.clone(),
+                    inputs: asked.inputs.clone(),
+                    withheld: asked.withheld.clone(),
+                    nodes,
+                    ..Plan::default()
+                };
+                staged = Some(Staged::begin(&wanted, Before { plan, check, batch, pause })?);
+                call
+            }
             Some(nodes) => {
                 view.targets(&nodes);
-                RpcCall::direct(&client, options, nodes).await?
+                match self.resumed.take() {
+                    Some(resumed) => {
+                        let groups = resumed.groups();
+                        staged = Some(Staged::resume(resumed, check));
+                        RpcCall::held(&client, options, nodes, groups).await?
+                    }
+                    None => RpcCall::direct(&client, options, nodes).await?,
+                }
             }
             None => RpcCall::service(&client, options).await?,
         };
         view.asked(call.targets(), !self.flags.no_progress);
         out::nodes_are_asked();
-        let followed = follow(&mut call, &mut view, &mut recorder).await;
+        let followed = follow(&client, &mut call, &mut view, &mut recorder, staged.as_mut()).await;
         let mut stats = call.stats();
         stats.discover_time = took;
         stats.late_discoveries = late.names();
@@ -188,8 +239,11 @@ impl<'a> Request<'a> {
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
         trouble::report(&client, &collective, &stats, by_asking);
         client.session().close().await;
-        match followed.and_then(|_| Ok(shown?)) {
-            Ok(()) => Ok(self.exit.of(&stats, interrupted, by_asking)),
+        let unwell = staged.is_some_and(Staged::end);
+        match followed.and_then(|followed| Ok(shown.map(|()| followed)?)) {
+            Ok(Followed::Stopped) => Ok(self.exit.stopped()),
+            Ok(_) if unwell => Ok(self.exit.unwell(&stats, interrupted, by_asking)),
+            Ok(_) => Ok(self.exit.of(&stats, interrupted, by_asking)),
             Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),
             Err(e) => Err(e),
         }
@@ -264,18 +318,37 @@ fn truths_of_ruby(action: &Action, inputs: &mut [(String, String)]) {
 enum Followed {
     ToTheEnd,
     Interrupted,
+    /// Too many did badly for the next stage.
+    Stopped,
 }
 
 /// Shows replies until all are there, or a person has waited enough.
 async fn follow(
+    client: &Client,
     call: &mut RpcCall<'_>,
     view: &mut View<'_>,
     recorder: &mut Recorder,
+    mut staged: Option<&mut Staged>,
 ) -> anyhow::Result<Followed> {
     // Listened to from here on: an interrupt while a reply is being shown must
     // count too.
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut waited_for = staged.is_none();
     loop {
+        if let Some(staged) = staged.as_mut().filter(|_| !waited_for) {
+            view.flush()?;
+            let going_on = tokio::select! {
+                biased;
+                _ = interrupt.recv() => return Ok(Followed::Interrupted),
+                going_on = staged.go_on(client, call.upcoming()) => going_on?,
+            };
+            match (going_on, call.upcoming().is_some()) {
+                (false, _) => return Ok(Followed::Stopped),
+                (true, false) => return Ok(Followed::ToTheEnd),
+                (true, true) => call.go_on(),
+            }
+            waited_for = true;
+        }
         let mut next = std::pin::pin!(call.next());
         let reply = match futures::poll!(&mut next) {
             Poll::Ready(reply) => reply?,
@@ -291,8 +364,12 @@ async fn follow(
         match reply {
             Some(reply) => {
                 recorder.add(&reply);
+                if let Some(staged) = staged.as_mut() {
+                    staged.reply(&reply)?;
+                }
                 view.reply(reply)?;
             }
+            None if staged.is_some() => waited_for = false,
             None => return Ok(Followed::ToTheEnd),
         }
     }

@@ -143,7 +143,7 @@ impl Node {
             }
             Some(there) => {
                 bail!(
-                    "{TLS} has the certificate of {}, and {shown} is for {}: on the broker's machine say choria setup node",
+                    "{TLS} has the certificate of {}, and {shown} is for {}: use it on that machine; the broker's own, where this is it, needs no file",
                     there.common_name,
                     invitation.name
                 )

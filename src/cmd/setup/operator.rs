@@ -51,6 +51,14 @@ impl Operator {
         let place = Place::of(Kind::Client, None)?;
         let mut steps = Vec::new();
         match standing(&place, &invitation.ca, Usage::Client, now)? {
+            Some(there) if there.common_name != invitation.name => {
+                bail!(
+                    "{shown} is for {}, and {} has the certificate of {}: {0} uses it, or move that away first",
+                    invitation.name,
+                    place.dir().display(),
+                    there.common_name
+                )
+            }
             Some(there) => {
                 let what = format!("the certificate of {}, in {}", there.common_name, place.dir().display());
                 steps.push(Step::Keep { what, why: "which you have" });
@@ -145,7 +153,10 @@ fn own_configuration(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<Path
         && texts::names(config, broker)
         && let Some(path) = config.file()
     {
-        steps.push(Step::Keep { what: path.display().to_string(), why: "which names the broker" });
+        // of that of everybody it was said already, or somebody else sees to it
+        if !path.starts_with(ETC) {
+            steps.push(Step::Keep { what: path.display().to_string(), why: "which names the broker" });
+        }
         return Ok(path.to_owned());
     }
     if own.symlink_metadata().is_ok() {

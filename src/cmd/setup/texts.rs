@@ -11,11 +11,19 @@ use choria::core::files::read_bounded;
 
 pub const BROKER: &str = include_str!("../../../packaging/config/broker.conf");
 const SERVER: &str = include_str!("../../../packaging/config/server.conf");
+/// What tells a node that was set up from one that waits to be provisioned.
+const CONFIGURED: &str = "
+# It was set up: a provisioning token that is found here changes nothing.
+plugin.choria.server.provision = false
+";
 const CLIENT: &str = include_str!("../../../packaging/config/client.conf");
 /// Files beside them that a node reads, with their modes.
-pub const OF_NODES: [(&str, &str); 4] = [
+pub const OF_NODES: [(&str, &str); 7] = [
     ("policies/rpcutil.policy", include_str!("../../../packaging/config/policies/rpcutil.policy")),
     ("policies/choria_util.policy", include_str!("../../../packaging/config/policies/choria_util.policy")),
+    ("policies/package.policy", include_str!("../../../packaging/config/policies/package.policy")),
+    ("policies/service.policy", include_str!("../../../packaging/config/policies/service.policy")),
+    ("policies/puppet.policy", include_str!("../../../packaging/config/policies/puppet.policy")),
     ("facts.yaml", include_str!("../../../packaging/config/facts.yaml")),
     ("classes.txt", include_str!("../../../packaging/config/classes.txt")),
 ];
@@ -34,7 +42,7 @@ pub fn server(identity: &str, broker: &str, tls: &Path) -> (&'static str, String
         .replace(SAMPLE_IDENTITY, &format!("identity = {identity}"))
         .replace(SAMPLE_BROKER, broker)
         .replace(SAMPLE_TLS, &format!("{}/", tls.display()));
-    (SERVER, text)
+    (SERVER, text + CONFIGURED)
 }
 
 /// The configuration of those who ask, and of what it was made.
@@ -135,6 +143,8 @@ mod tests {
                 "plugin.security.file.certificate = /etc/choria/tls/node/certificate.pem",
                 "plugin.security.file.key = /etc/choria/tls/node/key.pem",
                 "plugin.security.file.ca = /etc/choria/tls/node/ca.pem",
+                "# It was set up: a provisioning token that is found here changes nothing.",
+                "plugin.choria.server.provision = false",
             ]
         );
         let (sample, text) = client("b.example.org:4333");

@@ -16,6 +16,18 @@ use zeroize::Zeroizing;
 use super::super::jwt;
 use super::place::Place;
 
+/// Where a CA is made.
+const CA: &str = "ca";
+
+/// Where a CA is: here, or where setup makes one.
+fn usual_ca() -> String {
+    let of_setup = crate::cmd::setup::machine::CA;
+    match !Path::new(CA).exists() && Path::new(of_setup).exists() {
+        true => of_setup.to_owned(),
+        false => CA.to_owned(),
+    }
+}
+
 /// make the certificates of a first network
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "ca")]
@@ -38,8 +50,8 @@ enum CaCommand {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "provisioning-token")]
 struct ProvisioningToken {
-    /// directory of the CA, default ca
-    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    /// directory of the CA, default ca, or /etc/choria/ca where none is here
+    #[argh(option, arg_name = "dir", default = "usual_ca()")]
     dir: String,
     /// brokers to wait at, comma separated
     #[argh(option, arg_name = "list", default = "String::new()")]
@@ -68,8 +80,8 @@ struct ProvisioningToken {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "list")]
 struct List {
-    /// directory of the CA, default ca
-    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    /// directory of the CA, default ca, or /etc/choria/ca where none is here
+    #[argh(option, arg_name = "dir", default = "usual_ca()")]
     dir: String,
     /// print JSON
     #[argh(switch, short = 'j')]
@@ -81,7 +93,7 @@ struct List {
 #[argh(subcommand, name = "init")]
 struct Init {
     /// directory of the CA, default ca
-    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    #[argh(option, arg_name = "dir", default = "String::from(CA)")]
     dir: String,
     /// name in the CA certificate, default Choria CA
     #[argh(option, arg_name = "name", default = "String::from(\"Choria CA\")")]
@@ -92,8 +104,8 @@ struct Init {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "issue")]
 struct Issue {
-    /// directory of the CA, default ca
-    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    /// directory of the CA, default ca, or /etc/choria/ca where none is here
+    #[argh(option, arg_name = "dir", default = "usual_ca()")]
     dir: String,
     /// for a broker of this host name
     #[argh(option, arg_name = "name")]
@@ -126,8 +138,8 @@ struct Issue {
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "revoke")]
 struct Revoke {
-    /// directory of the CA, default ca
-    #[argh(option, arg_name = "dir", default = "String::from(\"ca\")")]
+    /// directory of the CA, default ca, or /etc/choria/ca where none is here
+    #[argh(option, arg_name = "dir", default = "usual_ca()")]
     dir: String,
     /// name of the certificate
     #[argh(positional)]
@@ -153,14 +165,23 @@ impl Ca {
                 let ca = load(&revoke.dir)?;
                 let (name, revoked) = revoke.run(&ca, now)?;
                 outln!("Revoked {revoked} certificates of {name}.");
-                outln!(
-                    "Copy {} beside the CA certificate of every broker and node.",
-                    ca.crl_file().display()
-                );
+                outln!("{}", followed(&ca.crl_file(), Path::new(crate::cmd::setup::machine::TLS)));
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is to be done so that everybody follows; the broker that setup made has the list by a link.
+fn followed(list: &Path, tls: &Path) -> String {
+    let linked = tls.join("crl.pem").canonicalize().ok();
+    let here = linked.is_some_and(|linked| list.canonicalize().is_ok_and(|list| list == linked));
+    let (who, too) =
+        if here { ("every other", ", as the broker of this machine does already") } else { ("every", "") };
+    format!(
+        "Copy {} beside the CA certificate of {who} broker and node (/etc/choria/tls/crl.pem): they follow{too}.",
+        list.display()
+    )
 }
 
 impl Revoke {

@@ -89,8 +89,15 @@ fn line(event: &Event) -> String {
         text.push_str(&format!(" to {}", clean(version, false)));
     }
     if let Some(governor) = &event.governor {
-        let what = event.event_type.as_deref().unwrap_or_default();
-        text.push_str(&format!(" {} {}", clean(governor, false), clean(what, false)));
+        let (governor, slot) = (clean(governor, false), event.sequence.unwrap_or(0));
+        let what = match event.event_type.as_deref() {
+            Some("enter") => format!("obtained slot {slot} on {governor}"),
+            Some("exit") => format!("vacated slot {slot} on {governor}"),
+            Some("timeouts") => format!("failed to obtain a slot on {governor}"),
+            Some("eviction") => format!("evicted from slot {slot} on {governor}"),
+            other => format!("{} {governor}", clean(other.unwrap_or_default(), false)),
+        };
+        text.push_str(&format!(" {what}"));
     }
     text
 }

@@ -4,12 +4,15 @@ mod audit;
 mod ca;
 mod config;
 mod event;
+mod federation;
 mod inventory;
 mod man;
 pub mod place;
 mod provisioner;
 mod release;
 mod status;
+mod submit;
+mod tally;
 
 use std::process::ExitCode;
 
@@ -32,11 +35,14 @@ enum ToolCommand {
     Ca(ca::Ca),
     Config(config::ConfigTool),
     Event(event::EventTool),
+    Federation(federation::Federation),
     Inventory(inventory::Inventory),
     Man(man::Man),
     Provisioner(provisioner::Provisioner),
     Release(release::Release),
     Status(status::Status),
+    Submit(submit::Submit),
+    Tally(tally::TallyTool),
 }
 
 impl Tool {
@@ -46,11 +52,14 @@ impl Tool {
             ToolCommand::Ca(c) => c.run(),
             ToolCommand::Config(c) => c.run(globals),
             ToolCommand::Event(c) => c.run(globals),
+            ToolCommand::Federation(c) => c.run(globals),
             ToolCommand::Inventory(c) => c.run(globals),
             ToolCommand::Man(c) => c.run(),
             ToolCommand::Provisioner(c) => c.run(),
             ToolCommand::Release(c) => c.run(),
             ToolCommand::Status(c) => c.run(globals),
+            ToolCommand::Submit(c) => c.run(globals),
+            ToolCommand::Tally(c) => c.run(globals),
         }
     }
 }

@@ -122,7 +122,11 @@ impl Place {
         };
         match self.kind {
             Kind::Client if self.elsewhere => {
-                lines.push(format!("copy {dir} to ~/.choria where {name} works"))
+                return vec![
+                    format!("for {name}, copy {dir} to ~/.choria of who is to use it; or, where they are, name them in a"),
+                    "configuration: plugin.security.provider = file and plugin.security.file.certificate, .key and .ca"
+                        .to_owned(),
+                ];
             }
             _ if self.elsewhere => {
                 lines.push(format!("copy {dir} to {OF_DAEMONS} of {name}, and there:"));
@@ -161,6 +165,8 @@ mod tests {
             next(Kind::Node, Some("n1"), true),
             "copy n1 to /etc/choria/tls of x, and there:; name the broker in /etc/choria/server.conf; systemctl enable --now choria-server"
         );
-        assert!(next(Kind::Client, Some("me"), true).ends_with("; choria ping"));
+        assert!(next(Kind::Client, None, true).ends_with("; choria ping"));
+        let elsewhere = next(Kind::Client, Some("me"), true);
+        assert!(elsewhere.contains("copy me to ~/.choria") && !elsewhere.contains("ping"), "{elsewhere}");
     }
 }

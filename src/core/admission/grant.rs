@@ -139,11 +139,13 @@ pub enum PeerKind {
     Client,
     /// What serves the network itself: provisioner, system user, connections in this process.
     Service,
+    /// Another network, which this broker is a leaf of.
+    Hub,
 }
 
 impl PeerKind {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 4] = [Self::Node, Self::WaitingNode, Self::Client, Self::Service];
+    pub const ALL: [Self; 5] = [Self::Node, Self::WaitingNode, Self::Client, Self::Service, Self::Hub];
 
     /// Its name in settings and reports.
     pub fn name(self) -> &'static str {
@@ -152,6 +154,7 @@ impl PeerKind {
             Self::WaitingNode => "waiting",
             Self::Client => "client",
             Self::Service => "service",
+            Self::Hub => "hub",
         }
     }
 }

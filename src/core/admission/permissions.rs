@@ -62,6 +62,25 @@ pub fn certificate_among_tokens() -> Pair {
     (permission.clone(), permission)
 }
 
+/// What a federation broker says and hears, on whichever side of it this network is: it
+/// takes requests of operators or answers of nodes, and says what those of the other side
+/// said.
+pub fn federation_broker(collectives: &[String]) -> [Vec<String>; 2] {
+    let below = |collective: &String| {
+        ["node.>", "broadcast.agent.*", "broadcast.service.*"].map(|rest| format!("{collective}.{rest}"))
+    };
+    [
+        ["*.reply.>".to_owned()].into_iter().chain(collectives.iter().flat_map(below)).collect(),
+        ["choria.federation.*.federation", "choria.federation.*.collective"].map(str::to_owned).into(),
+    ]
+}
+
+/// These, and what is said to the holder of this name alone.
+pub fn service(publish: &[String], hear: &[String], name: &str) -> Pair {
+    let own = [md5_hex(name), sha256_hex(name)].map(|hash| format!("*.reply.{hash}.>"));
+    (Permission::only(publish), Permission::only(hear.iter().cloned().chain(own)))
+}
+
 /// What a server is known to be, by token or by the name of its certificate.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Server<'a> {
@@ -71,6 +90,8 @@ pub struct Server<'a> {
     pub collectives: &'a [String],
     /// Further subjects it may publish: claims, or registration targets.
     pub publish: &'a [String],
+    /// Federation clusters it answers to; `None` are those named like its collectives.
+    pub federations: Option<&'a str>,
     /// May submit messages.
     pub submission: bool,
     /// May answer service requests.
@@ -90,7 +111,7 @@ pub fn server_publish(server: &Server<'_>) -> Permission {
     for collective in server.collectives {
         allow.push(format!("{collective}.reply.>"));
         allow.push(format!("{collective}.broadcast.agent.registration"));
-        allow.push(format!("choria.federation.{collective}.collective"));
+        allow.push(format!("choria.federation.{}.collective", server.federations.unwrap_or(collective)));
         if server.submission {
             allow.push(format!("{collective}.submission.in.>"));
         }
@@ -126,13 +147,67 @@ pub fn named_server_subscribe(server: &Server<'_>) -> Permission {
 
 /// A fleet client: what `fleet_management` and `events_viewer` give a token, bound to a caller id.
 pub fn client_publish() -> Permission {
-    Permission::only([
-        "$SYS.REQ.USER.INFO",
-        "*.broadcast.agent.>",
-        "*.broadcast.service.>",
-        "*.node.>",
-        "choria.federation.*.federation",
-    ])
+    Permission::only(CLIENT)
+}
+
+const CLIENT: [&str; 5] = [
+    "$SYS.REQ.USER.INFO",
+    "*.broadcast.agent.>",
+    "*.broadcast.service.>",
+    "*.node.>",
+    "choria.federation.*.federation",
+];
+
+/// What `streams_user` and `governor` add for a client of a token network.
+const STREAMS_USER: [&str; 22] = [
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.MSG.GET.*",
+    "$JS.API.STREAM.MSG.DELETE.*",
+    "$JS.API.DIRECT.GET.*",
+    "$JS.API.DIRECT.GET.*.>",
+    "$JS.API.CONSUMER.CREATE.*",
+    "$JS.API.CONSUMER.CREATE.*.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
+    "$JS.API.CONSUMER.DELETE.*.*",
+    "$JS.API.CONSUMER.NAMES.*",
+    "$JS.API.CONSUMER.LIST.*",
+    "$JS.API.CONSUMER.INFO.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
+    "$JS.ACK.>",
+    "$JS.FC.>",
+    "$KV.>",
+    "$O.>",
+    "*.governor.*",
+    "choria.lifecycle.event.governor.>",
+];
+
+/// The same in a network with streams, which a client reads and writes; a privileged one makes and removes
+/// them, too.
+pub fn client_publish_with_streams(privileged: bool) -> Permission {
+    let all = CLIENT.into_iter().chain(STREAMS_USER);
+    Permission::only(all.chain(privileged.then_some("$JS.>")))
+}
+
+/// What lets a node read these buckets, and see, take and give back slots of these governors. Names are single tokens.
+///
+/// Whose slot is given back is not in a subject: a node that may take slots may free those of others.
+pub fn node_streams(buckets: &[String], governors: &[String], collectives: &[String]) -> Vec<String> {
+    let mut subjects = vec![];
+    for bucket in buckets {
+        subjects.push(format!("$JS.API.STREAM.INFO.KV_{bucket}"));
+        subjects.push(format!("$JS.API.STREAM.MSG.GET.KV_{bucket}"));
+        subjects.push(format!("$JS.API.DIRECT.GET.KV_{bucket}.$KV.{bucket}.>"));
+    }
+    for governor in governors {
+        subjects.push(format!("$JS.API.STREAM.INFO.GOVERNOR_{governor}"));
+        subjects.push(format!("$JS.API.STREAM.MSG.GET.GOVERNOR_{governor}"));
+        subjects.push(format!("$JS.API.STREAM.MSG.DELETE.GOVERNOR_{governor}"));
+        subjects.extend(collectives.iter().map(|collective| format!("{collective}.governor.{governor}")));
+    }
+    subjects
 }
 
 /// What fleet clients hear beside replies.

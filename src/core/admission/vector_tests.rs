@@ -267,6 +267,7 @@ fn servers_may_what_servers_of_the_original_may() {
             publish: &extra,
             submission: permits("submission"),
             service_host: permits("service_host"),
+            federations: None,
         };
         let (publish, subscribe) =
             (permissions::server_publish(&server), permissions::server_subscribe(&server));

@@ -66,10 +66,30 @@ pub struct ByName {
     pub privileged: NameTest,
     /// Names of nodes that may answer service requests; none by default.
     pub service_hosts: NameTest,
+    /// What carries messages out of this network or into it; nothing by default.
+    pub services: Vec<Service>,
     /// Collectives of the network.
     pub collectives: Vec<String>,
     /// Subjects that nodes publish their registration data on.
     pub registration_targets: Vec<String>,
+    /// There are streams, which clients use. Nodes do not, but for what is named: what one of them may read or
+    /// remove, a stolen one may.
+    pub streams: bool,
+    /// Buckets that every node may read.
+    pub node_buckets: Vec<String>,
+    /// Governors that every node may take slots of, and give slots of back.
+    pub node_governors: Vec<String>,
+}
+
+/// A federation broker or data adapter, which may say and hear this and nothing else.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its names.
+    pub names: NameTest,
+    /// Subjects it may publish.
+    pub publish: Vec<String>,
+    /// Subjects it may subscribe, beside what is said to it alone.
+    pub hear: Vec<String>,
 }
 
 impl Default for ByName {
@@ -78,8 +98,12 @@ impl Default for ByName {
             clients: NameTest::none(),
             privileged: NameTest::none(),
             service_hosts: NameTest::none(),
+            services: Vec::new(),
             collectives: Vec::new(),
             registration_targets: Vec::new(),
+            streams: false,
+            node_buckets: Vec::new(),
+            node_governors: Vec::new(),
         }
     }
 }
@@ -135,17 +159,35 @@ pub struct X509Authenticator {
     /// Publish permissions that do not depend on the name: shared by all links.
     node_publish: Arc<Permission>,
     client_publish: Arc<Permission>,
+    privileged_publish: Arc<Permission>,
     privileged_subscribe: Arc<Permission>,
+}
+
+/// What all nodes may publish beside what every node may.
+fn publish_of_nodes(network: &ByName) -> Vec<String> {
+    let mut subjects = network.registration_targets.clone();
+    if network.streams {
+        let (buckets, governors) = (&network.node_buckets, &network.node_governors);
+        subjects.extend(permissions::node_streams(buckets, governors, &network.collectives));
+    }
+    subjects
 }
 
 impl X509Authenticator {
     /// Prepares what all connections share.
     pub fn new(options: X509Options) -> Self {
+        let streams = matches!(&options.mode, X509Mode::ByName(network) if network.streams);
+        let client_publish = |privileged| match streams {
+            true => permissions::client_publish_with_streams(privileged),
+            false => permissions::client_publish(),
+        };
         let node_publish = match &options.mode {
             X509Mode::ByName(network) => permissions::server_publish(&Server {
                 identity: "",
                 collectives: &network.collectives,
-                publish: &network.registration_targets,
+                publish: &publish_of_nodes(network),
+                // Clusters have names of their own, and only their brokers hear them.
+                federations: Some("*"),
                 submission: true,
                 service_host: false,
             }),
@@ -158,7 +200,8 @@ impl X509Authenticator {
             nothing: Arc::new(Permission::nothing()),
             server_default: (Arc::new(publish), Arc::new(subscribe)),
             node_publish: Arc::new(node_publish),
-            client_publish: Arc::new(permissions::client_publish()),
+            client_publish: Arc::new(client_publish(false)),
+            privileged_publish: Arc::new(client_publish(true)),
             privileged_subscribe: Arc::new(permissions::privileged_subscribe()),
         }
     }
@@ -277,6 +320,12 @@ impl X509Authenticator {
                 "the certificate name cannot be part of a subject",
             ));
         }
+        let service = network.services.iter().find(|service| service.names.matches(name));
+        if let Some(Service { publish, hear, .. }) = service.filter(|_| facts.kind == LinkKind::Client) {
+            let (publish, subscribe) = permissions::service(publish, hear, name);
+            let peer = peer(PeerKind::Service, facts);
+            return Ok(self.grant(Account::Choria, name, peer, &Arc::new(publish), &Arc::new(subscribe)));
+        }
         let privileged = network.privileged.matches(name);
         if facts.kind == LinkKind::Client && (privileged || network.clients.matches(name)) {
             let caller = format!("choria={name}");
@@ -286,7 +335,8 @@ impl X509Authenticator {
                 false => Arc::new(permissions::client_subscribe(&caller)),
             };
             let peer = peer(PeerKind::Client, facts);
-            return Ok(self.grant(Account::Choria, &caller, peer, &self.client_publish, &subscribe));
+            let publish = if privileged { &self.privileged_publish } else { &self.client_publish };
+            return Ok(self.grant(Account::Choria, &caller, peer, publish, &subscribe));
         }
         let node = peer(PeerKind::Node, facts);
         if self.options.deny_servers {
@@ -296,6 +346,7 @@ impl X509Authenticator {
             identity: name,
             collectives: &network.collectives,
             publish: &[],
+            federations: None,
             submission: false,
             service_host: network.service_hosts.matches(name),
         }));

@@ -144,3 +144,139 @@ fn denied_servers_and_open_plaintext() {
     let grant = authenticator.authenticate(&ConnectionFacts::new(Transport::Plaintext)).unwrap();
     assert!(grant.publish.is_unrestricted());
 }
+
+#[test]
+fn a_federation_broker_carries_and_does_nothing_else() {
+    let rules = X509Authenticator::new(X509Options {
+        mode: X509Mode::ByName(ByName {
+            clients: NameTest::new(|name| name.ends_with(".mcollective")),
+            services: {
+                let [publish, hear] = permissions::federation_broker(&["mcollective".to_owned()]);
+                vec![Service { names: NameTest::new(|name| name == "fed1.example.net"), publish, hear }]
+            },
+            collectives: vec!["mcollective".to_owned()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    let grant = rules.authenticate(&certificate("fed1.example.net")).unwrap();
+    assert_eq!((grant.peer.kind, grant.user.as_str()), (PeerKind::Service, "fed1.example.net"));
+    for (subject, may) in [
+        ("choria.federation.london.federation", true),
+        ("choria.federation.london.collective", true),
+        ("choria.federation.>", false),
+        ("mcollective.reply.>", false),
+        ("mcollective.broadcast.agent.rpcutil", false),
+        ("choria.lifecycle.event.>", false),
+        (">", false),
+    ] {
+        let may_it = grant.subscribe.may_subscribe(subject.as_bytes(), Some(b"london_federation"));
+        assert_eq!(may_it, may, "SUB {subject}");
+    }
+    for (subject, may) in [
+        ("uk.reply.0123.1", true),
+        ("mcollective.node.n1.example.net", true),
+        ("mcollective.broadcast.agent.rpcutil", true),
+        ("mcollective.broadcast.service.choria_registry", true),
+        ("other.node.n1.example.net", false),
+        ("choria.federation.london.federation", false),
+        ("choria.federation.london.collective", false),
+        ("choria.lifecycle.event.startup.server", false),
+        ("mcollective.inventory", false),
+    ] {
+        assert_eq!(grant.publish.may_publish(subject.as_bytes()), may, "PUB {subject}");
+    }
+    let node = rules.authenticate(&certificate("n1.example.net")).unwrap();
+    assert!(node.publish.may_publish(b"choria.federation.london.collective"));
+    assert!(!node.publish.may_publish(b"choria.federation.london.federation"));
+    assert!(!node.subscribe.may_subscribe(b"choria.federation.london.collective", None));
+}
+
+#[test]
+fn nodes_use_the_buckets_and_governors_that_are_named_and_no_others() {
+    let rules = |streams| {
+        X509Authenticator::new(X509Options {
+            mode: X509Mode::ByName(ByName {
+                collectives: vec!["c".to_owned()],
+                streams,
+                node_buckets: vec!["CFG".to_owned()],
+                node_governors: vec!["G".to_owned()],
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    };
+    let allowed = [
+        "$JS.API.STREAM.INFO.KV_CFG",
+        "$JS.API.DIRECT.GET.KV_CFG.$KV.CFG.a.b",
+        "$JS.API.STREAM.MSG.GET.KV_CFG",
+        "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G",
+        "$JS.API.STREAM.MSG.GET.GOVERNOR_G",
+        "$JS.API.STREAM.INFO.GOVERNOR_G",
+        "c.governor.G",
+    ];
+    let refused = [
+        "$KV.CFG.a.b",
+        "$JS.API.STREAM.INFO.KV_OTHER",
+        "$JS.API.DIRECT.GET.KV_OTHER.$KV.OTHER.a",
+        "$JS.API.DIRECT.GET.KV_CFG.$KV.OTHER.a",
+        "$JS.API.STREAM.MSG.DELETE.KV_CFG",
+        "$JS.API.STREAM.MSG.DELETE.GOVERNOR_H",
+        "$JS.API.STREAM.MSG.GET.GOVERNOR_H",
+        "$JS.API.CONSUMER.CREATE.KV_CFG.x",
+        "$JS.API.STREAM.PURGE.GOVERNOR_G",
+        "c.governor.H",
+        "d.governor.G",
+    ];
+    let node = rules(true).authenticate(&certificate("n1.example.net")).unwrap();
+    for subject in allowed {
+        assert!(node.publish.may_publish(subject.as_bytes()), "{subject}");
+    }
+    for subject in refused {
+        assert!(!node.publish.may_publish(subject.as_bytes()), "{subject}");
+    }
+    let without = rules(false).authenticate(&certificate("n1.example.net")).unwrap();
+    assert!(allowed.iter().all(|subject| !without.publish.may_publish(subject.as_bytes())));
+}
+
+#[test]
+fn clients_use_streams_where_there_are_some_and_nodes_do_not() {
+    let named = |pattern: &'static str| NameTest::new(move |name| name.ends_with(pattern));
+    let rules = |streams| {
+        X509Authenticator::new(X509Options {
+            mode: X509Mode::ByName(ByName {
+                clients: named(".mcollective"),
+                privileged: named(".privileged.mcollective"),
+                collectives: vec!["c".to_owned()],
+                streams,
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    };
+    let create = "$JS.API.STREAM.CREATE.KV_X";
+    for (name, streams, allowed, refused) in [
+        (
+            "alice.mcollective",
+            true,
+            &["$KV.X.k", "$JS.API.STREAM.INFO.KV_X", "c.governor.G"][..],
+            &[create][..],
+        ),
+        ("alice.privileged.mcollective", true, &["$KV.X.k", create], &["choria.lifecycle.event.startup.x"]),
+        ("alice.privileged.mcollective", false, &["c.node.x"], &[create, "$KV.X.k"]),
+        (
+            "n1.example.net",
+            true,
+            &["c.reply.x"],
+            &[create, "$KV.X.k", "$JS.API.STREAM.MSG.DELETE.S", "c.governor.G"],
+        ),
+    ] {
+        let grant = rules(streams).authenticate(&certificate(name)).unwrap();
+        for subject in allowed {
+            assert!(grant.publish.may_publish(subject.as_bytes()), "{name} {subject}");
+        }
+        for subject in refused {
+            assert!(!grant.publish.may_publish(subject.as_bytes()), "{name} {subject}");
+        }
+    }
+}

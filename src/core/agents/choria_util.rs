@@ -1,14 +1,17 @@
-//! The `choria_util` agent (spec 02 §3.3): how a node is connected. The
-//! `machine_*` actions answer for a node that runs no autonomous agents.
+//! The `choria_util` agent (spec 02 §3.3): how a node is connected, and what its autonomous
+//! agents do.
+
+mod machines;
 
 use std::pin::Pin;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::system::{Jobs, Outputs, State};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::build;
 use crate::core::ddl::{self, AgentDdl};
+use crate::core::programs;
 use crate::core::rpc::StatusCode;
 
 /// The agent.
@@ -43,11 +46,9 @@ impl Agent for ChoriaUtil {
         Box::pin(async move {
             match call.action.as_str() {
                 "info" => info(node),
-                "machine_states" => {
-                    Outcome::ok(json!({"machine_ids": [], "machine_names": [], "states": {}}))
-                }
-                "machine_state" => machine_state(call),
-                "machine_transition" => machine_transition(call),
+                "machine_states" => machines::states(node),
+                "machine_state" => machines::state(call, node),
+                "machine_transition" => machines::transition(call, node),
                 "ddl" => interface(call, node),
                 "result" => self.result(call).await,
                 other => Outcome::failed(
@@ -124,7 +125,7 @@ fn info(node: &dyn Node) -> Outcome {
         "client_stats": node.traffic(),
         "connected_server": node.connected_server().unwrap_or_default(),
         "facter_domain": "",
-        "facter_command": "",
+        "facter_command": facter(),
         "srv_domain": config.choria_srv_domain,
         "using_srv": config.choria_use_srv,
         "middleware_servers": brokers.iter().map(bare).collect::<Vec<_>>(),
@@ -154,31 +155,10 @@ fn interface(call: &Call, node: &dyn Node) -> Outcome {
     }))
 }
 
-fn machine_state(call: &Call) -> Outcome {
-    let asked = ["name", "instance", "path"].iter().any(|key| !call.text(key).is_empty());
-    // As of any node that runs none.
-    let message = if asked { "No running machines" } else { "No search criteria given" };
-    let mut outcome = Outcome::failed(StatusCode::Aborted, message);
-    // Clients of the original expect every output to be there, also on failure.
-    if let Value::Object(placeholders) = json!({
-        "name": "unknown machine", "version": "unknown machine", "state": "unknown machine",
-        "path": "", "id": "", "start_time": 0, "available_transitions": null, "scout": false,
-    }) {
-        outcome.data = placeholders;
-    }
-    outcome
-}
-
-fn machine_transition(call: &Call) -> Outcome {
-    let [transition, name, version, path, id] =
-        ["transition", "name", "version", "path", "instance"].map(|key| call.text(key));
-    let mut outcome = Outcome::failed(
-        StatusCode::Aborted,
-        format!(
-            "Could not perform {transition} transition: could not find machine matching criteria \
-             name='{name}', version='{version}', path='{path}', id='{id}'"
-        ),
-    );
-    outcome.data.insert("success".into(), json!(false));
-    outcome
+/// Where facter is, as the original looks for it; empty where it is not.
+fn facter() -> String {
+    let usual = programs::find("/opt/puppetlabs/bin/facter", None);
+    let path = std::env::var_os("PATH");
+    let found = usual.or_else(|| programs::find("facter", path.as_deref()));
+    found.map(|path| path.display().to_string()).unwrap_or_default()
 }

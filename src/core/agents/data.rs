@@ -3,20 +3,29 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Node;
+use super::{Node, bolt_tasks};
 use crate::core::build;
 use crate::core::config::{Config, Kind, keys};
+use crate::core::machine::engine::{Found, Wanted};
+use crate::core::machine::host::Host;
 use crate::core::protocol::filter::{DataFunction, DataFunctions};
 
-/// The plugins of a node.
+/// The plugins of a node that are compiled in.
 pub struct DataPlugins<'a>(pub &'a dyn Node);
 
-/// Names of the plugins, sorted; whether they take an argument.
-const PLUGINS: [(&str, bool); 2] = [("choria", false), ("config_item", true)];
+/// Those that are compiled in; whether they take an argument.
+const PLUGINS: [(&str, bool); 5] =
+    [("bolt_task", true), ("choria", false), ("config_item", true), ("machine_state", true), ("scout", true)];
 
-/// Names of the plugins, sorted.
-pub fn names() -> Vec<&'static str> {
-    PLUGINS.iter().map(|(name, _)| *name).collect()
+/// Names of those that are compiled in, sorted.
+pub const OWN: [&str; 5] = ["bolt_task", "choria", "config_item", "machine_state", "scout"];
+
+/// Names of all plugins of a node, sorted.
+pub fn names(node: &dyn Node) -> Vec<String> {
+    let mut names: Vec<String> = OWN.iter().map(|name| (*name).to_owned()).collect();
+    names.extend(node.data_plugins().keys().cloned());
+    names.sort();
+    names
 }
 
 impl DataFunctions for DataPlugins<'_> {
@@ -28,11 +37,14 @@ impl DataFunctions for DataPlugins<'_> {
 
     fn call(&self, name: &str, argument: Option<&str>) -> Result<Map<String, Value>, String> {
         let value = match name {
+            "bolt_task" => bolt_tasks::data(self.0.config(), argument.unwrap_or_default()),
             "choria" => choria(self.0),
             "config_item" => {
                 let value = config_item(self.0.config(), argument.unwrap_or_default());
                 json!({"present": value.is_some(), "value": value})
             }
+            "machine_state" => machine_state(self.0, argument.unwrap_or_default())?,
+            "scout" => scout(self.0, argument.unwrap_or_default()),
             other => return Err(format!("there is no data plugin {other}")),
         };
         match value {
@@ -70,10 +82,51 @@ pub fn config_item(config: &Config, key: &str) -> Option<Value> {
     })
 }
 
+/// Machines of a node; none where it has none.
+fn machines(node: &dyn Node, wanted: Wanted<'_>) -> Vec<Found> {
+    node.machines().map(|host| host.find(wanted)).unwrap_or_default()
+}
+
+/// Names, versions and states of all machines, as inventories list them.
+pub fn machine_list(node: &dyn Node) -> Vec<Value> {
+    let all = machines(node, Wanted::default());
+    all.iter().map(|one| json!({"name": one.name, "version": one.version, "state": one.state})).collect()
+}
+
+/// A machine by its id, its path or its name. Filters ask for it: no other is looked at closer.
+fn machine_state(node: &dyn Node, query: &str) -> Result<Value, String> {
+    let none = Wanted::default();
+    let by =
+        [Wanted { instance: query, ..none }, Wanted { path: query, ..none }, Wanted { name: query, ..none }];
+    let asked = by.into_iter().filter(|_| !query.is_empty());
+    let found = asked.flat_map(|wanted| machines(node, wanted)).next();
+    found.map(|one| one.to_value()).ok_or_else(|| format!("could not find machine matching {query}"))
+}
+
+/// A check, and how it was; nothing for one that is not there.
+fn scout(node: &dyn Node, name: &str) -> Value {
+    if name.is_empty() {
+        return json!({});
+    }
+    let all = machines(node, Wanted { name, ..Wanted::default() });
+    let Some(found) = all.iter().find(|one| one.scout) else { return json!({}) };
+    json!({
+        "name": found.name,
+        "version": found.version,
+        "state": found.state,
+        "path": found.path,
+        "id": found.instance,
+        "start_time": found.start_time,
+        "uptime": (node.now() - found.start_time).max(0),
+        "history": found.history,
+    })
+}
+
 fn choria(node: &dyn Node) -> Value {
     let agents: Vec<String> = node.agents().into_iter().map(|m| m.name).collect();
     let classes = node.classes();
     let counts = node.counts();
+    let machines = node.machines().map(Host::names).unwrap_or_default();
     json!({
         "agents": agents,
         "agents_count": agents.len(),
@@ -89,8 +142,8 @@ fn choria(node: &dyn Node) -> Value {
         "go_version": build::COMPILER,
         "goroutines": 0,
         "license": build::LICENSE,
-        "machines": [],
-        "machines_count": 0,
+        "machines": machines,
+        "machines_count": machines.len(),
         "passed": counts.passed,
         "pid": std::process::id(),
         "provisioning": node.provisioning(),

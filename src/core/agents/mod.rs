@@ -4,10 +4,12 @@
 //! [`Outcome`]. It sees its node through the [`Node`] trait and nothing of the
 //! wire: whoever hands it a call has verified, authorized and audited it.
 
+mod bolt_tasks;
 mod choria_registry;
 mod choria_util;
 mod control;
 pub mod data;
+pub mod data_library;
 pub mod discovery;
 pub mod external;
 mod filemgr;
@@ -22,6 +24,7 @@ pub mod provision;
 mod puppet;
 mod rpcutil;
 pub mod ruby;
+mod scout;
 mod service;
 mod shell;
 mod system;
@@ -39,6 +42,7 @@ pub use native::{SETTINGS, native};
 pub use node::{Announcing, Counts, Node, Traffic};
 pub use provision::Provision;
 pub use rpcutil::RpcUtil;
+pub use scout::Scout;
 
 use crate::core::ddl::AgentDdl;
 use crate::core::rpc::StatusCode;
@@ -119,6 +123,16 @@ impl Outcome {
     }
 }
 
+/// What a call does beside being of an action: policies know it as one more action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deed {
+    /// Its name as it was asked for, then other spellings of it. One that is allowed is enough,
+    /// one that a rule denies is too much.
+    pub names: Vec<String>,
+    /// What a caller is told who may not.
+    pub refusal: String,
+}
+
 /// Something a node can do for a caller.
 pub trait Agent: Send + Sync {
     /// Its interface; the node enforces it.
@@ -127,6 +141,18 @@ pub trait Agent: Send + Sync {
     /// Inputs whose values no audit log may hold.
     fn secrets(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Hides within inputs what no audit log may hold.
+    fn hide(&self, data: &mut Map<String, Value>) {
+        let _ = data;
+    }
+
+    /// What else its caller has to be allowed for this call; default nothing. It is asked and
+    /// audited after the action.
+    fn deed(&self, call: &Call) -> Option<Deed> {
+        let _ = call;
+        None
     }
 
     /// Whether it judges inputs itself: it is handed all a caller sent, `process_results`

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::bolt_tasks::BoltTasks;
 use super::filemgr::FileMgr;
 use super::nettest::NetTest;
 use super::package::Package;
@@ -83,6 +84,7 @@ pub fn native(config: &Config) -> Vec<Arc<dyn Agent>> {
             continue;
         }
         agents.push(match name {
+            "bolt_tasks" => Arc::new(BoltTasks::new(config)),
             "filemgr" => Arc::new(FileMgr::default()),
             "nettest" => Arc::new(NetTest::default()),
             "package" => Arc::new(Package::new(jobs.clone())),

@@ -3,12 +3,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use serde::Serialize;
 
 use super::Control;
+use super::external::DataSet;
 use crate::core::config::Config;
 use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::lifecycle::EventType;
+use crate::core::machine::host::Host;
 use crate::core::protocol::filter::Facts;
 
 /// The node as agents and data plugins see it.
@@ -27,6 +30,10 @@ pub trait Node: Send + Sync {
     fn interface(&self, agent: &str) -> Option<AgentDdl> {
         let _ = agent;
         None
+    }
+    /// Its external data plugins.
+    fn data_plugins(&self) -> Arc<DataSet> {
+        Arc::default()
     }
     /// A text signed by this node for a request, which is valid as no request itself;
     /// nothing where there is no key that can sign.
@@ -49,6 +56,14 @@ pub trait Node: Send + Sync {
     /// Whether its provisioner may replace its binary.
     fn upgradable(&self) -> bool {
         false
+    }
+    /// Its autonomous agents, where it has any.
+    fn machines(&self) -> Option<&Host> {
+        None
+    }
+    /// How it shows others its certificate; nothing where it has none.
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        None
     }
     /// Ends the node.
     fn control(&self) -> Control {

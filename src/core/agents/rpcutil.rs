@@ -1,5 +1,7 @@
 //! The `rpcutil` agent (spec 02 §3.2): what every node answers about itself.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::data::{self, DataPlugins, config_file, config_item, cpus};
@@ -9,6 +11,9 @@ use crate::core::ddl::{self, AgentDdl, Metadata};
 use crate::core::protocol::filter::DataFunctions;
 use crate::core::rpc::StatusCode;
 
+/// What a data plugin that is a program may take.
+const DATA: Duration = Duration::from_secs(10);
+
 /// The agent.
 pub struct RpcUtil;
 
@@ -16,6 +21,12 @@ impl Agent for RpcUtil {
     fn ddl(&self) -> &AgentDdl {
         // Compiled in; a test loads every built-in DDL.
         ddl::builtin("rpcutil").expect("compiled in")
+    }
+
+    /// A data plugin that is a program is ended, and that told, by the agent itself.
+    fn limit(&self, action: &str) -> Duration {
+        let usual = Duration::from_secs(self.ddl().metadata.timeout);
+        if action == "get_data" { DATA + usual } else { usual }
     }
 
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
@@ -31,7 +42,7 @@ impl Agent for RpcUtil {
                 "agent_inventory" => agent_inventory(node),
                 "inventory" => inventory(node),
                 "daemon_stats" => daemon_stats(node),
-                "get_data" => get_data(call, node),
+                "get_data" => get_data(call, node).await,
                 "get_config_item" => get_config_item(call, node),
                 other => Outcome::failed(
                     StatusCode::UnknownAction,
@@ -89,14 +100,14 @@ fn agent_inventory(node: &dyn Node) -> Outcome {
 
 fn inventory(node: &dyn Node) -> Outcome {
     let agents: Vec<String> = node.agents().into_iter().map(|a| a.name).collect();
-    let plugins = if node.provisioning() { vec![] } else { data::names() };
+    let plugins = if node.provisioning() { vec![] } else { data::names(node) };
     Outcome::ok(json!({
         "agents": agents,
         "classes": *node.classes(),
         "collectives": node.config().collectives,
         "data_plugins": plugins,
         "facts": node.facts().to_value(),
-        "machines": [],
+        "machines": data::machine_list(node),
         "main_collective": node.config().main_collective,
         "version": build::VERSION,
         "upgradable": node.upgradable(),
@@ -125,15 +136,23 @@ fn daemon_stats(node: &dyn Node) -> Outcome {
     }))
 }
 
-fn get_data(call: &Call, node: &dyn Node) -> Outcome {
+async fn get_data(call: &Call, node: &dyn Node) -> Outcome {
     let source = call.text("source");
     if node.provisioning() {
         return Outcome::failed(StatusCode::Aborted, "Could not load data sources");
     }
-    if !data::names().contains(&source) {
+    let query = call.data.get("query").and_then(Value::as_str);
+    if let Some(plugin) = node.data_plugins().get(source) {
+        let facts = node.facts().as_json().to_owned();
+        return match plugin.ask(query, DATA, facts).await {
+            Ok(data) => Outcome::ok(Value::Object(data)),
+            Err(problem) => Outcome::failed(StatusCode::Aborted, format!("Data plugin {source}: {problem}")),
+        };
+    }
+    if !data::OWN.contains(&source) {
         return Outcome::failed(StatusCode::Aborted, "Unknown data plugin");
     }
-    match DataPlugins(node).call(source, call.data.get("query").and_then(Value::as_str)) {
+    match DataPlugins(node).call(source, query) {
         Ok(data) => Outcome::ok(Value::Object(data)),
         Err(reason) => {
             // The original answers OK with null data; an empty object says the

@@ -24,6 +24,8 @@ pub struct Shim {
     pub program: PathBuf,
     /// `plugin.choria.agent_provider.mcorpc.config`.
     pub config: PathBuf,
+    /// Bytes of data that each of its processes may have.
+    pub memory: Option<u64>,
 }
 
 /// An agent in Ruby.
@@ -51,6 +53,7 @@ impl Ruby {
             .args(["--config".as_ref(), self.shim.config.as_os_str()])
             .input(request(call).to_string())
             .limit(Duration::from_secs(self.ddl.metadata.timeout))
+            .memory(self.shim.memory)
             .outlives();
         let ran = program.run_heard(|stream, line| tell(&call.agent, stream, line)).await;
         match ran {

@@ -8,12 +8,16 @@ use serde_json::{Value, json};
 use super::*;
 use crate::core::config::{Config, Role};
 use crate::core::ddl::Metadata;
+use crate::core::machine::definition::compile;
+use crate::core::machine::engine::Wanted;
+use crate::core::machine::host::{Host, Settings, Surroundings};
 use crate::core::protocol::filter::Facts;
 
 /// The node of the captures, dev1.
 struct Dev1 {
     config: Config,
     facts: Arc<Facts>,
+    machines: Option<Host>,
 }
 
 impl Node for Dev1 {
@@ -53,6 +57,9 @@ impl Node for Dev1 {
     fn provisioning(&self) -> bool {
         false
     }
+    fn machines(&self) -> Option<&Host> {
+        self.machines.as_ref()
+    }
 }
 
 fn dev1() -> Dev1 {
@@ -67,6 +74,7 @@ fn dev1() -> Dev1 {
     Dev1 {
         config: Config::from_text(Role::Server, text).unwrap(),
         facts: Arc::new(Facts::from_json(facts.to_string())),
+        machines: None,
     }
 }
 
@@ -188,6 +196,85 @@ async fn choria_util_answers_as_the_original() {
         seen += 1;
     }
     assert!(seen >= 4, "{seen} captured calls");
+}
+
+/// Answers about machines beside those of a node that ran some.
+#[tokio::test]
+async fn machines_are_told_of_and_moved_as_by_the_original() {
+    let read = |file: &str| -> Value {
+        let path = format!("{}/tests/vectors/captured/{file}", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+    };
+    let host = Host::new(Settings { identity: "dev1.example.net".to_owned(), ..Settings::default() });
+    for machine in read("machine-events.json")["machines"].as_array().unwrap() {
+        let name = machine["machine"].as_str().unwrap();
+        if ["check_load", "switch_demo", "sub_base", "heartbeat"].contains(&name) {
+            let definition = compile(machine["machine_yaml"].as_str().unwrap()).ok().unwrap();
+            host.add(definition, format!("/etc/choria/machine/{name}").into(), "{}".into());
+        }
+    }
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(host.clone().run(Arc::new(Alone), stopped));
+    while host.find(Wanted::default()).iter().any(|one| one.start_time <= 0) {
+        tokio::task::yield_now().await;
+    }
+    let node = Dev1 { machines: Some(host.clone()), ..dev1() };
+    let mut seen = 0;
+    for run in read("machine-rpc.json")["runs"].as_array().unwrap() {
+        let command = run["command"].as_str().unwrap();
+        let Some(words) = command.strip_prefix("choria req ").filter(|_| command.ends_with("--json")) else {
+            continue;
+        };
+        let words: Vec<&str> = words.split(' ').collect();
+        let pairs = words.iter().filter_map(|word| word.split_once('='));
+        let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        let data: Map<String, Value> = pairs.map(|(name, text)| (name.to_owned(), value(text))).collect();
+        let stdout = run["stdout"].as_str().unwrap();
+        let json = stdout.get(stdout.find('{').unwrap()..).unwrap();
+        let mut documents = serde_json::Deserializer::from_str(json).into_iter::<Value>();
+        // some are no JSON: what does not fit the terminal was broken into lines
+        let Some(Ok(theirs)) = documents.next() else { continue };
+        let theirs = &theirs["replies"][0];
+        let util = ChoriaUtil::default();
+        let agent: &dyn Agent = match words[0] {
+            "scout" => &Scout,
+            "rpcutil" => &RpcUtil,
+            _ => &util,
+        };
+        let ours = answer_of(&node, agent, words[1], Value::Object(data)).await;
+        let context = format!("{command}: {ours:?} and {theirs}");
+        assert_eq!(ours.code.code(), theirs["statuscode"].as_i64().unwrap(), "{context}");
+        assert_eq!(ours.message, theirs["statusmsg"].as_str().unwrap(), "{context}");
+        if words[1] != "machine_states" {
+            assert!(same_shape(&Value::Object(ours.data), &theirs["data"]), "{context}");
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+    let util = ChoriaUtil::default();
+    let told = async |data: Value| answer_of(&node, &util, "machine_transition", data).await.message;
+    assert_eq!(
+        told(json!({"name": "switch_demo", "transition": "nosuch"})).await,
+        "Could not perform nosuch transition: transition nosuch is not valid while in B state"
+    );
+    assert_eq!(
+        told(json!({"name": "switch_demo", "transition": "back", "version": "9.9.9"})).await,
+        "Could not perform back transition: could not find machine matching criteria name='switch_demo', \
+         version='9.9.9', path='', id=''"
+    );
+    stop.send_replace(true);
+    running.await.unwrap();
+}
+
+/// A host without a network and without facts.
+struct Alone;
+
+impl Surroundings for Alone {
+    fn facts(&self) -> Pin<Box<dyn Future<Output = Arc<Facts>> + Send + '_>> {
+        Box::pin(async { Arc::new(Facts::from_json("{}".to_owned())) })
+    }
+
+    fn publish(&self, _: String, _: String, _: Vec<(&'static str, String)>) {}
 }
 
 #[tokio::test]

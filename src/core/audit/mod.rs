@@ -7,21 +7,22 @@
 //! `plugin.rpcaudit.mandatory` says that nothing runs unaudited.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use aws_lc_rs::digest;
 use rustix::fs::Access;
 use serde_json::Value;
 use thiserror::Error;
 
+use self::chain::{ChainLog, Key};
+use self::text::line;
 use crate::core::config::{Config, Origin};
 use crate::core::files;
-use crate::core::protocol::json::{push_integer, push_string, push_value};
-use crate::core::text::{hex, shorten};
 
+pub mod chain;
+mod text;
 pub mod trail;
 
 #[cfg(test)]
@@ -94,6 +95,10 @@ pub fn check(config: &Config) -> Result<(), String> {
             "{} is on and nothing is audited: set rpcaudit = true and plugin.rpcaudit.logfile",
             place("plugin.rpcaudit.mandatory")
         )),
+        (false, _) if !config.rpcaudit_chain.is_empty() => Err(format!(
+            "{} is set and nothing is audited: set rpcaudit = true and plugin.rpcaudit.logfile",
+            place("plugin.rpcaudit.chain")
+        )),
         (false, _) => Ok(()),
         (true, None) => Err(format!(
             "{} is on and plugin.rpcaudit.logfile names no file: name one, or set rpcaudit = false",
@@ -143,6 +148,9 @@ pub struct AuditLog {
     /// being appended in one write. Whether the last write may have left part
     /// of a line, as on a full disk.
     torn: Mutex<bool>,
+    /// What shows that the file is as it was written; under the lock of `torn`, so that both
+    /// have records in one order.
+    chain: Mutex<Option<ChainLog>>,
     mandatory: bool,
 }
 
@@ -156,8 +164,28 @@ impl AuditLog {
             mode: config.rpcaudit_logfile_mode.clone(),
             group: config.rpcaudit_logfile_group.clone(),
             torn: Mutex::new(false),
+            chain: Mutex::new(None),
             mandatory: config.rpcaudit_mandatory,
         })
+    }
+
+    /// With the chain `config` asks for, signed by that key.
+    ///
+    /// # Errors
+    /// It cannot be written, for whoever starts the node.
+    pub fn chained(self, config: &Config, key: Option<Key>) -> Result<AuditLog, String> {
+        if config.rpcaudit_chain.is_empty() {
+            return Ok(self);
+        }
+        let file = &config.rpcaudit_chain;
+        let key =
+            key.ok_or_else(|| format!("plugin.rpcaudit.chain {file}: there is no key to sign it by"))?;
+        let mut chain = ChainLog::new(file, &self.path, key);
+        chain.prepare().map_err(|e| format!("plugin.rpcaudit.chain {file}: {e}"))?;
+        *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
+        // What a life before this one could not finish is no beginning of the next record.
+        *self.torn.lock().unwrap_or_else(PoisonError::into_inner) = ends_within_a_line(&self.path);
+        Ok(self)
     }
 
     /// Whether a call without a record must not run.
@@ -192,6 +220,8 @@ impl AuditLog {
         if *torn {
             line.insert(0, '\n');
         }
+        // A chain that cannot be written costs the log no record.
+        let prepared = self.prepare_chain();
         let written = self.open(mode, group).and_then(|mut file| {
             *torn = true;
             file.write_all(line.as_bytes())
@@ -199,10 +229,44 @@ impl AuditLog {
         match written {
             Ok(()) => {
                 *torn = false;
-                Ok(())
+                prepared?;
+                self.chain(line.trim_start_matches('\n'), now)
             }
-            Err(source) => Err(AuditError::File { path: self.path.clone(), source }),
+            Err(source) => {
+                self.doubt_chain();
+                Err(AuditError::File { path: self.path.clone(), source })
+            }
         }
+    }
+
+    /// Signs what has waited its time for a checkpoint.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn rest(&self, now: jiff::Timestamp) -> Result<(), AuditError> {
+        // in the order of a record, which holds both
+        let _torn = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.with_chain(|chain| chain.rest(now.as_second()))
+    }
+
+    /// What the log ends with is looked at again before there is more of it.
+    fn doubt_chain(&self) {
+        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        chain.iter_mut().for_each(ChainLog::doubt);
+    }
+
+    fn prepare_chain(&self) -> Result<(), AuditError> {
+        self.with_chain(ChainLog::prepare)
+    }
+
+    fn with_chain(&self, work: impl FnOnce(&mut ChainLog) -> io::Result<()>) -> Result<(), AuditError> {
+        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(chain) = chain.as_mut() else { return Ok(()) };
+        work(chain).map_err(|source| AuditError::File { path: chain.path().to_owned(), source })
+    }
+
+    fn chain(&self, line: &str, now: jiff::Timestamp) -> Result<(), AuditError> {
+        self.with_chain(|chain| chain.add(line.as_bytes(), now.as_second()))
     }
 
     fn open(&self, mode: u32, group: Option<u32>) -> io::Result<File> {
@@ -238,6 +302,20 @@ impl AuditLog {
     }
 }
 
+/// Whether the last line of a log has no end.
+fn ends_within_a_line(log: &Path) -> bool {
+    let last = || -> io::Result<Option<u8>> {
+        let Some(mut file) = chain::regular(log)? else { return Ok(None) };
+        file.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        file.read_exact(&mut last)?;
+        let [last] = last;
+        Ok(Some(last))
+    };
+    // none, or an empty one
+    last().is_ok_and(|last| last.is_some_and(|last| last != b'\n'))
+}
+
 fn change_group(file: &File, group: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(file, None, Some(group))
 }
@@ -259,67 +337,4 @@ fn parse_mode(text: &str) -> Result<u32, AuditError> {
         Some(mode) => Ok(mode),
         None => Err(AuditError::Mode(text.to_string())),
     }
-}
-
-/// Bytes of inputs that a record holds as they were, and of a text in longer ones.
-const MOST_DATA: usize = 64 * 1024;
-const OF_TEXT: usize = 1024;
-
-/// Writes the inputs. Of what is too long for a log that others may fill, beginnings stand
-/// there, with the length and digest of each: whoever has the whole can show that it ran.
-fn push_data(out: &mut String, data: &Value) {
-    let begun = out.len();
-    push_value(out, data);
-    if out.len() - begun <= MOST_DATA {
-        return;
-    }
-    let whole = out.split_off(begun);
-    push_value(out, &cut(data));
-    if out.len() - begun > MOST_DATA {
-        out.truncate(begun);
-        push_value(out, &Value::from(beginning(&whole)));
-    }
-}
-
-fn cut(data: &Value) -> Value {
-    match data {
-        Value::Object(map) => map.iter().map(|(name, value)| (beginning(name), cut(value))).collect(),
-        Value::Array(items) => items.iter().map(cut).collect(),
-        Value::String(text) => Value::from(beginning(text)),
-        other => other.clone(),
-    }
-}
-
-fn beginning(text: &str) -> String {
-    if text.len() <= OF_TEXT {
-        return text.to_owned();
-    }
-    let digest = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-    let mut begins = text.to_owned();
-    shorten(&mut begins, OF_TEXT);
-    format!("{begins} ({} bytes, SHA-256 {digest})", text.len())
-}
-
-/// One line of the log, with its line end.
-fn line(record: &AuditRecord<'_>, now: jiff::Timestamp) -> String {
-    let mut out = String::with_capacity(256);
-    out.push_str("{\"timestamp\":");
-    push_string(&mut out, &now.strftime("%Y-%m-%dT%H:%M:%S.%6f+0000").to_string());
-    out.push_str(",\"request_id\":");
-    push_string(&mut out, record.request_id);
-    out.push_str(",\"request_time\":");
-    push_integer(&mut out, record.request_time);
-    for (key, value) in [
-        (",\"caller\":", record.caller),
-        (",\"sender\":", record.sender),
-        (",\"agent\":", record.agent),
-        (",\"action\":", record.action),
-    ] {
-        out.push_str(key);
-        push_string(&mut out, value);
-    }
-    out.push_str(",\"data\":");
-    push_data(&mut out, record.data);
-    out.push_str("}\n");
-    out
 }

@@ -1,6 +1,7 @@
 //! Why a connection ends, what the peer is told, and what is counted.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// A reason to close a link.
 #[derive(Debug, Clone)]
@@ -32,6 +33,13 @@ pub enum Close {
     SlowWrite,
     /// Pings were not answered.
     Stale,
+    /// The connection to a hub is of no use, and would not be one right away.
+    Hub {
+        /// For the log.
+        reason: String,
+        /// How long to keep away.
+        pause: Duration,
+    },
     /// The broker ends.
     Shutdown,
 }
@@ -74,6 +82,7 @@ impl Close {
             Self::SlowPending => "slow consumer, pending bytes",
             Self::SlowWrite => "slow consumer, write deadline",
             Self::Stale => "stale connection",
+            Self::Hub { .. } => "hub",
             Self::Shutdown => "shutdown",
         }
     }
@@ -91,6 +100,7 @@ impl Close {
             Self::SlowPending => "Slow Consumer (Pending Bytes)".into(),
             Self::SlowWrite => "Slow Consumer (Write Deadline)".into(),
             Self::Stale => "Stale Connection".into(),
+            Self::Hub { reason, .. } => reason.as_str().into(),
             Self::Shutdown => "Server Shutdown".into(),
         }
     }

@@ -43,6 +43,13 @@ pub struct Delivery<'a> {
     copied: bool,
 }
 
+/// What a link can take.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Not much more: whoever writes to it is to be slower.
+    pub is_short: bool,
+}
+
 /// What it consists of.
 pub enum Form<'a> {
     /// In the input of its publisher.
@@ -87,18 +94,18 @@ impl<'a> Delivery<'a> {
     }
 
     /// Its bytes, about.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.form {
             Form::Published(message) => packed::length(message),
             Form::Made(message) => message.len(),
         }
     }
 
-    /// Its subject.
-    pub fn subject(&self) -> &[u8] {
+    /// The subject that decides who gets it, which a hub may have shown otherwise.
+    pub fn routed(&self) -> &[u8] {
         match &self.form {
             Form::Published(message) => message.subject,
-            Form::Made(message) => message.subject(),
+            Form::Made(message) => message.routed(),
         }
     }
 
@@ -120,31 +127,12 @@ impl Shard {
         if link.closing || (from.deaf && from.cid == link.cid) {
             return false;
         }
-        if subscription.filtered && link.subscribe.denies(delivery.subject()) {
+        if subscription.filtered && link.subscribe.denies(delivery.routed()) {
             return false;
         }
-        let kind = self.settings.limits.of(link.charge.holder().kind());
-        let limit = self.settings.limits.max_pending.min(kind.memory);
-        let waiting = link.weight();
-        // one that takes nothing at all is cut soon, and nobody waits for it
-        let moves = link
-            .outbound
-            .as_ref()
-            .and_then(|outbound| outbound.blocked_since)
-            .is_some_and(|since| self.now < since + MOVES);
-        // what others say cuts nobody: he loses what he cannot take, and keeps a quarter for what he
-        // causes himself
-        if from.cid != link.cid && from.cid != BROKER {
-            let length = delivery.len();
-            let behind = waiting > 0 && waiting + length > most_of_others(limit);
-            if behind || link.charge.holder().bytes() + length > most_of_others(kind.memory) {
-                self.lose(key);
-                if moves {
-                    self.slow_down(from);
-                }
-                return false;
-            }
-        }
+        let Some(room) = self.room_for(from, key, delivery.len()) else { return false };
+        let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
+        let Some(link) = self.links.get_mut(key as usize) else { return false };
         if let (Some(replies), Some(reply)) = (link.replies.as_mut(), delivery.reply()) {
             replies.expect(reply, self.now);
             link.settle();
@@ -153,7 +141,7 @@ impl Shard {
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
         let with_headers = link.flags.headers;
-        let behind = link.hears(delivery.len(), self.now) || moves && waiting > limit / BEHIND;
+        let behind = link.hears(delivery.len(), self.now) || room.is_short;
         let bytes = match &delivery.form {
             Form::Published(message) if delivery.copied => {
                 self.lay(key, |out| Frame::lay_for(message, sid.as_bytes(), with_headers, out));
@@ -186,8 +174,36 @@ impl Shard {
         true
     }
 
+    /// Whether a link can take so many bytes more of somebody; if not it loses them.
+    ///
+    /// What others say cuts nobody: he loses what he cannot take, and keeps a quarter for what he causes
+    /// himself.
+    pub(super) fn room_for(&mut self, from: LinkId, key: u32, length: usize) -> Option<Room> {
+        let link = self.links.get(key as usize)?;
+        let kind = self.settings.limits.of(link.charge.holder().kind());
+        let limit = self.settings.limits.max_pending.min(kind.memory);
+        let waiting = link.weight();
+        // one that takes nothing at all is cut soon, and nobody waits for it
+        let moves = link
+            .outbound
+            .as_ref()
+            .and_then(|outbound| outbound.blocked_since)
+            .is_some_and(|since| self.now < since + MOVES);
+        if from.cid != link.cid && from.cid != BROKER {
+            let behind = waiting > 0 && waiting + length > most_of_others(limit);
+            if behind || link.charge.holder().bytes() + length > most_of_others(kind.memory) {
+                self.lose(key);
+                if moves {
+                    self.slow_down(from);
+                }
+                return None;
+            }
+        }
+        Some(Room { is_short: moves && waiting > limit / BEHIND })
+    }
+
     /// A receiver is too far behind for one more message: it is counted, and told in the log.
-    fn lose(&mut self, key: u32) {
+    pub(super) fn lose(&mut self, key: u32) {
         let Some(link) = self.links.get_mut(key as usize) else { return };
         self.traffic.lost += 1;
         if std::mem::replace(&mut link.loses, true) {
@@ -202,9 +218,10 @@ impl Shard {
         }
     }
 
-    /// Holds a publisher, wherever it is.
-    fn slow_down(&mut self, from: LinkId) {
-        if from.cid == BROKER {
+    /// Holds a publisher, wherever it is. A hub speaks for many: one slow reader here is no reason to hold
+    /// what is for others.
+    pub(super) fn slow_down(&mut self, from: LinkId) {
+        if from.cid == BROKER || from.hub {
             return;
         }
         if from.shard == self.id {

@@ -166,6 +166,7 @@ impl HandshakeThread {
                 cipher: link.cipher,
                 unsent: link.unsent,
                 slot,
+                leaf: None,
             })));
         }
     }

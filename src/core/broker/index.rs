@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use slab::Slab;
 
+use super::hubs::{ToHub, Wish};
 use super::trie::Trie;
 use crate::core::nats::subject::{self, is_literal, tokens};
 
@@ -29,6 +30,9 @@ pub struct Target {
 /// Handle of a subscription in an [`Index`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubKey(u32);
+
+/// Tenths of a second since the broker began: thirteen years of them.
+pub type Moment = u32;
 
 /// Bytes of a subscription in the index and in its shard's table, about and rather too many: whoever
 /// subscribes pays for a subject of its own.
@@ -55,6 +59,8 @@ pub struct Matched {
     plain: Vec<Vec<Target>>,
     /// One member of each group gets the message.
     pub groups: Vec<MatchedGroup>,
+    /// Hubs where somebody wants it.
+    pub hubs: Vec<ToHub>,
 }
 
 /// A queue group over all patterns that match.
@@ -79,12 +85,12 @@ impl Matched {
 
     /// Whether nobody wants the subject.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.plain.iter().all(Vec::is_empty)
+        self.groups.is_empty() && self.hubs.is_empty() && self.plain.iter().all(Vec::is_empty)
     }
 
-    /// How many deliveries a message makes: one for each subscription, one a group.
+    /// How many deliveries a message makes: one for each subscription, one a group, one a hub.
     pub fn fan_out(&self) -> usize {
-        self.plain.iter().map(Vec::len).sum::<usize>() + self.groups.len()
+        self.plain.iter().map(Vec::len).sum::<usize>() + self.groups.len() + self.hubs.len()
     }
 
     /// Bytes it takes, about.
@@ -96,6 +102,7 @@ impl Matched {
     pub fn len(&self) -> usize {
         self.plain.iter().map(Vec::len).sum::<usize>()
             + self.groups.iter().map(|group| group.members.len()).sum::<usize>()
+            + self.hubs.iter().map(|hub| 8 + 4 * hub.queues.len()).sum::<usize>()
     }
 
     fn add_plain(&mut self, target: Target) {
@@ -127,6 +134,8 @@ struct SubjectEntry {
     groups: Groups,
     /// Number of subscriptions.
     count: u32,
+    /// When the first of them was made.
+    since: Moment,
 }
 
 #[derive(Debug)]
@@ -146,8 +155,7 @@ impl Groups {
     /// Adds a member and returns the place of its group, and its own there.
     fn join(&mut self, name: &[u8], key: u32, hasher: &DefaultHashBuilder) -> (u32, u32) {
         let hash = hasher.hash_one(name);
-        let known = self.by_name.find(hash, |place| self.is(*place, name)).copied();
-        let place = known.unwrap_or_else(|| {
+        let place = self.find(name, hasher).unwrap_or_else(|| {
             let place = self.all.insert(Group { name: name.into(), members: Vec::new() }) as u32;
             let all = &self.all;
             self.by_name.insert_unique(hash, place, |place| {
@@ -158,6 +166,11 @@ impl Groups {
         let members = &mut self.all[place as usize].members;
         members.push(key);
         (place, members.len() as u32 - 1)
+    }
+
+    /// The place of a group.
+    fn find(&self, name: &[u8], hasher: &DefaultHashBuilder) -> Option<u32> {
+        self.by_name.find(hasher.hash_one(name), |place| self.is(*place, name)).copied()
     }
 
     /// Forgets a group that nobody is in any more.
@@ -187,9 +200,9 @@ pub struct Index {
 }
 
 impl Index {
-    /// Adds a subscription.
-    pub fn insert(&mut self, pattern: &[u8], queue: Option<&[u8]>, target: Target) -> SubKey {
-        let subject = self.subject_of(pattern);
+    /// Adds a subscription that is made now.
+    pub fn insert(&mut self, pattern: &[u8], queue: Option<&[u8]>, target: Target, now: Moment) -> SubKey {
+        let subject = self.subject_of(pattern, now);
         let key = self.entries.vacant_key() as u32;
         let mut entry = Entry { target, subject, group: None, position: 0 };
         if let Some(subject) = self.subjects.get_mut(subject as usize) {
@@ -209,15 +222,15 @@ impl Index {
         SubKey(key)
     }
 
-    /// Removes a subscription.
-    pub fn remove(&mut self, key: SubKey) {
-        let Some(entry) = self.entries.try_remove(key.0 as usize) else { return };
-        let Some(subject) = self.subjects.get_mut(entry.subject as usize) else { return };
+    /// Removes a subscription, and returns the subject or pattern that nobody is subscribed to any more.
+    pub fn remove(&mut self, key: SubKey) -> Option<Arc<[u8]>> {
+        let entry = self.entries.try_remove(key.0 as usize)?;
+        let subject = self.subjects.get_mut(entry.subject as usize)?;
         let list = match entry.group {
             None => &mut subject.plain,
             Some(group) => match subject.groups.all.get_mut(group as usize) {
                 Some(group) => &mut group.members,
-                None => return,
+                None => return None,
             },
         };
         let position = entry.position as usize;
@@ -235,9 +248,20 @@ impl Index {
         if let Some(group) = entry.group {
             subject.groups.tidy(group, &self.hasher);
         }
-        if subject.count == 0 {
-            self.forget(entry.subject);
-        }
+        if subject.count == 0 { self.forget(entry.subject) } else { None }
+    }
+
+    /// Since when somebody is subscribed to exactly this literal subject.
+    pub fn since(&self, subject: &[u8]) -> Option<Moment> {
+        let id = is_literal(subject).then(|| self.known(subject))??;
+        self.subjects.get(id as usize).map(|subject| subject.since)
+    }
+
+    /// Whether somebody wants a literal subject by a pattern.
+    pub fn is_wanted_by_pattern(&self, subject: &[u8]) -> bool {
+        let mut wanted = false;
+        self.wild.matches(subject, |_| wanted = true);
+        wanted
     }
 
     /// Everybody who wants a literal subject.
@@ -277,6 +301,40 @@ impl Index {
         let subject = self.subjects.get(entry.subject as usize)?;
         let queue = entry.group.and_then(|group| subject.groups.all.get(group as usize));
         Some(Listed { target, subject: (*subject.text).into(), queue: queue.map(|group| group.name.clone()) })
+    }
+
+    /// How many subscriptions there are to exactly a subject or pattern: of a queue group, or without one.
+    pub fn interest(&self, wish: &Wish) -> u32 {
+        let subject = self.known(&wish.subject).and_then(|id| self.subjects.get(id as usize));
+        let count = subject.map_or(0, |subject| match &wish.queue {
+            None => subject.plain.len(),
+            Some(queue) => {
+                let place = subject.groups.find(queue, &self.hasher);
+                place.and_then(|place| subject.groups.all.get(place as usize)).map_or(0, |g| g.members.len())
+            }
+        });
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// What a subscription is to.
+    pub fn wish_of(&self, key: SubKey) -> Option<Wish> {
+        let entry = self.entries.get(key.0 as usize)?;
+        let listed = self.describe(key, entry.target)?;
+        Some(Wish { subject: listed.subject, queue: listed.queue })
+    }
+
+    /// All that is subscribed to, with the number of subscriptions.
+    pub fn wishes(&self) -> Vec<(Wish, u32)> {
+        let count = |list: &Vec<u32>| u32::try_from(list.len()).unwrap_or(u32::MAX);
+        let of = |(_, subject): (usize, &SubjectEntry)| {
+            let plain =
+                (!subject.plain.is_empty()).then(|| (Wish::new(&subject.text, None), count(&subject.plain)));
+            let group = |(_, group): (usize, &Group)| {
+                (Wish::new(&subject.text, Some(&group.name)), count(&group.members))
+            };
+            plain.into_iter().chain(subject.groups.all.iter().map(group)).collect::<Vec<_>>()
+        };
+        self.subjects.iter().flat_map(of).collect()
     }
 
     /// How many subscriptions there are, of those that want `test` if given, and
@@ -335,22 +393,28 @@ impl Index {
         self.subjects.get(id as usize).map(|subject| &*subject.text)
     }
 
-    fn subject_of(&mut self, pattern: &[u8]) -> u32 {
-        let literal = is_literal(pattern);
-        let hash = self.hasher.hash_one(pattern);
-        let known = if literal {
+    /// The entry of a subject or pattern.
+    fn known(&self, pattern: &[u8]) -> Option<u32> {
+        if is_literal(pattern) {
+            let hash = self.hasher.hash_one(pattern);
             self.literal.find(hash, |id| self.text(*id) == Some(pattern)).copied()
         } else {
             self.wild.get(pattern)
-        };
-        if let Some(id) = known {
+        }
+    }
+
+    fn subject_of(&mut self, pattern: &[u8], now: Moment) -> u32 {
+        if let Some(id) = self.known(pattern) {
             return id;
         }
+        let literal = is_literal(pattern);
+        let hash = self.hasher.hash_one(pattern);
         let id = self.subjects.insert(SubjectEntry {
             text: pattern.into(),
             plain: Vec::new(),
             groups: Groups::default(),
             count: 0,
+            since: now,
         }) as u32;
         if literal {
             let (subjects, hasher) = (&self.subjects, &self.hasher);
@@ -363,8 +427,8 @@ impl Index {
         id
     }
 
-    fn forget(&mut self, id: u32) {
-        let Some(subject) = self.subjects.try_remove(id as usize) else { return };
+    fn forget(&mut self, id: u32) -> Option<Arc<[u8]>> {
+        let subject = self.subjects.try_remove(id as usize)?;
         if is_literal(&subject.text) {
             let hash = self.hasher.hash_one(&*subject.text);
             if let Ok(place) = self.literal.find_entry(hash, |found| *found == id) {
@@ -373,6 +437,7 @@ impl Index {
         } else {
             self.wild.remove(&subject.text);
         }
+        Some(subject.text)
     }
 }
 

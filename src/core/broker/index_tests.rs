@@ -11,7 +11,7 @@ fn target(slot: u32) -> Target {
 fn one_group_over_all_patterns() {
     let mut index = Index::default();
     for (slot, pattern) in ["q.a", "q.*", "q.>"].into_iter().enumerate() {
-        index.insert(pattern.as_bytes(), Some(b"g"), target(slot as u32));
+        index.insert(pattern.as_bytes(), Some(b"g"), target(slot as u32), 0);
     }
     let matched = index.matches(b"q.a");
     assert_eq!(matched.groups.len(), 1);
@@ -23,8 +23,8 @@ fn one_group_over_all_patterns() {
 #[test]
 fn wildcard_text_in_a_published_subject_is_text() {
     let mut index = Index::default();
-    index.insert(b"a.b", None, target(0));
-    index.insert(b"a.*", None, target(1));
+    index.insert(b"a.b", None, target(0), 0);
+    index.insert(b"a.*", None, target(1), 0);
     assert_eq!(index.matches(b"a.*").len(), 1);
     assert_eq!(index.matches(b"a.b").len(), 2);
 }
@@ -52,7 +52,7 @@ proptest! {
         for (slot, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Insert(pattern, queue) => {
-                    let key = index.insert(pattern.as_bytes(), queue.map(str::as_bytes), target(slot as u32));
+                    let key = index.insert(pattern.as_bytes(), queue.map(str::as_bytes), target(slot as u32), 0);
                     list.push((key, pattern, queue, target(slot as u32)));
                 }
                 Step::Remove(_) if list.is_empty() => {}

@@ -103,7 +103,9 @@ impl Shard {
 
     /// Tells clients to go, and closes them at random times within the duration.
     pub(super) fn lame_duck(&mut self, duration: Duration) {
-        let keys: Vec<u32> = self.links.iter().map(|(key, _)| key as u32).collect();
+        // hubs stay to the end, for those who stay
+        let clients = self.links.iter().filter(|(_, link)| link.leaf.is_none());
+        let keys: Vec<u32> = clients.map(|(key, _)| key as u32).collect();
         // a tenth of the time for clients to go by themselves
         let grace = duration / 10;
         for key in keys {

@@ -30,13 +30,29 @@ pub type Counter = Arc<AtomicUsize>;
 pub struct Message {
     frame: Frame,
     counter: Counter,
+    /// The subject that decided who gets it, where that is another than is shown.
+    routed: Option<Box<[u8]>>,
 }
 
 impl Message {
     /// Enters a frame.
     pub fn new(frame: Frame, counter: &Counter) -> Arc<Self> {
+        Arc::new(Self::entered(frame, None, counter))
+    }
+
+    /// Enters one that is for those who subscribed to `routed`, whatever subject it shows.
+    pub fn routed_by(frame: Frame, routed: &[u8], counter: &Counter) -> Arc<Self> {
+        Arc::new(Self::entered(frame, Some(routed.into()), counter))
+    }
+
+    fn entered(frame: Frame, routed: Option<Box<[u8]>>, counter: &Counter) -> Self {
         counter.fetch_add(frame.len(), Ordering::Relaxed);
-        Arc::new(Self { frame, counter: counter.clone() })
+        Self { frame, counter: counter.clone(), routed }
+    }
+
+    /// The subject that decides who gets it.
+    pub fn routed(&self) -> &[u8] {
+        self.routed.as_deref().unwrap_or_else(|| self.frame.subject())
     }
 }
 

@@ -79,12 +79,15 @@ pub fn bytes(text: &str) -> Result<usize, LimitError> {
 
 /// Defaults by kind, in the order of [`PeerKind::ALL`]. A node has one connection and some ten
 /// subscriptions a collective and agent; it is sent requests. A client is sent the replies of a
-/// whole fleet. One identity of any kind leaves four fifths of the connections to others.
+/// whole fleet. One identity of any kind leaves four fifths of the connections to others. Subscriptions of
+/// a hub are subjects it wants.
 const KINDS: [KindLimits; PeerKind::ALL.len()] = [
     KindLimits { connections: 64, subscriptions: 4_000, memory: 32 * MIB },
     KindLimits { connections: 4, subscriptions: 64, memory: 4 * MIB },
     KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB },
     KindLimits { connections: 10_000, subscriptions: 200_000, memory: 256 * MIB },
+    // what fifty thousand machines behind a hub want to hear, and what waits for it
+    KindLimits { connections: 4, subscriptions: 500_000, memory: 384 * MIB },
 ];
 
 /// Bounds of the broker. The defaults are NATS's where it has one (spec 04 §6.11).

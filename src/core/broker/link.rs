@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 
 use super::allowed_replies::AllowedReplies;
 use super::claims::Claim;
+use super::leaf::LeafLink;
 use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
 use super::pace::{THROTTLED, meant_to_hear};
@@ -48,6 +49,8 @@ pub struct NewLink {
     pub unsent: Vec<u8>,
     /// Its place among the links of its identity.
     pub slot: LinkSlot,
+    /// What it is beyond that, where it leads to a hub.
+    pub leaf: Option<Box<LeafLink>>,
 }
 
 /// What reports show of a link and nothing else needs.
@@ -223,6 +226,8 @@ pub struct Link {
     pub closing: bool,
     /// Bytes of the certificates it showed, beyond what a connection costs anyway.
     pub certificates: u32,
+    /// It leads to a hub.
+    pub leaf: Option<Box<LeafLink>>,
     /// The name it claims, where it is a waiting node.
     pub claim: Option<Box<Claim>>,
     /// For reports.
@@ -230,6 +235,20 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether a message of it may ask for an answer at that subject. Whoever answers may
+    /// publish more than it does, the engine of streams everything: so it has to be a place
+    /// where this link itself hears answers, or may publish.
+    pub fn may_be_answered_at(&self, reply: &[u8]) -> bool {
+        if self.publish.is_unrestricted() {
+            return true;
+        }
+        let mut tokens = reply.split(|byte| *byte == b'.');
+        let first = tokens.next().unwrap_or_default();
+        let asks = matches!(tokens.next(), Some(b"broadcast" | b"node" | b"service" | b"governor"));
+        let hears = !asks && !first.starts_with(b"$") && self.subscribe.may_subscribe(reply, None);
+        hears || self.publish.may_publish(reply)
+    }
+
     /// Takes a new link over; returns it with the bytes that came behind CONNECT.
     pub fn new(new: NewLink, now: Duration, counter: &Counter) -> (Self, Vec<u8>, Vec<u8>) {
         let mut link = Self {
@@ -275,6 +294,7 @@ impl Link {
             queued: false,
             hung_up: false,
             closing: false,
+            leaf: new.leaf,
             claim: None,
             certificates: 0,
             client: Box::new(ClientInfo { nonce: new.nonce, ..ClientInfo::default() }),
@@ -334,7 +354,8 @@ impl Link {
             + self.certificates as usize
             + self.cipher.capacity()
             + self.subscribed
-            + self.replies.as_ref().map_or(0, |replies| replies.bytes());
+            + self.replies.as_ref().map_or(0, |replies| replies.bytes())
+            + self.leaf.as_ref().map_or(0, |leaf| leaf.bytes());
         let (own, weight) =
             self.outbound.as_ref().map_or((0, 0), |outbound| (outbound.own(), outbound.weight()));
         self.charge.set(kept + own, self.subscribed, kept + weight);

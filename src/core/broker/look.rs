@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::index::{SubKey, Target};
+use super::leaf::LeafInfo;
 use super::link::Link;
 use super::shard::Shard;
 use super::stats::{Answers, ConnectionInfo};
@@ -124,6 +125,7 @@ impl Shard {
         let mut found: Vec<(i128, &Link)> = self
             .links
             .iter()
+            .filter(|(_, link)| link.leaf.is_none())
             .filter(|(_, link)| wanted.takes(link.cid, link.account.name(), &link.client.user))
             .map(|(_, link)| (wanted.order.key(&self.numbers(link)), link))
             .collect();
@@ -133,6 +135,29 @@ impl Shard {
             found.truncate(wanted.most);
         }
         (total, found.into_iter().map(|(_, link)| self.info_of(link)).collect())
+    }
+
+    /// Links to hubs.
+    pub(super) fn hubs(&self) -> Vec<LeafInfo> {
+        let of = |(_, link): (usize, &Link)| {
+            let leaf = link.leaf.as_deref()?;
+            let ConnectionInfo { cid, account, rtt, in_msgs, in_bytes, out_msgs, out_bytes, .. } =
+                self.numbers(link);
+            Some(LeafInfo {
+                remote: leaf.name().to_owned(),
+                hub: leaf.hub().to_owned(),
+                address: Some(link.remote),
+                subscriptions: leaf.wishes(),
+                cid,
+                account,
+                rtt,
+                in_msgs,
+                in_bytes,
+                out_msgs,
+                out_bytes,
+            })
+        };
+        self.links.iter().filter_map(of).collect()
     }
 
     /// The chains of some links, `cids` in ascending order.

@@ -11,7 +11,9 @@
 //! with an event loop that owns its `link`s. What a link says is read by
 //! `session`, routed by `publish` and sent by `output`. The `router` knows
 //! subscriptions and no sockets; what is for another shard is handed over in
-//! batches (`inbox`, `packed`), or done in its place while it sleeps. Whatever
+//! batches (`inbox`, `packed`), or done in its place while it sleeps. A link to a
+//! hub, which this broker is a `leaf` of, is one among the others, and `hubs` is what
+//! the router knows of them. Whatever
 //! is held for a peer stands in the `ledger`. Whoever wants to look on does so
 //! through a [`View`]; [`monitoring`] shows one over HTTP.
 
@@ -21,16 +23,20 @@ mod allowed_replies;
 mod claims;
 mod close;
 mod closed;
+mod consumers;
 mod delivery;
+mod departures;
 mod errands;
 mod fanout;
 mod gate;
 mod handshake;
 mod handshake_end;
 mod handshake_queue;
+mod hubs;
 mod inbox;
 mod index;
 mod keepalive;
+mod leaf;
 mod ledger;
 mod limits;
 mod link;
@@ -42,6 +48,7 @@ mod output;
 mod pace;
 mod packed;
 mod pending;
+mod presence;
 mod publish;
 mod reauthenticate;
 mod resumption;
@@ -66,6 +73,7 @@ mod view;
 mod wire;
 
 pub use fanout::FanOut;
+pub use leaf::{HubAddress, HubAddressError, Leaf, LeafInfo, LeafProof, LeafTls, Whereabouts};
 pub use limits::{KindLimits, LimitError, Limits, bytes};
 pub use look::{Order, Select};
 pub use options::{AdoptError, BrokerError, Listener, Options};

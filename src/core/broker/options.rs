@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::leaf::Leaf;
 use super::limits::Limits;
 use crate::core::admission::{Authenticator, X509Authenticator, X509Options};
 
@@ -55,6 +56,9 @@ pub struct Options {
     pub version: String,
     /// `host:port` told to clients; default is the listening address.
     pub advertise: Option<String>,
+    /// Hubs it is a leaf of: other networks whose messages and interest it shares. The names of the
+    /// clusters must differ.
+    pub leaves: Vec<Leaf>,
     /// Threads that own connections; default the processors, at most 4.
     pub shards: usize,
     /// Threads that do handshakes; default half the processors, at least 1.
@@ -76,6 +80,7 @@ impl Default for Options {
             cluster_name: "CHORIA".to_owned(),
             version: "2.10.0".to_owned(),
             advertise: None,
+            leaves: Vec::new(),
             shards: processors.min(4),
             handshake_threads: (processors / 2).max(1),
             buffered_tls: false,

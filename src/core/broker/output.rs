@@ -195,6 +195,7 @@ impl Shard {
 
     fn close(&mut self, key: u32, why: &Close) {
         let subscriptions = self.links.get(key as usize).map_or(0, |link| link.subscription_count);
+        self.detach_hub(key);
         self.drop_subscriptions(key);
         let mut link = self.links.remove(key as usize);
         // for the report: how many it had
@@ -226,9 +227,12 @@ impl Shard {
                 }
             }
         }
+        let _ = self.registry.deregister(&mut link.stream);
+        if let Some(leaf) = link.leaf.take() {
+            return leaf.end(why);
+        }
         let info = self.info_of(&link);
         self.shared.closed.link(info, why, self.now);
-        let _ = self.registry.deregister(&mut link.stream);
         self.shared.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(counters) = self.counters() {
             counters.accounts[link.account].fetch_sub(1, Ordering::Relaxed);

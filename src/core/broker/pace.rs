@@ -28,7 +28,7 @@ pub fn meant_to_hear(kind: PeerKind) -> Option<u32> {
         PeerKind::Node => Some(256),
         PeerKind::WaitingNode => Some(64),
         PeerKind::Service => Some(1024),
-        PeerKind::Client => None,
+        PeerKind::Client | PeerKind::Hub => None,
     }
 }
 

@@ -12,19 +12,40 @@ use super::packed::{self, For};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
+use super::{consumers, presence};
 use crate::core::admission::Account;
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
+use crate::core::nats::leaf::read;
 use crate::core::nats::subject;
+use crate::core::text::shortened;
 
 /// Reply subjects that only brokers make (spec 04 §6.6).
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
 /// What the broker says itself.
-const ITSELF: LinkId = LinkId { shard: 0, key: 0, cid: delivery::BROKER, deaf: false };
+pub(super) const ITSELF: LinkId = LinkId { shard: 0, key: 0, cid: delivery::BROKER, deaf: false, hub: false };
 /// Subscriptions of a link that are looked through one by one.
 const OWN: u32 = 16;
 /// Times a queue group is asked again when the chosen member has gone meanwhile.
 const TRIES: u8 = 4;
+
+/// Which queue groups get a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Groups<'a> {
+    /// All that want it.
+    All,
+    /// Those a hub has chosen: others have had it elsewhere.
+    Listed(&'a read::Message<'a>),
+}
+
+impl Groups<'_> {
+    fn take(self, name: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(message) => message.queues().any(|queue| queue == name),
+        }
+    }
+}
 
 /// The way of the last message: the next one of a stream goes the same.
 #[derive(Debug, Default)]
@@ -58,7 +79,7 @@ impl Shard {
             return self.close_later(key, Close::Protocol { reason, told: None });
         }
         let (account, flags, cid) = (link.account, link.flags, link.cid);
-        let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo };
+        let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false };
         let generation = self.shared.router.generation(account);
         if message.reply.is_none()
             && !flags.verbose
@@ -74,6 +95,7 @@ impl Shard {
                 account,
                 Delivery::published(message, matched.plain(self.id).len()),
                 &matched,
+                Groups::All,
             );
             self.last.matched = Some(matched);
             return;
@@ -81,6 +103,15 @@ impl Shard {
         let may_publish = link.publish.is_unrestricted() || link.publish.may_publish(message.subject);
         let may_answer = !may_publish
             && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
+        let may_be_answered = message.reply.is_none_or(|reply| {
+            !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix)) && link.may_be_answered_at(reply)
+        });
+        // what cannot be read is not handed on either
+        let elsewhere = (!link.publish.is_unrestricted() && consumers::makes(message.subject)).then(|| {
+            let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..);
+            let places = if body == Some(b"") { Some(vec![]) } else { body.and_then(consumers::deliveries) };
+            places.map(|places| places.into_iter().find(|place| !link.may_be_answered_at(place.as_bytes())))
+        });
         let routable = subject::valid_subject(message.subject);
         if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
@@ -89,11 +120,23 @@ impl Shard {
             let subject = String::from_utf8_lossy(message.subject);
             return self.forbid(key, &format!("Permissions Violation for Publish to \"{subject}\""));
         }
-        if let Some(reply) = message.reply
-            && RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
-        {
+        if let Some(reply) = message.reply.filter(|_| !may_be_answered) {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
+        }
+        match elsewhere {
+            None | Some(Some(None)) => {}
+            Some(None) => {
+                return self
+                    .forbid(key, "Permissions Violation for Publish of a consumer that cannot be read");
+            }
+            Some(Some(Some(place))) => {
+                // as it is quoted nothing of it is a line of its own
+                let place = shortened(&place, 200);
+                let text =
+                    format!("Permissions Violation for Publish of a consumer that delivers to {place:?}");
+                return self.forbid(key, &text);
+            }
         }
         if flags.verbose {
             self.acknowledge(key);
@@ -104,13 +147,24 @@ impl Shard {
         if message.subject == user_info::SUBJECT {
             return self.answer_user_info(key, message.reply);
         }
+        if let Some(reply) = message.reply
+            && let Some(collective) = presence::asks(message.subject)
+        {
+            let question = message.body.get(message.headers.map_or(0, |(length, _)| length)..);
+            return self.answer_presence(key, collective, reply, question.unwrap_or_default());
+        }
         let importer = imported_by(account, message.subject);
         let matched = self.cache.matches(&self.shared.router, account, message.subject);
         let mut heard = self.route(from, account, message, &matched);
+        // where a hub of both accounts has it, that hub passes it on
+        let by_hub = !matched.hubs.is_empty();
+        let importer = importer.filter(|importer| !(by_hub && self.shared.router.has_hub(*importer)));
         if let Some(importer) = importer {
             let matched = self.cache.matches(&self.shared.router, importer, message.subject);
+            // nobody of the other account answers, and nothing of it is named by a stranger
+            let message = &Publish { reply: None, ..*message };
             heard |= self.route(from, importer, message, &matched);
-        } else if may_publish && !flags.pedantic && heard {
+        } else if may_publish && !flags.pedantic && heard && !consumers::makes(message.subject) {
             self.last.cid = cid;
             self.last.generation = generation;
             self.last.subject.clear();
@@ -137,15 +191,17 @@ impl Shard {
         if matched.is_empty() {
             return false;
         }
-        self.dispatch(from, account, Delivery::published(message, matched.plain(self.id).len()), matched)
+        let delivery = Delivery::published(message, matched.plain(self.id).len());
+        self.dispatch(from, account, delivery, matched, Groups::All)
     }
 
-    fn dispatch(
+    pub(super) fn dispatch(
         &mut self,
         from: LinkId,
         account: Account,
         mut delivery: Delivery<'_>,
         matched: &Arc<Matched>,
+        groups: Groups<'_>,
     ) -> bool {
         let mut heard = false;
         for shard in matched.shards().filter(|shard| *shard != self.id) {
@@ -172,8 +228,17 @@ impl Shard {
             heard |= self.deliver(from, *target, &mut delivery);
             self.relieve();
         }
-        for group in 0..matched.groups.len() {
-            heard |= self.dispatch_group(from, account, &mut delivery, matched, group, 0);
+        let mut served: Vec<&[u8]> = Vec::new();
+        for (place, group) in matched.groups.iter().enumerate().filter(|(_, group)| groups.take(&group.name))
+        {
+            let got = self.dispatch_group(from, account, &mut delivery, matched, place, 0);
+            if got && !matched.hubs.is_empty() {
+                served.push(&group.name);
+            }
+            heard |= got;
+        }
+        if !matched.hubs.is_empty() && !from.hub {
+            heard |= self.dispatch_hubs(from, &mut delivery, matched, served);
         }
         heard
     }
@@ -255,7 +320,7 @@ impl Shard {
             return;
         }
         let Some(name) = matched.groups.get(group).map(|group| &group.name) else { return };
-        let now = self.cache.matches(&self.shared.router, account, delivery.subject());
+        let now = self.cache.matches(&self.shared.router, account, delivery.routed());
         if let Some(group) = now.groups.iter().position(|group| group.name == *name) {
             self.dispatch_group(from, account, &mut delivery, &now, group, tries + 1);
         }
@@ -270,7 +335,7 @@ impl Shard {
     }
 
     /// The subscription a link has to a subject, if it has one.
-    fn own_subscription(&mut self, key: u32, account: Account, subject: &[u8]) -> Option<Target> {
+    pub(super) fn own_subscription(&mut self, key: u32, account: Account, subject: &[u8]) -> Option<Target> {
         // whoever has few is not looked for among all who want that subject
         let link = self.links.get(key as usize)?;
         if link.subscription_count <= OWN {

@@ -43,7 +43,8 @@ impl Reauthentication {
 impl Shard {
     /// Puts all links there are on the list.
     pub(super) fn reauthenticate_all(&mut self) {
-        self.reauthentication.unseen = self.links.iter().map(|(key, link)| (key as u32, link.cid)).collect();
+        let clients = self.links.iter().filter(|(_, link)| link.leaf.is_none());
+        self.reauthentication.unseen = clients.map(|(key, link)| (key as u32, link.cid)).collect();
         self.reauthentication.waiting.clear();
     }
 

@@ -4,20 +4,51 @@ use std::time::Duration;
 
 use super::close::Close;
 use super::keepalive::{Due, LinkTimer};
+use super::leaf::PAUSE;
 use super::ledger::Charge;
 use super::link::Link;
 use super::shard::Shard;
 use super::shared::LinkId;
 use super::shown;
 use super::wire::Received;
-use crate::core::nats::codec::{self, Event, ProtocolError, Step};
+use crate::core::nats::codec::{self, Bounds, Event, ProtocolError, Step};
 use crate::core::nats::connect::ConnectOptions;
 use crate::core::nats::frame;
+use crate::core::nats::leaf::read as leaf;
 
 /// Bytes taken at least to complete what was left over: most lines are shorter.
 const LINE: usize = 256;
 /// Time one link may take of a turn.
 const TURN: Duration = Duration::from_millis(2);
+
+/// One thing a link said.
+enum Said<'a> {
+    Client(Event<'a>),
+    Hub(leaf::Event<'a>),
+}
+
+/// Why there is none.
+enum Unsaid {
+    Need(usize),
+    Client(ProtocolError),
+    Hub(leaf::LeafError),
+}
+
+impl<'a> Said<'a> {
+    fn of_client(bytes: &'a [u8], bounds: &Bounds) -> Result<(Self, usize), Unsaid> {
+        match codec::next(bytes, bounds).map_err(Unsaid::Client)? {
+            Step::Event(event, count) => Ok((Self::Client(event), count)),
+            Step::Need(need) => Err(Unsaid::Need(need)),
+        }
+    }
+
+    fn of_hub(bytes: &'a [u8], bounds: &Bounds) -> Result<(Self, usize), Unsaid> {
+        match leaf::next(bytes, bounds).map_err(Unsaid::Hub)? {
+            leaf::Step::Event(event, count) => Ok((Self::Hub(event), count)),
+            leaf::Step::Need(need) => Err(Unsaid::Need(need)),
+        }
+    }
+}
 
 impl Shard {
     /// Reads once from a link and acts on it.
@@ -179,21 +210,35 @@ impl Shard {
                     return used;
                 }
             }
-            match codec::next(rest, &bounds) {
-                Ok(Step::Event(event, count)) => {
+            let said = match link.leaf.as_deref() {
+                None => Said::of_client(rest, &bounds),
+                Some(hub) => {
+                    let payload = hub.largest_in(bounds.payload);
+                    Said::of_hub(rest, &Bounds { payload, ..bounds })
+                }
+            };
+            match said {
+                Ok((said, count)) => {
                     used += count;
                     let before = self.fan_out.deliveries + self.cache.gathered();
-                    self.on_event(key, event);
+                    match said {
+                        Said::Client(event) => self.on_event(key, event),
+                        Said::Hub(event) => self.on_hub_event(key, event),
+                    }
                     // a message for thousands is more work than one for few
                     work += 1 + (self.fan_out.deliveries + self.cache.gathered() - before) / 64;
                     self.relieve();
                 }
-                Ok(Step::Need(need)) => {
+                Err(Unsaid::Need(need)) => {
                     link.need = need;
                     return used;
                 }
-                Err(error) => {
+                Err(Unsaid::Client(error)) => {
                     self.violation(key, error);
+                    return bytes.len();
+                }
+                Err(Unsaid::Hub(error)) => {
+                    self.close_later(key, Close::Hub { reason: error.to_string(), pause: PAUSE });
                     return bytes.len();
                 }
             }
@@ -218,20 +263,22 @@ impl Shard {
         match event {
             Event::Publish(message) => self.publish(key, &message),
             Event::Ping => self.ping(key),
-            Event::Pong => {
-                if let Some(link) = self.links.get_mut(key as usize) {
-                    if link.pings > 0 {
-                        let trip = self.now.saturating_sub(link.pinged).as_micros();
-                        link.rtt = u32::try_from(trip).unwrap_or(u32::MAX).max(1);
-                    }
-                    link.pings = 0;
-                }
-            }
+            Event::Pong => self.answered(key),
             Event::Ignored => {}
             Event::Subscribe { subject, queue, sid } => self.subscribe(key, subject, queue, sid),
             Event::Unsubscribe { sid, max } => self.unsubscribe(key, sid, max),
             Event::Connect(body) => self.connect_again(key, body),
         }
+    }
+
+    /// A ping was answered.
+    pub(super) fn answered(&mut self, key: u32) {
+        let Some(link) = self.links.get_mut(key as usize) else { return };
+        if link.pings > 0 {
+            let trip = self.now.saturating_sub(link.pinged).as_micros();
+            link.rtt = u32::try_from(trip).unwrap_or(u32::MAX).max(1);
+        }
+        link.pings = 0;
     }
 
     fn ping(&mut self, key: u32) {

@@ -285,9 +285,15 @@ impl Shard {
                     self.deliver_for(from, to, matched, Delivery::published(&message, receivers));
                 }
             }
+            Handover::ForHub { from, to, queues, message } => {
+                let queues: Vec<&[u8]> = queues.iter().map(|queue| &**queue).collect();
+                self.give_hub(from, to, &queues, &mut Delivery::made(message));
+            }
+            Handover::Interest(leaf) => self.tell_interest(leaf),
             Handover::Throttle(link) => self.throttle(link),
             Handover::Reload => {
                 self.settings = self.shared.settings();
+                self.judge_hubs();
                 self.reauthenticate_all();
             }
             Handover::Look(look) => look.at(self),
@@ -304,18 +310,27 @@ impl Shard {
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.registry.register(&mut link.stream, token(key, link.cid), interest) {
             tracing::warn!(%error, cid = link.cid, "registering a connection failed; it is closed");
-            self.shared.open.fetch_sub(1, Ordering::Relaxed);
+            if link.leaf.is_none() {
+                self.shared.open.fetch_sub(1, Ordering::Relaxed);
+            }
             return;
         }
         let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
-        link.claim = self.shared.claims.claim(account, &link.client.user, &link.client.name);
+        let is_hub = link.leaf.is_some();
+        if !is_hub {
+            link.claim = self.shared.claims.claim(account, &link.client.user, &link.client.name);
+        }
         entry.insert(link);
         let key = key as u32;
-        if let Some(counters) = self.counters() {
+        if is_hub {
+            self.attach_hub(key);
+        } else if let Some(counters) = self.counters() {
             counters.accounts[account].fetch_add(1, Ordering::Relaxed);
         }
         self.set_first_ping(key, cid);
-        if judged_by != self.shared.generation() {
+        if is_hub {
+            self.judge_hub(key);
+        } else if judged_by != self.shared.generation() {
             // a reload came between its admission and now
             self.settings = self.shared.settings();
             self.reauthentication.add(key, cid);

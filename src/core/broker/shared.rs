@@ -73,6 +73,19 @@ pub struct LinkId {
     pub cid: u64,
     /// It does not hear what it says itself.
     pub deaf: bool,
+    /// It is a hub: what it says goes to no other, and it is not slowed down.
+    pub hub: bool,
+}
+
+/// A link to a hub, wherever it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeafId {
+    /// Shard that owns it.
+    pub shard: u16,
+    /// Its place there.
+    pub key: u32,
+    /// Number of this connection to a hub, which guards against a reused place.
+    pub serial: u32,
 }
 
 /// Something for a shard.
@@ -92,6 +105,19 @@ pub enum Handover {
         /// Everybody who wants it.
         matched: Arc<Matched>,
     },
+    /// A message for a hub, and the queue groups there that are to have it.
+    ForHub {
+        /// Who published it.
+        from: LinkId,
+        /// The hub.
+        to: LeafId,
+        /// Names of queue groups.
+        queues: Vec<Box<[u8]>>,
+        /// The message.
+        message: Arc<Message>,
+    },
+    /// A hub is to be told what is wanted here.
+    Interest(LeafId),
     /// Receivers of what a link publishes are behind: it is to be slower.
     Throttle(LinkId),
     /// Settings have changed.
@@ -167,10 +193,13 @@ pub struct Shared {
     pub closed: Closed,
     /// Names of waiting nodes.
     pub claims: Claims,
+    /// Hubs it is a leaf of and connected to now.
+    pub hubs: AtomicUsize,
     /// Who holds what.
     pub holders: Arc<Holders>,
     /// Bytes of peers that are not in yet.
     pub pending_held: Counter,
+    loop_subject: String,
     settings: RwLock<Arc<Settings>>,
     generation: AtomicU64,
     last_cid: AtomicU64,
@@ -198,8 +227,10 @@ impl Shared {
             threads_lost: AtomicUsize::new(0),
             closed: Closed::default(),
             claims: Claims::default(),
+            hubs: AtomicUsize::new(0),
             holders: Arc::default(),
             pending_held: Counter::default(),
+            loop_subject: format!("$LDS.{:016x}{:016x}", random_u64(), random_u64()),
             settings: RwLock::new(Arc::new(settings)),
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
@@ -223,6 +254,11 @@ impl Shared {
     /// decides by them knows later whether they may have been replaced.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
+    }
+
+    /// What this broker announces of itself to hubs: whoever hears of it from one of them is in a loop.
+    pub fn loop_subject(&self) -> &str {
+        &self.loop_subject
     }
 
     /// A number for a new connection.

@@ -15,6 +15,7 @@ use super::gate::ConnectionGate;
 use super::handshake::{Arrival, HandshakeThread};
 use super::handshake_queue::Arrived;
 use super::inbox::Inbox;
+use super::leaf::Remotes;
 use super::limits::Limits;
 use super::options::{AdoptError, BrokerError, Listener, Options};
 use super::shard::{self, Shard, Shards, WAKER};
@@ -33,6 +34,7 @@ pub struct Broker {
     gate: Arc<ConnectionGate>,
     handshakes: Vec<Arc<Inbox<Arrival>>>,
     accepting: Mutex<Option<Accepting>>,
+    remotes: Option<Remotes>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -85,6 +87,7 @@ impl Broker {
             gate: Arc::new(ConnectionGate::new(shared.clone(), Vec::new())),
             handshakes: Vec::new(),
             accepting: Mutex::new(None),
+            remotes: None,
             threads: Mutex::new(Vec::new()),
         };
         // after `broker`, so that it is dropped before: the judges end with the slow_checks
@@ -136,6 +139,7 @@ impl Broker {
                 std::mem::forget(watched);
             }
         })?;
+        broker.remotes = Some(Remotes::start(&options.leaves, &shared, &shards)?);
         *lock(&broker.accepting) = Some(Accepting { stop, waker, thread });
         tracing::debug!(addresses = ?broker.addresses, shards = count, "broker listens");
         Ok(broker)
@@ -258,6 +262,9 @@ impl Broker {
     /// [`shutdown`](Broker::shutdown) next.
     pub fn lame_duck(&self, duration: Duration) {
         self.stop_accepting();
+        if let Some(remotes) = &self.remotes {
+            remotes.stop();
+        }
         for shard in self.shards.iter() {
             shard.send_one(Handover::LameDuck(duration));
         }
@@ -289,6 +296,9 @@ impl Broker {
         }
         for shard in self.shards.iter() {
             shard.send_one(Handover::Stop);
+        }
+        if let Some(remotes) = &self.remotes {
+            remotes.join();
         }
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {

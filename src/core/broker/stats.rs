@@ -16,6 +16,8 @@ pub struct Stats {
     pub uptime: Duration,
     /// Connections now, handshakes not counted.
     pub connections: usize,
+    /// Hubs it is connected to as a leaf.
+    pub hubs: usize,
     /// Connections ever admitted.
     pub total_connections: u64,
     /// Connections in TLS or CONNECT now.

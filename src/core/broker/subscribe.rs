@@ -1,5 +1,6 @@
 //! SUB and UNSUB: permission, limits and price, and the end of subscriptions.
 
+use super::departures;
 use super::index::{self, Target};
 use super::shard::Shard;
 use super::subscriptions::NONE;
@@ -40,7 +41,10 @@ impl Shard {
             link.subscribed += cost;
             link.settle();
             let target = Target { shard: self.id, slot, serial };
-            let handle = self.shared.router.subscribe(link.account, pattern, queue, target);
+            let mut told = Vec::new();
+            let now = departures::moment(self.now);
+            let handle = self.shared.router.subscribe(link.account, pattern, queue, target, &mut told, now);
+            self.tell_hubs(told);
             if let Some(subscription) = self.subscriptions.at(slot) {
                 subscription.key = Some(handle);
                 subscription.cost = cost as u32;
@@ -71,7 +75,8 @@ impl Shard {
             link.subscription_count -= 1;
             link.subscribed -= gone.cost as usize;
             link.settle();
-            self.shared.router.unsubscribe(link.account, gone.key);
+            let told = self.shared.router.unsubscribe(link.account, gone.key, departures::moment(self.now));
+            self.tell_hubs(told);
         }
     }
 
@@ -89,7 +94,8 @@ impl Shard {
         (link.subscription_count, link.subscribed) = (0, 0);
         link.settle();
         if !handles.is_empty() {
-            self.shared.router.unsubscribe(link.account, handles);
+            let told = self.shared.router.unsubscribe(link.account, handles, departures::moment(self.now));
+            self.tell_hubs(told);
         }
     }
 }

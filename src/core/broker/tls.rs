@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{HandshakeKind, ServerConfig, ServerConnection};
-use rustls_pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
+use rustls_pki_types::{CertificateDer, ServerName};
 
 /// What a call to [`TlsSession::read`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Progress {
     pub closed: bool,
 }
 
-/// The server's side of one TLS connection.
+/// This side of one TLS connection.
 pub trait TlsSession: Send {
     /// Takes ciphertext from the front of `incoming`, appends plaintext to
     /// `plain` and what must be sent (handshake, key updates) to `reply`.
@@ -301,7 +301,7 @@ fn describe(version: Option<rustls::ProtocolVersion>, suite: Option<rustls::Supp
 
 /// See the module documentation.
 pub struct Buffered {
-    session: ServerConnection,
+    session: Connection,
 }
 
 impl Buffered {
@@ -310,10 +310,21 @@ impl Buffered {
     /// # Errors
     /// The configuration cannot be used.
     pub fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        let mut session = ServerConnection::new(config)?;
+        Ok(Self::of(ServerConnection::new(config)?.into()))
+    }
+
+    /// The side that begins: its first words come out of a [`read`](TlsSession::read) of nothing.
+    ///
+    /// # Errors
+    /// The configuration cannot be used.
+    pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, rustls::Error> {
+        Ok(Self::of(ClientConnection::new(config, name)?.into()))
+    }
+
+    fn of(mut session: Connection) -> Self {
         // the caller bounds what it queues, and takes everything at once
         session.set_buffer_limit(None);
-        Ok(Self { session })
+        Self { session }
     }
 
     fn take_output(&mut self, out: &mut Vec<u8>) {

@@ -10,6 +10,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::fanout::FanOut;
 use super::index::{Listed, Target};
+use super::leaf::LeafInfo;
 use super::limits::Limits;
 use super::look::{Look, Placed, Select};
 use super::shard::Shard;
@@ -88,6 +89,7 @@ impl View {
                 .load(Ordering::Relaxed)
                 .saturating_sub(shared.handshaking.load(Ordering::Relaxed))
                 .saturating_sub(shared.waiting.load(Ordering::Relaxed)),
+            hubs: shared.hubs.load(Ordering::Relaxed),
             total_connections: shared.total(),
             handshaking: shared.handshaking.load(Ordering::Relaxed),
             waiting: shared.waiting.load(Ordering::Relaxed),
@@ -148,6 +150,16 @@ impl View {
         connections.sort_by_cached_key(|connection| (order.key(connection), connection.cid));
         connections.truncate(most);
         (total, connections)
+    }
+
+    /// Connections to hubs this broker is a leaf of.
+    pub fn hubs(&self) -> Vec<LeafInfo> {
+        if self.shared.hubs.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut hubs: Vec<LeafInfo> = self.ask(Shard::hubs).into_iter().flatten().collect();
+        hubs.sort_by_key(|hub| hub.cid);
+        hubs
     }
 
     /// Connections that have ended and are remembered, the longest gone first.

@@ -40,6 +40,8 @@ pub(super) enum Nobody<'a> {
     Probed(u64),
     /// The subject of a broadcast or service.
     AtAll,
+    /// The subject by which this federation carries requests.
+    Carries(&'a str),
     /// Nothing: the conversation has sent this to itself.
     Myself,
 }
@@ -89,6 +91,11 @@ impl Addresses {
         self.none("", ALL)
     }
 
+    /// Where it says that nobody carries requests to this federation.
+    pub(super) fn nobody_carries(&self, federation: &str) -> String {
+        self.none("site.", federation)
+    }
+
     /// Where it answers a probe.
     pub(super) fn probe(&self, number: u64) -> String {
         self.none("probe.", &number.to_string())
@@ -121,6 +128,7 @@ impl Addresses {
         }
         Some(match what.split_once('.') {
             Some(("node", name)) => Some(Nobody::At(name)),
+            Some(("site", name)) => Some(Nobody::Carries(name)),
             Some(("probe", number)) => number.parse().ok().map(Nobody::Probed),
             _ if what == ALL => Some(Nobody::AtAll),
             _ => (what == MYSELF).then_some(Nobody::Myself),
@@ -187,6 +195,10 @@ mod tests {
         assert_eq!(addresses.word(&none), Some(Some(Nobody::At("n1.example.net"))));
         assert_eq!(addresses.word(&addresses.probe(7)), Some(Some(Nobody::Probed(7))));
         assert_eq!(addresses.word(&addresses.nobody_at_all()), Some(Some(Nobody::AtAll)));
+        assert_eq!(
+            addresses.word(&addresses.nobody_carries("london")),
+            Some(Some(Nobody::Carries("london")))
+        );
         assert_eq!(addresses.word(&addresses.myself()), Some(Some(Nobody::Myself)));
         assert_eq!(addresses.word(&addresses.node("n1.example.net")), None);
         assert_eq!(addresses.word("c.reply.x.1"), None);

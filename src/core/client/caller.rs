@@ -54,11 +54,11 @@ impl Client {
         if let Some(reason) = provider.unfit(now) {
             return Err(ClientError::Unfit(reason));
         }
-        let purpose = if config.choria_federation_collectives.is_empty() {
-            Purpose::Fleet
-        } else {
-            Purpose::Federation
-        };
+        let federations = &config.choria_federation_collectives;
+        if let Some(wrong) = federations.iter().find(|name| !subjects::is_token(name)) {
+            return Err(ClientError::Federation(wrong.clone()));
+        }
+        let purpose = if federations.is_empty() { Purpose::Fleet } else { Purpose::Federation };
         let servers = ServerList::from_config(&config, purpose, env)?;
         let caller = provider.caller_id().as_str().to_owned();
         let name_origin = provider.name_origin().to_owned();
@@ -107,6 +107,11 @@ impl Client {
     /// The configuration the client was made with.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whom requests are from.
+    pub fn caller(&self) -> &str {
+        &self.caller
     }
 
     /// The connection below.

@@ -19,8 +19,8 @@ pub(super) struct About {
     pub(super) nodes: String,
     /// The subject of a node that cannot be.
     pub(super) nowhere: String,
-    /// Where all nodes, or one of a service, are asked.
-    pub(super) everybody: [String; 2],
+    /// Where all nodes, or one of a service, are asked, or those of a federation.
+    pub(super) everybody: Vec<String>,
     /// What is listened to.
     pub(super) replies: Vec<String>,
 }
@@ -58,7 +58,7 @@ impl Complaints {
         Complaints::about(About {
             nodes: nothing(),
             nowhere: nothing(),
-            everybody: [nothing(), nothing()],
+            everybody: vec![],
             replies: vec![subject.to_owned()],
         })
     }
@@ -163,7 +163,7 @@ mod tests {
         Complaints::about(About {
             nodes: "c.node.".into(),
             nowhere: "c.node.0123".into(),
-            everybody: ["c.broadcast.agent.rpcutil".into(), "c.broadcast.service.rpcutil".into()],
+            everybody: vec!["c.broadcast.agent.rpcutil".into(), "c.broadcast.service.rpcutil".into()],
             replies: vec!["c.reply.x.0123".into(), "c.reply.x.0123.*".into()],
         })
     }

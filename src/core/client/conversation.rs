@@ -1,5 +1,6 @@
 //! One request id and its replies.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,10 +63,14 @@ impl Client {
         let addresses = Addresses::new(reply_subject)?;
         let (mut replies, sink) = Replies::new(addresses.clone());
         let nowhere = subjects::node(&collective, &request_id);
+        let federations = &self.config.choria_federation_collectives;
+        let mut everybody =
+            vec![subjects::broadcast(&collective, agent), subjects::service(&collective, agent)];
+        everybody.extend(federations.iter().map(|federation| subjects::federation(federation)));
         let complaints = Complaints::about(About {
             nodes: subjects::node(&collective, ""),
             nowhere,
-            everybody: [subjects::broadcast(&collective, agent), subjects::service(&collective, agent)],
+            everybody,
             replies: vec![addresses.shared().to_owned(), addresses.of_nodes(), addresses.of_broker()],
         });
         for session in [&self.session].into_iter().chain(&self.receivers) {
@@ -94,6 +99,7 @@ impl Client {
             replies,
             complaints,
             round_trip: Duration::ZERO,
+            down: BTreeSet::new(),
         };
         let asked = Instant::now();
         conversation.confirm().await?;
@@ -113,10 +119,10 @@ fn unfiltered(agent: &str, filter: &Filter) -> bool {
 
 /// One request id and its replies.
 pub struct Conversation<'a> {
-    client: &'a Client,
+    pub(super) client: &'a Client,
     agent: String,
     payload: String,
-    collective: String,
+    pub(super) collective: String,
     filter: Filter,
     request_id: String,
     addresses: Addresses,
@@ -126,6 +132,8 @@ pub struct Conversation<'a> {
     complaints: Arc<Complaints>,
     /// How long the broker took to say that replies will be heard.
     round_trip: Duration,
+    /// Federations that nobody carries requests to.
+    down: BTreeSet<String>,
 }
 
 impl Conversation<'_> {
@@ -209,7 +217,7 @@ impl Conversation<'_> {
         let mut messages = vec![];
         for targets in nodes.chunks(FEDERATED_TARGETS) {
             let message = Bytes::from(self.transport(secure.to_vec(), Some(targets.to_vec())).encode());
-            messages.extend(federations.iter().map(|f| (subjects::federation(f), message.clone())));
+            messages.extend(federations.iter().map(|f| (f.clone(), message.clone())));
         }
         messages
     }
@@ -299,8 +307,34 @@ impl Conversation<'_> {
         }
     }
 
-    /// What arrives next, `None` at `deadline`.
+    /// Federations that are down, by the broker's word.
+    pub fn down(&self) -> &BTreeSet<String> {
+        &self.down
+    }
+
+    /// What arrives next, `None` at `deadline`. Federations that are down are kept; when
+    /// none is left, there is nobody at all.
     pub async fn next(&mut self, deadline: Instant) -> Option<Heard> {
+        loop {
+            match self.hear(deadline).await? {
+                Heard::NobodyCarries(federation) => {
+                    self.down.insert(federation);
+                    if self.all_down() {
+                        return Some(Heard::NobodyAtAll);
+                    }
+                }
+                heard => return Some(heard),
+            }
+        }
+    }
+
+    /// Whether requests are carried by federations, and by none of them.
+    pub(super) fn all_down(&self) -> bool {
+        let federations = &self.client.config.choria_federation_collectives;
+        !federations.is_empty() && federations.iter().all(|federation| self.down.contains(federation))
+    }
+
+    async fn hear(&mut self, deadline: Instant) -> Option<Heard> {
         loop {
             // nothing is set up to wait for what is there
             let there = self.complaints.next().or_else(|| self.replies.try_next());

@@ -31,6 +31,11 @@ pub enum ClientError {
     Denied { caller: String, what: String, origin: String },
     #[error("the broker does not let this client listen, so nothing was sent: {0}")]
     Complained(String),
+    #[error(
+        "'{0}' is no federation: its name is one part of a subject, without dots, spaces and wildcards (--federations, \
+         CHORIA_FED_COLLECTIVE, plugin.choria.federation.collectives)"
+    )]
+    Federation(String),
     #[error("no random numbers are to be had")]
     NoRandom,
     #[error("ttl is {0} seconds, a request needs at least 30; set ttl in the client configuration")]

@@ -9,8 +9,10 @@
 //! names rests on `addresses`, which only that node was told. [`ReplyChecker`]
 //! drops what is not an answer to this request, and counts it.
 //!
-//! [`history`] keeps what requests came to, for the person who made them.
+//! [`history`] keeps what requests came to, for the person who made them; [`stages`] lets a
+//! change go through the fleet step by step.
 
+mod accounting;
 mod addresses;
 mod batches;
 mod caller;
@@ -23,10 +25,13 @@ mod interfaces;
 mod listening;
 mod matching;
 mod outgoing;
+mod presence;
 mod replies;
 mod rpc;
+pub mod stages;
 mod stats;
 
+pub use accounting::Accounting;
 pub use batches::{Limit, LimitError, LimitMethod};
 pub use caller::{Client, ClientOptions};
 pub use checker::{Dropped, ReplyChecker, ReplyReader, RequestRef};

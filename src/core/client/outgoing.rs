@@ -47,7 +47,7 @@ pub(super) enum Post {
     All { subject: String, message: Bytes },
     /// One message to each of these nodes of a collective.
     Each { collective: String, nodes: Arc<[String]>, letter: Letter },
-    /// Messages to federation brokers, which carry them on.
+    /// Messages to brokers of these federations, which carry them on.
     Carried(Vec<(String, Bytes)>),
 }
 
@@ -148,8 +148,9 @@ impl Outgoing {
                 Some((subjects::node(collective, node), Some(nobody), letter.to(node, &self.addresses)))
             }
             Post::Carried(messages) => {
-                let (subject, message) = messages.get(self.sent)?;
-                Some((subject.clone(), None, message.clone()))
+                let (federation, message) = messages.get(self.sent)?;
+                let nobody = self.addresses.nobody_carries(federation);
+                Some((subjects::federation(federation), Some(nobody), message.clone()))
             }
         }
     }

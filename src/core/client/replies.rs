@@ -24,6 +24,8 @@ pub enum Heard {
     NobodyAt(String),
     /// No node at all listens where everybody was asked.
     NobodyAtAll,
+    /// No federation broker carries requests to this federation.
+    NobodyCarries(String),
     /// The broker does not let this caller ask this node.
     DeniedAt(String),
     /// The broker does not let this caller ask at all, or hear the answer: what
@@ -116,6 +118,7 @@ impl Replies {
             Nobody::At(name) => Heard::NobodyAt(name.to_owned()),
             Nobody::Probed(number) => Heard::Probed(number),
             Nobody::AtAll => Heard::NobodyAtAll,
+            Nobody::Carries(federation) => Heard::NobodyCarries(federation.to_owned()),
             Nobody::Myself => Heard::Myself,
         })
     }

@@ -1,6 +1,6 @@
 //! One action on many nodes.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::replies::Heard;
 use super::stats::RequestStats;
 use crate::core::log::RefusalLog;
 use crate::core::protocol::filter::Filter;
+use crate::core::protocol::presence::Presence;
 use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 
@@ -98,10 +99,14 @@ pub struct RpcCall<'a> {
     silent: HashMap<String, Silence>,
     /// How many of them because the broker does not let this caller ask.
     denied: usize,
+    /// What the broker said of those that had not answered in the end.
+    absent: Option<BTreeMap<String, Presence>>,
     outstanding: usize,
     deadline: Instant,
     timeout: Duration,
     pause: Duration,
+    /// Whether the next group waits for the caller's word.
+    held: Option<bool>,
     service: bool,
     first: bool,
     /// Whether anything of it was sent.
@@ -140,6 +145,39 @@ impl<'a> RpcCall<'a> {
         Ok(call)
     }
 
+    /// [`RpcCall::direct`] to groups of these sizes, of which [`RpcCall::next`] yields nothing at the beginning and
+    /// after each group, until the caller lets it go on.
+    ///
+    /// # Errors
+    /// Those of [`RpcCall::direct`].
+    pub async fn held(
+        client: &'a Client,
+        options: RpcOptions,
+        nodes: Vec<String>,
+        groups: Vec<usize>,
+    ) -> Result<Self, ClientError> {
+        let mut call = Self::direct(client, RpcOptions { batch: None, ..options }, nodes.clone()).await?;
+        let mut rest = nodes.as_slice();
+        call.groups = VecDeque::new();
+        for size in groups {
+            let (group, behind) = rest.split_at(size.min(rest.len()));
+            call.groups.push_back(Arc::from(group));
+            rest = behind;
+        }
+        call.held = Some(true);
+        Ok(call)
+    }
+
+    /// Who is asked when the caller says so, where it waits for that.
+    pub fn upcoming(&self) -> Option<&[String]> {
+        if self.held != Some(true) { None } else { self.groups.front().map(|group| &**group) }
+    }
+
+    /// Lets the next group be asked.
+    pub fn go_on(&mut self) {
+        self.held = self.held.map(|_| false);
+    }
+
     /// Prepares a request to whichever node offers the service.
     pub async fn service(client: &'a Client, options: RpcOptions) -> Result<Self, ClientError> {
         let mut call = Self::prepare(client, options, Filter::default()).await?;
@@ -167,10 +205,12 @@ impl<'a> RpcCall<'a> {
             outgoing: None,
             silent: HashMap::new(),
             denied: 0,
+            absent: None,
             outstanding: 0,
             deadline: now,
             timeout,
             pause: batch.map_or(Duration::ZERO, |(_, pause)| pause),
+            held: None,
             service: false,
             first: true,
             sent: false,
@@ -180,11 +220,13 @@ impl<'a> RpcCall<'a> {
         })
     }
 
-    /// The next reply; `None` when everybody answered or time is up.
+    /// The next reply; `None` when everybody answered or time is up, and where the next group
+    /// waits for the caller's word.
     pub async fn next(&mut self) -> Result<Option<RpcReply>, ClientError> {
         loop {
             while self.outstanding == 0 && self.outgoing.is_none() {
                 if !self.next_group().await? {
+                    self.look_for_the_silent().await;
                     return Ok(None);
                 }
             }
@@ -228,12 +270,13 @@ impl<'a> RpcCall<'a> {
                     continue;
                 }
                 Some(Heard::Denied(what)) => return Err(self.conversation.denied(what)),
-                Some(Heard::NobodyAtAll) if self.service => {
+                Some(Heard::NobodyAtAll) if self.service || self.conversation.all_down() => {
                     self.outstanding = 0;
                     continue;
                 }
                 Some(
                     Heard::NobodyAtAll
+                    | Heard::NobodyCarries(_)
                     | Heard::Probed(_)
                     | Heard::ProbeDenied
                     | Heard::Myself
@@ -263,7 +306,7 @@ impl<'a> RpcCall<'a> {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
             let reply = RpcReply::new(request, &checked);
-            self.count(&reply);
+            self.count(&reply, !counted);
             return Ok(Some(reply));
         }
     }
@@ -287,8 +330,9 @@ impl<'a> RpcCall<'a> {
         Err(self.conversation.denied("ask any of the nodes".to_owned()))
     }
 
-    fn count(&mut self, reply: &RpcReply) {
+    fn count(&mut self, reply: &RpcReply, late: bool) {
         self.stats.responses += 1;
+        self.stats.accounting.answered(&reply.body, late);
         match reply.body.statuscode {
             StatusCode::Ok => self.stats.ok += 1,
             _ => self.stats.failed += 1,
@@ -298,10 +342,11 @@ impl<'a> RpcCall<'a> {
 
     /// Sends to the next group; false when there is none left.
     async fn next_group(&mut self) -> Result<bool, ClientError> {
-        if self.groups.is_empty() {
+        if self.groups.is_empty() || self.held == Some(true) {
             self.stats.request_time = self.started.elapsed();
             return Ok(false);
         }
+        self.held = self.held.map(|_| true);
         if std::mem::take(&mut self.first) {
             self.started = Instant::now();
             self.stats.start_time_utc = jiff::Timestamp::now();
@@ -319,6 +364,17 @@ impl<'a> RpcCall<'a> {
             self.current = (group.len() < self.stats.discovered).then(|| group.iter().cloned().collect());
         }
         Ok(true)
+    }
+
+    /// Asks the broker, once and at the end, which of those that did not answer are there at all.
+    async fn look_for_the_silent(&mut self) {
+        if self.service || self.absent.is_some() || !self.groups.is_empty() {
+            return;
+        }
+        let denied = |node: &String| self.silent.get(node) == Some(&Silence::Denied);
+        let silent: Vec<String> = self.checker.missing().into_iter().filter(|node| !denied(node)).collect();
+        let known = self.conversation.presence(&silent).await;
+        self.absent = Some(known.into_iter().filter(|(_, presence)| !presence.connected).collect());
     }
 
     /// Whether anything was sent to a node that may have acted on it: what goes
@@ -341,16 +397,29 @@ impl<'a> RpcCall<'a> {
             unsent.chain(self.groups.iter().flat_map(|group| group.iter())).cloned().collect();
         not_asked.sort();
         let asked = |node: &String| not_asked.binary_search(node).is_err();
-        RequestStats {
-            no_responses: self.checker.missing().into_iter().filter(asked).collect(),
-            nobody_listens: of(Silence::NobodyListens),
+        let no_responses: Vec<String> = self.checker.missing().into_iter().filter(asked).collect();
+        let nobody_listens = of(Silence::NobodyListens);
+        let mut not_connected: BTreeSet<String> = nobody_listens.iter().cloned().collect();
+        let absent =
+            self.absent.iter().flatten().filter(|(node, _)| no_responses.binary_search(node).is_ok());
+        let since = |(node, presence): (&String, &Presence)| Some((node.clone(), presence.since?));
+        let not_connected_since = absent.clone().filter_map(since).collect();
+        not_connected.extend(absent.map(|(node, _)| node.clone()));
+        let mut stats = RequestStats {
+            no_responses,
+            nobody_listens,
+            not_connected: not_connected.into_iter().collect(),
+            not_connected_since,
+            federations_down: self.conversation.down().iter().cloned().collect(),
             denied_by_broker: of(Silence::Denied),
             not_asked,
             overflowed_responses: self.conversation.overflowed(),
             unexpected_responses: self.checker.unexpected(),
             dropped_responses: self.checker.dropped(),
             ..self.stats.clone()
-        }
+        };
+        stats.accounting = stats.accounting.with_silent(&stats);
+        stats
     }
 
     /// Nodes this request is for, in all its batches, whether or not they have

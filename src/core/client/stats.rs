@@ -1,8 +1,11 @@
 //! What became of a request (spec 03 §6.10).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Accounting;
 
 /// `request_stats` of `--json`; durations are nanoseconds there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,16 @@ pub struct RequestStats {
     /// `no_responses`, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nobody_listens: Vec<String>,
+    /// Ours: asked nodes that are not connected, by the broker's word: those on whose subject nobody
+    /// listens, and those that left before they answered; a part of `no_responses`, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_connected: Vec<String>,
+    /// Ours: since when, of those of whom the broker remembers it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_connected_since: BTreeMap<String, jiff::Timestamp>,
+    /// Ours: federations that nobody carried the request to, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub federations_down: Vec<String>,
     /// Ours: asked nodes that the broker does not let this caller ask, a part of
     /// `no_responses`, sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -49,6 +62,8 @@ pub struct RequestStats {
     /// error ended the request before; sorted, and no part of `no_responses`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_asked: Vec<String>,
+    /// Ours: how many of the nodes asked ended in which class.
+    pub accounting: Accounting,
     /// Ours: replies dropped because more bytes of them waited than a client
     /// keeps.
     #[serde(skip_serializing_if = "is_zero")]

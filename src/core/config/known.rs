@@ -60,28 +60,31 @@ const RETIRED: &[&str] = &["plugin.security.always_overwrite_cache", "plugin.sec
 const RAW: &[&str] = &[
     "plugin.*.activate_agent",
     "plugin.*.activate_client",
-    "plugin.choria.adapter.*.ingest.protocol",
-    "plugin.choria.adapter.*.ingest.topic",
     "plugin.choria.adapter.*.ingest.workers",
-    "plugin.choria.adapter.*.queue_len",
-    "plugin.choria.adapter.*.stream.servers",
-    "plugin.choria.adapter.*.stream.topic",
     "plugin.choria.adapter.*.stream.workers",
-    "plugin.choria.adapter.*.type",
     "plugin.choria.network.gateway_remote.*.tls.*",
     "plugin.choria.network.gateway_remote.*.urls",
     "plugin.choria.network.leafnode_remote.*.account",
     "plugin.choria.network.leafnode_remote.*.credentials",
-    "plugin.choria.network.leafnode_remote.*.tls.*",
+    "plugin.choria.network.leafnode_remote.*.tls.ca",
+    "plugin.choria.network.leafnode_remote.*.tls.cert",
+    "plugin.choria.network.leafnode_remote.*.tls.disable",
+    "plugin.choria.network.leafnode_remote.*.tls.key",
+    "plugin.choria.network.leafnode_remote.*.tls.verify",
     "plugin.choria.network.leafnode_remote.*.url",
     "plugin.choria.network.mapping.*.destination",
     "plugin.choria.network.mapping.*.source",
     "plugin.security.issuer.*.public",
 ];
 
+/// The same of what this version acts on; whoever does checks the rest of them.
+const NAMED: &[&str] = &["plugin.choria.adapter."];
+/// Those of the raw options that a broker acts on.
+const LEAVES: &str = "plugin.choria.network.leafnode_remote.";
+
 /// Our agents that manage a machine, sorted: their settings are known here.
-pub const MANAGING_AGENTS: [&str; 7] =
-    ["filemgr", "nettest", "package", "process", "puppet", "service", "shell"];
+pub const MANAGING_AGENTS: [&str; 8] =
+    ["bolt_tasks", "filemgr", "nettest", "package", "process", "puppet", "service", "shell"];
 
 /// Namespaces whose keys are all ours: anything unknown in them is a mistake.
 /// Every other `plugin.NAME.` belongs to whoever wrote the agent NAME.
@@ -150,7 +153,8 @@ pub fn complaint(key: &str, value: &str) -> Option<String> {
     if let Some(told) = of_agents(key, value) {
         return Some(told);
     }
-    if RUBY.contains(&key) || RETIRED.contains(&key) || RAW.iter().any(|raw| matches(raw, key)) {
+    let named = NAMED.iter().any(|named| key.starts_with(named));
+    if named || RUBY.contains(&key) || RETIRED.contains(&key) || RAW.iter().any(|raw| matches(raw, key)) {
         return None;
     }
     let nearest = nearest(key);
@@ -173,6 +177,7 @@ pub fn is_unused(key: &str, value: &str, role: Role) -> bool {
     RAW.iter().any(|raw| {
         let whose = match raw.split('.').next_back() {
             Some("activate_agent") => return false,
+            _ if raw.starts_with(LEAVES) => return false,
             Some("activate_client") => role == Role::Client,
             Some("tracing") => role == Role::Server,
             Some("public") => true,

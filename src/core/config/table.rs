@@ -4,10 +4,12 @@
 //! rows, so they cannot disagree (spec 03 appendix A, plus the keys of our own:
 //! `plugin.security.crl`, `plugin.choria.network.x509_permissions`,
 //! `plugin.choria.network.client_certnames`, `plugin.choria.network.service_certnames`,
+//! `plugin.choria.network.federation_certnames`, `plugin.choria.network.adapter_certnames`,
 //! `plugin.choria.network.handshakes_per_address`, `plugin.choria.network.connections`,
 //! `plugin.choria.network.memory`, `plugin.choria.network.limits.*`,
-//! `plugin.choria.network.lame_duck_duration`,
-//! `plugin.choria.filter_timeout`, `plugin.choria.history.*` and `plugin.choria.replay_file`). Optional parts of a row: the
+//! `plugin.choria.network.lame_duck_duration`, `plugin.choria.network.stream.node_buckets`,
+//! `plugin.choria.network.stream.node_governors`,
+//! `plugin.choria.filter_timeout`, `plugin.choria.history.*`, `plugin.choria.tasks.*` and `plugin.choria.replay_file`). Optional parts of a row: the
 //! environment variable that overrides it, the values it is one of, and flags:
 //! `Secret` is never shown; `Unused` is read and not acted on by this version; `Guard` says that the key guards something, so that a
 //! malformed value is an error: what would count instead may guard less than was
@@ -47,8 +49,8 @@ settings! {
     soft_shutdown_timeout: i64 = "soft_shutdown_timeout", Int, "2", All, "seconds before a forced exit with dumps";
 
     // Connectivity, discovery and client
-    choria_puppetserver_host: String = "plugin.choria.puppetserver_host", Text, "puppet", All, "Puppet Server host", flags = [Unused];
-    choria_puppetserver_port: i64 = "plugin.choria.puppetserver_port", Int, "8140", All, "Puppet Server port", flags = [Unused];
+    choria_puppetserver_host: String = "plugin.choria.puppetserver_host", Text, "puppet", All, "server of tasks: a Puppet Server, or the machine of choria tasks serve; setting host or port disables SRV for it";
+    choria_puppetserver_port: i64 = "plugin.choria.puppetserver_port", Int, "8140", All, "port of the server of tasks";
     choria_puppetca_host: String = "plugin.choria.puppetca_host", Text, "puppet", All, "Puppet CA host; setting host or port disables SRV for the CA", flags = [Unused];
     choria_puppetca_port: i64 = "plugin.choria.puppetca_port", Int, "8140", All, "Puppet CA port", flags = [Unused];
     choria_puppetdb_host: String = "plugin.choria.puppetdb_host", Text, "", All, "PuppetDB host; empty = SRV, then `puppet`";
@@ -127,73 +129,87 @@ settings! {
     choria_agent_provider_mcorpc_agent_shim: String = "plugin.choria.agent_provider.mcorpc.agent_shim", Text, "", Server, "program that runs Ruby agents";
     choria_agent_provider_mcorpc_config: String = "plugin.choria.agent_provider.mcorpc.config", Text, "", Server, "configuration file handed to the program that runs Ruby agents";
     choria_agent_provider_mcorpc_libdir: Vec<String> = "plugin.choria.agent_provider.mcorpc.libdir", PathList, "", Server, "library directories whose `mcollective/agent` holds external and Ruby agents";
-    choria_machine_store: String = "plugin.choria.machine.store", Text, "", Server, "directory of autonomous agents; unset = none", flags = [Unused];
-    choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build", flags = [Guard, Unused];
-    choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for autonomous agents; 0 = off", flags = [Unused];
+    choria_agent_provider_mcorpc_memory: i64 = "plugin.choria.agent_provider.mcorpc.memory", Int, "2048", Server, "megabytes of data that each process of an external or Ruby agent, or of a data plugin, may have; what needs more fails; 0 = no limit", flags = [Guard];
+    choria_machine_store: String = "plugin.choria.machine.store", Path, "", Server, "directory of autonomous agents, each a directory with a machine.yaml; unset = none, and then they cost nothing";
+    choria_machine_signing_key: String = "plugin.choria.machine.signing_key", Text, "", Server, "public key for signed machine data, overrides the build", flags = [Guard];
+    choria_machine_http_port: i64 = "plugin.choria.machine.http_port", Int, "0", Server, "HTTP port for switches and metrics of autonomous agents, which asks nobody who they are; 0 = off";
+    choria_machine_http_listen: String = "plugin.choria.machine.http_listen", Text, "127.0.0.1", Server, "address of this machine that `plugin.choria.machine.http_port` is on; 0.0.0.0 or :: = all, as the original";
     choria_status_file_path: String = "plugin.choria.status_file_path", Path, "", Server, "server status file";
     choria_status_update_interval: i64 = "plugin.choria.status_update_interval", Int, "30", Server, "seconds between updates of the status file";
     choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Guard];
     choria_replay_file: String = "plugin.choria.replay_file", Path, "", Server, "remembers over a restart until when the requests of each caller ran; unset = `plugin.choria.status_file_path` with `.replay` added, and without either requests dated more than two seconds ahead are refused";
     choria_jobs_dir: String = "plugin.choria.jobs_dir", Path, "", Server, "keeps for seven days what became of requests that outlive their caller's patience, such as upgrades of packages; unset = `plugin.choria.status_file_path` with `.jobs` added, and without either /var/lib/choria/jobs";
+    choria_tasks_cache_dir: String = "plugin.choria.tasks.cache_dir", Path, "", Server, "files of tasks by their hash; empty = /opt/puppetlabs/mcollective/tasks-cache, below ~/.puppetlabs where not root";
+    choria_tasks_spool_dir: String = "plugin.choria.tasks.spool_dir", Path, "", Server, "a directory for every run of a task; empty = /opt/puppetlabs/mcollective/tasks-spool, below ~/.puppetlabs where not root";
+    choria_tasks_spool_max_age: Duration = "plugin.choria.tasks.spool_max_age", Duration, "720h", Server, "how long after its end a run is kept, and a file that no run used; 0 = for ever";
+    choria_tasks_wrapper_path: String = "plugin.choria.tasks.wrapper_path", Path, "", Server, "runner of tasks, such as Puppet's task_wrapper; empty = this program";
+    choria_tasks_own_status_only: bool = "plugin.choria.tasks.own_status_only", Bool, "true", Server, "tell what became of a run, and end it, for who asked for it only", flags = [Guard];
+    choria_tasks_authorize_tasks: bool = "plugin.choria.tasks.authorize_tasks", Bool, "true", Server, "ask the policy for the name of a task, too, as an action of bolt_tasks", flags = [Guard];
+    choria_tasks_signing_key: Vec<String> = "plugin.choria.tasks.signing_key", CommaList, "", Server, "public keys, hex or files with them, one of which has to have signed the files of a task; empty = none has to", flags = [Guard];
+    choria_tasks_legacy_input: bool = "plugin.choria.tasks.legacy_input", Bool, "false", Server, "hand inputs on as the original does: lists and hashes as Ruby shows them, without _task and _installdir";
     choria_prometheus_textfile_directory: String = "plugin.choria.prometheus_textfile_directory", Path, "", Server, "node exporter textfile directory";
-    scout_overrides: String = "plugin.scout.overrides", Path, "", Server, "check overrides file", flags = [Unused];
+    scout_overrides: String = "plugin.scout.overrides", Path, "", Server, "overrides of checks, JSON: for each machine what {{ o \"NAME\" DEFAULT }} in its plugin stands for";
     scout_tags: String = "plugin.scout.tags", Path, "", Server, "tags file", flags = [Unused];
-    scout_agent_disabled: bool = "plugin.scout.agent_disabled", Bool, "false", Server, "do not start the scout agent", flags = [Guard, Unused];
-    scout_goss_denied_local_resources: Vec<String> = "plugin.scout.goss.denied_local_resources", CommaList, "", Server, "Goss resource types refused from disk", flags = [Guard, Unused];
-    scout_goss_denied_remote_resources: Vec<String> = "plugin.scout.goss.denied_remote_resources", CommaList, "command", Server, "Goss resource types refused over RPC", flags = [Guard, Unused];
+    scout_agent_disabled: bool = "plugin.scout.agent_disabled", Bool, "false", Server, "do not host the scout agent, which is there where machines are", flags = [Guard];
+    scout_goss_denied_local_resources: Vec<String> = "plugin.scout.goss.denied_local_resources", CommaList, "", Server, "types of goss resources that rules of this machine may not look at", flags = [Guard];
+    scout_goss_denied_remote_resources: Vec<String> = "plugin.scout.goss.denied_remote_resources", CommaList, "command", Server, "types of goss resources that rules or variables of a caller may not look at", flags = [Guard];
     choria_services_registry_store: String = "plugin.choria.services.registry.store", Path, "", Server, "directory whose `choria/agent` and `mcollective/agent` hold interfaces that this node gives to clients that lack them; set = the node offers the registry service";
-    choria_submission_spool: String = "plugin.choria.submission.spool", Path, "", Server, "spool of messages to submit", flags = [Unused];
-    choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority", flags = [Unused];
+    choria_submission_spool: String = "plugin.choria.submission.spool", Path, "", Server, "directory of messages that programs of this machine submit, which the server publishes; unset = none";
+    choria_submission_max_spool_size: i64 = "plugin.choria.submission.max_spool_size", Int, "500", Server, "messages the submission spool holds for each priority";
     rpcaudit_logfile: String = "plugin.rpcaudit.logfile", Path, "", Server, "audit log", flags = [Guard];
     rpcaudit_logfile_group: String = "plugin.rpcaudit.logfile.group", Text, "", Server, "group the audit log is given; unset = unchanged", flags = [Guard];
+    rpcaudit_chain: String = "plugin.rpcaudit.chain", Path, "", Server, "file beside the audit log that shows whether it is as it was written, signed by the node's key; unset = none", flags = [Guard];
     rpcaudit_mandatory: bool = "plugin.rpcaudit.mandatory", Bool, "false", Server, "refuse requests whose audit record cannot be written; by default they run and the loss is logged", flags = [Guard];
     rpcaudit_logfile_mode: String = "plugin.rpcaudit.logfile.mode", Text, "0600", Server, "mode of a new audit log; a leading 0 means octal, without one it is decimal as in the original", flags = [Guard];
     choria_executor_enabled: bool = "plugin.choria.executor.enabled", Bool, "false", Server, "enable the executor agent", flags = [Guard, Unused];
     choria_executor_spool: String = "plugin.choria.executor.spool", Path, "", Server, "executor state directory", flags = [Unused];
-    machines_download: bool = "plugin.machines.download", Bool, "false", Server, "install autonomous agents at run time", flags = [Guard, Unused];
-    machines_bucket: String = "plugin.machines.bucket", Text, "CHORIA_PLUGINS", Server, "KV bucket with the specification", flags = [Unused];
-    machines_key: String = "plugin.machines.key", Text, "plugins", Server, "key of the specification in its bucket", flags = [Unused];
-    machines_purge: bool = "plugin.machines.purge", Bool, "true", Server, "remove agents installed otherwise", flags = [Unused];
-    machines_poll_interval: String = "plugin.machines.poll_interval", Text, "1m", Server, "how often to read the bucket of autonomous agents", flags = [Unused];
-    machines_check_interval: String = "plugin.machines.check_interval", Text, "30s", Server, "how often to verify installed agents", flags = [Unused];
-    machines_signing_key: String = "plugin.machines.signing_key", Text, "", Server, "public key that signs the specification of autonomous agents", flags = [Guard, Unused];
+    machines_download: bool = "plugin.machines.download", Bool, "false", Server, "install autonomous agents at run time", flags = [Guard];
+    machines_bucket: String = "plugin.machines.bucket", Text, "CHORIA_PLUGINS", Server, "KV bucket with the specification";
+    machines_key: String = "plugin.machines.key", Text, "plugins", Server, "key of the specification in its bucket";
+    machines_purge: bool = "plugin.machines.purge", Bool, "true", Server, "remove agents installed otherwise";
+    machines_poll_interval: String = "plugin.machines.poll_interval", Text, "1m", Server, "how often to read the bucket of autonomous agents";
+    machines_check_interval: String = "plugin.machines.check_interval", Text, "30s", Server, "how often to verify installed agents";
+    machines_signing_key: String = "plugin.machines.signing_key", Text, "", Server, "public key that signs the specification of autonomous agents", flags = [Guard];
 
     // Broker
-    choria_federation_cluster: String = "plugin.choria.federation.cluster", Text, "mcollective", Broker, "name of the cluster a federation broker serves", flags = [Unused];
+    choria_federation_cluster: String = "plugin.choria.federation.cluster", Text, "mcollective", Broker, "name of the cluster a federation broker serves";
     choria_network_client_hosts: Vec<String> = "plugin.choria.network.client_hosts", HostList, "", Broker, "CIDRs allowed to act as clients", flags = [Guard];
     choria_network_public_url: String = "plugin.choria.network.public_url", Text, "", Broker, "`name:port` advertised to clients, also added as a certificate alt name";
     choria_network_client_port: i64 = "plugin.choria.network.client_port", Int, "4222", Broker, "client listen port";
     choria_network_client_tls_force_required: bool = "plugin.choria.network.client_tls_force_required", Bool, "false", Broker, "require TLS of clients even in builds without TLS", flags = [Guard, Unused];
     choria_network_client_signer_cert: Vec<String> = "plugin.choria.network.client_signer_cert", CommaList, "", Broker, "certificate files or hex Ed25519 keys that sign client tokens", flags = [Guard, Unused];
     choria_network_deny_server_connections: bool = "plugin.choria.network.deny_server_connections", Bool, "false", Broker, "refuse server connections", flags = [Guard];
-    choria_network_stream_executor_retention: Duration = "plugin.choria.network.stream.executor_retention", Duration, "24h", Broker, "how long executor events are kept; 0 = no stream", flags = [Unused];
-    choria_network_stream_executor_replicas: i64 = "plugin.choria.network.stream.executor_replicas", Int, "-1", Broker, "replicas of the executor stream; -1 = peer count", flags = [Unused];
-    choria_network_stream_event_retention: Duration = "plugin.choria.network.stream.event_retention", Duration, "24h", Broker, "how long lifecycle events are kept; 0 = no stream", flags = [Unused];
-    choria_network_stream_event_replicas: i64 = "plugin.choria.network.stream.event_replicas", Int, "-1", Broker, "replicas of the lifecycle stream; -1 = peer count", flags = [Unused];
+    choria_network_stream_executor_retention: Duration = "plugin.choria.network.stream.executor_retention", Duration, "24h", Broker, "how long executor events are kept; 0 = no stream";
+    choria_network_stream_executor_replicas: i64 = "plugin.choria.network.stream.executor_replicas", Int, "-1", Broker, "replicas of the executor stream; -1 = peer count";
+    choria_network_stream_event_retention: Duration = "plugin.choria.network.stream.event_retention", Duration, "24h", Broker, "how long lifecycle events are kept; 0 = no stream";
+    choria_network_stream_event_replicas: i64 = "plugin.choria.network.stream.event_replicas", Int, "-1", Broker, "replicas of the lifecycle stream; -1 = peer count";
     choria_network_gateway_name: String = "plugin.choria.network.gateway_name", Text, "CHORIA", Broker, "super cluster name";
     choria_network_gateway_port: i64 = "plugin.choria.network.gateway_port", Int, "0", Broker, "super cluster port; 0 = off", flags = [Unused];
     choria_network_gateway_remotes: Vec<String> = "plugin.choria.network.gateway_remotes", CommaList, "", Broker, "names of remote clusters", flags = [Unused];
-    choria_network_stream_leader_election_replicas: i64 = "plugin.choria.network.stream.leader_election_replicas", Int, "-1", Broker, "replicas of the election bucket; -1 = peer count", flags = [Unused];
-    choria_network_stream_leader_election_ttl: Duration = "plugin.choria.network.stream.leader_election_ttl", Duration, "1m", Broker, "election lease time", flags = [Unused];
+    choria_network_stream_leader_election_replicas: i64 = "plugin.choria.network.stream.leader_election_replicas", Int, "-1", Broker, "replicas of the election bucket; -1 = peer count";
+    choria_network_stream_leader_election_ttl: Duration = "plugin.choria.network.stream.leader_election_ttl", Duration, "1m", Broker, "election lease time";
     choria_network_leafnode_port: i64 = "plugin.choria.network.leafnode_port", Int, "0", Broker, "leafnode port; 0 = off", flags = [Unused];
-    choria_network_leafnode_remotes: Vec<String> = "plugin.choria.network.leafnode_remotes", CommaList, "", Broker, "names of remote leafnode targets", flags = [Unused];
+    choria_network_leafnode_remotes: Vec<String> = "plugin.choria.network.leafnode_remotes", CommaList, "", Broker, "names of hubs this broker is a leaf of, each with keys `plugin.choria.network.leafnode_remote.NAME.`: `url` (host:port, several with commas), `account`, `credentials`, `tls.cert`, `tls.key`, `tls.ca`, `tls.disable`";
     choria_network_listen_address: String = "plugin.choria.network.listen_address", Text, "::", Broker, "listen address";
-    choria_network_stream_machine_retention: Duration = "plugin.choria.network.stream.machine_retention", Duration, "24h", Broker, "how long autonomous agent events are kept; 0 = no stream", flags = [Unused];
-    choria_network_stream_machine_replicas: i64 = "plugin.choria.network.stream.machine_replicas", Int, "-1", Broker, "replicas of the autonomous agent stream; -1 = peer count", flags = [Unused];
+    choria_network_stream_machine_retention: Duration = "plugin.choria.network.stream.machine_retention", Duration, "24h", Broker, "how long autonomous agent events are kept; 0 = no stream";
+    choria_network_stream_machine_replicas: i64 = "plugin.choria.network.stream.machine_replicas", Int, "-1", Broker, "replicas of the autonomous agent stream; -1 = peer count";
+    choria_network_nats_server: String = "plugin.choria.network.nats_server", Path, "", Broker, "the nats-server (2.10 or newer) that joins brokers; empty = found in PATH";
     choria_network_mapping_names: Vec<String> = "plugin.choria.network.mapping.names", CommaList, "", Broker, "names of subject mappings", flags = [Unused];
     choria_network_peer_password: String = "plugin.choria.network.peer_password", Text, "", Broker, "cluster route password", flags = [Secret, Guard, Unused];
-    choria_network_peer_port: i64 = "plugin.choria.network.peer_port", Int, "0", Broker, "cluster port; 0 = standalone", flags = [Unused];
+    choria_network_peer_port: i64 = "plugin.choria.network.peer_port", Int, "0", Broker, "port where the engines of other brokers connect; 0 = 5222 where there are peers";
     choria_network_peer_user: String = "plugin.choria.network.peer_user", Text, "", Broker, "cluster route user", flags = [Unused];
-    choria_network_peers: Vec<String> = "plugin.choria.network.peers", CommaList, "", Broker, "cluster peers; SRV `_mcollective-broker._tcp` is tried first", flags = [Unused];
+    choria_network_peers: Vec<String> = "plugin.choria.network.peers", CommaList, "", Broker, "brokers that are one, this one among them: names of machines, with `:port` where it is another than peer_port; where only peer_port is set, SRV `_mcollective-broker._tcp` says which";
     choria_network_pprof_port: i64 = "plugin.choria.network.pprof_port", Int, "0", Broker, "Go profiling port; accepted and not used here", flags = [Unused];
     choria_network_provisioning_client_password: String = "plugin.choria.network.provisioning.client_password", Text, "", Broker, "password of the provisioner; enables the provisioning account", flags = [Secret, Guard];
     choria_network_provisioning_provisioner_without_token: bool = "plugin.choria.network.provisioning.provisioner_without_token", Bool, "false", Broker, "let a provisioner in by user and password over TLS only", flags = [Guard, Unused];
     choria_network_provisioning_signer_cert: String = "plugin.choria.network.provisioning.signer_cert", Path, "", Broker, "public key or certificate that signs provisioning tokens; enables the provisioning account", flags = [Guard];
     choria_network_server_signer_cert: Vec<String> = "plugin.choria.network.server_signer_cert", CommaList, "", Broker, "certificate files or hex keys that sign server tokens", flags = [Guard, Unused];
-    choria_network_stream_advisory_retention: Duration = "plugin.choria.network.stream.advisory_retention", Duration, "168h", Broker, "how long stream advisories are kept; 0 = no stream", flags = [Unused];
-    choria_network_stream_advisory_replicas: i64 = "plugin.choria.network.stream.advisory_replicas", Int, "-1", Broker, "replicas of the advisory stream; -1 = peer count", flags = [Unused];
-    choria_network_stream_manage_streams: bool = "plugin.choria.network.stream.manage_streams", Bool, "true", Broker, "create and maintain the standard streams", flags = [Unused];
-    choria_network_stream_store: String = "plugin.choria.network.stream.store", Path, "", Broker, "directory of the stream store; setting it enables streams", flags = [Unused];
+    choria_network_stream_advisory_retention: Duration = "plugin.choria.network.stream.advisory_retention", Duration, "168h", Broker, "how long stream advisories are kept; 0 = no stream";
+    choria_network_stream_advisory_replicas: i64 = "plugin.choria.network.stream.advisory_replicas", Int, "-1", Broker, "replicas of the advisory stream; -1 = peer count";
+    choria_network_stream_manage_streams: bool = "plugin.choria.network.stream.manage_streams", Bool, "true", Broker, "create and maintain the standard streams";
+    choria_network_stream_store: String = "plugin.choria.network.stream.store", Path, "", Broker, "directory of the stream store; setting it enables streams";
+    choria_network_stream_node_buckets: Vec<String> = "plugin.choria.network.stream.node_buckets", CommaList, "", Broker, "buckets that every node may read where x509_permissions is by-name", flags = [Guard];
+    choria_network_stream_node_governors: Vec<String> = "plugin.choria.network.stream.node_governors", CommaList, "", Broker, "governors that every node may take slots of where x509_permissions is by-name; a stolen node may free slots of others", flags = [Guard];
     choria_network_system_password: String = "plugin.choria.network.system.password", Text, "", Broker, "system account password", flags = [Secret, Guard];
     choria_network_system_user: String = "plugin.choria.network.system.user", Text, "", Broker, "system account user";
     choria_network_tls_timeout: Duration = "plugin.choria.network.tls_timeout", Duration, "2s", Broker, "broker TLS handshake limit, at most 60 s", flags = [Guard];
@@ -210,13 +226,17 @@ settings! {
     choria_network_limits_node: String = "plugin.choria.network.limits.node", Text, "connections=64,subscriptions=4000,memory=32M", Broker, "what one node may have: connections, subscriptions of each, memory of all; what is not named keeps its default", flags = [Guard];
     choria_network_limits_waiting: String = "plugin.choria.network.limits.waiting", Text, "connections=4,subscriptions=64,memory=4M", Broker, "the same of a node that waits to be provisioned; all of them together leave a tenth of the connections and three quarters of the memory to others", flags = [Guard];
     choria_network_limits_client: String = "plugin.choria.network.limits.client", Text, "connections=10000,subscriptions=50000,memory=128M", Broker, "the same of a client, and of every certificate where x509_permissions is open", flags = [Guard];
+    choria_network_limits_hub: String = "plugin.choria.network.limits.hub", Text, "connections=4,subscriptions=500000,memory=384M", Broker, "the same of a hub this broker is a leaf of, whose subscriptions are the subjects it wants", flags = [Guard];
     choria_network_limits_service: String = "plugin.choria.network.limits.service", Text, "connections=10000,subscriptions=200000,memory=256M", Broker, "the same of a provisioner and of the system user", flags = [Guard];
     choria_network_lame_duck_duration: Duration = "plugin.choria.network.lame_duck_duration", Duration, "10s", Broker, "time over which a broker that ends closes its connections, so that a fleet does not come back all at once; 0 = at once";
     choria_broker_network: bool = "plugin.choria.broker_network", Bool, "false", Broker, "run the network broker";
-    choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker", flags = [Unused];
-    choria_adapters: Vec<String> = "plugin.choria.adapters", CommaList, "", Broker, "names of data adapters", flags = [Unused];
+    choria_broker_federation: bool = "plugin.choria.broker_federation", Bool, "false", Broker, "run the federation broker";
+    choria_adapters: Vec<String> = "plugin.choria.adapters", CommaList, "", Broker, "names of data adapters";
     choria_network_x509_permissions: String = "plugin.choria.network.x509_permissions", Text, "open", Broker, "what certificate connections may say: open = every certificate of the CA is a client (the original), by-name = only names on the client lists are", one_of = ["open", "by-name"], flags = [Guard];
     choria_network_service_certnames: Vec<String> = "plugin.choria.network.service_certnames", NameList, "", Broker, "regexes of certificate names of nodes that may answer for services such as choria_registry under by-name; unset = none", flags = [Guard];
+    choria_network_federation_certnames: Vec<String> = "plugin.choria.network.federation_certnames", NameList, "", Broker, "regexes of certificate names of federation brokers under by-name, which carry requests and answers; a broker that is one itself lets itself in; unset = none", flags = [Guard];
+    choria_network_adapter_certnames: Vec<String> = "plugin.choria.network.adapter_certnames", NameList, "", Broker, "regexes of certificate names of data adapters in other processes under by-name, which hear registration data; unset = none", flags = [Guard];
+    choria_network_adapter_subjects: Vec<String> = "plugin.choria.network.adapter_subjects", CommaList, "", Broker, "subjects that those adapters may hear and publish beside, such as js.in.>", flags = [Guard];
     choria_network_client_certnames: Vec<String> = "plugin.choria.network.client_certnames", NameList, "", Broker, "regexes of certificate names that are clients under by-name; unset = `plugin.choria.security.certname_whitelist`", flags = [Guard];
 }
 

@@ -4,8 +4,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_nats::{Client, Subject};
+use async_nats::{Client, Message, Subject};
 use bytes::Bytes;
+use futures::StreamExt;
 
 /// How long a publish waits for a connection, and for room on it, before it
 /// fails.
@@ -17,6 +18,58 @@ pub struct Line(Client);
 impl Line {
     pub(super) fn on(client: Client) -> Line {
         Line(client)
+    }
+
+    /// Publishes with headers; whoever takes it answers at `back`.
+    pub async fn publish_with(
+        &self,
+        subject: String,
+        back: Option<String>,
+        headers: &[(String, String)],
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        let Line(client) = self;
+        if payload.len() > client.max_payload() {
+            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
+        }
+        let mut map = async_nats::HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(name.as_str(), value.as_str());
+        }
+        let (subject, back) = (Subject::from(subject), back.map(Subject::from));
+        let publishing = async {
+            match back {
+                Some(back) => client.publish_with_reply_and_headers(subject, back, map, payload).await,
+                None => client.publish_with_headers(subject, map, payload).await,
+            }
+        };
+        match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
+            Err(_) => Err(PublishError::Stalled),
+        }
+    }
+
+    /// Publishes with headers and waits for what is said to `inbox`, once; nothing when the
+    /// connection ends before that. Whoever asks says how long: this waits for ever.
+    pub async fn request(
+        &self,
+        subject: String,
+        inbox: String,
+        headers: &[(&str, String)],
+        payload: Bytes,
+    ) -> Result<Option<Message>, PublishError> {
+        let Line(client) = self;
+        let failed = |e: String| PublishError::Failed(e);
+        let heard = client.subscribe(inbox.clone()).await;
+        // it unsubscribes when it is dropped, whatever becomes of the request
+        let mut heard = heard.map_err(|e| failed(e.to_string()))?;
+        let headers: Vec<(String, String)> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        match headers.is_empty() {
+            true => self.publish(subject, Some(inbox), payload).await?,
+            false => self.publish_with(subject, Some(inbox), &headers, payload).await?,
+        }
+        Ok(heard.next().await)
     }
 
     /// Publishes. The broker tells `nobody`, a subject, when nobody listens: a

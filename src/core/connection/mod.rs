@@ -13,10 +13,13 @@ mod failure;
 mod hosts;
 mod life;
 mod line;
+#[cfg(test)]
+pub mod misbehaving;
 mod options;
 mod servers;
 mod session;
 mod srv;
+mod storing;
 mod supervisor;
 
 pub use backoff::Backoff;
@@ -29,6 +32,7 @@ pub use session::{
     ComplaintListener, ConnectError, ConnectionTraffic, Session, SessionStats, Subscription, SubscriptionId,
 };
 pub use srv::{SrvError, SrvResolver};
+pub use storing::{Fate, Storing, ToStore};
 
 pub use async_nats::Message;
 

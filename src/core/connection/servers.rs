@@ -18,17 +18,21 @@ pub struct ServerList {
     configured: Vec<ServerUrl>,
     srv: Option<(SrvResolver, Vec<String>)>,
     fallback: Option<ServerUrl>,
+    /// The setting that names brokers without DNS.
+    setting: &'static str,
 }
+
+const FLEET: &str = "plugin.choria.middleware_hosts";
 
 impl ServerList {
     /// A fixed list.
     pub fn fixed(servers: Vec<ServerUrl>) -> ServerList {
-        ServerList { configured: servers, srv: None, fallback: None }
+        ServerList { configured: servers, srv: None, fallback: None, setting: FLEET }
     }
 
     /// SRV records under `names`, the first that exists; no fallback.
     pub fn srv(resolver: SrvResolver, names: Vec<String>) -> ServerList {
-        ServerList { configured: vec![], srv: Some((resolver, names)), fallback: None }
+        ServerList { configured: vec![], srv: Some((resolver, names)), fallback: None, setting: FLEET }
     }
 
     /// What the configuration says. Configured brokers win; else SRV when
@@ -39,16 +43,18 @@ impl ServerList {
         purpose: Purpose,
         env: &dyn Environment,
     ) -> Result<ServerList, HostError> {
-        let (configured, names, fallback) = match purpose {
+        let (configured, names, fallback, setting) = match purpose {
             Purpose::Fleet => (
                 &config.choria_middleware_hosts,
                 ["_mcollective-server._tcp", "_x-puppet-mcollective._tcp"],
                 Some(ServerUrl::nats("puppet", 4222)),
+                FLEET,
             ),
             Purpose::Federation => (
                 &config.choria_federation_middleware_hosts,
                 ["_mcollective-federation_server._tcp", "_x-puppet-mcollective_federation._tcp"],
                 None,
+                "plugin.choria.federation_middleware_hosts",
             ),
         };
         let configured = parse_hosts(configured)?;
@@ -63,7 +69,12 @@ impl ServerList {
                 }
             }
         });
-        Ok(ServerList { configured, srv, fallback })
+        Ok(ServerList { configured, srv, fallback, setting })
+    }
+
+    /// The setting that names brokers without DNS, for people.
+    pub fn setting(&self) -> &'static str {
+        self.setting
     }
 
     /// What is looked up in DNS to know the brokers, for whoever waits for it;

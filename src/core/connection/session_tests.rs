@@ -2,32 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 use super::*;
-use crate::core::connection::ServerList;
+use crate::core::connection::misbehaving::{accept, options};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Lets the next connection in as a broker does.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    let (mut socket, _) = listener.accept().await.unwrap();
-    let info = br#"INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"proto":1}"#;
-    socket.write_all(info).await.unwrap();
-    socket.write_all(b"\r\n").await.unwrap();
-    let mut heard = Vec::new();
-    while !heard.windows(6).any(|w| w == b"PING\r\n") {
-        assert_ne!(socket.read_buf(&mut heard).await.unwrap(), 0, "the client went");
-    }
-    socket.write_all(b"PONG\r\n").await.unwrap();
-    socket
-}
-
-fn options(listener: &TcpListener) -> SessionOptions {
-    let url = ServerUrl::nats("127.0.0.1", listener.local_addr().unwrap().port());
-    SessionOptions::new("test", ServerList::fixed(vec![url]), "mcollective.reply")
-}
 
 /// On one thread nothing takes the events out while they come in.
 #[tokio::test]

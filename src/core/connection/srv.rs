@@ -27,9 +27,7 @@ pub enum SrvError {
     #[error("cannot read the resolver configuration of this machine: {0}")]
     Configuration(String),
     /// The server failed; "no such record" is not an error.
-    #[error(
-        "looking up SRV records of '{name}' failed: {reason}; brokers without such records are named by plugin.choria.middleware_hosts"
-    )]
+    #[error("looking up SRV records of '{name}' failed: {reason}")]
     Lookup {
         /// Name asked for.
         name: String,

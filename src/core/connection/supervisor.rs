@@ -117,7 +117,11 @@ impl Supervisor {
             let servers = match self.resolve(pass).await? {
                 Ok(servers) => servers,
                 Err(e) => {
-                    failures.push(e.to_string());
+                    let setting = self.options.servers.setting();
+                    failures.push(match e {
+                        SrvError::Lookup { .. } => format!("{e}; {setting} names brokers without them"),
+                        e => e.to_string(),
+                    });
                     vec![]
                 }
             };
@@ -177,9 +181,10 @@ impl Supervisor {
         }
         let slow = format!(
             "looking up {} in DNS has no answer after {} s: the name servers of this machine (/etc/resolv.conf) do not \
-             answer; plugin.choria.middleware_hosts names brokers without it",
+             answer; {} names brokers without it",
             options.servers.looked_up().join(" and "),
-            SLOW_DNS.as_secs()
+            SLOW_DNS.as_secs(),
+            options.servers.setting()
         );
         self.tell(pass, Duration::ZERO, std::slice::from_ref(&slow));
         *lock(&self.shared.last_failures) = vec![slow];

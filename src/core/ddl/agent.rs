@@ -281,7 +281,7 @@ fn is_zero(n: &i64) -> bool {
 }
 
 /// Converters write `null` where they have nothing.
-fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn null_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,

@@ -19,6 +19,7 @@ macro_rules! builtins {
 
 builtins!(
     "backplane",
+    "bolt_tasks",
     "choria_provision",
     "choria_registry",
     "choria_util",
@@ -28,6 +29,7 @@ builtins!(
     "process",
     "puppet",
     "rpcutil",
+    "scout",
     "service",
     "shell"
 );
@@ -44,7 +46,7 @@ pub fn is_replaceable(name: &str) -> bool {
 }
 
 /// Agents that manage a machine, sorted.
-pub const REPLACEABLE: [&str; 7] = crate::core::config::MANAGING_AGENTS;
+pub const REPLACEABLE: [&str; 8] = crate::core::config::MANAGING_AGENTS;
 
 /// Names of the compiled-in agents that have an interface, sorted.
 pub fn builtin_names() -> &'static [&'static str] {

@@ -11,6 +11,7 @@
 mod agent;
 mod aggregate;
 mod builtin;
+mod data;
 #[cfg(test)]
 mod fuzz;
 mod input;
@@ -24,5 +25,6 @@ mod validation;
 pub use agent::{Action, AgentDdl, Aggregate, DdlError, Display, Input, Metadata, Output, is_plain_name};
 pub use aggregate::{Aggregator, Spelling, Summary};
 pub use builtin::{REPLACEABLE, builtin, builtin_names, is_replaceable};
+pub use data::{DataDdl, builtin_data};
 pub use input::{InputError, Warning};
 pub use resolver::{ResolveError, Resolver};

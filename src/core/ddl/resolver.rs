@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::agent::{AgentDdl, DdlError, MAX_DDL};
 use super::builtin::{builtin, builtin_names, is_replaceable};
+use super::data::{DataDdl, builtin_data};
 use crate::core::files::read_bounded;
 use crate::core::text;
 
@@ -14,7 +15,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_ENTRIES: usize = 100_000;
 
 /// Data plugins of the original's nodes, which are in every fleet.
-const DATA: [&str; 4] = ["choria", "config_item", "machine_state", "scout"];
+const DATA: [&str; 5] = ["bolt_task", "choria", "config_item", "machine_state", "scout"];
 
 /// Looks DDLs up below library directories.
 #[derive(Debug, Clone, Default)]
@@ -177,20 +178,55 @@ impl Resolver {
             let kind = file.extension().and_then(|e| e.to_str());
             file.file_stem().is_some_and(|stem| stem == name) && matches!(kind, Some("json" | "ddl"))
         };
-        DATA.contains(&name)
-            || self.dirs.iter().any(|dir| {
-                let mut left = MAX_ENTRIES;
-                ["choria/data", "mcollective/data"]
-                    .iter()
-                    .any(|kind| walk(&dir.join(kind), 0, &mut left, &mut |file| is_it(file)).is_some())
-            })
+        DATA.contains(&name) || self.find_data(&mut |file| is_it(file)).is_some()
+    }
+
+    /// The interface of a data plugin: ours, or the first file found.
+    ///
+    /// # Errors
+    /// It cannot be read, or is none; nothing is there for a name nobody knows.
+    pub fn data(&self, name: &str) -> Result<Option<DataDdl>, ResolveError> {
+        if let Some(own) = builtin_data().iter().find(|ddl| ddl.metadata.name == name) {
+            return Ok(Some(own.clone()));
+        }
+        let is_it = |file: &Path| {
+            file.extension().is_some_and(|kind| kind == "json")
+                && file.file_stem().is_some_and(|stem| stem == name)
+        };
+        let Some(file) = self.find_data(&mut |file| is_it(file)) else { return Ok(None) };
+        let json = read_bounded(&file, MAX_DDL as u64)
+            .map_err(|source| ResolveError::Read { name: name.to_owned(), source })?;
+        let broken = |source| ResolveError::Broken { name: name.to_owned(), file, source };
+        DataDdl::parse(&json).map(Some).map_err(broken)
+    }
+
+    /// Names of all data plugins there are interfaces for that can be shown, sorted. Files are not
+    /// opened.
+    pub fn data_names(&self) -> Vec<String> {
+        let mut names: BTreeSet<String> =
+            builtin_data().iter().map(|ddl| ddl.metadata.name.clone()).collect();
+        self.find_data(&mut |file| {
+            if file.extension().is_some_and(|kind| kind == "json") {
+                names.extend(file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned));
+            }
+            false
+        });
+        names.into_iter().collect()
+    }
+
+    fn find_data(&self, accept: &mut dyn FnMut(&Path) -> bool) -> Option<PathBuf> {
+        self.find_below(["choria/data", "mcollective/data"], accept)
     }
 
     /// The first file that `accept` takes.
     fn find(&self, accept: &mut dyn FnMut(&Path) -> bool) -> Option<PathBuf> {
+        self.find_below(["choria/agent", "mcollective/agent"], accept)
+    }
+
+    fn find_below(&self, kinds: [&str; 2], accept: &mut dyn FnMut(&Path) -> bool) -> Option<PathBuf> {
         for dir in &self.dirs {
             let mut left = MAX_ENTRIES;
-            for kind in ["choria/agent", "mcollective/agent"] {
+            for kind in kinds {
                 if let Some(file) = walk(&dir.join(kind), 0, &mut left, accept) {
                     return Some(file);
                 }

@@ -26,6 +26,14 @@ pub(super) fn check(validation: &str, text: &str) -> Verdict {
             Some(found) => Verdict::Refuse(format!("may not contain '{found}'")),
             None => Verdict::Pass,
         },
+        // of the original's interface of tasks
+        "bolt_task_name" => {
+            let segment = |part: &str| {
+                part.starts_with(|c: char| c.is_ascii_lowercase())
+                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            };
+            refuse(!text.split("::").all(segment), "is not the name of a task")
+        }
         "ipv4address" => refuse(!is_ipv4(text), "is not an IPv4 address"),
         "ipv6address" => refuse(!is_ipv6(text), "is not an IPv6 address"),
         "ipaddress" => refuse(text.parse::<IpAddr>().is_err(), "is not an IP address"),

@@ -10,7 +10,7 @@ use crate::core::log::RefusalLog;
 use crate::core::protocol::filter::Filter;
 
 /// `ping` in base64: discovery payloads really are.
-const PING: &str = "cGluZw==";
+pub(super) const PING: &str = "cGluZw==";
 
 /// Asks the nodes of `collective` and hands each name and its round-trip time
 /// to `found` as it answers; `found` returns false to stop early.
@@ -54,6 +54,7 @@ pub async fn broadcast(
             }
             Some(
                 Heard::NobodyAt(_)
+                | Heard::NobodyCarries(_)
                 | Heard::DeniedAt(_)
                 | Heard::ProbeDenied
                 | Heard::Myself
@@ -76,8 +77,9 @@ pub async fn broadcast(
     }
     let took = begun.elapsed();
     let overflowed = conversation.overflowed();
+    let federations_down = conversation.down().iter().cloned().collect();
     let late = LateAnswers(Some((checker, conversation.into_replies())));
-    Ok(Discovered { nodes, took, late, nobody_listens, overflowed })
+    Ok(Discovered { nodes, named: false, took, late, nobody_listens, federations_down, overflowed })
 }
 
 /// Answers that came after the window closed. A window that follows the answers

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::core::files::read_bounded;
+use crate::core::text::documents;
 
 /// Largest list: a million names.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
@@ -116,7 +117,7 @@ fn names(content: &[u8], format: Format) -> Result<Vec<String>, Problem> {
             lines.filter(|(_, line)| !line.is_empty()).collect()
         }
         Format::Json => unnumbered(serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?),
-        Format::Yaml => unnumbered(serde_saphyr::from_str(text).map_err(|e| malformed(e.to_string()))?),
+        Format::Yaml => unnumbered(documents::yaml(text).map_err(malformed)?),
         Format::Results => unnumbered(senders(text).map_err(malformed)?),
     };
     if let Some((line, name)) = names.iter().find(|(_, name)| !is_name(name)) {

@@ -2,13 +2,14 @@
 //!
 //! Broadcast asks the fleet; the other methods ask somebody who knows it: `flatfile` is a
 //! list of names, `inventory` one of whole nodes that filters are evaluated against here,
-//! `external` a program, `puppetdb` Puppet's database.
+//! `external` a program, `puppetdb` Puppet's database. [`trace`] asks which way a node is reached.
 
 mod broadcast;
 mod external;
 mod flatfile;
 mod inventory;
 mod puppetdb;
+mod trace;
 mod window;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub use external::{ExternalError, Wanted, external};
 pub use flatfile::{FlatfileError, Format, is_name, listed_names, read_names, saved_results};
 pub use inventory::{Inventory, InventoryError, Node as InventoryNode};
 pub use puppetdb::{PuppetDbError, puppetdb};
+pub use trace::{Trace, trace};
 pub use window::Window;
 
 use crate::core::protocol::filter::Filter;
@@ -27,12 +29,16 @@ use crate::core::protocol::filter::Filter;
 pub struct Discovered {
     /// Names, in the order they were found.
     pub nodes: Vec<String>,
+    /// All of them were named, so nobody was asked.
+    pub named: bool,
     /// How long it took.
     pub took: Duration,
     /// Where nodes were asked: who answers after the window closed.
     pub late: LateAnswers,
     /// Where nodes were asked: no node at all listens, by the broker's word.
     pub nobody_listens: bool,
+    /// Federations that nobody carried the question to.
+    pub federations_down: Vec<String>,
     /// Answers dropped because too many bytes of them waited.
     pub overflowed: u64,
 }

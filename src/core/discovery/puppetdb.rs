@@ -96,7 +96,9 @@ async fn servers(config: &Config, env: &dyn Environment) -> Vec<ServerUrl> {
     if let (Some(domain), Ok(resolver)) = (srv_domain(config, env), SrvResolver::system()) {
         for (name, own_port) in [("_x-puppet-db._tcp", true), ("_x-puppet._tcp", false)] {
             let records = resolver.first(&[format!("{name}.{domain}")]).await;
-            let records = records.inspect_err(|e| tracing::warn!("looking for PuppetDB: {e}"));
+            let records = records.inspect_err(|e| {
+                tracing::warn!("looking for PuppetDB: {e}; plugin.choria.puppetdb_host names it without them")
+            });
             found = records.unwrap_or_default();
             if !found.is_empty() {
                 let moved = |server: &ServerUrl| ServerUrl::nats(server.host(), port);

@@ -1,4 +1,4 @@
-//! Groups of this machine.
+//! Users and groups of this machine.
 
 use std::path::Path;
 
@@ -10,10 +10,20 @@ const MAX: u64 = 4 << 20;
 /// A group by name or number. `/etc/group` is all there is without a C
 /// library; groups of a directory service are given by number.
 pub fn group_id(name: &str) -> Option<u32> {
+    listed("/etc/group", name)
+}
+
+/// A user by name or number, of `/etc/passwd`.
+pub fn user_id(name: &str) -> Option<u32> {
+    listed("/etc/passwd", name)
+}
+
+/// Both files have the number in the third place.
+fn listed(file: &str, name: &str) -> Option<u32> {
     if let Ok(number) = name.parse() {
         return Some(number);
     }
-    let text = read_bounded(Path::new("/etc/group"), MAX).ok()?;
+    let text = read_bounded(Path::new(file), MAX).ok()?;
     let text = String::from_utf8_lossy(&text);
     let mut fields = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     fields.find(|fields| fields.first() == Some(&name))?.get(2)?.parse().ok()
@@ -27,5 +37,6 @@ mod tests {
     fn groups_are_found_by_name_and_number() {
         assert_eq!((group_id("root"), group_id("4711")), (Some(0), Some(4711)));
         assert_eq!(group_id("no-such-group"), None);
+        assert_eq!((user_id("root"), user_id("4711"), user_id("no-such-user")), (Some(0), Some(4711), None));
     }
 }

@@ -6,18 +6,22 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 mod groups;
 mod open_limit;
+mod own;
+mod plain;
 mod scratch;
 mod together;
 mod version;
 mod watched;
 
-pub use groups::group_id;
+pub use groups::{group_id, user_id};
 pub use open_limit::raise_open_limit;
+pub use own::{is_own, open_own};
+pub use plain::{read_named, read_plain};
 pub use scratch::scratch;
 pub use together::Together;
 pub use version::Version;
@@ -32,8 +36,16 @@ pub const PUBLIC: u32 = 0o644;
 ///
 /// The temporary file is created with mode 0600 and widened only once it is
 /// complete, so a secret is at no moment readable by others. Symbolic links
-/// are resolved, the link stays. Errors name the path.
+/// are resolved, the link stays. What is there and is no file, such as `/dev/null` or a pipe behind
+/// `/dev/stdout`, stays what it is, and is written to. Errors name the path.
 pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    if let Ok(about) = fs::metadata(path)
+        && !about.is_file()
+        && !about.is_dir()
+    {
+        return write_through(path, &about, content)
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display())));
+    }
     let target = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
     let dir = match target.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -51,6 +63,15 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = dir.sync_all();
     }
     Ok(())
+}
+
+/// Writes to a device, or to what a process has open. A pipe of somebody's is not waited for.
+fn write_through(path: &Path, about: &Metadata, content: &[u8]) -> io::Result<()> {
+    let made_up = path.starts_with("/dev") || path.starts_with("/proc");
+    if !about.file_type().is_char_device() && !made_up {
+        return Err(io::Error::other("it is there already, and is no file"));
+    }
+    File::options().write(true).open(path)?.write_all(content)
 }
 
 /// An error without the name of the temporary file, which nobody has heard of.
@@ -135,6 +156,25 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, SECRET);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn what_is_no_file_stays_what_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (null, pipe) = (dir.path().join("null"), dir.path().join("pipe"));
+        std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+        write_atomic(&null, b"x", SECRET).unwrap();
+        write_atomic(Path::new("/dev/null"), b"x", SECRET).unwrap();
+        assert!(fs::metadata("/dev/null").unwrap().file_type().is_char_device());
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)
+            .unwrap();
+        assert!(write_atomic(&pipe, b"x", SECRET).unwrap_err().to_string().contains("is no file"));
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        // what a process has open goes by a name as well
+        let out = File::create(dir.path().join("out")).unwrap();
+        let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&out));
+        write_atomic(Path::new(&name), b"two", PUBLIC).unwrap();
+        assert_eq!(fs::read(dir.path().join("out")).unwrap(), b"two");
     }
 
     #[test]

@@ -95,12 +95,17 @@ pub enum EventError {
     /// JSON of some other kind.
     #[error("neither a lifecycle event nor a CloudEvent holding one")]
     Foreign,
+    /// A field that is no name of anything.
+    #[error("{0} of a lifecycle event is longer than 256 bytes or has control characters")]
+    Field(&'static str),
 }
 
 const SOURCE: &str = "io.choria.lifecycle";
 const PROTOCOL: &str = "io.choria.lifecycle.v1.";
 /// An event is a few hundred bytes; more is not read.
 const MAX_EVENT: usize = 64 * 1024;
+/// Bytes of a field, as of names in events of machines.
+const MOST_NAME: usize = 256;
 
 #[derive(Serialize)]
 struct CloudEvent<'a> {
@@ -166,7 +171,31 @@ impl Event {
     }
 
     /// Reads either form.
+    ///
+    /// # Errors
+    /// It is no event, or has names that nothing is called.
     pub fn decode(payload: &[u8]) -> Result<Event, EventError> {
+        Event::read(payload)?.judged()
+    }
+
+    /// As it is, where all of its fields may be shown and remembered: anybody may have sent it.
+    fn judged(self) -> Result<Event, EventError> {
+        let fields = [
+            ("protocol", Some(&self.protocol)),
+            ("id", Some(&self.id)),
+            ("identity", Some(&self.identity)),
+            ("component", Some(&self.component)),
+            ("version", self.version.as_ref()),
+            ("new_version", self.new_version.as_ref()),
+            ("governor", self.governor.as_ref()),
+            ("event_type", self.event_type.as_ref()),
+        ];
+        let odd = |text: &String| text.len() > MOST_NAME || text.contains(char::is_control);
+        let found = fields.into_iter().find(|(_, text)| text.is_some_and(odd)).map(|(name, _)| name);
+        found.map_or(Ok(self), |name| Err(EventError::Field(name)))
+    }
+
+    fn read(payload: &[u8]) -> Result<Event, EventError> {
         let payload = payload.get(..payload.len().min(MAX_EVENT)).unwrap_or_default();
         let value: Value = serde_json::from_slice(payload)?;
         let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -253,6 +282,26 @@ mod tests {
             r#"{"specversion":"1.0","source":"io.choria.lifecycle"}"#,
         ] {
             assert!(Event::decode(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_nothing_is_called_are_refused() {
+        let fields = ["identity", "component", "version", "new_version", "governor", "event_type"];
+        for field in fields {
+            let event = |text: &str| {
+                let mut event =
+                    serde_json::json!({"protocol": "io.choria.lifecycle.v1.governor", "identity": "n1"});
+                event[field] = text.into();
+                let cloud = serde_json::json!({"specversion": "1.0", "source": SOURCE, "data": event});
+                [event, cloud].map(|event| Event::decode(event.to_string().as_bytes()))
+            };
+            assert!(event(&"é".repeat(MOST_NAME / 2)).iter().all(Result::is_ok), "{field}");
+            for text in ["x".repeat(MOST_NAME + 1), "a\u{1b}[2Jb".to_owned(), "a\nb".to_owned()] {
+                let refused =
+                    event(&text).iter().all(|e| matches!(e, Err(EventError::Field(name)) if *name == field));
+                assert!(refused, "{field}: {text:?}");
+            }
         }
     }
 

@@ -171,6 +171,16 @@ impl Frame {
         self.bytes.get(self.body + self.headers..end).unwrap_or_default()
     }
 
+    /// Headers and payload.
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.body..self.bytes.len().saturating_sub(2)).unwrap_or_default()
+    }
+
+    /// Length of the header block at their front.
+    pub fn headers_len(&self) -> usize {
+        self.headers
+    }
+
     /// Bytes of headers and payload, as counted in statistics.
     pub fn body_len(&self) -> usize {
         self.bytes.len().saturating_sub(2 + self.body)

@@ -3,11 +3,14 @@
 //! Nothing here knows a socket, a clock or an account. [`subject`] is the
 //! algebra of names and patterns, [`codec`] turns bytes of a client into
 //! events, [`connect`] is the body of CONNECT, [`info`] the body of INFO,
-//! [`nkey`] the keys that may sign its nonce, and [`frame`] the bytes a broker sends.
+//! [`nkey`] the keys that may sign its nonce, [`credentials`] a file with one, [`frame`] the bytes a broker sends, and [`leaf`] what it
+//! and a hub say to each other.
 
 pub mod codec;
 pub mod connect;
+pub mod credentials;
 pub mod frame;
 pub mod info;
+pub mod leaf;
 pub mod nkey;
 pub mod subject;

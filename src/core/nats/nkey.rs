@@ -5,14 +5,18 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
 
 /// First byte of a user's public key; its upper five bits are the letter `U`.
 const USER: u8 = 20 << 3;
 /// Type, key, checksum.
 const LENGTH: usize = 1 + 32 + 2;
+/// First byte of any seed, whose letter is `S`; it has two bytes of type.
+const SEED: u8 = 18 << 3;
+const SEED_LENGTH: usize = 2 + 32 + 2;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The public key of a user.
@@ -44,7 +48,7 @@ impl UserKey {
     /// # Errors
     /// [`NkeyError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, NkeyError> {
-        let bytes = unbase32(text).ok_or(NkeyError::Malformed)?;
+        let bytes = unbase32::<LENGTH>(text).ok_or(NkeyError::Malformed)?;
         let [kind, key @ .., low, high] = bytes;
         if kind != USER {
             return Err(NkeyError::NotUser);
@@ -83,6 +87,58 @@ impl fmt::Debug for UserKey {
     }
 }
 
+/// No key can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no random bytes to make a key of")]
+pub struct NoRandomness;
+
+/// The private half of a user's key.
+pub struct UserSeed(Ed25519KeyPair);
+
+impl UserSeed {
+    /// Reads the text form: `SU`, the seed, a checksum.
+    ///
+    /// # Errors
+    /// [`NkeyError`]; nothing of the text is in it.
+    pub fn parse(text: &str) -> Result<Self, NkeyError> {
+        let bytes = Zeroizing::new(unbase32::<SEED_LENGTH>(text).ok_or(NkeyError::Malformed)?);
+        let [first, second, seed @ .., low, high] = &*bytes;
+        // five bits say that it is a seed, eight whose
+        if first & 0xf8 != SEED || (first & 7) << 5 | second >> 3 != USER {
+            return Err(NkeyError::NotUser);
+        }
+        if crc16(bytes.get(..SEED_LENGTH - 2).unwrap_or_default()) != u16::from_le_bytes([*low, *high]) {
+            return Err(NkeyError::Checksum);
+        }
+        Ed25519KeyPair::from_seed_unchecked(seed).map(Self).map_err(|_| NkeyError::Malformed)
+    }
+
+    /// A new one, which lives as long as this process.
+    ///
+    /// # Errors
+    /// The system has no randomness.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        Ed25519KeyPair::generate().map(Self).map_err(|_| NoRandomness)
+    }
+
+    /// The public half.
+    pub fn public(&self) -> UserKey {
+        // an ed25519 key has 32 bytes
+        UserKey(self.0.public_key().as_ref().try_into().unwrap_or_default())
+    }
+
+    /// The signature over a nonce, as CONNECT takes it.
+    pub fn sign(&self, nonce: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.sign(nonce.as_bytes()))
+    }
+}
+
+impl fmt::Debug for UserSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserSeed")
+    }
+}
+
 /// CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc: u16, byte| {
@@ -112,11 +168,12 @@ fn letter(bits: u32) -> char {
     char::from(ALPHABET[(bits & 31) as usize])
 }
 
-fn unbase32(text: &str) -> Option<[u8; LENGTH]> {
-    if text.len() != LENGTH * 8 / 5 {
+/// Exactly `N` bytes, in as many characters as they take.
+fn unbase32<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != (N * 8).div_ceil(5) {
         return None;
     }
-    let (mut bytes, mut at) = ([0; LENGTH], 0);
+    let (mut bytes, mut at) = ([0; N], 0);
     let (mut bits, mut count) = (0_u32, 0);
     for character in text.bytes() {
         let value = ALPHABET.iter().position(|letter| *letter == character)?;
@@ -128,13 +185,20 @@ fn unbase32(text: &str) -> Option<[u8; LENGTH]> {
             at += 1;
         }
     }
-    (at == LENGTH).then_some(bytes)
+    (at == N).then_some(bytes)
+}
+
+/// A user's seed as text.
+#[cfg(test)]
+pub(crate) fn seed_text(seed: &[u8; 32]) -> String {
+    let mut bytes = vec![SEED | USER >> 5, USER << 3];
+    bytes.extend_from_slice(seed);
+    bytes.extend_from_slice(&crc16(&bytes).to_le_bytes());
+    base32(&bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-
     use super::*;
 
     #[test]
@@ -169,6 +233,24 @@ mod tests {
         assert!(!key.verifies("", &URL_SAFE_NO_PAD.encode(pair.sign(b"").as_ref())));
         assert!(!key.verifies("nonce-1", ""));
         assert!(!UserKey::new([1; 32]).verifies("nonce-1", &text));
+    }
+
+    #[test]
+    fn seeds_sign_what_their_keys_verify() {
+        let seed = [7; 32];
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap();
+        let key = UserKey::new(pair.public_key().as_ref().try_into().unwrap());
+        let text = seed_text(&seed);
+        assert!(text.starts_with("SU") && text.len() == 58, "{text}");
+        let signature = UserSeed::parse(&text).unwrap().sign("nonce-1");
+        assert!(key.verifies("nonce-1", &signature));
+        assert_eq!(UserSeed::parse(&text).unwrap().public(), key);
+        let (one, two) = (UserSeed::generate().unwrap(), UserSeed::generate().unwrap());
+        assert_ne!(one.public(), two.public());
+        let other = if text.ends_with('A') { "Q" } else { "A" };
+        assert_eq!(UserSeed::parse(&format!("{}{other}", &text[..57])).err(), Some(NkeyError::Checksum));
+        assert_eq!(UserSeed::parse(&text.replacen("SU", "SA", 1)).err(), Some(NkeyError::NotUser));
+        assert_eq!(UserSeed::parse(&key.to_string()).err(), Some(NkeyError::Malformed));
     }
 
     #[test]

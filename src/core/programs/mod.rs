@@ -11,11 +11,13 @@ mod running;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tokio::process::{Child, ChildStdin, Command};
 
 pub use command::{CommandLine, Group, NoProgram, executable, find};
@@ -37,7 +39,10 @@ pub struct Program {
     limit: Duration,
     most: usize,
     talks: bool,
+    silent: bool,
+    together: bool,
     outlives: bool,
+    memory: Option<u64>,
 }
 
 /// A program that was started, for whoever keeps it.
@@ -132,7 +137,10 @@ impl Program {
             limit: Duration::from_secs(60),
             most: MOST,
             talks: false,
+            silent: false,
+            together: false,
             outlives: false,
+            memory: None,
         }
     }
 
@@ -178,6 +186,12 @@ impl Program {
         self
     }
 
+    /// Whatever it writes is nobody's business: there is no pipe.
+    pub fn silent(mut self) -> Program {
+        self.silent = true;
+        self
+    }
+
     /// Its standard output is talk, too: it is heard as its standard error is, and not kept.
     /// However much it says is no error then.
     pub fn talks(mut self) -> Program {
@@ -185,10 +199,25 @@ impl Program {
         self
     }
 
+    /// Its standard error is the same pipe as its standard output, and kept with it in the
+    /// order it was written.
+    pub fn together(mut self) -> Program {
+        self.together = true;
+        self
+    }
+
     /// It is let run to its end when nobody waits for it any more; at its time limit it is
     /// killed all the same, for as long as somebody does.
     pub fn outlives(mut self) -> Program {
         self.outlives = true;
+        self
+    }
+
+    /// Bytes of data that it may have, and each process that it starts: what is asked for beyond
+    /// is not given, which most programs do not survive. Address space that nothing is kept in,
+    /// which some runtimes reserve, does not count.
+    pub fn memory(mut self, bytes: Option<u64>) -> Program {
+        self.memory = bytes;
         self
     }
 
@@ -202,7 +231,7 @@ impl Program {
     /// # Errors
     /// It did not start.
     pub fn start(self) -> Result<Started, ProgramError> {
-        let (mut child, group) = self.spawn(Stdio::piped())?;
+        let (mut child, group, _) = self.spawn(Stdio::piped())?;
         let gone = || io::Error::other("the pipes of a program are not there");
         let stdin = child.stdin.take().ok_or_else(gone)?;
         let stdout = Pipe::new(child.stdout.take().ok_or_else(gone)?.into_owned_fd())?;
@@ -210,8 +239,30 @@ impl Program {
         Ok(Started { child, group, stdin, stdout, stderr })
     }
 
-    fn spawn(&self, stdin: Stdio) -> Result<(Child, Group), ProgramError> {
-        let mut command = Command::new(&self.path);
+    /// Its command line. A bound of memory is set by a shell that becomes the program: what is set
+    /// on a program that runs already, its first children may be without, and nothing of ours may
+    /// run between fork and exec.
+    fn command(&self) -> Result<Command, ProgramError> {
+        let Some(bytes) = self.memory else {
+            let mut command = Command::new(&self.path);
+            command.args(&self.arguments);
+            return Ok(command);
+        };
+        // The shell would say so in words of its own.
+        let start = |problem: io::Error| ProgramError::Start { program: self.path.clone(), problem };
+        std::fs::metadata(&self.path).map_err(start)?;
+        if !executable(&self.path) {
+            return Err(start(io::Error::from_raw_os_error(rustix::io::Errno::ACCESS.raw_os_error())));
+        }
+        let mut command = Command::new("/bin/sh");
+        // the program and its arguments are words of its own, and no part of what the shell reads
+        command.args(["-c", BOUNDED]).arg((bytes / 1024).to_string()).arg(&self.path).args(&self.arguments);
+        Ok(command)
+    }
+
+    /// With the end to read from, where both its outputs are one pipe.
+    fn spawn(&self, stdin: Stdio) -> Result<(Child, Group, Option<OwnedFd>), ProgramError> {
+        let mut command = self.command()?;
         if !self.inherits {
             command.env_clear();
         }
@@ -219,17 +270,28 @@ impl Program {
             command.current_dir(directory);
         }
         command
-            .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(stdin)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(!self.outlives);
+        let reader = if self.silent {
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            None
+        } else if self.together {
+            let (reader, writer) = std::io::pipe()?;
+            command.stdout(writer.try_clone()?).stderr(writer);
+            Some(reader.into())
+        } else {
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            None
+        };
         let child =
             command.spawn().map_err(|problem| ProgramError::Start { program: self.path.clone(), problem })?;
         let group = Group::of(&child);
-        Ok((child, group))
+        if let Some(bytes) = self.memory {
+            bound_memory(&child, bytes)?;
+        }
+        Ok((child, group, reader))
     }
 
     /// Runs it to its end. Dropping the future kills its whole process group.
@@ -263,6 +325,23 @@ impl Program {
             Ok(Err(e)) => Err(ProgramError::Pipes(e)),
             Err(_) => Err(ProgramError::TooLong { limit, errors }),
         }
+    }
+}
+
+/// What a shell does that becomes a program: its first word is kilobytes of data.
+const BOUNDED: &str = r#"ulimit -d "$0" 2>/dev/null; exec "$@""#;
+
+/// Bounds the memory of a program that has just begun, where its shell knows no such bound. Where
+/// it is gone already there is nothing to bound.
+fn bound_memory(child: &Child, bytes: u64) -> io::Result<()> {
+    let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    // A limit of our own that is lower stays.
+    let most = getrlimit(Resource::Data).maximum.map_or(bytes, |most| most.min(bytes));
+    match prlimit(Some(pid), Resource::Data, Rlimit { current: Some(most), maximum: Some(most) }) {
+        Err(e) if e != rustix::io::Errno::SRCH => Err(e.into()),
+        _ => Ok(()),
     }
 }
 

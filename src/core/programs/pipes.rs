@@ -48,7 +48,14 @@ impl Pipe {
 
     /// Takes what is there.
     pub fn look(&mut self, into: &mut Vec<u8>) -> Look {
-        match self.end.try_read(&mut self.buffer) {
+        let read = match self.end.try_read(&mut self.buffer) {
+            // what came with the end of a program may not be known to the runtime yet
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                rustix::io::read(&self.end, &mut *self.buffer).map_err(io::Error::from)
+            }
+            read => read,
+        };
+        match read {
             Ok(0) => Look::Closed,
             Ok(read) => {
                 into.extend_from_slice(self.buffer.get(..read).unwrap_or_default());

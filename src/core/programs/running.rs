@@ -28,9 +28,9 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(program: Program) -> Result<Running, ProgramError> {
         let stdin = if program.input.is_empty() { Stdio::null() } else { Stdio::piped() };
-        let (mut child, group) = program.spawn(stdin)?;
+        let (mut child, group, reader) = program.spawn(stdin)?;
         let pipe = |end: Option<io::Result<OwnedFd>>| end.map(Pipe::new).transpose();
-        let stdout = child.stdout.take().map(|end| end.into_owned_fd());
+        let stdout = child.stdout.take().map(|end| end.into_owned_fd()).or(reader.map(Ok));
         let stderr = child.stderr.take().map(|end| end.into_owned_fd());
         let mut running = Running {
             stdin: child.stdin.take(),

@@ -77,3 +77,11 @@ async fn lines_are_heard_as_they_come() {
     assert_eq!(heard.last().map(String::as_str), Some("(says more than is shown)"));
     assert!(heard.iter().map(String::len).sum::<usize>() < 70_000);
 }
+
+/// What nobody reads has no pipe, and holds nothing up.
+#[tokio::test]
+async fn a_silent_program_writes_to_nobody() {
+    let script = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2; exit 3";
+    let ended = Program::new("/bin/sh").args(["-c", script]).silent().run().await.unwrap();
+    assert_eq!((ended.status.code(), ended.output.len(), ended.errors.as_str()), (Some(3), 0, ""));
+}

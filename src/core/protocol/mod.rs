@@ -15,6 +15,7 @@ pub mod filter;
 pub mod json;
 mod name_list;
 pub(crate) mod number;
+pub mod presence;
 pub mod subjects;
 pub mod v1;
 

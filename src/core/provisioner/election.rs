@@ -7,10 +7,12 @@
 //! the node's own lock keeps the next leader out for as long as that takes.
 //!
 //! By default nobody is elected ([`NodeLocks`]): each node is locked by whoever
-//! asks it first, so provisioners share a fleet. Elections over Streams (spec 05
-//! §6.3: key `provisioner` of bucket `CHORIA_LEADER_ELECTION`, renewed by the
-//! leader, lost with the first renewal that fails) implement the trait, as do
-//! those of embedders by whatever they have.
+//! asks it first, so provisioners share a fleet. Elections over Streams
+//! ([`ByBucket`]) implement the trait, as do those of embedders by whatever they have.
+
+mod bucket;
+
+pub use bucket::ByBucket;
 
 use std::pin::Pin;
 use std::sync::Arc;

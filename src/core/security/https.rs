@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -75,6 +75,19 @@ pub async fn ask(
     request: Request<Full<Bytes>>,
     most: usize,
 ) -> Result<(StatusCode, Bytes), String> {
+    ask_whole(connector, (host, port), request, most).await.map(|(status, _, body)| (status, body))
+}
+
+/// [`ask`], with the headers of the answer.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_whole(
+    connector: &TlsConnector,
+    (host, port): (&str, u16),
+    request: Request<Full<Bytes>>,
+    most: usize,
+) -> Result<(StatusCode, HeaderMap, Bytes), String> {
     let told = |e: &(dyn std::error::Error + 'static)| tls_errors::told_of(e);
     let name = ServerName::try_from(host.to_owned()).map_err(|e| told(&e))?;
     let stream = TcpStream::connect((host, port)).await.map_err(|e| told(&e))?;
@@ -85,9 +98,9 @@ pub async fn ask(
         let _ = connection.await;
     });
     let response = sender.send_request(request).await.map_err(|e| told(&e))?;
-    let status = response.status();
+    let (status, headers) = (response.status(), response.headers().clone());
     let body = Limited::new(response.into_body(), most).collect().await.map_err(|e| e.to_string())?;
-    Ok((status, body.to_bytes()))
+    Ok((status, headers, body.to_bytes()))
 }
 
 /// The library's verifier, for chains that are no more than chains are: see [`check_extent`].

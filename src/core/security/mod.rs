@@ -18,6 +18,7 @@ mod certificate;
 mod chain;
 mod credentials;
 pub mod crl;
+pub mod download;
 mod error;
 mod expected;
 mod fitness;
@@ -36,6 +37,7 @@ pub mod tokens;
 mod trust;
 mod verifier;
 pub mod waiting;
+pub mod web_service;
 
 #[cfg(test)]
 mod chain_tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::CryptoProvider;
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, ServerConfig};
 
 use super::credentials::SharedCredentials;
@@ -23,6 +24,7 @@ use crate::core::config::{Config, Environment, Role};
 #[derive(Debug)]
 pub struct Provider {
     role: Role,
+    usages: Vec<Usage>,
     identity: String,
     /// The name the certificate should have, and who says so.
     expected: Expected,
@@ -90,6 +92,7 @@ impl Provider {
         let privileged = NameList::new(&config.choria_security_privileged_users);
         let mut provider = Provider {
             role,
+            usages: usages(config, role),
             identity: config.identity.clone(),
             expected,
             certname,
@@ -121,6 +124,7 @@ impl Provider {
         let credentials = self.credentials.get().with_certificate(certificate_pem)?;
         Ok(Provider {
             role: self.role,
+            usages: self.usages.clone(),
             identity: identity.to_owned(),
             expected: Expected::as_is(identity),
             certname: identity.to_owned(),
@@ -141,6 +145,7 @@ impl Provider {
     pub fn alias(&self, identity: &str) -> Provider {
         Provider {
             role: self.role,
+            usages: self.usages.clone(),
             identity: identity.to_owned(),
             expected: Expected::as_is(&self.certname),
             certname: self.certname.clone(),
@@ -195,21 +200,23 @@ impl Provider {
     /// start by it.
     pub fn misfit(&self, now: i64) -> Option<String> {
         let (credentials, trust) = (self.credentials.get(), self.trust.get());
-        let (usage, what, flag) = match self.role {
-            Role::Server => (Usage::Client, "a node", "--node"),
-            Role::Client => (Usage::Client, "a caller", "--client"),
-            Role::Broker => (Usage::Server, "a broker", "--broker"),
+        let (what, flag) = match self.role {
+            Role::Server => ("a node", "--node"),
+            Role::Client => ("a caller", "--client"),
+            Role::Broker => ("a broker", "--broker"),
         };
         let file = self.files.certificate.display();
         let (leaf, others) = credentials.tls.cert.split_first()?;
-        match trust.verify(leaf, others, now, usage) {
-            Err(ChainError::Purpose(purpose)) => Some(format!(
-                "certificate {file} cannot be that of {what}: its extended key usage does not allow {purpose}; \
-                 get one, as by choria tool ca issue {flag} {}",
-                self.expected.name
-            )),
-            _ => self.misnamed().filter(|_| self.role == Role::Client),
+        for usage in &self.usages {
+            if let Err(ChainError::Purpose(purpose)) = trust.verify(leaf, others, now, *usage) {
+                return Some(format!(
+                    "certificate {file} cannot be that of {what}: its extended key usage does not allow {purpose}; \
+                     get one, as by choria tool ca issue {flag} {}",
+                    self.expected.name
+                ));
+            }
         }
+        self.misnamed().filter(|_| self.role == Role::Client)
     }
 
     /// Why nobody can accept this process as a caller at `now` (unix seconds):
@@ -275,6 +282,13 @@ impl Provider {
         Some(self.credentials.get().certificate.not_after)
     }
 
+    /// Names the certificate is valid for.
+    pub fn names(&self) -> Vec<String> {
+        let credentials = self.credentials.get();
+        let certificate = &credentials.certificate;
+        std::iter::once(&certificate.common_name).chain(&certificate.dns_names).cloned().collect()
+    }
+
     /// What an administrator should know at start.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -289,6 +303,12 @@ impl Provider {
             Some(_) => Ok(Signer::new(self.credentials.clone(), self.files.key.clone())),
             None => Err(SecurityError::NotRsa(self.files.key.clone())),
         }
+    }
+
+    /// The key of this process as it is at each call, whatever kind it is of.
+    pub fn signing_key(&self) -> impl Fn() -> Arc<dyn SigningKey> + Send + Sync + use<> {
+        let credentials = self.credentials.clone();
+        move || credentials.get().tls.key.clone()
     }
 
     /// Verifies requests that arrive.
@@ -347,5 +367,16 @@ impl Provider {
         self.credentials.replace(credentials);
         self.trust.replace(trust);
         Ok(())
+    }
+}
+/// What the certificate has to be good for: brokers are connected to, and what carries
+/// messages between networks connects to brokers.
+fn usages(config: &Config, role: Role) -> Vec<Usage> {
+    let carries = config.choria_broker_federation || !config.choria_adapters.is_empty();
+    match role {
+        Role::Server | Role::Client => vec![Usage::Client],
+        Role::Broker if !carries => vec![Usage::Server],
+        Role::Broker if config.choria_broker_network => vec![Usage::Server, Usage::Client],
+        Role::Broker => vec![Usage::Client],
     }
 }

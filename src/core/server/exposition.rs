@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -61,6 +62,31 @@ pub fn registry(node: &Arc<NodeState>) -> Registry {
     }
     let build_labels = [("version", build::VERSION), ("sha", build::SHA), labels[0]];
     registry.add(Kind::Counter, "choria_build_info", "Version of the binary", &build_labels, || 1.0);
+    if node.machines().is_some() {
+        type Read = fn(&NodeState) -> &AtomicU64;
+        let counters: [(_, _, Read); 2] = [
+            ("choria_machine_events", "Events of autonomous agents published", |n| {
+                &n.counters().machine_events
+            }),
+            ("choria_machine_events_dropped", "Events of autonomous agents dropped without a broker", |n| {
+                &n.counters().machine_dropped
+            }),
+        ];
+        for (name, help, read) in counters {
+            let of = node.clone();
+            registry
+                .add(Kind::Counter, name, help, &labels, move || read(&of).load(Ordering::Relaxed) as f64);
+        }
+        let of = node.clone();
+        let commands = move || of.machines().map_or(0.0, |host| host.commands() as f64);
+        registry.add(
+            Kind::Counter,
+            "choria_machine_commands",
+            "Commands of autonomous agents",
+            &labels,
+            commands,
+        );
+    }
     let of = node.clone();
     registry.add(
         Kind::Gauge,

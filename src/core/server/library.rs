@@ -1,7 +1,7 @@
 //! Agents on disk are hosted as they come, change and go (spec 02 §§2.4, 4, 5).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::NodeState;
 use super::hosting::{self, Hosted};
 use super::listening::Listening;
-use crate::core::agents::external::{self, External};
+use crate::core::agents::data_library::DataLibrary;
+use crate::core::agents::external::{self, DataSet, External, Surroundings};
 use crate::core::agents::library::{Change, Found, Kind, Library, Look};
 use crate::core::agents::ruby::{Ruby, Shim};
 use crate::core::agents::{Agent, Node};
@@ -43,7 +44,8 @@ pub(super) async fn keep_hosting(node: Arc<NodeState>, listening: Arc<Listening>
     // what a life before this one left of requests
     let _ = tokio::task::spawn_blocking(|| files::scratch(&std::env::temp_dir(), external::SCRATCH)).await;
     let shim = shim(node.config());
-    let library = Arc::new(Mutex::new(Library::new(&dirs, shim.is_some())));
+    let data = DataLibrary::new(&dirs, &Surroundings::of(node.config()));
+    let library = Arc::new(Mutex::new((Library::new(&dirs, shim.is_some()), data)));
     let own = node.hosted();
     let mut keeper = Keeper { node, listening, denied, shim, own, turns: BTreeMap::new(), turn: 0 };
     let mut asking = JoinSet::new();
@@ -52,7 +54,12 @@ pub(super) async fn keep_hosting(node: Arc<NodeState>, listening: Arc<Listening>
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(next) => {
-                let Look { changes, unsettled } = look(&library).await;
+                let (Look { changes, unsettled }, data) = look(&library).await;
+                if let Some(data) = data {
+                    let names = data.keys().map(String::as_str).collect::<Vec<_>>().join(",");
+                    tracing::info!(names, "data plugins from disk");
+                    keeper.node.take_data_plugins(data);
+                }
                 for change in changes {
                     match change {
                         Change::Come(found) => keeper.ask(*found, &mut asking, &room),
@@ -72,10 +79,14 @@ pub(super) async fn keep_hosting(node: Arc<NodeState>, listening: Arc<Listening>
 }
 
 /// What has changed; nothing while a directory hangs.
-async fn look(library: &Arc<Mutex<Library>>) -> Look {
+async fn look(library: &Arc<Mutex<(Library, DataLibrary)>>) -> (Look, Option<DataSet>) {
     let library = library.clone();
     // A look that hangs holds the lock, and costs one thread.
-    let looked = files::within_deadline(move || library.try_lock().ok().map(|mut library| library.look()));
+    let looked = files::within_deadline(move || {
+        let mut both = library.try_lock().ok()?;
+        let (agents, data) = &mut *both;
+        Some((agents.look(), data.look()))
+    });
     looked.await.flatten().unwrap_or_default()
 }
 
@@ -83,7 +94,8 @@ fn shim(config: &Config) -> Option<Shim> {
     let program = &config.choria_agent_provider_mcorpc_agent_shim;
     let settings = &config.choria_agent_provider_mcorpc_config;
     let set = !program.is_empty() && !settings.is_empty();
-    set.then(|| Shim { program: program.into(), config: settings.into() })
+    let memory = Surroundings::of(config).memory;
+    set.then(|| Shim { program: program.into(), config: settings.into(), memory })
 }
 
 struct Keeper {
@@ -127,7 +139,7 @@ impl Keeper {
             }
             (Kind::External, _) => {
                 let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
-                let external = External::new(ddl, &dir, &config_dir(self.node.config()));
+                let external = External::new(ddl, &dir, &Surroundings::of(self.node.config()));
                 asking.spawn(async move {
                     let _place = room.acquire().await;
                     let agent = activated(external).await;
@@ -198,8 +210,4 @@ async fn activated(external: External) -> Option<Arc<dyn Agent>> {
             None
         }
     }
-}
-
-fn config_dir(config: &Config) -> PathBuf {
-    config.file().and_then(Path::parent).map(Path::to_owned).unwrap_or_default()
 }

@@ -12,6 +12,7 @@ mod hosting;
 mod library;
 mod lifecycle;
 mod listening;
+mod machines;
 mod misnamed;
 mod node;
 pub mod pipeline;
@@ -20,6 +21,7 @@ mod registration;
 mod replay;
 mod standing;
 pub mod status;
+mod submission;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -34,7 +36,7 @@ pub use node::{Counters, NodeState};
 pub use replay::{Journal, ReplayGuard};
 pub use standing::Standing;
 
-use crate::core::agents::{self, Agent, ChoriaRegistry, Ending, Node as _, Provision};
+use crate::core::agents::{self, Agent, ChoriaRegistry, Ending, Node as _, Provision, Scout};
 use crate::core::audit::{self, AuditLog};
 use crate::core::authz::Authorizer;
 use crate::core::config::{Config, Role, System};
@@ -44,6 +46,7 @@ use crate::core::protocol::subjects;
 use crate::core::provisioning::{self, Setup, TargetResolver};
 use crate::core::security::{CallerId, Provider, SecurityError, Signer};
 use listening::Listening;
+use machines::Machines;
 use misnamed::RefusedName;
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
@@ -88,7 +91,7 @@ impl ServerOptions {
     /// # Errors
     /// What the provider lacks.
     pub fn new(config: Config, provider: Arc<Provider>) -> Result<ServerOptions, SecurityError> {
-        Ok(Self::with(config, Standing::member(provider)?))
+        Ok(Self::with(config, Standing::member(provider)?, MEMBER))
     }
 
     /// A node that waits to be provisioned: `config` is [`Setup::config`].
@@ -104,18 +107,20 @@ impl ServerOptions {
         let user = (!setup.username.is_empty())
             .then(|| (setup.username.clone(), setup.password.expose().to_owned().into()));
         Ok(ServerOptions {
-            component: provisioning::COMPONENT.to_owned(),
             upgradable: setup.allow_update,
             servers: Some(targets.targets(setup)?),
             user,
-            ..Self::with(config, standing)
+            ..Self::with(config, standing, provisioning::COMPONENT)
         })
     }
 
-    fn with(config: Config, standing: Standing) -> ServerOptions {
+    fn with(config: Config, standing: Standing, component: &str) -> ServerOptions {
         let user = (!config.nats_user.is_empty() && !config.nats_pass.is_empty())
             .then(|| (config.nats_user.clone(), config.nats_pass.clone().into()));
         let mut agents = agents::built_in();
+        if !config.choria_machine_store.is_empty() && component == MEMBER && !config.scout_agent_disabled {
+            agents.push(Arc::new(Scout));
+        }
         if !config.choria_services_registry_store.is_empty() {
             agents.push(Arc::new(ChoriaRegistry::new(&config.choria_services_registry_store)));
         }
@@ -125,7 +130,7 @@ impl ServerOptions {
             user,
             agents,
             denied_agents: vec![],
-            component: MEMBER.to_owned(),
+            component: component.to_owned(),
             servers: None,
             local_address: None,
             turns: None,
@@ -231,7 +236,6 @@ impl Server {
         registration::check(&config).map_err(ServerError::Registration)?;
         audit::check(&config).map_err(ServerError::Audit)?;
         let authorizer = Arc::new(Authorizer::from_config(&config));
-        let audit = AuditLog::from_config(&config);
         // Who waits, and who is on a backplane, has rules of its own.
         let rules = authorizer.warning().filter(|_| component == MEMBER);
         for warning in rules.into_iter().chain(audit::warning(&config)) {
@@ -242,6 +246,9 @@ impl Server {
             None => ServerList::from_config(&config, Purpose::Fleet, &System)?,
         };
         let Standing { name, caller, tls, verifier, signer, provider, token } = standing;
+        let key = || provider.as_ref().map(|provider| Box::new(provider.signing_key()) as audit::chain::Key);
+        let audit = AuditLog::from_config(&config).map(|log| log.chained(&config, key()));
+        let audit = audit.transpose().map_err(ServerError::Audit)?;
         let mut session = SessionOptions::new(name, servers, subjects::inbox_prefix(&config.main_collective));
         session.ping_interval = Duration::from_secs(120);
         session.read_buffer = READ_BUFFER;
@@ -322,20 +329,28 @@ impl Server {
         node.event(EventType::Startup, None).await;
         tracing::info!(agents = node.hosted().names().join(","), "answering requests");
         background.spawn(library::keep_hosting(node.clone(), listening, denied));
+        background.spawn(pipeline.clone().keep_signing());
         background.spawn(lifecycle::keep_alive(node.clone()));
+        let machines = Machines::start(&node, &session, &mut background);
         let hosted = node.hosted();
         for agent in hosted.names().iter().filter_map(|name| hosted.agent(name)) {
             background.spawn(async move { agent.attend().await });
         }
         registration::spawn(&mut background, &node, &publisher);
+        submission::spawn(&mut background, &node, &session);
 
         let control = node.control();
         let ending = tokio::select! {
-            () = pipeline.clone().serve(intake, budget) => Ending::Stopped,
-            _ = stop.wait_for(|stop| *stop) => Ending::Stopped,
-            ending = control.ended() => ending,
-            reason = refused_name.reason(&node) => return Err(ServerError::Misnamed(reason)),
+            () = pipeline.clone().serve(intake, budget) => Ok(Ending::Stopped),
+            _ = stop.wait_for(|stop| *stop) => Ok(Ending::Stopped),
+            ending = control.ended() => Ok(ending),
+            reason = refused_name.reason(&node) => Err(ServerError::Misnamed(reason)),
         };
+        // what they run ends with us, however we end
+        if let Some(machines) = machines {
+            machines.end().await;
+        }
+        let ending = ending?;
 
         // whoever waits for work that goes on without us is told so
         control.end(ending);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::core::agents::external::DataSet;
 use crate::core::agents::{Announcing, Control, Counts, Node, Traffic};
 use crate::core::build;
 use crate::core::config::Config;
@@ -12,6 +13,7 @@ use crate::core::connection::Session;
 use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::files::{self, Watched};
 use crate::core::lifecycle::{Event, EventType};
+use crate::core::machine::host::Host;
 use crate::core::protocol::filter::{Facts, Filter, load_classes};
 use crate::core::protocol::v1::{Envelope, Request};
 use crate::core::security::Provider;
@@ -38,6 +40,9 @@ pub struct Counters {
     pub timedout: AtomicU64,
     pub overbudget: AtomicU64,
     pub panicked: AtomicU64,
+    /// Events of autonomous agents that were published, and that were dropped.
+    pub machine_events: AtomicU64,
+    pub machine_dropped: AtomicU64,
     /// Unix seconds of the last message, 0 before the first.
     pub last_message: AtomicU64,
 }
@@ -94,6 +99,7 @@ pub struct NodeState {
     counters: Counters,
     facts: Watched<Facts>,
     classes: Watched<Vec<String>>,
+    data: RwLock<Arc<DataSet>>,
     /// One look at files at a time.
     look: Semaphore,
     session: OnceLock<Session>,
@@ -101,6 +107,7 @@ pub struct NodeState {
     upgradable: bool,
     control: Control,
     said_goodbye: AtomicBool,
+    machines: Option<Host>,
 }
 
 /// Unix seconds.
@@ -118,7 +125,10 @@ impl NodeState {
     ) -> NodeState {
         let fact_files = std::env::split_paths(&config.yaml).filter(|p| !p.as_os_str().is_empty()).collect();
         let classes = Some(PathBuf::from(&config.classesfile)).filter(|p| !p.as_os_str().is_empty());
+        // who waits to be provisioned has none, and an embedder those of its own process
+        let machines = if component == super::MEMBER { super::machines::host(&config) } else { None };
         NodeState {
+            machines,
             config,
             provider,
             hosted: RwLock::new(Arc::new(hosted)),
@@ -126,6 +136,7 @@ impl NodeState {
             counters: Counters::default(),
             facts: Watched::new(fact_files),
             classes: Watched::new(classes.into_iter().collect()),
+            data: RwLock::default(),
             look: Semaphore::new(1),
             session: OnceLock::new(),
             component,
@@ -205,6 +216,11 @@ impl NodeState {
         *hosted = Arc::new(change(&hosted));
     }
 
+    /// Takes what there is now of external data plugins.
+    pub(super) fn take_data_plugins(&self, set: DataSet) {
+        *self.data.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+
     /// Live counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -276,6 +292,10 @@ impl Node for NodeState {
         signer.sign(&request).ok().map(|secure| secure.encode())
     }
 
+    fn data_plugins(&self) -> Arc<DataSet> {
+        self.data.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn counts(&self) -> Counts {
         self.counters.snapshot()
     }
@@ -310,6 +330,14 @@ impl Node for NodeState {
 
     fn upgradable(&self) -> bool {
         self.upgradable
+    }
+
+    fn machines(&self) -> Option<&Host> {
+        self.machines.as_ref()
+    }
+
+    fn tls(&self) -> Option<Arc<rustls::ClientConfig>> {
+        self.provider()?.client_tls().ok()
     }
 
     fn control(&self) -> Control {

@@ -14,6 +14,7 @@ use super::NodeState;
 use super::publisher::Publisher;
 use super::status;
 use crate::core::agents::Node;
+use crate::core::agents::data::machine_list;
 use crate::core::build;
 use crate::core::config::Config;
 use crate::core::files::{self, Look};
@@ -178,7 +179,7 @@ fn inventory_payload(node: &Arc<NodeState>) -> String {
         "status": status::Status::of(node),
         "collectives": config.collectives,
         "build_info": {"version": build::VERSION, "sha": build::SHA},
-        "machines": [],
+        "machines": machine_list(&**node),
     });
     inventory_content(&inventory, config.choria_registration_inventory_content_compression)
 }

@@ -1,7 +1,10 @@
-//! Text of three kinds: bytes as hex, words of others cut short, and [`Secret`]s. Pure.
+//! Text of four kinds: bytes as hex, words of others cut short, [`Secret`]s, and documents
+//! that people write, YAML that knows its lines among them. Pure.
 
+pub mod documents;
 mod nearest;
 mod secret;
+pub mod yaml;
 
 pub use nearest::{meant, nearest, slip};
 pub use secret::Secret;

@@ -14,9 +14,11 @@ use tokio::task::AbortHandle;
 
 pub mod access;
 mod addresses;
+mod browsers;
 mod pages;
 
 pub use addresses::{AddressError, listen_addresses};
+pub use browsers::protect;
 pub use pages::{PROMETHEUS, Pages, PagesError};
 
 /// Connections at a time; more wait unaccepted until one of these ends, or has had its time and

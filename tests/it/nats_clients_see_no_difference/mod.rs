@@ -8,7 +8,7 @@
 mod async_nats;
 mod monitoring;
 mod servers;
-mod tools;
+pub mod tools;
 
 use std::process::{Command, Stdio};
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Ran, run};
 use servers::{Kind, Servers, Setting};
-pub use tools::plain_broker;
+pub use tools::{nats_server, plain_broker, python};
 
 /// The same scenarios on both, at the same time. `refusals` are results that
 /// must not only agree: both could let everybody in, or nobody.

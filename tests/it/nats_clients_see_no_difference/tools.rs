@@ -24,6 +24,11 @@ pub fn nats_server() -> PathBuf {
     python().with_file_name("nats-server")
 }
 
+/// The oldest release that leafs and engines work with, the same way.
+pub fn older_nats_server() -> PathBuf {
+    python_with("older", &source("older-nats-server.txt")).with_file_name("nats-server")
+}
+
 /// The directory from which scripts find nats.js.
 pub fn node_scripts() -> PathBuf {
     static DONE: OnceLock<PathBuf> = OnceLock::new();

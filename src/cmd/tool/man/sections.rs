@@ -11,6 +11,14 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("choria ping --nodes list.txt", "whether all of a list answer; exit code 4 when some do not"),
         ],
     ),
+    #[cfg(feature = "builder")]
+    (
+        "choria builder run",
+        &[
+            ("choria builder run demo --help", "what an application does"),
+            ("choria builder run ./demo-app.yaml hello you", "one of a file"),
+        ],
+    ),
     (
         "choria find",
         &[
@@ -79,6 +87,32 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("choria tool ca issue --dir ca --node n1.example.net --out ssl", "a node"),
             ("choria tool ca issue --dir ca --client alice --out ssl", "alice.mcollective, who calls"),
             ("choria tool ca revoke --dir ca alice", "no longer"),
+        ],
+    ),
+    (
+        "choria kv",
+        &[
+            ("choria kv add CFG --history 5", "a bucket (needs a privileged certificate)"),
+            ("choria kv put CFG country.mt 7", "a value"),
+            ("choria kv watch CFG", "values as they are, and as they change"),
+        ],
+    ),
+    (
+        "choria governor",
+        &[
+            ("choria governor add BACKUP 3 1h", "three at once, each for an hour at most"),
+            ("choria governor run BACKUP /usr/local/bin/backup", "in a slot of it"),
+            ("choria governor view BACKUP", "who is in"),
+        ],
+    ),
+    (
+        "choria election",
+        &[
+            (
+                "choria election run NIGHTLY /usr/local/bin/scheduler",
+                "told by USR1 and USR2 whether it leads",
+            ),
+            ("choria election info", "who leads"),
         ],
     ),
     ("choria tool event", &[("choria tool event --type startup --json", "nodes that start, as JSON lines")]),
@@ -177,6 +211,14 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("choria nettest connect db.example.net 5432 -C web", "whether it can be reached"),
         ],
     ),
+    ("choria nrpe", &[("choria nrpe check_load -C web", "who is not well; -v for all")]),
+    (
+        "choria iptables",
+        &[
+            ("choria iptables isblocked 192.0.2.7 -C web", "who lets it in"),
+            ("choria iptables block 192.0.2.7 -C web -s", "without waiting for answers"),
+        ],
+    ),
     ("choria server run", &[("choria server run --config /etc/choria/server.conf", "the daemon of a node")]),
     ("choria broker run", &[("choria broker run --config /etc/choria/broker.conf", "the broker")]),
 ];
@@ -200,6 +242,11 @@ pub const FILES: &[(&str, &str)] = &[
         "/etc/choria/server.conf, /etc/choria/broker.conf",
         "configuration of node and broker, as the units name them",
     ),
+    (
+        "NAME-app.yaml and NAME-cfg.yaml in the working directory, ~/.config/choria/builder, /etc/choria/builder, \
+         ~/.config/appbuilder, /etc/appbuilder",
+        "applications and their settings, see choria-builder(1)",
+    ),
     ("plugin.d/NAME.cfg beside the configuration", "settings of plugin.NAME"),
     (
         "mcollective/agent/NAME.json and NAME below plugin.choria.agent_provider.mcorpc.libdir",
@@ -221,6 +268,10 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("CHORIA_COMPAT_EXIT", "1: exit codes of the original"),
     ("MCOLLECTIVE_EXTRA_OPTS", "of mco: flags before those that are typed"),
     ("XDG_STATE_HOME, XDG_CACHE_HOME", "where a user's history and interfaces are kept"),
+    (
+        "BUILDER_APP, BUILDER_CONFIG, BUILDER_DRY_RUN, BUILDER_DEBUG, ABTaskFile",
+        "of applications, see choria-builder(1)",
+    ),
     ("NO_COLOR", "set: no colours; TERM=dumb has none either"),
     ("LC_ALL, LC_CTYPE, LANG", "tables are drawn in ASCII where the first that is set is not UTF-8"),
     ("VAULT_ADDR, VAULT_TOKEN, VAULT_CACERT", "of choria jwt provisioning --vault"),

@@ -32,6 +32,8 @@ pub struct Exchange<'a> {
     pub program: &'a Path,
     /// `CHORIA_EXTERNAL_CONFIG`.
     pub config: &'a Path,
+    /// Bytes of data that each of its processes may have.
+    pub memory: Option<u64>,
     /// What kind of request it is.
     pub protocol: &'static str,
     /// How long the program may take.
@@ -75,7 +77,7 @@ impl Exchange<'_> {
 
     fn program(&self, files: &Files) -> Program {
         let (request, reply) = (files.path("request"), files.path("reply"));
-        Program::new(self.program)
+        let program = Program::new(self.program)
             .args([request.as_os_str(), reply.as_os_str(), RPC_REQUEST.as_ref()])
             .bare()
             .env("CHORIA_EXTERNAL_REQUEST", &request)
@@ -86,9 +88,14 @@ impl Exchange<'_> {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .directory(std::env::temp_dir())
             .limit(self.limit)
-            .talks()
-            // what was begun is finished, though this node may be stopped by it
-            .outlives()
+            .memory(self.memory)
+            .talks();
+        match self.protocol == RPC_REQUEST {
+            // an action that was begun is finished, though this node may be stopped by it
+            true => program.outlives(),
+            // what only looks ends with who wanted to know
+            false => program,
+        }
     }
 }
 
@@ -183,6 +190,7 @@ mod tests {
             agent: "demo",
             program: &program,
             config: Path::new("/etc/choria/plugin.d/demo"),
+            memory: Some(64 * 1024 * 1024),
             protocol: RPC_REQUEST,
             limit,
         };
@@ -190,6 +198,40 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(30);
+
+    /// Whoever has waited long enough leaves nothing running that only looks.
+    #[tokio::test]
+    async fn a_question_ends_with_who_asked_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, pid) = (dir.path().join("demo"), dir.path().join("pid"));
+        let script = format!(
+            "#!/bin/sh\necho $$ >{0}.new && /bin/mv {0}.new {0}\nexec /bin/sleep 60\n",
+            pid.display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let asking = tokio::spawn(async move {
+            let exchange = Exchange {
+                agent: "demo",
+                program: &path,
+                config: Path::new("/etc/choria/plugin.d/demo"),
+                memory: None,
+                protocol: "io.choria.mcorpc.external.v1.data_request",
+                limit: LONG,
+            };
+            exchange.run(&json!({}), String::new()).await
+        });
+        let until = std::time::Instant::now() + LONG;
+        while !pid.exists() && std::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let process = format!("/proc/{}", fs::read_to_string(&pid).unwrap().trim());
+        asking.abort();
+        while Path::new(&process).exists() && std::time::Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!Path::new(&process).exists());
+    }
 
     #[tokio::test]
     async fn a_program_sees_what_it_is_promised() {
@@ -215,6 +257,10 @@ mod tests {
                 "executing demo failed: exit status 1; it said: one / two",
             ),
             ("kill -SEGV $$", "executing demo failed: signal 11"),
+            (
+                "head -c 200m /dev/zero | tail -c 150m | wc -c >&2; exit 1",
+                "executing demo failed: exit status 1; it said: tail: memory exhausted / 0",
+            ),
             ("rm $2; mkfifo $2", "failed to read reply: the reply is no regular file"),
             ("rm $2; mkdir $2", "failed to read reply: the reply is no regular file"),
             ("rm $2; ln -s /etc/passwd $2", "failed to read reply: the reply is a link"),
@@ -232,6 +278,7 @@ mod tests {
             agent: "demo",
             program: Path::new("/nonexistent/demo"),
             config: Path::new("/"),
+            memory: Some(64 * 1024 * 1024),
             protocol: RPC_REQUEST,
             limit: LONG,
         };

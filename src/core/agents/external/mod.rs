@@ -5,6 +5,7 @@
 //! `"persistent": true`, it stays up and speaks lines of JSON. Inputs are held to the
 //! interface here, before the program is run.
 
+mod data;
 mod exchange;
 mod go_json;
 mod messages;
@@ -18,9 +19,11 @@ use exchange::Exchange;
 use persistent::Persistent;
 
 use super::{Agent, Call, Node, Outcome, Running};
+use crate::core::config::Config;
 use crate::core::ddl::AgentDdl;
 use crate::core::rpc::StatusCode;
 
+pub use data::{DataPlugin, DataSet};
 pub use exchange::{Files, SCRATCH, last_words, tell};
 pub(super) use messages::read as read_reply;
 pub use place::{os_arch, program, runnable, trusted};
@@ -32,24 +35,48 @@ const ACTIVATION: Duration = Duration::from_secs(2);
 /// What a request may take beside its program: files are laid out and read.
 const AROUND: Duration = Duration::from_secs(2);
 
+/// What a node gives all programs of others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Where the node's configuration file is.
+    pub config_dir: PathBuf,
+    /// Bytes of data that each process may have.
+    pub memory: Option<u64>,
+}
+
+impl Surroundings {
+    /// Those of a configuration.
+    pub fn of(config: &Config) -> Surroundings {
+        let config_dir = config.file().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        let megabytes = u64::try_from(config.choria_agent_provider_mcorpc_memory).unwrap_or_default();
+        let memory = Some(megabytes.saturating_mul(1024 * 1024)).filter(|bytes| *bytes > 0);
+        Surroundings { config_dir, memory }
+    }
+
+    /// The configuration file of a program: a name without an extension, whether there is such a
+    /// file or not, as the original.
+    fn config_of(&self, name: &str) -> PathBuf {
+        self.config_dir.join("plugin.d").join(name)
+    }
+}
+
 /// An agent that is a program.
 pub struct External {
     ddl: AgentDdl,
     dir: PathBuf,
     config: PathBuf,
+    memory: Option<u64>,
     persistent: Option<Persistent>,
 }
 
 impl External {
-    /// The agent of an interface that lies in `dir`; `config_dir` is where the node's
-    /// configuration file is.
-    pub fn new(ddl: AgentDdl, dir: &Path, config_dir: &Path) -> External {
+    /// The agent of an interface that lies in `dir`.
+    pub fn new(ddl: AgentDdl, dir: &Path, around: &Surroundings) -> External {
         let name = &ddl.metadata.name;
-        // The name without an extension, whether there is such a file or not, as the original.
-        let config = config_dir.join("plugin.d").join(name);
+        let (config, memory) = (around.config_of(name), around.memory);
         let program = program(dir, name).filter(|_| ddl.metadata.persistent);
-        let persistent = program.map(|program| Persistent::new(name, &program, &config));
-        External { dir: dir.to_owned(), config, persistent, ddl }
+        let persistent = program.map(|program| Persistent::new(name, &program, &config, memory));
+        External { dir: dir.to_owned(), config, memory, persistent, ddl }
     }
 
     /// Asks the program whether it can work here.
@@ -69,6 +96,7 @@ impl External {
             agent: name,
             program: &program,
             config: &self.config,
+            memory: self.memory,
             protocol: messages::ACTIVATION_REQUEST,
             limit: ACTIVATION,
         };
@@ -107,6 +135,7 @@ impl External {
             agent: &self.ddl.metadata.name,
             program: &program,
             config: &self.config,
+            memory: self.memory,
             protocol: messages::RPC_REQUEST,
             limit,
         };

@@ -32,6 +32,7 @@ pub struct Persistent {
     agent: String,
     program: PathBuf,
     config: PathBuf,
+    memory: Option<u64>,
     places: Semaphore,
     state: Mutex<State>,
     next: AtomicU64,
@@ -47,11 +48,12 @@ struct State {
 
 impl Persistent {
     /// Of the agent, not started yet.
-    pub fn new(agent: &str, program: &Path, config: &Path) -> Persistent {
+    pub fn new(agent: &str, program: &Path, config: &Path, memory: Option<u64>) -> Persistent {
         Persistent {
             agent: agent.to_owned(),
             program: program.to_owned(),
             config: config.to_owned(),
+            memory,
             places: Semaphore::new(WAITING + 1),
             state: Mutex::default(),
             next: AtomicU64::new(1),
@@ -138,6 +140,7 @@ impl Worker {
             .env("CHORIA_EXTERNAL_CONFIG", &of.config)
             .env("CHORIA_EXTERNAL_FACTS", &facts)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .memory(of.memory)
             .directory(std::env::temp_dir());
         let Started { child, group, stdin, stdout, stderr } = program.start().map_err(|e| match e {
             ProgramError::Start { problem, .. } => problem.to_string(),
@@ -270,7 +273,7 @@ mod tests {
         let program = dir.path().join("demo");
         fs::write(&program, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Persistent::new("demo", &program, Path::new("/etc/choria/plugin.d/demo"))
+        Persistent::new("demo", &program, Path::new("/etc/choria/plugin.d/demo"), None)
     }
 
     const ECHO: &str = r#"echo up >> "$0.starts"

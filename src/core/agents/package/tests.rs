@@ -1,6 +1,7 @@
 //! Words of package managers, recorded: dpkg 1.21, apt 2.6, rpm 4.18, dnf 4.14 and zypper
-//! 1.14 as Debian 12 has them, with repositories made for it. Those of apk and pkg are
-//! after their manuals: neither runs on any machine these tests run on.
+//! 1.14 as Debian 12 has them, with repositories made for it. apk runs on no machine these
+//! tests run on: its words are those of images of Alpine 3.11 and 3.18, as others have published
+//! them. Those of pkg are after its manual, which lays out what it is asked for by our columns.
 
 use super::manager::{Manager, Properties};
 use super::update::Update;
@@ -116,6 +117,62 @@ fn apk_and_pkg_tell_of_packages() {
     let (said, updates) = pkg::compared("a\t1\tFreeBSD\nb\t1\tFreeBSD\n", "a\t2\tFreeBSD\nb\t1\tFreeBSD\n");
     assert_eq!(updates, [Update::new("a", "2", "FreeBSD")]);
     assert!(said.output.starts_with("a-1 ") && said.output.ends_with("(remote has 2)\n"));
+}
+
+/// `apk list -I` in the image alpine:3.11, as the notes on licences of .NET's images show it.
+#[test]
+fn apk_tells_of_an_image() {
+    let said = "musl-1.1.24-r0 x86_64 {musl} (MIT) [installed]\n\
+                zlib-1.2.11-r3 x86_64 {zlib} (Zlib) [installed]\n\
+                apk-tools-2.10.4-r3 x86_64 {apk-tools} (GPL2) [installed]\n\
+                musl-utils-1.1.24-r0 x86_64 {musl} (MIT BSD GPL2+) [installed]\n\
+                libssl1.1-1.1.1d-r2 x86_64 {openssl} (OpenSSL) [installed]\n\
+                alpine-baselayout-3.2.0-r3 x86_64 {alpine-baselayout} (GPL-2.0-only) [installed]\n\
+                busybox-1.31.1-r8 x86_64 {busybox} (GPL-2.0-only) [installed]\n\
+                libtls-standalone-2.9.1-r0 x86_64 {libtls-standalone} (ISC) [installed]\n\
+                ssl_client-1.31.1-r8 x86_64 {busybox} (GPL-2.0-only) [installed]\n\
+                ca-certificates-cacert-20191127-r0 x86_64 {ca-certificates} (MPL-2.0 GPL-2.0-or-later) [installed]\n";
+    for (name, ensure, version, release) in [
+        ("musl", "1.1.24-r0", "1.1.24", "0"),
+        ("musl-utils", "1.1.24-r0", "1.1.24", "0"),
+        ("libssl1.1", "1.1.1d-r2", "1.1.1d", "2"),
+        ("ca-certificates-cacert", "20191127-r0", "20191127", "0"),
+        ("ssl_client", "1.31.1-r8", "1.31.1", "8"),
+    ] {
+        let found = apk::properties(name, &told(0, said, ""));
+        assert_eq!(
+            parts(&found),
+            [Some(ensure), Some(version), Some(release), None, Some("x86_64")],
+            "{name}"
+        );
+    }
+    for absent in ["apk", "tools", "libssl", "ca-certificates", "openssl"] {
+        assert_eq!(apk::properties(absent, &told(0, said, "")).ensure, "absent", "{absent}");
+    }
+}
+
+/// `apk version -l '<'` in the image alpine:3.18 with the repositories of 3.21, as somebody's notes
+/// on testing upgrades show it.
+#[test]
+fn apk_tells_of_the_updates_of_an_image() {
+    let said = "Installed:                                Available:\n\
+                alpine-baselayout-3.4.3-r1              < 3.6.8-r1\n\
+                alpine-baselayout-data-3.4.3-r1         < 3.6.8-r1\n\
+                apk-tools-2.14.4-r0                     < 2.14.6-r3\n\
+                busybox-binsh-1.36.1-r7                 < 1.37.0-r14\n\
+                ca-certificates-bundle-20241121-r1      < 20250911-r0\n\
+                libcrypto3-3.1.8-r0                     < 3.3.6-r0\n\
+                ssl_client-1.36.1-r7                    < 1.37.0-r14\n";
+    let expected = [
+        ("alpine-baselayout", "3.6.8-r1"),
+        ("alpine-baselayout-data", "3.6.8-r1"),
+        ("apk-tools", "2.14.6-r3"),
+        ("busybox-binsh", "1.37.0-r14"),
+        ("ca-certificates-bundle", "20250911-r0"),
+        ("libcrypto3", "3.3.6-r0"),
+        ("ssl_client", "1.37.0-r14"),
+    ];
+    assert_eq!(apk::updates(said), expected.map(|(name, version)| Update::new(name, version, "")));
 }
 
 #[test]

@@ -92,7 +92,8 @@ pub fn configured(config: &Config) -> Vec<PathBuf> {
     named.flat_map(|log| with_rotated(Path::new(log))).collect()
 }
 
-fn with_rotated(log: &Path) -> Vec<PathBuf> {
+/// A log and what rotation made of it, oldest first.
+pub fn with_rotated(log: &Path) -> Vec<PathBuf> {
     let Some((directory, name)) = log.parent().zip(log.file_name().and_then(|n| n.to_str())) else {
         return vec![];
     };

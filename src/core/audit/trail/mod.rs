@@ -8,7 +8,7 @@
 mod files;
 mod line;
 
-pub use files::{Outcome as FileOutcome, configured, scan};
+pub use files::{Outcome as FileOutcome, configured, scan, with_rotated};
 
 use regex::Regex;
 use serde::Serialize;

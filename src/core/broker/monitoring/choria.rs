@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Monitored;
+use super::Process;
 use crate::core::build;
-use crate::core::metrics::process;
+use crate::core::metrics::process as own;
 
 /// The page. `go` keeps its name, and holds the compiler that built this binary.
-pub fn page(subject: &Monitored, trusted: bool) -> Value {
+pub fn page(process: &Process, trusted: bool) -> Value {
     json!({
         "build": {
             "version": build::VERSION,
@@ -20,11 +20,11 @@ pub fn page(subject: &Monitored, trusted: bool) -> Value {
             "max_broker_clients": build::MAX_BROKER_CLIENTS,
         },
         "system": {
-            "rss": process::memory(),
-            "cpu_percent": process::percent(subject.view.stats().uptime),
-            "cpu_cores": process::cores(),
+            "rss": own::memory(),
+            "cpu_percent": own::percent(process.uptime()),
+            "cpu_cores": own::cores(),
         },
-        "config_file": if trusted { subject.about.config_file.as_str() } else { "" },
-        "identity": subject.about.identity,
+        "config_file": if trusted { process.about.config_file.as_str() } else { "" },
+        "identity": process.about.identity,
     })
 }

@@ -122,7 +122,7 @@ pub fn page(subject: &Monitored, query: &Query, trusted: bool) -> Result<Value, 
         .iter()
         .map(|one| {
             let cid = one.connection.cid;
-            let mut row = row(subject.started, one, trusted, auth);
+            let mut row = row(subject.process.started, one, trusted, auth);
             if let Some(chain) = chains.get(&cid) {
                 let chain = chain.iter().filter_map(describe).collect();
                 row.insert("tls_peer_certs".to_owned(), chain);

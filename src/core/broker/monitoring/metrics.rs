@@ -4,9 +4,9 @@
 //! of the original; what this broker does not do, such as streams, is zero
 //! there, so that dashboards and alerts keep working. `choria_broker_*` is ours.
 
-use super::Monitored;
-use crate::core::broker::Stats;
+use super::{Monitored, MonitoringOptions, Process};
 use crate::core::broker::fanout::BOUNDS;
+use crate::core::broker::{LeafInfo, Stats};
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry, process};
 
@@ -18,7 +18,7 @@ const ORIGINAL: [(&str, &str, Read); 19] = [
     ("choria_network_total_connections", "Total connections received since start", |s| s.total_connections),
     ("choria_network_routes", "Current active routes to other brokers", |_| 0),
     ("choria_network_remotes", "Current active connections to other brokers", |_| 0),
-    ("choria_network_leafnode_remotes", "Current active connections to other leafnodes", |_| 0),
+    ("choria_network_leafnode_remotes", "Current active connections to other leafnodes", |s| s.hubs as u64),
     ("choria_network_in_msgs", "Messages received by the network broker", |s| s.in_msgs),
     ("choria_network_out_msgs", "Messages sent by the network broker", |s| s.out_msgs),
     ("choria_network_in_bytes", "Total size of messages received by the network broker", |s| s.in_bytes),
@@ -104,13 +104,13 @@ const REFUSALS: [&str; 6] = [
 pub fn page(subject: &Monitored) -> String {
     let stats = subject.view.stats();
     let registry = Registry::default();
-    let identity = ("identity", subject.about.identity.as_str());
+    let about = &subject.process.about;
+    let identity = ("identity", about.identity.as_str());
     // Counters stay far below 2^53, where a float stops being exact.
     let add = |kind, name, help, labels: &[(&str, &str)], value: f64| {
         registry.add(kind, name, help, labels, move || value);
     };
-    let build_labels = [("version", build::VERSION), ("sha", build::SHA), identity];
-    add(Kind::Counter, "choria_build_info", "Build information about the running server", &build_labels, 1.0);
+    built(&registry, identity);
     for (name, help, read) in ORIGINAL {
         add(Kind::Gauge, name, help, &[identity], read(&stats) as f64);
     }
@@ -118,6 +118,7 @@ pub fn page(subject: &Monitored) -> String {
         add(kind, name, help, &[identity], read(&stats) as f64);
     }
     labelled(&registry, identity, &stats, subject);
+    of_hubs(&registry, identity, &subject.view.hubs());
     let limits = subject.view.limits();
     for (name, help, limit) in [
         ("choria_broker_connections_max", "Connections at a time at most", limits.max_connections),
@@ -139,15 +140,65 @@ pub fn page(subject: &Monitored) -> String {
     let (counts, sum) = (stats.fan_out.messages, stats.fan_out.deliveries);
     registry.add_histogram("choria_broker_fan_out", help, &[identity], &BOUNDS, &counts, sum);
     let help = "Monitoring requests with wrong credentials";
-    let denied = subject.denied.count() as f64;
+    let denied = subject.process.denied.count() as f64;
     add(Kind::Counter, "choria_broker_monitoring_denied_total", help, &[identity], denied);
-    if let Some(expiry) = subject.about.expiry() {
+    if let Some(expiry) = about.expiry() {
         let left = expiry - jiff::Timestamp::now().as_second();
         let help = "Seconds until the broker's certificate expires, negative afterwards";
         add(Kind::Gauge, "choria_broker_certificate_expires_seconds", help, &[identity], left as f64);
     }
-    process::register(&registry, subject.started);
-    registry.render()
+    process::register(&registry, subject.process.started);
+    with_more(&registry, about)
+}
+
+/// Those of a process without network broker.
+pub fn of_process(process: &Process) -> String {
+    let registry = Registry::default();
+    built(&registry, ("identity", process.about.identity.as_str()));
+    process::register(&registry, process.started);
+    with_more(&registry, &process.about)
+}
+
+fn built(registry: &Registry, identity: (&str, &str)) {
+    let labels = [("version", build::VERSION), ("sha", build::SHA), identity];
+    let help = "Build information about the running server";
+    registry.add(Kind::Counter, "choria_build_info", help, &labels, || 1.0);
+}
+
+/// All of them, and those of what else the process does.
+fn with_more(registry: &Registry, about: &MonitoringOptions) -> String {
+    registry.render() + &about.more.as_ref().map(|more| more.render()).unwrap_or_default()
+}
+
+/// The original's of its leafs: gauges all of them, and none while there is no hub.
+fn of_hubs(registry: &Registry, identity: (&str, &str), hubs: &[LeafInfo]) {
+    for hub in hubs {
+        let host = hub.address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default();
+        let port = hub.address.map(|address| address.port().to_string()).unwrap_or_default();
+        let labels = [identity, ("host", &host), ("port", &port), ("account", hub.account)];
+        let add = |name, help, value: f64| registry.add(Kind::Gauge, name, help, &labels, move || value);
+        if let Some(rtt) = hub.rtt {
+            let help = "RTT for the Leafnode connection";
+            add("choria_network_leafnode_rtt_ms", help, rtt.as_secs_f64() * 1000.0);
+        }
+        for (name, help, value) in [
+            (
+                "choria_network_leafnode_in_msgs",
+                "Messages received over the leafnode connection",
+                hub.in_msgs,
+            ),
+            ("choria_network_leafnode_out_msgs", "Messages sent over the leafnode connection", hub.out_msgs),
+            ("choria_network_leafnode_in_bytes", "Bytes received over the leafnode connection", hub.in_bytes),
+            ("choria_network_leafnode_out_bytes", "Bytes sent over the leafnode connection", hub.out_bytes),
+            (
+                "choria_network_leafnode_subscriptions",
+                "Number of active subscriptions to subjects on this leafnode",
+                hub.subscriptions as u64,
+            ),
+        ] {
+            add(name, help, value as f64);
+        }
+    }
 }
 
 /// Counters by reason, account and page.

@@ -3,7 +3,8 @@
 //! `pages` are nats-server's, in its shapes, so that its tools and exporters
 //! can read them; `metrics` is Prometheus text with the names the original
 //! has and some of ours; `choria` is the original's own page. `service`
-//! says which there are; [`crate::core::web`] serves them.
+//! says which there are, all of them or, of a process without network broker, those
+//! about the process; [`crate::core::web`] serves them.
 //!
 //! User names, certificate subjects, subscriptions and the path of the
 //! configuration are shown to loopback and to those with a token ([`access`](crate::core::web::access));
@@ -25,6 +26,7 @@ pub use service::{Monitoring, MonitoringError};
 use std::sync::Arc;
 
 use super::View;
+use crate::core::metrics::Registry;
 
 /// What the pages say beside what the broker itself knows.
 #[derive(Clone, Default)]
@@ -39,6 +41,8 @@ pub struct MonitoringOptions {
     pub tokens: Option<TokenFile>,
     /// Who sees names here.
     pub local: LocalNames,
+    /// Counters of what else the process does.
+    pub more: Option<Arc<Registry>>,
 }
 
 /// Answers with unix seconds.
@@ -50,15 +54,26 @@ impl MonitoringOptions {
     }
 }
 
-/// What a page is made of.
+/// A process with pages, whatever it does.
+struct Process {
+    about: MonitoringOptions,
+    /// When it started.
+    started: jiff::Timestamp,
+    denied: service::Denied,
+}
+
+impl Process {
+    fn uptime(&self) -> std::time::Duration {
+        jiff::Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
+    }
+}
+
+/// What a page about a network broker is made of.
 struct Monitored {
     view: View,
-    about: MonitoringOptions,
+    process: Arc<Process>,
     address: std::net::SocketAddr,
-    /// When the broker started.
-    started: jiff::Timestamp,
     requests: service::Requests,
-    denied: service::Denied,
     /// For lists.
     places: Arc<tokio::sync::Semaphore>,
 }

@@ -1,5 +1,5 @@
-//! `/`, `/varz`, `/healthz`, and the empty pages of what this broker
-//! is not: a member of a cluster, a leaf's hub, a gateway.
+//! `/`, `/varz`, `/leafz`, `/healthz`, and the empty pages of what this broker
+//! is not: a member of a cluster, a gateway.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ pub fn varz(subject: &Monitored) -> Value {
     if let Some(most) = subject.view.limits().max_subscriptions {
         page.insert("max_subscriptions".to_owned(), most.into());
     }
-    if let Some(expiry) = subject.about.expiry()
+    if let Some(expiry) = subject.process.about.expiry()
         && let Ok(expiry) = Timestamp::from_second(expiry)
     {
         page.insert("tls_cert_not_after".to_owned(), expiry.to_string().into());
@@ -77,7 +77,7 @@ fn configuration(subject: &Monitored) -> Value {
 fn process_wide(subject: &Monitored) -> Value {
     let (now, uptime) = (Timestamp::now(), subject.view.stats().uptime);
     json!({
-        "start": subject.started.to_string(),
+        "start": subject.process.started.to_string(),
         "now": now.to_string(),
         "uptime": time::uptime(uptime),
         "mem": process::memory(),
@@ -85,7 +85,7 @@ fn process_wide(subject: &Monitored) -> Value {
         "gomaxprocs": process::cores(),
         "cpu": process::percent(uptime),
         "http_req_stats": subject.requests.counts(),
-        "config_load_time": subject.started.to_string(),
+        "config_load_time": subject.process.started.to_string(),
         "config_digest": "",
         "feature_flags": {},
         "system_account": "system",
@@ -100,7 +100,7 @@ fn traffic(subject: &Monitored) -> Value {
         "total_connections": stats.total_connections,
         "routes": 0,
         "remotes": 0,
-        "leafnodes": 0,
+        "leafnodes": stats.hubs,
         "in_msgs": stats.in_msgs,
         "in_bytes": stats.in_bytes,
         "in_client_msgs": stats.in_msgs,
@@ -131,10 +131,32 @@ pub fn routez(subject: &Monitored) -> Value {
     })
 }
 
-/// Leafs: none.
+/// The hubs this broker is a leaf of.
 pub fn leafz(subject: &Monitored) -> Value {
     let id = &subject.view.identity().server_id;
-    json!({"server_id": id, "now": Timestamp::now().to_string(), "leafnodes": 0, "leafs": []})
+    let hubs = subject.view.hubs();
+    let leafs: Vec<Value> = hubs
+        .iter()
+        .map(|hub| {
+            json!({
+                "id": hub.cid,
+                "name": hub.hub,
+                "is_spoke": true,
+                "is_isolated": false,
+                "account": hub.account,
+                "ip": hub.address.map(|address| address.ip().to_canonical().to_string()).unwrap_or_default(),
+                "port": hub.address.map_or(0, |address| address.port()),
+                "rtt": hub.rtt.map(time::trip).unwrap_or_default(),
+                "in_msgs": hub.in_msgs,
+                "out_msgs": hub.out_msgs,
+                "in_bytes": hub.in_bytes,
+                "out_bytes": hub.out_bytes,
+                "subscriptions": hub.subscriptions,
+            })
+        })
+        .collect();
+    let now = Timestamp::now().to_string();
+    json!({"server_id": id, "now": now, "leafnodes": leafs.len(), "leafs": leafs})
 }
 
 /// Gateways: none.

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::query::QueryError;
-use super::{Monitored, MonitoringOptions, choria, connz, metrics, pages, subsz, time};
+use super::{Monitored, MonitoringOptions, Process, choria, connz, metrics, pages, subsz, time};
 use crate::core::broker::View;
 use crate::core::log::RefusalLog;
 use crate::core::web::access::{self, Wrong, bearer};
@@ -77,11 +77,26 @@ impl Monitoring {
         let with_tokens = about.tokens.is_some();
         // the broker's clock on the wall, fixed: the times of a connection must not move
         let started = time::before(jiff::Timestamp::now(), view.uptime());
-        let (requests, denied) = (Requests::default(), Denied::default());
+        let process = Arc::new(Process { about, started, denied: Denied::default() });
         let pages = Pages::start(address, |address| {
-            let places = Arc::new(Semaphore::new(PLACES));
-            router(Arc::new(Monitored { view, about, address, started, requests, denied, places }))
+            let (requests, places) = (Requests::default(), Arc::new(Semaphore::new(PLACES)));
+            router(Arc::new(Monitored { view, process, address, requests, places }))
         })?;
+        Ok(Self::on(pages, with_tokens))
+    }
+
+    /// The same of a process without network broker: the pages about the process alone.
+    ///
+    /// # Errors
+    /// As [`Monitoring::start`].
+    pub fn of_process(address: SocketAddr, about: MonitoringOptions) -> Result<Self, MonitoringError> {
+        let with_tokens = about.tokens.is_some();
+        let process = Process { about, started: jiff::Timestamp::now(), denied: Denied::default() };
+        let pages = Pages::start(address, |_| about_process(&Arc::new(process)))?;
+        Ok(Self::on(pages, with_tokens))
+    }
+
+    fn on(pages: Pages, with_tokens: bool) -> Self {
         let address = pages.local_addr();
         if !address.ip().to_canonical().is_loopback() {
             tracing::warn!(
@@ -89,7 +104,7 @@ impl Monitoring {
                 "everybody who reaches this address can read monitoring, without names; names need a token"
             );
         }
-        Ok(Self(pages))
+        Self(pages)
     }
 
     /// The address listened on.
@@ -104,19 +119,19 @@ struct Trusted(bool);
 
 /// Finds out whether a request may see names, and refuses wrong credentials.
 async fn admit(
-    State(subject): State<Arc<Monitored>>,
+    State(process): State<Arc<Process>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let local = access::is_local(peer, &parts, &subject.about.local);
+    let local = access::is_local(peer, &parts, &process.about.local);
     let mut request = Request::from_parts(parts, body);
     let known = match request.headers().get(header::AUTHORIZATION) {
         None => None,
         Some(shown) => {
-            let (subject, token) = (subject.clone(), bearer(shown.as_bytes()).to_owned());
-            let known = tokio::task::spawn_blocking(move || match &subject.about.tokens {
+            let (process, token) = (process.clone(), bearer(shown.as_bytes()).to_owned());
+            let known = tokio::task::spawn_blocking(move || match &process.about.tokens {
                 None => false,
                 Some(tokens) => tokens.knows(&token).unwrap_or_else(|error| {
                     tracing::error!("{error}");
@@ -132,7 +147,7 @@ async fn admit(
             next.run(request).await
         }
         Err(Wrong) => {
-            subject.denied.note(peer);
+            process.denied.note(peer);
             let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"choria\"")];
             (StatusCode::UNAUTHORIZED, challenge, "the token is not one of plugin.choria.stats_token_file\n")
                 .into_response()
@@ -153,14 +168,11 @@ pub(super) fn router(subject: Arc<Monitored>) -> Router {
         .route("/subsz", get(|s, t, q| asked(s, t, "/subsz", q, subsz::page)))
         .route("/subscriptionsz", get(|s, t, q| asked(s, t, "/subscriptionsz", q, subsz::page)))
         .route("/healthz", get(healthz))
-        .route("/choria", get(|| async { Redirect::temporary("/choria/") }))
+        .route("/choria", get(to_choria))
         .route(
             "/choria/",
             get(|state: State<Arc<Monitored>>, Extension(Trusted(trusted))| {
-                // the original sends this one as plain text
-                made(state, "/choria/", "text/plain; charset=utf-8", move |s| {
-                    choria::page(s, trusted).to_string()
-                })
+                made(state, "/choria/", PLAIN, move |s| choria::page(&s.process, trusted).to_string())
             }),
         );
     type Page = fn(&Monitored) -> Value;
@@ -177,7 +189,36 @@ pub(super) fn router(subject: Arc<Monitored>) -> Router {
     for path in ["/metrics", "/choria/metrics", "/choria/prometheus"] {
         router = router.route(path, get(move |state| made(state, path, PROMETHEUS, metrics::page)));
     }
-    router.layer(middleware::from_fn_with_state(subject.clone(), admit)).with_state(subject)
+    router.layer(middleware::from_fn_with_state(subject.process.clone(), admit)).with_state(subject)
+}
+
+/// The original sends its own page as plain text.
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+async fn to_choria() -> Redirect {
+    Redirect::temporary("/choria/")
+}
+
+/// Pages of a process without network broker (spec 04 §1.11).
+fn about_process(process: &Arc<Process>) -> Router {
+    let metrics = || {
+        get(|State(process): State<Arc<Process>>| async move {
+            ([(header::CONTENT_TYPE, PROMETHEUS)], metrics::of_process(&process))
+        })
+    };
+    Router::new()
+        .route("/choria", get(to_choria))
+        .route(
+            "/choria/",
+            get(|State(process): State<Arc<Process>>, Extension(Trusted(trusted))| async move {
+                ([(header::CONTENT_TYPE, PLAIN)], choria::page(&process, trusted).to_string())
+            }),
+        )
+        .route("/metrics", metrics())
+        .route("/choria/metrics", metrics())
+        .route("/choria/prometheus", metrics())
+        .layer(middleware::from_fn_with_state(process.clone(), admit))
+        .with_state(process.clone())
 }
 
 /// A page made away from the thread that serves: some ask the shards and wait.

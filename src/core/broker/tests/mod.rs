@@ -2,6 +2,7 @@
 
 mod adversaries;
 pub mod kit;
+mod leaf;
 mod limits;
 mod over_tls;
 mod plain;

@@ -289,6 +289,11 @@ fn pieces_of_any_size_make_the_same_messages() {
             writers[0].send("PUB pieces 3\r\nend\r\n");
         });
         let all = readers[0].until("end\r\n");
-        assert!(all.strip_suffix("MSG pieces 1 3\r\nend\r\n") == Some(heard.as_str()), "not the same");
+        // a reader that is behind is asked whether it is there
+        let all = all.replace("PING\r\n", "");
+        let all = all.strip_suffix("MSG pieces 1 3\r\nend\r\n").unwrap_or(&all);
+        let same = all.bytes().zip(heard.bytes()).take_while(|(one, other)| one == other).count();
+        let from = |text: &str| text.chars().skip(same.saturating_sub(40)).take(120).collect::<String>();
+        assert!(all == heard, "after {same} bytes of {}: {} for {}", heard.len(), from(all), from(&heard));
     });
 }

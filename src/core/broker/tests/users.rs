@@ -133,6 +133,75 @@ fn queues_in_permissions() {
     );
 }
 
+/// Whoever answers, as an engine of streams does, may publish what the asking link may not.
+#[test]
+fn an_answer_is_asked_for_where_it_may_be_heard() {
+    let node = StaticUser {
+        subscribe: Permission::only(["_INBOX.n.>", "c.broadcast.>", "c.governor.>"]),
+        publish: Permission::only(["event.>"]),
+        ..user("node", "ask")
+    };
+    let broker = broker([node, user("engine", "ask")]);
+    let (mut node, mut engine) = (login(&broker, "node"), login(&broker, "engine"));
+    engine.send("SUB event.> 1\r\n");
+    engine.sync();
+    for elsewhere in [
+        "$KV.a.b",
+        "$JS.API.STREAM.PURGE.X",
+        "c.governor.q",
+        "c.broadcast.agent.x",
+        "c.node.n2",
+        "_INBOX.other.1",
+    ] {
+        node.send(format!("PUB event.x {elsewhere} 1\r\n!\r\n"));
+        let told = format!("Permissions Violation for Publish with Reply of \"{elsewhere}\"");
+        assert!(node.sync().contains(&told), "{elsewhere}");
+    }
+    node.send("PUB event.x _INBOX.n.1 1\r\n+\r\nPUB event.x event.y 1\r\n+\r\n");
+    let heard = engine.until("MSG event.x 1 event.y 1\r\n+\r\n");
+    assert_eq!(heard, "MSG event.x 1 _INBOX.n.1 1\r\n+\r\nMSG event.x 1 event.y 1\r\n+\r\n");
+    assert_eq!(node.sync(), "");
+}
+
+/// The engine of streams publishes what it stores to wherever a consumer says.
+#[test]
+fn streams_are_delivered_where_their_listener_may_hear() {
+    let caller = StaticUser {
+        subscribe: Permission::only(["_INBOX.n.>"]),
+        publish: Permission::only(["$JS.API.>"]),
+        ..user("caller", "ask")
+    };
+    let broker = broker([caller, user("engine", "ask")]);
+    let (mut caller, mut engine) = (login(&broker, "caller"), login(&broker, "engine"));
+    engine.send("SUB $JS.API.> 1\r\n");
+    engine.sync();
+    let makes = |subject: &str, request: &str| format!("PUB {subject} {}\r\n{request}\r\n", request.len());
+    let create = "$JS.API.CONSUMER.CREATE.S";
+    for (subject, request, told) in [
+        (create, r#"{"config":{"deliver_subject":"event.x"}}"#, "delivers to \"event.x\""),
+        (create, r#"{"config":{"deliver_subject":"_INBOX.n.1","Deliver_Subject":"a"}}"#, "delivers to \"a\""),
+        ("$JS.API.CONSUMER.DURABLE.CREATE.S.d", r#"{"config":{"deliver_subject":"$KV.a.b"}}"#, "delivers to"),
+        (create, r#"{"config":{"#, "cannot be read"),
+    ] {
+        caller.send(makes(subject, request));
+        let said = caller.sync();
+        assert!(
+            said.contains("Permissions Violation for Publish of a consumer") && said.contains(told),
+            "{said}"
+        );
+    }
+    for request in
+        ["", r#"{"config":{"deliver_subject":"_INBOX.n.1"}}"#, r#"{"config":{"durable_name":"pulls"}}"#]
+    {
+        caller.send(makes(create, request));
+        engine.until(&format!("MSG {create} 1 {}\r\n{request}\r\n", request.len()));
+    }
+    // none is let through because the one before it was
+    caller.send(makes(create, r#"{"config":{"deliver_subject":"event.x"}}"#));
+    assert!(caller.sync().contains("delivers to"));
+    assert_eq!(caller.sync(), "");
+}
+
 #[test]
 fn answers_are_allowed_as_often_as_said() {
     let responses = Some(Responses { max: Some(2), expires: Duration::from_secs(60) });
@@ -158,7 +227,7 @@ fn hashed(hash: &str) -> StaticUser {
 
 #[test]
 fn a_slow_hash_holds_up_nobody_else() {
-    let hash = bcrypt::hash("a password for this test", 9).unwrap();
+    let hash = bcrypt::hash("a password for this test", 6).unwrap();
     let authenticator = Arc::new(StaticUsers::new([hashed(&hash), user("a", "red")]).unwrap());
     // nobody is sent away for others of the one address all come from
     let limits = Limits { max_handshakes: 8192, max_handshakes_per_address: 8192, ..patient_limits() };
@@ -223,4 +292,67 @@ fn info_says_whether_something_must_be_shown() {
         let info = Raw::plain(broker.local_addr()).info;
         assert_eq!(info.contains("\"auth_required\":true"), required, "{info}");
     }
+}
+
+/// Who is connected is told to those who may ask services, of a collective, and to nobody else.
+#[test]
+fn who_is_connected_is_told_to_who_may_ask() {
+    let asker = StaticUser {
+        publish: Permission::only(["*.broadcast.service.>"]),
+        subscribe: Permission::only(["_INBOX.a.>"]),
+        ..user("asker", "choria")
+    };
+    let other = StaticUser { publish: Permission::only(["*.node.>"]), ..user("other", "choria") };
+    let broker = broker([asker, other, user("node", "choria"), user("elsewhere", "red")]);
+    let [mut asker, mut other, mut node, mut elsewhere] =
+        ["asker", "other", "node", "elsewhere"].map(|name| login(&broker, name));
+    node.send(
+        "SUB c.node.n1 1\r\nSUB c.node.n2 2\r\nSUB c.node.n3 3\r\nSUB c.node.n3 4\r\nUNSUB 2\r\nUNSUB 3\r\n",
+    );
+    node.sync();
+    elsewhere.send("SUB c.node.n9 1\r\n");
+    elsewhere.sync();
+    asker.send("SUB _INBOX.a.1 1\r\n");
+    let ask = |raw: &mut Raw, subject: &str, question: &str| {
+        raw.send(format!("PUB {subject} _INBOX.a.1 {}\r\n{question}\r\n", question.len()));
+        raw.sync()
+    };
+    let service = "c.broadcast.service.choria_presence";
+    let answer = |text: &str| -> serde_json::Value {
+        let body = text.split("\r\n").nth(1).unwrap_or_else(|| panic!("no answer: {text}"));
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {text}"))
+    };
+    let before = jiff::Timestamp::now().as_second();
+    let told = answer(&ask(&mut asker, service, r#"{"nodes":["n1","n2","n3","n4","n9","*",">"]}"#));
+    let is = |name: &str| (told["nodes"][name]["connected"].as_bool(), told["nodes"][name]["since"].as_str());
+    assert!(matches!(is("n1"), (Some(true), Some(_))) && matches!(is("n3"), (Some(true), Some(_))), "{told}");
+    let (n2, since) = is("n2");
+    let since: jiff::Timestamp = since.unwrap().parse().unwrap();
+    assert!(n2 == Some(false) && (before - since.as_second()).abs() <= 2, "{told}");
+    for name in ["n4", "n9", "*", ">"] {
+        assert_eq!(is(name), (Some(false), None), "{name} was never here");
+    }
+    // of another collective, too much, and junk
+    assert_eq!(
+        answer(&ask(&mut asker, "d.broadcast.service.choria_presence", r#"{"nodes":["n1"]}"#))["nodes"]["n1"]
+            ["connected"],
+        false
+    );
+    let many = format!("{{\"nodes\":[{}]}}", vec!["\"n\""; 1001].join(","));
+    for (question, problem) in [(many.as_str(), "more than 1000 nodes"), ("{", "cannot be read")] {
+        let told = answer(&ask(&mut asker, service, question));
+        assert!(told["error"].as_str().is_some_and(|error| error.contains(problem)), "{told}");
+    }
+    // whoever hears all nodes may be where they are
+    node.send("SUB c.node.> 5\r\n");
+    node.sync();
+    assert_eq!(answer(&ask(&mut asker, service, r#"{"nodes":["n4"]}"#)), serde_json::json!({"nodes": {}}));
+    // who may not ask
+    other.send("SUB _INBOX.a.1 1\r\n");
+    let refused = ask(&mut other, service, r#"{"nodes":["n1"]}"#);
+    assert!(
+        refused.contains("Permissions Violation for Publish") && !refused.contains("connected"),
+        "{refused}"
+    );
+    assert_eq!(asker.sync(), "", "an answer is for nobody but who asks");
 }

@@ -12,14 +12,14 @@ mod tests;
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use record::{Answer, Heading, Record, Recorder, Which};
 pub use secrets::is_secret;
 
-use crate::core::files::{SECRET, write_atomic};
+use crate::core::files::{SECRET, is_own, write_atomic};
 
 /// Largest file that is read, and longest heading.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
@@ -109,14 +109,9 @@ impl History {
 
     /// The directory, made where it is missing; never in a place of somebody else's.
     fn prepare(&self) -> io::Result<()> {
-        let existing = self.dir.ancestors().find(|dir| dir.exists());
-        let owner = existing.map(fs::metadata).transpose()?.map(|about| about.uid());
-        if owner != Some(rustix::process::geteuid().as_raw()) {
-            let place = existing.unwrap_or(Path::new("/")).display();
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("{place} is another user's"),
-            ));
+        if !is_own(&self.dir) {
+            let text = format!("{} is another user's, or everybody's to write", self.dir.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
     }
@@ -150,6 +145,9 @@ impl History {
 
     /// Newest first.
     fn files(&self) -> Vec<Kept> {
+        if !is_own(&self.dir) {
+            return vec![];
+        }
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let kept = |entry: fs::DirEntry| {
             let name = entry.file_name();

@@ -225,6 +225,11 @@ impl Recorder {
         Recorder { record, secret, bytes: 0 }
     }
 
+    /// What was asked, as far as it is kept.
+    pub fn asked(&self) -> &Record {
+        &self.record
+    }
+
     /// A reply came.
     pub fn add(&mut self, reply: &RpcReply) {
         self.bytes = self.bytes.saturating_add(reply.message.len());

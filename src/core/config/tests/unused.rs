@@ -39,8 +39,8 @@ fn settings_for_what_is_not_there_are_marked() {
 fn settings_for_what_is_not_there_are_told_in_one_line() {
     let config = server(
         "identity = n1\n\
-         plugin.choria.machine.store = /machines\n\
-         plugin.choria.submission.spool = /spool\n\
+         plugin.machines.bucket = OTHER\n\
+         plugin.machines.key = other\n\
          plugin.choria.executor.enabled = true\n\
          plugin.choria.executor.spool =\n\
          plugin.scout.agent_disabled = true\n\
@@ -53,8 +53,7 @@ fn settings_for_what_is_not_there_are_told_in_one_line() {
     );
     assert!(
         warnings(&config).contains(
-            &"configuration: this version does not act on plugin.choria.machine.store (line 2), \
-          plugin.choria.submission.spool (line 3), plugin.choria.executor.enabled (line 4), \
+            &"configuration: this version does not act on plugin.choria.executor.enabled (line 4), \
           plugin.choria.stats_port (line 8), direct_addressing (line 11)"
                 .to_owned()
         ),

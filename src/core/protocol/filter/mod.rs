@@ -22,8 +22,11 @@ mod facts;
 #[cfg(test)]
 mod fuzz;
 mod gjson;
+mod input;
+mod machine;
 mod node;
 mod pattern;
+mod plugin;
 mod reply;
 #[cfg(test)]
 mod tests;
@@ -37,9 +40,12 @@ pub use expr::{ExprError, Expression, UnknownName, Value as ExprValue, semver_ma
 pub use fact::{FactFilter, FactOperator};
 pub use facts::{Facts, FactsError, load_classes, read_yaml};
 pub use gjson::{lookup, lookup_value};
+pub use input::{InputExpression, InputView};
+pub use machine::{MachineExpression, MachineView};
 pub use node::{DataFunction, DataFunctions, NoData, NodeView};
 use pattern::acceptable;
 pub use pattern::{case_insensitive, search};
+pub use plugin::{PluginExpression, PluginView, Sight};
 pub use reply::{ReplyFilter, ReplyView};
 pub(crate) use wire::read_filter;
 

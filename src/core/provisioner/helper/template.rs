@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::core::files::read_bounded;
+use crate::core::text::documents;
 
 /// Most bytes of the file.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -173,9 +174,9 @@ impl Template {
         let malformed = |reason: String| TemplateError::Malformed { file: file.to_owned(), reason };
         let text = String::from_utf8(text).map_err(|e| malformed(e.to_string()))?;
         let read: File = if file.extension().is_some_and(|e| e == "toml") {
-            toml::from_str(&text).map_err(|e| malformed(e.to_string()))?
+            documents::toml(&text).map_err(malformed)?
         } else {
-            serde_saphyr::from_str(&text).map_err(|e| malformed(e.to_string()))?
+            documents::yaml(&text).map_err(malformed)?
         };
         if read.rules.is_empty() {
             return Err(malformed("it has no rules, every node would wait for ever".into()));

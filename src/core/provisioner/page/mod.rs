@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
@@ -19,14 +19,11 @@ use super::status::Status;
 use crate::core::build;
 use crate::core::metrics::{Kind, Registry, process};
 use crate::core::web::access::{LocalNames, is_local};
-use crate::core::web::{PROMETHEUS, Pages, PagesError, Peer};
+use crate::core::web::{PROMETHEUS, Pages, PagesError, Peer, protect};
 
 const HTML: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
 const STYLE: &str = include_str!("page.css");
-/// Only what this server itself sends is run, shown or asked.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers with unix seconds.
 pub type Expiry = Arc<dyn Fn() -> Option<i64> + Send + Sync>;
@@ -121,21 +118,6 @@ fn router(subject: Arc<PageState>) -> Router {
         .route("/readyz", get(ready))
         .layer(middleware::map_response(protect))
         .with_state(subject)
-}
-
-/// What browsers may do with what they get.
-async fn protect(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 async fn status(

@@ -10,6 +10,7 @@ use crate::core::connection::parse_hosts;
 use crate::core::files::read_bounded;
 use crate::core::provisioner::keys::unknown_keys;
 use crate::core::provisioner::machines::machines;
+use crate::core::text::documents;
 
 /// Most bytes of the file.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -50,11 +51,11 @@ impl Settings {
         let text = String::from_utf8_lossy(&text);
         let malformed = |reason: String| SettingsError::Malformed { file: file.to_owned(), reason };
         let value: Value = if file.extension().is_some_and(|e| e == "toml") {
-            toml::from_str(&text).map_err(|e| malformed(e.to_string()))?
+            documents::toml(&text).map_err(malformed)?
         } else if text.trim().is_empty() {
             Value::Null
         } else {
-            serde_saphyr::from_str(&text).map_err(|e| malformed(e.to_string()))?
+            documents::yaml(&text).map_err(malformed)?
         };
         let value = match value {
             Value::Null => Value::Object(Default::default()),
@@ -63,7 +64,8 @@ impl Settings {
         };
         let told = unknown_keys(&value);
         let told = told.into_iter().map(|text| format!("{}: {text}", file.display())).collect();
-        let settings: Settings = serde_json::from_value(value).map_err(|e| malformed(e.to_string()))?;
+        let settings: Settings = serde_json::from_value(value.clone())
+            .map_err(|e| malformed(format!("{}{e}", culprit(&value))))?;
         settings.check(file)?;
         Ok((settings, told))
     }
@@ -115,12 +117,6 @@ impl Settings {
         if self.features.upgrades && self.upgrades_repository.is_empty() && !self.upgrades_optional {
             return problem("upgrades_repository", "is needed for features.upgrades");
         }
-        if self.leader_election {
-            return problem(
-                "leader_election",
-                "needs Streams, which this version does not have; provisioners share a fleet without it",
-            );
-        }
         match self.mode() {
             HelperMode::Oneshot | HelperMode::Stream if self.helper.trim().is_empty() => {
                 problem("helper", "is needed for this helper_mode")
@@ -134,6 +130,16 @@ impl Settings {
             _ => Ok(()),
         }
     }
+}
+
+/// Which key has the value that cannot be, as the beginning of a sentence: each is tried by
+/// itself, for all of them have a default.
+fn culprit(value: &Value) -> String {
+    let alone = |(key, value): (&String, &Value)| {
+        let only = Value::Object([(key.clone(), value.clone())].into_iter().collect());
+        serde_json::from_value::<Settings>(only).is_err().then(|| format!("{key}: "))
+    };
+    value.as_object().and_then(|map| map.iter().find_map(alone)).unwrap_or_default()
 }
 
 /// Compiles name lists: unanchored, slashes around one taken off.
@@ -219,7 +225,6 @@ mod tests {
             ("features: {ed25519: true}", "jwt_signing_key is needed"),
             ("features: {jwt: true}", "jwt_verify_cert is needed"),
             ("features: {pki: true, ed25519: true}", "cannot have both pki and ed25519"),
-            ("leader_election: true", "needs Streams"),
             ("machines: [{identity: n1}]", "machines has a row for \"n1\" that says neither facts nor"),
             ("lifecycle_component: a.b", "must be one word"),
             ("helper_mode: magic", "unknown variant `magic`"),

@@ -47,6 +47,8 @@ pub enum KeyError {
 pub struct VerifyKey {
     key: DecodingKey,
     algorithms: Vec<Algorithm>,
+    /// Of ed25519 keys: for signatures of other things than tokens.
+    ed25519: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for VerifyKey {
@@ -79,7 +81,8 @@ impl VerifyKey {
     /// From 64 hex digits of an ed25519 public key.
     pub fn from_hex(text: &str) -> Option<VerifyKey> {
         let bytes = unhex::<32>(text)?;
-        Some(VerifyKey { key: DecodingKey::from_ed_der(&bytes), algorithms: vec![Algorithm::EdDSA] })
+        let key = DecodingKey::from_ed_der(&bytes);
+        Some(VerifyKey { key, algorithms: vec![Algorithm::EdDSA], ed25519: Some(bytes) })
     }
 
     /// From an RSA certificate or public key in PEM.
@@ -97,7 +100,15 @@ impl VerifyKey {
         Some(VerifyKey {
             key: DecodingKey::from_rsa_der(&pkcs1),
             algorithms: vec![Algorithm::RS256, Algorithm::RS384, Algorithm::RS512],
+            ed25519: None,
         })
+    }
+
+    /// Whether bytes are signed by it; never of a key that is not ed25519.
+    pub fn verifies_bytes(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+        let verified = |key| UnparsedPublicKey::new(&ED25519, key).verify(bytes, signature).is_ok();
+        self.ed25519.as_ref().is_some_and(verified)
     }
 
     /// The claims of a token this key has signed; their times are not looked at.

@@ -40,17 +40,34 @@ impl Auditing {
         self.log.is_mandatory()
     }
 
-    /// Appends the record of a call about to run.
+    /// Signs what has waited its time for a checkpoint; what goes wrong is told, and tried again.
+    pub async fn rest(&self) {
+        let (log, look, now) = (self.log.clone(), self.look.clone(), jiff::Timestamp::now());
+        let _turn = self.turn.acquire().await;
+        let rested = within_deadline(move || {
+            let _looking = look.begin(log.path())?;
+            Some(log.rest(now))
+        });
+        if let Some(Err(e)) = rested.await.flatten() {
+            tracing::error!("the audit chain was not signed: {e}");
+        }
+    }
+
+    /// Appends the record of a call about to run; of the action, or of what else it does.
     ///
     /// # Errors
     /// [`Unrecorded`]: the caller says so in its own log.
-    pub async fn record(&self, authorized: &Authorized) -> Result<(), Unrecorded> {
+    pub async fn record(&self, authorized: &Authorized, deed: Option<&str>) -> Result<(), Unrecorded> {
         let mut call = authorized.call.clone();
         let interface = authorized.agent.ddl().action(&call.action);
         let inputs = interface.into_iter().flat_map(|action| &action.input);
         let by_interface = inputs.filter(|(_, input)| input.secret).map(|(name, _)| name.as_str());
         for name in authorized.agent.secrets().iter().copied().chain(by_interface) {
             call.data.get_mut(name).into_iter().for_each(|value| *value = Value::from("*****"));
+        }
+        authorized.agent.hide(&mut call.data);
+        if let Some(deed) = deed {
+            call.action = deed.to_owned();
         }
         let (log, look, now) = (self.log.clone(), self.look.clone(), jiff::Timestamp::now());
         let _turn = self.turn.acquire().await;

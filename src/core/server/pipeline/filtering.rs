@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::data_door::{DataDoor, FilterData};
 use crate::core::agents::Node;
-use crate::core::agents::data::DataPlugins;
 use crate::core::protocol::filter::{Budget, Facts, Filter, MatchError, NoData, NodeView};
 use crate::core::server::pipeline::stages::Fresh;
 use crate::core::server::{Hosted, NodeState};
@@ -115,6 +116,7 @@ impl Filtering {
         request: &Arc<Fresh>,
         bytes: usize,
         node: &Arc<NodeState>,
+        door: &Arc<DataDoor>,
     ) -> Result<bool, Unfiltered> {
         request.filter().check_size()?;
         let caller = self.caller(request.caller());
@@ -131,7 +133,8 @@ impl Filtering {
         node.with_files(|_| ()).await.ok_or(Unfiltered::NoFiles)?;
         let _thread = THREADS.acquire().await;
         let (limit, ending) = (self.limit, self.ending.clone());
-        let (request, node) = (request.clone(), node.clone());
+        let (request, node, door) = (request.clone(), node.clone(), door.clone());
+        let runtime = Handle::current();
         let evaluated = tokio::task::spawn_blocking(move || {
             let (filter, hosted) = (request.filter(), node.hosted());
             let (facts, classes) = (node.facts(), node.classes());
@@ -140,7 +143,8 @@ impl Filtering {
             }
             let begun = Instant::now();
             let late = move || begun.elapsed() > limit || ending.load(Ordering::Relaxed);
-            let view = NodeView { data: &DataPlugins(&*node), ..view(&node, &hosted, &classes, &facts) };
+            let data = FilterData::new(&node, &door, &request, runtime, begun + limit);
+            let view = NodeView { data: &data, ..view(&node, &hosted, &classes, &facts) };
             let matched = filter.matches_within(&view, &Budget::until(late));
             (matched, begun.elapsed())
         });

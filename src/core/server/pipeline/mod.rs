@@ -11,7 +11,9 @@
 //! A panic ends the request it happens in, and nothing else.
 
 mod auditing;
+mod data_door;
 mod filtering;
+mod judging;
 mod pool;
 mod reply;
 mod stages;
@@ -39,16 +41,17 @@ use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
 use crate::core::text::shortened;
 use auditing::Auditing;
+use data_door::DataDoor;
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Seat, Ticket};
-use stages::{Accepted, Authorized, Fresh, Refused};
+use stages::{Accepted, Authorized, Denial, Fresh, Refused};
 
 /// Characters of a caller's words in a log line.
 const LOGGED: usize = 200;
+/// Time between two looks whether the audit chain is to be signed.
+const SIGNING: Duration = Duration::from_secs(60);
 /// Requests read at once; there are no more threads to read them on.
 const READ_AT_ONCE: usize = 4;
-/// What a caller is told whose call would leave no trace.
-const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
 
 /// The pipeline of a node.
 pub struct Pipeline {
@@ -56,9 +59,10 @@ pub struct Pipeline {
     verifier: RequestTrust,
     replay: ReplayGuard,
     authorizer: Arc<Authorizer>,
-    audit: Option<Auditing>,
+    audit: Option<Arc<Auditing>>,
     gate: Gate,
     filtering: Filtering,
+    data_door: Arc<DataDoor>,
     /// Requests that are read: each is held twice meanwhile.
     reading: Semaphore,
     refusals: RefusalLog,
@@ -76,8 +80,10 @@ impl Pipeline {
         let gate = Gate::new(pool);
         let filtering = Filtering::new(node.config().choria_filter_timeout);
         let (reading, refusals) = (Semaphore::new(READ_AT_ONCE), RefusalLog::default());
-        let audit = audit.map(Auditing::new);
-        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, reading, refusals }
+        let audit = audit.map(|log| Arc::new(Auditing::new(log)));
+        let (node_too, rules, record) = (node.clone(), authorizer.clone(), audit.clone());
+        let data_door = Arc::new(DataDoor { node: node_too, authorizer: rules, audit: record });
+        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, data_door, reading, refusals }
     }
 
     /// Takes messages until the connection's side hangs up. Never waits for an
@@ -111,6 +117,16 @@ impl Pipeline {
                     });
                 }
             }
+        }
+    }
+
+    /// Has the audit chain signed where records have waited for it, for ever: on a quiet node nobody
+    /// writes the next record that would bring a checkpoint.
+    pub async fn keep_signing(self: Arc<Self>) {
+        let Some(audit) = &self.audit else { return };
+        loop {
+            tokio::time::sleep(SIGNING).await;
+            audit.rest().await;
         }
     }
 
@@ -150,7 +166,7 @@ impl Pipeline {
             // Held once, by whoever is at it.
             let costly = Arc::new(costly);
             drop(turn);
-            elsewhere = Some(self.filtering.matches(&costly, size, &self.node).await);
+            elsewhere = Some(self.filtering.matches(&costly, size, &self.node, &self.data_door).await);
             turn = seat.turn().await;
             fresh = Arc::into_inner(costly);
         }
@@ -226,11 +242,7 @@ impl Pipeline {
             }
             return;
         }
-        let body = match stages::authorize(accepted, &self.node, &self.authorizer, seat).await {
-            Ok(authorized) if !self.record(&authorized).await => {
-                raise(&self.node.counters().denied);
-                reply_body(&authorized.call.action, Outcome::failed(StatusCode::Aborted, UNAUDITED))
-            }
+        let body = match self.allowed(accepted, seat).await {
             Ok(authorized) => match self.run(&authorized).await {
                 Some(outcome) => reply_body(&authorized.call.action, outcome),
                 None => return,
@@ -268,10 +280,27 @@ impl Pipeline {
         self.reply(accepted, body.encode()).await;
     }
 
+    /// Asks the policy and writes the audit record: first of the action, then of what else the
+    /// call does.
+    async fn allowed(&self, accepted: &Accepted, seat: &mut Seat) -> Result<Authorized, Box<Denial>> {
+        let authorized = stages::authorize(accepted, &self.node, &self.authorizer, seat).await?;
+        let unaudited = || Denial::unaudited(&authorized.call.action);
+        if !self.record(&authorized, None).await {
+            return Err(unaudited());
+        }
+        if let Some(deed) = authorized.agent.deed(&authorized.call) {
+            stages::authorize_deed(accepted, &authorized.call, &deed, &self.node, &self.authorizer).await?;
+            if !self.record(&authorized, deed.names.first().map(String::as_str)).await {
+                return Err(unaudited());
+            }
+        }
+        Ok(authorized)
+    }
+
     /// Writes the audit record; false when the call must not run without it.
-    async fn record(&self, authorized: &Authorized) -> bool {
+    async fn record(&self, authorized: &Authorized, deed: Option<&str>) -> bool {
         let Some(audit) = &self.audit else { return true };
-        let Err(e) = audit.record(authorized).await else { return true };
+        let Err(e) = audit.record(authorized, deed).await else { return true };
         let runs = !audit.is_mandatory();
         let consequence = if runs { "the action runs all the same" } else { "the action does not run" };
         tracing::error!(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::core::agents::{Agent, Call, Node, Outcome};
+use super::judging::{Wanted, judged_as};
+use crate::core::agents::{Agent, Call, Deed, Outcome};
 use crate::core::audit::AuditRecord;
-use crate::core::authz::{About, Authorizer, AuthzRequest, Decision};
+use crate::core::authz::{self, Authorizer, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::filter::Filter;
@@ -34,6 +35,9 @@ const LONGEST_NAME: usize = 1024;
 const MOST_INPUTS: usize = 16 * 1024 * 1024;
 /// Longest reason that is logged, in characters; filters are quoted in them.
 const LONGEST_REASON: usize = 400;
+
+/// What a caller is told whose call would leave no trace.
+const UNAUDITED: &str = "this node cannot write its audit log and runs nothing unaudited";
 
 /// Why a request ends before it acts.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +229,22 @@ impl Fresh {
         &self.0.request.envelope.callerid
     }
 
+    /// A call of this caller, in place of what was asked.
+    pub fn call(&self, agent: &str, action: &str, data: Map<String, Value>) -> Call {
+        let envelope = &self.0.request.envelope;
+        Call {
+            agent: agent.to_owned(),
+            action: action.to_owned(),
+            data,
+            request_id: envelope.requestid.clone(),
+            sender: envelope.senderid.clone(),
+            caller: envelope.callerid.clone(),
+            collective: envelope.collective.clone(),
+            ttl: envelope.ttl,
+            time: envelope.time,
+        }
+    }
+
     /// Its id and its caller.
     pub fn about(&self) -> (String, String) {
         let envelope = &self.0.request.envelope;
@@ -312,6 +332,13 @@ impl Denial {
         })
     }
 
+    /// Of a call that would leave no trace.
+    pub fn unaudited(action: &str) -> Box<Denial> {
+        let outcome = Outcome::failed(StatusCode::Aborted, UNAUDITED);
+        let log = "its audit record was not written".to_owned();
+        Box::new(Denial { action: action.to_owned(), outcome, log, counts_as_denied: true })
+    }
+
     fn denied(action: &str, log: String) -> Box<Denial> {
         let outcome = Outcome::failed(StatusCode::Aborted, NOT_AUTHORIZED);
         Box::new(Denial { action: action.to_owned(), outcome, log, counts_as_denied: true })
@@ -382,7 +409,39 @@ pub async fn authorize(
     Ok(Authorized { agent, call })
 }
 
-/// Asks the policy, by its files and those of facts and classes as they are now.
+/// Asks the policy for what else a call does: one spelling that is allowed is enough, one that
+/// a rule denies is too much (spec 07 §A5).
+pub async fn authorize_deed(
+    accepted: &Accepted,
+    call: &Call,
+    deed: &Deed,
+    node: &Arc<NodeState>,
+    authorizer: &Arc<Authorizer>,
+) -> Result<(), Box<Denial>> {
+    let inputs = || authorizer.reads_inputs().then(|| call.data.clone());
+    let (mut allowed, mut why) = (false, None);
+    for name in &deed.names {
+        let decision = judged(accepted, name, inputs(), node, authorizer).await;
+        allowed |= decision.allowed;
+        let by_rule = decision.outcome == authz::Outcome::DenyRule;
+        if by_rule || !decision.allowed && why.is_none() {
+            why = Some(decision.reason);
+        }
+        if by_rule {
+            allowed = false;
+            break;
+        }
+    }
+    if allowed {
+        return Ok(());
+    }
+    let name = deed.names.first().map(String::as_str).unwrap_or_default();
+    let log = format!("{name}: {}", why.unwrap_or_default());
+    let outcome = Outcome::failed(StatusCode::Aborted, deed.refusal.clone());
+    Err(Box::new(Denial { action: call.action.clone(), outcome, log, counts_as_denied: true }))
+}
+
+/// Asks the policy for an action.
 async fn decide(
     accepted: &Accepted,
     action: &str,
@@ -390,29 +449,22 @@ async fn decide(
     node: &Arc<NodeState>,
     authorizer: &Arc<Authorizer>,
 ) -> Result<(), Box<Denial>> {
-    let Envelope { callerid, agent, collective, ttl, time, .. } = &accepted.request().envelope;
-    let (caller, agent, collective) = (callerid.clone(), agent.clone(), collective.clone());
-    let (called, ttl, time) = (action.to_owned(), *ttl, *time);
-    let authorizer = authorizer.clone();
-    let decided = node.with_files(move |node| {
-        let hosted = node.hosted();
-        let about = About {
-            collective: &collective,
-            data: data.as_ref(),
-            ttl,
-            time,
-            agents: hosted.names(),
-            provision_mode: node.provisioning(),
-        };
-        let wanted = AuthzRequest { caller: &caller, agent: &agent, action: &called, about };
-        let classes = node.known_classes();
-        authorizer.decide(&wanted, classes.as_ref().map(|classes| classes.as_slice()), &node.facts())
-    });
-    let undecided = || Decision::undecided("the files that decide do not answer".to_owned());
-    match decided.await.unwrap_or_else(undecided) {
+    match judged(accepted, action, data, node, authorizer).await {
         Decision { allowed: true, .. } => Ok(()),
         denied => Err(Denial::denied(action, denied.reason)),
     }
+}
+
+/// Asks the policy, by its files and those of facts and classes as they are now.
+async fn judged(
+    accepted: &Accepted,
+    action: &str,
+    data: Option<Map<String, Value>>,
+    node: &Arc<NodeState>,
+    authorizer: &Arc<Authorizer>,
+) -> Decision {
+    let envelope = &accepted.request().envelope;
+    judged_as(Wanted::of(envelope, action, data), node, authorizer).await
 }
 
 impl Authorized {

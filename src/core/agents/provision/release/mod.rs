@@ -2,11 +2,10 @@
 //!
 //! `REPOSITORY/VERSION/OS/ARCH/release.json` names the file, the SHA-256 of
 //! the binary in it, and, which the original does not ask for, an ed25519 signature
-//! ([`Manifest`]). The `fetch`ed file is unpacked and hashed beside the
+//! ([`Manifest`]). The downloaded file is unpacked and hashed beside the
 //! running binary, tried, and only then put in its place (`install`); the old one
 //! stays as `.backup`. What fails leaves nothing behind.
 
-mod fetch;
 mod install;
 mod manifest;
 
@@ -14,6 +13,7 @@ use std::path::Path;
 
 use hyper::Uri;
 
+use crate::core::security::download::{self, Asking};
 use crate::core::text::shortened;
 
 pub use manifest::{Manifest, platform};
@@ -67,6 +67,7 @@ pub async fn update(
         return Err(ReleaseError::Version(shortened(version, 64)));
     }
     let bad = || ReleaseError::Repository(shortened(repository, 200));
+    let asking = Asking { ca, ..Asking::default() };
     let (os, arch) = platform();
     let base = format!("{}/{version}/{os}/{arch}", repository.trim_end_matches('/'));
     let url = |file: &str| format!("{base}/{file}").parse::<Uri>().map_err(|_| bad());
@@ -74,7 +75,7 @@ pub async fn update(
     if !matches!(manifest_url.scheme_str(), Some("http" | "https")) {
         return Err(bad());
     }
-    let text = fetch::text(&manifest_url, ca, MAX_MANIFEST).await.map_err(|reason| {
+    let text = download::text(&manifest_url, asking, MAX_MANIFEST).await.map_err(|reason| {
         ReleaseError::NotFound { version: version.to_owned(), url: manifest_url.to_string(), reason }
     })?;
     let unusable = |reason| ReleaseError::Manifest { url: manifest_url.to_string(), reason };
@@ -82,7 +83,7 @@ pub async fn update(
     manifest.verify(version, key).map_err(unusable)?;
     let packed_url = url(&manifest.binary)?;
     let packed = tempfile::NamedTempFile::with_prefix_in(".choria-", install::dir(image))?;
-    fetch::file(&packed_url, ca, MAX_PACKED, packed.as_file())
+    download::file(&packed_url, asking, MAX_PACKED, packed.as_file())
         .await
         .map_err(|reason| ReleaseError::Fetch { url: packed_url.to_string(), reason })?;
     let image = image.to_owned();

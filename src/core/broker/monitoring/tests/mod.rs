@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Monitored, Monitoring, MonitoringOptions};
+use super::{Monitored, Monitoring, MonitoringOptions, Process};
 use crate::core::admission::X509Options;
 use crate::core::broker::tests::kit::{PATIENCE, Raw, ca, loopback, plain_options, tls_options, until};
 use crate::core::broker::{Broker, Limits, Options};
@@ -26,6 +26,7 @@ fn watched(broker: &Broker) -> Monitoring {
         certificate_expiry: Some(std::sync::Arc::new(|| Some(2_000_000_000))),
         tokens: None,
         local: Default::default(),
+        more: None,
     };
     Monitoring::start(loopback(), broker.view(), about).unwrap()
 }

@@ -44,15 +44,17 @@ fn names_are_for_loopback_and_for_tokens() {
     files::write_atomic(&file, format!("{TOKEN}\n").as_bytes(), files::SECRET).unwrap();
     let subject = Arc::new(Monitored {
         view: broker.view(),
-        about: MonitoringOptions {
-            config_file: "/secret/path".to_owned(),
-            tokens: Some(TokenFile::new(file).unwrap()),
-            ..MonitoringOptions::default()
-        },
+        process: Arc::new(Process {
+            about: MonitoringOptions {
+                config_file: "/secret/path".to_owned(),
+                tokens: Some(TokenFile::new(file).unwrap()),
+                ..MonitoringOptions::default()
+            },
+            started: jiff::Timestamp::now(),
+            denied: Default::default(),
+        }),
         address: loopback(),
-        started: jiff::Timestamp::now(),
         requests: Default::default(),
-        denied: Default::default(),
         places: Arc::new(tokio::sync::Semaphore::new(4)),
     });
     let pages = service::router(subject.clone());
@@ -101,7 +103,7 @@ fn names_are_for_loopback_and_for_tokens() {
             "{path}"
         );
     }
-    let before = subject.denied.count();
+    let before = subject.process.denied.count();
     let wrong = ["Bearer a-token-that-is-long-enougH", "Bearer ", "Basic YTpi", TOKEN];
     for shown in wrong {
         for peer in ["192.0.2.7", "127.0.0.1"] {
@@ -110,7 +112,7 @@ fn names_are_for_loopback_and_for_tokens() {
             assert!(!text.contains("server_id"), "{text}");
         }
     }
-    assert_eq!(subject.denied.count() - before, 2 * wrong.len() as u64);
+    assert_eq!(subject.process.denied.count() - before, 2 * wrong.len() as u64);
     let metrics = asked(&pages, "127.0.0.1", "/metrics", &[]).1;
     assert!(metrics.contains("choria_broker_monitoring_denied_total{identity=\"\"} 8\n"), "{metrics}");
 }

@@ -31,7 +31,7 @@ mod unknown;
 mod value;
 mod words;
 
-use super::{Budget, DataFunction, NodeView, ReplyView};
+use super::{Budget, DataFunction, InputView, MachineView, NodeView, PluginView, ReplyView};
 use ast::Node;
 use words::{Words, World};
 
@@ -80,6 +80,21 @@ impl Expression {
         Expression::compile_with(text, Words::Reply, &Budget::default())
     }
 
+    /// Compiles `text` for autonomous agents.
+    pub(super) fn compile_for_machines(text: &str) -> Result<Expression, ExprError> {
+        Expression::compile_with(text, Words::Machine, &Budget::default())
+    }
+
+    /// Compiles `text` for matchers of plugins.
+    pub(super) fn compile_for_plugins(text: &str) -> Result<Expression, ExprError> {
+        Expression::compile_with(text, Words::Plugin, &Budget::default())
+    }
+
+    /// Compiles `text` for what people type: about one value, or about what was given before.
+    pub(super) fn compile_for_input(text: &str, value: bool) -> Result<Expression, ExprError> {
+        Expression::compile_with(text, Words::Input { value }, &Budget::default())
+    }
+
     fn compile_with(text: &str, words: Words<'_>, budget: &Budget) -> Result<Expression, ExprError> {
         if text.len() > MAX_LENGTH {
             return Err(ExprError::Compile(format!("it is longer than {MAX_LENGTH} bytes")));
@@ -108,6 +123,29 @@ impl Expression {
     /// The answer about a reply, which pays for it.
     pub(super) fn evaluate_reply(&self, reply: &ReplyView<'_>, budget: &Budget) -> Result<bool, ExprError> {
         self.run(reply, budget)
+    }
+
+    /// The answer of an autonomous agent.
+    pub(super) fn evaluate_machine(
+        &self,
+        machine: &MachineView<'_>,
+        budget: &Budget,
+    ) -> Result<bool, ExprError> {
+        self.run(machine, budget)
+    }
+
+    /// The answer about a plugin.
+    pub(super) fn evaluate_plugin(
+        &self,
+        plugin: &PluginView<'_>,
+        budget: &Budget,
+    ) -> Result<bool, ExprError> {
+        self.run(plugin, budget)
+    }
+
+    /// The answer about what people type.
+    pub(super) fn evaluate_input(&self, input: &InputView<'_>, budget: &Budget) -> Result<bool, ExprError> {
+        self.run(input, budget)
     }
 
     fn run(&self, world: &dyn World, budget: &Budget) -> Result<bool, ExprError> {

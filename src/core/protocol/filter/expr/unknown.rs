@@ -24,6 +24,17 @@ pub enum UnknownName {
     Function(String),
 }
 
+impl UnknownName {
+    /// The name itself.
+    pub fn name(&self) -> &str {
+        match self {
+            UnknownName::Argument { name, .. }
+            | UnknownName::Variable(name)
+            | UnknownName::Function(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for UnknownName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,6 +68,24 @@ impl Expression {
     /// The first name that is neither of the language nor about a reply.
     pub(in crate::core::protocol::filter) fn unknown_name_for_replies(&self) -> Option<UnknownName> {
         Search { words: Words::Reply, is_data: &|_| false, declared: vec![] }.node(&self.root)
+    }
+
+    /// The first name that is neither of the language nor of autonomous agents.
+    pub(in crate::core::protocol::filter) fn unknown_name_for_machines(&self) -> Option<UnknownName> {
+        Search { words: Words::Machine, is_data: &|_| false, declared: vec![] }.node(&self.root)
+    }
+
+    /// The first name that is neither of the language nor of what people type.
+    pub(in crate::core::protocol::filter) fn unknown_name_for_input(
+        &self,
+        value: bool,
+    ) -> Option<UnknownName> {
+        Search { words: Words::Input { value }, is_data: &|_| false, declared: vec![] }.node(&self.root)
+    }
+
+    /// The first name that is neither of the language nor of matchers of plugins.
+    pub(in crate::core::protocol::filter) fn unknown_name_for_plugins(&self) -> Option<UnknownName> {
+        Search { words: Words::Plugin, is_data: &|_| false, declared: vec![] }.node(&self.root)
     }
 }
 

@@ -1,12 +1,15 @@
 //! What expressions can speak of beside the language itself: a node that is
-//! asked whether it is meant, or a reply that came back.
+//! asked whether it is meant, a reply that came back, an autonomous agent, or what
+//! people type.
 
 use super::eval::Stop;
 use super::types::Type;
 use super::value::{PART, Value, from_json};
 use crate::core::protocol::filter::budget::Budget;
 use crate::core::protocol::filter::fact::FactFilter;
-use crate::core::protocol::filter::{DataFunction, MatchError, NodeView, ReplyView, gjson};
+use crate::core::protocol::filter::{
+    DataFunction, InputView, MachineView, MatchError, NodeView, PluginView, ReplyView, gjson, input, search,
+};
 
 /// Names that are given, and what is known of them before they are looked up.
 #[derive(Clone, Copy)]
@@ -15,6 +18,15 @@ pub(super) enum Words<'a> {
     Node(&'a [DataFunction]),
     /// Those of a reply.
     Reply,
+    /// Those of an autonomous agent.
+    Machine,
+    /// Those of a plugin's matcher.
+    Plugin,
+    /// Those of what people type: about one value, or about what was given before.
+    Input {
+        /// One value.
+        value: bool,
+    },
 }
 
 /// Functions that are the same for both.
@@ -22,6 +34,9 @@ const SHARED: [&str; 2] = ["include", "semver"];
 /// Functions of a reply that take nothing and say how its action ended.
 const STATUS: [&str; 6] =
     ["ok", "aborted", "unknown_action", "missing_data", "invalid_data", "unknown_error"];
+
+/// What was given before.
+const GIVEN: [&str; 5] = ["Arguments", "Config", "Flags", "Input", "input"];
 
 impl Words<'_> {
     /// Whether a name is one of them.
@@ -34,6 +49,11 @@ impl Words<'_> {
         Some(match (self, name) {
             (Words::Node(_), "agents" | "classes") => Type::Strings,
             (Words::Node(_), "facts") => Type::Bytes,
+            (Words::Machine, "data") => Type::Map,
+            (Words::Machine, "facts") => Type::Bytes,
+            (Words::Machine, "identity") => Type::Text,
+            (Words::Input { value: true }, "value" | "Value") => Type::Text,
+            (Words::Input { value: false }, name) if GIVEN.contains(&name) => Type::Unknown,
             (Words::Reply, "msg") => Type::Text,
             (Words::Reply, "code") => Type::Int,
             _ => return None,
@@ -53,6 +73,13 @@ impl Words<'_> {
                 function if function.takes_argument => (TEXT, Type::Map),
                 _ => (NOTHING, Type::Map),
             },
+            (Words::Machine, "get_fact") => (TEXT, Type::Unknown),
+            (Words::Machine, _) => return None,
+            (Words::Plugin, "get_fact") => (TEXT, Type::Unknown),
+            (Words::Plugin, "identity" | "has_file" | "has_directory" | "has_command") => (TEXT, Type::Bool),
+            (Words::Plugin, _) => return None,
+            (Words::Input { .. }, "is_regex" | "isRegex") => (TEXTS, Type::Bool),
+            (Words::Input { .. }, name) => (input::function(name).map(|_| TEXT)?, Type::Bool),
             (Words::Reply, "data") => (TEXT, Type::Unknown),
             (Words::Reply, "sender") => (NOTHING, Type::Text),
             (Words::Reply, "time") => (NOTHING, Type::Time),
@@ -178,5 +205,101 @@ impl World for ReplyView<'_> {
             "time" => Ok(Value::Time(self.time.as_nanosecond())),
             _ => Err(format!("{name} is not a function").into()),
         }
+    }
+}
+
+impl World for MachineView<'_> {
+    fn variable(&self, name: &str, budget: &Budget) -> Result<Option<Value>, Stop> {
+        Ok(Some(match name {
+            "data" => from_json(self.data, true, budget)?,
+            "facts" => {
+                budget.make(self.facts.as_json().len())?;
+                Value::Bytes(self.facts.as_json().as_bytes().into())
+            }
+            "identity" => {
+                budget.make(self.identity.len())?;
+                Value::text(self.identity)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn variables(&self) -> &'static [&'static str] {
+        &["data", "facts", "identity"]
+    }
+
+    fn call(&self, name: &str, arguments: &[Value], budget: &Budget) -> Result<Value, Stop> {
+        if name != "get_fact" {
+            return Err(format!("{name} is not a function").into());
+        }
+        let found = self.facts.find(text(name, arguments, 0)?, budget)?;
+        let fact = found.map(|fact| from_json(&fact, true, budget)).transpose()?;
+        Ok(fact.unwrap_or(Value::Nil))
+    }
+}
+
+impl World for InputView<'_> {
+    fn variable(&self, name: &str, budget: &Budget) -> Result<Option<Value>, Stop> {
+        match (name, self.value) {
+            ("value" | "Value", Some(value)) => {
+                budget.make(value.len())?;
+                Ok(Some(Value::text(value)))
+            }
+            (name, None) if GIVEN.contains(&name) => {
+                let member = if name == "input" { "Input" } else { name };
+                let given = self.given.get(member).unwrap_or(&serde_json::Value::Null);
+                Ok(Some(from_json(given, false, budget)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn variables(&self) -> &'static [&'static str] {
+        if self.value.is_some() { &["Value", "value"] } else { &GIVEN }
+    }
+
+    fn call(&self, name: &str, arguments: &[Value], budget: &Budget) -> Result<Value, Stop> {
+        let given = text(name, arguments, 0)?;
+        budget.read(given.len().saturating_mul(4))?;
+        match input::function(name) {
+            Some(says) => Ok(Value::Bool(says(given))),
+            None if matches!(name, "is_regex" | "isRegex") => {
+                Ok(Value::Bool(input::matches(given, text(name, arguments, 1)?)?))
+            }
+            None => Err(format!("{name} is not a function").into()),
+        }
+    }
+}
+
+/// Looking at a disk costs so much.
+const LOOK: u64 = 1_000;
+
+impl World for PluginView<'_> {
+    fn variable(&self, _: &str, _: &Budget) -> Result<Option<Value>, Stop> {
+        Ok(None)
+    }
+
+    fn variables(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn call(&self, name: &str, arguments: &[Value], budget: &Budget) -> Result<Value, Stop> {
+        let given = text(name, arguments, 0)?;
+        if name == "get_fact" {
+            let found = self.facts.find(given, budget)?;
+            let fact = found.map(|fact| from_json(&fact, true, budget)).transpose()?;
+            return Ok(fact.unwrap_or(Value::Nil));
+        }
+        budget.pay(LOOK)?;
+        Ok(Value::Bool(match name {
+            "identity" => {
+                let expression = search(given).ok_or_else(|| format!("{given} is no regular expression"))?;
+                expression.is_match(self.identity)
+            }
+            "has_file" => self.sight.has_file(given),
+            "has_directory" => self.sight.has_directory(given),
+            "has_command" => self.sight.has_command(given),
+            _ => return Err(format!("{name} is not a function").into()),
+        }))
     }
 }

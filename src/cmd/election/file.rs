@@ -1,0 +1,134 @@
+//! `choria election file`: a file that is there while this machine leads.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use argh::{ArgsInfo, FromArgs};
+use choria::core::files::{self, read_bounded};
+use choria::core::streams::bucket::{check_bucket, check_key};
+use choria::core::streams::election::{BUCKET, Campaign, Happened};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::cmd::Globals;
+use crate::cmd::out::{errln, outln};
+use crate::cmd::streams::Reached;
+
+/// Seconds after which nobody who leads has written the file.
+const OLD: i64 = 60;
+/// Bytes of such a file.
+const MOST: u64 = 4096;
+
+/// keep a file while this machine leads an election, for programs that only look whether it is there
+#[derive(FromArgs, ArgsInfo)]
+#[argh(subcommand, name = "file")]
+pub struct File {
+    /// say whether this machine leads: 1 where the file is missing, or older than a minute
+    #[argh(switch)]
+    check: bool,
+    /// bucket of the election, default CHORIA_LEADER_ELECTION
+    #[argh(option, arg_name = "bucket", default = "BUCKET.to_owned()")]
+    bucket: String,
+    /// file
+    #[argh(positional)]
+    file: PathBuf,
+    /// name of the election
+    #[argh(positional)]
+    name: String,
+}
+
+impl File {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        if self.check {
+            return self.checked();
+        }
+        check_bucket(&self.bucket)?;
+        check_key(&self.name)?;
+        self.remove()?;
+        crate::cmd::context::block_on(async {
+            let reached = Reached::as_machine(globals).await?;
+            let identity = reached.client.config().identity.clone();
+            let campaign = Campaign::new(&reached.streams, &self.bucket, &self.name, &identity).await?;
+            let (sink, mut happened) = mpsc::unbounded_channel();
+            let running = campaign.run(move |what| {
+                let _ = sink.send(what);
+            });
+            let done = tokio::select! {
+                () = running => Ok(()),
+                done = self.follow(&mut happened) => done,
+                done = told_to_end() => done,
+            };
+            // whoever looks is not to believe that we lead
+            self.remove()?;
+            reached.close().await;
+            done.map(|()| ExitCode::SUCCESS)
+        })?
+    }
+
+    async fn follow(&self, happened: &mut mpsc::UnboundedReceiver<Happened>) -> anyhow::Result<()> {
+        let (mut leads, mut count) = (false, 0_u64);
+        // a vote may be further away than the file may be old
+        let mut tick = tokio::time::interval(std::time::Duration::from_secs(20));
+        loop {
+            tokio::select! {
+                what = happened.recv() => match what {
+                    Some(Happened::Won) => {
+                        errln!("choria: leading election {}", self.name);
+                        leads = true;
+                    }
+                    Some(Happened::Lost) => {
+                        errln!("choria: election {} is lost", self.name);
+                        leads = false;
+                        self.remove()?;
+                    }
+                    Some(Happened::Voted(_)) => {}
+                    None => return Ok(()),
+                },
+                _ = tick.tick() => {}
+            }
+            if leads {
+                count += 1;
+                let text = json!({"count": count, "timestamp": Timestamp::now().as_second()}).to_string();
+                files::write_atomic(&self.file, text.as_bytes(), files::PUBLIC)?;
+            }
+        }
+    }
+
+    fn remove(&self) -> anyhow::Result<()> {
+        match std::fs::remove_file(&self.file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", self.file.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn checked(&self) -> anyhow::Result<ExitCode> {
+        let shown = self.file.display();
+        if !self.file.exists() {
+            bail!("this machine does not lead: there is no {shown}");
+        }
+        let said: Value = serde_json::from_slice(&read_bounded(&self.file, MOST)?)
+            .with_context(|| format!("{shown} is no file of an election"))?;
+        let written = said["timestamp"].as_i64().with_context(|| format!("{shown} has no timestamp"))?;
+        let age = Timestamp::now().as_second().saturating_sub(written);
+        if age > OLD {
+            bail!("this machine does not lead: {shown} was written {age} s ago");
+        }
+        outln!("This machine leads election {}", self.name);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn told_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}

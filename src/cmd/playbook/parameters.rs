@@ -1,0 +1,115 @@
+//! Words of a person to arguments of a plan, by the types that it asks for.
+
+use anyhow::{Context as _, anyhow, bail};
+use choria::core::files::read_bounded;
+use choria::core::puppet::types::Kind;
+use choria::core::puppet::{Budget, IndexMap, Signature, Value};
+use choria::core::tasks::parameters::converted;
+use choria::core::text::documents;
+use serde_json::{Map, Value as Json};
+
+/// Largest file of inputs.
+const MOST: u64 = 16 << 20;
+
+/// What was given: `name=value` words, and a document.
+pub struct Given {
+    pub words: Vec<(String, String)>,
+    pub input: Map<String, Json>,
+}
+
+impl Given {
+    /// Words beside the name of the plan, and `--input`.
+    pub fn new(words: &[String], input: Option<&str>) -> anyhow::Result<Given> {
+        let mut pairs = vec![];
+        for word in words {
+            let (name, value) = word.split_once('=').with_context(|| {
+                format!("cannot use '{word}': parameters are --name VALUE, or name=value behind the plan")
+            })?;
+            pairs.push((name.to_lowercase(), value.to_owned()));
+        }
+        Ok(Given { words: pairs, input: input.map(document).transpose()?.unwrap_or_default() })
+    }
+
+    /// Takes the inputs of an earlier run. Secrets are not in them and have to be given again,
+    /// the rest cannot be.
+    pub fn complete(&mut self, before: Option<&Json>) -> anyhow::Result<()> {
+        for (name, value) in before.and_then(Json::as_object).into_iter().flatten() {
+            let given = self.words.iter().any(|(word, _)| word.replace('-', "_") == name.to_lowercase());
+            let secret = value.as_str().is_some_and(|text| text.starts_with("Sensitive ["));
+            match given || self.input.contains_key(name) {
+                true if !secret => {
+                    bail!("--resume takes {name} from the report, and it cannot be given again")
+                }
+                true => {}
+                false if secret => bail!(
+                    "{name} of that run was a secret and is not in its report: give it again, --{name} VALUE"
+                ),
+                false => drop(self.input.insert(name.clone(), value.clone())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Arguments for a plan. What cannot be of the type is handed on as text: the plan says
+    /// what is wrong with it. The document wins over words, as it always did.
+    pub fn arguments(
+        &self,
+        signature: &Signature,
+        budget: &Budget,
+    ) -> Result<IndexMap<Value, Value>, String> {
+        let mut arguments = IndexMap::new();
+        let wrong = |e: &dyn std::fmt::Display| e.to_string();
+        let text = |text: &str| Value::string(text, budget).map_err(|e| wrong(&e));
+        for (name, _) in &self.words {
+            // a flag may have a hyphen where the parameter has another sign
+            let parameter =
+                signature.parameters.iter().find(|p| p.name.to_lowercase() == name.replace('-', "_"));
+            let (real, of) = parameter.map_or((name.as_str(), None), |p| (p.name.as_str(), Some(&p.of)));
+            let key = text(real)?;
+            if arguments.contains_key(&key) {
+                continue;
+            }
+            let words: Vec<&str> = self
+                .words
+                .iter()
+                .filter(|(other, _)| other == name)
+                .map(|(_, value)| value.as_str())
+                .collect();
+            let value = match of {
+                Some(of) => converted(of, &words, budget)?,
+                None => text(words.last().copied().unwrap_or_default())?,
+            };
+            arguments.insert(key, value);
+        }
+        for (name, value) in &self.input {
+            let parameter = signature.parameters.iter().find(|p| p.name == *name);
+            let value = Value::from_json(value, budget).map_err(|e| wrong(&e))?;
+            let value = match parameter.map(|p| p.of.kind()) {
+                Some(Kind::Sensitive(_)) => Value::sensitive(value).map_err(|e| wrong(&e))?,
+                _ => value,
+            };
+            arguments.insert(text(name)?, value);
+        }
+        Ok(arguments)
+    }
+}
+
+/// `--input`: JSON, or `@FILE` with JSON or YAML.
+pub fn document(input: &str) -> anyhow::Result<Map<String, Json>> {
+    let json: Json = match input.strip_prefix('@') {
+        None => serde_json::from_str(input).context("--input is not JSON; name a file as @FILE")?,
+        Some(file) => {
+            let bytes =
+                read_bounded(std::path::Path::new(file), MOST).with_context(|| format!("--input {file}"))?;
+            let text = String::from_utf8(bytes).with_context(|| format!("--input {file} is not UTF-8"))?;
+            match file.ends_with(".json") {
+                true => serde_json::from_str(&text).with_context(|| format!("--input {file} is not JSON"))?,
+                false => documents::yaml(&text).map_err(|e| anyhow!("--input {file} is not YAML: {e}"))?,
+            }
+        }
+    };
+    match json {
+        Json::Object(map) => Ok(map),
+        _ => bail!("--input is an object of parameters and their values"),
+    }
+}

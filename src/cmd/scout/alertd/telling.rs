@@ -1,0 +1,155 @@
+//! What is known, told to each receiver at its own pace, and kept.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use choria::core::client::Client;
+use choria::core::scout::alerts::{self, Alerts, Receiver, Settings, Shared};
+use tokio_util::sync::CancellationToken;
+
+/// How long those that are being told have when it ends, and what is kept then.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Between two failures to reach a receiver, at first and at most.
+const SOON: Duration = Duration::from_secs(5);
+const LATEST: Duration = Duration::from_secs(300);
+
+/// Unix seconds.
+pub(super) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// What is told.
+pub(super) struct Telling {
+    all: Mutex<Alerts>,
+    state: PathBuf,
+    every: Duration,
+    leads: AtomicBool,
+    /// Whether others do not know yet what was told.
+    unshared: AtomicBool,
+}
+
+impl Telling {
+    /// By one that leads, where nobody is elected.
+    pub fn new(all: Alerts, settings: &Settings) -> Telling {
+        Telling {
+            all: Mutex::new(all),
+            state: settings.state.clone(),
+            every: Duration::from_secs(settings.group.unsigned_abs()),
+            leads: AtomicBool::new(settings.elected.is_none()),
+            unshared: AtomicBool::new(true),
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Alerts> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes something that was heard.
+    pub fn heard(&self, take: impl FnOnce(&mut Alerts)) {
+        take(&mut self.locked());
+    }
+
+    /// Whether this one tells.
+    fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire)
+    }
+
+    /// Has this one tell from now on, or no longer.
+    pub fn lead(&self, leads: bool) {
+        self.unshared.store(true, Ordering::Release);
+        self.leads.store(leads, Ordering::Release);
+    }
+
+    /// Looks who fell silent, and keeps what was told.
+    pub async fn looks(&self, client: &Client, shared: Option<&tokio::sync::Mutex<Shared>>) {
+        let mut overflowed = false;
+        loop {
+            let dropped = {
+                let connected = client.session().connected_server().is_some();
+                let mut all = self.locked();
+                all.connected(connected, now());
+                all.look(now());
+                all.tidy();
+                all.take_dropped()
+            };
+            if dropped > 0 && !overflowed {
+                tracing::error!("more is wrong than can be told: what came last is not");
+            }
+            overflowed = dropped > 0;
+            self.keep(shared).await;
+            tokio::time::sleep(self.every.min(SOON)).await;
+        }
+    }
+
+    /// Keeps what was told, also for the others where this one leads.
+    pub async fn keep(&self, shared: Option<&tokio::sync::Mutex<Shared>>) {
+        let changed = {
+            let mut all = self.locked();
+            all.take_changed().then(|| all.snapshot())
+        };
+        if let Some(kept) = changed {
+            self.unshared.store(true, Ordering::Release);
+            let state = self.state.clone();
+            let saved = tokio::task::spawn_blocking(move || alerts::save(&kept, &state)).await;
+            match saved {
+                Ok(Ok(())) => {}
+                Ok(Err(e)) => tracing::error!("what was told is not kept, a restart may tell it again: {e}"),
+                Err(e) => tracing::error!("what was told is not kept: {e}"),
+            }
+        }
+        let Some(shared) = shared.filter(|_| self.leads()) else { return };
+        if self.unshared.swap(false, Ordering::AcqRel) {
+            let kept = self.locked().snapshot();
+            let text = tokio::task::spawn_blocking(move || kept.text()).await.unwrap_or_default();
+            if let Err(e) = shared.lock().await.write(text).await {
+                self.unshared.store(true, Ordering::Release);
+                tracing::error!("what was told is not shared, whoever leads next may tell it again: {e}");
+            }
+        }
+    }
+
+    /// Tells one receiver what it does not know, at its own pace: one that is away keeps nobody waiting.
+    pub async fn tell(&self, place: usize, receiver: &Receiver, ending: &CancellationToken) {
+        let mut wait = self.every;
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = ending.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = self.every;
+            if !self.leads() {
+                continue;
+            }
+            let due = self.locked().due(place, now());
+            for message in due {
+                if ending.is_cancelled() {
+                    return;
+                }
+                if !self.leads() {
+                    break;
+                }
+                match alerts::send(receiver, &message).await {
+                    Ok(()) => {
+                        if std::mem::take(&mut failing) {
+                            tracing::info!("{} is told again", receiver.name);
+                        }
+                        self.locked().told(&message);
+                    }
+                    Err(e) => {
+                        if !std::mem::replace(&mut failing, true) {
+                            tracing::error!(
+                                "{} was not told, it is tried again until it is: {e}",
+                                receiver.name
+                            );
+                        }
+                        wait = (wait.max(SOON) * 2).min(LATEST);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! `choria scout validate`: rules of goss, tried on nodes or on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use choria::core::client::RpcReply;
+use choria::core::files::read_bounded;
+use choria::core::machine::goss::{self, Asked, Source};
+use choria::core::rpc::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::document;
+use crate::cmd::Globals;
+use crate::cmd::ask::ask;
+use crate::cmd::context::{self, block_on};
+use crate::cmd::exit::INTERRUPTED;
+use crate::cmd::fleet::fleet_command;
+use crate::cmd::out::{out, outln};
+use crate::cmd::render::table;
+use crate::cmd::render::text::{clean, escaped};
+
+/// Bytes that a request may carry of rules, and of variables.
+const MOST: u64 = 5120;
+
+fleet_command! {
+    /// try rules of goss on nodes
+    #[argh(subcommand, name = "validate")]
+    pub struct Validate {
+        /// the rules are a file of the nodes, not of this machine
+        #[argh(switch)]
+        remote_rules: bool,
+        /// the variables are a file of the nodes, not of this machine
+        #[argh(switch)]
+        remote_variables: bool,
+        /// try them on this machine, and ask nobody
+        #[argh(switch)]
+        local: bool,
+        /// show a table
+        #[argh(switch)]
+        table: bool,
+        /// which tests to show: ok, failed, all or none, default failed
+        #[argh(option, arg_name = "which")]
+        display: Option<String>,
+        /// show JSON
+        #[argh(switch, short = 'j')]
+        json: bool,
+        /// show every node
+        #[argh(switch, short = 'v')]
+        verbose: bool,
+        /// file of rules
+        #[argh(positional, arg_name = "rules")]
+        rules: String,
+        /// file of variables for them
+        #[argh(positional, arg_name = "variables")]
+        variables: Option<String>,
+    }
+}
+
+/// Which tests are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Display {
+    Ok,
+    Failed,
+    All,
+    None,
+}
+
+impl Display {
+    /// Of a flag.
+    fn new(flag: Option<&str>) -> anyhow::Result<Display> {
+        Ok(match flag {
+            Some("ok") => Display::Ok,
+            Some("failed") | None => Display::Failed,
+            Some("all") => Display::All,
+            Some("none") => Display::None,
+            Some(word) => {
+                bail!("--display must be one of ok, failed, all, none, got '{}'", clean(word, false))
+            }
+        })
+    }
+
+    fn shows(self, test: &Value) -> bool {
+        match self {
+            Display::All => true,
+            Display::None => false,
+            Display::Ok => result(test) == 0,
+            Display::Failed => result(test) != 0,
+        }
+    }
+}
+
+/// 0 is well, 1 failed, 2 not tried.
+fn result(test: &Value) -> u64 {
+    test.get("result").and_then(Value::as_u64).unwrap_or(1)
+}
+
+fn mark(test: &Value) -> &'static str {
+    match result(test) {
+        0 => "✓",
+        2 => "?",
+        _ => "X",
+    }
+}
+
+impl Validate {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let display = Display::new(self.display.as_deref())?;
+        if self.local {
+            return self.here(display);
+        }
+        let selection = self.selection();
+        selection.filter()?;
+        let mut data = Map::new();
+        given(&mut data, &self.rules, self.remote_rules, ["file", "yaml_rules"])?;
+        if let Some(variables) = &self.variables {
+            given(&mut data, variables, self.remote_variables, ["vars", "yaml_vars"])?;
+        } else if self.remote_variables {
+            bail!(
+                "--remote-variables says where variables are, and none are named: choria scout validate RULES VARIABLES"
+            );
+        }
+        let config = context::client_config(globals)?;
+        block_on(async {
+            let began = Instant::now();
+            let client = context::connect(config).await?;
+            let collective = client.collective(selection.target.as_deref())?;
+            let found = selection.discover(&client, Some("scout")).await?;
+            let asked = ask(&client, "scout", "goss_validate", data, collective.clone(), found).await?;
+            asked.report(&client, &collective);
+            client.session().close().await;
+            if asked.replies.is_empty() {
+                bail!("no responses received");
+            }
+            let mut replies = asked.replies;
+            replies.sort_by(|a, b| a.sender.cmp(&b.sender));
+            let answers: Vec<Answer<'_>> = replies.iter().map(Answer::of).collect();
+            if self.json {
+                outln!("{}", escaped(&serde_json::to_string_pretty(&document("goss_validate", &replies))?));
+            } else {
+                out!("{}", self.page(display, &answers, began.elapsed()));
+            }
+            let well = answers.iter().all(Answer::is_well);
+            Ok(match (asked.interrupted, well) {
+                (true, _) => ExitCode::from(INTERRUPTED),
+                (_, true) => ExitCode::SUCCESS,
+                (_, false) => ExitCode::FAILURE,
+            })
+        })?
+    }
+
+    fn here(&self, display: Display) -> anyhow::Result<ExitCode> {
+        let began = Instant::now();
+        let directory = std::env::current_dir().context("there is no current directory")?;
+        let report = block_on(async {
+            let variables = match &self.variables {
+                Some(file) => goss::variables(Source::File(PathBuf::from(file))).await?,
+                None => json!({}),
+            };
+            let rules = Source::File(PathBuf::from(&self.rules));
+            goss::validate(Asked { rules, variables, denied: vec![], directory }).await
+        })??;
+        let data = report.to_data();
+        let answer = Answer { name: "localhost", problem: None, data: &data };
+        if self.json {
+            outln!("{}", escaped(&serde_json::to_string_pretty(&Value::Object(data.clone()))?));
+        } else {
+            out!("{}", self.page(display, std::slice::from_ref(&answer), began.elapsed()));
+        }
+        Ok(if answer.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn page(&self, display: Display, answers: &[Answer<'_>], took: Duration) -> String {
+        let mut page = String::new();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for answer in answers {
+            let tests: Vec<&Value> = answer.tests().filter(|test| display.shows(test)).collect();
+            let state = if answer.is_well() { "✓" } else { "X" };
+            let summary = answer.summary();
+            let hidden = tests.is_empty() && answer.problem.is_none() && !self.verbose;
+            if hidden || (display == Display::None && answer.problem.is_none()) {
+                continue;
+            }
+            if self.table {
+                rows.push(vec![
+                    state.to_owned(),
+                    answer.name.to_owned(),
+                    String::new(),
+                    String::new(),
+                    summary,
+                ]);
+                rows.extend(tests.iter().map(|test| row(test)));
+                continue;
+            }
+            page.push_str(&format!("{}: {summary}\n\n", answer.name));
+            for test in &tests {
+                let lines = text(test, "summary-line");
+                let lines: Vec<String> = lines.lines().map(|line| clean(line, false).into_owned()).collect();
+                page.push_str(&format!("   {} {}\n", mark(test), lines.join("\n   ")));
+                if result(test) == 1 {
+                    page.push('\n');
+                }
+            }
+            if tests.last().is_some_and(|test| result(test) != 1) {
+                page.push('\n');
+            }
+        }
+        if !rows.is_empty() {
+            let head = ["", "Node", "Resource", "ID", "State"].map(str::to_owned);
+            page.push_str(&format!("Goss check results\n{}\n", table::render(&head, &rows)));
+        }
+        let total = |name: &str| answers.iter().map(|answer| answer.count(name)).sum::<u64>();
+        let broken = answers.iter().filter(|answer| answer.problem.is_some()).count();
+        let refused = if broken > 0 { format!(", Refused: {broken}") } else { String::new() };
+        page.push_str(&format!(
+            "Nodes: {}, Failed: {}, Skipped: {}, Success: {}{refused}, Duration: {}ms\n",
+            answers.len(),
+            total("failures"),
+            total("skipped"),
+            total("success"),
+            took.as_millis()
+        ));
+        page
+    }
+}
+
+fn row(test: &Value) -> Vec<String> {
+    let word = |name: &str| clean(&text(test, name), false).into_owned();
+    vec![
+        mark(test).to_owned(),
+        String::new(),
+        word("resource-type"),
+        word("resource-id"),
+        word("summary-line-compact"),
+    ]
+}
+
+fn text(of: &Value, name: &str) -> String {
+    of.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// What a node answered.
+struct Answer<'a> {
+    name: &'a str,
+    /// Why it tried nothing.
+    problem: Option<&'a str>,
+    data: &'a Map<String, Value>,
+}
+
+impl Answer<'_> {
+    fn of(reply: &RpcReply) -> Answer<'_> {
+        let refused = reply.body.statuscode != StatusCode::Ok;
+        Answer {
+            name: &reply.sender,
+            problem: refused.then_some(reply.body.statusmsg.as_str()),
+            data: &reply.body.data,
+        }
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.data.get(name).and_then(Value::as_u64).unwrap_or_default()
+    }
+
+    fn is_well(&self) -> bool {
+        self.problem.is_none() && self.count("failures") == 0
+    }
+
+    fn summary(&self) -> String {
+        let said = self.data.get("summary").and_then(Value::as_str).unwrap_or_default();
+        clean(self.problem.unwrap_or(said), false).into_owned()
+    }
+
+    fn tests(&self) -> impl Iterator<Item = &Value> {
+        self.data.get("results").and_then(Value::as_array).into_iter().flatten()
+    }
+}
+
+/// A file by its name on the nodes, or by what it holds here.
+fn given(data: &mut Map<String, Value>, file: &str, remote: bool, names: [&str; 2]) -> anyhow::Result<()> {
+    if remote {
+        data.insert(names[0].to_owned(), json!(file));
+        return Ok(());
+    }
+    let text = read_bounded(Path::new(file), MOST).with_context(|| {
+        format!("{file} cannot be sent; at most {MOST} bytes are, a longer one has to be on the nodes: --remote-rules, --remote-variables")
+    })?;
+    let text = String::from_utf8(text).with_context(|| format!("{file} is no text"))?;
+    data.insert(names[1].to_owned(), json!(text));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use argh::FromArgs;
+
+    use super::*;
+
+    #[test]
+    fn pages_are_those_of_the_original() {
+        let test = |result: u64, line: &str| {
+            json!({"result": result, "resource-type": "File", "resource-id": "/a", "summary-line": line,
+                   "summary-line-compact": line.replace('\n', " ")})
+        };
+        let data = json!({
+            "failures": 1, "skipped": 1, "success": 1, "summary": "Count: 3, Failed: 1, Duration: 0.000s",
+            "results": [test(1, "File: /a: exists:\nExpected\n    false"), test(0, "File: /b: fine"), test(2, "File: /c: skipped")],
+        });
+        let data = data.as_object().unwrap();
+        let answers = [
+            Answer { name: "n2", problem: None, data },
+            Answer { name: "n3", problem: Some("no\u{1b} rules"), data: &Map::new() },
+        ];
+        let page = |words: &[&str]| {
+            let validate = Validate::from_args(&["validate"], &[words, &["r"]].concat()).unwrap();
+            let display = Display::new(validate.display.as_deref()).unwrap();
+            validate.page(display, &answers, Duration::from_millis(30))
+        };
+        let end = "n3: no rules\n\nNodes: 2, Failed: 1, Skipped: 1, Success: 1, Refused: 1, Duration: 30ms\n";
+        let failed = "n2: Count: 3, Failed: 1, Duration: 0.000s\n\n   X File: /a: exists:\n   Expected\n       false\n\n   ? \
+                      File: /c: skipped\n\n";
+        assert_eq!(page(&[]).replace("no\u{fffd} rules", "no rules"), format!("{failed}{end}"));
+        assert!(page(&["--display", "ok"]).contains("   ✓ File: /b: fine\n\n"));
+        let none = page(&["--display", "none"]);
+        assert!(none.starts_with("n3: ") && !none.contains("n2"), "{none}");
+        let table = page(&["--table", "--display", "all"]);
+        assert!(
+            table.contains("Resource") && table.contains("File: /a: exists: Expected     false"),
+            "{table}"
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! `choria tasks kill`
+
+use std::process::ExitCode;
+
+use choria::core::rpc::StatusCode;
+use serde_json::Map;
+
+use super::request::{ask, nodes};
+use super::status::check_id;
+use crate::cmd::exit::Exit;
+use crate::cmd::fleet::fleet_command;
+use crate::cmd::out::{errln, outln};
+use crate::cmd::render::text::clean;
+use crate::cmd::{Globals, context};
+
+fleet_command! {
+    /// end a run on the nodes where it goes on, with all that it started
+    #[argh(subcommand, name = "kill")]
+    pub struct Kill {
+        /// id of the run
+        #[argh(positional)]
+        id: String,
+    }
+}
+
+impl Kill {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let selection = self.selection();
+        selection.filter()?;
+        check_id(&self.id)?;
+        let config = context::client_config(globals)?;
+        context::block_on(async {
+            let client = context::connect(config).await?;
+            let collective = client.collective(selection.target.as_deref())?;
+            let found = nodes(&client, &selection).await?;
+            let mut data = Map::new();
+            data.insert("task_id".into(), self.id.as_str().into());
+            let mut answers = ask(&client, ("kill", data), found, &collective, (None, None)).await?;
+            client.session().close().await;
+            // who never ran it is no failure of this
+            let known = |code: &StatusCode| *code != StatusCode::MissingData;
+            let unknown = answers.replies.iter().filter(|reply| !known(&reply.body.statuscode)).count();
+            answers.stats.failed = answers.stats.failed.saturating_sub(unknown);
+            answers.replies.sort_by(|a, b| a.sender.cmp(&b.sender));
+            for reply in answers.replies.iter().filter(|reply| known(&reply.body.statuscode)) {
+                let node = clean(&reply.sender, false);
+                match reply.body.statuscode.is_ok() {
+                    true => outln!("{node}: ended"),
+                    false => outln!("{node}: {}", clean(&reply.body.statusmsg, false)),
+                }
+            }
+            if unknown > 0 && unknown == answers.replies.len() {
+                errln!("choria: no node knows the run {}", self.id);
+            }
+            answers.report(&client, &collective);
+            anyhow::Ok(Exit::of_application(globals, false).of(&answers.stats, answers.interrupted, true))
+        })?
+    }
+}

@@ -1,0 +1,82 @@
+//! What commands of tasks share: the server, names, requests to nodes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use choria::core::client::{Client, RpcOptions};
+use choria::core::config::{Config, Role, System};
+use choria::core::discovery::Discovered;
+use choria::core::security::Provider;
+use choria::core::tasks::TaskName;
+use choria::core::tasks::source::Source;
+use serde_json::{Map, Value};
+
+use crate::cmd::ask::{Answers, collect};
+use crate::cmd::fleet::Selection;
+use crate::cmd::request::usual_timeout;
+use crate::cmd::rpc::resolver;
+use crate::cmd::{lacking, trouble};
+
+/// The agent.
+pub const AGENT: &str = "bolt_tasks";
+
+/// The server of tasks, as this caller.
+pub async fn source(config: &Config) -> anyhow::Result<Source> {
+    let provider = Provider::new(config, Role::Client, &System);
+    let provider = provider.map_err(|e| lacking::keys(e, config, Role::Client))?;
+    Ok(Source::find(config, &System, provider.client_tls()?).await)
+}
+
+/// The name of a task that a person typed.
+pub fn name_of(text: &str) -> anyhow::Result<TaskName> {
+    Ok(TaskName::parse(text)?)
+}
+
+/// The environment tasks are of.
+pub fn environment(name: Option<&str>) -> anyhow::Result<&str> {
+    let name = name.unwrap_or("production");
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    match name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(plain) {
+        true => Ok(name),
+        false => bail!("--environment '{name}' is no name of one: it has a-z, 0-9 and _, a letter first"),
+    }
+}
+
+/// The nodes that are meant and have the agent; nobody is an error.
+pub async fn nodes(client: &Client, selection: &Selection) -> anyhow::Result<Discovered> {
+    let found = selection.discover(client, Some(AGENT)).await?;
+    if found.nodes.is_empty() {
+        let collective = client.collective(selection.target.as_deref())?;
+        bail!(
+            "did not discover any nodes{}",
+            trouble::nobody_found(client, &collective, &found, Some(AGENT))
+        );
+    }
+    Ok(found)
+}
+
+/// Asks nodes for an action of the agent.
+pub async fn ask(
+    client: &Client,
+    (action, mut data): (&str, Map<String, Value>),
+    found: Discovered,
+    collective: &str,
+    (batch, timeout): (Option<(usize, Duration)>, Option<Duration>),
+) -> anyhow::Result<Answers> {
+    let ddl = resolver(client.config()).agent(AGENT)?;
+    let of_action =
+        ddl.action(action).with_context(|| format!("the agent {AGENT} has no action {action}"))?;
+    // an interface of others may know less
+    data.retain(|name, _| of_action.input.contains_key(name));
+    of_action.validate(&data).context("invalid input")?;
+    let usual = || Duration::from_secs(usual_timeout(client.config(), &ddl));
+    let options = RpcOptions {
+        agent: AGENT.to_owned(),
+        action: action.to_owned(),
+        data,
+        collective: collective.to_owned(),
+        timeout: timeout.unwrap_or_else(usual),
+        batch,
+    };
+    collect(client, options, found).await
+}

@@ -1,0 +1,256 @@
+//! `choria tasks run`
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use choria::core::client::Client;
+use choria::core::discovery::Discovered;
+use choria::core::tasks::TaskName;
+use choria::core::tasks::metadata::Task;
+use choria::core::tasks::parameters::Parameters;
+use serde_json::{Map, Value, json};
+
+use super::request::{AGENT, ask, environment, name_of, nodes, source};
+use super::results::{Kind, Shown, is_without_files};
+use crate::cmd::apps::everybody;
+use crate::cmd::fleet::fleet_command;
+use crate::cmd::out::errln;
+use crate::cmd::playbook::document;
+use crate::cmd::render::text::clean;
+use crate::cmd::request::RequestFlags;
+use crate::cmd::{Globals, Personality, context};
+
+/// Nodes that are asked to fetch files at a time, and the time between.
+const FETCHING: (usize, Duration) = (50, Duration::from_secs(1));
+
+fleet_command! {
+    /// run a task on nodes; its parameters are flags, see 'choria tasks describe'. Nodes fetch the files they lack. Exit 0
+    /// when it went well on all of them, 1 when nobody was asked, 2 when it failed somewhere, 3 when nobody answered, 4
+    /// when some did not, 130 when it was interrupted
+    #[argh(subcommand, name = "run")]
+    pub struct Run {
+        /// parameters as JSON, or @FILE with JSON or YAML; flags win over them, default none
+        #[argh(option, arg_name = "json")]
+        input: Option<String>,
+        /// begin it and do not wait for its end
+        #[argh(switch)]
+        background: bool,
+        /// show sums only
+        #[argh(switch)]
+        summary: bool,
+        /// show the output of nodes where it went well, too
+        #[argh(switch, short = 'v')]
+        verbose: bool,
+        /// show one JSON document
+        #[argh(switch, short = 'j')]
+        json: bool,
+        /// run it on every node where no filter is given, without asking
+        #[argh(switch, short = 'y')]
+        yes: bool,
+        /// run it on so many nodes at a time, or a share of them such as 10%, default all at once
+        #[argh(option, arg_name = "size")]
+        batch: Option<String>,
+        /// seconds between batches, default 1
+        #[argh(option, arg_name = "seconds")]
+        batch_sleep: Option<f64>,
+        /// run it as this user of the nodes, default whoever runs their daemon
+        #[argh(option, arg_name = "user")]
+        run_as: Option<String>,
+        /// environment of the task, default production
+        #[argh(option, arg_name = "name")]
+        environment: Option<String>,
+        /// have all nodes fetch the files before any begins, and begin nowhere unless all have them
+        #[argh(switch)]
+        download_first: bool,
+        /// seconds to wait for replies, default what the agent says and discovery_timeout
+        #[argh(option, arg_name = "seconds")]
+        timeout: Option<f64>,
+        /// the task, such as module::name, and its parameters, such as name=value
+        #[argh(positional, arg_name = "task parameters")]
+        words: Vec<String>,
+    }
+}
+
+impl Run {
+    pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        let at = self.words.iter().position(|word| !word.contains('='));
+        let at = at
+            .context("name a task: choria tasks run MODULE::NAME, choria tasks list shows those there are")?;
+        let mut words = self.words.clone();
+        let name = name_of(&words.remove(at))?;
+        let mut given = vec![];
+        for word in &words {
+            let (name, value) = word.split_once('=').with_context(|| {
+                format!("cannot use '{word}': parameters are --name VALUE, or name=value behind the task")
+            })?;
+            given.push((name.to_owned(), value.to_owned()));
+        }
+        let document = self.input.as_deref().map(document).transpose()?.unwrap_or_default();
+        let flags = RequestFlags {
+            batch: self.batch.clone(),
+            batch_sleep: self.batch_sleep,
+            ..RequestFlags::default()
+        };
+        let (batch, environment) = (flags.batch()?, environment(self.environment.as_deref())?);
+        let timeout = match self.timeout {
+            None => None,
+            Some(_) => Some(RequestFlags { timeout: self.timeout, ..RequestFlags::default() }.timeout(0)?),
+        };
+        let mut selection = self.selection();
+        selection.filter()?;
+        let config = context::client_config(globals)?;
+        let mco = globals.personality == Personality::Mco;
+        context::block_on(async {
+            let task = source(&config).await?.task(&name, environment).await?;
+            let input = inputs(&name, &task, document, &given)?;
+            everybody(&mut selection, self.yes, &format!("run the task {name}"), "choria tasks run")?;
+            let client = context::connect(config).await?;
+            let collective = client.collective(selection.target.as_deref())?;
+            let found = nodes(&client, &selection).await?;
+            let by = By {
+                client: &client,
+                name: &name,
+                task: &task,
+                collective: &collective,
+                environment,
+                timeout,
+            };
+            if self.download_first || mco {
+                by.download(found.nodes.clone(), true).await?;
+            }
+            if std::io::stderr().is_terminal() {
+                let wait =
+                    if self.background { "" } else { ", and waits for its end, nearly a minute at most" };
+                errln!("Runs the task {name} on {} nodes{wait}", found.nodes.len());
+            }
+            let kind = if self.background { Kind::Begun } else { Kind::Run };
+            let data = by.data(&input, self.run_as.as_deref())?;
+            let mut shown = Shown::new(name.to_string(), kind, task.metadata.secrets(), &input);
+            let batch = batch.map(|batch| batch.of(found.nodes.len()));
+            by.ask(kind, data, found, batch, &mut shown).await?;
+            client.session().close().await;
+            shown.show(self.json, self.summary, self.verbose, mco)
+        })?
+    }
+}
+
+/// What a run is done by.
+struct By<'a> {
+    client: &'a Client,
+    name: &'a TaskName,
+    task: &'a Task,
+    collective: &'a str,
+    environment: &'a str,
+    timeout: Option<Duration>,
+}
+
+impl By<'_> {
+    fn files(&self) -> anyhow::Result<String> {
+        Ok(serde_json::to_string(&self.task.files)?)
+    }
+
+    /// What nodes are asked for.
+    fn data(&self, input: &Map<String, Value>, run_as: Option<&str>) -> anyhow::Result<Map<String, Value>> {
+        let mut data = Map::new();
+        data.insert("task".into(), self.name.to_string().into());
+        data.insert("files".into(), self.files()?.into());
+        data.insert("input".into(), Value::Object(input.clone()).to_string().into());
+        let about = &self.task.metadata;
+        if let Some(method) = about.method() {
+            data.insert("input_method".into(), method.into());
+        }
+        if let Some(user) = run_as {
+            data.insert("run_as".into(), user.into());
+        }
+        let secrets = about.secrets();
+        if !secrets.is_empty() {
+            data.insert("sensitive".into(), json!(secrets).to_string().into());
+        }
+        Ok(data)
+    }
+
+    /// Asks nodes to run it; those of the original that lack its files fetch them then, and are
+    /// asked again.
+    async fn ask(
+        &self,
+        kind: Kind,
+        data: Map<String, Value>,
+        found: Discovered,
+        batch: Option<(usize, Duration)>,
+        shown: &mut Shown,
+    ) -> anyhow::Result<()> {
+        let how = (batch, self.timeout);
+        let mut answers =
+            ask(self.client, (kind.action(), data.clone()), found, self.collective, how).await?;
+        let without: Vec<String> = answers
+            .replies
+            .iter()
+            .filter(|reply| is_without_files(reply))
+            .map(|reply| reply.sender.clone())
+            .collect();
+        answers.replies.retain(|reply| !is_without_files(reply));
+        let interrupted = answers.interrupted;
+        shown.add(answers, self.client, self.collective);
+        if without.is_empty() || interrupted {
+            return Ok(());
+        }
+        errln!("choria: {} node(s) fetch the files of the task and are asked again", without.len());
+        self.download(without.clone(), false).await?;
+        let found = Discovered::known(without, Duration::ZERO);
+        let answers = ask(self.client, (kind.action(), data), found, self.collective, how).await?;
+        shown.add(answers, self.client, self.collective);
+        Ok(())
+    }
+
+    /// Has nodes fetch the files; where `all` have to, the first that cannot ends the run.
+    async fn download(&self, nodes: Vec<String>, all: bool) -> anyhow::Result<()> {
+        let mut data = Map::new();
+        data.insert("task".into(), self.name.to_string().into());
+        data.insert("environment".into(), self.environment.into());
+        data.insert("files".into(), self.files()?.into());
+        let found = Discovered::known(nodes, Duration::ZERO);
+        let how = (Some(FETCHING), self.timeout);
+        let answers = ask(self.client, ("download", data), found, self.collective, how).await?;
+        let failed: Vec<_> = answers.replies.iter().filter(|reply| !reply.body.statuscode.is_ok()).collect();
+        for reply in &failed {
+            errln!("choria: {}: {}", clean(&reply.sender, false), clean(&reply.body.statusmsg, false));
+        }
+        answers.report(self.client, self.collective);
+        if all && (!failed.is_empty() || !answers.stats.no_responses.is_empty() || answers.interrupted) {
+            bail!("Could not download the task {} onto all nodes, it was run on none", self.name);
+        }
+        Ok(())
+    }
+}
+
+/// The inputs of a run, checked.
+fn inputs(
+    name: &TaskName,
+    task: &Task,
+    document: Map<String, Value>,
+    given: &[(String, String)],
+) -> anyhow::Result<Map<String, Value>> {
+    let parameters = Parameters::new(&task.metadata).map_err(anyhow::Error::msg)?;
+    for unknown in &parameters.unknown {
+        errln!(
+            "choria: the type {} of a parameter is not known here, its value is not checked",
+            clean(unknown, false)
+        );
+    }
+    let mut input = document;
+    input.extend(parameters.of_words(given).map_err(anyhow::Error::msg)?);
+    let input = task.metadata.filled(input);
+    let mistakes = parameters.mistakes(&input).map_err(anyhow::Error::msg)?;
+    if !mistakes.is_empty() {
+        bail!(
+            "Invalid input: {}; choria tasks describe {name} tells what it takes",
+            clean(&mistakes.join("; "), false)
+        );
+    }
+    if task.files.is_empty() {
+        bail!("the server of tasks knows no files of the task {name}, which agents of {AGENT} could run");
+    }
+    Ok(input)
+}

@@ -1,0 +1,279 @@
+//! What an adapter is to do: `plugin.choria.adapter.NAME.*` (spec 04 §5.2).
+
+use std::path::PathBuf;
+
+use crate::core::config::{Config, parse_bool};
+use crate::core::connection::HostError;
+use crate::core::nats::subject::{is_literal, valid_pattern, valid_subject};
+use crate::core::security::SecurityError;
+use crate::core::security::web_service::WebError;
+use crate::core::text;
+
+use super::spool::SpoolError;
+
+const PREFIX: &str = "plugin.choria.adapter.";
+/// Its keys; `workers` are the original's, which has a connection a worker.
+const KEYS: [&str; 15] = [
+    "type",
+    "queue_len",
+    "ingest.topic",
+    "ingest.protocol",
+    "ingest.workers",
+    "ingest.verify",
+    "stream.topic",
+    "stream.servers",
+    "stream.workers",
+    "format",
+    "spool",
+    "spool_size",
+    "http.url",
+    "http.ca",
+    "http.token_file",
+];
+/// Documents in memory, unless set.
+const QUEUE: usize = 1000;
+/// Bytes of a spool, unless set.
+const SPOOL: u64 = 512 * 1024 * 1024;
+
+/// What keeps adapters from starting.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the texts say it
+pub enum AdapterError {
+    #[error("adapter {name}: {PREFIX}{name}.{key} {problem}")]
+    Setting { name: String, key: &'static str, problem: String },
+    #[error("{key} is no setting of an adapter{meant}; they are {}", KEYS.join(", "))]
+    Unknown { key: String, meant: String },
+    #[error("plugin.choria.adapters names '{0}', which can be no part of a key: letters, digits, _ and -")]
+    Name(String),
+    #[error("adapter {name}: {source}")]
+    Spool { name: String, source: SpoolError },
+    #[error("plugin.choria.adapter.NAME.stream.servers: {0}")]
+    Hosts(#[from] HostError),
+    #[error("adapter {name}: {PREFIX}{name}.http: {source}")]
+    Web { name: String, source: WebError },
+    #[error(
+        "{PREFIX}{0}.http.url is neither https nor on this machine: whoever is on the way could read what nodes tell of themselves"
+    )]
+    Exposed(String),
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+}
+
+/// What is handed on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A stream, which acknowledges: `jetstream`, or `choria_streams`, its older name.
+    Stream,
+    /// A subject, where whoever listens at that moment hears it: `nats`.
+    Subject,
+    /// A web service that takes lines of JSON: `http`.
+    Http(Web),
+}
+
+/// A web service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Where it is.
+    pub url: String,
+    /// CA that its certificate is of; the system's where unset.
+    pub ca: Option<PathBuf>,
+    /// File with the bearer token it wants.
+    pub token: Option<PathBuf>,
+}
+
+/// What comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ingest {
+    /// Requests, which registration data is sent as.
+    Requests,
+    /// Replies, of `choria rpc --reply-to`.
+    Replies,
+}
+
+/// The form of what goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// The original's document.
+    Choria,
+    /// A CloudEvent around the same.
+    CloudEvents,
+}
+
+/// One adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Its name.
+    pub name: String,
+    /// Where documents go.
+    pub kind: Kind,
+    /// Subject that is heard.
+    pub topic: String,
+    /// What comes there.
+    pub ingest: Ingest,
+    /// Whether requests have to be signed by the node they are of.
+    pub verify: bool,
+    /// Subject documents go to; `%s` stands for the sender.
+    pub target: String,
+    /// Brokers of the target, where they are others.
+    pub servers: Vec<String>,
+    /// Documents in memory.
+    pub queue: usize,
+    /// Form of the documents.
+    pub format: Format,
+    /// Where documents wait on disk, and how many bytes of them.
+    pub spool: Option<(PathBuf, u64)>,
+}
+
+impl Settings {
+    /// All that the configuration names.
+    ///
+    /// # Errors
+    /// [`AdapterError`]: an adapter that is told half of what it needs would lose data in silence.
+    pub fn all(config: &Config) -> Result<Vec<Settings>, AdapterError> {
+        let names = &config.choria_adapters;
+        if let Some(name) = names.iter().find(|name| !is_name(name)) {
+            return Err(AdapterError::Name(name.clone()));
+        }
+        for (key, _) in config.options() {
+            let Some(rest) = key.strip_prefix(PREFIX) else { continue };
+            let known = rest.split_once('.').is_some_and(|(_, rest)| KEYS.contains(&rest));
+            if !known {
+                let part = rest.split_once('.').map_or(rest, |(_, rest)| rest);
+                let meant = text::nearest(part, KEYS);
+                let meant = meant.map(|key| format!(", did you mean {key}?")).unwrap_or_default();
+                return Err(AdapterError::Unknown { key: key.to_owned(), meant });
+            }
+        }
+        names.iter().map(|name| Settings::one(config, name)).collect()
+    }
+
+    fn one(config: &Config, name: &str) -> Result<Settings, AdapterError> {
+        let option = |key: &str| config.option(&format!("{PREFIX}{name}.{key}")).map(str::trim);
+        let wrong = |key, problem: &str| AdapterError::Setting {
+            name: name.to_owned(),
+            key,
+            problem: problem.to_owned(),
+        };
+        let needed =
+            |key| option(key).filter(|value| !value.is_empty()).ok_or_else(|| wrong(key, "is required"));
+        let kind = match needed("type")? {
+            "choria_streams" | "jetstream" => Kind::Stream,
+            "nats" => Kind::Subject,
+            "http" => {
+                let path = |key| option(key).filter(|path| !path.is_empty()).map(PathBuf::from);
+                let url = needed("http.url")?.to_owned();
+                Kind::Http(Web { url, ca: path("http.ca"), token: path("http.token_file") })
+            }
+            "nats_stream" | "natsstream" => {
+                return Err(wrong(
+                    "type",
+                    "is nats_stream, NATS Streaming Server, which is gone since 2021; use jetstream",
+                ));
+            }
+            other => {
+                let problem = format!("is '{other}'; there are jetstream (choria_streams), nats and http");
+                return Err(wrong("type", &problem));
+            }
+        };
+        let ingest = match option("ingest.protocol").unwrap_or("reply") {
+            "request" => Ingest::Requests,
+            "reply" | "" => Ingest::Replies,
+            other => return Err(wrong("ingest.protocol", &format!("is '{other}', it is request or reply"))),
+        };
+        let verify = match option("ingest.verify") {
+            None => false,
+            Some(value) => parse_bool(value)
+                .map_err(|_| wrong("ingest.verify", &format!("is '{value}', it is true or false")))?,
+        };
+        if verify && ingest == Ingest::Replies {
+            return Err(wrong(
+                "ingest.verify",
+                "is true, and replies carry no signature; only ingest.protocol = request can be verified",
+            ));
+        }
+        let topic = needed("ingest.topic")?.to_owned();
+        if !valid_pattern(&topic) {
+            return Err(wrong("ingest.topic", &format!("is '{topic}', which is no subject")));
+        }
+        let target = option("stream.topic").filter(|topic| !topic.is_empty()).unwrap_or(name).to_owned();
+        let sample = target.replace("%s", "n1.example.net");
+        if !valid_subject(&sample) || !is_literal(&sample) {
+            return Err(wrong(
+                "stream.topic",
+                &format!("is '{target}', which is no subject to publish to; %s stands for the sender"),
+            ));
+        }
+        let number = |key, default: u64| match option(key) {
+            None => Ok(default),
+            Some(value) => value
+                .parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| wrong(key, &format!("is '{value}', it is a number above 0"))),
+        };
+        let queue = usize::try_from(number("queue_len", QUEUE as u64)?).unwrap_or(usize::MAX);
+        if queue > 1_000_000 {
+            return Err(wrong("queue_len", "is more than a million documents in memory; use a spool"));
+        }
+        let size = match option("spool_size") {
+            None => SPOOL,
+            Some(value) => bytes(value).ok_or_else(|| {
+                wrong("spool_size", &format!("is '{value}', it is a number of bytes above a million; K, M and G may stand behind it"))
+            })?,
+        };
+        let spool = option("spool").filter(|path| !path.is_empty()).map(|path| (PathBuf::from(path), size));
+        if spool.as_ref().is_some_and(|(path, _)| !path.is_absolute()) {
+            return Err(wrong("spool", "is no path from the root"));
+        }
+        let format = match option("format").unwrap_or("choria") {
+            "choria" | "" => Format::Choria,
+            "cloudevents" => Format::CloudEvents,
+            other => return Err(wrong("format", &format!("is '{other}', it is choria or cloudevents"))),
+        };
+        let servers = option("stream.servers").unwrap_or_default().split(',').map(str::trim);
+        let servers = servers.filter(|server| !server.is_empty()).map(str::to_owned).collect();
+        Ok(Settings {
+            name: name.to_owned(),
+            kind,
+            topic,
+            ingest,
+            verify,
+            target,
+            servers,
+            queue,
+            format,
+            spool,
+        })
+    }
+
+    /// What it publishes to, as a pattern; `None` where it publishes nothing.
+    pub fn publishes(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Http(_) => None,
+            Kind::Stream | Kind::Subject => Some(match self.target.split_once("%s") {
+                None => self.target.clone(),
+                // Names have dots: any number of tokens stands there.
+                Some((before, _)) => {
+                    format!("{}.>", before.rsplit_once('.').map_or("", |(before, _)| before))
+                        .trim_start_matches('.')
+                        .to_owned()
+                }
+            }),
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+/// A number of bytes, a million at least.
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (at, 'k' | 'K') => (&text[..at], 1024),
+        (at, 'm' | 'M') => (&text[..at], 1024 * 1024),
+        (at, 'g' | 'G') => (&text[..at], 1024 * 1024 * 1024),
+        _ => (text, 1),
+    };
+    number.trim().parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes >= 1_000_000)
+}

@@ -1,0 +1,282 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::document::{Document, Reader, Unusable, of_line};
+use super::settings::{AdapterError, Settings};
+use super::spool::Spool;
+use crate::core::config::{Config, Fixed, Role};
+use crate::core::pki::{Ca, Kind, Options};
+use crate::core::protocol::v1::{Envelope, Request, Transport};
+use crate::core::security::{NameList, Provider, RequestVerifier, SharedTrust};
+
+const NOW: i64 = 1_795_317_040;
+
+fn settings(lines: &str) -> Result<Vec<Settings>, AdapterError> {
+    let text = format!("identity = b.example.net\nplugin.choria.adapters = a\n{lines}");
+    Settings::all(&Config::from_text(Role::Broker, &text).unwrap())
+}
+
+fn adapter(lines: &str) -> Settings {
+    let lines: String =
+        lines.lines().map(|line| format!("plugin.choria.adapter.a.{}\n", line.trim())).collect();
+    settings(&lines).unwrap().remove(0)
+}
+
+const REQUESTS: &str = "type = jetstream\ningest.topic = mcollective.broadcast.agent.registration\n\
+                        ingest.protocol = request\nstream.topic = js.in.registration.%s";
+const REPLIES: &str =
+    "type = choria_streams\ningest.topic = mcollective.adapter.replies\nstream.topic = js.in.replies.%s.x.%s";
+
+fn config(name: &str, ca: &Ca, certificate: &Path, key: &Path) -> Config {
+    let text = format!(
+        "identity = {name}\nplugin.security.provider = file\nplugin.security.file.ca = {}\n\
+         plugin.security.file.certificate = {}\nplugin.security.file.key = {}\n",
+        ca.certificate_file().display(),
+        certificate.display(),
+        key.display()
+    );
+    Config::from_text(Role::Server, &text).unwrap()
+}
+
+fn trust(ca: &Ca) -> Arc<SharedTrust> {
+    let dir = tempfile::tempdir().unwrap();
+    let issued = ca.issue(Kind::Node, "trust.example.net", &Options::default(), NOW).unwrap();
+    let (certificate, key) = issued.write(dir.path()).unwrap();
+    let config = config("trust.example.net", ca, &certificate, &key);
+    Provider::new(&config, Role::Server, &Fixed::default()).unwrap().trust()
+}
+
+fn verifier() -> Arc<RequestVerifier> {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::create(dir.path(), "CA", NOW).unwrap();
+    Arc::new(RequestVerifier::new(trust(&ca), NameList::new(["/./"]), NameList::default()))
+}
+
+fn vectors(name: &str) -> Vec<Value> {
+    let path = format!("{}/tests/vectors/captured/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let vectors: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    vectors["messages"].as_array().unwrap().clone()
+}
+
+#[test]
+fn captured_messages_become_the_documents_of_the_original() {
+    let verifier = verifier();
+    let mut readers = HashMap::from([
+        ("mcollective.broadcast.agent.registration", Reader::of(&adapter(REQUESTS), &verifier)),
+        ("mcollective.adapter.replies", Reader::of(&adapter(REPLIES), &verifier)),
+        ("mcollective.reply.adapter.replies", Reader::of(&adapter(REPLIES), &verifier)),
+    ]);
+    for (file, outputs) in [("adapter-v1", 4), ("adapter-v2", 4)] {
+        let messages = vectors(file);
+        let mut seen = 0;
+        for (at, message) in messages.iter().enumerate() {
+            let text = |message: &Value, key: &str| message[key].as_str().unwrap().to_owned();
+            let subject = text(message, "subject");
+            let Some(reader) = readers.get_mut(subject.as_str()) else { continue };
+            let document = reader.read(text(message, "payload").as_bytes(), NOW).unwrap();
+            // A broker of one version does not adapt the other there.
+            let Some(next) = messages.get(at + 1).filter(|next| text(next, "subject").starts_with("js.in."))
+            else {
+                assert!(document.sender == "dev2.example.net", "{file} {at}");
+                continue;
+            };
+            let theirs: Value = serde_json::from_str(&text(next, "payload")).unwrap();
+            let ours: Value = serde_json::from_str(&document.text).unwrap();
+            assert_eq!(ours.to_string(), theirs.to_string(), "{file} {at}");
+            assert!(text(next, "subject").contains(&document.sender));
+            assert_eq!(of_line(&document.text), Some(document));
+            seen += 1;
+        }
+        assert!(seen >= outputs, "{file}: {seen}");
+    }
+}
+
+fn registration(ca: &Ca, signer: &str, sender: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let issued = ca.issue(Kind::Node, signer, &Options::default(), NOW).unwrap();
+    let (certificate, key) = issued.write(dir.path()).unwrap();
+    let caller = format!("choria={signer}");
+    let request = Request {
+        message: "{}".into(),
+        envelope: Envelope {
+            requestid: "0123456789abcdef0123456789abcdef".into(),
+            senderid: sender.into(),
+            callerid: caller.clone(),
+            collective: "mcollective".into(),
+            agent: "registration".into(),
+            ttl: 60,
+            time: NOW,
+            filter: Default::default(),
+        },
+    };
+    let config = config(signer, ca, &certificate, &key);
+    let provider = Provider::new(&config, Role::Server, &Fixed::default()).unwrap();
+    let secure = provider.signer().unwrap().sign(&request).unwrap();
+    Transport { data: secure.encode().into_bytes(), ..Transport::default() }.encode().into_bytes()
+}
+
+#[test]
+fn verified_means_signed_by_the_node_it_is_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::create(&dir.path().join("a"), "CA", NOW).unwrap();
+    let stranger = Ca::create(&dir.path().join("b"), "CA", NOW).unwrap();
+    let verifier = Arc::new(RequestVerifier::new(trust(&ca), NameList::new(["/./"]), NameList::default()));
+    let strict = adapter(&format!("{REQUESTS}\ningest.verify = true"));
+    let mut reader = Reader::of(&strict, &verifier);
+    let good = reader.read(&registration(&ca, "n1.example.net", "n1.example.net"), NOW).unwrap();
+    assert_eq!((good.sender.as_str(), &good.id[32..]), ("n1.example.net", ".n1.example.net"));
+    let another = reader.read(&registration(&ca, "n1.example.net", "n2.example.net"), NOW);
+    assert!(matches!(another, Err(Unusable::Another { .. })), "{another:?}");
+    let strange = reader.read(&registration(&stranger, "n1.example.net", "n1.example.net"), NOW);
+    assert!(matches!(strange, Err(Unusable::Unverified(_))), "{strange:?}");
+    // What waits to be provisioned cannot sign, nor is there anything that verifies version 2 here.
+    for message in vectors("adapter-v2").iter().take(1) {
+        let payload = message["payload"].as_str().unwrap();
+        assert!(matches!(reader.read(payload.as_bytes(), NOW), Err(Unusable::CannotVerify)));
+    }
+    // Without it, all of them are handed on.
+    let mut lax = Reader::of(&adapter(REQUESTS), &verifier);
+    assert!(lax.read(&registration(&stranger, "n1.example.net", "n2.example.net"), NOW).is_ok());
+    for odd in ["a b", "a..b", "*", "", "a\r\nX: y"] {
+        let odd = lax.read(&registration(&ca, "n1.example.net", odd), NOW);
+        assert!(odd.is_err(), "{odd:?}");
+    }
+}
+
+#[test]
+fn what_an_adapter_is_told_is_checked_when_it_starts() {
+    let base = "plugin.choria.adapter.a.type = jetstream\nplugin.choria.adapter.a.ingest.topic = x.y\n";
+    let good = settings(base).unwrap();
+    assert_eq!((good[0].target.as_str(), good[0].queue, good[0].spool.is_none()), ("a", 1000, true));
+    for (lines, says) in [
+        ("", "plugin.choria.adapter.a.type is required"),
+        ("plugin.choria.adapter.a.type = jetstream\n", "plugin.choria.adapter.a.ingest.topic is required"),
+        ("plugin.choria.adapter.a.type = nats_stream\n", "gone since 2021"),
+        (
+            "plugin.choria.adapter.a.type = redis\n",
+            "'redis'; there are jetstream (choria_streams), nats and http",
+        ),
+        (&format!("{base}plugin.choria.adapter.a.spol = /x\n"), "did you mean spool?"),
+        (&format!("{base}plugin.choria.adapter.a = /x\n"), "is no setting of an adapter"),
+        (
+            &format!("{base}plugin.choria.adapter.a.queue_len = 0\n"),
+            "queue_len is '0', it is a number above 0",
+        ),
+        (&format!("{base}plugin.choria.adapter.a.queue_len = 9999999\n"), "use a spool"),
+        (&format!("{base}plugin.choria.adapter.a.ingest.protocol = both\n"), "it is request or reply"),
+        (&format!("{base}plugin.choria.adapter.a.ingest.verify = yes please\n"), "it is true or false"),
+        (&format!("{base}plugin.choria.adapter.a.ingest.verify = true\n"), "replies carry no signature"),
+        (&format!("{base}plugin.choria.adapter.a.stream.topic = a.>\n"), "no subject to publish to"),
+        (&format!("{base}plugin.choria.adapter.a.stream.topic = a b\n"), "no subject to publish to"),
+        (&format!("{base}plugin.choria.adapter.a.ingest.topic = a..b\n"), "which is no subject"),
+        (&format!("{base}plugin.choria.adapter.a.format = xml\n"), "it is choria or cloudevents"),
+        (&format!("{base}plugin.choria.adapter.a.spool = here\n"), "no path from the root"),
+        (&format!("{base}plugin.choria.adapter.a.spool_size = 10\n"), "above a million"),
+    ] {
+        let error = settings(lines).unwrap_err().to_string();
+        assert!(error.contains(says), "{lines}: {error}");
+    }
+    let text = "identity = b\nplugin.choria.adapters = a.b\n";
+    let error = Settings::all(&Config::from_text(Role::Broker, text).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("'a.b'"), "{error}");
+    let publishes = |target: &str| {
+        adapter(&format!("type = nats\ningest.topic = x\nstream.topic = {target}")).publishes()
+    };
+    assert_eq!(publishes("js.in.%s").as_deref(), Some("js.in.>"));
+    assert_eq!(publishes("js.in.%s.x").as_deref(), Some("js.in.>"));
+    assert_eq!(publishes("js.in").as_deref(), Some("js.in"));
+    assert_eq!(publishes("%s.in").as_deref(), Some(">"));
+}
+
+fn document(number: usize) -> Document {
+    let text = format!(
+        r#"{{"protocol":"choria:adapters:choria_streams:output:1","data":"{number}","sender":"n{}","time":"2026-01-02T03:04:05Z","requestid":"{number}"}}"#,
+        number % 7
+    );
+    of_line(&text).unwrap()
+}
+
+fn numbers(documents: &[Document]) -> Vec<usize> {
+    documents.iter().map(|d| d.id.split('.').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_spool_gives_back_what_was_put_in_in_order_and_after_any_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    let mut spool = Spool::open(&path, 1 << 30).unwrap();
+    assert!(Spool::open(&path, 1 << 30).unwrap_err().to_string().contains("in use"));
+    let documents: Vec<_> = (0..50_000).map(document).collect();
+    for chunk in documents.chunks(97) {
+        assert!(matches!(spool.put(chunk), (0, None)));
+    }
+    assert_eq!(spool.waiting(), 50_000);
+    let first = spool.look(100).unwrap();
+    assert_eq!(numbers(&first), (0..100).collect::<Vec<_>>());
+    spool.advance(60);
+    assert_eq!(numbers(&spool.look(3).unwrap()), [60, 61, 62]);
+    spool.settle();
+    drop(spool);
+    // As after kill -9: the last line is torn, and how far it was is old.
+    let mut files: Vec<_> = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    let last = files.iter().rfind(|path| path.extension().is_some_and(|e| e == "ndjson")).unwrap();
+    let mut text = std::fs::read(last).unwrap();
+    text.truncate(text.len() - 10);
+    std::fs::write(last, text).unwrap();
+    let mut spool = Spool::open(&path, 1 << 30).unwrap();
+    assert_eq!(spool.waiting(), 49_939);
+    assert!(matches!(spool.put(&[document(70_000)]), (0, None)));
+    let mut seen = vec![];
+    loop {
+        let found = spool.look(256).unwrap();
+        if found.is_empty() {
+            break;
+        }
+        seen.extend(numbers(&found));
+        spool.advance(found.len());
+    }
+    let wanted: Vec<usize> = (60..49_999).chain([70_000]).collect();
+    assert!(seen == wanted, "{} {:?} {:?}", seen.len(), &seen[..3], &seen[seen.len() - 3..]);
+    assert_eq!(spool.waiting(), 0);
+    // Files that were handed on are gone.
+    let left = std::fs::read_dir(&path).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some());
+    assert_eq!(left.count(), 1);
+}
+
+#[test]
+fn a_spool_is_bounded_and_passes_over_what_is_no_document() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    let mut spool = Spool::open(&path, 1_000_000).unwrap();
+    let documents: Vec<_> = (0..20_000).map(document).collect();
+    let (lost, error) = spool.put(&documents);
+    assert!(error.is_none() && lost > 10_000 && lost < 15_000, "{lost}");
+    let size: u64 = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
+    assert!(size <= 1_000_000);
+    drop(spool);
+    let file = path.join("000000000001.ndjson");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let broken: String = text
+        .lines()
+        .take(10)
+        .enumerate()
+        .map(|(at, line)| match at {
+            3 => "{broken\n".to_owned(),
+            5 => "\n".to_owned(),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    std::fs::write(&file, broken).unwrap();
+    let mut spool = Spool::open(&path, 1_000_000).unwrap();
+    assert_eq!(numbers(&spool.look(100).unwrap()), [0, 1, 2, 4, 6, 7, 8, 9]);
+    spool.advance(3);
+    assert_eq!(numbers(&spool.look(1).unwrap()), [4]);
+    spool.advance(1);
+    assert_eq!(numbers(&spool.look(100).unwrap()), [6, 7, 8, 9]);
+    spool.advance(4);
+    assert!(spool.look(1).unwrap().is_empty() && spool.waiting() == 0);
+}

@@ -1,0 +1,169 @@
+use super::journal::replay;
+use super::*;
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("n{number:05}")).collect()
+}
+
+#[test]
+fn stages_as_people_write_them() {
+    let bounds = |text: &str, nodes| text.parse::<Stages>().map(|stages| stages.bounds(nodes));
+    assert_eq!(bounds("1,1%,10%,100%", 1000).unwrap(), [1, 10, 100, 1000]);
+    assert_eq!(bounds("1, 10%, 100%", 5).unwrap(), [1, 5], "a stage that asks nobody more is none");
+    assert_eq!(bounds("100%", 3).unwrap(), [3]);
+    assert_eq!(bounds("50,10%,100%", 100).unwrap(), [50, 100]);
+    assert_eq!(bounds("7,100%", 3).unwrap(), [3]);
+    assert_eq!(bounds("1,100%", 0).unwrap(), [0usize; 0]);
+    for bad in
+        ["", "1,", "0,100%", "-1,100%", "101%", "1.5,100%", "x", "+1,100%", "99999999999999999999,100%"]
+    {
+        assert!(matches!(bounds(bad, 5), Err(StagesError::Malformed(_))), "{bad}");
+    }
+    assert_eq!(bounds("1,10%", 5), Err(StagesError::Short("10%".to_owned())));
+    assert_eq!(bounds("1,5", 5), Err(StagesError::Short("5".to_owned())));
+    assert_eq!(bounds(&"1,".repeat(100), 5), Err(StagesError::Many));
+}
+
+#[test]
+fn what_may_fail() {
+    let of = |text: &str, asked| text.parse::<Allowance>().map(|allowance| allowance.of(asked));
+    assert_eq!((of("0", 9), of("3", 1), of("2%", 49), of("2%", 50)), (Ok(0), Ok(3), Ok(0), Ok(1)));
+    for bad in ["", "100%", "-1", "x", "1.5%", "%"] {
+        assert!(of(bad, 1).is_err(), "{bad}");
+    }
+}
+
+/// A change on nodes of which some break, whose client may be killed and go on; who was
+/// asked how often, and whether it stopped.
+fn simulate(
+    rng: &mut fastrand::Rng,
+    breaks: &dyn Fn(&str) -> bool,
+    killed: bool,
+) -> (Plan, Vec<usize>, bool) {
+    let count = rng.usize(1..400);
+    let mut words: Vec<String> = (0..rng.usize(0..5))
+        .map(|_| if rng.bool() { rng.usize(1..50).to_string() } else { format!("{}%", rng.usize(1..100)) })
+        .collect();
+    words.push("100%".to_owned());
+    let bounds = words.join(",").parse::<Stages>().unwrap().bounds(count);
+    let batch = rng.bool().then(|| rng.usize(1..60));
+    let abort = if rng.bool() { Allowance::NONE } else { Allowance::Percent(rng.usize(0..100)) };
+    let plan = Plan { nodes: names(count), bounds, batch, abort: Some(abort), ..Plan::default() };
+    let mut file = serde_json::to_string(&plan).unwrap() + "\n";
+    let mut times = vec![0; count];
+    loop {
+        let (_, mut rollout) = replay(file.as_bytes()).unwrap();
+        // killed anywhere in a life, now and then in the middle of a line
+        let mut left = if killed { rng.usize(1..200) } else { usize::MAX };
+        let mut say = |text: String| {
+            left = left.saturating_sub(1);
+            let whole = left > 0 || rng.bool();
+            file.push_str(&text[..if whole { text.len() } else { text.len() / 2 }]);
+            (whole, left > 0)
+        };
+        let mut alive = true;
+        'life: for size in rollout.groups() {
+            if rollout.verdict().is_err() {
+                return (plan, times, true);
+            }
+            let from = rollout.asked();
+            let group = &plan.nodes[from..from + size];
+            let (whole, lives) = say(format!("{{\"asked\":{}}}\n", from + size));
+            if !whole || !lives {
+                alive = false;
+                break 'life;
+            }
+            rollout.asking(group);
+            for (number, node) in group.iter().enumerate() {
+                times[from + number] += 1;
+                let good = !breaks(node);
+                rollout.heard(node, good);
+                if !say(format!("{{\"{}\":\"{node}\"}}\n", if good { "good" } else { "bad" })).1 {
+                    alive = false;
+                    break 'life;
+                }
+            }
+            rollout.waited();
+        }
+        if alive {
+            return (plan, times, rollout.verdict().is_err());
+        }
+        if !file.ends_with('\n') {
+            file.truncate(file.rfind('\n').map_or(0, |at| at + 1));
+        }
+    }
+}
+
+#[test]
+fn an_action_that_breaks_every_node_hits_the_first_stage_only() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    for round in 0..10_000 {
+        let (plan, times, stopped) = simulate(&mut rng, &|_| true, round % 2 == 1);
+        assert!(stopped || plan.bounds.len() == 1, "{plan:?}");
+        let hit = times.iter().filter(|times| **times > 0).count();
+        let first = plan.bounds[0].min(plan.batch.unwrap_or(usize::MAX));
+        assert!(hit <= first, "{hit} of {plan:?}");
+    }
+}
+
+#[test]
+fn nobody_is_asked_twice_and_a_good_change_reaches_everybody() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for round in 0..2_000 {
+        let killed = round % 2 == 1;
+        let (plan, times, stopped) = simulate(&mut rng, &|_| false, killed);
+        assert!(times.iter().all(|times| *times <= 1), "{plan:?}");
+        // who had been asked when its client was killed may have acted, or not: that is told
+        if !killed {
+            assert!(!stopped && times.iter().all(|times| *times == 1), "{plan:?}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_file_is_where_it_stands() {
+    let plan = Plan { nodes: names(4), bounds: vec![1, 4], ..Plan::default() };
+    let plan = serde_json::to_string(&plan).unwrap();
+    let of = |lines: &str| replay(format!("{plan}\n{lines}").as_bytes()).map(|(_, rollout)| rollout);
+    let rollout = of("").unwrap();
+    assert_eq!((rollout.groups(), rollout.asked(), rollout.verdict()), (vec![1, 3], 0, Ok(())));
+    let rollout = of("{\"asked\":1}\n{\"good\":\"n00000\"}\n{\"asked\":4}\n{\"go").unwrap();
+    assert_eq!(rollout.bad().collect::<Vec<_>>(), ["n00001", "n00002", "n00003"], "who is not heard of");
+    assert_eq!(rollout.verdict(), Err(TooMany { bad: 3, asked: 4, allowed: 0 }));
+    let rollout =
+        of("{\"asked\":1}\n{\"bad\":\"n00000\"}\n{\"good\":\"n00000\"}\n{\"bad\":\"other\"}\n").unwrap();
+    assert_eq!((rollout.verdict(), rollout.groups(), rollout.stage()), (Ok(()), vec![3], (true, 1, 2)));
+    for junk in ["x\n", "{\"asked\":9}\n", "{\"asked\":4}\n{\"asked\":1}\n"] {
+        assert!(of(junk).is_err(), "{junk}");
+    }
+    for junk in [
+        "",
+        "\n",
+        "{}\n",
+        "{\"nodes\":[\"a\"],\"bounds\":[2]}\n",
+        "{\"nodes\":[\"a\",\"b\"],\"bounds\":[2,1,2]}\n",
+    ] {
+        assert!(replay(junk.as_bytes()).is_err(), "{junk}");
+    }
+}
+
+#[test]
+fn a_file_is_of_one_command_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("stages");
+    let plan = |id: &str| Plan { id: id.to_owned(), nodes: names(2), bounds: vec![1, 2], ..Plan::default() };
+    let mut first = Journal::begin(&dir, &plan("aab")).unwrap();
+    first.asked(1).unwrap();
+    first.heard("n00000", true).unwrap();
+    assert!(matches!(Journal::resume(&dir, "aab"), Err(JournalError::Busy(_))));
+    drop(first);
+    drop(Journal::begin(&dir, &plan("aac")).unwrap());
+    assert!(matches!(Journal::resume(&dir, "aa"), Err(JournalError::Ambiguous(_, 2))));
+    assert!(matches!(Journal::resume(&dir, "b"), Err(JournalError::Unknown(_))));
+    assert!(matches!(Journal::resume(&dir, ""), Err(JournalError::Unknown(_))));
+    let (journal, plan, rollout) = Journal::resume(&dir, "aab").unwrap();
+    assert_eq!((plan.id.as_str(), rollout.groups()), ("aab", vec![1]));
+    journal.end();
+    assert!(matches!(Journal::resume(&dir, "aab"), Err(JournalError::Unknown(_))));
+    assert_eq!(Journal::resume(&dir, "last").unwrap().1.id, "aac");
+}

@@ -1,0 +1,120 @@
+//! One machine of an engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::super::definition::{Common, Definition};
+use super::super::fsm::Limiter;
+use super::super::watchers::Watcher;
+use crate::core::protocol::json::push_value;
+
+/// Bytes of data a machine may keep.
+pub(super) const MAX_DATA: usize = 256 * 1024;
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Waits for its start.
+    Loaded,
+    /// Watches and moves.
+    Running,
+}
+
+pub(super) struct Machine {
+    pub definition: Box<Definition>,
+    pub directory: PathBuf,
+    pub instance: Box<str>,
+    pub life: u32,
+    pub phase: Phase,
+    pub state: u16,
+    pub started: Option<Timestamp>,
+    pub watchers: Box<[Slot]>,
+    /// An object, JSON.
+    pub data: Arc<str>,
+    pub unwritten: bool,
+    pub limiter: Limiter,
+    /// Events that wait until it may move again.
+    pub waiting: Vec<u16>,
+}
+
+/// A watcher and what is under way.
+pub(super) struct Slot {
+    pub common: Common,
+    pub does: Box<dyn Watcher>,
+    /// When it wants to be called.
+    pub wake: Option<Duration>,
+    pub busy: bool,
+    /// Something happened while it was busy.
+    pub later: bool,
+    /// What it warned of last, as a number; nothing when all went well since.
+    pub warned: Option<u32>,
+}
+
+impl Machine {
+    pub fn new(
+        mut definition: Definition,
+        directory: PathBuf,
+        data: Arc<str>,
+        instance: String,
+        life: u32,
+    ) -> Machine {
+        let watched = std::mem::take(&mut definition.watchers).into_iter();
+        let slot = |one: super::super::definition::Watched| Slot {
+            common: one.common,
+            does: one.does,
+            wake: None,
+            busy: false,
+            later: false,
+            warned: None,
+        };
+        Machine {
+            state: definition.initial,
+            watchers: watched.map(slot).collect(),
+            definition: Box::new(definition),
+            directory,
+            instance: instance.into(),
+            life,
+            phase: Phase::Loaded,
+            started: None,
+            data,
+            unwritten: false,
+            limiter: Limiter::default(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Name of its state.
+    pub fn state_name(&self) -> &str {
+        self.definition.state(self.state)
+    }
+
+    /// Keeps values; nothing where they are there already.
+    ///
+    /// # Errors
+    /// There would be too much of it.
+    pub fn keep(&mut self, values: Vec<(String, Option<Value>)>) -> Result<(), String> {
+        let mut data: Map<String, Value> = serde_json::from_str(&self.data).unwrap_or_default();
+        for (name, value) in values {
+            match value {
+                Some(value) => drop(data.insert(name, value)),
+                None => drop(data.remove(&name)),
+            }
+        }
+        // sorted, and with the escapes of the original
+        data.sort_keys();
+        let mut text = String::new();
+        push_value(&mut text, &Value::Object(data));
+        if text.len() > MAX_DATA {
+            return Err(format!("its data would be longer than {MAX_DATA} bytes and stays what it was"));
+        }
+        if *text != *self.data {
+            self.data = text.into();
+            self.unwritten = true;
+        }
+        Ok(())
+    }
+}

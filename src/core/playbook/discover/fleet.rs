@@ -1,0 +1,112 @@
+//! By the client's own discovery methods.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::NodeSet;
+use crate::core::discovery::{
+    Format, Inventory, Window, broadcast, literal_identities, puppetdb, read_names,
+};
+use crate::core::playbook::options::Options;
+use crate::core::playbook::world::World;
+use crate::core::protocol::filter::Filter;
+use crate::core::puppet::host::Trouble;
+
+pub(super) const TYPE: NodeSet = NodeSet {
+    name: "mcollective",
+    options: &[
+        "discovery_method",
+        "discovery_options",
+        "discovery_timeout",
+        "agents",
+        "facts",
+        "classes",
+        "identities",
+        "compound",
+        "collective",
+        "federations",
+    ],
+    find,
+};
+
+fn filter(options: &Options<'_>) -> Result<Filter, Trouble> {
+    let mut filter = Filter::default();
+    let texts = |name: &str| options.texts(name).map(Option::unwrap_or_default);
+    for agent in options.texts("agents")?.unwrap_or_else(|| vec!["rpcutil".to_owned()]) {
+        filter.add_agent(&agent).map_err(|e| options.wrong(e))?;
+    }
+    for fact in texts("facts")? {
+        filter.add_fact(&fact).map_err(|e| options.wrong(e))?;
+    }
+    for class in texts("classes")? {
+        filter.add_class(&class).map_err(|e| options.wrong(e))?;
+    }
+    for identity in texts("identities")? {
+        filter.add_identity(&identity).map_err(|e| options.wrong(e))?;
+    }
+    if let Some(expression) = options.text("compound")? {
+        filter.set_expression(expression).map_err(|e| options.wrong(e))?;
+    }
+    match filter.broken_expression() {
+        Some(broken) => {
+            Err(options
+                .wrong(format!("'{broken}' is not a valid regular expression, no node would match it")))
+        }
+        None => Ok(filter),
+    }
+}
+
+fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble> {
+    let filter = filter(options)?;
+    if options.texts("federations")?.is_some_and(|federations| !federations.is_empty()) {
+        return Err(
+            options.wrong("federations are set for a whole run, by plugin.choria.federation.collectives")
+        );
+    }
+    let of_method = options.words("discovery_options")?;
+    let file = || {
+        let file = of_method.iter().find(|(name, _)| name == "file");
+        file.map(|(_, file)| file.clone())
+            .ok_or_else(|| options.wrong("discovery_options need the key 'file'"))
+    };
+    let method = options.text("discovery_method")?.unwrap_or("mc");
+    match method {
+        "flatfile" | "file" => {
+            let file = file()?;
+            let path = Path::new(&file);
+            return read_names(path, Format::of(path)).map_err(|e| options.wrong(e));
+        }
+        "mc" | "broadcast" | "choria" | "puppetdb" | "inventory" => {}
+        other => {
+            return Err(options.wrong(format!(
+                "the discovery method '{other}' is not known to playbooks; mc, puppetdb, inventory and flatfile are"
+            )));
+        }
+    }
+    // who is named needs not be found, but for agents
+    if let Some(nodes) = literal_identities(&filter).filter(|_| method != "inventory") {
+        return Ok(nodes);
+    }
+    let client = world.client()?;
+    let collective = client.collective(options.text("collective")?).map_err(|e| options.wrong(e))?;
+    match method {
+        "inventory" => {
+            let file = file()?;
+            let inventory = Inventory::read(Path::new(&file)).map_err(|e| options.wrong(e))?;
+            inventory.select(&collective, &filter).map_err(|e| options.wrong(e))
+        }
+        "puppetdb" => {
+            let found = world.wait(puppetdb(&client, &crate::core::config::System, &collective, &filter))?;
+            found.map_err(|e| options.wrong(e))
+        }
+        _ => {
+            let usual = u64::try_from(client.config().discovery_timeout).unwrap_or(2).max(1);
+            let window =
+                Window::Sliding(options.seconds("discovery_timeout", usual)?.max(Duration::from_millis(100)));
+            let found = world.wait(broadcast(&client, collective, filter, window, |_, _| true))?;
+            let mut nodes = found.map_err(|e| options.wrong(e))?.nodes;
+            nodes.sort();
+            Ok(nodes)
+        }
+    }
+}

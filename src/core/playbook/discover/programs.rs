@@ -1,0 +1,63 @@
+//! By programs of this machine: one of a person's, and Terraform.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::NodeSet;
+use crate::core::playbook::options::Options;
+use crate::core::playbook::world::World;
+use crate::core::programs::{CommandLine, find as find_program, how};
+use crate::core::puppet::host::Trouble;
+use crate::core::text::shortened;
+
+pub(super) const SHELL: NodeSet = NodeSet { name: "shell", options: &["script"], find: shell };
+pub(super) const TERRAFORM: NodeSet =
+    NodeSet { name: "terraform", options: &["statefile", "output", "terraform"], find: terraform };
+
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn output(world: &World, options: &Options<'_>, line: &CommandLine) -> Result<String, Trouble> {
+    let failed = |what: String| options.wrong(format!("{}: {what}", line.program.display()));
+    let ended = world.wait(line.to_program().limit(PATIENCE).run())?.map_err(|e| failed(e.to_string()))?;
+    match ended.status.success() {
+        true => String::from_utf8(ended.output).map_err(|_| failed("it does not write UTF-8".to_owned())),
+        false => Err(failed(format!("{}: {}", how(ended.status), shortened(&ended.errors, 300)))),
+    }
+}
+
+fn shell(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble> {
+    let script = options.required("script")?;
+    let path = std::env::var_os("PATH");
+    let line =
+        CommandLine::parse(script, path.as_deref()).map_err(|e| options.wrong(format!("'{script}' {e}")))?;
+    let text = output(world, options, &line)?;
+    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+fn terraform(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble> {
+    let name = options.text("terraform")?.unwrap_or("terraform");
+    let path = std::env::var_os("PATH");
+    let program = find_program(name, path.as_deref());
+    let program = program
+        .ok_or_else(|| options.wrong(format!("there is no program '{name}'; name it with 'terraform'")))?;
+    let (state, wanted) = (options.required("statefile")?, options.required("output")?);
+    if !std::path::Path::new(state).is_file() {
+        return Err(options.wrong(format!("the state file {state} is not there")));
+    }
+    if wanted.starts_with('-') {
+        return Err(options.wrong(format!("'{wanted}' is not the name of an output")));
+    }
+    let arguments = ["output", "-state", state, "-json", wanted].map(str::to_owned).to_vec();
+    let text = output(world, options, &CommandLine { program, arguments })?;
+    let json: Json = serde_json::from_str(&text)
+        .map_err(|e| options.wrong(format!("terraform does not write JSON: {e}")))?;
+    // older ones wrote the type beside the value
+    let value = match json.get("value") {
+        Some(value) => value.clone(),
+        None => json,
+    };
+    let names = value.as_array().map(|names| names.iter().map(|n| n.as_str().map(str::to_owned)).collect());
+    names.flatten().ok_or_else(|| options.wrong(format!("the output '{wanted}' is not a list of names")))
+}

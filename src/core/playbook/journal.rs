@@ -1,0 +1,264 @@
+//! What a run did, step by step, so that another run can go on where it ended: a step that was
+//! done is not done again, what came of it is taken from the report.
+//!
+//! A step is what a plan asks of the world: a task, a node set, data, the metadata of a task. It
+//! is known by its place and by a hash of what was asked. Where a plan asks for something else
+//! than before, it does not go on: nobody knows what would be done twice.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use crate::core::puppet::host::{Outcome, Trouble};
+use crate::core::puppet::value::Hash;
+use crate::core::text::hex;
+
+/// Bytes of results that a report keeps, and steps.
+const MOST: usize = 64 << 20;
+const MOST_STEPS: usize = 100_000;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What kind: `task`, `discover`, `read`, `write` or `metadata`.
+    pub step: String,
+    /// Hash of what was asked.
+    pub input: String,
+    /// What came of it.
+    #[serde(default)]
+    pub result: Json,
+    /// What went wrong instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Steps of this run, and those of an earlier one that are still to be taken.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    steps: Vec<Step>,
+    before: VecDeque<Step>,
+    /// How many there were at the beginning.
+    taken_over: usize,
+    bytes: usize,
+    /// Hashes of the texts of plans, functions and types, by their names.
+    sources: BTreeMap<String, String>,
+}
+
+fn hash(text: &str) -> String {
+    hex(digest(&SHA256, text.as_bytes()).as_ref())
+}
+
+impl Step {
+    /// A step that is about to be done.
+    pub(super) fn new(step: &str, name: &str, options: Option<&Hash>) -> Step {
+        let options = options.map(|options| {
+            let entries = options.entries().iter();
+            entries.map(|(name, value)| (name.to_string(), value.to_json())).collect::<Map<_, _>>()
+        });
+        let input = hash(&json!([step, name, options]).to_string());
+        Step { step: step.to_owned(), input, result: Json::Null, error: None }
+    }
+
+    /// Whether a plan ends by it.
+    fn ends(&self) -> bool {
+        let is = |name: &str| self.result.get(name) == Some(&Json::Bool(true));
+        self.error.is_some() || self.step == "task" && !is("success") && !is("fail_ok")
+    }
+}
+
+impl Journal {
+    /// To go on after the run of a report.
+    ///
+    /// # Errors
+    /// It is no report that a run can go on from, as a sentence.
+    pub fn after(report: &Json, playbook: &str) -> Result<Journal, String> {
+        let of = report.pointer("/playbook/name").and_then(Json::as_str);
+        match of {
+            Some(of) if of == playbook => {}
+            Some(of) => return Err(format!("it is of the playbook {of}")),
+            None => return Err("it is no report of a playbook".to_owned()),
+        }
+        let steps = report.get("journal").filter(|steps| steps.is_array());
+        let steps = steps.ok_or(
+            "it does not say what was done: what came of it was too much, or it is of an earlier version",
+        )?;
+        let mut before: VecDeque<Step> = serde_json::from_value(steps.clone())
+            .map_err(|e| format!("its journal is not understood: {e}"))?;
+        // the one that it ended by is tried again
+        if before.back().is_some_and(Step::ends) {
+            before.pop_back();
+        }
+        let sources = report.pointer("/playbook/sources").cloned().unwrap_or_default();
+        let sources =
+            serde_json::from_value(sources).map_err(|e| format!("its sources are not understood: {e}"))?;
+        Ok(Journal { taken_over: before.len(), before, sources, ..Journal::default() })
+    }
+
+    /// Steps that are taken over.
+    pub fn taken_over(&self) -> usize {
+        self.taken_over
+    }
+
+    /// Whether steps are still taken over.
+    pub(super) fn is_replaying(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Names of what the earlier run read.
+    pub fn sources(&self) -> Vec<String> {
+        self.sources.keys().cloned().collect()
+    }
+
+    /// Takes note of a text; an error when it was another for the earlier run.
+    pub(super) fn read(&mut self, name: &str, text: &str) -> Result<(), Trouble> {
+        let now = hash(text);
+        match self.sources.get(name) {
+            Some(before) if *before != now => {
+                Err(Trouble(format!("{name} has changed since the run that this one is to go on from")))
+            }
+            _ => {
+                self.sources.insert(name.to_owned(), now);
+                Ok(())
+            }
+        }
+    }
+
+    /// What came of a step in the earlier run; nothing of one that is to be done now.
+    pub(super) fn replayed(&mut self, wanted: &Step) -> Result<Option<Result<Json, Trouble>>, Trouble> {
+        let Some(before) = self.before.pop_front() else { return Ok(None) };
+        if (&before.step, &before.input) != (&wanted.step, &wanted.input) {
+            return Err(Trouble(format!(
+                "step {} asks for something else than in the run that this one is to go on from (then: {}, now: {}): \
+                 parameters or data are not what they were",
+                self.steps.len() + 1,
+                before.step,
+                wanted.step
+            )));
+        }
+        let result = match &before.error {
+            Some(error) => Err(Trouble(error.clone())),
+            None => Ok(before.result.clone()),
+        };
+        self.push(before);
+        Ok(Some(result))
+    }
+
+    /// Keeps what came of a step.
+    pub(super) fn keep(&mut self, step: Step, result: Result<Json, &Trouble>) {
+        let (result, error) = match result {
+            Ok(result) => (result, None),
+            Err(Trouble(error)) => (Json::Null, Some(error.clone())),
+        };
+        self.push(Step { result, error, ..step });
+    }
+
+    fn push(&mut self, step: Step) {
+        let size = step.result.to_string().len() + 200;
+        self.bytes = self.bytes.saturating_add(size);
+        match self.is_whole() {
+            true => self.steps.push(step),
+            // half of it is of no use
+            false => self.steps.clear(),
+        }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.bytes <= MOST && self.steps.len() < MOST_STEPS
+    }
+
+    /// The steps for a report; null where they were too many.
+    pub(super) fn to_json(&self) -> Json {
+        if self.is_whole() { json!(self.steps) } else { Json::Null }
+    }
+
+    /// The hashes for a report.
+    pub(super) fn sources_json(&self) -> Json {
+        json!(self.sources)
+    }
+}
+
+/// The outcome of a task, as it is kept.
+pub(super) fn kept(outcome: &Outcome) -> Json {
+    json!({"message": outcome.message, "success": outcome.success, "fail_ok": outcome.fail_ok, "results": outcome.results})
+}
+
+/// The same as it was.
+pub(super) fn outcome_of(kept: &Json) -> Result<Outcome, Trouble> {
+    #[derive(Deserialize)]
+    struct Kept {
+        message: String,
+        success: bool,
+        fail_ok: bool,
+        results: Vec<(String, Map<String, Json>)>,
+    }
+    let Kept { message, success, fail_ok, results } = Kept::deserialize(kept)
+        .map_err(|e| Trouble(format!("a step of the report is not understood: {e}")))?;
+    Ok(Outcome { message, success, fail_ok, results })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(steps: &[(&str, &str, Json)]) -> Json {
+        let steps: Vec<Step> = steps
+            .iter()
+            .map(|(step, name, result)| Step { result: result.clone(), ..Step::new(step, name, None) })
+            .collect();
+        json!({"playbook": {"name": "demo::x", "sources": {"plan demo::x": hash("text")}}, "journal": steps})
+    }
+
+    #[test]
+    fn what_was_done_is_taken_and_what_it_ended_by_is_not() {
+        let done = json!({"message": "m", "success": true, "fail_ok": false, "results": []});
+        let failed = json!({"message": "m", "success": false, "fail_ok": false, "results": []});
+        let report = report(&[
+            ("discover", "mcollective", json!(["n1"])),
+            ("task", "shell", done.clone()),
+            ("task", "webhook", failed),
+        ]);
+        let mut journal = Journal::after(&report, "demo::x").unwrap();
+        assert_eq!(journal.taken_over(), 2);
+        let found = journal.replayed(&Step::new("discover", "mcollective", None)).unwrap().unwrap().unwrap();
+        assert_eq!(found, json!(["n1"]));
+        let taken = journal.replayed(&Step::new("task", "shell", None)).unwrap().unwrap().unwrap();
+        assert!(outcome_of(&taken).unwrap().success);
+        assert!(journal.replayed(&Step::new("task", "webhook", None)).unwrap().is_none());
+        journal.keep(Step::new("task", "webhook", None), Ok(done));
+        // the report of this run is whole again
+        assert_eq!(journal.to_json().as_array().map(Vec::len), Some(3));
+        journal.read("plan demo::x", "text").unwrap();
+        journal.read("plan demo::y", "new").unwrap();
+        assert!(journal.read("plan demo::x", "other").is_err());
+    }
+
+    #[test]
+    fn what_is_not_the_same_is_refused() {
+        let report = report(&[("task", "shell", json!({"success": true}))]);
+        let mut journal = Journal::after(&report, "demo::x").unwrap();
+        let other = journal.replayed(&Step::new("task", "webhook", None)).unwrap_err();
+        assert!(other.0.contains("step 1 asks for something else"), "{other}");
+        assert!(Journal::after(&report, "demo::y").is_err());
+        for bad in [
+            json!({}),
+            json!({"playbook": {"name": "demo::x"}}),
+            json!({"playbook": {"name": "demo::x"}, "journal": [1]}),
+        ] {
+            assert!(Journal::after(&bad, "demo::x").is_err(), "{bad}");
+        }
+        let error = Step { error: Some("no".into()), ..Step::new("read", "k", None) };
+        let report = json!({"playbook": {"name": "demo::x", "sources": {}}, "journal": [error]});
+        assert_eq!(Journal::after(&report, "demo::x").unwrap().taken_over(), 0);
+    }
+
+    #[test]
+    fn too_much_is_no_journal() {
+        let mut journal = Journal::default();
+        for _ in 0..3 {
+            journal.keep(Step::new("read", "k", None), Ok("x".repeat(MOST / 2).into()));
+        }
+        assert!(journal.to_json().is_null());
+    }
+}

@@ -1,0 +1,193 @@
+//! A bucket of the network's streams; where its values expire it has locks.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+use super::{Lock, Options, Store, Trouble, World};
+use crate::core::protocol::subjects;
+use crate::core::streams::bucket::{check_bucket, check_key};
+use crate::core::streams::{Bucket, StreamError, Streams};
+
+/// How often a lock is tried.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+struct Kv {
+    bucket: String,
+    prefix: String,
+    patience: Duration,
+}
+
+pub(super) fn open(options: &Options<'_>) -> Result<Box<dyn Store>, Trouble> {
+    let bucket = options.required("bucket")?.to_owned();
+    check_bucket(&bucket).map_err(|e| options.wrong(e))?;
+    let prefix = options.text("prefix")?.unwrap_or_default().to_owned();
+    Ok(Box::new(Kv { bucket, prefix, patience: options.seconds("timeout", 120)? }))
+}
+
+impl Kv {
+    fn key(&self, key: &str) -> Result<String, Trouble> {
+        let key = format!("{}{key}", self.prefix);
+        check_key(&key).map_err(|e| Trouble(e.to_string()))?;
+        Ok(key)
+    }
+
+    fn bucket(&self, world: &mut World) -> Result<Bucket, Trouble> {
+        let client = world.client()?;
+        let inboxes = subjects::caller_inbox_prefix(&client.config().main_collective, client.caller());
+        let streams = Streams::new(client.session().clone(), &inboxes);
+        let found = world.wait(Bucket::find(&streams, &self.bucket))?.map_err(trouble)?;
+        found.ok_or_else(|| {
+            Trouble(format!("there is no bucket {0}; choria kv add {0} makes it", self.bucket))
+        })
+    }
+
+    async fn acquire(&self, bucket: Bucket, key: String) -> Result<HeldKey, String> {
+        let ttl = bucket.config().ttl;
+        if ttl < Duration::from_secs(1) {
+            return Err(format!(
+                "locks need a bucket whose values expire, and those of {} do not: whoever dies would hold it for ever",
+                self.bucket
+            ));
+        }
+        let begun = Instant::now();
+        let lock = LockKey { bucket, key, mark: format!("locked by playbook {}", uuid::Uuid::new_v4()) };
+        loop {
+            match lock.take().await {
+                Ok(Some(revision)) => return Ok(HeldKey::keep(lock, revision, ttl)),
+                Ok(None) => {}
+                // the next try finds out
+                Err(e) if e.may_be_done() => {}
+                Err(e) => return Err(e.to_string()),
+            }
+            if begun.elapsed() + TRY_AGAIN > self.patience {
+                return Err(format!("somebody else held it for {} s", self.patience.as_secs()));
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    }
+}
+
+fn trouble(error: StreamError) -> Trouble {
+    Trouble(error.to_string())
+}
+
+/// A key, and how somebody marks it as his.
+#[derive(Debug, Clone)]
+struct LockKey {
+    bucket: Bucket,
+    key: String,
+    /// Nobody else's, so that who is not answered can see later whether it was done.
+    mark: String,
+}
+
+impl LockKey {
+    /// Takes it where nobody has it; its revision.
+    async fn take(&self) -> Result<Option<u64>, StreamError> {
+        self.own(self.bucket.create_key(&self.key, self.mark.clone().into()).await).await
+    }
+
+    /// Keeps it for another while; nothing once somebody else has it.
+    async fn renew(&self, revision: u64) -> Result<Option<u64>, StreamError> {
+        self.own(self.bucket.update(&self.key, self.mark.clone().into(), revision).await).await
+    }
+
+    /// Removes it, also where a renewal was under way; one that is another's by now stays.
+    async fn free(&self, revision: u64) -> Result<(), StreamError> {
+        match self.bucket.delete_at(&self.key, revision).await {
+            Err(e) if e.is_conflict() => {}
+            done => return done.map(drop),
+        }
+        match self.bucket.get(&self.key).await? {
+            Some(entry) if entry.value == self.mark.as_bytes() => {
+                self.bucket.delete_at(&self.key, entry.revision).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What was written, be it by a request that was done and not answered.
+    async fn own(&self, written: Result<u64, StreamError>) -> Result<Option<u64>, StreamError> {
+        match written {
+            Err(e) if e.is_conflict() => {
+                let entry = self.bucket.get(&self.key).await?;
+                Ok(entry.filter(|entry| entry.value == self.mark.as_bytes()).map(|entry| entry.revision))
+            }
+            written => written.map(Some),
+        }
+    }
+}
+
+/// A key that is a lock, and kept meanwhile.
+#[derive(Debug)]
+pub(in crate::core::playbook) struct HeldKey {
+    lock: LockKey,
+    /// The last revision; nothing once somebody else has it.
+    revision: tokio::sync::watch::Receiver<Option<u64>>,
+    renewing: tokio::task::JoinHandle<()>,
+}
+
+impl HeldKey {
+    fn keep(lock: LockKey, revision: u64, ttl: Duration) -> HeldKey {
+        let (last, known) = tokio::sync::watch::channel(Some(revision));
+        let of = lock.clone();
+        let renewing = tokio::spawn(async move {
+            let mut revision = revision;
+            loop {
+                tokio::time::sleep(ttl / 3).await;
+                match of.renew(revision).await {
+                    Ok(Some(next)) => {
+                        revision = next;
+                        last.send_replace(Some(next));
+                    }
+                    Ok(None) => {
+                        tracing::warn!("lock {} is lost, somebody else has taken it", of.key);
+                        last.send_replace(None);
+                        return;
+                    }
+                    Err(e) => tracing::warn!("lock {} was not renewed: {e}", of.key),
+                }
+            }
+        });
+        HeldKey { lock, revision: known, renewing }
+    }
+
+    pub(super) async fn release(self) -> Result<(), String> {
+        self.renewing.abort();
+        let revision = *self.revision.borrow();
+        match revision {
+            Some(revision) => self.lock.free(revision).await.map_err(|e| e.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for HeldKey {
+    fn drop(&mut self) {
+        // without being renewed the key is forgotten
+        self.renewing.abort();
+    }
+}
+
+impl Store for Kv {
+    fn read(&self, world: &mut World, key: &str) -> Result<Json, Trouble> {
+        let name = self.key(key)?;
+        let bucket = self.bucket(world)?;
+        match world.wait(bucket.get(&name))?.map_err(trouble)? {
+            Some(entry) => Ok(Json::String(String::from_utf8_lossy(&entry.value).into_owned())),
+            None => Err(Trouble(format!("No such key {key}"))),
+        }
+    }
+
+    fn write(&self, world: &mut World, key: &str, value: &str) -> Result<(), Trouble> {
+        let name = self.key(key)?;
+        let bucket = self.bucket(world)?;
+        world.wait(bucket.put(&name, value.to_owned().into()))?.map(drop).map_err(trouble)
+    }
+
+    fn lock(&self, world: &mut World, key: &str) -> Result<Lock, Trouble> {
+        let name = self.key(key)?;
+        let bucket = self.bucket(world)?;
+        world.wait(self.acquire(bucket, name))?.map(Lock::Kv).map_err(Trouble)
+    }
+}

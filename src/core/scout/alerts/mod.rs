@@ -1,0 +1,324 @@
+//! Who is told of what: checks that are not well, and nodes that fell silent.
+//!
+//! What is to be told is compared with what each receiver was told last, and the difference is
+//! sent: a check that says CRITICAL a thousand times is told of once, one that nobody could be
+//! told of is tried again, and a restart changes nothing, because what was told is kept. Pure:
+//! time comes in, messages come out, and whoever sends them says what was received.
+
+mod kept;
+mod message;
+mod receivers;
+mod settings;
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fleet::{Fleet, Track};
+use super::seen::Seen;
+use crate::core::lifecycle::{Event, EventType};
+
+pub use kept::{KeptError, Snapshot, load, save};
+pub use message::{Alert, Message};
+pub use receivers::{Receiver, send};
+pub use settings::{Elected, Settings, SettingsError, Target};
+pub use shared::{Shared, SharedError};
+
+/// Name of the alert of a node that fell silent.
+pub const SILENT: &str = "NodeSilent";
+/// Alerts of one message; others follow in the next.
+pub const MOST_ALERTS: usize = 500;
+/// Receivers.
+pub const MOST_RECEIVERS: usize = 8;
+/// Seconds after which Alertmanager is told again what still is; it forgets what it hears nothing of.
+const REFRESH: i64 = 60;
+/// Status of what is well.
+const WELL: u8 = 0;
+/// Status that is not forgotten because somebody says goodbye.
+const CRITICAL: u8 = 2;
+/// Cases; what would be more is counted as dropped. What is kept of so many fits into its file.
+const MOST_CASES: usize = 200_000;
+/// Nodes that leave in one look, the others in the next: whoever waits for the lock does not wait long.
+const MOST_LEAVING: usize = 1000;
+
+/// Of a node and its check; the check of a node that fell silent has no name.
+type Key = (Arc<str>, Arc<str>);
+
+/// What is told together: whether it is over, and of which check.
+type Group = (bool, Arc<str>);
+
+/// What a receiver was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Told {
+    status: u8,
+    /// Unix seconds.
+    at: i64,
+}
+
+/// Something that is, or was told to be, wrong.
+#[derive(Debug, Clone)]
+struct Case {
+    status: u8,
+    since: i64,
+    output: Box<str>,
+    told: [Option<Told>; MOST_RECEIVERS],
+}
+
+/// All that is wrong.
+pub struct Alerts {
+    settings: Settings,
+    fleet: Fleet,
+    /// Nodes that said goodbye, and when.
+    gone: BTreeMap<Arc<str>, i64>,
+    cases: BTreeMap<Key, Case>,
+    /// Since when the network is heard without a gap; none while it is not.
+    listening: Option<i64>,
+    changed: bool,
+    /// Of cases beyond what there may be.
+    dropped: u64,
+}
+
+impl Alerts {
+    /// Nothing is known yet.
+    pub fn new(settings: Settings) -> Alerts {
+        Alerts {
+            settings,
+            fleet: Fleet::default(),
+            gone: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            listening: None,
+            changed: false,
+            dropped: 0,
+        }
+    }
+
+    /// What is to be told, and to whom.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Nodes that are known, and cases.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.fleet.nodes().len(), self.cases.len())
+    }
+
+    /// Whether anything changed since this was asked last that would be missed after a restart.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// How often something that is wrong could not be taken since this was asked last, because
+    /// too much is wrong already.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Whether the network is heard; while it is not, nobody is silent.
+    pub fn connected(&mut self, connected: bool, now: i64) {
+        match (connected, self.listening) {
+            (true, None) => self.listening = Some(now),
+            (false, _) => self.listening = None,
+            (true, Some(_)) => {}
+        }
+    }
+
+    /// Takes an event of a machine.
+    pub fn machine(&mut self, seen: &Seen, now: i64) {
+        let identity = match seen {
+            Seen::Moved(moved) => &moved.identity,
+            Seen::Checked(checked) => &checked.identity,
+            Seen::Ran(_) => return,
+        };
+        self.is_back(identity);
+        let Some(change) = self.fleet.take(seen, now) else { return };
+        let Some(track) =
+            self.fleet.nodes().get(&change.identity).and_then(|node| node.tracks.get(&change.machine))
+        else {
+            return;
+        };
+        let status = if track.rests() || self.settings.ignores(&change.machine) {
+            WELL
+        } else {
+            self.settings.counts(track.status.unwrap_or(WELL))
+        };
+        let output = track.output.clone();
+        self.is_now((change.identity, change.machine), status, output, now);
+    }
+
+    /// Takes an event of a node's life. Who sent it is not known: any member of the network can
+    /// write any name into one, so a goodbye makes nothing well that was told to be wrong.
+    pub fn life(&mut self, event: &Event, now: i64) {
+        match event.kind() {
+            Some(EventType::Shutdown) => {
+                if let Some((known, _)) = self.fleet.nodes().get_key_value(event.identity.as_str()) {
+                    let known = known.clone();
+                    self.gone.entry(known).or_insert_with(|| {
+                        self.changed = true;
+                        now
+                    });
+                }
+            }
+            Some(EventType::Startup | EventType::Alive) => {
+                self.is_back(&event.identity);
+                self.fleet.alive(&event.identity, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Something is heard of a node: it is not gone.
+    fn is_back(&mut self, identity: &str) {
+        if self.gone.remove(identity).is_some() {
+            self.changed = true;
+        }
+    }
+
+    /// Cases of one node: keys are sorted by node.
+    fn cases_of(&self, identity: &Arc<str>) -> impl Iterator<Item = (&Key, &Case)> {
+        let first: Key = (identity.clone(), Arc::from(""));
+        self.cases.range(first..).take_while(move |(key, _)| key.0 == *identity)
+    }
+
+    fn is_now(&mut self, key: Key, status: u8, output: Box<str>, now: i64) {
+        let full = self.cases.len() >= MOST_CASES;
+        match self.cases.get_mut(&key) {
+            Some(case) => {
+                if case.status != status {
+                    (case.status, case.since) = (status, now);
+                    self.changed = true;
+                }
+                case.output = output;
+            }
+            None if status == WELL => {}
+            None if full => self.dropped += 1,
+            None => {
+                let case = Case { status, since: now, output, told: [None; MOST_RECEIVERS] };
+                self.cases.insert(key, case);
+                self.changed = true;
+            }
+        }
+    }
+
+    /// Looks who fell silent, and who is gone for good.
+    pub fn look(&mut self, now: i64) {
+        let (limit, forget) = (self.settings.silence_after, self.settings.forget_after);
+        let Some(listening) = self.listening else { return };
+        let mut silent = Vec::new();
+        let mut heard = Vec::new();
+        let mut left = Vec::new();
+        for (identity, node) in self.fleet.nodes() {
+            let quiet = now.saturating_sub(node.seen.max(listening));
+            let goodbye = self.gone.get(identity).copied();
+            let any = |is: fn(u8) -> bool| self.cases_of(identity).any(|(_, case)| is(case.status));
+            // nobody takes every machine away in an orderly way; who did, is not missed, but
+            // what was wrong there is not well because somebody says so
+            let leaves = quiet > forget
+                || goodbye
+                    .is_some_and(|since| now.saturating_sub(since) > limit && !any(|status| status != WELL));
+            if leaves {
+                if left.len() < MOST_LEAVING {
+                    left.push(identity.clone());
+                }
+            } else if quiet <= limit {
+                heard.push((identity.clone(), node.seen));
+            } else if goodbye.is_none() || any(|status| status == CRITICAL) {
+                silent.push((identity.clone(), now.saturating_sub(node.seen) / 60, goodbye.is_some()));
+            }
+        }
+        let name: Arc<str> = "".into();
+        for (identity, minutes, goodbye) in silent {
+            let how = if goodbye { ", it said goodbye while something was critical" } else { "" };
+            let text = format!("nothing was heard of it for {minutes} minutes{how}");
+            self.is_now((identity, name.clone()), CRITICAL, text.into(), now);
+        }
+        for (identity, seen) in heard {
+            let key = (identity, name.clone());
+            // who we could not hear ourselves meanwhile is not heard again
+            if self.cases.get(&key).is_some_and(|case| seen >= case.since) {
+                self.is_now(key, WELL, "it is heard again".into(), now);
+            }
+        }
+        for identity in left {
+            self.gone.remove(&identity);
+            self.fleet.forget(&identity);
+            self.changed = true;
+            let keys: Vec<Key> = self.cases_of(&identity).map(|(key, _)| key.clone()).collect();
+            for key in keys {
+                self.is_now(key, WELL, "the node left".into(), now);
+            }
+        }
+    }
+
+    /// Messages for a receiver, each of one check and of those to whom the same happened.
+    pub fn due(&self, receiver: usize, now: i64) -> Vec<Message> {
+        let Some(target) = self.settings.receivers.get(receiver) else { return vec![] };
+        let refreshes = matches!(target.target, Target::Alertmanager(_));
+        let repeat = if refreshes { Some(REFRESH) } else { self.settings.repeat };
+        let mut groups: BTreeMap<Group, Vec<(Key, Alert)>> = BTreeMap::new();
+        for (key, case) in &self.cases {
+            let told = case.told.get(receiver).copied().flatten();
+            let settled = now.saturating_sub(case.since) >= self.settings.confirm;
+            let again = |told: Told| {
+                repeat.is_some_and(|repeat| now.saturating_sub(told.at) >= repeat) && case.status != WELL
+            };
+            let wanted = match told {
+                None => case.status != WELL && settled,
+                Some(told) if told.status != case.status => settled || case.status == WELL,
+                Some(told) => told.status != WELL && again(told),
+            };
+            if !wanted {
+                continue;
+            }
+            let alert = Alert {
+                identity: key.0.to_string(),
+                check: if key.1.is_empty() { SILENT.to_owned() } else { key.1.to_string() },
+                status: case.status,
+                before: told.map(|told| told.status).filter(|status| *status != WELL),
+                since: case.since,
+                output: case.output.to_string(),
+            };
+            groups.entry((case.status == WELL, key.1.clone())).or_default().push((key.clone(), alert));
+        }
+        let mut messages = Vec::new();
+        for ((resolved, _), members) in groups {
+            for part in members.chunks(MOST_ALERTS) {
+                let (keys, alerts) = part.iter().cloned().unzip();
+                messages.push(Message { receiver, resolved, alerts, keys, at: now });
+            }
+        }
+        messages
+    }
+
+    /// A receiver has a message.
+    pub fn told(&mut self, message: &Message) {
+        self.changed = true;
+        for (key, alert) in message.keys.iter().zip(&message.alerts) {
+            if let Some(case) = self.cases.get_mut(key)
+                && let Some(slot) = case.told.get_mut(message.receiver)
+            {
+                *slot = Some(Told { status: alert.status, at: message.at });
+            }
+        }
+        let receivers = self.settings.receivers.len();
+        // what is well, and all know it, or never heard of it
+        self.cases.retain(|_, case| {
+            case.status != WELL
+                || case.told.iter().take(receivers).any(|told| told.is_some_and(|told| told.status != WELL))
+        });
+    }
+
+    /// Forgets cases that were over before anybody was told.
+    pub fn tidy(&mut self) {
+        let receivers = self.settings.receivers.len();
+        self.cases.retain(|_, case| {
+            case.status != WELL
+                || case.told.iter().take(receivers).any(|told| told.is_some_and(|told| told.status != WELL))
+        });
+    }
+
+    fn restore_node(&mut self, identity: &str, machine: &str, track: Track, now: i64) {
+        self.fleet.restore(identity, now, machine, track);
+    }
+}

@@ -1,0 +1,75 @@
+//! Messages, sent.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde_json::Value;
+
+use super::message::Message;
+use super::settings::{Target, Web};
+use crate::core::files::{read_bounded, within_deadline};
+use crate::core::machine::observe::web::{self, Asking};
+use crate::core::programs::Program;
+
+/// What a receiver may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Who is told.
+pub type Receiver = super::settings::Named;
+
+/// Sends a message.
+///
+/// # Errors
+/// It did not arrive, in words.
+pub async fn send(receiver: &Receiver, message: &Message) -> Result<(), String> {
+    match &receiver.target {
+        Target::Alertmanager(web) => post(web, &message.for_alertmanager()).await,
+        Target::Webhook(web) => post(web, &message.document()).await,
+        Target::Program(words) => {
+            let Some((program, arguments)) = words.split_first() else {
+                return Err("it has no name".to_owned());
+            };
+            let mut input = message.document().to_string().into_bytes();
+            input.push(b'\n');
+            let run = Program::new(program).args(arguments).input(input).talks().limit(LIMIT).run().await;
+            let ended = run.map_err(|e| e.to_string())?;
+            match ended.status.success() {
+                true => Ok(()),
+                false => {
+                    let said = ended.errors.lines().last().unwrap_or_default().to_owned();
+                    let why = if said.is_empty() { String::new() } else { format!(": {said}") };
+                    Err(format!("it ended with {}{why}", crate::core::programs::how(ended.status)))
+                }
+            }
+        }
+    }
+}
+
+async fn post(to: &Web, body: &Value) -> Result<(), String> {
+    let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    if let Some(file) = to.token_file.clone() {
+        let read = within_deadline(move || read_bounded(Path::new(&file), 16 * 1024)).await;
+        let text = read.ok_or("its token does not answer")?.map_err(|e| e.to_string())?;
+        let text = zeroize::Zeroizing::new(text);
+        let token = std::str::from_utf8(text.trim_ascii()).map_err(|_| "its token is no text")?;
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "its token cannot be sent")?;
+        value.set_sensitive(true);
+        headers.push((AUTHORIZATION, value));
+    }
+    let asking = Asking {
+        url: to.url.clone(),
+        method: Method::POST,
+        headers,
+        body: body.to_string().into_bytes(),
+        ca: to.ca.as_deref().map(Into::into),
+        follows: false,
+    };
+    let page = web::page(asking, LIMIT).await?;
+    match page.status.is_success() {
+        true => Ok(()),
+        false => Err(format!("it answered {}", page.status)),
+    }
+}

@@ -1,0 +1,267 @@
+//! Who is told of what, without a network.
+
+use super::*;
+use crate::core::scout::{Checked, Moved};
+
+const TWO: &str = "receivers: [{program: [/bin/page]}, {alertmanager: 'http://127.0.0.1:9093'}]";
+
+fn alerts(more: &str) -> Alerts {
+    let mut alerts = Alerts::new(Settings::parse(&format!("{TWO}\n{more}")).unwrap());
+    alerts.connected(true, 0);
+    alerts
+}
+
+fn checked(identity: &str, check: &str, status: u8) -> Seen {
+    Seen::Checked(Checked {
+        identity: identity.into(),
+        machine: check.into(),
+        version: "1".into(),
+        status,
+        output: format!("said {status}"),
+        at: 0,
+    })
+}
+
+fn moved(identity: &str, check: &str, to: &str) -> Seen {
+    Seen::Moved(Moved {
+        identity: identity.into(),
+        machine: check.into(),
+        version: "1".into(),
+        transition: to.into(),
+        from: "OK".into(),
+        to: to.into(),
+        at: 0,
+    })
+}
+
+/// What a receiver is told now, and has.
+fn told(alerts: &mut Alerts, receiver: usize, now: i64) -> Vec<String> {
+    alerts.look(now);
+    let messages = alerts.due(receiver, now);
+    let mut lines = Vec::new();
+    for message in &messages {
+        alerts.told(message);
+        let names: Vec<&str> = message.alerts.iter().map(|alert| alert.identity.as_str()).collect();
+        let (first, how) = (&message.alerts[0], if message.resolved { "resolved" } else { "firing" });
+        lines.push(format!("{how} {} {} {}", first.check, first.status, names.join(",")));
+    }
+    lines
+}
+
+#[test]
+fn each_is_told_once_and_when_it_is_over() {
+    let mut alerts = alerts("");
+    for identity in ["n1", "n2", "n3"] {
+        alerts.machine(&checked(identity, "disk", 0), 5);
+        alerts.machine(&checked(identity, "disk", 2), 10);
+    }
+    alerts.machine(&checked("n1", "load", 1), 10);
+    assert_eq!(told(&mut alerts, 0, 11), ["firing disk 2 n1,n2,n3", "firing load 1 n1"]);
+    for _ in 0..100 {
+        alerts.machine(&checked("n1", "disk", 2), 20);
+    }
+    assert_eq!(told(&mut alerts, 0, 21), Vec::<String>::new());
+    // worse, and better
+    alerts.machine(&checked("n1", "load", 2), 30);
+    assert_eq!(told(&mut alerts, 0, 31), ["firing load 2 n1"]);
+    alerts.machine(&checked("n2", "disk", 0), 40);
+    assert_eq!(told(&mut alerts, 0, 41), ["resolved disk 0 n2"]);
+    assert_eq!(told(&mut alerts, 0, 42), Vec::<String>::new());
+    // the other one was told nothing yet, and hears how it is now
+    assert_eq!(told(&mut alerts, 1, 43), ["firing disk 2 n1,n3", "firing load 2 n1"]);
+    assert_eq!(alerts.counts(), (3, 3));
+}
+
+#[test]
+fn what_rests_is_not_told() {
+    let mut alerts = alerts("ignore: [noise]\nstatuses: [critical]");
+    alerts.machine(&checked("n1", "disk", 2), 10);
+    alerts.machine(&checked("n1", "noise", 2), 10);
+    alerts.machine(&checked("n1", "load", 1), 10);
+    assert_eq!(told(&mut alerts, 0, 11), ["firing disk 2 n1"]);
+    alerts.machine(&moved("n1", "disk", "MAINTENANCE"), 20);
+    assert_eq!(told(&mut alerts, 0, 21), ["resolved disk 0 n1"]);
+    alerts.machine(&moved("n1", "disk", "UNKNOWN"), 30);
+    alerts.machine(&checked("n1", "disk", 2), 40);
+    assert_eq!(told(&mut alerts, 0, 41), ["firing disk 2 n1"]);
+}
+
+#[test]
+fn what_passes_quickly_is_not_told_where_it_has_to_last() {
+    let mut alerts = alerts("confirm: 1m\nrepeat: 1h");
+    alerts.machine(&checked("n1", "disk", 2), 10);
+    assert_eq!(told(&mut alerts, 0, 60), Vec::<String>::new());
+    alerts.machine(&checked("n1", "disk", 0), 65);
+    alerts.tidy();
+    assert_eq!((told(&mut alerts, 0, 200), alerts.counts().1), (vec![], 0));
+    alerts.machine(&checked("n1", "disk", 2), 300);
+    assert_eq!(told(&mut alerts, 0, 360), ["firing disk 2 n1"]);
+    assert_eq!(told(&mut alerts, 0, 3900), Vec::<String>::new());
+    assert_eq!(told(&mut alerts, 0, 3960), ["firing disk 2 n1"]);
+}
+
+#[test]
+fn nodes_that_fall_silent_are_missed_unless_they_said_goodbye() {
+    let mut alerts = alerts("silence_after: 10m");
+    let life = |kind, identity: &str| Event::new(kind, identity, "server", "i".into(), 0);
+    for identity in ["n1", "n2", "n3"] {
+        alerts.machine(&checked(identity, "disk", 0), 100);
+    }
+    alerts.machine(&checked("n3", "disk", 2), 100);
+    alerts.life(&life(EventType::Shutdown, "n3"), 110);
+    assert_eq!(told(&mut alerts, 0, 120), ["firing disk 2 n3"]);
+    alerts.life(&life(EventType::Alive, "n2"), 500);
+    // a goodbye is no word of the node's: with something critical it is missed all the same
+    assert_eq!(told(&mut alerts, 0, 701), ["firing NodeSilent 2 n1,n3"]);
+    assert_eq!(told(&mut alerts, 0, 711), Vec::<String>::new());
+    alerts.machine(&checked("n1", "disk", 0), 800);
+    assert_eq!(told(&mut alerts, 0, 801), ["resolved NodeSilent 0 n1"]);
+    // nobody is silent while we hear nothing ourselves
+    alerts.connected(false, 900);
+    assert_eq!(told(&mut alerts, 0, 5000), Vec::<String>::new());
+    alerts.connected(true, 5000);
+    assert_eq!(told(&mut alerts, 0, 5500), Vec::<String>::new());
+    assert_eq!(told(&mut alerts, 0, 5601), ["firing NodeSilent 2 n1,n2"]);
+    // who is away for a week is gone for good
+    let week = 5000 + 7 * 86_400;
+    assert_eq!(told(&mut alerts, 0, week), Vec::<String>::new());
+    assert_eq!(told(&mut alerts, 0, week + 1), ["resolved NodeSilent 0 n1,n2,n3", "resolved disk 0 n3"]);
+    assert_eq!(alerts.counts(), (0, 0));
+}
+
+#[test]
+fn a_restart_tells_nobody_twice() {
+    let mut before = alerts("");
+    before.machine(&checked("n1", "disk", 2), 10);
+    before.machine(&checked("n2", "disk", 0), 10);
+    assert_eq!(told(&mut before, 0, 11), ["firing disk 2 n1"]);
+    let kept = before.snapshot().text();
+    let mut after = alerts("");
+    after.restore(kept.as_bytes(), 500).unwrap();
+    after.machine(&checked("n1", "disk", 2), 501);
+    assert_eq!(told(&mut after, 0, 502), Vec::<String>::new());
+    assert_eq!(told(&mut after, 1, 502), ["firing disk 2 n1"]);
+    after.machine(&checked("n1", "disk", 0), 600);
+    assert_eq!(told(&mut after, 0, 601), ["resolved disk 0 n1"]);
+    // nodes that were well are missed, too
+    assert_eq!(after.counts().0, 2);
+    assert!(
+        after.restore(b"{}", 1).is_err()
+            && after.restore(b"{\"format\":2,\"receivers\":[],\"nodes\":[],\"cases\":[]}", 1).is_err()
+    );
+}
+
+#[test]
+fn alertmanager_is_told_again_and_of_what_another_severity_ends() {
+    let mut alerts = alerts("");
+    alerts.machine(&checked("n1", "disk", 1), 10);
+    assert_eq!(told(&mut alerts, 1, 11), ["firing disk 1 n1"]);
+    assert_eq!(told(&mut alerts, 1, 40), Vec::<String>::new());
+    assert_eq!(told(&mut alerts, 1, 71), ["firing disk 1 n1"]);
+    alerts.machine(&checked("n1", "disk", 2), 80);
+    let message = alerts.due(1, 81).remove(0);
+    let told = message.for_alertmanager();
+    assert_eq!(told[0]["labels"]["severity"], "warning");
+    assert_eq!(told[0]["endsAt"], "1970-01-01T00:01:21Z");
+    assert_eq!(
+        (&told[1]["labels"]["severity"], &told[1]["endsAt"]),
+        (&"critical".into(), &"1970-01-01T00:06:21Z".into())
+    );
+    alerts.told(&message);
+    let document = message.document();
+    assert_eq!(
+        (&document["status"], &document["alerts"][0]["before"]),
+        (&"firing".into(), &"WARNING".into())
+    );
+}
+
+#[test]
+fn many_are_told_in_several_messages() {
+    let mut alerts = alerts("");
+    for n in 0..MOST_ALERTS + 1 {
+        alerts.machine(&checked(&format!("n{n:04}"), "disk", 2), 10);
+    }
+    let sizes: Vec<usize> = alerts.due(0, 11).iter().map(|message| message.alerts.len()).collect();
+    assert_eq!(sizes, [MOST_ALERTS, 1]);
+}
+
+#[test]
+fn mistakes_in_the_file_are_said() {
+    for (text, why) in [
+        ("receivers: []", "receivers names nobody to tell"),
+        ("receivers: [{}]", "receiver number 1 needs one of alertmanager, webhook and program"),
+        ("receivers: [{program: [page]}]", "program is a list, its path first"),
+        ("receivers: [{webhook: 'ftp://a'}]", "ftp://a is no address such as"),
+        ("receivers: [{program: [/a]}, {program: [/b]}]", "two receivers are called program"),
+        ("receivers: [{program: [/a]}]\nstatuses: [bad]", "statuses has bad"),
+        (
+            "receivers: [{program: [/a]}]\nsilence_after: soon",
+            "silence_after is soon, which is no length of time",
+        ),
+        ("receivers: [{program: [/a]}]\nrepeat: 1s", "repeat is 1s, the least is 60s"),
+        ("reciever: 1", "reciever"),
+    ] {
+        let told = Settings::parse(text).unwrap_err();
+        assert!(told.contains(why), "{text}: {told}");
+    }
+}
+
+#[test]
+fn a_goodbye_makes_nothing_well() {
+    let mut alerts = alerts("silence_after: 10m\nforget_after: 1h");
+    let shutdown = |identity: &str| Event::new(EventType::Shutdown, identity, "server", "i".into(), 0);
+    for (identity, status) in [("n1", 1), ("n2", 0), ("n3", 2)] {
+        alerts.machine(&checked(identity, "disk", status), 100);
+        alerts.life(&shutdown(identity), 110);
+        alerts.life(&shutdown(identity), 300);
+    }
+    assert_eq!(told(&mut alerts, 0, 120), ["firing disk 1 n1,n3"]);
+    // who had nothing critical is not missed, and who had nothing is forgotten
+    assert_eq!(told(&mut alerts, 0, 720), ["firing NodeSilent 2 n3"]);
+    assert_eq!(alerts.counts(), (2, 3));
+    // nor does a restart forget who said goodbye
+    let mut after = self::alerts("silence_after: 10m\nforget_after: 1h");
+    after.restore(alerts.snapshot().text().as_bytes(), 800).unwrap();
+    after.connected(false, 800);
+    after.connected(true, 800);
+    assert_eq!(told(&mut after, 0, 810), Vec::<String>::new());
+    assert_eq!(told(&mut after, 0, 1500), Vec::<String>::new());
+    // one that was not gone is as it was
+    alerts.machine(&checked("n3", "disk", 2), 900);
+    assert_eq!(told(&mut alerts, 0, 901), ["resolved NodeSilent 0 n3"]);
+    assert_eq!(told(&mut alerts, 0, 1501), ["firing NodeSilent 2 n3"]);
+    assert_eq!(told(&mut alerts, 0, 3700), Vec::<String>::new());
+    assert_eq!(told(&mut alerts, 0, 3701), ["resolved disk 0 n1"]);
+}
+
+#[test]
+fn who_leaves_takes_its_own_cases_along_and_not_all_leave_at_once() {
+    let mut alerts = alerts("forget_after: 1h\nsilence_after: 30m");
+    alerts.machine(&checked("n1", "disk", 2), 100);
+    alerts.machine(&checked("n1", "load", 2), 100);
+    alerts.machine(&checked("n10", "disk", 2), 1000);
+    alerts.machine(&checked("n0", "disk", 2), 1000);
+    assert_eq!(told(&mut alerts, 0, 1001), ["firing disk 2 n0,n1,n10", "firing load 2 n1"]);
+    assert_eq!(
+        told(&mut alerts, 0, 3701),
+        ["firing NodeSilent 2 n0,n10", "resolved disk 0 n1", "resolved load 0 n1",]
+    );
+    let mut alerts = self::alerts("forget_after: 1h");
+    for n in 0..MOST_LEAVING + 5 {
+        alerts.machine(&checked(&format!("n{n:05}"), "disk", 0), 1);
+    }
+    alerts.look(3602);
+    assert_eq!(alerts.counts().0, 5);
+    alerts.look(3603);
+    assert_eq!(alerts.counts().0, 0);
+}
+
+#[test]
+fn what_is_wrong_is_bounded() {
+    let mut alerts = alerts("");
+    let name: std::sync::Arc<str> = "disk".into();
+    for n in 0..MOST_CASES + 7 {
+        alerts.is_now((format!("n{n}").into(), name.clone()), 2, "".into(), 1);
+    }
+    assert_eq!((alerts.counts().1, alerts.take_dropped(), alerts.take_dropped()), (MOST_CASES, 7, 0));
+}

@@ -1,0 +1,266 @@
+//! How each check of each node is: five thousand nodes with ten checks each are some megabytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::seen::{Checked, Moved, Seen};
+
+/// Nodes, and checks of one; what comes beyond is not kept, and counted.
+pub(super) const MOST_NODES: usize = 100_000;
+const MOST_CHECKS: usize = 200;
+const MOST_ALL: usize = 500_000;
+/// Results that are remembered of a check.
+const HISTORY: usize = 30;
+/// Name of the state in which a check rests.
+const MAINTENANCE: &str = "MAINTENANCE";
+
+/// All nodes that were heard of.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    nodes: BTreeMap<Arc<str>, Node>,
+    /// Names that many share: of machines, states, versions.
+    words: BTreeSet<Arc<str>>,
+    count: usize,
+    /// Events of nodes or checks beyond what is kept.
+    pub dropped: u64,
+}
+
+/// A node.
+#[derive(Debug, Default)]
+pub struct Node {
+    /// When it was last heard, unix seconds.
+    pub seen: i64,
+    /// Its machines by name.
+    pub tracks: BTreeMap<Arc<str>, Track>,
+}
+
+/// A machine of a node, and what its check found.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// State of the machine; empty before it is known.
+    pub state: Arc<str>,
+    /// Its version.
+    pub version: Arc<str>,
+    /// As a plugin of Nagios ends; none for a machine that is no check.
+    pub status: Option<u8>,
+    /// Since when it is so, unix seconds.
+    pub since: i64,
+    /// When it was last told of, unix seconds.
+    pub at: i64,
+    /// What the check said last.
+    pub output: Box<str>,
+    /// Statuses, oldest first, with their times.
+    pub history: Vec<(i64, u8)>,
+}
+
+impl Track {
+    /// Whether it rests, and nobody is to be told of it.
+    pub fn rests(&self) -> bool {
+        &*self.state == MAINTENANCE
+    }
+}
+
+/// What an event changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Whose.
+    pub identity: Arc<str>,
+    /// Of which machine.
+    pub machine: Arc<str>,
+    /// Whether it is another status or state now.
+    pub differs: bool,
+}
+
+impl Fleet {
+    /// All nodes, by name.
+    pub fn nodes(&self) -> &BTreeMap<Arc<str>, Node> {
+        &self.nodes
+    }
+
+    /// How many machines are known of all nodes.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes an event, at this time in unix seconds.
+    pub fn take(&mut self, seen: &Seen, now: i64) -> Option<Change> {
+        match seen {
+            Seen::Moved(moved) => self.moved(moved, now),
+            Seen::Checked(checked) => self.checked(checked, now),
+            Seen::Ran(_) => None,
+        }
+    }
+
+    /// A node says it is there.
+    pub fn alive(&mut self, identity: &str, now: i64) {
+        if let Some(node) = self.nodes.get_mut(identity) {
+            node.seen = now;
+        }
+    }
+
+    /// A node that was known before is there.
+    pub fn hear(&mut self, identity: &str, now: i64) {
+        if self.nodes.len() < MOST_NODES {
+            self.nodes.entry(identity.into()).or_default().seen = now;
+        }
+    }
+
+    /// Forgets a node.
+    pub fn forget(&mut self, identity: &str) -> Option<Node> {
+        let gone = self.nodes.remove(identity)?;
+        self.count -= gone.tracks.len();
+        Some(gone)
+    }
+
+    /// Puts back what was kept.
+    pub fn restore(&mut self, identity: &str, seen: i64, machine: &str, track: Track) {
+        if self.slot(identity, machine, seen).is_none() {
+            return;
+        }
+        let (state, version) = (self.word(&track.state), self.word(&track.version));
+        let Some(slot) = slot_of(&mut self.nodes, identity, machine) else { return };
+        *slot = Track { state, version, ..track };
+    }
+
+    fn word(&mut self, text: &str) -> Arc<str> {
+        match self.words.get(text) {
+            Some(word) => word.clone(),
+            None => {
+                let word: Arc<str> = text.into();
+                // many different ones are no names that many share
+                if self.words.len() < MOST_ALL / 10 {
+                    self.words.insert(word.clone());
+                }
+                word
+            }
+        }
+    }
+
+    /// Makes sure of a place for a machine of a node.
+    fn slot(&mut self, identity: &str, machine: &str, now: i64) -> Option<(Arc<str>, Arc<str>)> {
+        if !self.nodes.contains_key(identity) && self.nodes.len() >= MOST_NODES {
+            self.dropped += 1;
+            return None;
+        }
+        let name = self.word(machine);
+        let empty = self.word("");
+        let identity: Arc<str> = match self.nodes.get_key_value(identity) {
+            Some((known, _)) => known.clone(),
+            None => identity.into(),
+        };
+        let full = self.count >= MOST_ALL;
+        let node = self.nodes.entry(identity.clone()).or_default();
+        node.seen = node.seen.max(now);
+        if !node.tracks.contains_key(&name) {
+            if full || node.tracks.len() >= MOST_CHECKS {
+                self.dropped += 1;
+                return None;
+            }
+            let track = Track {
+                state: empty.clone(),
+                version: empty,
+                status: None,
+                since: now,
+                at: now,
+                output: Box::default(),
+                history: Vec::new(),
+            };
+            node.tracks.insert(name.clone(), track);
+            self.count += 1;
+        }
+        Some((identity, name))
+    }
+
+    fn moved(&mut self, moved: &Moved, now: i64) -> Option<Change> {
+        let (identity, machine) = self.slot(&moved.identity, &moved.machine, now)?;
+        let (state, version) = (self.word(&moved.to), self.word(&moved.version));
+        let track = slot_of(&mut self.nodes, &identity, &machine)?;
+        let differs = track.state != state;
+        // a check that is asked for at once is as it was
+        if &*state != "FORCE_CHECK" && differs {
+            track.since = now;
+        }
+        (track.state, track.version, track.at) = (state, version, now);
+        Some(Change { identity, machine, differs })
+    }
+
+    fn checked(&mut self, checked: &Checked, now: i64) -> Option<Change> {
+        let (identity, machine) = self.slot(&checked.identity, &checked.machine, now)?;
+        let version = self.word(&checked.version);
+        let track = slot_of(&mut self.nodes, &identity, &machine)?;
+        let differs = track.status != Some(checked.status);
+        if differs {
+            track.since = now;
+        }
+        (track.status, track.version, track.at) = (Some(checked.status), version, now);
+        track.output = checked.output.as_str().into();
+        if track.history.len() == HISTORY {
+            track.history.remove(0);
+        }
+        track.history.push((now, checked.status));
+        Some(Change { identity, machine, differs })
+    }
+}
+
+fn slot_of<'a>(
+    nodes: &'a mut BTreeMap<Arc<str>, Node>,
+    identity: &str,
+    machine: &str,
+) -> Option<&'a mut Track> {
+    nodes.get_mut(identity)?.tracks.get_mut(machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(identity: &str, machine: &str, status: u8) -> Seen {
+        Seen::Checked(Checked {
+            identity: identity.into(),
+            machine: machine.into(),
+            version: "1.0.0".into(),
+            status,
+            output: "said".into(),
+            at: 0,
+        })
+    }
+
+    #[test]
+    fn checks_are_as_they_were_told_last() {
+        let mut fleet = Fleet::default();
+        assert!(fleet.take(&checked("n1", "disk", 0), 100).unwrap().differs);
+        assert!(!fleet.take(&checked("n1", "disk", 0), 160).unwrap().differs);
+        assert!(fleet.take(&checked("n1", "disk", 2), 220).unwrap().differs);
+        let moved = Seen::Moved(Moved {
+            identity: "n1".into(),
+            machine: "disk".into(),
+            version: "1.0.0".into(),
+            transition: "MAINTENANCE".into(),
+            from: "CRITICAL".into(),
+            to: "MAINTENANCE".into(),
+            at: 0,
+        });
+        fleet.take(&moved, 230).unwrap();
+        let track = &fleet.nodes()["n1"].tracks["disk"];
+        assert!(track.rests() && track.status == Some(2) && track.since == 230);
+        assert_eq!(track.history, [(100, 0), (160, 0), (220, 2)]);
+        fleet.alive("n1", 300);
+        fleet.alive("n2", 300);
+        assert_eq!((fleet.nodes()["n1"].seen, fleet.nodes().len(), fleet.count()), (300, 1, 1));
+        fleet.forget("n1");
+        assert_eq!((fleet.nodes().len(), fleet.count()), (0, 0));
+    }
+
+    #[test]
+    fn what_a_hostile_node_tells_is_bounded() {
+        let mut fleet = Fleet::default();
+        for n in 0..MOST_CHECKS + 50 {
+            fleet.take(&checked("n1", &format!("c{n}"), 0), 1);
+        }
+        assert_eq!((fleet.count(), fleet.dropped), (MOST_CHECKS, 50));
+        for _ in 0..100 {
+            fleet.take(&checked("n1", "c0", 1), 1);
+        }
+        assert_eq!(fleet.nodes()["n1"].tracks["c0"].history.len(), HISTORY);
+    }
+}

@@ -1,0 +1,430 @@
+//! Counts of what a fleet tells, for Prometheus, by the names of the original (spec 06 §14), and
+//! how many machines are in which state.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+use super::fleet::Fleet;
+use super::listener::Heard;
+use super::seen::Seen;
+use crate::core::lifecycle::{Event, EventType};
+
+/// Series of one family; what would be more is counted as left away.
+const MOST_SERIES: usize = 10_000;
+/// Nodes that are remembered.
+const MOST_NODES: usize = 200_000;
+/// Seconds after which a node that was not heard is no longer counted: its events come each half
+/// hour, and two may be lost.
+const SILENCE: i64 = 80 * 60;
+/// Seconds after which a governor that nothing was heard of is no longer counted: anybody can name one.
+const GOVERNED: i64 = 24 * 3600;
+/// Names of statuses, by number.
+const STATUSES: [&str; 4] = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
+
+/// The counts.
+pub struct Tally {
+    prefix: String,
+    component: String,
+    counters: BTreeMap<(&'static str, String), Counter>,
+    /// By family, for its bound.
+    series: HashMap<&'static str, usize>,
+    left_away: u64,
+    nodes: HashMap<String, (i64, String)>,
+    fleet: Fleet,
+    /// When something was taken last, unix seconds.
+    now: i64,
+}
+
+/// A count.
+struct Counter {
+    value: f64,
+    /// When it was counted last, unix seconds.
+    at: i64,
+}
+
+impl Tally {
+    /// Of one component, with metrics of this prefix.
+    pub fn new(prefix: &str, component: &str) -> Tally {
+        Tally {
+            prefix: prefix.to_owned(),
+            component: component.to_owned(),
+            counters: BTreeMap::new(),
+            series: HashMap::new(),
+            left_away: 0,
+            nodes: HashMap::new(),
+            fleet: Fleet::default(),
+            now: 0,
+        }
+    }
+
+    /// Counts something, at this time in unix seconds.
+    pub fn take(&mut self, heard: &Heard, now: i64) {
+        self.now = now;
+        let component = self.component.clone();
+        match heard {
+            Heard::Odd => self.count("process_errors", &[("component", &component)], 1.0),
+            Heard::Machine(seen) => {
+                self.count("good_events", &[("component", &component)], 1.0);
+                self.machine(seen, now);
+            }
+            Heard::Life(event) => {
+                self.count("good_events", &[("component", &component)], 1.0);
+                self.life(event, now);
+            }
+        }
+    }
+
+    /// How long it took to take something, in seconds.
+    pub fn took(&mut self, seconds: f64) {
+        let component = self.component.clone();
+        self.count("processing_time_sum", &[("component", &component)], seconds);
+        self.count("processing_time_count", &[("component", &component)], 1.0);
+    }
+
+    /// Forgets nodes and governors that were not heard for long; to be called now and then.
+    pub fn expire(&mut self, now: i64) {
+        self.now = now;
+        let before = self.counters.len();
+        self.counters.retain(|(family, _), counter| {
+            *family != "governor" || now.saturating_sub(counter.at) <= GOVERNED
+        });
+        let forgotten = before - self.counters.len();
+        if let Some(series) = self.series.get_mut("governor") {
+            *series = series.saturating_sub(forgotten);
+        }
+        let silent: Vec<String> = self
+            .nodes
+            .iter()
+            .filter(|(_, (seen, _))| now.saturating_sub(*seen) > SILENCE)
+            .map(|(identity, _)| identity.clone())
+            .collect();
+        let component = self.component.clone();
+        for identity in silent {
+            self.nodes.remove(&identity);
+            self.fleet.forget(&identity);
+            self.count("nodes_expired", &[("component", &component)], 1.0);
+        }
+    }
+
+    fn machine(&mut self, seen: &Seen, now: i64) {
+        match seen {
+            Seen::Moved(moved) => {
+                let labels = [
+                    ("machine", moved.machine.as_str()),
+                    ("version", &moved.version),
+                    ("transition", &moved.transition),
+                    ("from", &moved.from),
+                    ("to", &moved.to),
+                ];
+                self.count("machine_transition", &labels, 1.0);
+                self.saw(&moved.identity, None, now);
+            }
+            Seen::Checked(checked) => self.saw(&checked.identity, None, now),
+            Seen::Ran(ran) => {
+                let labels =
+                    [("machine", ran.machine.as_str()), ("version", &ran.version), ("watcher", &ran.watcher)];
+                let name = if ran.well { "exec_watcher_success" } else { "exec_watcher_failures" };
+                self.count(name, &labels, 1.0);
+                self.count("exec_watcher_runtime_sum", &labels, ran.took as f64 / 1e9);
+                self.count("exec_watcher_runtime_count", &labels, 1.0);
+            }
+        }
+        self.fleet.take(seen, now);
+    }
+
+    fn life(&mut self, event: &Event, now: i64) {
+        let component = self.component.clone();
+        let kind = event.kind().map_or("unknown", EventType::as_str);
+        self.count("event_types", &[("component", &component), ("type", kind)], 1.0);
+        match event.kind() {
+            Some(EventType::Shutdown) => {
+                self.nodes.remove(&event.identity);
+                self.fleet.forget(&event.identity);
+            }
+            Some(EventType::Governor) => {
+                let labels = [
+                    ("component", component.as_str()),
+                    ("governor", event.governor.as_deref().unwrap_or_default()),
+                    ("event", event.event_type.as_deref().unwrap_or_default()),
+                ];
+                self.count("governor", &labels, 1.0);
+            }
+            _ => {
+                let version = event.new_version.as_deref().or(event.version.as_deref());
+                self.saw(&event.identity, version, now);
+                self.fleet.alive(&event.identity, now);
+            }
+        }
+    }
+
+    fn saw(&mut self, identity: &str, version: Option<&str>, now: i64) {
+        if let Some((seen, known)) = self.nodes.get_mut(identity) {
+            *seen = now;
+            if let Some(version) = version {
+                version.clone_into(known);
+            }
+        } else if self.nodes.len() < MOST_NODES {
+            self.nodes.insert(identity.to_owned(), (now, version.unwrap_or_default().to_owned()));
+        } else {
+            self.left_away += 1;
+        }
+    }
+
+    fn count(&mut self, family: &'static str, labels: &[(&str, &str)], by: f64) {
+        let key = (family, rendered(labels));
+        if let Some(counter) = self.counters.get_mut(&key) {
+            counter.value += by;
+            counter.at = self.now;
+            return;
+        }
+        let series = self.series.entry(family).or_default();
+        if *series >= MOST_SERIES {
+            self.left_away += 1;
+            return;
+        }
+        *series += 1;
+        self.counters.insert(key, Counter { value: by, at: self.now });
+    }
+
+    /// All of it as Prometheus text.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        let mut last = "";
+        for ((name, labels), Counter { value, .. }) in &self.counters {
+            let (family, kind) = match name.strip_suffix("_sum").or(name.strip_suffix("_count")) {
+                Some(family) => (family, "summary"),
+                None => (*name, "counter"),
+            };
+            if family != last {
+                self.head(&mut out, family, kind);
+                last = family;
+            }
+            let _ = writeln!(out, "{}_{name}{{{labels}}} {value}", self.prefix);
+        }
+        let component = self.component.as_str();
+        let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
+        self.nodes.values().for_each(|(_, version)| {
+            if !version.is_empty() {
+                *versions.entry(version).or_default() += 1;
+            }
+        });
+        // names that many share before those of one
+        let mut versions: Vec<(&str, u64)> = versions.into_iter().collect();
+        versions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let beyond = versions.len().saturating_sub(MOST_SERIES) as u64;
+        versions.truncate(MOST_SERIES);
+        versions.sort_unstable();
+        let versions = versions
+            .into_iter()
+            .map(|(version, count)| (rendered(&[("component", component), ("version", version)]), count));
+        self.gauges(&mut out, "versions", versions);
+        let nodes = [(rendered(&[("component", component)]), self.nodes.len() as u64)];
+        self.gauges(&mut out, "nodes", nodes.into_iter());
+        let (mut states, mut checks) = (BTreeMap::new(), BTreeMap::new());
+        for node in self.fleet.nodes().values() {
+            for (machine, track) in &node.tracks {
+                if !track.state.is_empty() {
+                    let key: (&str, &str, &str) = (machine, &track.version, &track.state);
+                    *states.entry(key).or_insert(0) += 1;
+                }
+                if let Some(status) = track.status.and_then(|status| STATUSES.get(usize::from(status))) {
+                    *checks.entry((&**machine, *status)).or_insert(0) += 1;
+                }
+            }
+        }
+        let states = states.into_iter().take(MOST_SERIES).map(|((machine, version, state), count)| {
+            (rendered(&[("machine", machine), ("version", version), ("state", state)]), count)
+        });
+        self.gauges(&mut out, "machine_states", states);
+        let checks = checks
+            .into_iter()
+            .take(MOST_SERIES)
+            .map(|((machine, status), count)| (rendered(&[("check", machine), ("status", status)]), count));
+        self.gauges(&mut out, "checks", checks);
+        let dropped = [(rendered(&[]), self.left_away + self.fleet.dropped + beyond)];
+        self.gauges(&mut out, "left_away", dropped.into_iter());
+        out
+    }
+
+    fn gauges(&self, out: &mut String, name: &str, samples: impl Iterator<Item = (String, u64)>) {
+        let mut samples = samples.peekable();
+        if samples.peek().is_some() {
+            self.head(out, name, "gauge");
+        }
+        for (labels, count) in samples {
+            let _ = writeln!(out, "{}_{name}{{{labels}}} {count}", self.prefix);
+        }
+    }
+
+    fn head(&self, out: &mut String, family: &str, kind: &str) {
+        let _ =
+            writeln!(out, "# HELP {0}_{family} {1}\n# TYPE {0}_{family} {kind}", self.prefix, help(family));
+    }
+}
+
+fn help(family: &str) -> &'static str {
+    match family {
+        "good_events" => "Events that were understood",
+        "process_errors" => "Messages that are no events",
+        "event_types" => "Events of lives by their type",
+        "machine_transition" => "Transitions of machines",
+        "exec_watcher_success" => "Commands of machines that ended well",
+        "exec_watcher_failures" => "Commands of machines that failed",
+        "exec_watcher_runtime" => "Seconds that commands of machines took",
+        "nodes_expired" => "Nodes that were not heard for 80 minutes",
+        "governor" => "Events of governors",
+        "processing_time" => "Seconds it took to count events",
+        "versions" => "Nodes by the version they run",
+        "nodes" => "Nodes that were heard",
+        "machine_states" => "Machines by the state they are in",
+        "checks" => "Checks by what they found last",
+        _ => "Events of nodes and series beyond what is kept",
+    }
+}
+
+fn rendered(labels: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    // whoever counts alone is active
+    for (name, value) in labels.iter().copied().chain([("active", "1")]) {
+        if !out.is_empty() {
+            out.push(',');
+        }
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = write!(out, "{name}=\"{value}\"");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::scout::{Checked, Moved, Ran};
+
+    fn moved(identity: &str, transition: &str, to: &str) -> Heard {
+        Heard::Machine(Seen::Moved(Moved {
+            identity: identity.into(),
+            machine: "di\"sk".into(),
+            version: "1.0.0".into(),
+            transition: transition.into(),
+            from: "OK".into(),
+            to: to.into(),
+            at: 0,
+        }))
+    }
+
+    fn life(kind: EventType, identity: &str) -> Heard {
+        let event = Event::new(kind, identity, "server", "id".into(), 1).version("0.1.0");
+        Heard::Life(Box::new(event))
+    }
+
+    #[test]
+    fn what_is_heard_is_counted() {
+        let mut tally = Tally::new("choria_tally", "server");
+        for heard in [
+            life(EventType::Startup, "n1"),
+            life(EventType::Alive, "n2"),
+            moved("n1", "CRITICAL", "CRITICAL"),
+            moved("n3", "CRITICAL", "CRITICAL"),
+            Heard::Machine(Seen::Checked(Checked {
+                identity: "n1".into(),
+                machine: "load".into(),
+                version: "1.0.0".into(),
+                status: 1,
+                output: String::new(),
+                at: 0,
+            })),
+            Heard::Machine(Seen::Ran(Ran {
+                machine: "motd".into(),
+                version: "1.0.0".into(),
+                watcher: "look".into(),
+                well: true,
+                took: 500_000_000,
+            })),
+            Heard::Odd,
+        ] {
+            tally.take(&heard, 1000);
+        }
+        tally.took(0.25);
+        let text = tally.render();
+        for line in [
+            "choria_tally_good_events{component=\"server\",active=\"1\"} 6\n",
+            "choria_tally_process_errors{component=\"server\",active=\"1\"} 1\n",
+            "choria_tally_event_types{component=\"server\",type=\"alive\",active=\"1\"} 1\n",
+            "choria_tally_machine_transition{machine=\"di\\\"sk\",version=\"1.0.0\",transition=\"CRITICAL\",from=\"OK\",to=\"CRITICAL\",active=\"1\"} 2\n",
+            "# TYPE choria_tally_exec_watcher_runtime summary\n",
+            "choria_tally_exec_watcher_runtime_sum{machine=\"motd\",version=\"1.0.0\",watcher=\"look\",active=\"1\"} 0.5\n",
+            "choria_tally_processing_time_count{component=\"server\",active=\"1\"} 1\n",
+            "choria_tally_versions{component=\"server\",version=\"0.1.0\",active=\"1\"} 2\n",
+            "choria_tally_nodes{component=\"server\",active=\"1\"} 3\n",
+            "choria_tally_machine_states{machine=\"di\\\"sk\",version=\"1.0.0\",state=\"CRITICAL\",active=\"1\"} 2\n",
+            "choria_tally_checks{check=\"load\",status=\"WARNING\",active=\"1\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} of\n{text}");
+        }
+        assert_eq!(text.matches("# TYPE choria_tally_machine_transition ").count(), 1);
+    }
+
+    #[test]
+    fn nodes_that_are_silent_or_gone_are_not_counted() {
+        let mut tally = Tally::new("t", "server");
+        tally.take(&life(EventType::Startup, "n1"), 1000);
+        tally.take(&moved("n2", "CRITICAL", "CRITICAL"), 1000);
+        tally.take(&life(EventType::Alive, "n1"), 1000 + SILENCE);
+        tally.expire(1001 + SILENCE);
+        let text = tally.render();
+        assert!(text.contains("t_nodes{component=\"server\",active=\"1\"} 1\n"), "{text}");
+        assert!(text.contains("t_nodes_expired{component=\"server\",active=\"1\"} 1\n"), "{text}");
+        assert!(!text.contains("t_machine_states"), "{text}");
+        tally.take(&life(EventType::Shutdown, "n1"), 2000 + SILENCE);
+        assert!(tally.render().contains("t_nodes{component=\"server\",active=\"1\"} 0\n"));
+    }
+
+    #[test]
+    fn series_are_bounded() {
+        let mut tally = Tally::new("t", "server");
+        for n in 0..MOST_SERIES + 5 {
+            tally.take(&moved("n1", &format!("T{n}"), "OK"), 1);
+        }
+        let text = tally.render();
+        assert_eq!(text.matches("t_machine_transition{").count(), MOST_SERIES);
+        assert!(text.contains("t_left_away{active=\"1\"} 5\n"), "{}", &text[text.len() - 200..]);
+    }
+
+    #[test]
+    fn versions_are_bounded_and_those_of_many_nodes_stay() {
+        let mut tally = Tally::new("t", "server");
+        let life = |identity: String, version: &str| {
+            let event = Event::new(EventType::Alive, &identity, "server", "id".into(), 1).version(version);
+            Heard::Life(Box::new(event))
+        };
+        for n in 0..MOST_SERIES + 5 {
+            tally.take(&life(format!("forged{n}"), &format!("0.{n}")), 1);
+        }
+        tally.take(&life("n1".into(), "z"), 1);
+        tally.take(&life("n2".into(), "z"), 1);
+        let text = tally.render();
+        assert_eq!(text.matches("t_versions{").count(), MOST_SERIES);
+        assert!(text.contains("t_versions{component=\"server\",version=\"z\",active=\"1\"} 2\n"));
+        assert!(text.contains("t_left_away{active=\"1\"} 6\n"), "{}", &text[text.len() - 200..]);
+    }
+
+    #[test]
+    fn governors_that_are_not_heard_make_room() {
+        let mut tally = Tally::new("t", "server");
+        let entered = |name: String| {
+            let mut event = Event::new(EventType::Governor, "n1", "server", "id".into(), 1);
+            (event.governor, event.event_type) = (Some(name), Some("enter".into()));
+            Heard::Life(Box::new(event))
+        };
+        for n in 0..MOST_SERIES + 1 {
+            tally.take(&entered(format!("forged{n}")), 1);
+        }
+        tally.take(&entered("forged0".into()), 2);
+        tally.expire(2 + GOVERNED);
+        let text = tally.render();
+        assert_eq!(text.matches("t_governor{").count(), 1);
+        assert!(text.contains("governor=\"forged0\",event=\"enter\",active=\"1\"} 2\n"), "{text}");
+        tally.take(&entered("real".into()), 3 + GOVERNED);
+        assert!(tally.render().contains("governor=\"real\",event=\"enter\",active=\"1\"} 1\n"));
+    }
+}

@@ -1,0 +1,234 @@
+//! Hearing what a stream stores, in its order and with nothing left out.
+//!
+//! An ordered consumer: the server pushes, nothing is acknowledged, and a gap, or silence where a
+//! heartbeat is due, makes another consumer behind what was heard last. The server's flow control
+//! bounds what is on its way.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::asking::Streams;
+use super::error::{NO_STREAM, StreamError};
+use super::message::Stored;
+use crate::core::connection::{Message, Subscription};
+
+/// How often the server says that there is nothing.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// For how long it is believed to be there without a word.
+const SILENCE: Duration = Duration::from_secs(15);
+/// After this long without anybody who hears it a consumer is gone.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+/// Pause before a consumer that could not be made is tried again, at first and at most.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(10);
+/// Messages that wait here.
+const WAITING: usize = 64;
+/// A message that is no message, of the server.
+const CONTROL: u16 = 100;
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest message.
+    Oldest,
+    /// With the last one of each subject.
+    Last,
+    /// With what comes.
+    New,
+    /// With what was stored since then.
+    Since(Timestamp),
+}
+
+/// What is heard.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message.
+    Stored(Stored),
+    /// All that was there at the beginning has been heard; said once.
+    UpToDate,
+}
+
+/// Hears what a stream stores until it is dropped.
+pub struct Watching {
+    streams: Streams,
+    stream: String,
+    filter: String,
+    start: Start,
+    headers_only: bool,
+    consumer: Option<Consumer>,
+    /// Number of the last message that was heard, or that was there before the first one to hear.
+    last: Option<u64>,
+    /// What is still to come until it is up to date; nothing once it was said.
+    behind: Option<u64>,
+    pause: Duration,
+}
+
+struct Consumer {
+    messages: mpsc::Receiver<Message>,
+    _subscription: Subscription,
+    name: String,
+    next: u64,
+    heard: Instant,
+}
+
+impl Watching {
+    /// What `stream` stores below `filter`. With `headers_only` payloads stay where they are.
+    ///
+    /// # Errors
+    /// [`StreamError`]: it cannot be heard.
+    pub async fn begin(
+        streams: &Streams,
+        stream: &str,
+        filter: &str,
+        start: Start,
+        headers_only: bool,
+    ) -> Result<Watching, StreamError> {
+        let mut watching = Watching {
+            streams: streams.clone(),
+            stream: stream.to_owned(),
+            filter: filter.to_owned(),
+            start,
+            headers_only,
+            consumer: None,
+            last: None,
+            behind: None,
+            pause: PAUSE,
+        };
+        let behind = watching.consume().await?;
+        watching.behind = Some(behind);
+        Ok(watching)
+    }
+
+    /// Makes a consumer; how much there is to hear.
+    async fn consume(&mut self) -> Result<u64, StreamError> {
+        self.end();
+        let (name, deliver) = (uuid::Uuid::new_v4().simple().to_string(), self.streams.inbox());
+        let session = self.streams.session();
+        let (sink, messages) = mpsc::channel(WAITING);
+        let id = session.subscribe_into(deliver.clone(), None, sink).await;
+        let subscription = session.ending(id);
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let mut configuration = json!({
+            "name": name, "deliver_subject": deliver, "ack_policy": "none", "max_deliver": 1, "mem_storage": true,
+            "num_replicas": 1, "replay_policy": "instant", "flow_control": true,
+            "idle_heartbeat": nanoseconds(HEARTBEAT), "inactive_threshold": nanoseconds(FORGOTTEN),
+            "filter_subject": self.filter,
+        });
+        let policy = match (self.last, self.start) {
+            (None, Start::Oldest) => "all",
+            (None, Start::Last) => "last_per_subject",
+            (None, Start::New) => "new",
+            (None, Start::Since(when)) => {
+                configuration["opt_start_time"] = when.to_string().into();
+                "by_start_time"
+            }
+            (Some(last), _) => {
+                configuration["opt_start_seq"] = (last + 1).into();
+                "by_start_sequence"
+            }
+        };
+        configuration["deliver_policy"] = policy.into();
+        if self.headers_only {
+            configuration["headers_only"] = true.into();
+        }
+        let body = json!({"stream_name": self.stream, "config": configuration});
+        let made = self.streams.api(&format!("CONSUMER.CREATE.{}.{name}", self.stream), &body).await?;
+        if self.start == Start::New && self.last.is_none() {
+            // what comes while one is without a consumer is heard from the next
+            self.last = made["delivered"]["stream_seq"].as_u64();
+        }
+        self.consumer =
+            Some(Consumer { messages, _subscription: subscription, name, next: 1, heard: Instant::now() });
+        Ok(made["num_pending"].as_u64().unwrap_or(0))
+    }
+
+    /// Whoever made a consumer says when it is not needed any more; one that nobody hears ends by itself, too.
+    fn end(&mut self) {
+        if let Some(Consumer { name, .. }) = self.consumer.take() {
+            let subject = self.streams.call(&format!("CONSUMER.DELETE.{}.{name}", self.stream));
+            let session = self.streams.session().clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move {
+                    let _ = session.publish(subject, Bytes::new()).await;
+                });
+            }
+        }
+    }
+
+    /// The next message.
+    ///
+    /// # Errors
+    /// The stream is gone, or may not be heard any more. Everything else is tried again.
+    pub async fn next(&mut self) -> Result<Heard, StreamError> {
+        loop {
+            if self.behind == Some(0) {
+                self.behind = None;
+                return Ok(Heard::UpToDate);
+            }
+            let Some(consumer) = &mut self.consumer else {
+                self.again().await?;
+                continue;
+            };
+            let due = consumer.heard + SILENCE;
+            let message = match tokio::time::timeout_at(due, consumer.messages.recv()).await {
+                Ok(Some(message)) => message,
+                // the consumer is gone, or the session is
+                Ok(None) | Err(_) => {
+                    self.end();
+                    continue;
+                }
+            };
+            consumer.heard = Instant::now();
+            if message.status.is_some_and(|status| status.as_u16() == CONTROL) {
+                if let Some(back) = &message.reply {
+                    let _ = self.streams.session().publish(back.to_string(), Bytes::new()).await;
+                }
+                continue;
+            }
+            let Some((number, stored)) = Stored::of_delivery(&message) else { continue };
+            if number != consumer.next {
+                tracing::debug!(stream = self.stream, "messages are missing, hearing them again");
+                self.end();
+                continue;
+            }
+            consumer.next += 1;
+            self.last = Some(stored.sequence);
+            self.pause = PAUSE;
+            if self.behind.is_some() {
+                self.behind = Some(stored.pending);
+            }
+            return Ok(Heard::Stored(stored));
+        }
+    }
+
+    /// Another consumer behind the last one.
+    async fn again(&mut self) -> Result<(), StreamError> {
+        match self.consume().await {
+            Ok(pending) => {
+                if self.behind.is_some() {
+                    self.behind = Some(pending);
+                }
+                Ok(())
+            }
+            Err(error @ (StreamError::Denied { .. } | StreamError::Odd(..))) => Err(error),
+            Err(error) if error.code() == Some(NO_STREAM) => Err(error),
+            Err(error) => {
+                tracing::debug!(stream = self.stream, "cannot be heard yet: {error}");
+                tokio::time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(LONGEST);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

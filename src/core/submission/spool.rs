@@ -1,0 +1,129 @@
+//! The files of messages: five directories, a file a message, taken in the order of
+//! their names, which begin with the time.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::message::{MOST_PAYLOAD, Submission, SubmissionError};
+use crate::core::files::{SECRET, read_bounded, write_atomic};
+
+/// How many priorities there are; 0 is first.
+pub const PRIORITIES: usize = 5;
+/// Largest file: a payload as base64 and what is said beside it.
+const MOST_FILE: u64 = MOST_PAYLOAD as u64 * 4 / 3 + 256 * 1024;
+/// Names of one directory that are read: whatever somebody put there.
+const MOST_NAMES: usize = 10_000;
+
+/// A spool.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    dir: PathBuf,
+    /// Messages of each priority.
+    most: usize,
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub struct Spooled {
+    /// Its file.
+    pub path: PathBuf,
+    /// What it is, or why it is none.
+    pub message: Result<Submission, SubmissionError>,
+}
+
+impl Spool {
+    /// The spool in `dir`, for at most so many messages of each priority.
+    pub fn new(dir: impl Into<PathBuf>, most: usize) -> Spool {
+        Spool { dir: dir.into(), most }
+    }
+
+    /// Makes its directories.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn prepare(&self) -> io::Result<()> {
+        (0..PRIORITIES).try_for_each(|priority| {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(self.of(priority))
+        })
+    }
+
+    fn of(&self, priority: usize) -> PathBuf {
+        self.dir.join(format!("P{priority}"))
+    }
+
+    /// Keeps a message.
+    ///
+    /// # Errors
+    /// In words: there is no room, or what the system says.
+    pub fn put(&self, message: &Submission) -> Result<(), String> {
+        let dir = self.of(message.priority);
+        let wrong = |e: io::Error| format!("{}: {e}", dir.display());
+        self.prepare().map_err(wrong)?;
+        if self.names(message.priority).map_err(wrong)?.len() >= self.most {
+            return Err(format!(
+                "{} holds {} messages of priority {} already (plugin.choria.submission.max_spool_size): is the node \
+                 connected, and does a stream take them?",
+                self.dir.display(),
+                self.most,
+                message.priority
+            ));
+        }
+        let name = format!("{:020}-{}.msg", message.created.as_nanosecond().max(0), message.id);
+        write_atomic(&dir.join(name), message.encode().as_bytes(), SECRET).map_err(wrong)
+    }
+
+    /// Names of the messages of a priority, in order.
+    fn names(&self, priority: usize) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.of(priority)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            entries => entries?,
+        };
+        let names = entries.take(MOST_NAMES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut names: Vec<String> = names.filter(|name| is_message(name)).collect();
+        // The original's times have no leading zeros, and one length for the next centuries.
+        names.sort_by(|a, b| stamp(a).cmp(&stamp(b)).then_with(|| a.cmp(b)));
+        Ok(names)
+    }
+
+    /// The first messages of a priority.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn first(&self, priority: usize, most: usize) -> io::Result<Vec<Spooled>> {
+        let dir = self.of(priority);
+        let spooled = |name: String| {
+            let path = dir.join(name);
+            let text = read_bounded(&path, MOST_FILE).map_err(|e| SubmissionError::File(e.to_string()));
+            Spooled { message: text.and_then(|text| Submission::decode(&text)), path }
+        };
+        Ok(self.names(priority)?.into_iter().take(most).map(spooled).collect())
+    }
+
+    /// How many messages wait.
+    pub fn waiting(&self) -> usize {
+        (0..PRIORITIES).map(|priority| self.names(priority).map_or(0, |names| names.len())).sum()
+    }
+
+    /// Writes down what became of a message; one that is gone meanwhile stays gone.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn renew(path: &Path, message: &Submission) -> io::Result<()> {
+        match path.exists() {
+            true => write_atomic(path, message.encode().as_bytes(), SECRET),
+            false => Ok(()),
+        }
+    }
+}
+
+fn is_message(name: &str) -> bool {
+    name.ends_with(".msg") && !name.starts_with('.')
+}
+
+/// The time in a name, without its zeros.
+fn stamp(name: &str) -> (usize, &str) {
+    let digits = name.split('-').next().unwrap_or_default().trim_start_matches('0');
+    (digits.len(), digits)
+}

@@ -1,0 +1,173 @@
+//! Autonomous agents of a node: what a check finds is put right by its own machine, and what
+//! people get wrong hurts nobody.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::network::{Network, Node, NodeSetup, node};
+use crate::process::until;
+
+/// A node whose machines live beside it.
+pub fn with_machines(network: &Network, name: &str) -> (NodeSetup, PathBuf) {
+    let store = network.path(&format!("machines-{name}"));
+    fs::create_dir_all(&store).expect("a directory");
+    (node(name).lines(&format!("plugin.choria.machine.store = {}\n", store.display())), store)
+}
+
+/// A machine and its scripts, complete before anybody looks.
+pub fn machine(store: &Path, name: &str, text: &str, scripts: &[(&str, &str)]) -> PathBuf {
+    let made = store.join(format!("{name}-temp"));
+    fs::create_dir(&made).expect("a directory");
+    for (script, content) in scripts {
+        let path = made.join(script);
+        fs::write(&path, content).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    fs::write(made.join("machine.yaml"), text).expect("a machine");
+    let path = store.join(name);
+    fs::rename(&made, &path).expect("a directory");
+    path
+}
+
+/// A check of that name that runs `./check`, and `./remedy` when it is critical.
+pub fn check(name: &str, interval: &str) -> String {
+    let all = "UNKNOWN, OK, WARNING, CRITICAL";
+    let to =
+        |state: &str| format!("  - {{name: {state}, from: [{all}, FORCE_CHECK], destination: {state}}}\n");
+    format!(
+        "name: {name}\nversion: 1.0.0\ninitial_state: UNKNOWN\ntransitions:\n{}{}{}{}{}\
+         \x20 - {{name: FORCE_CHECK, from: [{all}], destination: FORCE_CHECK}}\n\
+         \x20 - {{name: RESUME, from: [MAINTENANCE], destination: UNKNOWN}}\n\
+         watchers:\n  - name: check\n    type: nagios\n    interval: {interval}\n    state_match: [{all}]\n    properties: \
+         {{plugin: ./check, timeout: 10s}}\n  - name: remedy\n    type: exec\n    interval: 15m\n    state_match: \
+         [CRITICAL]\n    success_transition: UNKNOWN\n    properties: {{command: ./remedy, timeout: 10s}}\n",
+        to("UNKNOWN"),
+        to("OK"),
+        to("WARNING"),
+        to("CRITICAL"),
+        to("MAINTENANCE"),
+    )
+}
+
+/// What a node says of one machine.
+pub fn state(network: &Network, node: &Node, name: &str) -> Option<Value> {
+    let argument = format!("name={name}");
+    let reply = network.alice().reply(&node.name, &["choria_util", "machine_state", &argument]);
+    (reply["statuscode"] == 0).then(|| reply["data"].clone())
+}
+
+#[test]
+fn a_check_fails_and_is_remediated_by_its_own_machine() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let check_script = "#!/bin/sh\n[ -e ./broken ] && { echo 'CRITICAL: broken|broken=1'; exit 2; }\necho \
+                        'OK: whole|broken=0'\n";
+    let remedy = "#!/bin/sh\n/bin/rm ./broken\n";
+    let path =
+        machine(&store, "whole", &check("whole", "1s"), &[("check", check_script), ("remedy", remedy)]);
+    let nodes = network.nodes([setup]);
+    let in_state = |wanted: &str| {
+        until(&format!("the check to be {wanted}"), || {
+            state(&network, &nodes[0], "whole").filter(|found| found["state"] == wanted)
+        })
+    };
+    let found = in_state("OK");
+    assert_eq!(found["current_state"]["perfdata"][0]["label"], "broken");
+    let watch = network.alice().start(&["machine", "watch", "--transitions", "--machine", "whole"]);
+    watch.says(&["Waiting for events"]);
+    fs::write(path.join("broken"), "").expect("a file");
+    until("the file to be removed", || (!path.join("broken").exists()).then_some(()));
+    in_state("OK");
+    watch.says(&["n1.example.net whole transitioned via event CRITICAL: OK => CRITICAL"]);
+    watch.says(&["n1.example.net whole transitioned via event UNKNOWN: CRITICAL => UNKNOWN"]);
+    watch.says(&["n1.example.net whole transitioned via event OK: UNKNOWN => OK"]);
+    // and it is told wherever machines are told of
+    let alice = network.alice();
+    alice.run(&["scout", "status", &nodes[0].name]).code(0).says(&["whole", "CR", "1 check on"]);
+    alice.run(&["machine", "list"]).code(0).says(&["whole", "1.0.0", "OK"]);
+    alice.run(&["inventory", &nodes[0].name]).code(0).says(&["Autonomous Agents:", "whole 1.0.0 OK"]);
+    alice.run(&["find", "-S", "scout('whole').state == 'OK'"]).code(0).says(&["n1.example.net"]);
+    alice.run(&["find", "-S", "machine_state('whole').scout"]).code(0).says(&["n1.example.net"]);
+}
+
+const LOOP: &str = "name: looper\nversion: 1.0.0\ninitial_state: a\ntransitions:\n  - {name: go, from: [a], destination: \
+                    b}\n  - {name: back, from: [b], destination: a}\nwatchers:\n  - name: data\n    type: exec\n    \
+                    interval: 500ms\n    properties: {command: ./data, parse_as_data: true, timeout: 10s}\n";
+
+#[test]
+fn a_bad_edit_keeps_the_machine() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let path = machine(&store, "looper", LOOP, &[("data", "#!/bin/sh\necho '{\"kept\": 1}'\n")]);
+    let nodes = network.nodes([setup]);
+    let before = until("the machine to run", || state(&network, &nodes[0], "looper"));
+    network
+        .alice()
+        .good(&nodes[0].name, &["choria_util", "machine_transition", "name=looper", "transition=go"]);
+    let write = |text: &str| fs::write(path.join("machine.yaml"), text).expect("a machine");
+    write(&LOOP.replace("interval: 500ms", "interval: often"));
+    let told = nodes[0].log().says(&["the machine that runs stays as it was"]);
+    assert!(
+        told.contains("interval is wrong: often is no length of time") && told.contains("line 10"),
+        "{told}"
+    );
+    let after = state(&network, &nodes[0], "looper").expect("it runs");
+    assert_eq!((&after["id"], after["state"].as_str()), (&before["id"], Some("b")));
+    // a good one takes its place, and has what it kept
+    until("data to be kept", || path.join("machine_data.json").exists().then_some(()));
+    write(&LOOP.replace("version: 1.0.0", "version: 1.0.1"));
+    let next = until("the new machine", || {
+        state(&network, &nodes[0], "looper").filter(|found| found["version"] == "1.0.1")
+    });
+    assert_eq!(next["state"], "a");
+    assert_ne!(next["id"], before["id"]);
+    // what this version lacks is refused by name, and not silently
+    let ccm = "{name: other, version: 1.0.0, initial_state: a, transitions: [{name: go, from: [a], destination: b}], \
+               watchers: [{name: w, type: ccm_manifest, interval: 10s, properties: {}}]}";
+    machine(&store, "other", ccm, &[]);
+    nodes[0].log().says(&["type ccm_manifest is not part of this version"]);
+    assert!(state(&network, &nodes[0], "other").is_none());
+    fs::remove_dir_all(&path).expect("it goes");
+    until("the machine to go", || state(&network, &nodes[0], "looper").is_none().then_some(()));
+}
+
+/// Whatever moment the power goes, what a machine kept is whole.
+#[test]
+fn a_kill_leaves_old_or_new_data() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let count = "#!/bin/sh\nn=0\n[ -e ./count ] && read -r n < ./count\nn=$((n + 1))\necho $n > ./count\npad=$(printf \
+                 '%05000d' $n)\necho \"{\\\"n\\\": $n, \\\"pad\\\": \\\"$pad\\\"}\"\n";
+    let text = LOOP.replace("    interval: 500ms\n", "    interval: 500ms\n    success_transition: go\n").replace(
+        "  - name: data\n",
+        "  - {name: again, type: timer, state_match: [b], fail_transition: back, properties: {timer: 1s}}\n  - name: data\n",
+    );
+    let path = machine(&store, "looper", &text, &[("data", count)]);
+    let mut nodes = network.nodes([setup]);
+    let file = path.join("machine_data.json");
+    let kept = || -> Option<u64> {
+        let text = fs::read_to_string(&file).ok()?;
+        let data: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        let n = data["n"].as_u64().expect("a number");
+        assert_eq!(data["pad"], format!("{n:05000}"));
+        Some(n)
+    };
+    let mut last = until("data to be kept", kept);
+    for _ in 0..4 {
+        nodes[0].kill();
+        let now = kept().expect("it was there");
+        assert!(now >= last, "{now} after {last}");
+        last = now;
+        nodes[0].start();
+        last = until("more data to be kept", || kept().filter(|n| *n > last));
+    }
+    nodes[0].daemon().signal(Signal::TERM);
+    assert!(nodes[0].daemon().ended().success());
+    let left = fs::read_dir(&path).expect("a directory").flatten().map(|entry| entry.file_name());
+    let hidden: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with('.')).collect();
+    assert!(hidden.len() <= 5, "a kill leaves one file at most: {hidden:?}");
+}

@@ -1,0 +1,192 @@
+//! Three brokers are one: whoever connects to any of them reaches everybody.
+
+mod streams;
+mod trouble;
+
+use std::net::TcpListener;
+
+use crate::a_broker_is_a_leaf::hub::Release;
+use crate::network::{Caller, Network, Node, NodeSetup, node};
+use crate::process::until;
+
+/// Brokers that know each other, and where they are.
+struct Cluster {
+    brokers: Vec<Network>,
+    release: Release,
+    peers: String,
+}
+
+/// Ports that were free a moment ago.
+fn ports<const N: usize>() -> [u16; N] {
+    let listeners: Vec<TcpListener> =
+        std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").expect("a port")).take(N).collect();
+    std::array::from_fn(|at| listeners[at].local_addr().expect("an address").port())
+}
+
+impl Cluster {
+    fn start(release: Release, lines: &str) -> Cluster {
+        Cluster::start_each(release, |_| lines.to_owned())
+    }
+
+    /// The same with lines of each broker's own.
+    fn start_each(release: Release, lines: impl Fn(usize) -> String) -> Cluster {
+        let ports = ports::<3>();
+        let peers = ports.map(|port| format!("localhost:{port}")).join(", ");
+        let network = Network::without_broker();
+        let mut cluster = Cluster { brokers: vec![], release, peers };
+        let others: Vec<Network> = (0..2).map(|_| network.without_broker_beside()).collect();
+        cluster.brokers = std::iter::once(network).chain(others).collect();
+        for (at, port) in ports.into_iter().enumerate() {
+            let lines = cluster.settings(at, port) + &lines(at);
+            cluster.brokers[at].configure_broker(&lines);
+            cluster.brokers[at].start_broker();
+        }
+        for broker in &mut cluster.brokers {
+            broker.broker().says(&["connected to the hub as a leaf"]);
+        }
+        cluster
+    }
+
+    fn settings(&self, at: usize, port: u16) -> String {
+        format!(
+            "identity = broker{at}.example.net\n\
+             plugin.choria.network.x509_permissions = by-name\n\
+             plugin.choria.network.lame_duck_duration = 1\n\
+             plugin.choria.network.peers = {}\nplugin.choria.network.peer_port = {port}\n\
+             plugin.choria.network.nats_server = {}\n",
+            self.peers,
+            self.release.program().display()
+        )
+    }
+
+    /// All brokers, as a setting; `first` is tried first.
+    fn hosts(&self, first: usize) -> String {
+        let order = (0..3).map(|at| (at + first) % 3);
+        let hosts: Vec<String> = order.map(|at| self.brokers[at].address().to_string()).collect();
+        format!("plugin.choria.middleware_hosts = {}\n", hosts.join(","))
+    }
+
+    /// A node that knows one broker only.
+    fn node_of(&self, at: usize, setup: NodeSetup) -> Node {
+        self.brokers[0]
+            .node(setup.lines(&format!("plugin.choria.middleware_hosts = {}\n", self.brokers[at].address())))
+    }
+
+    /// Somebody who knows one broker only.
+    fn caller_of(&self, at: usize) -> Caller {
+        let name = format!("alice{at}.mcollective");
+        self.brokers[0]
+            .caller_with(&name, &format!("plugin.choria.middleware_hosts = {}\n", self.brokers[at].address()))
+    }
+}
+
+/// Everybody may call it.
+fn open(name: &str) -> NodeSetup {
+    node(name).policy("rpcutil", "policy default allow\n")
+}
+
+/// Waits until exactly these answer a ping.
+#[track_caller]
+fn answer(caller: &Caller, names: &[&str]) {
+    let count = names.len().to_string();
+    until(&format!("an answer of {names:?}"), || {
+        let ran = caller.run(&["ping", "--names", "--expect", &count]);
+        (ran.sorted() == names).then_some(())
+    });
+}
+
+const ALL: [&str; 3] = ["n0.example.net", "n1.example.net", "n2.example.net"];
+
+#[test]
+fn everybody_is_reached_from_every_broker() {
+    for release in [Release::Oldest, Release::Newest] {
+        let cluster = Cluster::start(release, "");
+        let _nodes = [0, 1, 2].map(|at| cluster.node_of(at, open(&format!("n{at}"))));
+        for at in 0..3 {
+            let caller = cluster.caller_of(at);
+            answer(&caller, &ALL);
+            let replies = caller.run(&["rpc", "rpcutil", "ping", "--json"]).json();
+            let mut senders: Vec<&str> = replies["replies"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|r| r["sender"].as_str().unwrap())
+                .collect();
+            senders.sort_unstable();
+            assert_eq!(senders, ALL, "{release:?} {at}: {replies:#}");
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_is_killed_is_done_without_and_comes_back() {
+    let mut cluster = Cluster::start(Release::Newest, "");
+    let nodes: Vec<Node> =
+        (0..3).map(|at| cluster.brokers[0].node(open(&format!("n{at}")).lines(&cluster.hosts(at)))).collect();
+    let caller = cluster.brokers[0].caller_with("alice.mcollective", &cluster.hosts(1));
+    answer(&caller, &ALL);
+    // in the middle of a request to all
+    let asking = caller.start(&["rpc", "rpcutil", "ping", "--json"]);
+    let engine = engine_of(&mut cluster.brokers[0]);
+    cluster.brokers[0].kill_broker();
+    drop(asking);
+    // nothing of it is left behind
+    until("its engine to end", || {
+        (!std::path::Path::new(&format!("/proc/{engine}/stat")).exists()).then_some(())
+    });
+    let killed = std::time::Instant::now();
+    answer(&caller, &ALL);
+    assert!(killed.elapsed() < std::time::Duration::from_secs(20), "{:?}", killed.elapsed());
+    cluster.brokers[0].start_broker();
+    cluster.brokers[0].broker().says(&["connected to the hub as a leaf"]);
+    answer(&cluster.caller_of(0), &ALL);
+    no_request_ran_twice(&nodes);
+}
+
+#[test]
+fn brokers_are_started_anew_one_by_one() {
+    let mut cluster = Cluster::start(Release::Newest, "");
+    let nodes: Vec<Node> =
+        (0..3).map(|at| cluster.brokers[0].node(open(&format!("n{at}")).lines(&cluster.hosts(at)))).collect();
+    for at in 0..3 {
+        let caller =
+            cluster.brokers[0].caller_with(&format!("bob{at}.mcollective"), &cluster.hosts((at + 1) % 3));
+        answer(&caller, &ALL);
+        let engine = engine_of(&mut cluster.brokers[at]);
+        cluster.brokers[at].broker().signal(rustix::process::Signal::TERM);
+        assert!(cluster.brokers[at].broker().ended().success());
+        assert!(!std::path::Path::new(&format!("/proc/{engine}/stat")).exists(), "its engine is left");
+        answer(&caller, &ALL);
+        cluster.brokers[at].start_broker();
+        cluster.brokers[at].broker().says(&["connected to the hub as a leaf"]);
+        // by the one that has come back, as soon as it knows of the others
+        answer(&cluster.caller_of(at), &ALL);
+    }
+    no_request_ran_twice(&nodes);
+}
+
+/// Each request stands in each audit log once.
+fn no_request_ran_twice(nodes: &[Node]) {
+    for node in nodes {
+        let mut ids: Vec<String> =
+            node.audit().iter().map(|line| line["request_id"].as_str().unwrap().to_owned()).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all, "{}", node.name);
+    }
+}
+
+/// The process of nats-server behind a broker.
+fn engine_of(network: &mut Network) -> u32 {
+    let broker = network.broker().pid();
+    until("the engine to run", || {
+        let children =
+            std::fs::read_dir(format!("/proc/{broker}/task")).ok()?.flatten().find_map(|task| {
+                let children = std::fs::read_to_string(task.path().join("children")).ok()?;
+                children.split_whitespace().find_map(|pid| pid.parse::<u32>().ok())
+            })?;
+        let name = std::fs::read_to_string(format!("/proc/{children}/comm")).ok()?;
+        (name.trim() == "nats-server").then_some(children)
+    })
+}

@@ -1,0 +1,63 @@
+//! Buckets, governors and elections, by commands, on a broker that keeps streams.
+
+mod alerts;
+mod buckets;
+mod elections;
+mod governors;
+mod looks;
+mod machines;
+mod playbooks;
+mod plugins;
+mod provisioners;
+
+use std::process::Command;
+
+use crate::a_broker_is_a_leaf::hub::Release;
+use crate::network::{Caller, Network};
+use crate::process::{Daemon, Ran, run};
+
+/// A network with streams, somebody who uses them, and somebody who makes them.
+pub struct Keeping {
+    pub network: Network,
+    pub alice: Caller,
+    pub root: Caller,
+}
+
+/// A command that runs another one: what is said behind it is that one's.
+fn runner(caller: &Caller, words: &[&str]) -> Command {
+    let mut command = caller.command(&[]);
+    command.args(words).env("PATH", "/usr/bin:/bin");
+    command
+}
+
+fn start(caller: &Caller, words: &[&str]) -> Daemon {
+    Daemon::start(&words.join(" "), runner(caller, words))
+}
+
+#[track_caller]
+fn ran(caller: &Caller, words: &[&str]) -> Ran {
+    run(runner(caller, words), None)
+}
+
+impl Keeping {
+    pub fn start(lines: &str) -> Keeping {
+        Keeping::of(Release::Newest, lines)
+    }
+
+    pub fn of(release: Release, lines: &str) -> Keeping {
+        let mut network = Network::without_broker();
+        let settings = format!(
+            "plugin.choria.network.x509_permissions = by-name\n\
+             plugin.choria.network.lame_duck_duration = 1\n\
+             plugin.choria.network.stream.store = {}\n\
+             plugin.choria.network.nats_server = {}\n{lines}",
+            network.path("streams").display(),
+            release.program().display()
+        );
+        network.configure_broker(&settings);
+        network.start_broker();
+        network.broker().says(&["system streams are as configured"]);
+        let (alice, root) = (network.alice(), network.caller("root.privileged.mcollective"));
+        Keeping { network, alice, root }
+    }
+}
