@@ -32,7 +32,8 @@ bench: check-tools
 # Longer fuzzing of every decoder, or of those whose test names hold ONLY; see
 # docs/development.md. Without a time limit of its own the library stops early.
 fuzz: check-tools
-	BOLERO_RANDOM_ITERATIONS=$(or $(INPUTS),$(ITERATIONS),1000000) BOLERO_RANDOM_TEST_TIME_MS=86400000 \
+	BOLERO_RANDOM_SEED=$(strip $(or $(SEED),$(shell od -An -N8 -tu8 /dev/urandom))) \
+	    BOLERO_RANDOM_ITERATIONS=$(or $(INPUTS),$(ITERATIONS),1000000) BOLERO_RANDOM_TEST_TIME_MS=86400000 \
 	    $(CARGO) test --locked --workspace --release --lib -- --nocapture $(ONLY)
 
 doc: check-tools

@@ -210,7 +210,8 @@ impl Submission {
             ttl: Duration::try_from_secs_f64(file.ttl).map_err(|_| SubmissionError::Ttl)?,
             max_tries: file.max_tries,
             tries: file.tries,
-            next_try: Some(file.next_try.as_str()).filter(|text| *text != NEVER).map(time).transpose()?,
+            // The time that is none may be written in several ways.
+            next_try: Some(time(&file.next_try)?).filter(|next| Ok(*next) != time(NEVER)),
             sender: file.sender,
             identity: file.identity,
             headers: file.headers.unwrap_or_default(),

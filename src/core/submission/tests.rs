@@ -100,6 +100,15 @@ fn a_spool_keeps_messages_in_order_and_so_many() {
 }
 
 #[test]
+fn the_time_that_is_none_is_known_however_it_is_written() {
+    let text = message(1, 1).encode();
+    for never in ["0001-01-01t00:00:00Z", "0001-01-01T00:00:00.000Z", "0001-01-01T01:00:00+01:00"] {
+        let text = text.replace("0001-01-01T00:00:00Z", never);
+        assert_eq!(Submission::decode(text.as_bytes()).unwrap().next_try, None, "{never}");
+    }
+}
+
+#[test]
 fn fuzz_a_file_is_a_message_or_an_error() {
     let text = message(1, 1).encode().into_bytes();
     bolero::check!().with_type::<(Vec<(u16, u8)>, Vec<u8>)>().for_each(|(changes, free)| {
