@@ -1,5 +1,5 @@
-//! A fleet in which some deny, some are mute, some are not there and one dies while it is
-//! asked: each node is in exactly one class.
+//! A fleet of a thousand in which some deny, some are mute, some are not there and some die
+//! while they are asked: each node is in exactly one class.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -7,49 +7,65 @@ use serde_json::json;
 use crate::emulated::Emulated;
 use crate::network::{Network, node};
 
-const COUNT: u64 = 300;
-const GONE: u64 = 15;
+/// Emulated; ten of them hang, twenty deny.
+const COUNT: u64 = 1000;
+/// Named, and never there.
+const GONE: usize = 49;
+/// Die while they are asked.
+const CUT: usize = 5;
 
 #[test]
 fn the_classes_are_right_and_together_everybody() {
     let network = Network::start();
     let fleet = Emulated::members(&network, COUNT, &["--silent", "1", "--denying", "2"]);
     fleet.counts("choria_emulator_connected", COUNT);
-    let mut nodes = network.nodes([node("cut"), node("n1"), node("hung"), node("stopped")]);
+    let cut: Vec<String> = (1..=CUT).map(|number| format!("cut{number}")).collect();
+    let names = ["n1", "hung", "stopped"].into_iter().chain(cut.iter().map(String::as_str));
+    let mut nodes = network.nodes(names.map(node));
+    let (others, cut) = nodes.split_at_mut(3);
+    let [n1, hung, stopped] = others else { panic!("three") };
     // It was there, and has ended in order.
     let before = jiff::Timestamp::now();
-    nodes[3].log().signal(Signal::TERM);
-    nodes[3].daemon().ended();
-    let mut names: Vec<String> = (1..=COUNT + GONE).map(|number| format!("e{number}.example.net")).collect();
-    names.extend(nodes.iter().map(|node| node.name.clone()));
+    stopped.log().signal(Signal::TERM);
+    stopped.daemon().ended();
+    let count = usize::try_from(COUNT).unwrap();
+    let mut names: Vec<String> = (1..=count + GONE).map(|number| format!("e{number}.example.net")).collect();
+    names.extend([&n1.name, &hung.name, &stopped.name].into_iter().chain(cut.iter().map(|n| &n.name)).cloned());
     let list = network.file("nodes.txt", &names.join("\n")).display().to_string();
     let alice = network.alice();
-    // It hears of the request, and is gone before it answers.
-    nodes[0].log().signal(Signal::STOP);
+    // They hear of the request, and are gone before they answer.
+    for node in &*cut {
+        node.log().signal(Signal::STOP);
+    }
     // It hears of it, and does nothing about it.
-    nodes[2].log().signal(Signal::STOP);
+    hung.log().signal(Signal::STOP);
     let words = ["rpc", "rpcutil", "ping", "--nodes", &list, "--timeout", "6", "--json"];
-    let replies = nodes[1].counter("replies");
+    let replies = n1.counter("replies");
     let mut asking = alice.start(&words);
-    nodes[1].counts("replies", replies + 1);
-    nodes[0].kill();
+    n1.counts("replies", replies + 1);
+    for node in cut.iter_mut() {
+        node.kill();
+    }
     let status = asking.ended();
     assert_eq!(status.code(), Some(2), "somebody failed");
     let last = alice.run(&["history", "show", "last", "--json"]).code(0).json();
-    nodes[2].log().signal(Signal::CONT);
+    hung.log().signal(Signal::CONT);
     let expected = json!({
-        "ok": 292, "failed": 0, "aborted": 0, "denied": 6, "invalid": 0, "unknown_action": 0, "late": 0,
-        "denied_by_broker": 0, "not_connected": 17, "no_answer": 4, "not_asked": 0,
+        "ok": 971, "failed": 0, "aborted": 0, "denied": 20, "invalid": 0, "unknown_action": 0, "late": 0,
+        "denied_by_broker": 0, "not_connected": 55, "no_answer": 11, "not_asked": 0,
     });
     assert_eq!(last["request_stats"]["accounting"], expected);
     let stats = &last["request_stats"];
-    assert_eq!(stats["discovered"], COUNT + GONE + 4);
-    assert_eq!(stats["nobody_listens"].as_array().map(Vec::len), Some(16), "of those it was known at once");
+    assert_eq!(stats["discovered"], count + GONE + CUT + 3);
+    assert_eq!(stats["nobody_listens"].as_array().map(Vec::len), Some(GONE + 1), "of those it was known at once");
     let since = stats["not_connected_since"].as_object().expect("times");
-    assert_eq!(since.keys().collect::<Vec<_>>(), ["cut.example.net", "stopped.example.net"]);
-    let time = |name: &str| since[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    let (cut, stopped) = (time("cut.example.net").unwrap(), time("stopped.example.net").unwrap());
-    assert!(before.as_second() - 1 <= stopped.as_second() && stopped <= cut && cut <= jiff::Timestamp::now());
+    assert_eq!(since.len(), CUT + 1, "{since:?}");
+    let time = |name: &str| since[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).unwrap();
+    let stopped = time(&stopped.name);
+    assert!(before.as_second() - 1 <= stopped.as_second());
+    for node in &*cut {
+        assert!(stopped <= time(&node.name) && time(&node.name) <= jiff::Timestamp::now());
+    }
     let ran = alice.run(&["history", "show", "last"]).code(0);
-    ran.says(&["292 ok, 6 failed (6 denied), 21 silent (17 not connected)"]);
+    ran.says(&["971 ok, 20 failed (20 denied), 66 silent (55 not connected)"]);
 }
