@@ -165,6 +165,9 @@ fn told(found: &Examination) {
     if found.before > 0 {
         rest.push_str(&format!(", {} before them rotated away", counted(found.before, "record")));
     }
+    if found.older > 0 {
+        rest.push_str(&format!(", {} older than it, of which it says nothing", counted(found.older, "line")));
+    }
     if found.unsigned > 0 {
         rest.push_str(&format!(", {} since then not signed yet", counted(found.unsigned, "record")));
     }
@@ -182,9 +185,12 @@ fn told(found: &Examination) {
     }
     match (found.wrong, found.is_good()) {
         (0, true) => {
-            outln!("{lines} of logs are as they were written, by a chain of {records}: {until}{rest}")
+            let are = if found.lines == 1 { "is as it was" } else { "are as they were" };
+            outln!("{lines} of logs {are} written, by a chain of {records}: {until}{rest}")
         }
-        (0, false) => outln!("{lines} of logs agree with a chain of {records}, which shows nothing: {until}"),
+        (0, false) => {
+            outln!("{lines} of logs held against a chain of {records}, which shows nothing: {until}")
+        }
         (wrong, _) => {
             outln!("{lines} of logs and a chain of {records}: {wrong} NOT as written; {until}{rest}")
         }
@@ -204,7 +210,7 @@ fn document(found: &Examination) -> serde_json::Value {
         })
         .collect();
     json!({
-        "good": found.is_good(), "taken_over": found.taken_over, "left": found.left, "lines": found.lines, "records": found.records, "before": found.before,
+        "good": found.is_good(), "taken_over": found.taken_over, "left": found.left, "lines": found.lines, "records": found.records, "before": found.before, "older": found.older,
         "unsigned": found.unsigned, "signed_until": found.signed_until, "wrong": found.wrong,
         "findings": findings,
     })

@@ -66,6 +66,9 @@ pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
         return Ok(file.clone());
     }
     let usual = usual_file(role);
+    if not_ours(&usual) {
+        bail!("{} is not yours to read: sudo does, --config FILE names another", usual.display());
+    }
     match usual.exists() {
         true => Ok(usual),
         false => bail!(
@@ -74,6 +77,11 @@ pub fn daemon_file(globals: &Globals, role: Role) -> anyhow::Result<PathBuf> {
             lacking::maker(role)
         ),
     }
+}
+
+/// Whether a file may be there, and this user may not read it.
+pub fn not_ours(file: &Path) -> bool {
+    matches!(rustix::fs::access(file, rustix::fs::Access::READ_OK), Err(rustix::io::Errno::ACCESS))
 }
 
 /// Where packages put the configuration of a daemon.

@@ -184,7 +184,7 @@ pub fn run(argv: &[String]) -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Err(early) => return usage(early.output.trim()),
+        Err(early) => return usage(&argv::with_meaning(&top, &rewritten, early.output.trim())),
     };
     if choria.version {
         outln!("{}", build::VERSION);

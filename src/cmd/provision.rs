@@ -101,6 +101,9 @@ impl Provision {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let file = match &globals.config {
             Some(file) => file.as_path(),
+            None if context::not_ours(Path::new(USUAL)) => {
+                bail!("{USUAL} is not yours to read: sudo -u choria does, --config FILE names another")
+            }
             None if Path::new(USUAL).exists() => Path::new(USUAL),
             None => bail!(
                 "configuration file required: there is no {USUAL}; write it, or name another with --config FILE"

@@ -105,8 +105,8 @@ pub fn denied(count: usize, agent: &str) {
     if count > 0 {
         let nodes = if count == 1 { "1 node does".to_owned() } else { format!("{count} nodes do") };
         errln!(
-            "choria: {nodes} not allow it: what is allowed stands in policies/{agent}.policy beside the configuration \
-             of a node, 'choria policy check' reads it there"
+            "choria: {nodes} not allow it: what is allowed stands in policies/{agent}.policy (policies/rego where a \
+             node decides by Rego) beside its configuration, 'choria policy check' reads it there"
         );
     }
 }

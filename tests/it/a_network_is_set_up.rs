@@ -171,6 +171,11 @@ fn again_and_beside_what_is_there() {
         .code(1)
         .complains(&["knows nobody called nobody-at-all"]);
 
+    // A CA that somebody left in the way is not the machine's.
+    hub.person("choria tool ca init").code(0);
+    hub.root(&hub.home(), "choria tool ca list").code(0).says(&["hub.example.org"]);
+    hub.root(&hub.home(), "rm -r ca").code(0);
+
     // What was changed stays; it has to name the broker.
     root(&hub, &format!("echo loglevel = debug >>{config}")).code(0);
     sudo(&hub, "choria setup node")

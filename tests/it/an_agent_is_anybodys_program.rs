@@ -50,6 +50,15 @@ fn agents_come_change_and_go_while_the_node_runs() {
     nodes[0].log().says(&["hosting an agent from disk, new", "agent=demo", "version=1.0.0"]);
     assert!(written.elapsed() < Duration::from_secs(2), "{:?}", written.elapsed());
     until("the new agent to answer", || answers("1"));
+    // Where it starts nobody else can have left a module of its language.
+    let place =
+        r#"; msg=$(stat -c '%a %U' .) ; test "$PWD" = "${CHORIA_EXTERNAL_REPLY%/*}" && msg="$msg own""#;
+    shelf.shell("demo", &echo_program("1").replacen("\")\n", &format!("\"){place}\n"), 1));
+    let user =
+        String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+    until("the place of the agent", || {
+        (ask().json()["replies"][0]["data"]["msg"] == format!("700 {} own", user.trim())).then_some(())
+    });
     // It is an agent like any other: found, described, audited.
     let found = alice.run(&["find", "-A", "demo"]).fine();
     assert_eq!(found.stdout, "n1.example.net\n");

@@ -30,7 +30,9 @@ fn the_classes_are_right_and_together_everybody() {
     stopped.daemon().ended();
     let count = usize::try_from(COUNT).unwrap();
     let mut names: Vec<String> = (1..=count + GONE).map(|number| format!("e{number}.example.net")).collect();
-    names.extend([&n1.name, &hung.name, &stopped.name].into_iter().chain(cut.iter().map(|n| &n.name)).cloned());
+    names.extend(
+        [&n1.name, &hung.name, &stopped.name].into_iter().chain(cut.iter().map(|n| &n.name)).cloned(),
+    );
     let list = network.file("nodes.txt", &names.join("\n")).display().to_string();
     let alice = network.alice();
     // They hear of the request, and are gone before they answer.
@@ -57,10 +59,15 @@ fn the_classes_are_right_and_together_everybody() {
     assert_eq!(last["request_stats"]["accounting"], expected);
     let stats = &last["request_stats"];
     assert_eq!(stats["discovered"], count + GONE + CUT + 3);
-    assert_eq!(stats["nobody_listens"].as_array().map(Vec::len), Some(GONE + 1), "of those it was known at once");
+    assert_eq!(
+        stats["nobody_listens"].as_array().map(Vec::len),
+        Some(GONE + 1),
+        "of those it was known at once"
+    );
     let since = stats["not_connected_since"].as_object().expect("times");
     assert_eq!(since.len(), CUT + 1, "{since:?}");
-    let time = |name: &str| since[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).unwrap();
+    let time =
+        |name: &str| since[name].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok()).unwrap();
     let stopped = time(&stopped.name);
     assert!(before.as_second() - 1 <= stopped.as_second());
     for node in &*cut {

@@ -32,7 +32,8 @@ fn programs_answer_those_who_may_ask_them() {
     let shelf = Shelf::of(&network, "lib");
     let lines = shelf.lines() + "plugin.choria.filter_timeout = 5s\n";
     let allow = "policy default deny\nallow\tchoria=alice.mcollective\t*\t*\t*\n\
-                 allow\tchoria=bob.mcollective\tping\t*\t*\n";
+                 allow\tchoria=bob.mcollective\tping\t*\t*\n\
+                 allow\tchoria=carol.mcollective\tping get_data\t*\t*\n";
     let mut nodes = network.nodes([node("n1").lines(&lines).policy("rpcutil", allow), node("n2")]);
     let ran = network.path("");
     let note = format!("echo ran >> {}/ran", ran.display());
@@ -94,6 +95,21 @@ fn programs_answer_those_who_may_ask_them() {
     alice.run(&["find", "-S", &many]).silent();
     nodes[0].log().says(&["8 different questions at most"]);
     assert!(runs(&ran) <= before + 8);
+
+    // A setting is told to whom get_config_item tells it, however it is asked for.
+    let setting = format!("config_item('identity').value == '{N1}'");
+    let asked = ["rpcutil", "get_data", "source=config_item", "query=identity"];
+    assert_eq!(alice.run(&["find", "-S", &setting, "-I", N1]).fine().sorted(), [N1]);
+    assert_eq!(alice.good(N1, &asked)["value"], N1);
+    let audited = nodes[0].audit();
+    assert!(
+        audited.iter().any(|line| line["action"] == "get_config_item" && line["data"]["item"] == "identity")
+    );
+    let carol = network.caller("carol.mcollective");
+    assert_eq!(carol.good(N1, &["rpcutil", "get_data", "source=choria"])["cpus"].is_number(), true);
+    assert_eq!(carol.bad(N1, 1, &asked), "You are not authorized to call this agent or action");
+    carol.run(&["find", "-S", &setting, "-I", N1]).silent();
+    nodes[0].log().says(&["choria=carol.mcollective", "may not ask it by rpcutil#get_config_item"]);
 
     // What anybody may write is not run; what is gone is not there.
     let file = shelf.path("../data/cert");

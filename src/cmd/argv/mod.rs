@@ -109,6 +109,22 @@ pub enum ArgvError {
 }
 
 /// What may have been meant, and where all is that there is.
+/// What argh says of options that are missing, with what each of them is.
+pub fn with_meaning(top: &CommandInfoWithArgs, rewritten: &[&str], said: &str) -> String {
+    if !said.starts_with("Required options") {
+        return said.to_owned();
+    }
+    let mut command = top;
+    for word in rewritten {
+        command = command.commands.iter().find(|c| c.name == *word).map_or(command, |found| &found.command);
+    }
+    let explained = |word: &str| {
+        let flag = command.flags.iter().find(|flag| flag.long == word);
+        flag.map_or_else(|| word.to_owned(), |flag| format!("{word} ({})", flag.description))
+    };
+    said.split_whitespace().map(explained).collect::<Vec<_>>().join(" ")
+}
+
 fn see(meant: &str, command: &str) -> String {
     match meant {
         "" => format!(", see '{command} --help'"),

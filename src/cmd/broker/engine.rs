@@ -1,13 +1,14 @@
 //! Brokers that are more than one: the engine behind this one, and the leaves that join it.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use choria::core::admission::Account;
 use choria::core::broker::{HubAddress, Leaf, LeafProof, Limits};
 use choria::core::config::{Config, System};
@@ -97,7 +98,13 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
     };
     if let Some(store) = &settings.store {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(store);
-        made.with_context(|| format!("plugin.choria.network.stream.store: making {}", store.display()))?;
+        made.map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => anyhow!(
+                "plugin.choria.network.stream.store: {0} cannot be made by this user: sudo install -d -o choria -m 0700 {0}",
+                store.display()
+            ),
+            _ => anyhow!("plugin.choria.network.stream.store: making {}: {e}", store.display()),
+        })?;
     }
     let program = program::find(&config.choria_network_nats_server, std::env::var_os("PATH").as_deref())?;
     let version = program::check(&program).await?;

@@ -38,8 +38,7 @@ impl New {
         std::fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
         let file = directory.join(format!("{}{DEFINITION}", self.name));
-        write_new(&file, APPLICATION.replace("NAME", &self.name).as_bytes(), 0o644)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        write_new(&file, APPLICATION.replace("NAME", &self.name).as_bytes(), 0o644)?;
         outln!("{}", file.display());
         match self.directory {
             None => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use choria::core::builder::Scope;
 use choria::core::builder::transforms::{Rim, Transform};
 use choria::core::files::{write_atomic, write_new};
+use choria::core::metrics::process;
 
 /// Longest time of one step.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ impl Rim for Here {
         work: Box<dyn FnOnce() -> Result<String, String> + Send>,
     ) -> Result<String, String> {
         let (done, doing) = channel();
-        let before = resident();
+        let before = process::memory();
         let began = Instant::now();
         let work = Arc::new(Mutex::new(Some(work)));
         let spawned = STACKS.iter().find_map(|stack| {
@@ -59,7 +60,7 @@ impl Rim for Here {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if resident().saturating_sub(before) > MOST {
+            if process::memory().saturating_sub(before) > MOST {
                 return Err(format!("the query takes more than {} MiB of memory", MOST >> 20));
             }
             if began.elapsed() > LONGEST {
@@ -88,11 +89,4 @@ fn usual_mode(path: &Path) -> u32 {
     let masked = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     let masked = masked.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok());
     masked.map_or(0o600, |masked| 0o666 & !masked)
-}
-
-/// Bytes of this process in memory.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages.saturating_mul(rustix::param::page_size() as u64)
 }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
-use choria::core::builder::compile;
-use choria::core::builder::{Finding, compile::Compiled};
+use choria::core::builder::Finding;
+use choria::core::builder::compile::examine;
 use serde_json::{Value, json};
 
 use super::app::tell;
@@ -32,13 +32,7 @@ impl Validate {
         let found = places::application(&self.definition)?;
         let file = found.file.display().to_string();
         let text = text(&found.file).map_err(anyhow::Error::msg)?;
-        let (mistakes, notes) = match compile(&file, &text, &mut Includes, found.is_tasks) {
-            Ok(Compiled { definition, mut incomplete }) => {
-                incomplete.extend(definition.warnings);
-                (incomplete, definition.refused)
-            }
-            Err(errors) => (errors, vec![]),
-        };
+        let (mistakes, notes) = examine(&file, &text, &mut Includes, found.is_tasks);
         if self.json {
             let document = |finding: &Finding| {
                 json!({

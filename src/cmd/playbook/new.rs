@@ -66,8 +66,7 @@ impl New {
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("cannot make {}", directory.display()))?;
         }
-        write_new(&file, PLAN.replace("NAME", &self.name).as_bytes(), 0o644)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        write_new(&file, PLAN.replace("NAME", &self.name).as_bytes(), 0o644)?;
         outln!("{}", file.display());
         outln!("run it: choria playbook run {} --modulepath {}", self.name, root.display());
         Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ use choria::core::config::{Config, Role, System};
 use choria::core::ddl::AgentDdl;
 use choria::core::files;
 use choria::core::log::{self, Destination};
-use choria::core::protocol::filter::Facts;
+use choria::core::protocol::filter::{Facts, FactsError};
 use choria::core::text::meant;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -75,8 +75,10 @@ impl Test {
             None => Facts::default(),
             Some(file) => {
                 let (facts, problems) = Facts::load(&file.display().to_string());
-                if let Some(problem) = problems.first() {
-                    bail!("{problem}");
+                match problems.first() {
+                    None => {}
+                    Some(FactsError::File { reason, .. }) => bail!("these are no facts: {reason}"),
+                    Some(problem) => bail!("{problem}"),
                 }
                 facts
             }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
+use choria::core::text::drives_a_terminal;
+
 use super::terminal::is_dumb;
 
 /// What is shown of a value that is not there: an empty text is one, too.
@@ -11,10 +13,7 @@ pub const NONE: &str = "(none)";
 /// Replaces control characters, escape sequences and text direction overrides
 /// of text that came from elsewhere. Line breaks stay where `multiline` says so.
 pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        direction || c.is_control() && !(multiline && (c == '\n' || c == '\t'))
-    };
+    let harmful = |c: char| drives_a_terminal(c) && !(multiline && (c == '\n' || c == '\t'));
     // what a fleet sends is plain, line for line
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return Cow::Borrowed(text);

@@ -165,7 +165,12 @@ impl Move<'_> {
             out!("{}", table::render(&head, &rows));
         }
         let moved: usize = replies.iter().map(|reply| names(reply, "transitioned").len()).sum();
-        outln!("{}", (self.done)(counted(moved as u64, "check"), counted(replies.len() as u64, "node")));
+        let done = replies.iter().filter(|reply| reply.body.statuscode == StatusCode::Ok).count();
+        let rest = match replies.len() - done {
+            0 => String::new(),
+            rest => format!(", {} did not do it", counted(rest as u64, "node")),
+        };
+        outln!("{}{rest}", (self.done)(counted(moved as u64, "check"), counted(done as u64, "node")));
         Ok(())
     }
 }

@@ -1,10 +1,11 @@
 //! `choria scout validate`: rules of goss, tried on nodes or on this machine.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use choria::core::client::RpcReply;
 use choria::core::files::read_bounded;
 use choria::core::machine::goss::{self, Asked, Source};
@@ -282,8 +283,11 @@ fn given(data: &mut Map<String, Value>, file: &str, remote: bool, names: [&str; 
         data.insert(names[0].to_owned(), json!(file));
         return Ok(());
     }
-    let text = read_bounded(Path::new(file), MOST).with_context(|| {
-        format!("{file} cannot be sent; at most {MOST} bytes are, a longer one has to be on the nodes: --remote-rules, --remote-variables")
+    let text = read_bounded(Path::new(file), MOST).map_err(|e| match e.kind() {
+        ErrorKind::FileTooLarge => anyhow!(
+            "{file} is longer than {MOST} bytes and cannot be sent, it has to be on the nodes: --remote-rules, --remote-variables"
+        ),
+        _ => e.into(),
     })?;
     let text = String::from_utf8(text).with_context(|| format!("{file} is no text"))?;
     data.insert(names[1].to_owned(), json!(text));

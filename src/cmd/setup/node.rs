@@ -1,6 +1,6 @@
 //! `choria setup node`.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -118,18 +118,11 @@ impl Node {
         }
         let shown = file.display();
         let place = Place::of(Kind::Node, Some(TLS))?;
-        if file.as_os_str() != "-" && matches!(file.try_exists(), Ok(false)) {
-            match place.certificate().exists() {
-                true => bail!(
-                    "there is no file {shown}, and this machine is a node already: a file is used up by the setup it is for"
-                ),
-                false => bail!(
-                    "there is no file {shown}: the broker's machine makes it, sudo choria setup broker --node NAME"
-                ),
-            }
-        }
-        let invitation =
-            read(file).and_then(|text| Invitation::read(&text, Who::Node, now)).context(shown.to_string())?;
+        let made = match place.certificate().exists() {
+            true => "this machine is a node already, and a file is used up by the setup it is for",
+            false => "the broker's machine makes it, sudo choria setup broker --node NAME",
+        };
+        let invitation = read(file, Who::Node, made, now)?;
         let mut steps = Vec::new();
         let (name, broker) = (invitation.name.clone(), invitation.broker.clone());
         if place.certificate().symlink_metadata().is_err() && invitation.key().is_none() {
@@ -202,15 +195,29 @@ pub fn brokers_machine(ca: &Path, now: i64) -> anyhow::Result<Option<(Ca, String
     Ok(Some((ca, broker)))
 }
 
-/// What was carried here, by file or by pipe.
-pub fn read(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+/// What was carried here, by file or by pipe; `made` says of a file that is not there where it
+/// comes from.
+pub fn read(file: &Path, who: Who, made: &str, now: i64) -> anyhow::Result<Invitation> {
+    let shown = file.display();
+    let text = match text_of(file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == ErrorKind::NotFound => bail!("there is no file {shown}: {made}"),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+            bail!("{shown} is not yours to read: sudo chown $USER {shown} makes it so")
+        }
+        Err(e) => bail!("{e}"),
+    };
+    Invitation::read(&text, who, now).context(shown.to_string())
+}
+
+fn text_of(file: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     if file.as_os_str() != "-" {
-        return Ok(Zeroizing::new(read_bounded(file, invitation::MAX)?));
+        return read_bounded(file, invitation::MAX).map(Zeroizing::new);
     }
     let mut text = Zeroizing::new(Vec::new());
     std::io::stdin().take(invitation::MAX + 1).read_to_end(&mut text)?;
     match text.len() as u64 > invitation::MAX {
-        true => bail!("it is longer than {} bytes", invitation::MAX),
+        true => Err(std::io::Error::other(format!("it is longer than {} bytes", invitation::MAX))),
         false => Ok(text),
     }
 }

@@ -189,7 +189,20 @@ impl Shown {
     }
 
     fn count(&self, state: State) -> usize {
-        self.nodes.iter().filter(|node| node.state() == state).count()
+        self.nodes.iter().filter(|node| self.state_of(node) == state).count()
+    }
+
+    /// What was begun, and not waited for, runs.
+    fn state_of(&self, node: &Node) -> State {
+        match node.state() {
+            State::Completed if self.kind == Kind::Begun && node.code.is_ok() => State::Running,
+            state => state,
+        }
+    }
+
+    fn succeeded(&self) -> usize {
+        let well = |node: &&Node| node.code.is_ok() && self.state_of(node) != State::Running;
+        self.nodes.iter().filter(well).count()
     }
 
     fn failed(&self) -> usize {
@@ -210,7 +223,8 @@ impl Shown {
             .collect();
         #[allow(clippy::cast_precision_loss)] // a count of nodes
         let count = times.len().max(1) as f64;
-        times.iter().sum::<f64>() / count
+        // the sum of nothing is -0.0
+        times.iter().fold(0.0, |sum, time| sum + time) / count
     }
 
     fn all(&self, name: &str) -> BTreeSet<String> {
@@ -269,7 +283,7 @@ impl Shown {
                 "running": self.count(State::Running),
                 "task_not_known": self.count(State::Unknown),
                 "wrapper_failure": self.count(State::WrapperFailure),
-                "success": self.nodes.iter().filter(|node| node.code.is_ok()).count(),
+                "success": self.succeeded(),
                 "failed": failed,
                 "average_runtime": self.runtime(),
                 "noresponses": self.stats.no_responses,
@@ -278,7 +292,7 @@ impl Shown {
                 "nodes": self.nodes.len() + self.stats.no_responses.len(),
                 "taskid": self.ids.first(),
                 "completed": self.count(State::Running) == 0 && self.kind != Kind::Begun,
-                "success": failed == 0 && self.stats.no_responses.is_empty(),
+                "success": failed == 0 && self.stats.no_responses.is_empty() && self.kind != Kind::Begun,
             },
         })
     }
@@ -313,7 +327,7 @@ impl Shown {
             ("Running", self.count(State::Running), true),
             ("Unknown Task", self.count(State::Unknown), false),
             ("Wrapper Failure", self.count(State::WrapperFailure), false),
-            ("Successful", self.nodes.iter().filter(|node| node.code.is_ok()).count(), true),
+            ("Successful", self.succeeded(), true),
             ("Failed", self.failed(), true),
             ("No Response", self.stats.no_responses.len(), false),
         ] {

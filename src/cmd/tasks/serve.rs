@@ -1,10 +1,11 @@
 //! `choria tasks serve`
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::Role;
 use choria::core::security::follow_trust;
@@ -43,7 +44,13 @@ impl Serve {
             bail!("name a directory with modules: choria tasks serve /etc/choria/modules");
         }
         for directory in &self.directories {
-            let found = std::fs::metadata(directory).with_context(|| directory.display().to_string())?;
+            let shown = directory.display();
+            let found = std::fs::metadata(directory).map_err(|e| match e.kind() {
+                ErrorKind::NotFound => {
+                    anyhow!("there is no {shown}: sudo mkdir -p {shown}, and put modules into it")
+                }
+                _ => anyhow!("{shown}: {e}"),
+            })?;
             if !found.is_dir() {
                 bail!("{} is no directory", directory.display());
             }

@@ -19,10 +19,12 @@ use super::place::Place;
 /// Where a CA is made.
 const CA: &str = "ca";
 
-/// Where a CA is: here, or where setup makes one.
+/// Where a CA is: here, or where setup makes one. What lies here and is another user's, who has
+/// its key, is not meant unless it is named.
 fn usual_ca() -> String {
     let of_setup = crate::cmd::setup::machine::CA;
-    match !Path::new(CA).exists() && Path::new(of_setup).exists() {
+    let here = Path::new(CA);
+    match here.exists() && !files::is_own(here) || !here.exists() && Path::new(of_setup).exists() {
         true => of_setup.to_owned(),
         false => CA.to_owned(),
     }

@@ -17,6 +17,8 @@ pub struct DataPlugins<'a>(pub &'a dyn Node);
 const PLUGINS: [(&str, bool); 5] =
     [("bolt_task", true), ("choria", false), ("config_item", true), ("machine_state", true), ("scout", true)];
 
+/// The one that tells settings, to whoever may ask `rpcutil#get_config_item`.
+pub const CONFIG_ITEM: &str = "config_item";
 /// Names of those that are compiled in, sorted.
 pub const OWN: [&str; 5] = ["bolt_task", "choria", "config_item", "machine_state", "scout"];
 
@@ -39,7 +41,7 @@ impl DataFunctions for DataPlugins<'_> {
         let value = match name {
             "bolt_task" => bolt_tasks::data(self.0.config(), argument.unwrap_or_default()),
             "choria" => choria(self.0),
-            "config_item" => {
+            CONFIG_ITEM => {
                 let value = config_item(self.0.config(), argument.unwrap_or_default());
                 json!({"present": value.is_some(), "value": value})
             }

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, openat,
 use serde_json::{Value, json};
 
 use super::system::input::path;
-use super::system::{Outputs, Places, ways};
+use super::system::{Outputs, Places, turn, ways};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -49,6 +49,7 @@ impl FileMgr {
             return refused.answer(outputs);
         }
         let (action, list) = (call.action.clone(), call.data.get("dirlist") == Some(&Value::Bool(true)));
+        let _turn = turn(call).await;
         let work = self.places.block(move || match action.as_str() {
             "touch" => touch(&file, outputs),
             "remove" => remove(&file, outputs),

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::system::input::{Refused, word};
-use super::system::{Outputs, Places, Tool};
+use super::system::{Outputs, Places, Tool, turn};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -44,6 +44,7 @@ impl Agent for NetTest {
             if let Err(refused) = checked(host) {
                 return refused.answer(outputs);
             }
+            let _turn = turn(call).await;
             let address = match self.resolve(host).await {
                 Ok(Some(address)) => address,
                 Ok(None) => return outputs.aborted("Cannot resolve hostname"),

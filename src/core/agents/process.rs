@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
 use super::system::input::Refused;
-use super::system::{Outputs, Places};
+use super::system::{Outputs, Places, turn};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::files::read_bounded;
@@ -55,6 +55,7 @@ impl Agent for Process {
                 Ok(wanted) => wanted,
                 Err(refused) => return refused.answer(outputs),
             };
+            let _turn = turn(call).await;
             let work = self.places.block(move || list(&wanted, Path::new("/proc"), outputs));
             work.await.unwrap_or_else(|problem| Outcome::failed(StatusCode::UnknownError, problem))
         })

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::data::{self, DataPlugins, config_file, config_item, cpus};
-use super::{Agent, Call, Node, Outcome, Running};
+use super::{Agent, Call, Deed, Node, Outcome, Running};
 use crate::core::build;
 use crate::core::ddl::{self, AgentDdl, Metadata};
 use crate::core::protocol::filter::DataFunctions;
-use crate::core::rpc::StatusCode;
+use crate::core::rpc::{NOT_AUTHORIZED, StatusCode};
 
 /// What a data plugin that is a program may take.
 const DATA: Duration = Duration::from_secs(10);
@@ -21,6 +21,12 @@ impl Agent for RpcUtil {
     fn ddl(&self) -> &AgentDdl {
         // Compiled in; a test loads every built-in DDL.
         ddl::builtin("rpcutil").expect("compiled in")
+    }
+
+    /// A setting is a setting, however it is asked for.
+    fn deed(&self, call: &Call) -> Option<Deed> {
+        let asks = call.action == "get_data" && call.text("source") == data::CONFIG_ITEM;
+        asks.then(|| Deed { names: vec!["get_config_item".to_owned()], refusal: NOT_AUTHORIZED.to_owned() })
     }
 
     /// A data plugin that is a program is ended, and that told, by the agent itself.

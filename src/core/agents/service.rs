@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::system::input::{Refused, word};
-use super::system::{Jobs, Outputs, Told, Tool, has, looked, told_of};
+use super::system::{Jobs, Outputs, Told, Tool, has, looked, told_of, turn};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
@@ -62,10 +62,12 @@ impl Service {
             Ok(manager) => manager,
             Err(problem) => return outputs.broken(problem),
         };
+        let turn = turn(call).await;
         let status = match manager.status(name).await {
             Ok(status) => status,
             Err(problem) => return outputs.broken(problem),
         };
+        drop(turn);
         outputs.set("status", status);
         let about = |what: &str| format!("Could not {} '{name}': Service is already {what}", call.action);
         match (call.action.as_str(), status) {

@@ -154,9 +154,41 @@ pub fn compile(
     source: &mut dyn Source,
     is_tasks: bool,
 ) -> Result<Compiled, Vec<Finding>> {
+    match read(file, text, source, is_tasks) {
+        (Some(mut definition), found) if found.errors.is_empty() => {
+            definition.warnings = found.warnings;
+            definition.refused = found.refused;
+            Ok(Compiled { definition, incomplete: found.incomplete })
+        }
+        (_, found) => Err(found.errors),
+    }
+}
+
+/// What is wrong with an application, whether it can be run or not: mistakes, what is missing and what nobody
+/// knows, in the order of its lines; and what is understood and not done here.
+pub fn examine(
+    file: &str,
+    text: &str,
+    source: &mut dyn Source,
+    is_tasks: bool,
+) -> (Vec<Finding>, Vec<Finding>) {
+    let (_, Found { errors, warnings, refused, incomplete, .. }) = read(file, text, source, is_tasks);
+    let mut mistakes = [errors, incomplete, warnings].concat();
+    // those of included files come where they were included
+    mistakes.sort_by_key(|finding| (&*finding.file != file, finding.at));
+    (mistakes, refused)
+}
+
+/// A definition, where it is one, and all that was found; something wrong, where it is none.
+fn read(file: &str, text: &str, source: &mut dyn Source, is_tasks: bool) -> (Option<Definition>, Found) {
     let file: Arc<str> = file.into();
-    let root =
-        yaml::read(text).map_err(|e| vec![Finding { file: file.clone(), at: e.at, text: e.problem }])?;
+    let alone = |at: At, text: String| {
+        (None, Found { errors: vec![Finding { file: file.clone(), at, text }], ..Found::default() })
+    };
+    let root = match yaml::read(text) {
+        Ok(root) => root,
+        Err(e) => return alone(e.at, e.problem),
+    };
     let world = RefCell::new(World {
         source,
         open: vec![file.clone()],
@@ -169,17 +201,10 @@ pub fn compile(
     let World { mut found, .. } = world.into_inner();
     found.errors.dedup();
     match definition {
-        Some(mut definition) if found.errors.is_empty() => {
-            definition.warnings = found.warnings;
-            definition.refused = found.refused;
-            Ok(Compiled { definition, incomplete: found.incomplete })
+        None if found.errors.is_empty() => {
+            alone(At { line: 1, column: 1 }, "it is no application".to_owned())
         }
-        _ if found.errors.is_empty() => Err(vec![Finding {
-            file,
-            at: At { line: 1, column: 1 },
-            text: "it is no application".to_owned(),
-        }]),
-        _ => Err(found.errors),
+        definition => (definition, found),
     }
 }
 

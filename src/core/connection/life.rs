@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::failure::Failure;
 use super::options::SessionOptions;
 use super::session::{Shared, Wanted, lock};
-use super::{ByteBudget, ServerUrl};
+use super::{ByteBudget, ServerUrl, flood};
 use crate::core::text::shortened;
 
 /// Different error lines of the broker that are kept for whoever wants to
@@ -77,7 +77,7 @@ pub(super) async fn one_life(
     if let Some((user, password)) = &options.user {
         connect = connect.user_and_password(user.clone(), password.to_string());
     }
-    match connect.connect(pool).await {
+    match flood::bounded(connect.connect(pool)).await? {
         Ok(client) => Ok(client),
         Err(e) if e.kind() == async_nats::ConnectErrorKind::TimedOut => {
             let ms = started.elapsed().as_millis();

@@ -10,6 +10,7 @@
 mod backoff;
 mod budget;
 mod failure;
+mod flood;
 mod hosts;
 mod life;
 mod line;

@@ -103,7 +103,7 @@ pub async fn external(command: &str, wanted: &Wanted<'_>) -> Result<Vec<String>,
         .env("CHORIA_EXTERNAL_REPLY", &answered)
         .env("CHORIA_EXTERNAL_PROTOCOL", REQUEST)
         .env("PATH", path)
-        .directory(std::env::temp_dir())
+        .directory(files.directory())
         .limit(limit)
         .talks();
     let ran = program.run_heard(|stream, line| tell("discovery", stream, line)).await;

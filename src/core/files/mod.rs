@@ -95,7 +95,12 @@ pub fn write_new_of(
     mode: u32,
     (user, group): (Option<u32>, Option<u32>),
 ) -> io::Result<()> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
+    let named = |e: io::Error| match e.kind() {
+        io::ErrorKind::AlreadyExists => {
+            io::Error::new(e.kind(), format!("{} is there already, it stays as it is", path.display()))
+        }
+        _ => io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display())),
+    };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut temp =
         tempfile::Builder::new().prefix(".choria-").tempfile_in(dir).map_err(|e| named(plain(e)))?;

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::core::text::shorten;
+use crate::core::text::{drives_a_terminal, shorten};
 
 /// Longest text of one field; peers choose parts of what is logged.
 const MAX_FIELD: usize = 2048;
@@ -144,8 +144,7 @@ fn field(line: &mut String, text: &str) {
 /// forge a second line.
 fn plain(line: &mut String, text: &str) {
     for c in text.chars() {
-        let direction = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || direction {
+        if drives_a_terminal(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setpriority_process};
 use tokio::process::{Child, ChildStdin, Command};
 
 pub use command::{CommandLine, Group, NoProgram, executable, find};
@@ -26,6 +26,8 @@ use running::Running;
 
 /// Bytes of standard output that are kept unless told otherwise.
 const MOST: usize = 1024 * 1024;
+/// Niceness of who stands back.
+const BACK: i32 = 10;
 
 /// A program to be run.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub struct Program {
     silent: bool,
     together: bool,
     outlives: bool,
+    stands_back: bool,
     memory: Option<u64>,
 }
 
@@ -140,6 +143,7 @@ impl Program {
             silent: false,
             together: false,
             outlives: false,
+            stands_back: false,
             memory: None,
         }
     }
@@ -210,6 +214,12 @@ impl Program {
     /// killed all the same, for as long as somebody does.
     pub fn outlives(mut self) -> Program {
         self.outlives = true;
+        self
+    }
+
+    /// Others of this machine come first when processors are busy (niceness 10).
+    pub fn stands_back(mut self) -> Program {
+        self.stands_back = true;
         self
     }
 
@@ -288,6 +298,11 @@ impl Program {
         let child =
             command.spawn().map_err(|problem| ProgramError::Start { program: self.path.clone(), problem })?;
         let group = Group::of(&child);
+        if self.stands_back {
+            // Who has ended needs it no more.
+            let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+            let _ = pid.map(|pid| setpriority_process(Some(pid), BACK));
+        }
         if let Some(bytes) = self.memory {
             bound_memory(&child, bytes)?;
         }

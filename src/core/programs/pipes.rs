@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use tokio::net::unix::pipe::Receiver;
 
+use crate::core::text::drives_a_terminal;
+
 /// Most characters of a line of standard error that are shown.
 const LINE: usize = 1000;
 /// Most bytes of standard error that are shown of one program.
@@ -147,7 +149,7 @@ impl Said {
 /// A line as it is shown.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect()
+    text.trim().chars().map(|c| if drives_a_terminal(c) { ' ' } else { c }).take(LINE).collect()
 }
 
 #[cfg(test)]

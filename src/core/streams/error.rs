@@ -45,7 +45,7 @@ pub enum StreamError {
         seconds: u64,
     },
     /// The broker does not let this caller.
-    #[error("the broker does not let this caller publish to {subject}{}", privileged(subject))]
+    #[error("the broker does not let this caller publish to {subject}: {}", why_denied(subject))]
     Denied {
         /// What was asked.
         subject: String,
@@ -69,8 +69,8 @@ pub enum StreamError {
     Publish(String, #[source] PublishError),
 }
 
-/// Whom to ask, where an operator may not.
-fn privileged(subject: &str) -> &'static str {
+/// What an operator may look at who may not.
+fn why_denied(subject: &str) -> &'static str {
     let is = |verbs: &[&str]| verbs.iter().any(|verb| subject.contains(verb));
     match is(&[
         ".STREAM.CREATE.",
@@ -80,8 +80,10 @@ fn privileged(subject: &str) -> &'static str {
         ".STREAM.SNAPSHOT.",
         ".STREAM.RESTORE.",
     ]) {
-        true => ": making, changing, removing and backing up streams needs a privileged certificate",
-        false => "",
+        true => "making, changing, removing and backing up streams needs a privileged certificate",
+        false => {
+            "it keeps no streams (plugin.choria.network.stream.store), or this certificate may not use them"
+        }
     }
 }
 

@@ -60,13 +60,20 @@ pub fn byte_size(bytes: f64) -> String {
     format!("{size:.3} {unit}")
 }
 
+/// Whether a character does something to a terminal instead of being shown by it: control
+/// characters, and those that turn the direction of text.
+pub fn drives_a_terminal(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Words that somebody else chose, for a log, a page or an error: on one line,
 /// without what drives a terminal, `max` characters at most, with `…` after them where
 /// something was left out.
 pub fn shortened(text: &str, max: usize) -> String {
     let printable = text.chars().map(|c| match c {
         '\n' | '\r' | '\t' => ' ',
-        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c if drives_a_terminal(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     });
     let mut out: String = printable.take(max).collect();

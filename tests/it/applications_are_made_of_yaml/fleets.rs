@@ -107,8 +107,8 @@ fn values_are_kept_by_applications() {
 #[test]
 fn tasks_and_plans_are_run_by_applications() {
     use crate::task_stage::Tasks;
-    let echo = "#!/bin/sh\necho \"told: $PT_message\"\n";
-    let about = r#"{"description": "Says it", "parameters": {"message": {"type": "String[1]"}}}"#;
+    let echo = "#!/bin/sh\necho \"told: $PT_name\"\n";
+    let about = r#"{"description": "Says it", "parameters": {"name": {"type": "String[1]"}}}"#;
     let tasks =
         Tasks::start(&["n1", "n2"], "", &[("demo/tasks/greet.sh", echo), ("demo/tasks/greet.json", about)]);
     let network = &tasks.network;

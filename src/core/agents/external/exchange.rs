@@ -86,7 +86,7 @@ impl Exchange<'_> {
             .env("CHORIA_EXTERNAL_CONFIG", self.config)
             .env("CHORIA_EXTERNAL_FACTS", files.path("facts"))
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .directory(std::env::temp_dir())
+            .directory(files.directory())
             .limit(self.limit)
             .memory(self.memory)
             .talks();
@@ -142,6 +142,12 @@ impl Files {
             options.open(files.path(name))?.write_all(content.as_bytes())?;
         }
         Ok(files)
+    }
+
+    /// Where they are, and where a program that is given them starts: what it takes from its
+    /// working directory, such as modules of its language, nobody else can have put there.
+    pub fn directory(&self) -> &Path {
+        self.0.path()
     }
 
     /// Where the file of that name is.

@@ -141,7 +141,7 @@ impl Worker {
             .env("CHORIA_EXTERNAL_FACTS", &facts)
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .memory(of.memory)
-            .directory(std::env::temp_dir());
+            .directory(scratch.path());
         let Started { child, group, stdin, stdout, stderr } = program.start().map_err(|e| match e {
             ProgramError::Start { problem, .. } => problem.to_string(),
             e => e.to_string(),

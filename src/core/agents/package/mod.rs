@@ -16,7 +16,7 @@ use md5::{Digest, Md5};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::system::{Jobs, Outputs, Told, Tool, told_of};
+use super::system::{Jobs, Outputs, Told, Tool, told_of, turn};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
 use crate::core::rpc::StatusCode;
@@ -62,6 +62,11 @@ impl Package {
         let manager = match manager {
             Ok(manager) => manager,
             Err(problem) => return outputs.broken(problem),
+        };
+        let _turn = match call.action.as_str() {
+            "status" | "search" | "count" | "md5" | "checkupdates" | "apt_checkupdates"
+            | "yum_checkupdates" => turn(call).await,
+            _ => None,
         };
         match call.action.as_str() {
             "status" => status(call, manager, outputs).await,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::system::{Jobs, Outputs, Places, Told, Tool, switch};
+use super::system::{Jobs, Outputs, Places, Told, Tool, switch, turn};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::config::Config;
 use crate::core::ddl::{self, AgentDdl};
@@ -52,6 +52,7 @@ impl Puppet {
         if call.action == "resource" {
             return resource::set(call, config, &paths, &self.places, outputs).await;
         }
+        let _turn = turn(call).await;
         let (call, at) = (call.clone(), Timestamp::now());
         // files of others, read where nobody waits
         let work = self.places.block(move || match call.action.as_str() {

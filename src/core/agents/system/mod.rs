@@ -18,6 +18,7 @@ use tokio::time::Instant;
 pub use jobs::Jobs;
 pub(super) use jobs::{Job, Kill, Piece, State};
 pub(super) use places::Places;
+use places::Turns;
 
 use super::{Call, Node, Outcome};
 use crate::core::config::parse_bool;
@@ -33,6 +34,9 @@ const MOST: usize = 8 * 1024 * 1024;
 /// disk that hangs.
 static LOOKS: LazyLock<Places> = LazyLock::new(|| Places::new(8));
 const LOOK: Duration = Duration::from_secs(2);
+/// Of actions that start a program to look at something, which policies often allow to everybody,
+/// one caller has two at work.
+static TURNS: LazyLock<Turns> = LazyLock::new(|| Turns::new(2));
 
 /// A program of the system, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,7 +140,7 @@ impl Tool {
     /// It could not be run to its end, as a sentence.
     pub async fn ask(&self, limit: Duration) -> Result<Told, String> {
         let program = Program::new(self.path().await?).args(&self.arguments).directory("/");
-        let program = self.with_environment(program).limit(limit).most(MOST);
+        let program = self.with_environment(program).limit(limit).most(MOST).stands_back();
         let ended = program.run().await.map_err(|e| format!("{}: {e}", self.program))?;
         let Some(code) = ended.status.code() else {
             return Err(format!("{}: {}", self.program, how(ended.status)));
@@ -144,6 +148,12 @@ impl Tool {
         let output = String::from_utf8_lossy(&ended.output).into_owned();
         Ok(Told { code, output, errors: ended.errors })
     }
+}
+
+/// Waits until this caller may start programs that look at something, for as long as what is
+/// returned is kept.
+pub(super) async fn turn(call: &Call) -> Option<impl Send + use<>> {
+    TURNS.of(&call.caller).await
 }
 
 /// Looks at what the system has, where nobody waits.

@@ -1,9 +1,11 @@
-//! Threads for what may hang: files and name servers of others.
+//! Threads for what may hang: files and name servers of others. Turns for programs that only
+//! look, which many may ask for.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many threads and no more: what hangs keeps its own, and who comes when all hang is
 /// told so.
@@ -52,5 +54,55 @@ impl Places {
             done.await.ok()
         };
         tokio::time::timeout(limit, working).await.ok().flatten()
+    }
+}
+
+/// So many of one caller at once: who asks for more waits for himself, and for nobody else.
+pub struct Turns {
+    each: usize,
+    callers: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+impl Turns {
+    /// That many of each.
+    pub fn new(each: usize) -> Turns {
+        Turns { each, callers: Mutex::default() }
+    }
+
+    /// Waits for a turn of this caller; it ends when it is dropped.
+    pub async fn of(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+            callers.retain(|_, turns| turns.strong_count() > 0);
+            let known = callers.get(caller).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turns = Arc::new(Semaphore::new(self.each));
+                callers.insert(caller.to_owned(), Arc::downgrade(&turns));
+                turns
+            })
+        };
+        // Nobody closes it.
+        turns.acquire_owned().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_his_turns_waits_and_others_do_not() {
+        let turns = Turns::new(2);
+        let first = turns.of("bob").await;
+        let second = turns.of("bob").await;
+        assert!(turns.of("bob").now_or_never().is_none());
+        assert!(turns.of("alice").now_or_never().is_some());
+        drop(first);
+        let third = turns.of("bob").now_or_never().expect("one is free");
+        drop((second, third));
+        assert!(turns.of("carol").await.is_some());
+        assert_eq!(turns.callers.lock().unwrap().len(), 1, "who has none is not remembered");
     }
 }

@@ -1,7 +1,7 @@
 //! Whether logs are what their chain says.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Seek};
 
 use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
@@ -63,6 +63,8 @@ pub struct Examination {
     pub records: u64,
     /// Records before the logs begin: they were rotated away.
     pub before: u64,
+    /// Lines before the first record of the chain: they were there when it began.
+    pub older: u64,
     /// Records behind the last checkpoint, which nobody has signed yet.
     pub unsigned: u64,
     /// Records that a node found unsigned when it started, after it had been killed, and signed then.
@@ -96,10 +98,12 @@ impl Examination {
 /// Holds logs, the oldest first, against their chain, signed by the key of one of these
 /// certificates.
 ///
+/// The logs may begin before the chain does, or the chain before the logs.
+///
 /// # Errors
 /// Something cannot be read, or is no chain.
 pub fn examine(
-    chain: impl BufRead,
+    mut chain: impl BufRead + Seek,
     logs: impl BufRead,
     certificates: &[CertificateDer<'_>],
     provider: &CryptoProvider,
@@ -110,7 +114,7 @@ pub fn examine(
         .map(|one| EndEntityCert::try_from(one).map_err(usable))
         .collect::<io::Result<Vec<_>>>()?;
     let mut found = Examination::default();
-    let mut written = Written::new(chain, &certificates, provider)?;
+    let mut written = Written::new(&mut chain, &certificates, provider)?;
     let mut logs = Lines::of(logs);
     let (mut lines, mut records) = (Ahead::default(), Ahead::default());
     // Out of their place: records that were passed over, lines that nobody knew.
@@ -119,7 +123,7 @@ pub fn examine(
     // Where the logs begin: what was before is rotated away.
     while lines.len() < BEGINNING && lines.take_in(logs.next()?) {}
     if !lines.is_empty() {
-        let mut before = vec![];
+        let (mut before, mut known) = (vec![], false);
         while let Some((number, record)) = written.next(&mut found)? {
             if let Some(at) = lines.find(&record) {
                 records.take_in(Some((number, record)));
@@ -128,6 +132,11 @@ pub fn examine(
                 for one in before.drain(back..).rev().collect::<Vec<_>>() {
                     records.push_back_in_front(one);
                 }
+                if number == 1 {
+                    found.older = at as u64;
+                    (0..at).for_each(|_| lines.pop());
+                }
+                known = true;
                 break;
             }
             before.push((number, record));
@@ -137,6 +146,36 @@ pub fn examine(
             }
         }
         found.before += before.len() as u64;
+        if !known && lines.len() == BEGINNING && found.before > 0 {
+            // More of them than that may be older than the chain.
+            drop(written);
+            chain.rewind()?;
+            let mut again = Examination::default();
+            written = Written::new(&mut chain, &certificates, provider)?;
+            let first = written.next(&mut again)?;
+            let wanted = first.map(|(_, record)| record);
+            let line = loop {
+                match logs.next()? {
+                    Some((number, line)) if Some(line) == wanted => break Some((number, line)),
+                    Some(_) => {}
+                    None => break None,
+                }
+            };
+            match line {
+                Some((number, line)) => {
+                    (found, lines) = (again, Ahead::default());
+                    found.older = number - 1;
+                    lines.take_in(Some((number, line)));
+                    records.take_in(first);
+                }
+                // They have nothing to do with each other.
+                None => {
+                    let rest = (BEGINNING as u64 + 1)..=logs.number;
+                    while written.next(&mut again)?.is_some() {}
+                    rest.for_each(|line| found.found(Finding::Added { line }));
+                }
+            }
+        }
     }
 
     loop {

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,8 +33,13 @@ impl Node {
 
     fn examined(&self, chain: &Path, lines: &[String]) -> Examination {
         let chain = fs::read(chain).unwrap();
-        examine(&chain[..], lines.concat().as_bytes(), std::slice::from_ref(&self.certificate), &provider())
-            .unwrap()
+        examine(
+            Cursor::new(&chain[..]),
+            lines.concat().as_bytes(),
+            std::slice::from_ref(&self.certificate),
+            &provider(),
+        )
+        .unwrap()
     }
 }
 
@@ -152,12 +158,43 @@ fn a_chain_goes_on_after_whatever_end() {
 }
 
 #[test]
+fn what_is_older_than_the_chain_is_counted_and_hides_nothing() {
+    let node = node(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let dir = tempfile::tempdir().unwrap();
+    let chain = dir.path().join("chain");
+    let lines = written(&node, &chain, 300, 300);
+    for count in [0, 1, 99, 100, 101, 5000] {
+        let older = (1..=count).map(|number| line(number + 100_000));
+        let all: Vec<String> = older.chain(lines.iter().cloned()).collect();
+        let found = node.examined(&chain, &all);
+        assert!(found.is_good(), "{count}: {found:?}");
+        assert_eq!(
+            (found.older, found.before, found.lines),
+            (count as u64, 0, count as u64 + 300),
+            "{count}"
+        );
+        let mut edited = all.clone();
+        edited[count + 20] = line(0);
+        edited.remove(count + 100);
+        let findings =
+            [Finding::Edited { line: count as u64 + 21, record: 21 }, Finding::Missing { record: 101 }];
+        assert_eq!(node.examined(&chain, &edited).findings, findings, "{count}");
+        // Without its first records nobody knows where the chain begins.
+        let cut: Vec<String> = all.iter().take(count).chain(&lines[150..]).cloned().collect();
+        assert_eq!(node.examined(&chain, &cut).is_good(), count == 0, "{count}");
+    }
+    let others: Vec<String> = (1..=250).map(|number| line(number + 100_000)).collect();
+    let found = node.examined(&chain, &others);
+    assert_eq!((found.wrong, found.older, found.records), (250, 0, 300));
+}
+
+#[test]
 fn fuzz_a_chain_of_anybody() {
     let node = node(&rcgen::PKCS_ECDSA_P256_SHA256);
     bolero::check!().with_iterations(5_000).for_each(|bytes: &[u8]| {
         let chain = [HEAD.as_bytes(), b"\n", bytes].concat();
         let certificates = std::slice::from_ref(&node.certificate);
-        let found = examine(&chain[..], &b"x\ny\n"[..], certificates, &provider()).unwrap();
+        let found = examine(Cursor::new(&chain[..]), &b"x\ny\n"[..], certificates, &provider()).unwrap();
         assert_eq!(found.lines, 2);
         let _ = Line::parse(bytes);
     });

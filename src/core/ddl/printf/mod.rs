@@ -110,6 +110,20 @@ struct Spec {
 }
 
 impl Spec {
+    fn flags(&mut self, chars: &mut Peekable<Chars<'_>>) {
+        loop {
+            match chars.peek() {
+                Some('-') => self.left = true,
+                Some('+') => self.plus = true,
+                Some(' ') => self.space = true,
+                Some('#') => self.alternate = true,
+                Some('0') => self.zero = true,
+                _ => return,
+            }
+            chars.next();
+        }
+    }
+
     /// Reads on to the verb; a star is a number among the arguments.
     fn read<'a>(chars: &mut Peekable<Chars<'_>>, take: &mut impl FnMut() -> Option<Argument<'a>>) -> Spec {
         let mut spec = Spec::default();
@@ -117,21 +131,13 @@ impl Spec {
             Some(_) => take().and_then(Argument::integer).and_then(|n| i64::try_from(n).ok()),
             None => digits(chars).and_then(|n| i64::try_from(n).ok()),
         };
-        loop {
-            match chars.peek() {
-                Some('-') => spec.left = true,
-                Some('+') => spec.plus = true,
-                Some(' ') => spec.space = true,
-                Some('#') => spec.alternate = true,
-                Some('0') => spec.zero = true,
-                _ => break,
-            }
-            chars.next();
-        }
-        let width = star(chars).unwrap_or(0);
-        if chars.next_if_eq(&'$').is_some() {
-            let place = usize::try_from(width).unwrap_or(0);
-            return Spec { place: Some(place), ..Spec::read(chars, take) };
+        spec.flags(chars);
+        let mut width = star(chars).unwrap_or(0);
+        // the last of several counts; flags may follow it, too
+        while chars.next_if_eq(&'$').is_some() {
+            spec.place = Some(usize::try_from(width).unwrap_or(0));
+            spec.flags(chars);
+            width = star(chars).unwrap_or(0);
         }
         spec.left |= width < 0;
         spec.width = usize::try_from(width.unsigned_abs()).unwrap_or(MAX_WIDTH).min(MAX_WIDTH);

@@ -72,3 +72,11 @@ fn numbers_are_written_as_in_c() {
         assert_eq!(format(spec, &[Argument::Float(number)]), text, "{spec} of {number}");
     }
 }
+
+#[test]
+fn a_format_may_be_as_long_as_an_interface() {
+    let places = format!("%{}s|%s", "1$".repeat(500_000));
+    assert_eq!(format(&places, &[Argument::Text("a"), Argument::Text("b")]), "a|a");
+    let flags = format!("%{}d", "-".repeat(500_000));
+    assert_eq!(format(&flags, &[Argument::Count(1)]), "1");
+}

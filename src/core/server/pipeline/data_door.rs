@@ -1,9 +1,11 @@
-//! External data plugins in filters: whom a program is run for, and how often.
+//! Data plugins in filters that not everybody may ask: whom a program is run for, and how often,
+//! and who learns of settings.
 //!
 //! A filter is evaluated before anybody has looked what its caller may do, and a program is
 //! another matter than a lookup. So a plugin that is a program runs in a filter only for a caller
 //! whom the policy lets ask the same by `rpcutil#get_data`, and with the same audit record; within
-//! the time of the filter, and for few different questions.
+//! the time of the filter, and for few different questions. Settings are told to those whom it
+//! lets ask `rpcutil#get_config_item`.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,8 +17,8 @@ use tokio::runtime::Handle;
 use super::auditing::Auditing;
 use super::judging::judge;
 use super::stages::{Authorized, Fresh};
-use crate::core::agents::data::DataPlugins;
-use crate::core::agents::external::{DataPlugin, DataSet};
+use crate::core::agents::data::{CONFIG_ITEM, DataPlugins};
+use crate::core::agents::external::DataSet;
 use crate::core::agents::{Call, Node};
 use crate::core::authz::Authorizer;
 use crate::core::protocol::filter::{DataFunction, DataFunctions};
@@ -36,16 +38,25 @@ pub struct DataDoor {
 
 impl DataDoor {
     /// Whether the caller of a request may ask a plugin this, by the policy of
-    /// `rpcutil#get_data`; what is asked is on record then.
+    /// `rpcutil#get_data` or of what else tells the same; what is asked is on record then.
     async fn admits(&self, fresh: &Fresh, source: &str, query: Option<&str>) -> Result<(), String> {
         let agent = self.node.hosted().agent("rpcutil").ok_or("this node does not have rpcutil#get_data")?;
         let mut data = Map::new();
-        data.insert("source".to_owned(), source.into());
-        data.extend(query.map(|query| ("query".to_owned(), Value::from(query))));
-        let call = fresh.call("rpcutil", "get_data", data);
+        let action = match source {
+            CONFIG_ITEM => {
+                data.extend(query.map(|query| ("item".to_owned(), Value::from(query))));
+                "get_config_item"
+            }
+            _ => {
+                data.insert("source".to_owned(), source.into());
+                data.extend(query.map(|query| ("query".to_owned(), Value::from(query))));
+                "get_data"
+            }
+        };
+        let call = fresh.call("rpcutil", action, data);
         let decision = judge(&call, &self.node, &self.authorizer).await;
         if !decision.allowed {
-            return Err(format!("its caller may not ask it by rpcutil#get_data: {}", decision.reason));
+            return Err(format!("its caller may not ask it by rpcutil#{action}: {}", decision.reason));
         }
         tracing::info!(
             request = call.request_id,
@@ -108,11 +119,12 @@ impl<'a> FilterData<'a> {
         }
     }
 
+    /// Asks once, if the caller may, for all places of the filter that ask the same.
     fn ask(
         &self,
-        plugin: &DataPlugin,
         name: &str,
         query: Option<&str>,
+        answer: impl Future<Output = Result<Map<String, Value>, String>>,
     ) -> Result<Map<String, Value>, String> {
         if query.is_some_and(|query| query.len() > QUESTION) {
             return Err(format!("a question to a data plugin has {QUESTION} bytes at most"));
@@ -123,12 +135,11 @@ impl<'a> FilterData<'a> {
             return answer.clone();
         }
         if answers.len() >= MOST {
-            return Err(format!("a filter asks programs {MOST} different questions at most"));
+            return Err(format!("a filter asks such plugins {MOST} different questions at most"));
         }
         let asking = async {
             self.door.admits(self.fresh, name, query).await?;
-            let facts = self.node.facts().as_json().to_owned();
-            plugin.ask(query, self.until.saturating_duration_since(Instant::now()), facts).await
+            answer.await
         };
         // the policy may hang as well as the program
         let limit = self.until.saturating_duration_since(Instant::now()) + Duration::from_millis(50);
@@ -152,7 +163,11 @@ impl DataFunctions for FilterData<'_> {
 
     fn call(&self, name: &str, argument: Option<&str>) -> Result<Map<String, Value>, String> {
         match self.external.get(name) {
-            Some(plugin) => self.ask(plugin, name, argument),
+            Some(plugin) => self.ask(name, argument, async {
+                let facts = self.node.facts().as_json().to_owned();
+                plugin.ask(argument, self.until.saturating_duration_since(Instant::now()), facts).await
+            }),
+            None if name == CONFIG_ITEM => self.ask(name, argument, async { self.own.call(name, argument) }),
             None => self.own.call(name, argument),
         }
     }
