@@ -3,6 +3,11 @@
 # replaced; of configuration only what is not there is written.
 set -eu
 
+case ${1:-} in -*)
+    echo "usage: $0 [DIR]   below which all is installed, default /" >&2
+    exit 1
+    ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 root=${1:-}
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || { echo "root installs: sudo $0" >&2; exit 1; }

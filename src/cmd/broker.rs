@@ -117,6 +117,7 @@ impl Broker {
             tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
         let _inside = runtime.enter();
         let plan = runtime.block_on(engine::plan(&config, &provider))?;
+        let peers = plan.as_ref().map(engine::Plan::peers).unwrap_or_default();
         let joined = plan.map(engine::Plan::start).transpose()?;
         let _streams = joined.as_ref().and_then(|joined| {
             let streams = engine::system_streams(&config, joined.machines)?;
@@ -127,7 +128,13 @@ impl Broker {
             false => None,
             true => {
                 context::raise_open_files(Some(network::limits(&config)?.max_connections));
-                Some(Arc::new(network::start(&config, &provider, plaintext, leaves.unwrap_or_default())?))
+                Some(Arc::new(network::start(
+                    &config,
+                    &provider,
+                    plaintext,
+                    leaves.unwrap_or_default(),
+                    &peers,
+                )?))
             }
         };
         let more = Arc::new(Registry::default());
@@ -159,6 +166,7 @@ impl Broker {
             adapters,
             provider: provider.clone(),
             plaintext: plaintext.is_some(),
+            peers,
             spread: Mutex::new(config.choria_network_lame_duck_duration),
             config: Mutex::new(config),
             following: Following::of(provider),
@@ -217,7 +225,7 @@ fn check(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<()> {
     }
     provider.server_tls()?;
     if config.choria_broker_network {
-        network::authenticator(config, provider, false)?;
+        network::authenticator(config, provider, false, &[])?;
         network::limits(config)?;
         leaves::leaves(config, provider)?;
     }

@@ -236,7 +236,10 @@ pub fn chosen(flag: &str, words: &str) -> anyhow::Result<(Which, String)> {
     let known = Which::WORDS.iter().find(|(name, _)| *name == which);
     let Some((_, which)) = known else {
         let (meant, which) = (meant(which, names()), clean(which, false));
-        bail!("{flag} {which} ID: which nodes are those{meant}? It is ok, failed, missed or denied");
+        bail!(
+            "{flag} takes which nodes and the id of their request, such as {flag} failed last: {which} is none of \
+             ok, failed, missed and denied{meant}"
+        );
     };
     if id.is_empty() {
         bail!("{flag} needs the id of a request, such as {flag} missed last: choria history has them all");

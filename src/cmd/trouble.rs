@@ -160,7 +160,8 @@ fn unheard(client: &Client) -> String {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!(
         "nodes are silent when a filter does not match them and when they refuse a request, such as one of another \
-         CA or a clock more than {} s from theirs (here it is {now}); their logs say why",
+         CA or a clock more than {} s from theirs (here it is {now}); their logs say why. Or they are at it still: \
+         --timeout waits longer",
         client.config().ttl
     )
 }

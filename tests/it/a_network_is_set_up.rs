@@ -187,6 +187,14 @@ fn again_and_beside_what_is_there() {
         .complains(&["/etc/choria/server.conf has been changed", "hub.example.org:4222"]);
     root(&hub, &format!("grep -q 'x:4222' {config} && grep -q debug {config}")).code(0);
 
+    // So it does where it names the broker and no keys, and nothing was written before.
+    let bare = "identity = hub.example.org\\nplugin.choria.middleware_hosts = hub.example.org:4222\\n";
+    root(&hub, &format!("printf '{bare}' >{config}")).code(0);
+    sudo(&hub, "choria setup node").code(1).complains(&[
+        "/etc/choria/server.conf stays as it is and leads to no keys",
+        "plugin.security.file.key = /etc/choria/tls/node/key.pem",
+    ]);
+
     // Who is no longer to ask is cut at once: the broker follows the list of its CA.
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
     until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));

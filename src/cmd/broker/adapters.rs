@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use choria::core::adapters::{AdapterError, Adapters, Connect, Settings, Surroundings};
+use choria::core::admission::carrier;
 use choria::core::config::{Config, Origin, System};
 use choria::core::connection::{Purpose, ServerList, ServerUrl, SessionOptions, parse_hosts};
 use choria::core::protocol::subjects;
@@ -34,7 +35,7 @@ pub(super) fn start(config: &Config, provider: &Arc<Provider>) -> anyhow::Result
             [] => usual.clone(),
             servers => ServerList::fixed(parse_hosts(servers)?),
         };
-        let mut options = SessionOptions::new(name, servers, &prefix);
+        let mut options = SessionOptions::new(carrier(name), servers, &prefix);
         options.tls = Some(tls.clone());
         options.connect_timeout = timeout;
         Ok::<_, AdapterError>(options)

@@ -115,6 +115,12 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
 }
 
 impl Plan {
+    /// Names of the machines of the cluster.
+    pub(super) fn peers(&self) -> Vec<String> {
+        let cluster = self.options.settings.cluster.iter();
+        cluster.flat_map(|cluster| &cluster.peers).map(|peer| peer.host.clone()).collect()
+    }
+
     /// Starts it. Returns when it serves.
     pub(super) fn start(self) -> anyhow::Result<Joined> {
         let cluster = &self.options.settings.cluster;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use choria::core::admission::carrier;
 use choria::core::config::{Config, System};
 use choria::core::connection::{Purpose, ServerList, SessionOptions};
 use choria::core::federation::Options;
@@ -20,7 +21,7 @@ pub(super) fn options(config: &Config, provider: &Arc<Provider>) -> anyhow::Resu
     let connection = |purpose, key: &str| -> anyhow::Result<SessionOptions> {
         let servers = ServerList::from_config(config, purpose, &System).with_context(|| key.to_owned())?;
         let inboxes = subjects::inbox_prefix(&config.main_collective);
-        let mut options = SessionOptions::new(&config.identity, servers, inboxes);
+        let mut options = SessionOptions::new(carrier(&config.identity), servers, inboxes);
         options.tls = Some(provider.client_tls()?);
         options.connect_timeout = config.choria_network_connect_timeout;
         Ok(options)

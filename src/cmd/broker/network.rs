@@ -22,12 +22,14 @@ use choria::core::web::listen_addresses;
 
 use super::leaves::leaves;
 
-/// `joined` are the leaves that join an engine, beside those that are configured.
+/// `joined` are the leaves that join an engine, beside those that are configured; `peers` the names of
+/// the brokers it is one with.
 pub(super) fn start(
     config: &Config,
     provider: &Arc<Provider>,
     plaintext: Option<u16>,
     joined: Vec<Leaf>,
+    peers: &[String],
 ) -> anyhow::Result<Middleware> {
     let addresses = listen_addresses(&config.choria_network_listen_address)
         .context("plugin.choria.network.listen_address")?;
@@ -41,7 +43,7 @@ pub(super) fn start(
         Ok(Options {
             listeners,
             tls: Some(provider.server_tls()?),
-            authenticator: authenticator(config, provider, plaintext.is_some())?,
+            authenticator: authenticator(config, provider, plaintext.is_some(), peers)?,
             limits: limits(config)?,
             leaves: leaves(config, provider)?.into_iter().chain(joined.iter().cloned()).collect(),
             server_name: config.identity.clone(),
@@ -100,6 +102,7 @@ pub(super) fn authenticator(
     config: &Config,
     provider: &Arc<Provider>,
     allow_plaintext: bool,
+    peers: &[String],
 ) -> anyhow::Result<Arc<dyn Authenticator>> {
     let names = |entries: &[String]| {
         // The configuration has none that cannot be used.
@@ -141,6 +144,7 @@ pub(super) fn authenticator(
         deny_servers: config.choria_network_deny_server_connections,
         provisioning_password: secret(&config.choria_network_provisioning_client_password),
         waiting: waiting_nodes(config)?,
+        brokers: [provider.names().as_slice(), std::slice::from_ref(&config.identity), peers].concat(),
         system: system.map(|password| SystemUser { user: user.clone(), password }),
         allow_plaintext,
     });
@@ -174,10 +178,10 @@ fn services(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Vec<Ser
         hear.push(adapter.topic);
     }
     let own = provider.certname().to_owned();
-    let own = Service { names: NameTest::new(move |name| name == own), publish, hear };
+    let own = Service { names: NameTest::new(move |name| name == own), by_carrier: true, publish, hear };
     let [publish, hear] = federation_broker(&config.collectives);
     let federation = named(&config.choria_network_federation_certnames);
-    let federation = Service { names: federation, publish, hear };
+    let federation = Service { names: federation, by_carrier: false, publish, hear };
     let subjects = &config.choria_network_adapter_subjects;
     if let Some(wrong) = subjects.iter().find(|subject| !valid_pattern(subject)) {
         bail!("plugin.choria.network.adapter_subjects: '{wrong}' is no subject");
@@ -190,7 +194,7 @@ fn services(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<Vec<Ser
     hear.push("*.broadcast.agent.registration".to_owned());
     hear.extend(subjects.iter().cloned());
     let adapters = named(&config.choria_network_adapter_certnames);
-    let adapters = Service { names: adapters, publish: subjects.clone(), hear };
+    let adapters = Service { names: adapters, by_carrier: false, publish: subjects.clone(), hear };
     let carries = config.choria_broker_federation || !config.choria_adapters.is_empty();
     Ok(carries.then_some(own).into_iter().chain([federation, adapters]).collect())
 }

@@ -62,6 +62,8 @@ pub(super) struct Renewal {
     pub(super) adapters: Option<Arc<Adapters>>,
     pub(super) provider: Arc<Provider>,
     pub(super) plaintext: bool,
+    /// Names of the brokers that this one is one with.
+    pub(super) peers: Vec<String>,
     /// Time connections are closed over.
     pub(super) spread: Mutex<Duration>,
     /// What is in force.
@@ -118,7 +120,7 @@ impl Renewal {
         let config = lock(&self.config).clone();
         let renewed = || -> anyhow::Result<()> {
             let Some(broker) = &self.broker else { return Ok(self.provider.reload()?) };
-            let rules = authenticator(&config, &self.provider, self.plaintext)?;
+            let rules = authenticator(&config, &self.provider, self.plaintext, &self.peers)?;
             self.provider.reload()?;
             broker.reload(Some(self.provider.server_tls()?), rules, limits(&config)?);
             if let Some(engine) = &self.engine {

@@ -33,7 +33,7 @@ use super::exit::{AfterAsking, Exit};
 use super::fleet::Selection;
 use super::history;
 use super::interfaces;
-use super::out::{self, Stdout, outln};
+use super::out::{self, Stdout, errln, outln};
 use super::render::forms::{Asked, Form, Style};
 use super::render::keep::Keep;
 use super::render::text;
@@ -413,8 +413,15 @@ async fn send_only(
     }
     let body =
         RequestBody { agent: options.agent.clone(), action: options.action, data: options.data }.encode();
+    let below = format!("{}.reply.", options.collective);
     let mut conversation = client.converse(&options.agent, body, options.collective, filter).await?;
     if let Elsewhere::Subject(subject) = &elsewhere {
+        if !subject.starts_with(&below) {
+            errln!(
+                "choria: {} is not below {below}, where alone nodes of this kind answer",
+                text::clean(subject, false)
+            );
+        }
         conversation.reply_to(subject.clone());
     }
     conversation.send(Targets::Direct(nodes.into())).await?;

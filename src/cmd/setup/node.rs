@@ -237,7 +237,7 @@ fn configuration(steps: &mut Vec<Step>, name: &str, broker: &str, tls: &Path) ->
         },
         Found::Ours => keep("which fits"),
         Found::Changed => {
-            agrees(Role::Server, &path, broker, Some(name))?;
+            agrees(Role::Server, &path, broker, Some(name), &Place::of(Kind::Node, tls.to_str())?)?;
             keep("which you have changed")
         }
     });

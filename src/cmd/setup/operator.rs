@@ -68,7 +68,7 @@ impl Operator {
                 steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
             }
         }
-        let config = own_configuration(&mut steps, &invitation.broker)?;
+        let config = own_configuration(&mut steps, &invitation.broker, &Place::of(Kind::Client, None)?)?;
         steps.push(Step::Check { role: Role::Client, file: config });
         if file.as_os_str() != "-" {
             steps.push(Step::Remove { path: file.to_owned() });
@@ -144,7 +144,7 @@ fn of_everybody(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<()> {
 }
 
 /// The configuration that this person's commands read, which has to name the broker.
-fn own_configuration(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<PathBuf> {
+fn own_configuration(steps: &mut Vec<Step>, broker: &str, place: &Place) -> anyhow::Result<PathBuf> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).context("HOME is not set")?;
     let own = PathBuf::from(home).join(".choriarc");
     let read = Config::load(Role::Client, None, &System);
@@ -152,6 +152,7 @@ fn own_configuration(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<Path
         && texts::names(config, broker)
         && let Some(path) = config.file()
     {
+        texts::leads_to_keys(Role::Client, config, path, place)?;
         // of that of everybody it was said already, or somebody else sees to it
         if !path.starts_with(ETC) {
             steps.push(Step::Keep { what: path.display().to_string(), why: "which names the broker" });

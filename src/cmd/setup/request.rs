@@ -35,7 +35,8 @@ pub fn ask(name: &str, key: &Path, file: &Path, owner: Owner) -> anyhow::Result<
 /// A request of node `name`, looked at: who says the name vouches for it.
 pub fn read(file: &Path, name: &str) -> anyhow::Result<CheckedCsr> {
     let text = read_bounded(file, MAX)?;
-    csr::check(&String::from_utf8_lossy(&text), name, &[]).with_context(|| file.display().to_string())
+    csr::check(&String::from_utf8_lossy(&text), name, &csr::Denied::default())
+        .with_context(|| file.display().to_string())
 }
 
 /// What is to be carried back to it.

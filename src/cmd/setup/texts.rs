@@ -8,6 +8,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use choria::core::config::{Config, Role, System};
 use choria::core::files::read_bounded;
+use choria::core::security::Provider;
+
+use crate::cmd::tool::place::Place;
 
 pub const BROKER: &str = include_str!("../../../packaging/config/broker.conf");
 const SERVER: &str = include_str!("../../../packaging/config/server.conf");
@@ -81,7 +84,13 @@ pub fn look(path: &Path, sample: &str, wanted: &str) -> anyhow::Result<Found> {
 
 /// That a configuration which somebody has changed says what is needed: the broker's
 /// address, and this name where it is a node's.
-pub fn agrees(role: Role, path: &Path, broker: &str, identity: Option<&str>) -> anyhow::Result<()> {
+pub fn agrees(
+    role: Role,
+    path: &Path,
+    broker: &str,
+    identity: Option<&str>,
+    place: &Place,
+) -> anyhow::Result<()> {
     let config = Config::load(role, Some(path), &System)?;
     let again = "or move it away, and say this again";
     if !names(&config, broker) {
@@ -96,8 +105,35 @@ pub fn agrees(role: Role, path: &Path, broker: &str, identity: Option<&str>) -> 
             path.display(),
             config.identity
         ),
-        _ => Ok(()),
+        _ => leads_to_keys(role, &config, path, place),
     }
+}
+
+/// That a configuration which stays leads to keys: those that are to be installed, or others that
+/// are there.
+pub fn leads_to_keys(role: Role, config: &Config, path: &Path, place: &Place) -> anyhow::Result<()> {
+    let [certificate, key, ca] = [place.certificate(), place.key(), place.ca()];
+    let found = |named: &str, made: &Path| Path::new(named) == made || Path::new(named).exists();
+    let well = match config.security_provider.as_str() {
+        "file" => {
+            found(&config.security_file_certificate, &certificate)
+                && found(&config.security_file_key, &key)
+                && found(&config.security_file_ca, &ca)
+        }
+        _ => Provider::new(config, role, &System).is_ok(),
+    };
+    if !well {
+        bail!(
+            "{} stays as it is and leads to no keys: have it say plugin.security.provider = file, \
+             plugin.security.file.certificate = {}, plugin.security.file.key = {} and plugin.security.file.ca = {}, \
+             or move it away, and say this again",
+            path.display(),
+            certificate.display(),
+            key.display(),
+            ca.display()
+        );
+    }
+    Ok(())
 }
 
 /// Whether a configuration leads to that broker.

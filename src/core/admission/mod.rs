@@ -35,7 +35,7 @@ pub use passwords::PasswordError;
 pub use static_user::{Credential, StaticUser};
 pub use static_users::{StaticUsers, UsersError};
 pub use waiting::WaitingNodes;
-pub use x509::{ByName, NameTest, Service, SystemUser, X509Authenticator, X509Mode, X509Options};
+pub use x509::{ByName, NameTest, Service, SystemUser, X509Authenticator, X509Mode, X509Options, carrier};
 
 #[cfg(test)]
 mod vector_tests;

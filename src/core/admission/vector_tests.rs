@@ -67,6 +67,7 @@ fn connections_judged_by_the_original() {
                 user: user.to_owned(),
                 password: Secret::new(text(config, "system_password")),
             }),
+            brokers: Vec::new(),
             allow_plaintext: false,
         });
         let address = text(case, "address");
@@ -150,6 +151,7 @@ fn kinds_of_connection_tried_on_the_original() {
                 user: user.to_owned(),
                 password: Secret::new(network("system.password").unwrap_or_default()),
             }),
+            brokers: Vec::new(),
             allow_plaintext: false,
         });
         let from: std::net::IpAddr = kind["from_address"].as_str().unwrap_or("127.0.0.1").parse().unwrap();

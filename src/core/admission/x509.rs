@@ -10,7 +10,7 @@ use super::hosts::HostList;
 use super::permissions::{self, Server};
 use super::waiting::WaitingNodes;
 use crate::core::nats::subject;
-use crate::core::text::Secret;
+use crate::core::text::{Secret, shortened};
 
 /// The user name that always means the provisioner.
 const PROVISIONER: &str = "provisioner";
@@ -86,6 +86,9 @@ pub struct ByName {
 pub struct Service {
     /// Its names.
     pub names: NameTest,
+    /// It is one only by a connection that is [named](carrier) as one: a node of the same machine may
+    /// have the same certificate.
+    pub by_carrier: bool,
     /// Subjects it may publish.
     pub publish: Vec<String>,
     /// Subjects it may subscribe, beside what is said to it alone.
@@ -106,6 +109,14 @@ impl Default for ByName {
             node_governors: Vec::new(),
         }
     }
+}
+
+/// What the name of a connection begins with that carries messages for the process of a broker.
+const CARRIER: &str = "carrier ";
+
+/// The name of a connection that carries messages for the process of a broker.
+pub fn carrier(name: &str) -> String {
+    format!("{CARRIER}{name}")
 }
 
 /// `plugin.choria.network.system.user` and `.password`.
@@ -129,6 +140,9 @@ pub struct X509Options {
     /// `provisioning.signer_cert`: lets nodes with its tokens wait in the
     /// provisioning account, which needs the password too.
     pub waiting: Option<WaitingNodes>,
+    /// Names of this broker and of those that are one with it: no machine waits by one of them, since
+    /// who waits is given a certificate by the name it says.
+    pub brokers: Vec<String>,
     /// System account user; without it the account is unreachable.
     pub system: Option<SystemUser>,
     /// Explicit test mode: clear text clients of a loopback listener are let
@@ -143,6 +157,7 @@ impl Default for X509Options {
             deny_servers: false,
             provisioning_password: None,
             waiting: None,
+            brokers: Vec::new(),
             system: None,
             allow_plaintext: false,
         }
@@ -265,7 +280,15 @@ impl X509Authenticator {
             && let Some(waiting) = &self.options.waiting
             && self.options.provisioning_password.as_ref().is_some_and(|password| !password.is_empty())
         {
-            return waiting.judge(facts);
+            let grant = waiting.judge(facts)?;
+            let name = &grant.peer.identity;
+            return match self.gives_rights_to(name) {
+                None => Ok(grant),
+                Some(whose) => Err(Refusal::new(
+                    RefusalKind::Token,
+                    format!("waiting node refused: {} is a name of {whose} here", shortened(name, 100)),
+                )),
+            };
         }
         if facts.certificate.is_none() && facts.transport != Transport::InProcess && !plain {
             return Err(Refusal::new(RefusalKind::NoCertificate, "no client certificate was presented"));
@@ -298,6 +321,24 @@ impl X509Authenticator {
         }
     }
 
+    /// To whom this broker gives more than to a node by that name, in whatever case. What a waiting
+    /// machine is to be called is its own word, and it gets a certificate for it.
+    fn gives_rights_to(&self, name: &str) -> Option<&'static str> {
+        if self.options.brokers.iter().any(|broker| broker.eq_ignore_ascii_case(name)) {
+            return Some("a broker");
+        }
+        let X509Mode::ByName(network) = &self.options.mode else { return None };
+        let lower = name.to_ascii_lowercase();
+        let matches = |test: &NameTest| test.matches(name) || test.matches(&lower);
+        if network.services.iter().any(|service| matches(&service.names)) {
+            return Some("a federation broker or adapter");
+        }
+        if matches(&network.privileged) || matches(&network.clients) {
+            return Some("clients");
+        }
+        matches(&network.service_hosts).then_some("nodes that answer for services")
+    }
+
     fn server_permissions(&self) -> (&Arc<Permission>, &Arc<Permission>) {
         if self.options.deny_servers {
             (&self.nothing, &self.nothing)
@@ -320,7 +361,9 @@ impl X509Authenticator {
                 "the certificate name cannot be part of a subject",
             ));
         }
-        let service = network.services.iter().find(|service| service.names.matches(name));
+        let carries = facts.options.name.starts_with(CARRIER);
+        let is_it = |service: &&Service| service.names.matches(name) && (carries || !service.by_carrier);
+        let service = network.services.iter().find(is_it);
         if let Some(Service { publish, hear, .. }) = service.filter(|_| facts.kind == LinkKind::Client) {
             let (publish, subscribe) = permissions::service(publish, hear, name);
             let peer = peer(PeerKind::Service, facts);

@@ -152,7 +152,12 @@ fn a_federation_broker_carries_and_does_nothing_else() {
             clients: NameTest::new(|name| name.ends_with(".mcollective")),
             services: {
                 let [publish, hear] = permissions::federation_broker(&["mcollective".to_owned()]);
-                vec![Service { names: NameTest::new(|name| name == "fed1.example.net"), publish, hear }]
+                vec![Service {
+                    names: NameTest::new(|name| name == "fed1.example.net"),
+                    by_carrier: false,
+                    publish,
+                    hear,
+                }]
             },
             collectives: vec!["mcollective".to_owned()],
             ..Default::default()
@@ -278,5 +283,69 @@ fn clients_use_streams_where_there_are_some_and_nodes_do_not() {
         for subject in refused {
             assert!(!grant.publish.may_publish(subject.as_bytes()), "{name} {subject}");
         }
+    }
+}
+
+#[test]
+fn nobody_waits_by_a_name_that_has_rights() {
+    let named = |wanted: &'static str| NameTest::new(move |name| name == wanted);
+    let rules = |mode| {
+        X509Authenticator::new(X509Options {
+            mode,
+            brokers: vec!["b1.example.net".to_owned()],
+            ..Default::default()
+        })
+    };
+    let by_name = rules(X509Mode::ByName(ByName {
+        clients: NameTest::new(|name| name.ends_with(".mcollective")),
+        privileged: named("root"),
+        service_hosts: named("registry.example.net"),
+        services: vec![Service {
+            names: named("carrier.example.net"),
+            by_carrier: false,
+            publish: vec![],
+            hear: vec![],
+        }],
+        ..Default::default()
+    }));
+    for (name, whose) in [
+        ("b1.example.net", Some("a broker")),
+        ("B1.Example.net", Some("a broker")),
+        ("Alice.MCollective", Some("clients")),
+        ("root", Some("clients")),
+        ("CARRIER.example.net", Some("a federation broker or adapter")),
+        ("registry.example.net", Some("nodes that answer for services")),
+        ("n1.example.net", None),
+    ] {
+        assert_eq!(by_name.gives_rights_to(name), whose, "{name}");
+    }
+    let open = rules(X509Mode::Open { client_hosts: HostList::default() });
+    assert_eq!(open.gives_rights_to("b1.EXAMPLE.net"), Some("a broker"));
+    assert_eq!(open.gives_rights_to("alice.mcollective"), None);
+}
+
+/// Puppet gives a machine one certificate: its broker's and its node's.
+#[test]
+fn a_node_beside_a_carrier_of_its_name_is_a_node() {
+    let rules = X509Authenticator::new(X509Options {
+        mode: X509Mode::ByName(ByName {
+            services: vec![Service {
+                names: NameTest::new(|name| name == "b1.example.net"),
+                by_carrier: true,
+                publish: vec![],
+                hear: vec![],
+            }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    let mut facts = certificate("b1.example.net");
+    for (name, kind) in [
+        (carrier("choria adapter reg"), PeerKind::Service),
+        ("b1.example.net".to_owned(), PeerKind::Node),
+        (String::new(), PeerKind::Node),
+    ] {
+        facts.options.name = name;
+        assert_eq!(rules.authenticate(&facts).unwrap().peer.kind, kind, "{}", facts.options.name);
     }
 }

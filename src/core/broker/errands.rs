@@ -1,6 +1,7 @@
 //! From shard to shard: in batches by the inbox, or done in the other's place while it sleeps.
 
 use std::sync::{Arc, Mutex, TryLockError};
+use std::time::Duration;
 
 use super::index::Matched;
 use super::ledger::Counter;
@@ -15,6 +16,10 @@ const ERRANDS: usize = 1024;
 const ERRAND_BYTES: usize = 256 * 1024;
 /// What a message counts in an inbox beside its bytes.
 const MESSAGE: usize = 128;
+/// What a delivery counts, which takes time where it takes no memory.
+const DELIVERY: usize = 256;
+/// How long what others have handed over is done in one turn.
+const TAKING: Duration = Duration::from_millis(20);
 
 /// What goes to another shard.
 #[derive(Default)]
@@ -23,7 +28,7 @@ pub struct Outbox {
     /// Deliveries it stands for, and their bytes.
     pub(super) deliveries: usize,
     pub(super) bytes: usize,
-    /// Bytes of its messages, each counted once.
+    /// Bytes of its messages, each counted once, and something for each delivery.
     pub(super) load: usize,
 }
 
@@ -41,12 +46,13 @@ impl Outbox {
         let length = packed::length(message);
         self.deliveries += deliveries;
         self.bytes += deliveries * length;
-        self.load += length + MESSAGE;
-        if !matches!(self.waiting.last(), Some(Handover::Packed(packed)) if !packed.is_full(length)) {
+        self.load += length + MESSAGE + deliveries * DELIVERY;
+        if !matches!(self.waiting.last(), Some(Handover::Packed(packed)) if !packed.is_full(length, deliveries))
+        {
             self.waiting.push(Handover::Packed(Packed::new(counter)));
         }
         if let Some(Handover::Packed(packed)) = self.waiting.last_mut() {
-            self.load += packed.push(from, to, matched, message);
+            self.load += packed.push(from, to, matched, message, deliveries);
         }
     }
 
@@ -54,7 +60,7 @@ impl Outbox {
     pub fn push(&mut self, deliveries: usize, bytes: usize, handover: Handover) {
         self.deliveries += deliveries;
         self.bytes += deliveries * bytes;
-        self.load += bytes + MESSAGE;
+        self.load += bytes + MESSAGE + deliveries * DELIVERY;
         if let Handover::Message { matched, .. } = &handover
             && !matches!(self.waiting.last(), Some(Handover::Message { matched: last, .. }) if Arc::ptr_eq(last, matched))
         {
@@ -72,6 +78,10 @@ impl Shard {
         self.now = self.shared.start.elapsed();
         // what came before it comes first
         self.take_in();
+        if !self.arrived.is_empty() {
+            self.arrived.extend(errands.drain(..));
+            self.inbox.wake();
+        }
         for errand in errands.drain(..) {
             self.receive(errand);
         }
@@ -83,12 +93,21 @@ impl Shard {
         }
     }
 
+    /// Does what others have handed over, for so long; the rest is first in the next turn.
     pub(super) fn take_in(&mut self) {
-        let mut arrived = Vec::new();
-        self.inbox.take(&mut arrived);
-        for handover in arrived {
-            self.receive(handover);
+        if self.arrived.is_empty() {
+            let mut arrived = Vec::new();
+            self.arriving = self.inbox.take(&mut arrived);
+            self.arrived = arrived.into();
         }
+        let until = self.shared.start.elapsed() + TAKING;
+        while let Some(handover) = self.arrived.pop_front() {
+            self.receive(handover);
+            if !self.arrived.is_empty() && self.shared.start.elapsed() >= until {
+                return;
+            }
+        }
+        self.inbox.settle(std::mem::take(&mut self.arriving));
     }
 
     /// Gives others what is theirs. A shard that sleeps is not woken for little: it is done for it.

@@ -9,7 +9,8 @@ use mio::Waker;
 #[derive(Debug)]
 pub struct Inbox<T> {
     waiting: Mutex<Vec<T>>,
-    /// Bytes that `waiting` stands for, readable without the lock.
+    /// What `waiting` stands for, and what was taken and is not [settled](Inbox::settle), readable
+    /// without the lock.
     load: AtomicUsize,
     waker: Waker,
 }
@@ -20,7 +21,7 @@ impl<T> Inbox<T> {
         Self { waiting: Mutex::new(Vec::new()), load: AtomicUsize::new(0), waker }
     }
 
-    /// Hands a batch over that stands for `load` bytes, and empties it. Order is kept.
+    /// Hands a batch over that stands for `load`, and empties it. Order is kept.
     pub fn send(&self, batch: &mut Vec<T>, load: usize) {
         if batch.is_empty() {
             return;
@@ -53,14 +54,20 @@ impl<T> Inbox<T> {
         self.send(&mut vec![item], 0);
     }
 
-    /// Moves everything waiting into an empty vector of the receiver.
-    pub fn take(&self, into: &mut Vec<T>) {
+    /// Moves everything waiting into an empty vector of the receiver, who settles what is returned
+    /// when all of it is done.
+    pub fn take(&self, into: &mut Vec<T>) -> usize {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *waiting, into);
-        self.load.store(0, Ordering::Relaxed);
+        self.load.load(Ordering::Relaxed)
     }
 
-    /// Bytes waiting, about.
+    /// So much of it is done.
+    pub fn settle(&self, load: usize) {
+        self.load.fetch_sub(load, Ordering::Relaxed);
+    }
+
+    /// What is to be done, about.
     pub fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::copies;
 use super::limits::{KindLimits, Limits};
 use super::pace::Pace;
 use crate::core::admission::{Account, Peer, PeerKind};
@@ -110,6 +111,8 @@ pub struct Holder {
     links: AtomicUsize,
     /// How fast all its links may speak together.
     pace: Pace,
+    /// How much of the same all its links hear.
+    copies: copies::OfHolder,
     /// Number of its newest link, and the milliseconds of the broker's clock it came at.
     newest: AtomicU64,
     newest_at: AtomicU64,
@@ -156,6 +159,11 @@ impl Holder {
     /// How fast all its links may speak together.
     pub fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// How much of the same all its links hear.
+    pub fn copies(&self) -> &copies::OfHolder {
+        &self.copies
     }
 
     /// What one of its links holds when all hold as much: the heaviest holds no less.
@@ -242,7 +250,7 @@ impl Holders {
         }
         let holder = holder.unwrap_or_else(|| {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
-            let (peer, pace) = (name.1.clone(), Pace::default());
+            let (peer, pace, copies) = (name.1.clone(), Pace::default(), copies::OfHolder::default());
             let (newest, newest_at, told_doubled) = Default::default();
             let of = Holder {
                 account,
@@ -252,6 +260,7 @@ impl Holders {
                 subscribed,
                 links,
                 pace,
+                copies,
                 newest,
                 newest_at,
                 told_doubled,

@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 
 use super::allowed_replies::AllowedReplies;
 use super::claims::Claim;
+use super::copies;
 use super::leaf::LeafLink;
 use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
@@ -210,6 +211,8 @@ pub struct Link {
     pub listener: u16,
     /// It is so far behind that it loses messages.
     pub loses: bool,
+    /// How often it has got the message at hand.
+    pub copies: copies::OfLink,
     /// A timer looks after blocked writes; there is never more than one.
     pub write_timer: bool,
     /// The second INFO was sent.
@@ -287,6 +290,7 @@ impl Link {
             remote: new.remote,
             listener: new.listener as u16,
             loses: false,
+            copies: copies::OfLink::default(),
             write_timer: false,
             introduced: false,
             writable: true,

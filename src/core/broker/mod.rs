@@ -24,6 +24,7 @@ mod claims;
 mod close;
 mod closed;
 mod consumers;
+mod copies;
 mod delivery;
 mod departures;
 mod errands;

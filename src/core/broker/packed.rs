@@ -14,6 +14,8 @@ use crate::core::nats::codec::Publish;
 
 /// Most bytes of one piece.
 const PIECE: usize = 256 * 1024;
+/// Most deliveries of one piece: it is done in one go.
+const DELIVERIES: usize = 16 * 1024;
 
 /// Matches among which that of the next message is looked for.
 const NEIGHBOURS: usize = 8;
@@ -24,6 +26,7 @@ pub struct Packed {
     held: Held,
     bytes: Vec<u8>,
     messages: Vec<Packet>,
+    deliveries: usize,
     /// Matches that messages refer to; neighbours of one stream have the same.
     matched: Vec<Arc<Matched>>,
     /// Bytes these take, should nobody else have them any more.
@@ -78,18 +81,28 @@ impl Packed {
             held: Held::new(counter),
             bytes: Vec::new(),
             messages: Vec::new(),
+            deliveries: 0,
             matched: Vec::new(),
             matches: 0,
         }
     }
 
-    /// Whether another message of so many bytes should go elsewhere.
-    pub fn is_full(&self, more: usize) -> bool {
-        !self.bytes.is_empty() && self.bytes.len() + more > PIECE
+    /// Whether another message of so many bytes, for so many, should go elsewhere.
+    pub fn is_full(&self, more: usize, deliveries: usize) -> bool {
+        !self.messages.is_empty()
+            && (self.bytes.len() + more > PIECE || self.deliveries + deliveries > DELIVERIES)
     }
 
     /// Adds a message, and returns the bytes its match takes where it is a new one here.
-    pub fn push(&mut self, from: LinkId, to: For, matched: &Arc<Matched>, message: &Publish<'_>) -> usize {
+    pub fn push(
+        &mut self,
+        from: LinkId,
+        to: For,
+        matched: &Arc<Matched>,
+        message: &Publish<'_>,
+        deliveries: usize,
+    ) -> usize {
+        self.deliveries += deliveries;
         let far = self.matched.len().saturating_sub(NEIGHBOURS);
         let near = self.matched.get(far..).unwrap_or_default();
         let (place, size) = match near.iter().rposition(|known| Arc::ptr_eq(known, matched)) {
@@ -167,12 +180,12 @@ mod tests {
         let empty = Publish { subject: b"d", reply: None, headers: None, size_text: b"0", body: b"" };
         let counter = Counter::default();
         let mut packed = Packed::new(&counter);
-        assert!(!packed.is_full(10 * PIECE));
+        assert!(!packed.is_full(10 * PIECE, 10 * DELIVERIES));
         for (matched, message) in [(&one, &plain), (&one, &full), (&other, &empty)] {
-            packed.push(from, For::Plain, matched, message);
+            packed.push(from, For::Plain, matched, message, 1);
         }
         assert_eq!(packed.matched.len(), 2);
-        assert!(packed.is_full(PIECE) && !packed.is_full(100));
+        assert!(packed.is_full(PIECE, 1) && packed.is_full(1, DELIVERIES) && !packed.is_full(100, 1));
         let found: Vec<_> = packed.iter().collect();
         assert_eq!(found.iter().map(|(.., message)| *message).collect::<Vec<_>>(), [plain, full, empty]);
         assert!(Arc::ptr_eq(found[1].2, &one) && Arc::ptr_eq(found[2].2, &other));

@@ -12,7 +12,7 @@ use super::packed::{self, For};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
-use super::{consumers, presence};
+use super::{consumers, copies, presence};
 use crate::core::admission::Account;
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
@@ -224,10 +224,7 @@ impl Shard {
                 }
             }
         }
-        for target in matched.plain(self.id) {
-            heard |= self.deliver(from, *target, &mut delivery);
-            self.relieve();
-        }
+        heard |= self.deliver_plain(from, &mut delivery, matched);
         let mut served: Vec<&[u8]> = Vec::new();
         for (place, group) in matched.groups.iter().enumerate().filter(|(_, group)| groups.take(&group.name))
         {
@@ -241,6 +238,56 @@ impl Shard {
             heard |= self.dispatch_hubs(from, &mut delivery, matched, served);
         }
         heard
+    }
+
+    /// Gives a message to everybody of this shard who wants it and is in no group; false if nobody
+    /// gets it.
+    fn deliver_plain(&mut self, from: LinkId, delivery: &mut Delivery<'_>, matched: &Matched) -> bool {
+        let targets = matched.plain(self.id);
+        let counted = targets.len() > copies::FEW;
+        if counted {
+            self.copies.begin();
+        }
+        let (mut heard, mut refused) = (false, false);
+        for target in targets {
+            if counted && self.is_copied_too_often(*target) {
+                refused = true;
+                continue;
+            }
+            heard |= self.deliver(from, *target, delivery);
+            self.relieve();
+        }
+        // looking at all of them is work, too: who causes much of it says less
+        if refused {
+            self.slow_down(from);
+        }
+        heard
+    }
+
+    /// Whether the identity behind a subscription has had so much of the same that it gets no more.
+    fn is_copied_too_often(&mut self, target: Target) -> bool {
+        let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
+        let key = subscription.link;
+        let Some(link) = self.links.get_mut(key as usize) else { return false };
+        if link.closing {
+            return true;
+        }
+        let holder = link.charge.holder();
+        if !self.copies.again(Arc::as_ptr(holder).addr()) {
+            return false;
+        }
+        if !link.copies.take(self.copies.number()) {
+            let reason = format!("more than {} of its subscriptions want one message", copies::OF_A_LINK);
+            let told = Some("maximum subscriptions to one subject exceeded");
+            self.close_later(key, Close::Protocol { reason: reason.into(), told });
+            return true;
+        }
+        let most = self.settings.limits.of(holder.kind()).connections;
+        if holder.copies().take(u32::try_from(most).unwrap_or(u32::MAX), self.now) {
+            return false;
+        }
+        self.lose(key);
+        true
     }
 
     /// Gives a message to one member of a group.
@@ -310,10 +357,7 @@ impl Shard {
         mut delivery: Delivery<'_>,
     ) {
         let For::Member { account, group, target, tries } = to else {
-            for target in matched.plain(self.id) {
-                self.deliver(from, *target, &mut delivery);
-                self.relieve();
-            }
+            self.deliver_plain(from, &mut delivery, matched);
             return;
         };
         if self.deliver(from, target, &mut delivery) || tries >= TRIES {

@@ -7,7 +7,7 @@ use super::keepalive::{Due, LinkTimer};
 use super::leaf::PAUSE;
 use super::ledger::Charge;
 use super::link::Link;
-use super::shard::Shard;
+use super::shard::{PILED, Shard};
 use super::shared::LinkId;
 use super::shown;
 use super::wire::Received;
@@ -195,20 +195,24 @@ impl Shard {
         let bounds = self.settings.limits.bounds();
         let (mut used, mut work, mut looked, mut began) = (0, 0_u64, 0_u64, None);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
+            if work >= looked + 16 {
+                looked = work;
+                let now = self.shared.start.elapsed();
+                // or hands others so much that they are behind
+                let piled = self.outboxes.iter().any(|outbox| outbox.load > PILED) || self.congested();
+                if piled || now >= *began.get_or_insert(now) + TURN {
+                    if let Some(link) = self.links.get_mut(key as usize) {
+                        link.need = 1;
+                    }
+                    return used;
+                }
+            }
             let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
             };
             if link.charge.holder().pace().throttled_until() > self.now {
                 link.need = 1;
                 return used;
-            }
-            if work >= looked + 16 {
-                looked = work;
-                let now = self.shared.start.elapsed();
-                if now >= *began.get_or_insert(now) + TURN {
-                    link.need = 1;
-                    return used;
-                }
             }
             let said = match link.leaf.as_deref() {
                 None => Said::of_client(rest, &bounds),

@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 
 use super::close::Close;
+use super::copies::Copies;
 use super::delivery::Delivery;
 use super::errands::Outbox;
 use super::fanout::FanOut;
@@ -36,8 +37,10 @@ use crate::core::log::RefusalLog;
 
 /// Token of the waker; links have their place in the slab and the end of their number.
 pub const WAKER: Token = Token(usize::MAX);
-/// Bytes waiting in another shard's inbox before this one stops reading from its clients.
+/// What waits in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 32 * 1024 * 1024;
+/// What one turn hands over to another shard before it reads no further.
+pub(super) const PILED: usize = 8 * 1024 * 1024;
 /// Links read from in one turn.
 const SERVED: usize = 512;
 /// Bytes laid out for links that were up to date before those are served in the middle of a turn:
@@ -65,6 +68,9 @@ pub struct Shard {
     pub(super) cache: MatchCache,
     pub(super) wheel: TimerWheel<LinkTimer>,
     pub(super) now: Duration,
+    /// What others have handed over and is still to be done, and what all of it counted.
+    pub(super) arrived: VecDeque<Handover>,
+    pub(super) arriving: usize,
     /// Links to read from.
     pub(super) ready: VecDeque<u32>,
     /// Links to judge again.
@@ -88,6 +94,7 @@ pub struct Shard {
     pub(super) shortage: Shortage,
     /// Time of this turn that identities have had.
     pub(super) shares: TurnShares,
+    pub(super) copies: Copies,
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
@@ -158,6 +165,8 @@ impl Shard {
             cache: MatchCache::default(),
             wheel: TimerWheel::new(Duration::from_millis(125)),
             now: shared.start.elapsed(),
+            arrived: VecDeque::new(),
+            arriving: 0,
             ready: VecDeque::new(),
             reauthentication: Reauthentication::default(),
             dirty: Vec::new(),
@@ -170,6 +179,7 @@ impl Shard {
             last: LastPublish::default(),
             shortage: Shortage::default(),
             shares: TurnShares::default(),
+            copies: Copies::default(),
             traffic: Traffic::default(),
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
@@ -211,7 +221,9 @@ impl Shard {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Option<Duration> {
-        if self.congested() {
+        if !self.arrived.is_empty() {
+            Some(Duration::ZERO)
+        } else if self.congested() {
             Some(Duration::from_millis(1))
         } else if !self.ready.is_empty() || !self.reauthentication.is_over() {
             Some(Duration::ZERO)
@@ -223,7 +235,7 @@ impl Shard {
 
     /// Another shard is far behind, or memory is short: reading on would only pile up more.
     /// It passes by itself: shards go on sending, and cut those that do not read.
-    fn congested(&self) -> bool {
+    pub(super) fn congested(&self) -> bool {
         self.shared.held() > self.settings.limits.max_pending_total
             || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.load() > CONGESTED)
     }

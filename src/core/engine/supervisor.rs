@@ -5,8 +5,10 @@
 //! that is killed leaves nothing behind.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -77,12 +79,31 @@ pub enum EngineError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another broker has the store.
+    #[error(
+        "plugin.choria.network.stream.store: a broker that runs keeps its streams in {}, one of the two has to end",
+        .0.display()
+    )]
+    InUse(PathBuf),
     /// It ended at once.
     #[error("nats-server ended at once and says: {0}")]
     Ended(String),
     /// It does not get ready.
     #[error("nats-server was not ready within {READY:?} and says: {0}")]
     Late(String),
+}
+
+/// Keeps everybody else from a store for as long as the file is open: two programs on one lose what
+/// is in it.
+fn alone_in(store: &Path) -> Result<File, EngineError> {
+    let failed = |source| EngineError::Files { directory: store.to_owned(), source };
+    let mut lock = File::options();
+    lock.create(true).truncate(false).write(true).mode(files::SECRET);
+    let lock = lock.open(store.join(".lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(EngineError::InUse(store.to_owned())),
+    }
 }
 
 /// A running engine. Dropping it ends it.
@@ -124,14 +145,15 @@ impl Engine {
     pub fn start(options: Options) -> Result<Self, EngineError> {
         let directory = options.directory.clone();
         let files = |source| EngineError::Files { directory: directory.clone(), source };
-        let home = tempfile::Builder::new().prefix("choria-engine-").tempdir_in(&directory).map_err(files)?;
+        let home = files::scratch(&directory, "choria-engine-").map_err(files)?;
         let file = home.path().join("nats-server.conf");
         files::write_atomic(&file, options.settings.text().as_bytes(), files::SECRET).map_err(files)?;
+        let store = options.settings.store.as_deref().map(alone_in).transpose()?;
         let state = Arc::new(State::default());
         let keeper = Keeper { options: options.clone(), file, state: state.clone(), log: Arc::default() };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             keeper.run();
-            drop(home);
+            drop((home, store));
         });
         let thread =
             thread.map_err(|source| EngineError::Start { program: options.program.clone(), source })?;

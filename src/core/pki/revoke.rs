@@ -1,11 +1,12 @@
 //! Taking certificates back.
 
 use std::fs::{self, File};
+use std::path::PathBuf;
 
 use rcgen::{
     CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams, SerialNumber,
 };
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use super::ca::{MAX_BYTES, at, read_text, write_new};
 use super::{CA_DAYS, Ca, Entry, PkiError};
@@ -85,9 +86,22 @@ impl Ca {
     }
 
     /// Certificates of which there is a copy.
-    fn filed(&self) -> Result<Vec<Entry>, PkiError> {
+    /// Names in the certificates it made for servers, which are brokers.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn servers(&self) -> Result<Vec<String>, PkiError> {
+        let of_server = |der: &[u8]| {
+            let usages = X509Certificate::from_der(der).ok()?.1.extended_key_usage().ok()??.value.server_auth;
+            Certificate::parse(der).filter(|_| usages)
+        };
+        let servers = self.filed_certificates()?.into_iter().filter_map(|(_, der)| of_server(&der));
+        Ok(servers.flat_map(|one| one.names().map(str::to_owned).collect::<Vec<_>>()).collect())
+    }
+
+    fn filed_certificates(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, PkiError> {
         let dir = self.dir.join("issued");
-        let mut entries = Vec::new();
+        let mut certificates = Vec::new();
         for entry in fs::read_dir(&dir).map_err(at(&dir))? {
             let path = entry.map_err(at(&dir))?.path();
             if path.extension().is_none_or(|extension| extension != "pem") {
@@ -95,18 +109,29 @@ impl Ca {
             }
             let malformed = |reason: String| super::PkiError::Malformed { path: path.clone(), reason };
             let text = read_text(&path)?;
-            let certificates = pem::certificates(text.as_bytes()).map_err(malformed)?;
-            let certificate = certificates.first().and_then(|der| Certificate::parse(der));
-            let certificate = certificate.ok_or_else(|| malformed("holds no certificate".into()))?;
-            entries.push(Entry {
+            let found = pem::certificates(text.as_bytes()).map_err(malformed)?.into_iter().next();
+            let found = found.ok_or_else(|| PkiError::Malformed {
+                path: path.clone(),
+                reason: "holds no certificate".into(),
+            })?;
+            certificates.push((path, found.to_vec()));
+        }
+        Ok(certificates)
+    }
+
+    fn filed(&self) -> Result<Vec<Entry>, PkiError> {
+        let entry = |(path, der): (PathBuf, Vec<u8>)| {
+            let no_certificate = || PkiError::Malformed { path, reason: "holds no certificate".into() };
+            let certificate = Certificate::parse(&der).ok_or_else(no_certificate)?;
+            Ok(Entry {
                 name: certificate.common_name,
                 serial: hex(&certificate.serial),
                 key: String::new(),
                 from: certificate.not_before,
                 until: certificate.not_after,
-            });
-        }
-        Ok(entries)
+            })
+        };
+        self.filed_certificates()?.into_iter().map(entry).collect()
     }
 
     fn read_list(&self) -> Result<List, PkiError> {

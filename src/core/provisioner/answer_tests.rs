@@ -23,7 +23,7 @@ impl World {
         let mut params = rcgen::CertificateParams::default();
         params.distinguished_name.push(rcgen::DnType::CommonName, "n1");
         let pem = params.serialize_request(&key).unwrap().pem().unwrap();
-        let csr = csr::check(&pem, "n1", &[]).unwrap();
+        let csr = csr::check(&pem, "n1", &csr::Denied::default()).unwrap();
         let request = CertificateRequest { csr: pem, public_key: String::new(), ssldir: "/ssl".into() };
         World { _dir: dir, ca, key, csr, request, now }
     }

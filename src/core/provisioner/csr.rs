@@ -13,6 +13,8 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
+use super::settings::{Settings, denials};
+use crate::core::connection::parse_hosts;
 use crate::core::security::subject;
 use crate::core::text::shortened;
 
@@ -39,6 +41,10 @@ pub enum CsrError {
     OtherName { found: String, identity: String },
     #[error("the certificate request names {0:?}, which cert_deny_list denies")]
     Denied(String),
+    #[error(
+        "the certificate request names {0:?}, which is a broker's: that machine becomes a node by 'choria setup node' on it"
+    )]
+    Broker(String),
     #[error("the certificate request also asks for {0:?}")]
     FurtherName(String),
     #[error("the certificate request asks to be a CA")]
@@ -47,6 +53,43 @@ pub enum CsrError {
     Extension(String),
     #[error("the certificate request is of a key that is too weak, or of an unknown kind: {0}")]
     Key(String),
+}
+
+/// Names that no waiting machine is given a certificate for.
+#[derive(Debug, Clone, Default)]
+pub struct Denied {
+    /// `cert_deny_list`.
+    pub patterns: Vec<Regex>,
+    /// Those of brokers: a certificate of a broker's name is taken for the broker's by others that
+    /// join it, whatever it is good for.
+    pub brokers: Vec<String>,
+}
+
+impl Denied {
+    /// As the settings have it, and by what the provisioner knows of brokers, `host:port` or URLs.
+    ///
+    /// # Errors
+    /// An entry of the list is no regular expression.
+    pub fn of(settings: &Settings, around: &[String]) -> Result<Denied, String> {
+        let known = parse_hosts(around).into_iter().chain(parse_hosts(&settings.brokers)).flatten();
+        let brokers = known.map(|broker| broker.host().to_owned()).collect();
+        Ok(Denied { patterns: denials(&settings.cert_deny_list)?, brokers })
+    }
+
+    /// Whether a broker has that name.
+    pub fn is_broker(&self, name: &str) -> bool {
+        self.brokers.iter().any(|broker| broker.eq_ignore_ascii_case(name))
+    }
+
+    fn check(&self, name: &str) -> Result<(), CsrError> {
+        if self.is_broker(name) {
+            return Err(CsrError::Broker(shortened(name, MAX_NAME)));
+        }
+        match self.patterns.iter().any(|pattern| pattern.is_match(name)) {
+            true => Err(CsrError::Denied(shortened(name, MAX_NAME))),
+            false => Ok(()),
+        }
+    }
 }
 
 /// A request that may be signed.
@@ -62,7 +105,7 @@ pub struct CheckedCsr {
 ///
 /// # Errors
 /// [`CsrError`].
-pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, CsrError> {
+pub fn check(pem: &str, identity: &str, denied: &Denied) -> Result<CheckedCsr, CsrError> {
     if pem.len() > MAX_REQUEST {
         return Err(CsrError::Unreadable);
     }
@@ -78,10 +121,7 @@ pub fn check(pem: &str, identity: &str, denied: &[Regex]) -> Result<CheckedCsr, 
     let info = &request.certification_request_info;
     check_key(&info.subject_pki)?;
     request.verify_signature().map_err(|_| CsrError::Signature)?;
-    let deny = |name: &str| match denied.iter().any(|pattern| pattern.is_match(name)) {
-        true => Err(CsrError::Denied(shortened(name, MAX_NAME))),
-        false => Ok(()),
-    };
+    let deny = |name: &str| denied.check(name);
     let name = subject::common_name(&info.subject).ok().flatten().ok_or(CsrError::NoName)?;
     deny(name)?;
     if name != identity {
@@ -143,7 +183,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::core::provisioner::settings::{Settings, denials};
+    use crate::core::provisioner::settings::Settings;
 
     fn request(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> String {
         let mut params = CertificateParams::default();
@@ -152,8 +192,9 @@ mod tests {
         params.serialize_request(key).unwrap().pem().unwrap()
     }
 
-    fn denied() -> Vec<Regex> {
-        denials(&Settings::default().cert_deny_list).unwrap()
+    fn denied() -> Denied {
+        let settings = Settings { brokers: vec!["b1.example.net:4222".to_owned()], ..Settings::default() };
+        Denied::of(&settings, &["nats://b2.example.net:4222".to_owned()]).unwrap()
     }
 
     fn verdict(pem: &str) -> Result<CheckedCsr, CsrError> {
@@ -199,6 +240,21 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_the_name_of_a_broker() {
+        let key = KeyPair::generate().unwrap();
+        for name in ["b1.example.net", "B2.example.net"] {
+            let pem = request(&key, |params| {
+                params.distinguished_name = rcgen::DistinguishedName::new();
+                params.distinguished_name.push(DnType::CommonName, name);
+            });
+            let error = check(&pem, name, &denied()).unwrap_err();
+            assert_eq!(error, CsrError::Broker(name.to_owned()));
+            assert!(denied().is_broker(name));
+        }
+        assert!(!denied().is_broker("b3.example.net"));
+    }
+
+    #[test]
     fn a_request_that_was_changed_is_not_signed_by_its_key() {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
         let pem = request(&key, |_| ());
@@ -207,7 +263,7 @@ mod tests {
         let place = der.windows(14).position(|window| window == b"n1.example.net").unwrap();
         der[place + 1] = b'2';
         let changed = crate::core::security::pem::encode("CERTIFICATE REQUEST", &der);
-        assert_eq!(check(&changed, "n2.example.net", &[]), Err(CsrError::Signature));
+        assert_eq!(check(&changed, "n2.example.net", &Denied::default()), Err(CsrError::Signature));
         assert!(verdict(&pem).is_ok());
     }
 

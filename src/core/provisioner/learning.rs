@@ -63,6 +63,10 @@ impl Walk<'_> {
         let (mut question, ecdh_public) =
             self.learn_without_keys().await.map_err(|ended| self.alone(ended))?;
         self.check_leads()?;
+        // also where keys are the helper's to make
+        if self.plan.denied.is_broker(self.node) {
+            return Err(Ended::failed("identity", csr::CsrError::Broker((**self.node).to_owned())));
+        }
         let _within = self.shared.counters.stage(Stage::Key).begin();
         let mut request = None;
         if self.plan.tokens.is_some() {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use regex::Regex;
 use tokio::sync::Semaphore;
 
+use super::csr::Denied;
 use super::helper::{self, Helper, HelperError, Surroundings};
 use super::journal::JournalError;
 use super::machines::{Machine, machines};
 use super::server_token::{ServerTokenError, ServerTokens};
-use super::settings::{Settings, denials, patterns};
+use super::settings::{Settings, patterns};
 use crate::core::security::tokens::{KeyError, VerifyKey};
 
 /// The provisioner did not come up.
@@ -49,8 +50,8 @@ pub struct Plan {
     pub verify: Option<VerifyKey>,
     /// Issues server tokens; none where they are not.
     pub tokens: Option<ServerTokens>,
-    /// `cert_deny_list`.
-    pub denied: Vec<Regex>,
+    /// Names that no certificate is asked for.
+    pub denied: Denied,
     /// `identity_allow`.
     pub allowed: Vec<Regex>,
     /// `machines`, by name.
@@ -66,7 +67,7 @@ impl Plan {
         let verify =
             settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
         let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
-        let denied = denials(&settings.cert_deny_list).map_err(ProvisionerError::Patterns)?;
+        let denied = Denied::of(&settings, &around.brokers).map_err(ProvisionerError::Patterns)?;
         let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
         let machines =
             machines(&settings.machines, settings.wants_jwt()).map_err(ProvisionerError::Machines)?;

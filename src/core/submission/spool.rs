@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::message::{MOST_PAYLOAD, Submission, SubmissionError};
-use crate::core::files::{SECRET, read_bounded, write_atomic};
+use crate::core::files::{SECRET, read_plain, write_atomic};
 
 /// How many priorities there are; 0 is first.
 pub const PRIORITIES: usize = 5;
@@ -95,7 +95,7 @@ impl Spool {
         let dir = self.of(priority);
         let spooled = |name: String| {
             let path = dir.join(name);
-            let text = read_bounded(&path, MOST_FILE).map_err(|e| SubmissionError::File(e.to_string()));
+            let text = read_plain(&path, MOST_FILE).map_err(|e| SubmissionError::File(e.to_string()));
             Spooled { message: text.and_then(|text| Submission::decode(&text)), path }
         };
         Ok(self.names(priority)?.into_iter().take(most).map(spooled).collect())

@@ -253,3 +253,77 @@ fn who_floods_a_node_crowds_nobody_out() {
     assert!(nodes[0].peak_memory() < 96 * 1024 * 1024, "{}", nodes[0].peak_memory());
     attacked.grew_by_at_most(64);
 }
+
+/// Who hears one message thousands of times has it put into queues thousands of times, whether
+/// anything is read or not.
+#[test]
+fn what_one_hears_again_and_again_costs_others_nothing() {
+    let mut attacked = Attacked::start("");
+    let mallory = attacked.network.caller("mallory.mcollective");
+    let own = format!("mcollective.reply.{}", subjects::caller_hash("choria=mallory.mcollective"));
+    let subscribed = |attacked: &Attacked, count: usize| {
+        let mut raw = Raw::connect(&attacked.network, &mallory);
+        raw.send((0..count).map(|n| format!("SUB {own}.> {n}\r\n")).collect::<String>());
+        raw.sync();
+        raw.impatient(Duration::from_secs(20));
+        raw
+    };
+    let reply = format!("PUB {own}.x 2\r\nhi\r\n");
+    let (mut one, many) =
+        (subscribed(&attacked, 20_000), (0..100).map(|_| subscribed(&attacked, 900)).collect::<Vec<_>>());
+    attacked.survives(|attacked| {
+        let mut node = attacked.raw();
+        // a fleet's replies to one request
+        for _ in 0..30 {
+            node.send(reply.repeat(100));
+            node.sync();
+        }
+        one.until("maximum subscriptions to one subject exceeded").expect("a word");
+    });
+    // who has a few is told what it asked for
+    drop(many);
+    let mut few = subscribed(&attacked, 3);
+    attacked.raw().send(&reply);
+    few.until("hi").expect("the first");
+    few.sync();
+}
+
+/// Small messages that are thousands of deliveries each, from one thread of the broker to another.
+#[test]
+fn little_that_stands_for_much_does_not_pile_up() {
+    let mut attacked = Attacked::start("");
+    let own = format!("mcollective.reply.{}", subjects::caller_hash("hostile.example.net"));
+    attacked.survives(|attacked| {
+        // so many that more than one thread has some of them
+        let connected = || {
+            let mut raw = attacked.raw();
+            raw.impatient(Duration::from_secs(20));
+            raw
+        };
+        let _idle: Vec<Raw> = (0..36).map(|_| connected()).collect();
+        let _hearing: Vec<Raw> = (0..6)
+            .map(|_| {
+                let mut raw = connected();
+                raw.send((0..900).map(|n| format!("SUB {own}.> {n}\r\n")).collect::<String>());
+                raw.sync();
+                raw
+            })
+            .collect();
+        let messages = format!("PUB {own}.y 0\r\n\r\n").repeat(1000);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut raw = attacked.raw();
+                    raw.impatient(Duration::from_secs(3));
+                    // until nothing more of it is read
+                    for _ in 0..400 {
+                        if raw.try_send(&messages).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+    });
+    attacked.grew_by_at_most(96);
+}

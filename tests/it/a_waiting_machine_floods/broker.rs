@@ -141,3 +141,13 @@ fn the_name_of_a_member_that_is_there_is_not_free() {
         crate::process::until("its name to be free", || machine.open("member.example.net").try_sync());
     });
 }
+
+/// A machine is given a certificate by the name it waits by.
+#[test]
+fn nobody_waits_by_the_name_of_the_broker() {
+    let mut room = WaitingRoom::open();
+    let machine = Machine::of(&room);
+    assert!(machine.open("Broker.example.net").try_sync().is_none(), "it was let in");
+    room.network.broker().says(&["Broker.example.net is a name of a broker here"]);
+    machine.connect("n1.example.net").sync();
+}

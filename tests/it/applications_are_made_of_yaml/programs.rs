@@ -118,7 +118,7 @@ fn mistakes_are_told_with_their_line() {
     place.run("demo", &[]).code(1).complains(&["that file includes this one"]);
     place.run("choria", &["builder", "new", "Demo"]).code(1).complains(&["is no name for a command"]);
     place.run("choria", &["builder", "new", "x1"]).fine();
-    place.run("choria", &["builder", "new", "x1"]).code(1).complains(&["cannot write"]);
+    place.run("choria", &["builder", "new", "x1"]).code(1).complains(&["is there already"]);
 }
 
 /// What says what is run, and what is written, is the person's alone.

@@ -14,7 +14,7 @@ use std::process::Command;
 
 use crate::a_broker_is_a_leaf::hub::Release;
 use crate::network::{Caller, Network};
-use crate::process::{Daemon, Ran, run};
+use crate::process::{Daemon, Ran, program, run};
 
 /// A network with streams, somebody who uses them, and somebody who makes them.
 pub struct Keeping {
@@ -60,4 +60,19 @@ impl Keeping {
         let (alice, root) = (network.alice(), network.caller("root.privileged.mcollective"));
         Keeping { network, alice, root }
     }
+}
+
+/// Somebody starts the broker by hand, on a machine whose daemon runs.
+#[test]
+fn a_second_broker_leaves_the_streams_of_the_first_alone() {
+    let Keeping { mut network, alice, root } = Keeping::start("");
+    root.run(&["kv", "add", "CFG"]).fine();
+    let mut second = program(network.directory());
+    second.arg("broker").arg("run").arg("--config").arg(network.path("broker.conf"));
+    run(second, None)
+        .code(1)
+        .complains(&["a broker that runs keeps its streams in", "one of the two has to end"]);
+    alice.run(&["kv", "put", "CFG", "a", "one"]).fine();
+    assert_eq!(alice.run(&["kv", "get", "CFG", "a", "--raw"]).fine().stdout.trim(), "one");
+    network.broker().still_runs();
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempPath;
+use tempfile::{TempDir, TempPath};
 
 use super::{Answer, Host, Job, Setting, Surroundings, Work};
-use crate::core::files::within_deadline;
+use crate::core::files::{scratch, within_deadline};
 use crate::core::machine::duration;
 use crate::core::machine::overrides;
 use crate::core::machine::template::{Lookup, Overrides, is_template, render};
@@ -37,6 +37,8 @@ pub(super) struct Files {
     /// By what is in them, the oldest first.
     data: Mutex<VecDeque<(Arc<str>, Arc<TempPath>)>>,
     looked: Mutex<Option<(Instant, Arc<Facts>)>>,
+    /// Where they are, once there are some; what a node that was killed has left goes with the next.
+    home: Mutex<Option<TempDir>>,
 }
 
 impl Files {
@@ -48,16 +50,29 @@ impl Files {
         {
             return Ok(file.clone());
         }
-        let file = Arc::new(written("choria-facts-", facts.as_json())?);
+        let file = Arc::new(self.written("facts-", facts.as_json())?);
         *last = Some((facts.clone(), file.clone()));
         Ok(file)
     }
-}
 
-impl Files {
+    fn written(&self, prefix: &str, text: &str) -> Result<TempPath, String> {
+        let write = || {
+            let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+            // whoever cleans directories of temporary files takes it away now and then
+            if home.as_ref().is_none_or(|home| !home.path().is_dir()) {
+                *home = Some(scratch(&std::env::temp_dir(), "choria-machines-")?);
+            }
+            let home = home.as_ref().map_or(Path::new("/nonexistent"), |home| home.path());
+            let mut file = tempfile::Builder::new().prefix(prefix).tempfile_in(home)?;
+            std::io::Write::write_all(&mut file, text.as_bytes())?;
+            Ok(file.into_temp_path())
+        };
+        write().map_err(|e: std::io::Error| format!("facts and data cannot be written for it: {e}"))
+    }
+
     fn data(&self, data: &Arc<str>) -> Result<Arc<TempPath>, String> {
         if data.len() > SHARED_BYTES {
-            return Ok(Arc::new(written("choria-data-", data)?));
+            return Ok(Arc::new(self.written("data-", data)?));
         }
         let mut shared = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let known = shared.iter().find(|(known, _)| known == data).map(|(_, file)| file.clone());
@@ -69,7 +84,7 @@ impl Files {
             return Ok(file);
         }
         shared.retain(|(known, _)| known != data);
-        let file = Arc::new(written("choria-data-", data)?);
+        let file = Arc::new(self.written("data-", data)?);
         if shared.len() == SHARED {
             shared.pop_front();
         }
@@ -89,15 +104,6 @@ impl Files {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), facts.clone()));
         facts
     }
-}
-
-fn written(prefix: &str, text: &str) -> Result<TempPath, String> {
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(prefix).tempfile()?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        Ok(file.into_temp_path())
-    };
-    write().map_err(|e: std::io::Error| format!("facts and data cannot be written for it: {e}"))
 }
 
 impl Host {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::template::{Defaults, Made, Node, Template};
@@ -11,8 +10,9 @@ use super::{Asking, Helper, HelperError, Surroundings};
 use crate::core::pki::{Ca, NodeIssuer};
 use crate::core::provisioner::answer::Answer;
 use crate::core::provisioner::csr;
+use crate::core::provisioner::csr::Denied;
 use crate::core::provisioner::question::Question;
-use crate::core::provisioner::settings::{Settings, denials};
+use crate::core::provisioner::settings::Settings;
 use crate::core::security::{Certificate, pem};
 
 /// Name in the certificate of a CA we make.
@@ -59,7 +59,7 @@ pub struct Builtin {
     /// None in a rehearsal.
     issuer: Option<NodeIssuer>,
     validity: Duration,
-    denied: Vec<Regex>,
+    denied: Denied,
 }
 
 impl Builtin {
@@ -97,13 +97,12 @@ impl Builtin {
                 Some(NodeIssuer::new(ca).map_err(|e| unusable(&e))?)
             }
         };
-        Ok(Builtin {
-            template: packaged,
-            elsewhere,
-            issuer,
-            validity: settings.cert_validity,
-            denied: denials(&settings.cert_deny_list).map_err(|e| unusable(&e))?,
-        })
+        let mut denied = Denied::of(settings, &around.brokers).map_err(|e| unusable(&e))?;
+        // and those whom this CA has made brokers
+        if let Some(issuer) = &issuer {
+            denied.brokers.extend(issuer.ca().servers().map_err(|e| unusable(&e))?);
+        }
+        Ok(Builtin { template: packaged, elsewhere, issuer, validity: settings.cert_validity, denied })
     }
 
     async fn answer(&self, question: &Question) -> Result<Answer, HelperError> {

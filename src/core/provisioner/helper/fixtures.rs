@@ -30,7 +30,7 @@ pub(super) fn question(identity: &str, facts: &Value) -> Question {
 /// What a question's answer is held against.
 pub(super) fn checked(question: &Question) -> (CheckedCsr, &CertificateRequest) {
     let request = question.csr.as_ref().unwrap();
-    (csr::check(&request.csr, &question.identity, &[]).unwrap(), request)
+    (csr::check(&request.csr, &question.identity, &csr::Denied::default()).unwrap(), request)
 }
 
 pub(super) fn about<'a>(question: &'a Question, csr: &'a CheckedCsr) -> AnswerContext<'a> {

@@ -8,7 +8,7 @@
 
 mod process;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -49,6 +49,8 @@ pub struct Stream {
     lanes: TaskTracker,
     processes: usize,
     timeout: Duration,
+    /// Why the last program ended that did.
+    broken: Arc<std::sync::Mutex<String>>,
 }
 
 impl Stream {
@@ -62,6 +64,7 @@ impl Stream {
         let (stop, stopping) = watch::channel(false);
         let queue = Arc::new(Mutex::new(queue));
         let lanes = TaskTracker::new();
+        let broken = Arc::new(std::sync::Mutex::default());
         for number in 0..settings.helper_processes {
             let lane = Lane {
                 number,
@@ -70,12 +73,13 @@ impl Stream {
                 queue: queue.clone(),
                 again: jobs.downgrade(),
                 stopping: stopping.clone(),
+                broken: broken.clone(),
             };
             lanes.spawn(lane.run());
         }
         lanes.close();
         let (processes, timeout) = (settings.helper_processes, settings.helper_timeout);
-        Ok(Stream { jobs, stop, lanes, processes, timeout })
+        Ok(Stream { jobs, stop, lanes, processes, timeout, broken })
     }
 
     async fn put(&self, question: &Question) -> Result<Answer, HelperError> {
@@ -92,7 +96,11 @@ impl Stream {
         match tokio::time::timeout(self.timeout * 2 + NOBODY_FREE, answered).await {
             Ok(answer) => answer.map_err(|_| ended())?,
             Err(_) => {
-                let reason = "no program was free for it for long".into();
+                let broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let reason = match broken.is_empty() {
+                    true => "no program was free for it for long".to_owned(),
+                    false => format!("no program was free for it for long, and one ended: {broken}"),
+                };
                 Err(HelperError::Busy { reason, pause: None })
             }
         }
@@ -124,6 +132,7 @@ struct Lane {
     queue: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>,
     again: mpsc::WeakUnboundedSender<Job>,
     stopping: watch::Receiver<bool>,
+    broken: Arc<std::sync::Mutex<String>>,
 }
 
 impl Lane {
@@ -139,6 +148,7 @@ impl Lane {
                 End::Closed => return,
                 End::Broken(reason) => {
                     tracing::error!(program = self.number, "a stream helper is started again: {reason}");
+                    *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_string();
                 }
             }
             failures += 1;
