@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use choria::core::files::plain;
+use choria::core::files::{plain, resolved};
 use tempfile::NamedTempFile;
 
 /// The file results go to; clones write to the same.
@@ -61,7 +61,7 @@ impl ResultFile {
 }
 
 fn open(name: &Path) -> io::Result<To> {
-    let target = fs::canonicalize(name).unwrap_or_else(|_| name.to_owned());
+    let target = resolved(name)?;
     let existing = match fs::metadata(&target) {
         Ok(existing) => Some(existing),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,

@@ -75,7 +75,10 @@ fn who_did_not_answer_is_asked_again() {
 
     for (words, texts) in [
         (&["rpc", "--retry", "missed"][..], &["--retry needs the id of a request"][..]),
-        (&["rpc", "--retry", "mised", "last"], &["--retry mised ID", "did you mean missed?"]),
+        (
+            &["rpc", "--retry", "mised", "last"],
+            &["--retry takes which nodes", "mised is none of", "did you mean missed?"],
+        ),
         (&["rpc", "--retry", "missed", "zzzz"], &["no request that is kept has the id 'zzzz'"]),
         (&["rpc", "--retry", "missed", id, "rpcutil", "ping"], &["only inputs can be given"]),
         (&["rpc", "--retry", "ok", id, "--only", "ok", id], &["exclude each other"]),

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::close::Close;
 use super::keepalive::{Due, LinkTimer};
@@ -18,6 +19,10 @@ use crate::core::nats::info::ServerInfo;
 
 /// Bytes of one link that are sent at once, without waiting for the end of the turn: four full records.
 const FULL: usize = 64 * 1024;
+/// How long links are flushed in one go.
+const FLUSHING: Duration = Duration::from_millis(20);
+/// Links after which the clock is looked at.
+const LOOKED: u32 = 8;
 
 impl Shard {
     /// Queues a line for a link.
@@ -75,7 +80,8 @@ impl Shard {
 
     /// A burst within one turn is no slow reader: what the socket takes is sent, and what is left weighed.
     fn weigh(&mut self, key: u32) {
-        if self.links.get(key as usize).is_some_and(|link| link.writable) {
+        // what thousands get is sent when all have it, as long as there is time
+        if !self.wide && self.links.get(key as usize).is_some_and(|link| link.writable) {
             // a PONG among it leaves after the effects of everything before
             self.hand_over(true);
             self.flush_link(key);
@@ -105,24 +111,47 @@ impl Shard {
 
     /// Sends what waits. What is for other shards has been handed over by then: in this order a PONG
     /// leaves after the effects of everything before it.
+    ///
+    /// It ends when it has had its time, as a large message for thousands takes: the rest comes in
+    /// turns to come, behind what is said meanwhile.
     pub(super) fn flush_dirty(&mut self) {
+        let until = self.shared.start.elapsed() + FLUSHING;
         let mut dirty = std::mem::take(&mut self.dirty);
+        let (mut count, mut late) = (0_u32, false);
         for key in dirty.drain(..) {
-            if let Some(link) = self.links.get_mut(key as usize) {
-                link.dirty = false;
-                if link.closing {
-                    continue;
+            if late {
+                if let Some(link) = self.links.get_mut(key as usize) {
+                    link.dirty = false;
+                    self.behind.push_back(key);
                 }
-                if link.writable {
-                    self.flush_link(key);
-                } else {
-                    self.settle(key);
-                }
+                continue;
             }
+            self.flush_one(key);
+            count += 1;
+            late = count % LOOKED == 0 && self.shared.start.elapsed() >= until;
         }
         // flushing queues nothing, so the list is still empty
         self.dirty = dirty;
+        while !late && let Some(key) = self.behind.pop_front() {
+            self.flush_one(key);
+            count += 1;
+            late = count % LOOKED == 0 && self.shared.start.elapsed() >= until;
+        }
         self.unsent = 0;
+    }
+
+    fn flush_one(&mut self, key: u32) {
+        if let Some(link) = self.links.get_mut(key as usize) {
+            link.dirty = false;
+            if link.closing {
+                return;
+            }
+            if link.writable {
+                self.flush_link(key);
+            } else {
+                self.settle(key);
+            }
+        }
     }
 
     fn flush_link(&mut self, key: u32) {

@@ -20,6 +20,12 @@ const FAST_WAITING: usize = 8 * 1024;
 /// Longest time such a one is throttled for a large message.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// Bytes that a message makes of all who hear it which nobody pays for.
+pub const FREE: usize = 32 * 1024 * 1024;
+/// What is said to many is sent no faster than that on average, in bytes a second: the broker has others
+/// to send to.
+const RATE: f64 = 512.0 * 1024.0 * 1024.0;
+
 /// Messages, with one more for each 4 KiB, that a receiver is meant to hear within [`THROTTLED`]: who
 /// says much of what comes beyond is throttled. Programs that look at each message for longer than it
 /// takes to send one would otherwise lose those of others; clients take what comes.
@@ -46,6 +52,15 @@ impl Pace {
     /// Until when nothing more of it is acted on; in the past, most of the time.
     pub fn throttled_until(&self) -> Duration {
         Duration::from_millis(self.until.load(Ordering::Relaxed))
+    }
+
+    /// What one of its links said is this many bytes for all who hear it: that is paid for by being
+    /// silent afterwards.
+    pub fn said_to_many(&self, bytes: usize, now: Duration) {
+        if bytes > FREE {
+            let pause = Duration::from_secs_f64(bytes as f64 / RATE).min(LONGEST);
+            self.until.fetch_max((now + pause).as_millis() as u64, Ordering::Relaxed);
+        }
     }
 
     /// Receivers are behind of what one of its links has said: `said` bytes since it was told so last.
@@ -77,6 +92,19 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_says_much_to_many_is_silent_for_as_long_as_it_takes() {
+        let (pace, at) = (Pace::default(), Duration::from_millis(1000));
+        pace.said_to_many(FREE, at);
+        assert!(pace.throttled_until() <= at);
+        pace.said_to_many(1 << 29, at);
+        assert_eq!(pace.throttled_until(), at + Duration::from_secs(1));
+        pace.said_to_many(1 << 40, at);
+        assert_eq!(pace.throttled_until(), at + LONGEST);
+        pace.said_to_many(1 << 29, at);
+        assert_eq!(pace.throttled_until(), at + LONGEST, "what is shorter ends nothing");
+    }
 
     #[test]
     fn all_links_of_a_name_share_one_pace() {

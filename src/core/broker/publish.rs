@@ -7,7 +7,7 @@ use super::close::Close;
 use super::delivery::{self, Delivery, Form, is_copied};
 use super::index::{Matched, Target};
 use super::ledger::Message;
-use super::pace::{MESSAGE, THROTTLED};
+use super::pace::{FREE, MESSAGE, THROTTLED};
 use super::packed::{self, For};
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
@@ -90,6 +90,7 @@ impl Shard {
         {
             self.fan_out.count(matched.fan_out());
             self.cache.count_hit(account);
+            self.pay(from, message.body.len(), matched.fan_out());
             self.dispatch(
                 from,
                 account,
@@ -179,6 +180,16 @@ impl Shard {
         }
     }
 
+    /// What is said to many is paid for by who says it.
+    fn pay(&mut self, from: LinkId, length: usize, many: usize) {
+        let bytes = length.saturating_mul(many);
+        if bytes > FREE
+            && let Some(link) = self.links.get(from.key as usize).filter(|link| link.cid == from.cid)
+        {
+            link.charge.holder().pace().said_to_many(bytes, self.now);
+        }
+    }
+
     /// Sends to everybody in one account; false if nobody wants it.
     fn route(
         &mut self,
@@ -187,10 +198,12 @@ impl Shard {
         message: &Publish<'_>,
         matched: &Arc<Matched>,
     ) -> bool {
-        self.fan_out.count(matched.fan_out());
+        let many = matched.fan_out();
+        self.fan_out.count(many);
         if matched.is_empty() {
             return false;
         }
+        self.pay(from, message.body.len(), many);
         let delivery = Delivery::published(message, matched.plain(self.id).len());
         self.dispatch(from, account, delivery, matched, Groups::All)
     }
@@ -248,6 +261,7 @@ impl Shard {
         if counted {
             self.copies.begin();
         }
+        self.wide = counted;
         let (mut heard, mut refused) = (false, false);
         for target in targets {
             if counted && self.is_copied_too_often(*target) {
@@ -257,6 +271,7 @@ impl Shard {
             heard |= self.deliver(from, *target, delivery);
             self.relieve();
         }
+        self.wide = false;
         // looking at all of them is work, too: who causes much of it says less
         if refused {
             self.slow_down(from);

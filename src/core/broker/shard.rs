@@ -77,6 +77,8 @@ pub struct Shard {
     pub(super) reauthentication: Reauthentication,
     /// Links to flush.
     pub(super) dirty: Vec<u32>,
+    /// Links to flush when there is time.
+    pub(super) behind: VecDeque<u32>,
     /// Links to close.
     pub(super) closing: Vec<(u32, Close)>,
     pub(super) reading: ReadScratch,
@@ -95,6 +97,8 @@ pub struct Shard {
     /// Time of this turn that identities have had.
     pub(super) shares: TurnShares,
     pub(super) copies: Copies,
+    /// The message at hand goes to many.
+    pub(super) wide: bool,
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
@@ -170,6 +174,7 @@ impl Shard {
             ready: VecDeque::new(),
             reauthentication: Reauthentication::default(),
             dirty: Vec::new(),
+            behind: VecDeque::new(),
             closing: Vec::new(),
             reading: ReadScratch::new(),
             writing: WriteScratch::default(),
@@ -180,6 +185,7 @@ impl Shard {
             shortage: Shortage::default(),
             shares: TurnShares::default(),
             copies: Copies::default(),
+            wide: false,
             traffic: Traffic::default(),
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
@@ -221,7 +227,7 @@ impl Shard {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Option<Duration> {
-        if !self.arrived.is_empty() {
+        if !self.arrived.is_empty() || !self.behind.is_empty() {
             Some(Duration::ZERO)
         } else if self.congested() {
             Some(Duration::from_millis(1))

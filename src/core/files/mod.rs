@@ -7,9 +7,10 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod groups;
+mod links;
 mod open_limit;
 mod own;
 mod plain;
@@ -19,6 +20,7 @@ mod version;
 mod watched;
 
 pub use groups::{group_id, user_id};
+pub use links::resolved;
 pub use open_limit::raise_open_limit;
 pub use own::{is_own, open_own};
 pub use plain::{read_named, read_plain};
@@ -46,7 +48,7 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         return write_through(path, &about, content)
             .map_err(|e| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display())));
     }
-    let target = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    let target = resolved(path)?;
     let dir = match target.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

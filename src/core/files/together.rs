@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use super::resolved;
+
 /// Prefix of everything that stands beside a file while it changes.
 const PREFIX: &str = ".choria-";
 
@@ -43,7 +45,7 @@ impl Together {
     /// # Errors
     /// A directory that cannot be written.
     pub fn write(&mut self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let target = resolved(path)?;
         let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot write {}: {e}", path.display()));
         let mut new = tempfile::Builder::new().prefix(PREFIX).tempfile_in(parent(&target)).map_err(named)?;
         new.write_all(content).map_err(named)?;

@@ -29,7 +29,8 @@ impl Ca {
     /// [`PkiError::NothingToRevoke`], or files that cannot be read or written.
     pub fn revoke(&self, name: &str, now_unix: i64) -> Result<usize, PkiError> {
         // Two revocations at once would each write a list without the other's.
-        let path = self.certificate_file();
+        // By the key, which nobody else can open and keep locked.
+        let path = self.dir().join("ca-key.pem");
         let lock = File::open(&path).map_err(at(&path))?;
         lock.lock().map_err(at(&path))?;
         let mut list = self.read_list()?;

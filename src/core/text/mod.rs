@@ -61,10 +61,10 @@ pub fn byte_size(bytes: f64) -> String {
 }
 
 /// Whether a character does something to a terminal instead of being shown by it: control
-/// characters, and those that turn the direction of text.
+/// characters, those that turn the direction of text, and those that end lines.
 pub fn drives_a_terminal(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Words that somebody else chose, for a log, a page or an error: on one line,

@@ -80,7 +80,8 @@ pub async fn serve(listener: TcpListener, pages: Router) {
         loop {
             let of: Vec<_> = served.iter().map(|other| (other.peer, other.since)).collect();
             let wanting: Vec<_> = waiting.iter().map(|(_, peer)| *peer).collect();
-            let Some((place, peer)) = next(&of, &wanting).and_then(|place| Some((place, *wanting.get(place)?)))
+            let Some((place, peer)) =
+                next(&of, &wanting).and_then(|place| Some((place, *wanting.get(place)?)))
             else {
                 break;
             };
@@ -128,10 +129,8 @@ fn next(served: &[(IpAddr, Instant)], waiting: &[IpAddr]) -> Option<usize> {
 /// Who makes room for a newcomer: the oldest of the address that has most, if it had its time, or if
 /// that address has more than the newcomer's would.
 fn goes(served: &[(IpAddr, Instant)], newcomer: IpAddr, now: Instant) -> Option<usize> {
-    let (place, (peer, since)) = served
-        .iter()
-        .enumerate()
-        .max_by_key(|(_, (peer, since))| (count(served, *peer), Reverse(*since)))?;
+    let (place, (peer, since)) =
+        served.iter().enumerate().max_by_key(|(_, (peer, since))| (count(served, *peer), Reverse(*since)))?;
     let crowds = count(served, *peer) > count(served, newcomer) + 1;
     (crowds || now.duration_since(*since) >= GRACE).then_some(place)
 }

@@ -116,7 +116,7 @@ fn although_others_ask_for_ever() {
         }
     };
     std::thread::scope(|scope| {
-        (0..64).for_each(|_| drop(scope.spawn(slow)));
+        (0..200).for_each(|_| drop(scope.spawn(slow)));
         // the places are taken, and those in them have had their time
         std::thread::sleep(std::time::Duration::from_secs(1));
         let begin = std::time::Instant::now();
@@ -125,7 +125,7 @@ fn although_others_ask_for_ever() {
         }
         let took = begin.elapsed();
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
-        assert!(took < std::time::Duration::from_secs(8), "{took:?}");
+        assert!(took < std::time::Duration::from_secs(4), "{took:?}");
     });
     network.alice().run(&["ping"]).code(3);
 }

@@ -12,7 +12,7 @@ use super::inputs::Inputs;
 use super::material;
 use super::{CallContext, Flow, Inner};
 use crate::core::config::{Config, Role, System};
-use crate::core::files::{SECRET, Together};
+use crate::core::files::{SECRET, Together, resolved};
 use crate::core::provisioning::{Decision, Found, decide};
 use crate::core::text::shortened;
 
@@ -110,7 +110,7 @@ impl Inner {
         for (key, value) in settings {
             text.push_str(&format!("{key}={value}\n"));
         }
-        let target = fs::canonicalize(&about.file).unwrap_or_else(|_| about.file.clone());
+        let target = resolved(&about.file).map_err(|e| e.to_string())?;
         let dir = target.parent().unwrap_or(Path::new("/"));
         let suffix = target.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
         let failed = |e: std::io::Error| format!("cannot write {}: {e}", target.display());
