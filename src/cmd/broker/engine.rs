@@ -172,6 +172,12 @@ pub(super) fn system_streams(config: &Config, machines: usize) -> Option<SystemS
             config.choria_network_stream_leader_election_ttl,
             config.choria_network_stream_leader_election_replicas,
         ),
+        requests: config.choria_network_stream_requests.then(|| {
+            kept(
+                config.choria_network_stream_request_retention,
+                config.choria_network_stream_request_replicas,
+            )
+        }),
         machines,
     };
     config.choria_network_stream_manage_streams.then_some(streams)

@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::grant::{Permission, SubjectList};
+use crate::core::protocol::deferred;
 use crate::core::text::hex;
 
 /// Publish and subscribe permissions of one kind of peer.
@@ -185,10 +186,33 @@ const STREAMS_USER: [&str; 22] = [
 ];
 
 /// The same in a network with streams, which a client reads and writes; a privileged one makes and removes
-/// them, too.
-pub fn client_publish_with_streams(privileged: bool) -> Permission {
+/// them, too. `more` is what he may beside that.
+pub fn client_publish_with_streams(privileged: bool, more: &[String]) -> Permission {
     let all = CLIENT.into_iter().chain(STREAMS_USER);
-    Permission::only(all.chain(privileged.then_some("$JS.>")))
+    Permission::only(all.chain(privileged.then_some("$JS.>")).chain(more.iter().map(String::as_str)))
+}
+
+/// What lets a caller keep requests for absent nodes, of his own and no others.
+pub fn deferring(caller: &str) -> String {
+    format!("{}.{}.*.*", deferred::SUBJECTS, deferred::place(caller))
+}
+
+/// The same in every name.
+pub fn deferring_for_all() -> String {
+    format!("{}.>", deferred::SUBJECTS)
+}
+
+/// What lets a node read what is kept for it and no other, and say what became of it.
+pub fn deferred_to(node: &str) -> [String; 5] {
+    let (stream, own) = (deferred::STREAM, deferred::of_node(node));
+    [
+        format!("$JS.API.DIRECT.GET.{stream}.{own}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.*.{own}"),
+        // of consumers whose names nobody can guess
+        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
+        format!("$JS.FC.{stream}.>"),
+        own,
+    ]
 }
 
 /// What lets a node read these buckets, and see, take and give back slots of these governors. Names are single tokens.
