@@ -60,6 +60,9 @@ pub enum DeferredError {
     /// It cannot be read.
     #[error("it is no deferred request: {0}")]
     Unreadable(String),
+    /// It is of a time to come.
+    #[error("it is dated ahead; check the clocks of both machines")]
+    Ahead,
     /// A rule is broken.
     #[error("its {0}")]
     Rule(&'static str),
@@ -125,7 +128,7 @@ impl Deferred {
             return Err(DeferredError::Rule("time is over"));
         }
         if self.made > now.saturating_add(MOST_AHEAD) {
-            return Err(DeferredError::Rule("date is ahead; check the clocks of both machines"));
+            return Err(DeferredError::Ahead);
         }
         match now.saturating_sub(self.made) > most {
             true => Err(DeferredError::Rule("age is above plugin.choria.requests.max_age of this node")),

@@ -122,8 +122,13 @@ impl RequestVerifier {
     ///
     /// # Errors
     /// The [`VerifyError`] that counted first.
-    pub fn verify_deferred(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Deferred>, VerifyError> {
-        let deferred = Deferred::decode(&secure.message).map_err(|e| VerifyError::Malformed(e.to_string()))?;
+    pub fn verify_deferred(
+        &self,
+        secure: &SecureRequest,
+        now_unix: i64,
+    ) -> Result<Verified<Deferred>, VerifyError> {
+        let deferred =
+            Deferred::decode(&secure.message).map_err(|e| VerifyError::Malformed(e.to_string()))?;
         let caller = caller_of(&deferred.caller)?;
         self.signed_by(secure, deferred, caller, now_unix)
     }
@@ -276,6 +281,23 @@ impl RequestTrust {
         match self {
             RequestTrust::Verified(verifier) => verifier.verify(secure, now_unix),
             RequestTrust::Claimed(reader) => reader.read(secure),
+        }
+    }
+
+    /// The same of a request that waited for its node.
+    ///
+    /// # Errors
+    /// The [`VerifyError`] that counted first; a node that takes requests at their word takes none of these.
+    pub fn judge_deferred(
+        &self,
+        secure: &SecureRequest,
+        now_unix: i64,
+    ) -> Result<Verified<Deferred>, VerifyError> {
+        match self {
+            RequestTrust::Verified(verifier) => verifier.verify_deferred(secure, now_unix),
+            RequestTrust::Claimed(_) => {
+                Err(VerifyError::Malformed("this node has no certificate yet".to_owned()))
+            }
         }
     }
 }

@@ -160,7 +160,8 @@ impl Watching {
         }
         let body = json!({"stream_name": self.stream, "config": configuration});
         let filter = if self.named { format!(".{}", self.filter) } else { String::new() };
-        let made = self.streams.api(&format!("CONSUMER.CREATE.{}.{name}{filter}", self.stream), &body).await?;
+        let made =
+            self.streams.api(&format!("CONSUMER.CREATE.{}.{name}{filter}", self.stream), &body).await?;
         if self.start == Start::New && self.last.is_none() {
             // what comes while one is without a consumer is heard from the next
             self.last = made["delivered"]["stream_seq"].as_u64();

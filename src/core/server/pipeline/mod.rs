@@ -30,12 +30,15 @@ pub use pool::Pool;
 pub use stages::Rejection;
 
 use super::node::now;
+use super::remembering::Remembering;
+use super::replay::Replay;
 use super::{NodeState, ReplayGuard};
 use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
 use crate::core::connection::{ByteBudget, Message};
 use crate::core::log::RefusalLog;
+use crate::core::protocol::deferred::Deferred;
 use crate::core::protocol::subjects;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
@@ -44,7 +47,8 @@ use auditing::Auditing;
 use data_door::DataDoor;
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Seat, Ticket};
-use stages::{Accepted, Authorized, Denial, Fresh, Refused};
+pub(super) use stages::{Accepted, Deferral};
+use stages::{Authorized, Denial, Fresh, LONGEST_TTL, Refused};
 
 /// Characters of a caller's words in a log line.
 const LOGGED: usize = 200;
@@ -53,11 +57,25 @@ const SIGNING: Duration = Duration::from_secs(60);
 /// Requests read at once; there are no more threads to read them on.
 const READ_AT_ONCE: usize = 4;
 
+/// Why there is no reply of a request that waited.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// It ran here before.
+    Ran,
+    /// It was not begun.
+    Not(String),
+    /// It took longer than its agent may.
+    TooLong,
+    /// A fault of this program.
+    Panicked,
+}
+
 /// The pipeline of a node.
 pub struct Pipeline {
     node: Arc<NodeState>,
     verifier: RequestTrust,
     replay: ReplayGuard,
+    remembering: Arc<Remembering>,
     authorizer: Arc<Authorizer>,
     audit: Option<Arc<Auditing>>,
     gate: Gate,
@@ -76,6 +94,7 @@ impl Pipeline {
         audit: Option<AuditLog>,
         pool: Pool,
         replay: ReplayGuard,
+        remembering: Arc<Remembering>,
     ) -> Pipeline {
         let gate = Gate::new(pool);
         let filtering = Filtering::new(node.config().choria_filter_timeout);
@@ -83,7 +102,19 @@ impl Pipeline {
         let audit = audit.map(|log| Arc::new(Auditing::new(log)));
         let (node_too, rules, record) = (node.clone(), authorizer.clone(), audit.clone());
         let data_door = Arc::new(DataDoor { node: node_too, authorizer: rules, audit: record });
-        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, data_door, reading, refusals }
+        Pipeline {
+            node,
+            verifier,
+            replay,
+            remembering,
+            authorizer,
+            audit,
+            gate,
+            filtering,
+            data_door,
+            reading,
+            refusals,
+        }
     }
 
     /// Takes messages until the connection's side hangs up. Never waits for an
@@ -242,11 +273,18 @@ impl Pipeline {
             }
             return;
         }
-        let body = match self.allowed(accepted, seat).await {
-            Ok(authorized) => match self.run(&authorized).await {
-                Some(outcome) => reply_body(&authorized.call.action, outcome),
-                None => return,
-            },
+        if let Some(body) = self.outcome(accepted, seat).await {
+            self.reply(accepted, body.encode()).await;
+        }
+    }
+
+    /// What comes of a request: what the agent or the policy says of it, or nothing.
+    async fn outcome(&self, accepted: &Accepted, seat: &mut Seat) -> Option<ReplyBody> {
+        match self.allowed(accepted, seat).await {
+            Ok(authorized) => {
+                let outcome = self.run(&authorized).await?;
+                Some(reply_body(&authorized.call.action, outcome))
+            }
             Err(denial) => {
                 if denial.counts_as_denied {
                     raise(&self.node.counters().denied);
@@ -274,16 +312,18 @@ impl Pipeline {
                         );
                     });
                 }
-                reply_body(&denial.action, denial.outcome)
+                Some(reply_body(&denial.action, denial.outcome))
             }
-        };
-        self.reply(accepted, body.encode()).await;
+        }
     }
 
     /// Asks the policy and writes the audit record: first of the action, then of what else the
     /// call does.
     async fn allowed(&self, accepted: &Accepted, seat: &mut Seat) -> Result<Authorized, Box<Denial>> {
         let authorized = stages::authorize(accepted, &self.node, &self.authorizer, seat).await?;
+        if let Some(until) = authorized.until {
+            self.remember(&authorized, until).await?;
+        }
         let unaudited = || Denial::unaudited(&authorized.call.action);
         if !self.record(&authorized, None).await {
             return Err(unaudited());
@@ -295,6 +335,63 @@ impl Pipeline {
             }
         }
         Ok(authorized)
+    }
+
+    /// Remembers what may wait for this node yet, although it has come: so that it runs once.
+    async fn remember(&self, authorized: &Authorized, until: i64) -> Result<(), Box<Denial>> {
+        let call = &authorized.call;
+        match self.remembering.asked(&call.caller, &call.request_id, until, now()).await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(Denial::mistake(&call.action, StatusCode::Aborted, why)),
+        }
+    }
+
+    /// What this node remembers of requests that may wait.
+    pub(super) fn remembering(&self) -> &Arc<Remembering> {
+        &self.remembering
+    }
+
+    /// Judges a request that waited for this node at a place of `caller` and `id`.
+    pub(super) fn judge_deferred(
+        &self,
+        text: &str,
+        at: (&str, &str),
+    ) -> Result<(Deferred, Accepted), Deferral> {
+        raise(&self.node.counters().total);
+        let judged = stages::deferred(text, at, &self.verifier, self.node.config(), now());
+        match &judged {
+            Ok(_) => raise(&self.node.counters().validated),
+            Err(_) => raise(&self.node.counters().unvalidated),
+        }
+        judged
+    }
+
+    /// Runs a request that waited, once; what comes of it, as the text of a reply. Nothing is known of one
+    /// that took too long.
+    pub(super) async fn run_deferred(&self, accepted: &Accepted) -> Result<String, Undone> {
+        let envelope = &accepted.request().envelope;
+        let (caller, now) = (&envelope.callerid, now());
+        // so that the request as it was first asked, which may be on its way yet, is one that ran
+        match self.replay.admit(caller, &envelope.requestid, now, LONGEST_TTL, now).await {
+            Ok(()) => {}
+            Err(Replay::Seen) => return Err(Undone::Ran),
+            Err(other) => return Err(Undone::Not(other.to_string())),
+        }
+        let full = |Full| Undone::Not("this node has no room for it".to_owned());
+        let ticket = self.gate.enter(envelope.collective.len() + accepted.payload().len()).map_err(full)?;
+        let turn = ticket.turn().await;
+        let mut seat = ticket.of(caller).map_err(full)?;
+        raise(&self.node.counters().passed);
+        let outcome = AssertUnwindSafe(self.outcome(accepted, &mut seat)).catch_unwind().await;
+        drop(turn);
+        match outcome {
+            Ok(Some(body)) => Ok(body.encode()),
+            Ok(None) => Err(Undone::TooLong),
+            Err(_) => {
+                self.panicked(&envelope.requestid, caller);
+                Err(Undone::Panicked)
+            }
+        }
     }
 
     /// Writes the audit record; false when the call must not run without it.
