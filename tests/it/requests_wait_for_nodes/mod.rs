@@ -1,0 +1,148 @@
+//! `choria rpc --until` and `choria requests`: what was asked while a node was away runs there once when it comes.
+
+mod fleets;
+mod refusals;
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::network::{Caller, Network, Node, NodeSetup, node};
+use crate::process::until;
+use crate::streams_are_used::Keeping;
+
+/// A network that keeps requests.
+fn keeping() -> Keeping {
+    Keeping::start("plugin.choria.network.stream.requests = true\n")
+}
+
+/// A node that takes them, and runs what its shell is told.
+fn taking(name: &str) -> NodeSetup {
+    node(name).lines(
+        "plugin.choria.requests.enabled = true\nplugin.choria.requests.interval = 1s\n\
+         plugin.shell.activate_agent = true\n",
+    )
+}
+
+/// A file that a command writes a line to, each time it runs.
+struct Marks(PathBuf);
+
+impl Marks {
+    fn of(network: &Network, name: &str) -> Marks {
+        Marks(network.path(name))
+    }
+
+    fn count(&self) -> usize {
+        fs::read_to_string(&self.0).unwrap_or_default().lines().count()
+    }
+
+    /// The input of an action that makes one.
+    fn command(&self, more: &str) -> String {
+        format!("command=echo ran >> {}{more}", self.0.display())
+    }
+}
+
+/// Asks for a node that does not answer; the id of what is kept for it.
+#[track_caller]
+fn keep(caller: &Caller, node: &str, words: &[&str]) -> String {
+    let ran = caller.run(&[&["rpc"], words, &["-I", node, "--timeout", "1"]].concat());
+    ran.stderr.split("choria requests show ").nth(1).unwrap_or_else(|| panic!("{ran:?}")).trim().to_owned()
+}
+
+fn shown(caller: &Caller, id: &str) -> Value {
+    caller.run(&["requests", "show", id, "--json"]).fine().json()
+}
+
+/// Waits until the node of a request has come to this state.
+#[track_caller]
+fn comes_to(caller: &Caller, id: &str, state: &str) -> Value {
+    until(&format!("request {id} to be {state}"), || {
+        let node = shown(caller, id)["nodes"][0].clone();
+        (node["state"] == state).then_some(node)
+    })
+}
+
+fn audited(node: &Node, id: &str) -> usize {
+    node.audit().iter().filter(|line| line["request_id"] == id).count()
+}
+
+#[test]
+fn a_node_runs_once_what_was_asked_while_it_was_away() {
+    let Keeping { network, alice, .. } = &keeping();
+    let mut node = network.node_elsewhere(taking("n1"));
+    let marks = Marks::of(network, "marks");
+    let id = keep(alice, "n1.example.net", &["shell", "run", &marks.command(""), "--until", "1h"]);
+    alice.run(&["requests", "list"]).fine().says(&[&id[..8], "shell run command=echo ran"]);
+    let waiting = shown(alice, &id);
+    assert_eq!(
+        (&waiting["nodes"][0]["state"], &waiting["states"]["waiting"]),
+        (&"waiting".into(), &1.into())
+    );
+    node.start();
+    let answer = comes_to(alice, "last", "answered");
+    assert_eq!(
+        (answer["statuscode"].as_i64(), answer["data"]["exitcode"].as_i64()),
+        (Some(0), Some(0)),
+        "{answer}"
+    );
+    alice.run(&["requests", "show", &id[..6]]).fine().says(&["n1.example.net", "answered", "OK"]);
+    assert_eq!((marks.count(), audited(&node, &id)), (1, 1));
+
+    // nor after a restart, nor where what it remembers was lost
+    node.start();
+    node.connected();
+    fs::remove_file(node.dir.join("status.json.requests")).unwrap();
+    let other = keep(alice, "n9.example.net", &["rpcutil", "ping", "--until", "1h"]);
+    node.start();
+    let next = keep_while_stopped(&mut node, alice);
+    comes_to(alice, &next, "answered");
+    assert_eq!(marks.count(), 1);
+    assert_eq!(shown(alice, &other)["nodes"][0]["state"], "waiting");
+}
+
+/// Something is kept for a node that is stopped meanwhile: when it is answered, all before it has been looked at.
+fn keep_while_stopped(node: &mut Node, caller: &Caller) -> String {
+    node.kill();
+    let id = until("the node to be gone", || {
+        let ran =
+            caller.run(&["rpc", "rpcutil", "ping", "-I", &node.name, "--timeout", "1", "--until", "1h"]);
+        let kept = ran.stderr.split("choria requests show ").nth(1);
+        kept.filter(|_| ran.stderr.contains("nobody listens")).map(|id| id.trim().to_owned())
+    });
+    node.start();
+    id
+}
+
+#[test]
+fn what_was_begun_is_not_begun_again() {
+    let Keeping { network, alice, .. } = &keeping();
+    let mut node = network.node_elsewhere(taking("n1"));
+    let (marks, gate) = (Marks::of(network, "marks"), network.file("gate", ""));
+    let waits = marks.command(&format!("; while [ -e {} ]; do sleep 0.1; done", gate.display()));
+    let id = keep(alice, "n1.example.net", &["shell", "run", &waits, "--until", "1h"]);
+    node.start();
+    comes_to(alice, &id, "begun");
+    until("it to run", || (marks.count() == 1).then_some(()));
+    // what is begun is not cancelled
+    alice.run(&["requests", "cancel", &id, "-f"]).fine().says(&["0 cancelled, 1 had begun"]);
+    node.kill();
+    node.start();
+    let answer = comes_to(alice, &id, "answered");
+    assert!(answer["reason"].as_str().unwrap().contains("ended before its end was known"), "{answer}");
+    let next = keep_while_stopped(&mut node, alice);
+    comes_to(alice, &next, "answered");
+    assert_eq!((marks.count(), audited(&node, &id)), (1, 1));
+    fs::remove_file(gate).unwrap();
+}
+
+#[test]
+fn who_answers_too_late_has_run_it() {
+    let Keeping { network, alice, .. } = &keeping();
+    let node = network.nodes([taking("n1")]).remove(0);
+    let marks = Marks::of(network, "marks");
+    let id = keep(alice, "n1.example.net", &["shell", "run", &marks.command("; sleep 3"), "--until", "1h"]);
+    let answer = comes_to(alice, &id, "refused");
+    assert!(answer["reason"].as_str().unwrap().contains("when it was first asked"), "{answer}");
+    assert_eq!((marks.count(), audited(&node, &id)), (1, 1));
+}
