@@ -86,7 +86,7 @@ impl Keeping {
     /// # Errors
     /// Why not.
     pub async fn ready(&self, now: i64) -> Result<(), KeptError> {
-        let heads = self.read(&format!("{}.{HEAD}", self.below("*"))).await?;
+        let heads = self.read(&head(&self.caller, "*")).await?;
         let waits = |(_, _, bytes): &(String, u64, Bytes)| {
             serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.until > now)
         };
@@ -94,11 +94,6 @@ impl Keeping {
             waiting if waiting >= MOST_REQUESTS => Err(KeptError::TooMany(self.caller.clone())),
             _ => Ok(()),
         }
-    }
-
-    fn below(&self, id: &str) -> String {
-        let all = of_caller(&self.caller, Some(id));
-        all.trim_end_matches(".*").to_owned()
     }
 
     /// Keeps what was asked of all.
@@ -181,7 +176,7 @@ impl Keeping {
     /// # Errors
     /// [`KeptError`].
     pub async fn heads(&self) -> Result<Vec<(String, Head)>, KeptError> {
-        let read = self.read(&format!("{}.{HEAD}", self.below("*"))).await?;
+        let read = self.read(&head(&self.caller, "*")).await?;
         let heads = read.into_iter().filter_map(|(subject, _, bytes)| {
             let id = subject.split('.').nth(3)?.to_owned();
             Some((id, serde_json::from_slice(&bytes).ok()?))
