@@ -194,7 +194,7 @@ pub fn client_publish_with_streams(privileged: bool, more: &[String]) -> Permiss
 
 /// What lets a caller keep requests for absent nodes, of his own and no others.
 pub fn deferring(caller: &str) -> String {
-    format!("{}.{}.*.*", deferred::SUBJECTS, deferred::place(caller))
+    deferred::of_caller(caller, None)
 }
 
 /// The same in every name.
@@ -338,6 +338,47 @@ mod tests {
         assert!(!subscribe.must_filter(b"c1.broadcast.agent.rpcutil"));
         assert!(subscribe.denies(b"c1.broadcast.agent.registration"));
         assert!(!subscribe.denies(b"c1.node.n1.x"));
+    }
+
+    #[test]
+    fn requests_that_wait_are_their_nodes_and_their_callers() {
+        let node = Permission::only(deferred_to("n1.example.net"));
+        let alice = client_publish_with_streams(false, &[deferring("choria=alice")]);
+        let root = client_publish_with_streams(true, &[deferring_for_all()]);
+        let id = "0123456789abcdef0123456789abcdef";
+        let at = |caller: &str, node: &str| deferred::subject(caller, id, node);
+        for (subject, by_node, by_alice) in [
+            (at("choria=alice", "n1.example.net"), true, true),
+            (at("choria=bob", "n1.example.net"), true, false),
+            (at("choria=alice", "n2.example.net"), false, true),
+            (at("choria=bob", "n2.example.net"), false, false),
+            (deferred::head("choria=alice", id), false, true),
+            (deferred::head("choria=bob", id), false, false),
+            ("choria.requests.>".to_owned(), false, false),
+            ("choria.requests.*.*.*".to_owned(), false, false),
+        ] {
+            assert_eq!(node.may_publish(subject.as_bytes()), by_node, "a node, {subject}");
+            assert_eq!(alice.may_publish(subject.as_bytes()), by_alice, "a caller, {subject}");
+            assert!(root.may_publish(subject.as_bytes()), "{subject}");
+        }
+        let own = deferred::of_node("n1.example.net");
+        for (call, may) in [
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{own}"), true),
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{}", at("choria=alice", "n1.example.net")), true),
+            (format!("CONSUMER.CREATE.CHORIA_REQUESTS.x.{own}"), true),
+            ("DIRECT.GET.CHORIA_REQUESTS".to_owned(), false),
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{}", deferred::of_node("n2.example.net")), false),
+            ("DIRECT.GET.CHORIA_REQUESTS.choria.requests.*.*.*".to_owned(), false),
+            ("DIRECT.GET.CHORIA_REQUESTS.>".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS.x".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS.x.choria.requests.>".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS".to_owned(), false),
+            (format!("CONSUMER.CREATE.CHORIA_EVENTS.x.{own}"), false),
+            ("CONSUMER.NAMES.CHORIA_REQUESTS".to_owned(), false),
+            ("STREAM.MSG.GET.CHORIA_REQUESTS".to_owned(), false),
+        ] {
+            assert_eq!(node.may_publish(format!("$JS.API.{call}").as_bytes()), may, "{call}");
+        }
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Keeping {
     pub async fn heads(&self) -> Result<Vec<(String, Head)>, KeptError> {
         let read = self.read(&head(&self.caller, "*")).await?;
         let heads = read.into_iter().filter_map(|(subject, _, bytes)| {
-            let id = subject.split('.').nth(3)?.to_owned();
+            let id = subject.split('.').nth(4)?.to_owned();
             Some((id, serde_json::from_slice(&bytes).ok()?))
         });
         Ok(heads.collect())
@@ -194,7 +194,7 @@ impl Keeping {
         }
         let mut read: BTreeMap<String, (u64, Bytes)> = BTreeMap::new();
         for (subject, number, bytes) in self.read(&of_caller(&self.caller, Some(id))).await? {
-            if let Some(of) = subject.split('.').nth(4) {
+            if let Some(of) = subject.split('.').nth(2) {
                 read.insert(of.to_owned(), (number, bytes));
             }
         }

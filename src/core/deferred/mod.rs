@@ -5,7 +5,7 @@
 //! the replay memory of requests are as they were: they do not know of it. A node knows that it is meant because its
 //! name is in the signed text, and nobody else's.
 //!
-//! **Where it is.** In one stream, with one place for a node and a request: `choria.requests.CALLER.ID.NODE`, names as
+//! **Where it is.** In one stream, with one place for a node and a request: `choria.requests.NODE.CALLER.ID`, names as
 //! hashes ([`protocol::deferred`](crate::core::protocol::deferred)). A place holds one message, which nobody removes
 //! and which is replaced by what becomes of it ([`Place`]): asked → begun → answered, or asked → cancelled, each only
 //! in place of the very message before (the stream's expected sequence). So a request that is begun cannot be

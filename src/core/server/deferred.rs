@@ -197,7 +197,7 @@ impl Worker {
     /// Runs one, or says why not.
     async fn take(&self, waiting: Waiting) -> Result<(), Trouble> {
         let tokens: Vec<&str> = waiting.subject.split('.').collect();
-        let &[_, _, caller, id, _] = tokens.as_slice() else { return Ok(()) };
+        let &[_, _, _, caller, id] = tokens.as_slice() else { return Ok(()) };
         let (deferred, accepted) = match self.pipeline.judge_deferred(&waiting.text, (caller, id)) {
             Ok(judged) => judged,
             Err(Deferral::Later(why)) => return Err(Trouble::Later(why)),

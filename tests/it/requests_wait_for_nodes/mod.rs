@@ -1,5 +1,6 @@
 //! `choria rpc --until` and `choria requests`: what was asked while a node was away runs there once when it comes.
 
+mod adversaries;
 mod fleets;
 mod refusals;
 
@@ -145,4 +146,34 @@ fn who_answers_too_late_has_run_it() {
     let answer = comes_to(alice, &id, "refused");
     assert!(answer["reason"].as_str().unwrap().contains("when it was first asked"), "{answer}");
     assert_eq!((marks.count(), audited(&node, &id)), (1, 1));
+}
+
+/// What docs/streams.md shows, as it stands there.
+#[test]
+fn the_example_of_the_page_runs() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/streams.md")).expect("a page");
+    let section = page.split("\n## Requests for absent nodes\n").nth(1).expect("the section");
+    let block =
+        section.split("```sh run\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let settings = |at: usize| -> String {
+        let block = section.split("```ini\n").nth(at).and_then(|rest| rest.split("```").next());
+        block.expect("settings").to_owned()
+    };
+    let Keeping { network, alice, .. } = &Keeping::start(&settings(1));
+    let _here = network.nodes([node("n1").lines(&settings(2))]);
+    let list = network.file("nodes.txt", "n1.example.net\nn2.example.net\n").display().to_string();
+    let ran: Vec<_> = block
+        .lines()
+        .map(|line| {
+            let line = line.split("  #").next().unwrap_or(line).replace("nodes.txt", &list);
+            let words = shlex::split(&line).expect("words");
+            alice.run(&words.iter().skip(1).map(String::as_str).collect::<Vec<_>>())
+        })
+        .collect();
+    let [asked, listed, shown, document, cancelled] = <[_; 5]>::try_from(ran).expect("five commands");
+    asked.says(&["n1.example.net"]).complains(&["kept for 1 node", "choria requests show"]);
+    listed.fine().says(&["rpcutil ping"]);
+    shown.fine().says(&["n2.example.net", "waiting"]);
+    assert_eq!(document.fine().json()["states"]["waiting"], 1);
+    cancelled.fine().says(&["1 cancelled"]);
 }
