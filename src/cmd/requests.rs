@@ -312,8 +312,8 @@ impl Cancel {
             let waiting = kept.count(|place| matches!(place, Place::Asked { .. }));
             if waiting > 0 {
                 sure(self.force, &format!("end request {} for {waiting} nodes", kept.id))?;
-                keeping.cancel(&kept, now).await;
             }
+            keeping.cancel(&kept, now).await;
             keeping.find(&kept.id).await?.context("it is kept no longer")
         })?;
         let waiting = kept.count(|place| matches!(place, Place::Asked { .. }));

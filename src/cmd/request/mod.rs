@@ -257,7 +257,14 @@ impl<'a> Request<'a> {
         trouble::report(&client, &collective, &stats, by_asking);
         let kept = match waits.filter(|_| matches!(followed, Ok(Followed::ToTheEnd))) {
             Some(waits) => waits.keep(&client, &stats).await,
-            None => Ok(()),
+            None => {
+                if self.until.is_some() && !matches!(followed, Ok(Followed::ToTheEnd)) {
+                    out::errln!(
+                        "choria: it was ended before all had their time to answer, and is kept for nobody"
+                    );
+                }
+                Ok(())
+            }
         };
         client.session().close().await;
         let unwell = staged.is_some_and(Staged::end);

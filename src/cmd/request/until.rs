@@ -126,6 +126,7 @@ impl Waits {
             inputs: self.body.data.clone(),
             made: self.made,
             until: self.until,
+            ended: None,
             nodes: nodes.clone(),
         };
         self.keeping.begin(&id, &head).await?;

@@ -57,6 +57,8 @@ pub struct Kept {
     pub id: String,
     /// What was asked.
     pub head: Head,
+    /// The number of the message that says so.
+    pub number: u64,
     /// By node: the number of what is kept and what it says; nothing where nothing is kept for it.
     pub places: BTreeMap<String, Option<(u64, Place)>>,
 }
@@ -88,7 +90,7 @@ impl Keeping {
     pub async fn ready(&self, now: i64) -> Result<(), KeptError> {
         let heads = self.read(&head(&self.caller, "*")).await?;
         let waits = |(_, _, bytes): &(String, u64, Bytes)| {
-            serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.until > now)
+            serde_json::from_slice::<Head>(bytes).is_ok_and(|head| head.until > now && head.ended.is_none())
         };
         match heads.iter().filter(|head| waits(head)).count() {
             waiting if waiting >= MOST_REQUESTS => Err(KeptError::TooMany(self.caller.clone())),
@@ -133,7 +135,14 @@ impl Keeping {
             let payload = Place::Cancelled { at: now }.encode();
             self.message(subject(&self.caller, &kept.id, node), number, payload)
         });
-        self.store(messages.collect()).await;
+        let mut messages: Vec<ToStore> = messages.collect();
+        // it is none of those any more of which one may have so many
+        if kept.head.ended.is_none() {
+            let ended = Head { ended: Some(now), ..kept.head.clone() };
+            let payload = serde_json::to_vec(&ended).unwrap_or_default();
+            messages.push(self.message(head(&self.caller, &kept.id), kept.number, payload));
+        }
+        self.store(messages).await;
     }
 
     fn message(&self, subject: String, instead_of: u64, payload: Vec<u8>) -> ToStore {
@@ -181,7 +190,9 @@ impl Keeping {
             let id = subject.split('.').nth(4)?.to_owned();
             Some((id, serde_json::from_slice(&bytes).ok()?))
         });
-        Ok(heads.collect())
+        let mut heads: Vec<(String, Head)> = heads.collect();
+        heads.sort_by_key(|(_, head)| head.made);
+        Ok(heads)
     }
 
     /// What became of one; nothing where it is not kept.
@@ -198,14 +209,14 @@ impl Keeping {
                 read.insert(of.to_owned(), (number, bytes));
             }
         }
-        let Some((_, head)) = read.remove(HEAD) else { return Ok(None) };
+        let Some((number, head)) = read.remove(HEAD) else { return Ok(None) };
         let Ok(head) = serde_json::from_slice::<Head>(&head) else { return Ok(None) };
         let of = |node: &String| {
             let (number, bytes) = read.get(&place(node))?;
             Some((*number, Place::decode(bytes)?))
         };
         let places = head.nodes.iter().map(|node| (node.clone(), of(node))).collect();
-        Ok(Some(Kept { id: id.to_owned(), head, places }))
+        Ok(Some(Kept { id: id.to_owned(), head, number, places }))
     }
 
     /// All that is kept below a subject.

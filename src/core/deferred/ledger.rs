@@ -117,9 +117,7 @@ impl Ledger {
         let mut first = true;
         while let Some(line) = lines.next() {
             match serde_json::from_slice(line) {
-                Ok(Line::Since { since: said, floor: below }) if first => {
-                    (since, floor) = (said.min(now), below)
-                }
+                Ok(Line::Since { since: said, floor: below }) if first => (since, floor) = (said, below),
                 Ok(Line::Entry(entry)) => {
                     entries.insert((entry.caller.clone(), entry.id.clone()), entry);
                 }

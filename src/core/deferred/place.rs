@@ -111,6 +111,9 @@ pub struct Head {
     pub made: i64,
     /// Unix seconds when it is over.
     pub until: i64,
+    /// Unix seconds when its caller wanted it no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<i64>,
     /// The nodes it waits for.
     pub nodes: Vec<String>,
 }

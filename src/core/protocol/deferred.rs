@@ -22,6 +22,8 @@ pub const LARGEST: usize = 128 * 1024;
 pub const LONGEST: i64 = 30 * 86_400;
 /// Seconds it may be dated ahead, as requests may.
 const MOST_AHEAD: i64 = 60;
+/// Seconds ahead that are waited for.
+const FAR_AHEAD: i64 = 3600;
 /// Longest name of a node, an agent, a collective, a sender or a caller.
 const LONGEST_NAME: usize = 256;
 const PROTOCOL: &str = "choria:deferred:1";
@@ -126,6 +128,11 @@ impl Deferred {
     pub fn check_time(&self, now: i64, most: i64) -> Result<(), DeferredError> {
         if now >= self.until {
             return Err(DeferredError::Rule("time is over"));
+        }
+        if self.made > now.saturating_add(FAR_AHEAD) {
+            return Err(DeferredError::Rule(
+                "date is more than an hour ahead; check the clocks of both machines",
+            ));
         }
         if self.made > now.saturating_add(MOST_AHEAD) {
             return Err(DeferredError::Ahead);

@@ -4,7 +4,7 @@
 //! One after the other, in the order they were kept in, beside the requests that come. What is begun here is
 //! first in the stream, then on the disk, then runs; what came of it is first on the disk, then in the stream.
 
-use std::collections::VecDeque;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::NodeState;
 use super::node::now;
-use super::pipeline::{Accepted, Deferral, Pipeline, Undone};
+use super::pipeline::{self, Accepted, Deferral, Pipeline, Undone};
 use super::remembering::Forgetful;
 use crate::core::connection::Session;
-use crate::core::deferred::ledger::{Entry, Known};
+use crate::core::deferred::ledger::{Entry, Known, LedgerError};
 use crate::core::deferred::{Answer, Place};
 use crate::core::log::RefusalLog;
 use crate::core::protocol::deferred::{STREAM, of_node, subject};
@@ -160,32 +160,45 @@ impl Worker {
             Some(last) if last.sequence == self.seen => return Ok(()),
             Some(_) => {}
         }
+        // what is not to run now holds nothing up that comes behind it
+        let (mut later, mut why) = (HashSet::new(), None);
         loop {
-            let (waiting, seen) =
-                tokio::time::timeout(READING, self.waiting(&own)).await.map_err(|_| Trouble::Slow)??;
+            let reading = tokio::time::timeout(READING, self.waiting(&own, &later)).await;
+            let (waiting, seen) = reading.map_err(|_| Trouble::Slow)??;
             if waiting.is_empty() {
-                self.seen = seen;
-                return Ok(());
+                return match why {
+                    Some(why) => Err(Trouble::Later(why)),
+                    None => {
+                        self.seen = seen;
+                        Ok(())
+                    }
+                };
             }
             for waiting in waiting {
-                self.take(waiting).await?;
+                let number = waiting.number;
+                match self.take(waiting).await {
+                    Err(Trouble::Later(reason)) => {
+                        later.insert(number);
+                        why = Some(reason);
+                    }
+                    taken => taken?,
+                }
             }
         }
     }
 
     /// The next few that wait, and the number of the last message there is.
-    async fn waiting(&self, own: &str) -> Result<(VecDeque<Waiting>, u64), Trouble> {
+    async fn waiting(&self, own: &str, later: &HashSet<u64>) -> Result<(Vec<Waiting>, u64), Trouble> {
         let mut watching = Watching::only(&self.streams, STREAM, own).await?;
-        let (mut waiting, mut last, mut bytes) = (VecDeque::new(), 0, 0);
+        let (mut waiting, mut last, mut bytes) = (Vec::new(), 0, 0);
         while let Heard::Stored(stored) = watching.next().await? {
             last = stored.sequence;
+            if later.contains(&stored.sequence) {
+                continue;
+            }
             if let Some(Place::Asked { request }) = Place::decode(&stored.payload) {
                 bytes += request.len();
-                waiting.push_back(Waiting {
-                    subject: stored.subject,
-                    number: stored.sequence,
-                    text: request,
-                });
+                waiting.push(Waiting { subject: stored.subject, number: stored.sequence, text: request });
                 if waiting.len() >= AT_ONCE || bytes >= AT_ONCE_BYTES {
                     break;
                 }
@@ -203,6 +216,9 @@ impl Worker {
             Err(Deferral::Later(why)) => return Err(Trouble::Later(why)),
             Err(Deferral::Refused(why)) => return self.refuse(&waiting, id, &why).await,
         };
+        // whatever keeps it from running now has to be known before it begins
+        let place = self.pipeline.place_deferred(&accepted).await;
+        let place = place.map_err(|(Deferral::Later(why) | Deferral::Refused(why))| Trouble::Later(why))?;
         let (who, which, now) = (deferred.caller.clone(), deferred.id.clone(), now());
         let (until, asked, made) = (deferred.until, deferred.asked, deferred.made);
         let nonce = uuid::Uuid::new_v4().simple().to_string();
@@ -223,7 +239,12 @@ impl Worker {
                 refusal => Ok(refusal),
             }
         });
-        if let Some(why) = admitted.await? {
+        let admitted = match admitted.await {
+            // of this caller, maybe
+            Err(e @ Forgetful::Ledger(LedgerError::Full)) => return Err(Trouble::Later(e.to_string())),
+            admitted => admitted?,
+        };
+        if let Some(why) = admitted {
             return self.refuse(&waiting, &which, why).await;
         }
         let Some(begun) = self.claim(&waiting, &nonce, until).await else {
@@ -234,7 +255,8 @@ impl Worker {
                 .with(now, move |ledger| ledger.unclaim(&who, &which))
                 .await?);
         };
-        let answer = self.run_it(&accepted, entry(Known::Running { nonce: nonce.clone() })).await;
+        let running = entry(Known::Running { nonce: nonce.clone() });
+        let answer = self.run_it(&accepted, place, running).await;
         tracing::info!(
             request = which,
             caller = who,
@@ -270,12 +292,12 @@ impl Worker {
     }
 
     /// Runs it, once it is remembered that it does.
-    async fn run_it(&self, accepted: &Accepted, entry: Entry) -> Answer {
+    async fn run_it(&self, accepted: &Accepted, place: pipeline::Place, entry: Entry) -> Answer {
         let at = now();
         if let Err(e) = self.pipeline.remembering().with(at, move |ledger| ledger.note(entry, at)).await {
             return Answer::refused(&format!("it cannot be remembered here that it runs: {e}"), at);
         }
-        match self.pipeline.run_deferred(accepted).await {
+        match self.pipeline.run_deferred(accepted, place).await {
             Ok(text) => Answer::reply(text, now()),
             Err(Undone::Ran) => Answer::ran(RAN_BEFORE, now()),
             Err(Undone::Not(why)) => Answer::refused(&why, now()),

@@ -142,6 +142,12 @@ fn nobody_asks_in_anothers_name() {
         for (id, text) in ids.iter().zip([as_alice, foreign, moved, broken]) {
             assert!(put(client.clone(), own(id), text).await, "{id}");
         }
+        // and one that is dated ahead, which holds up nobody
+        let ahead = format!("9{}", &other[1..]);
+        let envelope = Envelope { time: now() + 1800, ..envelope(&ahead, bob) };
+        let deferred = Deferred::new(&envelope, N1, now() + 3600, false, body);
+        let text = Place::asked(&signer.sign_deferred(&deferred).expect("signed")).encode();
+        assert!(put(client.clone(), own(&ahead), text).await);
         away.start();
         comes_to(alice, &id, "answered");
         let mut reasons = BTreeMap::new();
@@ -156,6 +162,9 @@ fn nobody_asks_in_anothers_name() {
             };
             reasons.insert(id.clone(), reason);
         }
+        let get = format!("$JS.API.DIRECT.GET.CHORIA_REQUESTS.{}", own(&ahead));
+        let text = ask(&client, &get, Value::Null).await.unwrap_or_default();
+        assert!(matches!(Place::decode(&text), Some(Place::Asked { .. })));
         let said: Vec<&str> = reasons.values().map(String::as_str).collect();
         assert!(said[0].contains("is not a name of the certificate"), "{said:?}");
         assert!(

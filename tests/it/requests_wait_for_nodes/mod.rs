@@ -138,6 +138,39 @@ fn what_was_begun_is_not_begun_again() {
 }
 
 #[test]
+fn a_node_that_is_killed_again_and_again_runs_each_once() {
+    let Keeping { network, alice, .. } = &keeping();
+    let mut node = network.node_elsewhere(taking("n1"));
+    let marks = network.path("marks");
+    let ids: Vec<String> = (0..10)
+        .map(|n| {
+            let command = format!("command=echo {n} >> {}", marks.display());
+            keep(alice, "n1.example.net", &["shell", "run", &command, "--until", "1h"])
+        })
+        .collect();
+    let ran = || fs::read_to_string(&marks).unwrap_or_default();
+    // each time just behind something that ran, be its end remembered or not
+    for _ in 0..8 {
+        let before = ran().len();
+        node.start();
+        until("another to run", || (ran().len() > before).then_some(()));
+        node.kill();
+    }
+    node.start();
+    let mut runs = 0;
+    for (n, id) in ids.iter().enumerate() {
+        let answer = comes_to(alice, id, "answered");
+        let marks = ran().lines().filter(|line| *line == n.to_string()).count();
+        // of one whose end is not known it is not known either whether its command had begun
+        let known = answer["statuscode"].is_number();
+        assert!(marks == 1 || marks == 0 && !known, "{n}: {marks} {answer}");
+        assert!(audited(&node, id) <= 1, "{n}");
+        runs += marks;
+    }
+    assert!(runs >= 8, "{runs}");
+}
+
+#[test]
 fn who_answers_too_late_has_run_it() {
     let Keeping { network, alice, .. } = &keeping();
     let node = network.nodes([taking("n1")]).remove(0);

@@ -63,7 +63,8 @@ fn what_is_cancelled_or_over_does_not_run_and_only_its_caller_cancels() {
     let of_root = ["requests", "cancel", &second, "-f", "--caller", "choria=alice.mcollective"];
     root.run(&of_root).fine().says(&["1 cancelled"]);
     assert_eq!(shown(alice, &second)["nodes"][0]["state"], "cancelled");
-    // of one that is over
+    // what is ended is told again, and stays as it is
+    alice.run(&["requests", "cancel", &first, "-f"]).fine().says(&["1 cancelled"]);
     until("it to be over", || (shown(alice, &brief)["nodes"][0]["state"] == "expired").then_some(()));
     let last = keep(alice, "n1.example.net", &["rpcutil", "ping", "--until", "1h"]);
     away.start();

@@ -42,7 +42,8 @@ fn a_caller_is_told_what_it_may() {
         .complains(&["does not let this caller publish to $JS.API.STREAM.NAMES"]);
 }
 
-const SYSTEM: &str =
+/// Who may look at servers.
+pub const SYSTEM: &str =
     "plugin.choria.network.system.user = system\nplugin.choria.network.system.password = s3cret\n";
 
 /// Names and kinds of servers, sorted.

@@ -12,6 +12,7 @@
 
 mod auditing;
 mod data_door;
+mod deferring;
 mod filtering;
 mod judging;
 mod pool;
@@ -31,24 +32,23 @@ pub use stages::Rejection;
 
 use super::node::now;
 use super::remembering::Remembering;
-use super::replay::Replay;
 use super::{NodeState, ReplayGuard};
 use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
 use crate::core::connection::{ByteBudget, Message};
 use crate::core::log::RefusalLog;
-use crate::core::protocol::deferred::Deferred;
 use crate::core::protocol::subjects;
 use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::security::RequestTrust;
 use crate::core::text::shortened;
 use auditing::Auditing;
 use data_door::DataDoor;
+pub(super) use deferring::{Deferral, Place, Undone};
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Seat, Ticket};
-pub(super) use stages::{Accepted, Deferral};
-use stages::{Authorized, Denial, Fresh, LONGEST_TTL, Refused};
+pub(super) use stages::Accepted;
+use stages::{Authorized, Denial, Fresh, Refused};
 
 /// Characters of a caller's words in a log line.
 const LOGGED: usize = 200;
@@ -56,19 +56,6 @@ const LOGGED: usize = 200;
 const SIGNING: Duration = Duration::from_secs(60);
 /// Requests read at once; there are no more threads to read them on.
 const READ_AT_ONCE: usize = 4;
-
-/// Why there is no reply of a request that waited.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Undone {
-    /// It ran here before.
-    Ran,
-    /// It was not begun.
-    Not(String),
-    /// It took longer than its agent may.
-    TooLong,
-    /// A fault of this program.
-    Panicked,
-}
 
 /// The pipeline of a node.
 pub struct Pipeline {
@@ -343,54 +330,6 @@ impl Pipeline {
         match self.remembering.asked(&call.caller, &call.request_id, until, now()).await {
             Ok(()) => Ok(()),
             Err(why) => Err(Denial::mistake(&call.action, StatusCode::Aborted, why)),
-        }
-    }
-
-    /// What this node remembers of requests that may wait.
-    pub(super) fn remembering(&self) -> &Arc<Remembering> {
-        &self.remembering
-    }
-
-    /// Judges a request that waited for this node at a place of `caller` and `id`.
-    pub(super) fn judge_deferred(
-        &self,
-        text: &str,
-        at: (&str, &str),
-    ) -> Result<(Deferred, Accepted), Deferral> {
-        raise(&self.node.counters().total);
-        let judged = stages::deferred(text, at, &self.verifier, self.node.config(), now());
-        match &judged {
-            Ok(_) => raise(&self.node.counters().validated),
-            Err(_) => raise(&self.node.counters().unvalidated),
-        }
-        judged
-    }
-
-    /// Runs a request that waited, once; what comes of it, as the text of a reply. Nothing is known of one
-    /// that took too long.
-    pub(super) async fn run_deferred(&self, accepted: &Accepted) -> Result<String, Undone> {
-        let envelope = &accepted.request().envelope;
-        let (caller, now) = (&envelope.callerid, now());
-        // so that the request as it was first asked, which may be on its way yet, is one that ran
-        match self.replay.admit(caller, &envelope.requestid, now, LONGEST_TTL, now).await {
-            Ok(()) => {}
-            Err(Replay::Seen) => return Err(Undone::Ran),
-            Err(other) => return Err(Undone::Not(other.to_string())),
-        }
-        let full = |Full| Undone::Not("this node has no room for it".to_owned());
-        let ticket = self.gate.enter(envelope.collective.len() + accepted.payload().len()).map_err(full)?;
-        let turn = ticket.turn().await;
-        let mut seat = ticket.of(caller).map_err(full)?;
-        raise(&self.node.counters().passed);
-        let outcome = AssertUnwindSafe(self.outcome(accepted, &mut seat)).catch_unwind().await;
-        drop(turn);
-        match outcome {
-            Ok(Some(body)) => Ok(body.encode()),
-            Ok(None) => Err(Undone::TooLong),
-            Err(_) => {
-                self.panicked(&envelope.requestid, caller);
-                Err(Undone::Panicked)
-            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{Heading, Inputs, NOT_AUTHORIZED, RequestBody, StatusCode};
 use crate::core::security::{RequestTrust, Verified, VerifyError};
+use crate::core::server::pipeline::deferring::Deferral;
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
 use crate::core::server::pipeline::pool::{Full, Seat};
 use crate::core::server::pipeline::reply::{self, Elsewhere};
@@ -213,15 +214,6 @@ pub async fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fre
         Ok(()) => Ok(Fresh(incoming)),
         Err(replay) => Err(Refused::late(replay.into(), &incoming)),
     }
-}
-
-/// Why a request that waited for this node does not run.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Deferral {
-    /// It never will.
-    Refused(String),
-    /// Not now.
-    Later(String),
 }
 
 /// Judges a request that waited for this node, as of now: in place of what `decode` to `filter` do for others. It was
