@@ -300,7 +300,6 @@ impl Worker {
         match self.pipeline.run_deferred(accepted, place).await {
             Ok(text) => Answer::reply(text, now()),
             Err(Undone::Ran) => Answer::ran(RAN_BEFORE, now()),
-            Err(Undone::Not(why)) => Answer::refused(&why, now()),
             Err(Undone::TooLong) => Answer::ran("it took longer than its agent may", now()),
             Err(Undone::Panicked) => Answer::ran("it ended in a fault of this node's program", now()),
         }

@@ -10,7 +10,6 @@ use super::stages::{self, Accepted, LONGEST_TTL};
 use super::{Pipeline, now, raise};
 use crate::core::protocol::deferred::Deferred;
 use crate::core::server::remembering::Remembering;
-use crate::core::server::replay::Replay;
 
 /// Why a request that waited does not run.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +25,6 @@ pub enum Deferral {
 pub enum Undone {
     /// It ran here before.
     Ran,
-    /// It was not begun.
-    Not(String),
     /// It took longer than its agent may.
     TooLong,
     /// A fault of this program.
@@ -72,10 +69,8 @@ impl Pipeline {
         let envelope = &accepted.request().envelope;
         let (caller, now) = (&envelope.callerid, now());
         // so that the request as it was first asked, which may be on its way yet, is one that ran
-        match self.replay.admit(caller, &envelope.requestid, now, LONGEST_TTL, now).await {
-            Ok(()) => {}
-            Err(Replay::Seen) => return Err(Undone::Ran),
-            Err(other) => return Err(Undone::Not(other.to_string())),
+        if self.replay.has_run(caller, &envelope.requestid, LONGEST_TTL, now) {
+            return Err(Undone::Ran);
         }
         raise(&self.node.counters().passed);
         match AssertUnwindSafe(self.outcome(accepted, &mut seat)).catch_unwind().await {
