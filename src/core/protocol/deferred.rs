@@ -71,8 +71,7 @@ pub enum DeferredError {
 }
 
 impl Deferred {
-    /// One with these words.
-
+    /// One for this node, of what an envelope says.
     pub fn new(envelope: &Envelope, node: &str, until: i64, asked: bool, body: &str) -> Deferred {
         Deferred {
             protocol: PROTOCOL.to_owned(),
