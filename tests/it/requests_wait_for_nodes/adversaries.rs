@@ -90,6 +90,11 @@ fn a_node_reads_and_ends_its_own_and_nothing_else() {
             }});
             let made = ask(&node, &of_others, body).await.unwrap_or_default();
             assert!(!String::from_utf8_lossy(&made).contains("created"), "{name} hears what is another's");
+            // nor all at once
+            let mut headers = HeaderMap::new();
+            headers.insert("Nats-Rollup", "all");
+            let rolled = node.request_with_headers(place.clone(), headers, "{}".into()).await.ok();
+            assert!(!stores(&rolled.map(|answer| answer.payload.to_vec())), "{name} rolls up");
             let written = ask(&node, &place, json!({"cancelled": {"at": 1}})).await;
             assert_eq!(stores(&written), may, "{name} writes {place}");
         }
