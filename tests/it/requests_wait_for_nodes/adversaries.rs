@@ -10,7 +10,8 @@ use choria::core::protocol::subjects::caller_inbox_prefix;
 use choria::core::protocol::v1::{Envelope, SecureRequest};
 use serde_json::{Value, json};
 
-use super::{Marks, audited, comes_to, keep, keep_while_stopped, keeping, shown, taking};
+use super::{Marks, audited, comes_to, keep, keep_while_stopped, keeping, keeping_of, shown, taking};
+use crate::a_broker_is_a_leaf::hub::{RELEASES, Release};
 use crate::network::{Network, now};
 use crate::process::{PATIENCE, until};
 use crate::streams_are_used::Keeping;
@@ -48,7 +49,11 @@ fn stores(answer: &Option<Vec<u8>>) -> bool {
 
 #[test]
 fn a_node_reads_and_ends_its_own_and_nothing_else() {
-    let Keeping { network, alice, .. } = &keeping();
+    RELEASES.into_iter().for_each(reads_and_ends_its_own);
+}
+
+fn reads_and_ends_its_own(release: Release) {
+    let Keeping { network, alice, .. } = &keeping_of(release);
     let id = keep(alice, N1, &["rpcutil", "ping", "--until", "1h"]);
     network.certify(Kind::Node, N1);
     network.certify(Kind::Node, "n2.example.net");
@@ -81,6 +86,38 @@ fn a_node_reads_and_ends_its_own_and_nothing_else() {
                 ("$JS.API.CONSUMER.NAMES.CHORIA_REQUESTS", Value::Null),
             ] {
                 assert_eq!(ask(&node, subject, body).await, None, "{name} {subject}");
+            }
+            // what is asked is said by the subject, whatever the request says beside it
+            let own = of_node("n2.example.net");
+            for body in [
+                json!({"seq": 1}),
+                json!({"last_by_subj": place}),
+                json!({"seq": 1, "next_by_subj": "choria.requests.>"}),
+                json!({"multi_last": ["choria.requests.>"], "batch": 10}),
+            ] {
+                let read = ask(&node, &get(&own), body.clone()).await.unwrap_or_default();
+                assert!(Place::decode(&read).is_none(), "{name} {body}");
+            }
+            for filters in [
+                json!({"filter_subjects": [own.clone(), place.clone()]}),
+                json!({"filter_subject": own.clone(), "filter_subjects": [place.clone()]}),
+                json!({"filter_subject": own.clone(), "Filter_Subject": place.clone()}),
+            ] {
+                let mut config = json!({
+                    "name": "z", "deliver_subject": format!("{inboxes}.z"), "ack_policy": "none",
+                    "inactive_threshold": 1_000_000_000,
+                });
+                config.as_object_mut().unwrap().extend(filters.as_object().unwrap().clone());
+                let heard = node.subscribe(format!("{inboxes}.z")).await.expect("a subscription");
+                let subject = format!("$JS.API.CONSUMER.CREATE.CHORIA_REQUESTS.z.{own}");
+                let body = json!({"stream_name": "CHORIA_REQUESTS", "config": config});
+                let made = ask(&node, &subject, body).await.unwrap_or_default();
+                let wait = std::time::Duration::from_millis(300);
+                let heard = tokio::time::timeout(wait, futures::StreamExt::into_future(heard)).await;
+                let heard =
+                    heard.ok().and_then(|(message, _)| message).map(|message| message.payload.to_vec());
+                let heard = heard.as_deref().and_then(Place::decode);
+                assert!(heard.is_none(), "{name} {filters}: {}", String::from_utf8_lossy(&made));
             }
             let filter = of_node("n2.example.net");
             let of_others = format!("$JS.API.CONSUMER.CREATE.CHORIA_REQUESTS.y.{filter}");

@@ -9,13 +9,19 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::a_broker_is_a_leaf::hub::Release;
 use crate::network::{Caller, Network, Node, NodeSetup, node};
 use crate::process::until;
 use crate::streams_are_used::Keeping;
 
 /// A network that keeps requests.
 fn keeping() -> Keeping {
-    Keeping::start("plugin.choria.network.stream.requests = true\n")
+    keeping_of(Release::Newest)
+}
+
+/// The same by another release of nats-server.
+fn keeping_of(release: Release) -> Keeping {
+    Keeping::of(release, "plugin.choria.network.stream.requests = true\n")
 }
 
 /// A node that takes them, and runs what its shell is told.
@@ -70,7 +76,7 @@ fn audited(node: &Node, id: &str) -> usize {
 
 #[test]
 fn a_node_runs_once_what_was_asked_while_it_was_away() {
-    let Keeping { network, alice, .. } = &keeping();
+    let Keeping { network, alice, .. } = &keeping_of(Release::Oldest);
     let mut node = network.node_elsewhere(taking("n1"));
     let marks = Marks::of(network, "marks");
     let id = keep(alice, "n1.example.net", &["shell", "run", &marks.command(""), "--until", "1h"]);
