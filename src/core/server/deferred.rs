@@ -256,14 +256,16 @@ impl Worker {
                 .await?);
         };
         let running = entry(Known::Running { nonce: nonce.clone() });
-        let answer = self.run_it(&accepted, place, running).await;
+        // a node that ends meanwhile waits for it as for those that came
+        let over = tokio::spawn(run(self.pipeline.clone(), accepted, place, running)).await;
+        let over = over.map_err(|e| Trouble::Later(e.to_string()))?;
         tracing::info!(
             request = which,
             caller = who,
             agent = deferred.agent,
             "a request that waited for this node has run"
         );
-        self.tell(entry(Known::Over { nonce, answer }), Some(begun)).await
+        self.tell(over, Some(begun)).await
     }
 
     /// Has the stream say that it begins, and nobody else begin it or end it; its number then. Nothing where it waits no
@@ -289,20 +291,6 @@ impl Worker {
             pause = (pause * 2).min(LONGEST_AGAIN);
         }
         None
-    }
-
-    /// Runs it, once it is remembered that it does.
-    async fn run_it(&self, accepted: &Accepted, place: pipeline::Place, entry: Entry) -> Answer {
-        let at = now();
-        if let Err(e) = self.pipeline.remembering().with(at, move |ledger| ledger.note(entry, at)).await {
-            return Answer::refused(&format!("it cannot be remembered here that it runs: {e}"), at);
-        }
-        match self.pipeline.run_deferred(accepted, place).await {
-            Ok(text) => Answer::reply(text, now()),
-            Err(Undone::Ran) => Answer::ran(RAN_BEFORE, now()),
-            Err(Undone::TooLong) => Answer::ran("it took longer than its agent may", now()),
-            Err(Undone::Panicked) => Answer::ran("it ended in a fault of this node's program", now()),
-        }
     }
 
     /// Says that one does not run.
@@ -391,4 +379,33 @@ impl Worker {
         let headers = [(EXPECTED, number.to_string())];
         self.streams.store(subject, &headers, Bytes::from(place.encode())).await
     }
+}
+
+/// Runs it, once it is remembered that it does; how it ended is remembered before its room is given back.
+async fn run(
+    pipeline: Arc<Pipeline>,
+    accepted: Accepted,
+    mut place: pipeline::Place,
+    running: Entry,
+) -> Entry {
+    let (at, noted) = (now(), running.clone());
+    let answer = match pipeline.remembering().with(at, move |ledger| ledger.note(noted, at)).await {
+        Err(e) => Answer::refused(&format!("it cannot be remembered here that it runs: {e}"), at),
+        Ok(()) => match pipeline.run_deferred(&accepted, &mut place).await {
+            Ok(text) => Answer::reply(text, now()),
+            Err(Undone::Ran) => Answer::ran(RAN_BEFORE, now()),
+            Err(Undone::TooLong) => Answer::ran("it took longer than its agent may", now()),
+            Err(Undone::Panicked) => Answer::ran("it ended in a fault of this node's program", now()),
+        },
+    };
+    let known = match &running.known {
+        Known::Running { nonce } => Known::Over { nonce: nonce.clone(), answer },
+        other => other.clone(),
+    };
+    let over = Entry { known, ..running };
+    let noted = over.clone();
+    // whoever tells it does so again
+    let _ = pipeline.remembering().with(now(), move |ledger| ledger.note(noted, now())).await;
+    drop(place);
+    over
 }

@@ -185,6 +185,25 @@ fn a_node_that_is_killed_again_and_again_runs_each_once() {
 }
 
 #[test]
+fn a_node_that_is_told_to_end_waits_for_what_it_runs() {
+    let Keeping { network, alice, .. } = &keeping();
+    let mut node = network.node_elsewhere(taking("n1").lines("soft_shutdown_timeout = 30\n"));
+    let (marks, gate) = (Marks::of(network, "marks"), network.file("gate", ""));
+    let waits = marks.command(&format!("; while [ -e {} ]; do sleep 0.1; done; echo done", gate.display()));
+    let id = keep(alice, "n1.example.net", &["shell", "run", &waits, "--until", "1h"]);
+    node.start();
+    until("it to run", || (marks.count() == 1).then_some(()));
+    node.daemon().signal(rustix::process::Signal::TERM);
+    fs::remove_file(gate).unwrap();
+    assert!(node.daemon().ended().success());
+    node.start();
+    let answer = comes_to(alice, &id, "answered");
+    // what an agent has to say of its end is known
+    assert!(answer["statusmsg"].as_str().unwrap().contains("it goes on"), "{answer}");
+    assert_eq!((marks.count(), audited(&node, &id)), (1, 1));
+}
+
+#[test]
 fn who_answers_too_late_has_run_it() {
     let Keeping { network, alice, .. } = &keeping();
     let node = network.nodes([taking("n1")]).remove(0);

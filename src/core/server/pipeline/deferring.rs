@@ -64,8 +64,7 @@ impl Pipeline {
     }
 
     /// Runs it, once; what comes of it, as the text of a reply.
-    pub async fn run_deferred(&self, accepted: &Accepted, place: Place) -> Result<String, Undone> {
-        let Place { mut seat, _turn } = place;
+    pub async fn run_deferred(&self, accepted: &Accepted, place: &mut Place) -> Result<String, Undone> {
         let envelope = &accepted.request().envelope;
         let (caller, now) = (&envelope.callerid, now());
         // so that the request as it was first asked, which may be on its way yet, is one that ran
@@ -73,7 +72,7 @@ impl Pipeline {
             return Err(Undone::Ran);
         }
         raise(&self.node.counters().passed);
-        match AssertUnwindSafe(self.outcome(accepted, &mut seat)).catch_unwind().await {
+        match AssertUnwindSafe(self.outcome(accepted, &mut place.seat)).catch_unwind().await {
             Ok(Some(body)) => Ok(body.encode()),
             Ok(None) => Err(Undone::TooLong),
             Err(_) => {
