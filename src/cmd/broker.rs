@@ -28,6 +28,7 @@ mod federation;
 mod leaves;
 mod network;
 mod renewal;
+mod servers;
 mod statistics;
 mod streams;
 
@@ -65,6 +66,7 @@ enum BrokerCommand {
     Account(account::Account),
     Doctor(streams::Doctor),
     Run(Run),
+    Server(servers::Servers),
     Streams(streams::ListStreams),
 }
 
@@ -88,6 +90,7 @@ impl Broker {
         let run = match self.command {
             BrokerCommand::Account(c) => return c.run(globals),
             BrokerCommand::Doctor(c) => return c.run(globals),
+            BrokerCommand::Server(c) => return c.run(globals),
             BrokerCommand::Streams(c) => return c.run(globals),
             BrokerCommand::Run(run) => run,
         };

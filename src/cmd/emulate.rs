@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use axum::Router;
 use axum::http::header;
@@ -81,6 +81,9 @@ pub struct Emulate {
     /// all nodes share one certificate; for brokers with open permissions
     #[argh(switch)]
     one_certificate: bool,
+    /// run requests that were made while they were away, and remember them in files of this directory; default not
+    #[argh(option, arg_name = "dir")]
+    requests: Option<PathBuf>,
     /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
     #[argh(option, arg_name = "port")]
     monitor: Option<u16>,
@@ -159,6 +162,13 @@ impl Emulate {
             Path::new(&self.ca),
             if self.one_certificate { Certificates::One } else { Certificates::Many },
         )?;
+        let population = match &self.requests {
+            None => population,
+            Some(dir) => {
+                std::fs::create_dir_all(dir).with_context(|| format!("--requests {}", dir.display()))?;
+                population.taking_requests(dir.clone())
+            }
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let begun = Instant::now();

@@ -40,6 +40,7 @@ mod policy;
 mod provision;
 mod render;
 mod request;
+mod requests;
 mod result_file;
 mod rpc;
 mod scout;
@@ -115,6 +116,7 @@ enum Command {
     Process(apps::process::Process),
     Provision(provision::Provision),
     Puppet(apps::puppet::Puppet),
+    Requests(requests::Requests),
     Rpc(rpc::Rpc),
     Scout(scout::Scout),
     Server(server::Server),
@@ -274,6 +276,7 @@ fn dispatch(command: Command, globals: &Globals) -> anyhow::Result<ExitCode> {
         Command::Policy(c) => apart(|| c.run(globals)),
         Command::Process(c) => apart(|| c.run(globals)),
         Command::Puppet(c) => apart(|| c.run(globals)),
+        Command::Requests(c) => apart(|| c.run(globals)),
         Command::Rpc(c) => apart(|| c.run(globals)),
         Command::Provision(c) => apart(|| c.run(globals)),
         Command::Scout(c) => apart(|| c.run(globals)),

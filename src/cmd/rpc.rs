@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::history;
 use super::interfaces;
 use super::render::text::clean;
-use super::request::{Elsewhere, Request, Resumed, request_command};
+use super::request::{Elsewhere, Request, Resumed, Until, request_command};
 
 request_command! {
     /// invoke an action of an agent on the nodes that match filters
@@ -29,6 +29,9 @@ request_command! {
         /// make an earlier request again on nodes of it: failed, missed, denied or ok, and its id or last
         #[argh(option, arg_name = "which id")]
         retry: Option<String>,
+        /// keep it so long, such as 7d, for nodes that did not answer: they run it once when they come; default not at all
+        #[argh(option, arg_name = "time")]
+        until: Option<String>,
         /// go on with a request in stages that stopped: its id or last
         #[argh(option, arg_name = "id")]
         resume: Option<String>,
@@ -46,6 +49,10 @@ impl Rpc {
             (None, true) => Some(Elsewhere::Nowhere),
             (None, false) => None,
         };
+        let until = self.until.as_deref().map(|text| Until::read(text, elsewhere.is_some())).transpose()?;
+        if until.is_some() && (self.resume.is_some() || self.stages.is_some()) {
+            bail!("--until goes with neither --stages nor --resume: whoever comes later is in no stage");
+        }
         let exit = Exit::new(globals, self.compat_exit);
         let mut selection = self.selection();
         let mut resumed = None;
@@ -99,6 +106,7 @@ impl Rpc {
             elsewhere,
             resumed,
             unkept: false,
+            until,
             exit,
         };
         request.run(globals)

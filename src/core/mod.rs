@@ -11,6 +11,7 @@
 //! - [`agents`], [`audit`], [`authz`], [`client`]: what is called, who may, what was, and who calls
 //! - [`machine`], [`provisioning`], [`tasks`]: autonomous agents; what a bare machine starts from; programs that are
 //!   fetched and run
+//! - [`deferred`]: requests that wait for their nodes
 //! - [`streams`]: what a network keeps, and who uses it
 //! - [`admission`], [`connection`], [`engine`], [`pki`]: sockets, who may use them, what joins brokers and keeps
 //!   streams, how certificates are made
@@ -37,6 +38,7 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod ddl;
+pub mod deferred;
 pub mod discovery;
 pub mod emulator;
 pub mod engine;

@@ -118,6 +118,7 @@ mod programs_answer_filters;
 mod puppet_runs_so_many_at_a_time;
 mod replies_are_filtered;
 mod requests_are_remembered;
+mod requests_wait_for_nodes;
 mod ruby_agents_run_through_the_shim;
 mod rules_of_goss_are_tried;
 mod shell_output_comes_as_it_is_written;

@@ -213,6 +213,7 @@ impl<'a> Application<'a> {
             elsewhere: self.forgets.then_some(Elsewhere::Nowhere),
             resumed: None,
             unkept: false,
+            until: None,
             exit: self.exit,
         };
         request.run(self.globals)

@@ -76,7 +76,14 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
     let files = provider.files();
     let mut keys = Vec::new();
     let waiting = !config.choria_network_provisioning_client_password.is_empty();
-    for account in [Some(Account::Choria), waiting.then_some(Account::Provisioning)].into_iter().flatten() {
+    let watched = !config.choria_network_system_password.is_empty();
+    let accounts = [
+        Some(Account::Choria),
+        waiting.then_some(Account::Provisioning),
+        // so that whoever looks at the servers of the network sees this one
+        watched.then_some(Account::System),
+    ];
+    for account in accounts.into_iter().flatten() {
         keys.push((account, Arc::new(UserSeed::generate()?)));
     }
     let word = store.as_ref().map(|_| Word::generate()).transpose()?;
@@ -185,6 +192,12 @@ pub(super) fn system_streams(config: &Config, machines: usize) -> Option<SystemS
             config.choria_network_stream_leader_election_ttl,
             config.choria_network_stream_leader_election_replicas,
         ),
+        requests: config.choria_network_stream_requests.then(|| {
+            kept(
+                config.choria_network_stream_request_retention,
+                config.choria_network_stream_request_replicas,
+            )
+        }),
         machines,
     };
     config.choria_network_stream_manage_streams.then_some(streams)

@@ -127,9 +127,16 @@ pub(super) fn authenticator(
             streams: !config.choria_network_stream_store.is_empty(),
             node_buckets: tokens(config, |c| &c.choria_network_stream_node_buckets, "node_buckets")?,
             node_governors: tokens(config, |c| &c.choria_network_stream_node_governors, "node_governors")?,
+            deferred: config.choria_network_stream_requests,
             registration_targets: targets.into_iter().filter(|t| !t.is_empty()).cloned().collect(),
         })
     } else {
+        if config.choria_network_stream_requests {
+            bail!(
+                "plugin.choria.network.stream.requests needs plugin.choria.network.x509_permissions = by-name: where \
+                 it is open every node could read and end requests for others"
+            );
+        }
         tracing::warn!(
             "plugin.choria.network.x509_permissions is open: every certificate of the CA may read every reply and \
              publish requests; set it to by-name to bind nodes to their own name"

@@ -19,7 +19,7 @@ use crate::cmd::signals::Reactions;
 /// What ending may take once connections are closed, whatever hangs.
 const ENDING: Duration = Duration::from_secs(12);
 /// Settings that count from a start on, and not from a SIGHUP.
-const AT_START: [&str; 31] = [
+const AT_START: [&str; 34] = [
     "identity",
     "logfile",
     "loglevel",
@@ -48,6 +48,9 @@ const AT_START: [&str; 31] = [
     "plugin.choria.network.stream.machine_replicas",
     "plugin.choria.network.stream.machine_retention",
     "plugin.choria.network.stream.manage_streams",
+    "plugin.choria.network.stream.request_replicas",
+    "plugin.choria.network.stream.request_retention",
+    "plugin.choria.network.stream.requests",
     "plugin.choria.network.stream.store",
     "plugin.choria.stats_address",
     "plugin.choria.stats_port",

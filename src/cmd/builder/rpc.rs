@@ -74,6 +74,7 @@ pub fn run(rpc: &Rpc, running: &Running<'_>) -> anyhow::Result<ExitCode> {
         elsewhere: None,
         resumed: None,
         unkept: !running.state.secrets.is_empty(),
+        until: None,
         exit: Exit::new(running.globals, false),
     };
     let code = request.run(running.globals)?;

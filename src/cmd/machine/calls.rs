@@ -104,6 +104,7 @@ impl State {
             elsewhere: None,
             resumed: None,
             unkept: false,
+            until: None,
             exit,
         };
         request.run(globals)
@@ -149,6 +150,7 @@ impl Transition {
             elsewhere: None,
             resumed: None,
             unkept: false,
+            until: None,
             exit,
         };
         request.run(globals)

@@ -3,6 +3,7 @@
 
 mod flags;
 mod staged;
+mod until;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub(crate) use flags::request_command;
 pub use flags::{Batch, RequestFlags};
 pub use staged::Resumed;
 use staged::{Before, Check, Staged, Wanted};
+pub use until::{Until, keeping};
 
 use super::Globals;
 use super::context::{self, block_on};
@@ -59,6 +61,8 @@ pub struct Request<'a> {
     pub resumed: Option<Resumed>,
     /// Nothing of it is kept: secrets are among its words, and no interface says so.
     pub unkept: bool,
+    /// It waits for nodes that do not answer.
+    pub until: Option<Until>,
     pub exit: Exit,
 }
 
@@ -179,6 +183,18 @@ impl<'a> Request<'a> {
         };
         let by_asking = late.asked();
         let mut recorder = Recorder::new(self.agent, action, &data, &collective);
+        let waits = match &self.until {
+            None => None,
+            Some(until) => {
+                let body = RequestBody {
+                    agent: self.agent.to_owned(),
+                    action: self.action.to_owned(),
+                    data: data.clone(),
+                };
+                let service = ddl.metadata.service;
+                Some(until.begin(&client, body, &collective, service, &recorder.asked().withheld).await?)
+            }
+        };
         let batch = batch.map(|batch| batch.of(nodes.as_ref().map_or(1, Vec::len)));
         let options = RpcOptions {
             agent: self.agent.to_owned(),
@@ -228,6 +244,7 @@ impl<'a> Request<'a> {
             }
             None => RpcCall::service(&client, options).await?,
         };
+        waits.iter().for_each(|waits| call.waits_until(waits.until()));
         view.asked(call.targets(), !self.flags.no_progress);
         out::nodes_are_asked();
         let followed = follow(&client, &mut call, &mut view, &mut recorder, staged.as_mut()).await;
@@ -238,9 +255,23 @@ impl<'a> Request<'a> {
         *record = call.sent().then(|| recorder.finish(&stats, interrupted));
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
         trouble::report(&client, &collective, &stats, by_asking);
+        let kept = match waits.filter(|_| matches!(followed, Ok(Followed::ToTheEnd))) {
+            Some(waits) => waits.keep(&client, &stats).await,
+            None => {
+                if self.until.is_some() && !matches!(followed, Ok(Followed::ToTheEnd)) {
+                    out::errln!(
+                        "choria: it was ended before all had their time to answer, and is kept for nobody"
+                    );
+                }
+                Ok(())
+            }
+        };
         client.session().close().await;
         let unwell = staged.is_some_and(Staged::end);
         match followed.and_then(|followed| Ok(shown.map(|()| followed)?)) {
+            Ok(_) if kept.is_err() => {
+                Err(AfterAsking(kept.err().map(|e| format!("{e:#}")).unwrap_or_default()).into())
+            }
             Ok(Followed::Stopped) => Ok(self.exit.stopped()),
             Ok(_) if unwell => Ok(self.exit.unwell(&stats, interrupted, by_asking)),
             Ok(_) => Ok(self.exit.of(&stats, interrupted, by_asking)),

@@ -3,6 +3,7 @@
 use md5::{Digest, Md5};
 
 use super::grant::{Permission, SubjectList};
+use crate::core::protocol::deferred;
 use crate::core::text::hex;
 
 /// Publish and subscribe permissions of one kind of peer.
@@ -185,10 +186,33 @@ const STREAMS_USER: [&str; 22] = [
 ];
 
 /// The same in a network with streams, which a client reads and writes; a privileged one makes and removes
-/// them, too.
-pub fn client_publish_with_streams(privileged: bool) -> Permission {
+/// them, too. `more` is what he may beside that.
+pub fn client_publish_with_streams(privileged: bool, more: &[String]) -> Permission {
     let all = CLIENT.into_iter().chain(STREAMS_USER);
-    Permission::only(all.chain(privileged.then_some("$JS.>")))
+    Permission::only(all.chain(privileged.then_some("$JS.>")).chain(more.iter().map(String::as_str)))
+}
+
+/// What lets a caller keep requests for absent nodes, of his own and no others.
+pub fn deferring(caller: &str) -> String {
+    deferred::of_caller(caller, None)
+}
+
+/// The same in every name.
+pub fn deferring_for_all() -> String {
+    format!("{}.>", deferred::SUBJECTS)
+}
+
+/// What lets a node read what is kept for it and no other, and say what became of it.
+pub fn deferred_to(node: &str) -> [String; 5] {
+    let (stream, own) = (deferred::STREAM, deferred::of_node(node));
+    [
+        format!("$JS.API.DIRECT.GET.{stream}.{own}"),
+        format!("$JS.API.CONSUMER.CREATE.{stream}.*.{own}"),
+        // of consumers whose names nobody can guess
+        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
+        format!("$JS.FC.{stream}.>"),
+        own,
+    ]
 }
 
 /// What lets a node read these buckets, and see, take and give back slots of these governors. Names are single tokens.
@@ -314,6 +338,47 @@ mod tests {
         assert!(!subscribe.must_filter(b"c1.broadcast.agent.rpcutil"));
         assert!(subscribe.denies(b"c1.broadcast.agent.registration"));
         assert!(!subscribe.denies(b"c1.node.n1.x"));
+    }
+
+    #[test]
+    fn requests_that_wait_are_their_nodes_and_their_callers() {
+        let node = Permission::only(deferred_to("n1.example.net"));
+        let alice = client_publish_with_streams(false, &[deferring("choria=alice")]);
+        let root = client_publish_with_streams(true, &[deferring_for_all()]);
+        let id = "0123456789abcdef0123456789abcdef";
+        let at = |caller: &str, node: &str| deferred::subject(caller, id, node);
+        for (subject, by_node, by_alice) in [
+            (at("choria=alice", "n1.example.net"), true, true),
+            (at("choria=bob", "n1.example.net"), true, false),
+            (at("choria=alice", "n2.example.net"), false, true),
+            (at("choria=bob", "n2.example.net"), false, false),
+            (deferred::head("choria=alice", id), false, true),
+            (deferred::head("choria=bob", id), false, false),
+            ("choria.requests.>".to_owned(), false, false),
+            ("choria.requests.*.*.*".to_owned(), false, false),
+        ] {
+            assert_eq!(node.may_publish(subject.as_bytes()), by_node, "a node, {subject}");
+            assert_eq!(alice.may_publish(subject.as_bytes()), by_alice, "a caller, {subject}");
+            assert!(root.may_publish(subject.as_bytes()), "{subject}");
+        }
+        let own = deferred::of_node("n1.example.net");
+        for (call, may) in [
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{own}"), true),
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{}", at("choria=alice", "n1.example.net")), true),
+            (format!("CONSUMER.CREATE.CHORIA_REQUESTS.x.{own}"), true),
+            ("DIRECT.GET.CHORIA_REQUESTS".to_owned(), false),
+            (format!("DIRECT.GET.CHORIA_REQUESTS.{}", deferred::of_node("n2.example.net")), false),
+            ("DIRECT.GET.CHORIA_REQUESTS.choria.requests.*.*.*".to_owned(), false),
+            ("DIRECT.GET.CHORIA_REQUESTS.>".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS.x".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS.x.choria.requests.>".to_owned(), false),
+            ("CONSUMER.CREATE.CHORIA_REQUESTS".to_owned(), false),
+            (format!("CONSUMER.CREATE.CHORIA_EVENTS.x.{own}"), false),
+            ("CONSUMER.NAMES.CHORIA_REQUESTS".to_owned(), false),
+            ("STREAM.MSG.GET.CHORIA_REQUESTS".to_owned(), false),
+        ] {
+            assert_eq!(node.may_publish(format!("$JS.API.{call}").as_bytes()), may, "{call}");
+        }
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct ByName {
     pub node_buckets: Vec<String>,
     /// Governors that every node may take slots of, and give slots of back.
     pub node_governors: Vec<String>,
+    /// Requests are kept for absent nodes, in one of the streams.
+    pub deferred: bool,
 }
 
 /// A federation broker or data adapter, which may say and hear this and nothing else.
@@ -107,6 +109,7 @@ impl Default for ByName {
             streams: false,
             node_buckets: Vec::new(),
             node_governors: Vec::new(),
+            deferred: false,
         }
     }
 }
@@ -188,24 +191,42 @@ fn publish_of_nodes(network: &ByName) -> Vec<String> {
     subjects
 }
 
+/// What a node may publish, with what only this one may.
+fn publish_of_node(network: &ByName, own: &[String]) -> Permission {
+    permissions::server_publish(&Server {
+        identity: "",
+        collectives: &network.collectives,
+        publish: &[publish_of_nodes(network).as_slice(), own].concat(),
+        // Clusters have names of their own, and only their brokers hear them.
+        federations: Some("*"),
+        submission: true,
+        service_host: false,
+    })
+}
+
+impl ByName {
+    /// Whether requests are kept for absent nodes.
+    fn defers(&self) -> bool {
+        self.streams && self.deferred
+    }
+}
+
 impl X509Authenticator {
     /// Prepares what all connections share.
     pub fn new(options: X509Options) -> Self {
-        let streams = matches!(&options.mode, X509Mode::ByName(network) if network.streams);
-        let client_publish = |privileged| match streams {
-            true => permissions::client_publish_with_streams(privileged),
+        let (streams, deferred) = match &options.mode {
+            X509Mode::ByName(network) => (network.streams, network.defers()),
+            X509Mode::Open { .. } => (false, false),
+        };
+        let client_publish = |privileged: bool| match streams {
+            true => {
+                let deferring = (deferred && privileged).then(permissions::deferring_for_all);
+                permissions::client_publish_with_streams(privileged, deferring.as_slice())
+            }
             false => permissions::client_publish(),
         };
         let node_publish = match &options.mode {
-            X509Mode::ByName(network) => permissions::server_publish(&Server {
-                identity: "",
-                collectives: &network.collectives,
-                publish: &publish_of_nodes(network),
-                // Clusters have names of their own, and only their brokers hear them.
-                federations: Some("*"),
-                submission: true,
-                service_host: false,
-            }),
+            X509Mode::ByName(network) => publish_of_node(network, &[]),
             X509Mode::Open { .. } => Permission::nothing(),
         };
         let (publish, subscribe) = permissions::default_server();
@@ -378,8 +399,15 @@ impl X509Authenticator {
                 false => Arc::new(permissions::client_subscribe(&caller)),
             };
             let peer = peer(PeerKind::Client, facts);
-            let publish = if privileged { &self.privileged_publish } else { &self.client_publish };
-            return Ok(self.grant(Account::Choria, &caller, peer, publish, &subscribe));
+            let publish = match privileged {
+                true => self.privileged_publish.clone(),
+                false if network.defers() => {
+                    let own = [permissions::deferring(&caller)];
+                    Arc::new(permissions::client_publish_with_streams(false, &own))
+                }
+                false => self.client_publish.clone(),
+            };
+            return Ok(self.grant(Account::Choria, &caller, peer, &publish, &subscribe));
         }
         let node = peer(PeerKind::Node, facts);
         if self.options.deny_servers {
@@ -393,7 +421,11 @@ impl X509Authenticator {
             submission: false,
             service_host: network.service_hosts.matches(name),
         }));
-        Ok(self.grant(Account::Choria, name, node, &self.node_publish, &subscribe))
+        let publish = match network.defers() {
+            true => Arc::new(publish_of_node(network, &permissions::deferred_to(name))),
+            false => self.node_publish.clone(),
+        };
+        Ok(self.grant(Account::Choria, name, node, &publish, &subscribe))
     }
 }
 

@@ -54,6 +54,7 @@ mod publish;
 mod reauthenticate;
 mod resumption;
 mod router;
+mod server_info;
 mod session;
 mod shard;
 mod shared;

@@ -9,6 +9,7 @@ use super::index::{Matched, Target};
 use super::ledger::Message;
 use super::pace::{FREE, MESSAGE, THROTTLED};
 use super::packed::{self, For};
+use super::server_info;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
@@ -154,9 +155,10 @@ impl Shard {
             let question = message.body.get(message.headers.map_or(0, |(length, _)| length)..);
             return self.answer_presence(key, collective, reply, question.unwrap_or_default());
         }
+        let answered = account == Account::System && self.answer_server(key, message);
         let importer = imported_by(account, message.subject);
         let matched = self.cache.matches(&self.shared.router, account, message.subject);
-        let mut heard = self.route(from, account, message, &matched);
+        let mut heard = self.route(from, account, message, &matched) | answered;
         // where a hub of both accounts has it, that hub passes it on
         let by_hub = !matched.hubs.is_empty();
         let importer = importer.filter(|importer| !(by_hub && self.shared.router.has_hub(*importer)));
@@ -421,7 +423,23 @@ impl Shard {
             &link.subscribe,
             link.responses(),
         );
-        // to nobody but who asks: where else it may publish is not looked at here
+        self.answer(key, account, reply, answer);
+    }
+
+    /// Says what this broker is, where it is asked; engines behind it that are asked, too, answer for themselves.
+    fn answer_server(&mut self, key: u32, message: &Publish<'_>) -> bool {
+        let Some(reply) = message.reply else { return false };
+        let Some(asked) = server_info::asked(message.subject, &self.shared.identity.server_id) else {
+            return false;
+        };
+        let stats = self.shared.stats();
+        let answer = server_info::answer(asked, &self.shared, &stats, jiff::Timestamp::now());
+        self.answer(key, Account::System, reply, answer);
+        true
+    }
+
+    /// To nobody but who asks: where else it may publish is not looked at here.
+    fn answer(&mut self, key: u32, account: Account, reply: &[u8], answer: String) {
         if let Some(target) = self.own_subscription(key, account, reply) {
             let message = Message::new(Frame::message(reply, None, answer.as_bytes()), &self.held);
             self.deliver(ITSELF, target, &mut Delivery::made(message));

@@ -36,50 +36,10 @@ pub struct View {
     addresses: Vec<SocketAddr>,
 }
 
-impl View {
-    pub(super) fn new(shared: Arc<Shared>, shards: ShardInboxes, addresses: Vec<SocketAddr>) -> Self {
-        Self { shared, shards, addresses }
-    }
-
-    /// Addresses listened on.
-    pub fn local_addrs(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
-    /// Bounds in force.
-    pub fn limits(&self) -> Limits {
-        self.shared.settings().limits.clone()
-    }
-
-    /// Whether new connections of the first listener speak TLS.
-    pub fn has_tls(&self) -> bool {
-        self.shared.settings().tls.is_some()
-    }
-
-    /// Whether new connections of the first listener have to show who they are.
-    pub fn requires_credentials(&self) -> bool {
-        let settings = self.shared.settings();
-        let transport = if settings.tls.is_some() { Transport::Tls } else { Transport::Plaintext };
-        settings.authenticator.requires_credentials(transport)
-    }
-
-    /// False when a thread has failed, whose connections nobody serves any more.
-    pub fn is_healthy(&self) -> bool {
-        self.shared.threads_lost.load(Ordering::Relaxed) == 0
-    }
-
-    /// Time since the start.
-    pub fn uptime(&self) -> Duration {
-        self.shared.start.elapsed()
-    }
-
-    pub(super) fn identity(&self) -> &Identity {
-        &self.shared.identity
-    }
-
+impl Shared {
     /// Counters now.
-    pub fn stats(&self) -> Stats {
-        let shared = &self.shared;
+    pub(super) fn stats(&self) -> Stats {
+        let shared = self;
         let sum = |counter: fn(&ShardCounters) -> u64| shared.shards.iter().map(counter).sum();
         Stats {
             server_id: shared.identity.server_id.clone(),
@@ -130,6 +90,53 @@ impl View {
                 deliveries: sum(|shard| shard.deliveries.load(Ordering::Relaxed)),
             },
         }
+    }
+}
+
+impl View {
+    pub(super) fn new(shared: Arc<Shared>, shards: ShardInboxes, addresses: Vec<SocketAddr>) -> Self {
+        Self { shared, shards, addresses }
+    }
+
+    /// Addresses listened on.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Bounds in force.
+    pub fn limits(&self) -> Limits {
+        self.shared.settings().limits.clone()
+    }
+
+    /// Whether new connections of the first listener speak TLS.
+    pub fn has_tls(&self) -> bool {
+        self.shared.settings().tls.is_some()
+    }
+
+    /// Whether new connections of the first listener have to show who they are.
+    pub fn requires_credentials(&self) -> bool {
+        let settings = self.shared.settings();
+        let transport = if settings.tls.is_some() { Transport::Tls } else { Transport::Plaintext };
+        settings.authenticator.requires_credentials(transport)
+    }
+
+    /// False when a thread has failed, whose connections nobody serves any more.
+    pub fn is_healthy(&self) -> bool {
+        self.shared.threads_lost.load(Ordering::Relaxed) == 0
+    }
+
+    /// Time since the start.
+    pub fn uptime(&self) -> Duration {
+        self.shared.start.elapsed()
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.shared.identity
+    }
+
+    /// Counters now.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
     /// What is known about up to `limit` connections, by ascending number. Asks the shards, so it may

@@ -114,6 +114,11 @@ impl Client {
         &self.caller
     }
 
+    /// What signs in his name.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// The connection below.
     pub fn session(&self) -> &Session {
         &self.session

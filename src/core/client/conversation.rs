@@ -15,6 +15,7 @@ use super::replies::{Heard, Replies};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Federation, Headers, Request, Transport, new_request_id};
+use crate::core::rpc::RequestBody;
 
 /// Node subjects in one message to a federation broker.
 const FEDERATED_TARGETS: usize = 200;
@@ -150,6 +151,11 @@ impl Conversation<'_> {
     /// How long the broker took to answer before anybody was asked.
     pub fn round_trip(&self) -> Duration {
         self.round_trip
+    }
+
+    /// Says in its body that the request waits.
+    pub(super) fn wait_until(&mut self, until: i64) {
+        self.payload = RequestBody::waiting_until(std::mem::take(&mut self.payload), until);
     }
 
     /// Sends replies elsewhere: nothing arrives here then.

@@ -178,6 +178,12 @@ impl<'a> RpcCall<'a> {
         self.held = self.held.map(|_| false);
     }
 
+    /// Says with the request that it waits for nodes that are absent, until then, unix seconds: a node that runs it now,
+    /// however late, does not run it again. Before anything is sent.
+    pub fn waits_until(&mut self, until: i64) {
+        self.conversation.wait_until(until);
+    }
+
     /// Prepares a request to whichever node offers the service.
     pub async fn service(client: &'a Client, options: RpcOptions) -> Result<Self, ClientError> {
         let mut call = Self::prepare(client, options, Filter::default()).await?;

@@ -138,6 +138,10 @@ settings! {
     choria_status_update_interval: i64 = "plugin.choria.status_update_interval", Int, "30", Server, "seconds between updates of the status file";
     choria_filter_timeout: Duration = "plugin.choria.filter_timeout", Duration, "250ms", Server, "longest the filter of one request is evaluated; what takes longer does not match and is logged with its caller", flags = [Guard];
     choria_replay_file: String = "plugin.choria.replay_file", Path, "", Server, "remembers over a restart until when the requests of each caller ran; unset = `plugin.choria.status_file_path` with `.replay` added, and without either requests dated more than two seconds ahead are refused";
+    choria_requests_enabled: bool = "plugin.choria.requests.enabled", Bool, "false", Server, "run requests that were made while this node was away (`choria rpc --until`), where the broker keeps them", flags = [Guard];
+    choria_requests_file: String = "plugin.choria.requests.file", Path, "", Server, "remembers which requests ran here that may still wait for this node; unset = `plugin.choria.status_file_path` with `.requests` added, and without either no request that waited is run";
+    choria_requests_max_age: Duration = "plugin.choria.requests.max_age", Duration, "168h", Server, "longest a request may have waited for this node that still runs", flags = [Guard];
+    choria_requests_interval: Duration = "plugin.choria.requests.interval", Duration, "10m", Server, "how often it is looked for requests that wait for this node, beside when it connects; at least 1s";
     choria_jobs_dir: String = "plugin.choria.jobs_dir", Path, "", Server, "keeps for seven days what became of requests that outlive their caller's patience, such as upgrades of packages; unset = `plugin.choria.status_file_path` with `.jobs` added, and without either /var/lib/choria/jobs";
     choria_tasks_cache_dir: String = "plugin.choria.tasks.cache_dir", Path, "", Server, "files of tasks by their hash; empty = /opt/puppetlabs/mcollective/tasks-cache, below ~/.puppetlabs where not root";
     choria_tasks_spool_dir: String = "plugin.choria.tasks.spool_dir", Path, "", Server, "a directory for every run of a task; empty = /opt/puppetlabs/mcollective/tasks-spool, below ~/.puppetlabs where not root";
@@ -207,6 +211,9 @@ settings! {
     choria_network_stream_advisory_retention: Duration = "plugin.choria.network.stream.advisory_retention", Duration, "168h", Broker, "how long stream advisories are kept; 0 = no stream";
     choria_network_stream_advisory_replicas: i64 = "plugin.choria.network.stream.advisory_replicas", Int, "-1", Broker, "replicas of the advisory stream; -1 = peer count";
     choria_network_stream_manage_streams: bool = "plugin.choria.network.stream.manage_streams", Bool, "true", Broker, "create and maintain the standard streams";
+    choria_network_stream_requests: bool = "plugin.choria.network.stream.requests", Bool, "false", Broker, "keep requests for absent nodes (`choria rpc --until`); needs a store and x509_permissions = by-name", flags = [Guard];
+    choria_network_stream_request_retention: Duration = "plugin.choria.network.stream.request_retention", Duration, "744h", Broker, "how long requests for absent nodes are kept, and what became of them";
+    choria_network_stream_request_replicas: i64 = "plugin.choria.network.stream.request_replicas", Int, "-1", Broker, "replicas of the stream of requests for absent nodes; -1 = peer count";
     choria_network_stream_store: String = "plugin.choria.network.stream.store", Path, "", Broker, "directory of the stream store; setting it enables streams";
     choria_network_stream_node_buckets: Vec<String> = "plugin.choria.network.stream.node_buckets", CommaList, "", Broker, "buckets that every node may read where x509_permissions is by-name", flags = [Guard];
     choria_network_stream_node_governors: Vec<String> = "plugin.choria.network.stream.node_governors", CommaList, "", Broker, "governors that every node may take slots of where x509_permissions is by-name; a stolen node may free slots of others", flags = [Guard];

@@ -18,7 +18,10 @@ const ROLES: [&str; 4] = ["web", "db", "mail", "cache"];
 
 /// Everything the nodes have in common. Clones share it.
 #[derive(Clone)]
-pub struct Population(Arc<Shared>);
+pub struct Population {
+    shared: Arc<Shared>,
+    requests: Option<Arc<Path>>,
+}
 
 struct Shared {
     count: usize,
@@ -102,12 +105,18 @@ impl Population {
             provider,
             certificates,
         };
-        Ok(Population(Arc::new(shared)))
+        Ok(Population { shared: Arc::new(shared), requests: None })
+    }
+
+    /// The same nodes, which run requests that were made while they were away, and remember them in files below this
+    /// directory.
+    pub fn taking_requests(self, dir: PathBuf) -> Population {
+        Population { requests: Some(dir.into()), ..self }
     }
 
     /// How many.
     pub fn count(&self) -> usize {
-        self.0.count
+        self.shared.count
     }
 
     /// Configuration and keys of node `index`.
@@ -116,7 +125,7 @@ impl Population {
         index: usize,
         behaviour: Behaviour,
     ) -> Result<(Config, Provider), PopulationError> {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let name = name_of(&shared.pattern, index);
         let variety = index % VARIETIES;
         let home: PathBuf =
@@ -128,6 +137,13 @@ impl Population {
             file("facts").display(),
             file("classes").display(),
         );
+        let text = match &self.requests {
+            None => text,
+            Some(dir) => format!(
+                "{text}plugin.choria.requests.enabled = true\nplugin.choria.requests.file = {}\n",
+                dir.join(format!("{name}.requests")).display()
+            ),
+        };
         let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;
         if shared.certificates == Certificates::One {
             return Ok((config, shared.provider.alias(&name)));

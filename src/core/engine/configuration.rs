@@ -125,7 +125,7 @@ impl Settings {
             "logtime": false,
             "max_payload": self.max_payload,
             "leafnodes": {"listen": "127.0.0.1:-1", "no_advertise": true},
-            "system_account": "engine",
+            "system_account": self.system(),
             "accounts": self.accounts(),
         });
         if let Some(cluster) = &self.cluster {
@@ -137,10 +137,16 @@ impl Settings {
         file.to_string()
     }
 
+    /// The account of the server itself.
+    fn system(&self) -> &'static str {
+        let joined = self.accounts.iter().find(|(name, _)| *name == "system");
+        joined.map_or("engine", |(name, _)| name)
+    }
+
     fn accounts(&self) -> Value {
         let mut accounts = Map::new();
-        // the server's own, which nobody joins
-        accounts.insert("engine".to_owned(), json!({}));
+        // the server's own, which nobody joins unless whoever runs the network has a password for it
+        accounts.insert(self.system().to_owned(), json!({}));
         for (name, key) in &self.accounts {
             accounts.insert((*name).to_owned(), json!({"users": [{"nkey": key.to_string()}]}));
         }

@@ -6,10 +6,11 @@
 //! A message is an onion of JSON texts inside strings. [`v1`] has one type a
 //! layer, each with `decode` (every schema rule, bounded in size and depth)
 //! and `encode` (byte for byte what the original writes). [`filter`] says
-//! which nodes a request is for. [`subjects`] says where messages travel.
+//! which nodes a request is for. [`deferred`] is a request that waits for a node. [`subjects`] says where messages travel.
 //! [`json`] is the reader and writer underneath: one pass, no value trees, and
 //! the leniencies of Go's decoder that a mixed fleet depends on.
 
+pub mod deferred;
 mod error;
 pub mod filter;
 pub mod json;

@@ -8,6 +8,9 @@ use crate::core::protocol::json::{
 };
 use crate::core::protocol::{DecodeError, Layer};
 
+/// Says that a request waits, and until when.
+const UNTIL: &str = "choria_until";
+
 /// `{"agent":…,"action":…,"data":{…}}`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RequestBody {
@@ -27,7 +30,7 @@ impl RequestBody {
     /// the two that are numbers make it refuse a body when they are not, and
     /// so they do here.
     pub fn decode(payload: &[u8]) -> Result<RequestBody, DecodeError> {
-        let Heading { agent, action } = RequestBody::heading(payload)?;
+        let Heading { agent, action, .. } = RequestBody::heading(payload)?;
         let Inputs { data, .. } = RequestBody::inputs(payload, usize::MAX, |_| true)?;
         Ok(RequestBody { agent, action, data })
     }
@@ -44,6 +47,8 @@ impl RequestBody {
                 heading.agent = text(reader)?;
             } else if same_key(key, "action") {
                 heading.action = text(reader)?;
+            } else if key == UNTIL.as_bytes() {
+                heading.until = Some(integer(reader)?);
             } else if same_key(key, "ttl") || same_key(key, "time") {
                 integer(reader)?;
             } else {
@@ -92,6 +97,15 @@ impl RequestBody {
         }
     }
 
+    /// The text of a body, with until when its request waits for nodes that are absent, unix seconds. Who does not
+    /// know of that passes over it.
+    pub fn waiting_until(mut body: String, until: i64) -> String {
+        if body.pop() == Some('}') {
+            body.push_str(&format!(",\"{UNTIL}\":{until}}}"));
+        }
+        body
+    }
+
     /// The JSON text to send.
     pub fn encode(&self) -> String {
         let mut out = String::with_capacity(128);
@@ -113,6 +127,8 @@ pub struct Heading {
     pub agent: String,
     /// The action.
     pub action: String,
+    /// Until when it waits for nodes that are absent, unix seconds; nothing where it does not.
+    pub until: Option<i64>,
 }
 
 /// Inputs of a request, and what they take.

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::credentials::SharedCredentials;
 use super::{CallerId, SecurityError};
+use crate::core::protocol::deferred::Deferred;
 use crate::core::protocol::v1::{Request, SecureRequest};
 
 /// Signs requests with the RSA key of this process.
@@ -31,13 +32,23 @@ impl Signer {
     /// A caller id every server would refuse, or a key that is not RSA (any
     /// more, after a reload).
     pub fn sign(&self, request: &Request) -> Result<SecureRequest, SecurityError> {
-        if CallerId::parse(&request.envelope.callerid).is_none() {
-            let text = format!("{:?} is not a caller id", request.envelope.callerid);
-            return Err(SecurityError::Request(text));
+        self.sign_text(&request.envelope.callerid, request.encode())
+    }
+
+    /// The same with a request that waits for its node.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    pub fn sign_deferred(&self, deferred: &Deferred) -> Result<SecureRequest, SecurityError> {
+        self.sign_text(&deferred.caller, deferred.encode())
+    }
+
+    fn sign_text(&self, caller: &str, message: String) -> Result<SecureRequest, SecurityError> {
+        if CallerId::parse(caller).is_none() {
+            return Err(SecurityError::Request(format!("{caller:?} is not a caller id")));
         }
         let credentials = self.credentials.get();
         let key = credentials.rsa.as_ref().ok_or_else(|| SecurityError::NotRsa(self.key_file.clone()))?;
-        let message = request.encode();
         let mut signature = vec![0; key.public_modulus_len()];
         key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature)
             .map_err(|_| SecurityError::Signing)?;

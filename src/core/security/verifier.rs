@@ -12,6 +12,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{CallerId, Certificate, NameList, SharedTrust, Trust, Usage, Validity, VerifyError, pem};
+use crate::core::protocol::deferred::Deferred;
 use crate::core::protocol::v1::{Request, SecureRequest};
 use crate::core::text::shortened;
 
@@ -45,6 +46,18 @@ impl<T> Verified<T> {
     /// The value alone; what it proves is lost.
     pub fn into_inner(self) -> T {
         self.value
+    }
+}
+
+impl Verified<Deferred> {
+    /// The request it is, as certain.
+    pub fn request(&self) -> Verified<Request> {
+        Verified {
+            value: self.value.request(),
+            caller: self.caller.clone(),
+            certname: self.certname.clone(),
+            privileged: self.privileged,
+        }
     }
 }
 
@@ -102,6 +115,31 @@ impl RequestVerifier {
     /// The [`VerifyError`] that counted first.
     pub fn verify(&self, secure: &SecureRequest, now_unix: i64) -> Result<Verified<Request>, VerifyError> {
         let (request, caller) = claimed(secure)?;
+        self.signed_by(secure, request, caller, now_unix)
+    }
+
+    /// The same of a request that waited for its node. Whether it may run now is not judged here.
+    ///
+    /// # Errors
+    /// The [`VerifyError`] that counted first.
+    pub fn verify_deferred(
+        &self,
+        secure: &SecureRequest,
+        now_unix: i64,
+    ) -> Result<Verified<Deferred>, VerifyError> {
+        let deferred =
+            Deferred::decode(&secure.message).map_err(|e| VerifyError::Malformed(e.to_string()))?;
+        let caller = caller_of(&deferred.caller)?;
+        self.signed_by(secure, deferred, caller, now_unix)
+    }
+
+    fn signed_by<T>(
+        &self,
+        secure: &SecureRequest,
+        value: T,
+        caller: CallerId,
+        now_unix: i64,
+    ) -> Result<Verified<T>, VerifyError> {
         let signer = self.signer(&secure.pubcert, &caller, &self.trust, now_unix)?;
         let (certname, privileged) = match &signer.privileged {
             Some(name) => (name.clone(), true),
@@ -111,7 +149,7 @@ impl RequestVerifier {
             }
         };
         check_signature(secure, &signer.key, &caller)?;
-        Ok(Verified { value: request, caller, certname, privileged })
+        Ok(Verified { value, caller, certname, privileged })
     }
 
     fn check_name(&self, caller: &CallerId, certificate: &Certificate) -> Result<(), VerifyError> {
@@ -193,10 +231,12 @@ impl fmt::Debug for RequestVerifier {
 fn claimed(secure: &SecureRequest) -> Result<(Request, CallerId), VerifyError> {
     let request =
         Request::decode(secure.message.as_bytes()).map_err(|e| VerifyError::Malformed(e.to_string()))?;
-    let claimed = &request.envelope.callerid;
-    let caller =
-        CallerId::parse(claimed).ok_or_else(|| VerifyError::CallerId(shortened(claimed, MAX_CLAIM)))?;
+    let caller = caller_of(&request.envelope.callerid)?;
     Ok((request, caller))
+}
+
+fn caller_of(claimed: &str) -> Result<CallerId, VerifyError> {
+    CallerId::parse(claimed).ok_or_else(|| VerifyError::CallerId(shortened(claimed, MAX_CLAIM)))
 }
 
 /// What a node that waits for its first certificate and knows no CA takes
@@ -241,6 +281,23 @@ impl RequestTrust {
         match self {
             RequestTrust::Verified(verifier) => verifier.verify(secure, now_unix),
             RequestTrust::Claimed(reader) => reader.read(secure),
+        }
+    }
+
+    /// The same of a request that waited for its node.
+    ///
+    /// # Errors
+    /// The [`VerifyError`] that counted first; a node that takes requests at their word takes none of these.
+    pub fn judge_deferred(
+        &self,
+        secure: &SecureRequest,
+        now_unix: i64,
+    ) -> Result<Verified<Deferred>, VerifyError> {
+        match self {
+            RequestTrust::Verified(verifier) => verifier.verify_deferred(secure, now_unix),
+            RequestTrust::Claimed(_) => {
+                Err(VerifyError::Malformed("this node has no certificate yet".to_owned()))
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 //! Embedders add agents before the start, deny built-in ones by name, and name
 //! the lifecycle component.
 
+mod deferred;
 pub mod exposition;
 mod hosting;
 mod library;
@@ -18,6 +19,7 @@ mod node;
 pub mod pipeline;
 mod publisher;
 mod registration;
+mod remembering;
 mod replay;
 mod standing;
 pub mod status;
@@ -50,6 +52,7 @@ use machines::Machines;
 use misnamed::RefusedName;
 use pipeline::{Pipeline, Pool};
 use publisher::Publisher;
+use remembering::Remembering;
 
 /// Messages between the connection and the pipeline, and their bytes; the pool behind it is the real
 /// bound, this only evens out bursts. What comes beyond is dropped and counted.
@@ -262,9 +265,10 @@ impl Server {
         let denied = [denied_agents, hosting::switched_off(&config)].concat();
         let hosted = hosting::host(agents, &denied)?;
         let replay = ReplayGuard::new(node::now(), journal(&config)?);
+        let remembering = Arc::new(Remembering::of(&config, component == MEMBER));
         let node = Arc::new(NodeState::new(config, provider, hosted, component, upgradable));
-        let pipeline =
-            Arc::new(Pipeline::new(node.clone(), verifier, authorizer.clone(), audit, pool, replay));
+        let (node_too, rules) = (node.clone(), authorizer.clone());
+        let pipeline = Arc::new(Pipeline::new(node_too, verifier, rules, audit, pool, replay, remembering));
         Ok(Server { node, pipeline, session, caller, signer, authorizer, denied })
     }
 
@@ -338,6 +342,7 @@ impl Server {
         }
         registration::spawn(&mut background, &node, &publisher);
         submission::spawn(&mut background, &node, &session);
+        deferred::spawn(&mut background, &node, &session, &pipeline);
 
         let control = node.control();
         let ending = tokio::select! {

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::core::protocol::deferred;
+
+/// Places of `CHORIA_REQUESTS`, one a node and request, its bytes, and bytes of one.
+const MOST_REQUESTS: i64 = 200_000;
+const MOST_OF_REQUESTS: i64 = 512 * 1024 * 1024;
+const MOST_OF_REQUEST: i64 = 512 * 1024;
 /// Most copies a stream can have.
 const MOST_COPIES: i64 = 5;
 /// How long repeated messages are known, unless a stream keeps them for less.
@@ -31,6 +37,8 @@ pub struct SystemStreams {
     pub executor: Kept,
     /// `KV_CHORIA_LEADER_ELECTION`: who leads.
     pub elections: Kept,
+    /// `CHORIA_REQUESTS`: requests for absent nodes, and what became of them; nothing where none are kept.
+    pub requests: Option<Kept>,
     /// Machines there are.
     pub machines: usize,
 }
@@ -61,7 +69,16 @@ impl SystemStreams {
                 }),
             ),
         ];
-        let kept = all.into_iter().filter(|(_, _, kept, _)| !kept.age.is_zero());
+        let requests = self.requests.map(|kept| {
+            // what is there is replaced by what became of it, in its place, and by nobody removed
+            let more = json!({
+                "description": "Choria Requests for Absent Nodes", "allow_direct": true, "deny_delete": true,
+                "discard": "new", "max_msgs_per_subject": 1, "max_msg_size": MOST_OF_REQUEST,
+                "max_msgs": MOST_REQUESTS, "max_bytes": MOST_OF_REQUESTS,
+            });
+            (deferred::STREAM, "choria.requests.>", kept, more)
+        });
+        let kept = all.into_iter().chain(requests).filter(|(_, _, kept, _)| !kept.age.is_zero());
         kept.map(|(name, subject, kept, more)| (name, self.configuration(name, subject, kept, &more)))
             .collect()
     }
@@ -121,6 +138,7 @@ mod tests {
             advisories: Kept { age: Duration::from_secs(7 * 24 * 3600), ..day },
             executor: day,
             elections: Kept { age: Duration::from_secs(60), ..day },
+            requests: None,
             machines: 1,
         }
     }

@@ -60,6 +60,8 @@ pub struct Watching {
     filter: String,
     start: Start,
     headers_only: bool,
+    /// The filter stands in the subject of what is asked, so that permissions can go by it.
+    named: bool,
     consumer: Option<Consumer>,
     /// Number of the last message that was heard, or that was there before the first one to hear.
     last: Option<u64>,
@@ -88,12 +90,32 @@ impl Watching {
         start: Start,
         headers_only: bool,
     ) -> Result<Watching, StreamError> {
+        Watching::asked(streams, stream, filter, start, headers_only, false).await
+    }
+
+    /// All that `stream` has below `filter`, for those whose permissions go by what they hear.
+    ///
+    /// # Errors
+    /// [`StreamError`]: it cannot be heard.
+    pub async fn only(streams: &Streams, stream: &str, filter: &str) -> Result<Watching, StreamError> {
+        Watching::asked(streams, stream, filter, Start::Oldest, false, true).await
+    }
+
+    async fn asked(
+        streams: &Streams,
+        stream: &str,
+        filter: &str,
+        start: Start,
+        headers_only: bool,
+        named: bool,
+    ) -> Result<Watching, StreamError> {
         let mut watching = Watching {
             streams: streams.clone(),
             stream: stream.to_owned(),
             filter: filter.to_owned(),
             start,
             headers_only,
+            named,
             consumer: None,
             last: None,
             behind: None,
@@ -137,7 +159,9 @@ impl Watching {
             configuration["headers_only"] = true.into();
         }
         let body = json!({"stream_name": self.stream, "config": configuration});
-        let made = self.streams.api(&format!("CONSUMER.CREATE.{}.{name}", self.stream), &body).await?;
+        let filter = if self.named { format!(".{}", self.filter) } else { String::new() };
+        let made =
+            self.streams.api(&format!("CONSUMER.CREATE.{}.{name}{filter}", self.stream), &body).await?;
         if self.start == Start::New && self.last.is_none() {
             // what comes while one is without a consumer is heard from the next
             self.last = made["delivered"]["stream_seq"].as_u64();

@@ -1,5 +1,6 @@
 //! Three brokers are one: whoever connects to any of them reaches everybody.
 
+mod requests;
 mod streams;
 mod trouble;
 

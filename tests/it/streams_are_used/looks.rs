@@ -1,7 +1,11 @@
 //! `choria broker streams`, `doctor` and `account`: what a network keeps, how that is, and who may.
 
+use serde_json::Value;
+
 use super::Keeping;
-use crate::network::Network;
+use crate::a_broker_is_a_leaf::hub::RELEASES;
+use crate::network::{Caller, Network};
+use crate::process::until;
 
 #[test]
 fn streams_are_listed_and_looked_at() {
@@ -36,4 +40,51 @@ fn a_caller_is_told_what_it_may() {
         .run(&["broker", "streams"])
         .code(1)
         .complains(&["does not let this caller publish to $JS.API.STREAM.NAMES"]);
+}
+
+/// Who may look at servers.
+pub const SYSTEM: &str =
+    "plugin.choria.network.system.user = system\nplugin.choria.network.system.password = s3cret\n";
+
+/// Names and kinds of servers, sorted.
+pub fn servers(caller: &Caller) -> Vec<(String, String)> {
+    let listed = caller.run(&["broker", "server", "list", "--json"]).json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let listed = listed.as_array().expect("a list");
+    let mut all: Vec<_> = listed.iter().map(|s| (text(&s["server"]["name"]), text(&s["kind"]))).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn servers_are_listed_by_who_has_the_password() {
+    let network = Network::start_with(&format!("plugin.choria.network.x509_permissions = by-name\n{SYSTEM}"));
+    let carol = network.caller_with("carol.mcollective", SYSTEM);
+    carol.run(&["broker", "server", "list"]).fine().says(&["broker.example.net", "broker", "Connections"]);
+    assert_eq!(servers(&carol), [("broker.example.net".to_owned(), "broker".to_owned())]);
+    let one = carol.run(&["broker", "server", "info", "--json"]).fine().json();
+    assert_eq!(one["data"]["connections"], 1, "{one}");
+    carol.run(&["broker", "server", "info", "broker.example.net"]).fine().says(&["Kind: broker"]);
+    carol.run(&["broker", "server", "info", "other"]).code(1).complains(&["no server other has answered"]);
+    network
+        .alice()
+        .run(&["broker", "server", "list"])
+        .code(1)
+        .complains(&["plugin.choria.network.system.user"]);
+    let wrong = SYSTEM.replace("s3cret", "guessed");
+    let dave = network
+        .caller_with("dave.mcollective", &format!("{wrong}plugin.choria.network.connect_limit = 2s\n"));
+    let ran = dave.run(&["broker", "server", "list"]);
+    assert!(ran.code == 1 && ran.stdout.is_empty(), "{ran:?}");
+}
+
+#[test]
+fn engines_are_listed_beside_their_brokers() {
+    for release in RELEASES {
+        let Keeping { network, .. } = &Keeping::of(release, SYSTEM);
+        let carol = network.caller_with("carol.mcollective", SYSTEM);
+        let of = |kind: &str| ("broker.example.net".to_owned(), kind.to_owned());
+        until("both to be there", || (servers(&carol) == [of("broker"), of("nats-server")]).then_some(()));
+        carol.run(&["broker", "server", "list"]).fine().says(&["nats-server", "CHORIA"]);
+    }
 }

@@ -4,7 +4,7 @@ mod alerts;
 mod buckets;
 mod elections;
 mod governors;
-mod looks;
+pub mod looks;
 mod machines;
 mod playbooks;
 mod plugins;

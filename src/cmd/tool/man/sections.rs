@@ -32,6 +32,10 @@ pub const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("choria rpc rpcutil get_fact fact=os.name -F country=mt", "one action on all that match"),
             ("choria rpc rpcutil ping --batch 100 --batch-sleep 5", "a hundred nodes at a time"),
             (
+                "choria rpc package update package=curl --nodes list.txt --until 7d",
+                "whoever is away does it when it comes",
+            ),
+            (
                 "choria rpc rpcutil ping --json | choria rpc rpcutil inventory",
                 "those that answered, asked again",
             ),

@@ -64,7 +64,7 @@ impl DataDoor {
             source,
             "a filter asks a data plugin"
         );
-        self.is_recorded(Authorized { agent, call }).await
+        self.is_recorded(Authorized { agent, call, until: None }).await
     }
 
     async fn is_recorded(&self, authorized: Authorized) -> Result<(), String> {

@@ -12,6 +12,7 @@
 
 mod auditing;
 mod data_door;
+mod deferring;
 mod filtering;
 mod judging;
 mod pool;
@@ -30,6 +31,7 @@ pub use pool::Pool;
 pub use stages::Rejection;
 
 use super::node::now;
+use super::remembering::Remembering;
 use super::{NodeState, ReplayGuard};
 use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
@@ -42,9 +44,11 @@ use crate::core::security::RequestTrust;
 use crate::core::text::shortened;
 use auditing::Auditing;
 use data_door::DataDoor;
+pub(super) use deferring::{Deferral, Place, Undone};
 use filtering::{Filtering, Unfiltered};
 use pool::{Full, Gate, Seat, Ticket};
-use stages::{Accepted, Authorized, Denial, Fresh, Refused};
+pub(super) use stages::Accepted;
+use stages::{Authorized, Denial, Fresh, Refused};
 
 /// Characters of a caller's words in a log line.
 const LOGGED: usize = 200;
@@ -58,6 +62,7 @@ pub struct Pipeline {
     node: Arc<NodeState>,
     verifier: RequestTrust,
     replay: ReplayGuard,
+    remembering: Arc<Remembering>,
     authorizer: Arc<Authorizer>,
     audit: Option<Arc<Auditing>>,
     gate: Gate,
@@ -76,6 +81,7 @@ impl Pipeline {
         audit: Option<AuditLog>,
         pool: Pool,
         replay: ReplayGuard,
+        remembering: Arc<Remembering>,
     ) -> Pipeline {
         let gate = Gate::new(pool);
         let filtering = Filtering::new(node.config().choria_filter_timeout);
@@ -83,7 +89,19 @@ impl Pipeline {
         let audit = audit.map(|log| Arc::new(Auditing::new(log)));
         let (node_too, rules, record) = (node.clone(), authorizer.clone(), audit.clone());
         let data_door = Arc::new(DataDoor { node: node_too, authorizer: rules, audit: record });
-        Pipeline { node, verifier, replay, authorizer, audit, gate, filtering, data_door, reading, refusals }
+        Pipeline {
+            node,
+            verifier,
+            replay,
+            remembering,
+            authorizer,
+            audit,
+            gate,
+            filtering,
+            data_door,
+            reading,
+            refusals,
+        }
     }
 
     /// Takes messages until the connection's side hangs up. Never waits for an
@@ -242,11 +260,18 @@ impl Pipeline {
             }
             return;
         }
-        let body = match self.allowed(accepted, seat).await {
-            Ok(authorized) => match self.run(&authorized).await {
-                Some(outcome) => reply_body(&authorized.call.action, outcome),
-                None => return,
-            },
+        if let Some(body) = self.outcome(accepted, seat).await {
+            self.reply(accepted, body.encode()).await;
+        }
+    }
+
+    /// What comes of a request: what the agent or the policy says of it, or nothing.
+    async fn outcome(&self, accepted: &Accepted, seat: &mut Seat) -> Option<ReplyBody> {
+        match self.allowed(accepted, seat).await {
+            Ok(authorized) => {
+                let outcome = self.run(&authorized).await?;
+                Some(reply_body(&authorized.call.action, outcome))
+            }
             Err(denial) => {
                 if denial.counts_as_denied {
                     raise(&self.node.counters().denied);
@@ -274,16 +299,18 @@ impl Pipeline {
                         );
                     });
                 }
-                reply_body(&denial.action, denial.outcome)
+                Some(reply_body(&denial.action, denial.outcome))
             }
-        };
-        self.reply(accepted, body.encode()).await;
+        }
     }
 
     /// Asks the policy and writes the audit record: first of the action, then of what else the
     /// call does.
     async fn allowed(&self, accepted: &Accepted, seat: &mut Seat) -> Result<Authorized, Box<Denial>> {
         let authorized = stages::authorize(accepted, &self.node, &self.authorizer, seat).await?;
+        if let Some(until) = authorized.until {
+            self.remember(&authorized, until).await?;
+        }
         let unaudited = || Denial::unaudited(&authorized.call.action);
         if !self.record(&authorized, None).await {
             return Err(unaudited());
@@ -295,6 +322,15 @@ impl Pipeline {
             }
         }
         Ok(authorized)
+    }
+
+    /// Remembers what may wait for this node yet, although it has come: so that it runs once.
+    async fn remember(&self, authorized: &Authorized, until: i64) -> Result<(), Box<Denial>> {
+        let call = &authorized.call;
+        match self.remembering.asked(&call.caller, &call.request_id, until, now()).await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(Denial::mistake(&call.action, StatusCode::Aborted, why)),
+        }
     }
 
     /// Writes the audit record; false when the call must not run without it.

@@ -11,10 +11,12 @@ use crate::core::audit::AuditRecord;
 use crate::core::authz::{self, Authorizer, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
+use crate::core::protocol::deferred::{Deferred, DeferredError, place};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{Heading, Inputs, NOT_AUTHORIZED, RequestBody, StatusCode};
 use crate::core::security::{RequestTrust, Verified, VerifyError};
+use crate::core::server::pipeline::deferring::Deferral;
 use crate::core::server::pipeline::filtering::{self, Unfiltered};
 use crate::core::server::pipeline::pool::{Full, Seat};
 use crate::core::server::pipeline::reply::{self, Elsewhere};
@@ -25,7 +27,7 @@ use crate::core::text::shortened;
 /// Longest life of a request that counts, in seconds: that of the longest the
 /// original makes, a batch that shares one signature (spec 01 §7). What says it
 /// lives longer is believed for so long.
-const LONGEST_TTL: i64 = 5 * 3600;
+pub const LONGEST_TTL: i64 = 5 * 3600;
 /// Seconds a request may be dated ahead: the TTL it usually has, however long
 /// the one it says.
 pub const MOST_AHEAD: i64 = 60;
@@ -214,6 +216,36 @@ pub async fn replay(timely: Timely, guard: &ReplayGuard, now: i64) -> Result<Fre
     }
 }
 
+/// Judges a request that waited for this node, as of now: in place of what `decode` to `filter` do for others. It was
+/// read at a place of `caller` and `id`, hashed and plain.
+pub fn deferred(
+    text: &str,
+    (caller, id): (&str, &str),
+    verifier: &RequestTrust,
+    config: &Config,
+    now: i64,
+) -> Result<(Deferred, Accepted), Deferral> {
+    let refused = |why: &str| Deferral::Refused(why.to_owned());
+    let secure = SecureRequest::decode(text.as_bytes()).map_err(|e| Deferral::Refused(e.to_string()))?;
+    let verified = verifier.judge_deferred(&secure, now).map_err(|e| Deferral::Refused(e.to_string()))?;
+    if verified.node != config.identity {
+        return Err(refused("it is for another node"));
+    }
+    if verified.id != id || place(&verified.caller) != caller {
+        return Err(refused("it is not where its caller keeps it"));
+    }
+    if !config.collectives.contains(&verified.collective) {
+        return Err(refused("this node is not part of its collective"));
+    }
+    let most = i64::try_from(config.choria_requests_max_age.as_secs()).unwrap_or(i64::MAX);
+    verified.check_time(now, most).map_err(|e| match e {
+        DeferredError::Ahead => Deferral::Later(e.to_string()),
+        e => Deferral::Refused(e.to_string()),
+    })?;
+    let accepted = Accepted(Incoming { headers: Headers::default(), request: verified.request() });
+    Ok((verified.into_inner(), accepted))
+}
+
 impl Fresh {
     pub fn filter(&self) -> &Filter {
         &self.0.request.envelope.filter
@@ -311,6 +343,8 @@ impl Accepted {
 pub struct Authorized {
     pub agent: Arc<dyn Agent>,
     pub call: Call,
+    /// Until when it may wait for this node yet, although it has come.
+    pub until: Option<i64>,
 }
 
 /// A call that is not made; the caller gets `outcome`, the log gets `log`.
@@ -323,7 +357,7 @@ pub struct Denial {
 }
 
 impl Denial {
-    fn mistake(action: &str, code: StatusCode, message: String) -> Box<Denial> {
+    pub fn mistake(action: &str, code: StatusCode, message: String) -> Box<Denial> {
         Box::new(Denial {
             action: action.to_owned(),
             log: message.clone(),
@@ -358,7 +392,7 @@ pub async fn authorize(
         Denial::mistake("", StatusCode::InvalidData, format!("Could not process request: {e}"))
     };
     let payload = accepted.payload();
-    let Heading { agent: body_agent, action } = RequestBody::heading(&payload).map_err(unreadable)?;
+    let Heading { agent: body_agent, action, until } = RequestBody::heading(&payload).map_err(unreadable)?;
     let unknown = || {
         let message = format!("Unknown action {action} for agent {}", envelope.agent);
         Denial::mistake(&action, StatusCode::UnknownAction, message)
@@ -406,7 +440,7 @@ pub async fn authorize(
         ttl: envelope.ttl,
         time: envelope.time,
     };
-    Ok(Authorized { agent, call })
+    Ok(Authorized { agent, call, until })
 }
 
 /// Asks the policy for what else a call does: one spelling that is allowed is enough, one that

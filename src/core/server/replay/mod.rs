@@ -88,6 +88,19 @@ struct Seen {
     latest: i64,
 }
 
+impl Seen {
+    /// Forgets what no copy could be in time of.
+    fn forget(&mut self, now: i64) {
+        if now < self.latest {
+            // The clock was set back: what was forgotten as out of time may be
+            // in time again.
+            self.floor = self.floor.max(self.memory.forgotten());
+        }
+        self.latest = now;
+        self.memory.forget(now);
+    }
+}
+
 /// Why a request may be a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Replay {
@@ -172,16 +185,27 @@ impl ReplayGuard {
         Ok(())
     }
 
+    /// Whether a request ran here that waited for this node and may have reached it in the ordinary way as well. If not
+    /// it is remembered for `ttl`: it is about to run, and a copy of it may be on its way yet. What ran before the start is for
+    /// others to know, and nothing of it is kept over the next: when it was made says nothing of when it runs.
+    pub fn has_run(&self, caller: &str, request_id: &str, ttl: i64, now: i64) -> bool {
+        let (caller, request) = (key("", caller), key(caller, request_id));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.forget(now);
+        match seen.memory.look(&caller, &request, now) {
+            Err(Replay::Seen) => true,
+            Ok(()) => {
+                seen.memory.remember(caller, request, now, now.saturating_add(ttl));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     fn remember(&self, caller: Key, request: Key, time: i64, ttl: i64, now: i64) -> Result<(), Replay> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = &mut *seen;
-        if now < seen.latest {
-            // The clock was set back: what was forgotten as out of time may be
-            // in time again.
-            seen.floor = seen.floor.max(seen.memory.forgotten());
-        }
-        seen.latest = now;
-        seen.memory.forget(now);
+        seen.forget(now);
         let before = |first: i64| first.saturating_add(1).saturating_sub(time);
         if time <= seen.floor {
             return Err(Replay::TooOld { by: before(seen.floor) });
@@ -324,6 +348,16 @@ mod tests {
         let text = admit(&guard, "a", "1", 985, 60, 1000).unwrap_err().to_string();
         assert!(text.contains("made 5 s before") && text.contains("wait 5 s"), "{text}");
         assert_eq!(admit(&guard, "a", "1", 990, 60, 1005), Ok(()));
+    }
+
+    #[test]
+    fn what_waited_is_known_to_what_comes_and_the_other_way_round() {
+        let guard = ReplayGuard::new(1000, None);
+        assert!(!guard.has_run("a", "1", 600, 1001) && guard.has_run("a", "1", 600, 1002));
+        assert_eq!(admit(&guard, "a", "1", 1001, 60, 1003), Err(Replay::Seen));
+        assert_eq!(admit(&guard, "a", "2", 1001, 60, 1003), Ok(()));
+        assert!(guard.has_run("a", "2", 600, 1003) && !guard.has_run("b", "2", 600, 1003));
+        assert!(!guard.has_run("a", "1", 600, 2000), "by then a copy is out of time");
     }
 
     #[test]
