@@ -106,7 +106,7 @@ fn programs_answer_those_who_may_ask_them() {
         audited.iter().any(|line| line["action"] == "get_config_item" && line["data"]["item"] == "identity")
     );
     let carol = network.caller("carol.mcollective");
-    assert_eq!(carol.good(N1, &["rpcutil", "get_data", "source=choria"])["cpus"].is_number(), true);
+    assert!(carol.good(N1, &["rpcutil", "get_data", "source=choria"])["cpus"].is_number());
     assert_eq!(carol.bad(N1, 1, &asked), "You are not authorized to call this agent or action");
     carol.run(&["find", "-S", &setting, "-I", N1]).silent();
     nodes[0].log().says(&["choria=carol.mcollective", "may not ask it by rpcutil#get_config_item"]);

@@ -146,7 +146,7 @@ mod tests {
         let [one, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
         let served = [(other, at(0)), (one, at(20)), (one, at(10)), (one, at(30))];
         assert_eq!(goes(&served, other, at(10) + GRACE), Some(2));
-        assert_eq!(goes(&served, other, at(9) + GRACE), None, "two of the other are no fewer than three");
+        assert_eq!(goes(&served, one, at(9) + GRACE), None, "who has most waits for himself");
         assert_eq!(goes(&served[..1], one, at(2000)), Some(0));
         assert_eq!(goes(&[], one, at(0)), None);
         // a crowd goes at once for somebody who is alone
