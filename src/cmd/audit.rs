@@ -95,7 +95,10 @@ impl Verify {
             inputs.push(plain(log)?);
         }
         if inputs.is_empty() {
-            bail!("there is no audit log: name the files");
+            bail!(
+                "there is no audit log{}: name the files",
+                config.as_ref().map_or_else(String::new, |config| format!(" at {}", config.rpcaudit_logfile))
+            );
         }
         let all = inputs.into_iter().reduce(|before, next| Box::new(before.chain(next)));
         let all = BufReader::with_capacity(256 * 1024, all.unwrap_or_else(|| Box::new(io::empty())));

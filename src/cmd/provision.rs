@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::backplane;
-use choria::core::config::{Config, Role, System};
+use choria::core::config::{Config, ConfigError, Role, System};
 use choria::core::connection::{Purpose, ServerList, Session, SessionOptions};
 use choria::core::log::{self, Destination};
 use choria::core::protocol::subjects;
@@ -156,7 +156,14 @@ impl Run {
 
     /// The client configuration, in the waiting room's collective.
     fn client_config(&self) -> anyhow::Result<Config> {
-        let mut config = Config::load(Role::Client, self.choria_config.as_deref(), &System)?;
+        let config = Config::load(Role::Client, self.choria_config.as_deref(), &System);
+        let mut config = config.map_err(|e| match e {
+            ConfigError::NotFound(places) => anyhow!(
+                "the provisioner connects as a client, and none of {places} exists: --choria-config FILE names its \
+                 configuration (--config is the provisioner's own)"
+            ),
+            e => e.into(),
+        })?;
         for key in ["collectives", "main_collective"] {
             config.set(key, COLLECTIVE)?;
         }

@@ -218,7 +218,7 @@ fn into_a_stream_through_the_end_of_both() {
     };
     // Without a stream it says what to do, and keeps what comes.
     publish(&mut node, 0..300);
-    daemon.says(&["no stream takes js.in.reg.n", "nats stream add NAME --subjects 'js.in.reg.>'"]);
+    daemon.says(&["no stream takes js.in.reg.n", "choria broker streams NAME --add 'js.in.reg.>'"]);
     until("all to be taken in", || (metric("choria_adapter_received_msgs", "input") == 300).then_some(()));
     streams.make_stream("REG", "js.in.reg.>");
     daemon.says(&["documents are taken again"]);

@@ -37,7 +37,7 @@ fn a_program_finds_them() {
     let json = alice.run(&[&["find", "-j", "--silent", "-F", "site=three"], &by[..]].concat()).fine();
     assert_eq!(json.json(), json!([]));
     for (command, why) in [
-        ("command=/nonexistent/crow", "is no program that can be run"),
+        ("command=/nonexistent/crow", "is not there"),
         ("command=/bin/sh -c 'echo I lost it >&2; exit 3'", "exit status 3; it said: I lost it"),
         ("command=/bin/sh -c 'echo \"<html>\" >$2' x", "cannot be read: expected value"),
     ] {

@@ -52,6 +52,15 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
             .with_context(|| format!("plugin.choria.network.peer_port {port} is no port"))?,
     };
     let peers = peers(config, port).await?;
+    let names = [vec![config.identity.clone()], provider.names()].concat();
+    let is_own = |peer: &Peer| names.iter().any(|name| name.eq_ignore_ascii_case(&peer.host));
+    if !peers.is_empty() && !peers.iter().any(is_own) {
+        tracing::warn!(
+            names = names.join(" "),
+            "this broker is not among plugin.choria.network.peers, which is the same list on all of them: the others \
+             do not know it"
+        );
+    }
     let store =
         Some(PathBuf::from(&config.choria_network_stream_store)).filter(|dir| !dir.as_os_str().is_empty());
     if peers.is_empty() && store.is_none() {
@@ -94,7 +103,7 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
         cluster: (!peers.is_empty()).then(|| Cluster {
             name: config.choria_network_gateway_name.clone(),
             listen: SocketAddr::new(with_ipv6(address), port),
-            own: Cluster::find_own(&peers, &[vec![config.identity.clone()], provider.names()].concat(), port),
+            own: Cluster::find_own(&peers, &names, port),
             peers,
             certificate: files.certificate.clone(),
             key: files.key.clone(),

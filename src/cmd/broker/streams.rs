@@ -1,9 +1,12 @@
 //! `choria broker streams` and `broker doctor`: what the network keeps, and how that is.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::nats::subject::valid_pattern;
+use choria::core::protocol::subjects::is_token;
 use choria::core::streams::Streams;
 use choria::core::streams::health::{Weight, look};
 use choria::core::text::byte_size;
@@ -13,15 +16,24 @@ use crate::cmd::Globals;
 use crate::cmd::out::{out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::clean;
-use crate::cmd::streams::{Reached, show, spoken};
+use crate::cmd::streams::{Reached, show, spoken, time};
 
-/// list streams, or show one
+/// list streams, or show or make one
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "streams")]
 pub struct ListStreams {
     /// as JSON
     #[argh(switch, short = 'j')]
     json: bool,
+    /// make the stream: it keeps what is published to this subject, default none is made; may be given several times
+    #[argh(option, arg_name = "subject")]
+    add: Vec<String>,
+    /// with --add, how long messages are kept, such as 1h or 30d, default for ever
+    #[argh(option, arg_name = "time")]
+    max_age: Option<String>,
+    /// with --add, copies in a cluster, 1 to 5, default 1
+    #[argh(option, arg_name = "number", default = "1")]
+    replicas: i64,
     /// name of a stream
     #[argh(positional)]
     stream: Option<String>,
@@ -63,6 +75,14 @@ fn connected<T>(
 impl ListStreams {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         connected(globals, async |streams| {
+            if !self.add.is_empty() {
+                let made = streams.create(self.new_name()?, &self.configuration()?).await?;
+                match self.json {
+                    true => show(&made),
+                    false => describe(&made),
+                }
+                return Ok(());
+            }
             let Some(name) = &self.stream else {
                 let infos = all(streams).await?;
                 match self.json {
@@ -79,6 +99,35 @@ impl ListStreams {
             Ok(())
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ListStreams {
+    fn new_name(&self) -> anyhow::Result<&str> {
+        let name = self.stream.as_deref().context("--add makes a stream, which needs a name")?;
+        if !is_token(name) {
+            bail!(
+                "'{name}' is no name of a stream: it is one part of a subject, without dots, spaces and wildcards"
+            );
+        }
+        Ok(name)
+    }
+
+    /// What is asked for: what is full or old makes room, as events do.
+    fn configuration(&self) -> anyhow::Result<Value> {
+        if let Some(wrong) = self.add.iter().find(|subject| !valid_pattern(subject)) {
+            bail!("--add '{wrong}' is no subject");
+        }
+        if !(1..=5).contains(&self.replicas) {
+            bail!("--replicas {} is not between 1 and 5", self.replicas);
+        }
+        let age = self.max_age.as_deref().map_or(Ok(Duration::ZERO), |text| time("--max-age", text))?;
+        Ok(json!({
+            "name": self.new_name()?, "subjects": self.add, "retention": "limits", "storage": "file",
+            "discard": "old", "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_msg_size": -1,
+            "max_age": u64::try_from(age.as_nanos()).unwrap_or(0), "num_replicas": self.replicas,
+            "allow_direct": true,
+        }))
     }
 }
 

@@ -27,6 +27,9 @@ pub enum NoProgram {
     /// Nothing in it.
     #[error("names no program")]
     Empty,
+    /// A path that leads to nothing.
+    #[error("is not there")]
+    Missing,
     /// A path that leads to none.
     #[error("is no program that can be run, look at its mode")]
     NotExecutable,
@@ -44,7 +47,11 @@ impl CommandLine {
         let words = shlex::split(line).ok_or(NoProgram::Quote)?;
         let (name, arguments) =
             words.split_first().filter(|(name, _)| !name.is_empty()).ok_or(NoProgram::Empty)?;
-        let missing = if name.contains('/') { NoProgram::NotExecutable } else { NoProgram::NotFound };
+        let missing = match name.contains('/') {
+            true if Path::new(name).exists() => NoProgram::NotExecutable,
+            true => NoProgram::Missing,
+            false => NoProgram::NotFound,
+        };
         let program = find(name, path).ok_or(missing)?;
         Ok(CommandLine { program, arguments: arguments.to_vec() })
     }
@@ -106,7 +113,7 @@ mod tests {
         assert!(good.program.ends_with("sh") && good.program.is_absolute());
         assert_eq!(good.arguments, ["-c", "exit 3", "a b"]);
         for (line, problem) in [
-            ("/nonexistent/helper", NoProgram::NotExecutable),
+            ("/nonexistent/helper", NoProgram::Missing),
             ("/etc/passwd x", NoProgram::NotExecutable),
             ("/usr", NoProgram::NotExecutable),
             ("no-such-helper-anywhere", NoProgram::NotFound),

@@ -15,6 +15,15 @@ fn streams_are_listed_and_looked_at() {
     let all = alice.run(&["broker", "streams", "--json"]).fine().json();
     assert_eq!(all.as_array().map(Vec::len), Some(5), "{all}");
     alice.run(&["broker", "streams", "CHORIA_EVENTS"]).fine().says(&["drops the oldest", "Expires: 1d"]);
+    let add = ["broker", "streams", "REG", "--add", "js.in.>", "--max-age", "1h"];
+    alice.run(&add).code(1).complains(&["STREAM.CREATE.REG", "privileged"]);
+    root.run(&add).fine().says(&["js.in.>", "Expires: 1h"]);
+    root.run(&add).fine();
+    root.run(&["broker", "streams", "REG", "--add", "js..in"]).code(1).complains(&["'js..in' is no subject"]);
+    root.run(&["broker", "streams", "R.E", "--add", "x"])
+        .code(1)
+        .complains(&["'R.E' is no name of a stream"]);
+    root.run(&["broker", "streams", "--add", "x"]).code(1).complains(&["which needs a name"]);
     alice.run(&["broker", "streams", "NOSUCH"]).code(1).complains(&["no stream NOSUCH"]);
     alice.run(&["broker", "doctor"]).fine().says(&["OK       CHORIA_EVENTS: is fine"]);
     root.run(&["governor", "add", "G", "1", "0s"]).fine();

@@ -38,7 +38,7 @@ impl Stream {
             Some(Fate::Later(reason)) if reason.starts_with("no stream") => {
                 let subjects = self.target.replace("%s", ">");
                 let how = format!(
-                    "make one, as by nats stream add NAME --subjects '{subjects}', or is the engine down?"
+                    "make one, as by choria broker streams NAME --add '{subjects}', or is the engine down?"
                 );
                 Sent::later(taken, format!("{reason}: {how}"))
             }
