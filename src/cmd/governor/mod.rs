@@ -53,7 +53,7 @@ impl GovernorTool {
     }
 }
 
-/// remove a governor; who asks it gets no slot any more
+/// remove a governor, who asks it gets no slot any more; needs a privileged certificate where they go by name
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "delete")]
 struct Delete {
@@ -73,7 +73,7 @@ impl Delete {
     }
 }
 
-/// free all slots of a governor
+/// free all slots of a governor; needs a privileged certificate where they go by name
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "reset")]
 struct Reset {

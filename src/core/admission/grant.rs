@@ -50,6 +50,21 @@ pub struct Permission {
     pub allow: Option<SubjectList>,
     /// What is refused.
     pub deny: SubjectList,
+    /// Beside the list, inboxes `COLLECTIVE.reply.NUID.…` may be heard whose random part is written out: who
+    /// does not make one cannot know it. Default false.
+    pub inboxes: bool,
+}
+
+/// Whether a pattern is of an inbox as NATS' own client libraries make them, below a collective's reply subject: 22
+/// letters and digits (a NUID) and what comes behind them. Hashes of names, which others know, are longer.
+fn is_inbox(pattern: &[u8]) -> bool {
+    let mut tokens = pattern.split(|byte| *byte == b'.');
+    let collective = tokens.next().unwrap_or_default();
+    let plain = !collective.is_empty() && !collective.starts_with(b"$") && !matches!(collective, b"*" | b">");
+    plain
+        && tokens.next() == Some(b"reply")
+        && tokens.next().is_some_and(|nuid| nuid.len() == 22 && nuid.iter().all(u8::is_ascii_alphanumeric))
+        && tokens.next().is_some()
 }
 
 impl Permission {
@@ -60,18 +75,14 @@ impl Permission {
 
     /// Nothing is allowed.
     pub fn nothing() -> Self {
-        Self { allow: None, deny: SubjectList::new([">"]) }
+        Self { deny: SubjectList::new([">"]), ..Self::default() }
     }
 
     /// These and nothing else.
     pub fn only<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
         let allow = SubjectList::new(patterns);
         // an empty list must not read as "no list"
-        if allow.is_empty() {
-            Self::nothing()
-        } else {
-            Self { allow: Some(allow), deny: SubjectList::default() }
-        }
+        if allow.is_empty() { Self::nothing() } else { Self { allow: Some(allow), ..Self::default() } }
     }
 
     /// Whether no check is needed.
@@ -114,7 +125,7 @@ impl Permission {
                 None => false,
             })
         };
-        allowed && !denied()
+        (allowed || self.inboxes && is_inbox(pattern)) && !denied()
     }
 
     /// Whether an allowed subscription still needs its messages filtered one by one.
@@ -313,7 +324,7 @@ mod tests {
 
     #[test]
     fn absent_present_and_deny() {
-        let deny_replies = Permission { allow: None, deny: SubjectList::new(["*.reply.>"]) };
+        let deny_replies = Permission { deny: SubjectList::new(["*.reply.>"]), ..Default::default() };
         for (permission, subject, publish, subscribe, filter) in [
             (Permission::unrestricted(), "a.b", true, true, false),
             (Permission::nothing(), "a.b", false, false, true),
@@ -344,7 +355,7 @@ mod tests {
         let both = Permission::only(["a.>", "a.> q1"]);
         assert!(both.may_subscribe(b"a.b", None) && both.may_subscribe(b"a.b", Some(b"q1")));
         assert!(!both.may_subscribe(b"a.b", Some(b"q2")));
-        let denied = Permission { allow: None, deny: SubjectList::new(["a.> q1", "b"]) };
+        let denied = Permission { deny: SubjectList::new(["a.> q1", "b"]), ..Default::default() };
         assert!(denied.may_subscribe(b"a.b", None) && denied.may_subscribe(b"a.b", Some(b"q2")));
         assert!(!denied.may_subscribe(b"a.b", Some(b"q1")));
         assert!(!denied.may_subscribe(b"b", None) && !denied.may_subscribe(b"b", Some(b"q2")));

@@ -34,10 +34,11 @@ pub fn default_server() -> Pair {
                 "*.node.>",
                 "choria.federation.*.federation",
             ]),
+            ..Permission::default()
         },
         Permission {
-            allow: None,
             deny: SubjectList::new(["*.reply.>", "choria.federation.>", "choria.lifecycle.>"]),
+            ..Permission::default()
         },
     )
 }
@@ -59,6 +60,7 @@ pub fn certificate_among_tokens() -> Pair {
             "choria.lifecycle.>",
             "choria.machine.>",
         ]),
+        ..Permission::default()
     };
     (permission.clone(), permission)
 }

@@ -396,7 +396,10 @@ impl X509Authenticator {
             let subscribe = match privileged {
                 // It may ask for any caller, and whoever asks hears the answer.
                 true => self.privileged_subscribe.clone(),
-                false => Arc::new(permissions::client_subscribe(&caller)),
+                false => {
+                    let own = permissions::client_subscribe(&caller);
+                    Arc::new(Permission { inboxes: network.streams, ..own })
+                }
             };
             let peer = peer(PeerKind::Client, facts);
             let publish = match privileged {
@@ -413,14 +416,15 @@ impl X509Authenticator {
         if self.options.deny_servers {
             return Ok(self.grant(Account::Choria, name, node, &self.nothing, &self.nothing));
         }
-        let subscribe = Arc::new(permissions::named_server_subscribe(&Server {
+        let subscribe = permissions::named_server_subscribe(&Server {
             identity: name,
             collectives: &network.collectives,
             publish: &[],
             federations: None,
             submission: false,
             service_host: network.service_hosts.matches(name),
-        }));
+        });
+        let subscribe = Arc::new(Permission { inboxes: network.streams, ..subscribe });
         let publish = match network.defers() {
             true => Arc::new(publish_of_node(network, &permissions::deferred_to(name))),
             false => self.node_publish.clone(),

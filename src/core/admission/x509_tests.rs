@@ -284,6 +284,31 @@ fn clients_use_streams_where_there_are_some_and_nodes_do_not() {
             assert!(!grant.publish.may_publish(subject.as_bytes()), "{name} {subject}");
         }
     }
+    // Libraries of others make inboxes by chance; what names or guesses another's is none.
+    let nuid = "0Zq3kPz8TfGm1HcXw92BdQ";
+    let md5 = permissions::md5_hex("choria=bob.mcollective");
+    for (pattern, may) in [
+        (format!("c.reply.{nuid}.*"), true),
+        (format!("c.reply.{nuid}.>"), true),
+        (format!("c.reply.{nuid}.1.2"), true),
+        (format!("c.reply.{nuid}"), false),
+        (format!("c.reply.{nuid}x.*"), false),
+        ("c.reply.*.*".to_owned(), false),
+        ("c.reply.>".to_owned(), false),
+        (format!("c.reply.*{}.>", &nuid[1..]), false),
+        (format!("*.reply.{nuid}.>"), false),
+        (format!("$JS.reply.{nuid}.>"), false),
+        (format!("c.node.{nuid}.>"), false),
+        (format!("c.reply.{md5}.>"), false),
+    ] {
+        for name in ["alice.mcollective", "n1.example.net"] {
+            let may_hear = |streams| {
+                let grant = rules(streams).authenticate(&certificate(name)).unwrap();
+                grant.subscribe.may_subscribe(pattern.as_bytes(), None)
+            };
+            assert_eq!((may_hear(true), may_hear(false)), (may, false), "{name} {pattern}");
+        }
+    }
 }
 
 #[test]

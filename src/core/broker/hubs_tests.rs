@@ -67,7 +67,7 @@ fn streams_are_those_of_the_first_hub_that_has_some() {
 #[test]
 fn a_hub_gets_what_it_takes() {
     let mut hubs = Hubs::default();
-    let export = Arc::new(Permission { allow: None, deny: SubjectList::new(["a.>"]) });
+    let export = Arc::new(Permission { deny: SubjectList::new(["a.>"]), ..Default::default() });
     hubs.attach(Attached { export, ..hub(1, true) });
     hubs.want(leaf(1), &Wish::new(b">", None));
     assert!(hubs.matches(b"a.b").is_empty());

@@ -72,7 +72,7 @@ mod tests {
             "choria=bob",
             Account::Choria,
             &Permission::only(["a.>"]),
-            &Permission { allow: None, deny: SubjectList::new(["b"]) },
+            &Permission { deny: SubjectList::new(["b"]), ..Default::default() },
             Some(Responses::default()),
         );
         let value: Value = serde_json::from_str(&text).unwrap();

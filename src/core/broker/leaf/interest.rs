@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_may_not_come_in_is_not_asked_for() {
-        let import = Permission { allow: None, deny: SubjectList::new(["secret.>"]) };
+        let import = Permission { deny: SubjectList::new(["secret.>"]), ..Default::default() };
         let mut state = Told::default();
         assert_eq!(told(&mut state, &import, &[("secret.a", None, 1), ("b", None, 1)]), "LS+ b\r\n");
         assert_eq!(told(&mut state, &import, &[("secret.a", None, 0), ("b", None, 0)]), "LS- b\r\n");

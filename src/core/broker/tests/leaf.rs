@@ -315,7 +315,7 @@ impl Authenticator for NoSecrets {
     }
 
     fn authenticate(&self, _: &ConnectionFacts) -> Result<Grant, Refusal> {
-        let subscribe = Permission { allow: None, deny: SubjectList::new(["secret.>"]) };
+        let subscribe = Permission { deny: SubjectList::new(["secret.>"]), ..Default::default() };
         Ok(Grant { subscribe: Arc::new(subscribe), ..Grant::unrestricted(Account::Choria, "x") })
     }
 }
