@@ -56,7 +56,7 @@ pub struct Permission {
 }
 
 /// Whether a pattern is of an inbox as NATS' own client libraries make them, below a collective's reply subject: 22
-/// letters and digits (a NUID) and what comes behind them. Hashes of names, which others know, are longer.
+/// letters and digits (a NUID), and what comes behind them. Hashes of names, which others know, are longer.
 fn is_inbox(pattern: &[u8]) -> bool {
     let mut tokens = pattern.split(|byte| *byte == b'.');
     let collective = tokens.next().unwrap_or_default();
@@ -64,7 +64,6 @@ fn is_inbox(pattern: &[u8]) -> bool {
     plain
         && tokens.next() == Some(b"reply")
         && tokens.next().is_some_and(|nuid| nuid.len() == 22 && nuid.iter().all(u8::is_ascii_alphanumeric))
-        && tokens.next().is_some()
 }
 
 impl Permission {

@@ -291,7 +291,7 @@ fn clients_use_streams_where_there_are_some_and_nodes_do_not() {
         (format!("c.reply.{nuid}.*"), true),
         (format!("c.reply.{nuid}.>"), true),
         (format!("c.reply.{nuid}.1.2"), true),
-        (format!("c.reply.{nuid}"), false),
+        (format!("c.reply.{nuid}"), true),
         (format!("c.reply.{nuid}x.*"), false),
         ("c.reply.*.*".to_owned(), false),
         ("c.reply.>".to_owned(), false),
