@@ -405,7 +405,7 @@ mod tests {
             "Completed: 2",
             "Running: 1",
             "Wrapper Failure: 1",
-            "Successful: 2",
+            "Successful: 1",
             "Failed: 2",
             "Average Run Time: 0.50s",
         ] {
