@@ -74,6 +74,9 @@ fn connected<T>(
 
 impl ListStreams {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        if self.add.is_empty() && (self.max_age.is_some() || self.replicas != 1) {
+            bail!("--max-age and --replicas are of a stream that is made, by --add SUBJECT");
+        }
         connected(globals, async |streams| {
             if !self.add.is_empty() {
                 let made = streams.create(self.new_name()?, &self.configuration()?).await?;

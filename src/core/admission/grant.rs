@@ -50,8 +50,8 @@ pub struct Permission {
     pub allow: Option<SubjectList>,
     /// What is refused.
     pub deny: SubjectList,
-    /// Beside the list, inboxes `COLLECTIVE.reply.NUID.…` may be heard whose random part is written out: who
-    /// does not make one cannot know it. Default false.
+    /// Beside the list, inboxes `COLLECTIVE.reply.NUID.…` may be heard whose random part is written out: what
+    /// comes there are answers of streams, and who has not made one does not know it from here. Default false.
     pub inboxes: bool,
 }
 

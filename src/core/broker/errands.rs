@@ -77,37 +77,38 @@ impl Shard {
     fn visited(&mut self, errands: &mut Vec<Handover>) {
         self.now = self.shared.start.elapsed();
         // what came before it comes first
-        self.take_in();
-        if !self.arrived.is_empty() {
+        if self.take_in() {
+            for errand in errands.drain(..) {
+                self.receive(errand);
+            }
+        } else {
             self.arrived.extend(errands.drain(..));
-            self.inbox.wake();
-        }
-        for errand in errands.drain(..) {
-            self.receive(errand);
         }
         self.hand_over(false);
         self.finish();
         let next = self.wheel.next();
-        if !self.ready.is_empty() || next.is_some_and(|at| self.sleeps_until.is_none_or(|until| at < until)) {
+        let more = !self.ready.is_empty() || !self.arrived.is_empty() || !self.behind.is_empty();
+        if more || next.is_some_and(|at| self.sleeps_until.is_none_or(|until| at < until)) {
             self.inbox.wake();
         }
     }
 
-    /// Does what others have handed over, for so long; the rest is first in the next turn.
-    pub(super) fn take_in(&mut self) {
-        if self.arrived.is_empty() {
-            let mut arrived = Vec::new();
-            self.arriving = self.inbox.take(&mut arrived);
-            self.arrived = arrived.into();
-        }
+    /// Does what others have handed over, for so long; the rest, with all that came behind it, is first in the
+    /// next turn. Whether there is no rest.
+    pub(super) fn take_in(&mut self) -> bool {
+        // whoever hands over now wakes this thread once more, or is found here
+        let mut came = Vec::new();
+        self.arriving += self.inbox.take(&mut came);
+        self.arrived.extend(came);
         let until = self.shared.start.elapsed() + TAKING;
         while let Some(handover) = self.arrived.pop_front() {
             self.receive(handover);
             if !self.arrived.is_empty() && self.shared.start.elapsed() >= until {
-                return;
+                return false;
             }
         }
         self.inbox.settle(std::mem::take(&mut self.arriving));
+        true
     }
 
     /// Gives others what is theirs. A shard that sleeps is not woken for little: it is done for it.

@@ -5,10 +5,17 @@ use std::sync::{Mutex, PoisonError};
 
 use mio::Waker;
 
+/// What was handed over, and what it stands for.
+#[derive(Debug)]
+struct Waiting<T> {
+    items: Vec<T>,
+    load: usize,
+}
+
 /// The receiving end of a thread with an event loop.
 #[derive(Debug)]
 pub struct Inbox<T> {
-    waiting: Mutex<Vec<T>>,
+    waiting: Mutex<Waiting<T>>,
     /// What `waiting` stands for, and what was taken and is not [settled](Inbox::settle), readable
     /// without the lock.
     load: AtomicUsize,
@@ -18,7 +25,7 @@ pub struct Inbox<T> {
 impl<T> Inbox<T> {
     /// An empty inbox whose waker belongs to the receiver's poll.
     pub fn new(waker: Waker) -> Self {
-        Self { waiting: Mutex::new(Vec::new()), load: AtomicUsize::new(0), waker }
+        Self { waiting: Mutex::new(Waiting { items: Vec::new(), load: 0 }), load: AtomicUsize::new(0), waker }
     }
 
     /// Hands a batch over that stands for `load`, and empties it. Order is kept.
@@ -28,12 +35,13 @@ impl<T> Inbox<T> {
         }
         let was_empty = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let was_empty = waiting.is_empty();
+            let was_empty = waiting.items.is_empty();
             if was_empty {
-                std::mem::swap(&mut *waiting, batch);
+                std::mem::swap(&mut waiting.items, batch);
             } else {
-                waiting.append(batch);
+                waiting.items.append(batch);
             }
+            waiting.load += load;
             self.load.fetch_add(load, Ordering::Relaxed);
             was_empty
         };
@@ -58,8 +66,8 @@ impl<T> Inbox<T> {
     /// when all of it is done.
     pub fn take(&self, into: &mut Vec<T>) -> usize {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::swap(&mut *waiting, into);
-        self.load.load(Ordering::Relaxed)
+        std::mem::swap(&mut waiting.items, into);
+        std::mem::take(&mut waiting.load)
     }
 
     /// So much of it is done.

@@ -56,8 +56,8 @@ impl Shard {
                 self.queue_read(key);
             }
             Due::Whole => match link.begun.map(|begun| begun + limits.message_deadline) {
-                // while it is throttled it could not
-                Some(deadline) if self.now < deadline || link.throttled => {
+                // while it is throttled, or what it said is not acted on yet, it could not
+                Some(deadline) if self.now < deadline || link.throttled || link.has_more_to_say() => {
                     let again = deadline.max(self.now + limits.message_deadline / 4);
                     self.wheel.insert(again, timer);
                 }

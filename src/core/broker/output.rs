@@ -80,8 +80,13 @@ impl Shard {
 
     /// A burst within one turn is no slow reader: what the socket takes is sent, and what is left weighed.
     fn weigh(&mut self, key: u32) {
-        // what thousands get is sent when all have it, as long as there is time
-        if !self.wide && self.links.get(key as usize).is_some_and(|link| link.writable) {
+        // what thousands get is sent when all have it, as long as there is time and room
+        let limits = &self.settings.limits;
+        let crowded = |link: &Link| {
+            let holder = link.charge.holder();
+            holder.bytes() > limits.of(holder.kind()).memory / 2
+        };
+        if self.links.get(key as usize).is_some_and(|link| link.writable && (!self.wide || crowded(link))) {
             // a PONG among it leaves after the effects of everything before
             self.hand_over(true);
             self.flush_link(key);
@@ -113,30 +118,32 @@ impl Shard {
     /// leaves after the effects of everything before it.
     ///
     /// It ends when it has had its time, as a large message for thousands takes: the rest comes in
-    /// turns to come, behind what is said meanwhile.
+    /// turns to come. What was left before has half of the time.
     pub(super) fn flush_dirty(&mut self) {
-        let until = self.shared.start.elapsed() + FLUSHING;
-        let mut dirty = std::mem::take(&mut self.dirty);
-        let (mut count, mut late) = (0_u32, false);
-        for key in dirty.drain(..) {
-            if late {
-                if let Some(link) = self.links.get_mut(key as usize) {
-                    link.dirty = false;
-                    self.behind.push_back(key);
-                }
-                continue;
-            }
-            self.flush_one(key);
+        let begun = self.shared.start.elapsed();
+        let mut count = 0_u32;
+        let mut late = |shard: &Self, time: Duration| {
             count += 1;
-            late = count % LOOKED == 0 && self.shared.start.elapsed() >= until;
+            count.is_multiple_of(LOOKED) && shard.shared.start.elapsed() >= begun + time
+        };
+        while let Some(key) = self.behind.pop_front() {
+            self.flush_one(key);
+            if late(self, FLUSHING / 2) {
+                break;
+            }
         }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut left = dirty.drain(..);
+        for key in left.by_ref() {
+            self.flush_one(key);
+            if late(self, FLUSHING) {
+                break;
+            }
+        }
+        // each once: it is on a list until it was flushed
+        self.behind.extend(left);
         // flushing queues nothing, so the list is still empty
         self.dirty = dirty;
-        while !late && let Some(key) = self.behind.pop_front() {
-            self.flush_one(key);
-            count += 1;
-            late = count % LOOKED == 0 && self.shared.start.elapsed() >= until;
-        }
         self.unsent = 0;
     }
 

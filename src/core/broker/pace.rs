@@ -20,11 +20,11 @@ const FAST_WAITING: usize = 8 * 1024;
 /// Longest time such a one is throttled for a large message.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Bytes that a message makes of all who hear it which nobody pays for.
-pub const FREE: usize = 32 * 1024 * 1024;
+/// Bytes that messages make of all who hear them, in [`THROTTLED`], which nobody pays for.
+const FREE: usize = 64 * 1024 * 1024;
 /// What is said to many is sent no faster than that on average, in bytes a second: the broker has others
 /// to send to.
-const RATE: f64 = 512.0 * 1024.0 * 1024.0;
+const RATE: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// Messages, with one more for each 4 KiB, that a receiver is meant to hear within [`THROTTLED`]: who
 /// says much of what comes beyond is throttled. Programs that look at each message for longer than it
@@ -44,6 +44,9 @@ pub struct Pace {
     /// Bytes said, and since when in milliseconds.
     said: AtomicUsize,
     since: AtomicU64,
+    /// The same of all who heard it.
+    many: AtomicUsize,
+    many_since: AtomicU64,
     /// When it is no longer throttled, in milliseconds.
     until: AtomicU64,
 }
@@ -57,8 +60,15 @@ impl Pace {
     /// What one of its links said is this many bytes for all who hear it: that is paid for by being
     /// silent afterwards.
     pub fn said_to_many(&self, bytes: usize, now: Duration) {
-        if bytes > FREE {
-            let pause = Duration::from_secs_f64(bytes as f64 / RATE).min(LONGEST);
+        let now_ms = now.as_millis() as u64;
+        if now_ms >= self.many_since.load(Ordering::Relaxed) + THROTTLED.as_millis() as u64 {
+            self.many_since.store(now_ms, Ordering::Relaxed);
+            self.many.store(0, Ordering::Relaxed);
+        }
+        let all = self.many.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if all > FREE {
+            self.many.store(0, Ordering::Relaxed);
+            let pause = Duration::from_secs_f64(all as f64 / RATE).min(LONGEST);
             self.until.fetch_max((now + pause).as_millis() as u64, Ordering::Relaxed);
         }
     }
@@ -99,7 +109,8 @@ mod tests {
         pace.said_to_many(FREE, at);
         assert!(pace.throttled_until() <= at);
         pace.said_to_many(1 << 29, at);
-        assert_eq!(pace.throttled_until(), at + Duration::from_secs(1));
+        let pause = Duration::from_millis(562);
+        assert_eq!(pace.throttled_until(), at + pause, "with what it said before");
         pace.said_to_many(1 << 40, at);
         assert_eq!(pace.throttled_until(), at + LONGEST);
         pace.said_to_many(1 << 29, at);

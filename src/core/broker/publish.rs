@@ -7,7 +7,7 @@ use super::close::Close;
 use super::delivery::{self, Delivery, Form, is_copied};
 use super::index::{Matched, Target};
 use super::ledger::Message;
-use super::pace::{FREE, MESSAGE, THROTTLED};
+use super::pace::{MESSAGE, THROTTLED};
 use super::packed::{self, For};
 use super::server_info;
 use super::shard::Shard;
@@ -185,7 +185,7 @@ impl Shard {
     /// What is said to many is paid for by who says it.
     fn pay(&mut self, from: LinkId, length: usize, many: usize) {
         let bytes = length.saturating_mul(many);
-        if bytes > FREE
+        if many > copies::FEW
             && let Some(link) = self.links.get(from.key as usize).filter(|link| link.cid == from.cid)
         {
             link.charge.holder().pace().said_to_many(bytes, self.now);
@@ -266,8 +266,7 @@ impl Shard {
         self.wide = counted;
         let (mut heard, mut refused) = (false, false);
         for target in targets {
-            if counted && self.is_copied_too_often(*target) {
-                refused = true;
+            if counted && self.is_copied_too_often(*target, &mut refused) {
                 continue;
             }
             heard |= self.deliver(from, *target, delivery);
@@ -282,7 +281,7 @@ impl Shard {
     }
 
     /// Whether the identity behind a subscription has had so much of the same that it gets no more.
-    fn is_copied_too_often(&mut self, target: Target) -> bool {
+    fn is_copied_too_often(&mut self, target: Target, refused: &mut bool) -> bool {
         let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
         let key = subscription.link;
         let Some(link) = self.links.get_mut(key as usize) else { return false };
@@ -290,20 +289,26 @@ impl Shard {
             return true;
         }
         let holder = link.charge.holder();
-        if !self.copies.again(Arc::as_ptr(holder).addr()) {
-            return false;
-        }
         if !link.copies.take(self.copies.number()) {
+            *refused = true;
             let reason = format!("more than {} of its subscriptions want one message", copies::OF_A_LINK);
             let told = Some("maximum subscriptions to one subject exceeded");
             self.close_later(key, Close::Protocol { reason: reason.into(), told });
             return true;
         }
+        if !self.copies.again(Arc::as_ptr(holder).addr()) {
+            return false;
+        }
         let most = self.settings.limits.of(holder.kind()).connections;
         if holder.copies().take(u32::try_from(most).unwrap_or(u32::MAX), self.now) {
             return false;
         }
-        self.lose(key);
+        *refused = true;
+        self.traffic.lost += 1;
+        let (identity, remote) = (holder.identity(), link.remote);
+        self.refusals.note("copies", || {
+            tracing::warn!(identity, %remote, "hears the same again and again, and loses what is too much of it");
+        });
         true
     }
 

@@ -7,7 +7,7 @@ use super::keepalive::{Due, LinkTimer};
 use super::leaf::PAUSE;
 use super::ledger::Charge;
 use super::link::Link;
-use super::shard::{PILED, Shard};
+use super::shard::Shard;
 use super::shared::LinkId;
 use super::shown;
 use super::wire::Received;
@@ -199,7 +199,7 @@ impl Shard {
                 looked = work;
                 let now = self.shared.start.elapsed();
                 // or hands others so much that they are behind
-                let piled = self.outboxes.iter().any(|outbox| outbox.load > PILED) || self.congested();
+                let piled = self.is_piled();
                 if piled || now >= *began.get_or_insert(now) + TURN {
                     if let Some(link) = self.links.get_mut(key as usize) {
                         link.need = 1;

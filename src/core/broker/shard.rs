@@ -40,7 +40,7 @@ pub const WAKER: Token = Token(usize::MAX);
 /// What waits in another shard's inbox before this one stops reading from its clients.
 const CONGESTED: usize = 32 * 1024 * 1024;
 /// What one turn hands over to another shard before it reads no further.
-pub(super) const PILED: usize = 8 * 1024 * 1024;
+const PILED: usize = 8 * 1024 * 1024;
 /// Links read from in one turn.
 const SERVED: usize = 512;
 /// Bytes laid out for links that were up to date before those are served in the middle of a turn:
@@ -239,9 +239,14 @@ impl Shard {
         }
     }
 
+    /// Others have been handed so much that reading on would only pile up more.
+    pub(super) fn is_piled(&self) -> bool {
+        self.outboxes.iter().any(|outbox| outbox.load > PILED) || self.congested()
+    }
+
     /// Another shard is far behind, or memory is short: reading on would only pile up more.
     /// It passes by itself: shards go on sending, and cut those that do not read.
-    pub(super) fn congested(&self) -> bool {
+    fn congested(&self) -> bool {
         self.shared.held() > self.settings.limits.max_pending_total
             || (0_u16..).zip(self.peers.iter()).any(|(id, peer)| id != self.id && peer.load() > CONGESTED)
     }
@@ -285,7 +290,7 @@ impl Shard {
             }
             self.read_link(key);
             served += 1;
-            if self.shares.note(holder, self.shared.start.elapsed()) || served == SERVED {
+            if self.shares.note(holder, self.shared.start.elapsed()) || served == SERVED || self.is_piled() {
                 return;
             }
         }

@@ -19,6 +19,8 @@ const MOST: usize = 4_096;
 const OF_ONE: usize = 1_024;
 /// Lines beyond those that count after which the file is written anew.
 const OLD: usize = 1_024;
+/// Bytes that are added before the file is written anew.
+const GROWN: usize = 16 * 1024 * 1024;
 /// Largest file that is read.
 const LARGEST: u64 = 256 * 1024 * 1024;
 /// Seconds that what is over is remembered yet: as long as a request may be dated ahead.
@@ -99,6 +101,8 @@ pub struct Ledger {
     since: i64,
     floor: i64,
     lines: usize,
+    /// Bytes added since it was written anew.
+    grown: usize,
 }
 
 impl Ledger {
@@ -110,6 +114,8 @@ impl Ledger {
         let failed = |e| LedgerError::File(path.to_owned(), e);
         let content = match read_bounded(path, LARGEST) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            // it remembers nothing from before then, which it says
+            Err(e) if e.kind() == io::ErrorKind::FileTooLarge => Vec::new(),
             content => content.map_err(failed)?,
         };
         let (mut since, mut floor, mut entries) = (now, i64::MIN, BTreeMap::new());
@@ -139,7 +145,7 @@ impl Ledger {
                 OpenOptions::new().append(true).open(path).map_err(failed)?
             }
         };
-        let mut ledger = Ledger { path: path.to_owned(), file, entries, since, floor, lines: 0 };
+        let mut ledger = Ledger { path: path.to_owned(), file, entries, since, floor, lines: 0, grown: 0 };
         ledger.forget(now);
         ledger.rewrite().map_err(failed)?;
         Ok(ledger)
@@ -202,7 +208,7 @@ impl Ledger {
     }
 
     fn add(&mut self, line: &Line) -> io::Result<()> {
-        if self.lines > self.entries.len() + OLD {
+        if self.lines > self.entries.len() + OLD || self.grown > GROWN {
             self.rewrite()?;
         }
         let mut text = serde_json::to_vec(line)?;
@@ -213,6 +219,7 @@ impl Ledger {
             self.lines = usize::MAX - 1;
         }
         self.lines = self.lines.saturating_add(1);
+        self.grown += text.len();
         written
     }
 
@@ -225,7 +232,7 @@ impl Ledger {
         }
         files::write_atomic(&self.path, &text, files::SECRET)?;
         self.file = OpenOptions::new().append(true).open(&self.path)?;
-        self.lines = self.entries.len() + 1;
+        (self.lines, self.grown) = (self.entries.len() + 1, 0);
         Ok(())
     }
 

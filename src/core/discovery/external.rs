@@ -213,6 +213,6 @@ mod tests {
             assert!(problem.contains(why), "{script}: {problem}");
         }
         let problem = run("/nonexistent/x").await.unwrap_err();
-        assert!(problem.contains("look at its mode"), "{problem}");
+        assert!(problem.contains("is not there"), "{problem}");
     }
 }

@@ -5,7 +5,7 @@
 //! that is killed leaves nothing behind.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -102,7 +102,8 @@ fn alone_in(store: &Path) -> Result<File, EngineError> {
     let lock = lock.open(store.join(".lock")).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
-        Err(_) => Err(EngineError::InUse(store.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(EngineError::InUse(store.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

@@ -86,7 +86,6 @@ impl Ca {
         Ok(serials.iter().filter_map(|serial| unhex_any(serial)).collect())
     }
 
-    /// Certificates of which there is a copy.
     /// Names in the certificates it made for servers, which are brokers.
     ///
     /// # Errors
@@ -100,6 +99,7 @@ impl Ca {
         Ok(servers.flat_map(|one| one.names().map(str::to_owned).collect::<Vec<_>>()).collect())
     }
 
+    /// Certificates of which there is a copy.
     fn filed_certificates(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, PkiError> {
         let dir = self.dir.join("issued");
         let mut certificates = Vec::new();

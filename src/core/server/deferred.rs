@@ -247,7 +247,8 @@ impl Worker {
         if let Some(why) = admitted {
             return self.refuse(&waiting, &which, why).await;
         }
-        let Some(begun) = self.claim(&waiting, &nonce, until).await else {
+        // what becomes of a claim that is not answered is found at the next look
+        let Some(begun) = self.claim(&waiting, &nonce, until).await? else {
             let (who, which) = (who.clone(), which.clone());
             return Ok(self
                 .pipeline
@@ -270,27 +271,31 @@ impl Worker {
 
     /// Has the stream say that it begins, and nobody else begin it or end it; its number then. Nothing where it waits no
     /// longer.
-    async fn claim(&self, waiting: &Waiting, nonce: &str, until: i64) -> Option<u64> {
+    async fn claim(&self, waiting: &Waiting, nonce: &str, until: i64) -> Result<Option<u64>, Trouble> {
+        let patience = Instant::now() + READING;
         let begun = || Place::Begun { nonce: nonce.to_owned(), at: now() };
         let mut pause = AGAIN / 4;
         while now() < until {
             if let Ok(number) = self.replace(&waiting.subject, waiting.number, &begun()).await {
-                return Some(number);
+                return Ok(Some(number));
             }
             // the answer may have been lost: what is there now says so
             match self.there(&waiting.subject).await {
                 Ok(Some((number, Place::Begun { nonce: there, .. }))) if there == nonce => {
-                    return Some(number);
+                    return Ok(Some(number));
                 }
                 Ok(Some((number, Place::Asked { .. }))) if number == waiting.number => {}
-                Ok(_) => return None,
+                Ok(_) => return Ok(None),
                 Err(e) => tracing::debug!("what is kept for this node cannot be read: {e}"),
             }
-            self.session.connected().await;
+            // nothing else that waits is held up by it for long
+            if Instant::now() >= patience {
+                return Err(Trouble::Later("the stream does not take that it begins".to_owned()));
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_AGAIN);
         }
-        None
+        Ok(None)
     }
 
     /// Says that one does not run.
@@ -315,13 +320,13 @@ impl Worker {
                 Entry { known, ..entry.clone() }
             };
             match &entry.known {
-                Known::Over { .. } => self.tell(entry, None).await?,
+                Known::Over { .. } => self.tell_later(entry).await,
                 Known::Running { nonce } => {
-                    self.tell(over(nonce, Answer::ran(INTERRUPTED, now())), None).await?;
+                    self.tell_later(over(nonce, Answer::ran(INTERRUPTED, now()))).await;
                 }
                 Known::Claiming { nonce } => match self.place_of(&entry).await? {
                     Some((_, Place::Begun { nonce: there, .. })) if there == *nonce => {
-                        self.tell(over(nonce, Answer::refused(NEVER_BEGUN, now())), None).await?;
+                        self.tell_later(over(nonce, Answer::refused(NEVER_BEGUN, now()))).await;
                     }
                     _ => {
                         let (caller, id) = (entry.caller, entry.id);
@@ -337,11 +342,26 @@ impl Worker {
         Ok(())
     }
 
+    /// Tells of an earlier one; an answer that the stream does not take keeps no other request waiting.
+    async fn tell_later(&self, entry: Entry) {
+        let id = entry.id.clone();
+        if let Err(e) = self.tell(entry, None).await {
+            self.log.note("untold", || {
+                tracing::warn!(request = id, "what became of a request that waited is not told yet: {e}");
+            });
+        }
+    }
+
     /// Remembers how one ended, and has the stream say so in place of what it says now.
     async fn tell(&self, entry: Entry, begun: Option<u64>) -> Result<(), Trouble> {
         let Known::Over { nonce, answer } = &entry.known else { return Ok(()) };
         let (at, note) = (now(), entry.clone());
-        self.pipeline.remembering().with(at, move |ledger| ledger.note(note, at)).await?;
+        let noted =
+            self.pipeline.remembering().with(at, move |ledger| match ledger.known(&note.caller, &note.id) {
+                Some(Known::Over { .. }) => Ok(()),
+                _ => ledger.note(note, at),
+            });
+        noted.await?;
         let place = Place::Answered(answer.clone());
         let subject = subject(&entry.caller, &entry.id, self.node.identity_text());
         let told = match begun {

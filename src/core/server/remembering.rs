@@ -54,8 +54,9 @@ impl Remembering {
         let Some(path) = self.path.clone() else { return Err(Forgetful::Nowhere) };
         let (ledger, look, file) = (self.ledger.clone(), self.look.clone(), path.clone());
         let done = within_deadline(move || {
-            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            // who comes while the file hangs is told so, and waits with no thread for who looks
             let _looking = look.begin(&file)?;
+            let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
             let opened = match ledger.take() {
                 Some(opened) => Ok(opened),
                 None => Ledger::open(&file, now),

@@ -1,16 +1,16 @@
 //! No helper at all: our own CA and a template (spec 05 §15.2, 15.3).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 use super::template::{Defaults, Made, Node, Template};
 use super::{Asking, Helper, HelperError, Surroundings};
-use crate::core::pki::{Ca, NodeIssuer};
+use crate::core::pki::{Ca, NodeIssuer, PkiError};
 use crate::core::provisioner::answer::Answer;
-use crate::core::provisioner::csr;
-use crate::core::provisioner::csr::Denied;
+use crate::core::provisioner::csr::{self, Denied};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
 use crate::core::security::{Certificate, pem};
@@ -60,6 +60,8 @@ pub struct Builtin {
     issuer: Option<NodeIssuer>,
     validity: Duration,
     denied: Denied,
+    /// Names this CA has made brokers, as of when its directory changed last.
+    servers: Mutex<(Option<SystemTime>, Vec<String>)>,
 }
 
 impl Builtin {
@@ -97,12 +99,24 @@ impl Builtin {
                 Some(NodeIssuer::new(ca).map_err(|e| unusable(&e))?)
             }
         };
-        let mut denied = Denied::of(settings, &around.brokers).map_err(|e| unusable(&e))?;
-        // and those whom this CA has made brokers
-        if let Some(issuer) = &issuer {
-            denied.brokers.extend(issuer.ca().servers().map_err(|e| unusable(&e))?);
+        let denied = Denied::of(settings, &around.brokers).map_err(|e| unusable(&e))?;
+        Ok(Builtin {
+            template: packaged,
+            elsewhere,
+            issuer,
+            validity: settings.cert_validity,
+            denied,
+            servers: Mutex::default(),
+        })
+    }
+
+    fn has_made_broker(&self, ca: &Ca, name: &str) -> Result<bool, PkiError> {
+        let changed = std::fs::metadata(ca.dir().join("issued")).and_then(|about| about.modified()).ok();
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if changed.is_none() || servers.0 != changed {
+            *servers = (changed, ca.servers()?);
         }
-        Ok(Builtin { template: packaged, elsewhere, issuer, validity: settings.cert_validity, denied })
+        Ok(servers.1.iter().any(|server| server.eq_ignore_ascii_case(name)))
     }
 
     async fn answer(&self, question: &Question) -> Result<Answer, HelperError> {
@@ -123,6 +137,9 @@ impl Builtin {
             let checked =
                 csr::check(&request.csr, &question.identity, &self.denied).map_err(|e| failed(&e))?;
             let Some(issuer) = &self.issuer else { return Err(failed(&"this is a rehearsal")) };
+            if self.has_made_broker(issuer.ca(), &question.identity).map_err(|e| failed(&e))? {
+                return Err(failed(&csr::CsrError::Broker(question.identity.clone())));
+            }
             let now = jiff::Timestamp::now().as_second();
             let issued = issuer.issue(&question.identity, &checked.spki, self.validity, now).await;
             answer.certificate = issued.map_err(|e| failed(&e))?;

@@ -187,3 +187,18 @@ async fn a_rehearsal_makes_no_files() {
     assert_eq!(answer.configuration["plugin.security.file.key"], "SSLDIR/private.pem");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
+
+/// A certificate of a broker's name is taken for the broker's by those who join it, whatever it is good for.
+#[tokio::test]
+async fn nobody_is_given_the_name_of_a_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let helper = Builtin::new(&settings(&dir), &around()).unwrap();
+    assert!(helper.ask(&question("b1.example.net", &json!({}))).await.is_ok());
+    // made while it runs
+    let now = jiff::Timestamp::now().as_second();
+    let ca = helper.issuer.as_ref().unwrap().ca();
+    ca.issue(crate::core::pki::Kind::Broker, "b2.example.net", &Default::default(), now).unwrap();
+    assert_eq!(ca.servers().unwrap(), ["b2.example.net"]);
+    let refused = helper.ask(&question("b2.example.net", &json!({}))).await.unwrap_err().to_string();
+    assert!(refused.contains("which is a broker's"), "{refused}");
+}
