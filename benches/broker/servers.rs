@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use choria::core::admission::{CurrentCertificates, X509Authenticator, X509Options};
+use choria::core::admission::{CurrentCertificates, PeerKind, X509Authenticator, X509Options};
 use choria::core::broker::{Broker, Limits, Listener, Options};
 use choria::core::config::{Config, Fixed, Role};
 use choria::core::security::Provider;
@@ -107,7 +107,10 @@ pub fn rules(provider: &Provider) -> CurrentCertificates<X509Authenticator> {
 
 pub fn limits() -> Limits {
     let long = Duration::from_secs(30);
-    Limits { tls_timeout: long, auth_timeout: long, ..Limits::default() }
+    let mut limits = Limits { tls_timeout: long, auth_timeout: long, ..Limits::default() };
+    // those who hear are one identity here, which is bounded in how often it hears one message
+    limits.of_mut(PeerKind::Client).connections = 10_000_000;
+    limits
 }
 
 fn start(dir: &Path, buffered_tls: bool) -> Result<Broker, Failure> {
