@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::net::unix::pipe::Receiver;
 
-use crate::core::text::drives_a_terminal;
+use crate::core::text::on_one_line;
 
 /// Most characters of a line of standard error that are shown.
 const LINE: usize = 1000;
@@ -149,7 +149,7 @@ impl Said {
 /// A line as it is shown.
 fn shown(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
-    text.trim().chars().map(|c| if drives_a_terminal(c) { ' ' } else { c }).take(LINE).collect()
+    on_one_line(text.trim()).take(LINE).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::core::machine::event;
-use crate::core::text::{drives_a_terminal, shorten};
+use crate::core::text::{on_one_line, shorten};
 
 /// Longest name of a node, a machine, a state.
 pub(super) const MOST_NAME: usize = 256;
@@ -93,8 +93,7 @@ impl Seen {
             "nagios" => {
                 let output = text("output");
                 let words = output.split_once('|').map_or(output, |(words, _)| words);
-                let mut output: String =
-                    words.chars().map(|c| if drives_a_terminal(c) { ' ' } else { c }).collect();
+                let mut output: String = on_one_line(words).collect();
                 shorten(&mut output, MOST_OUTPUT);
                 let status = data.get("status_code").and_then(Value::as_u64);
                 Some(Seen::Checked(Checked {

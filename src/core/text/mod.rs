@@ -67,6 +67,11 @@ pub fn drives_a_terminal(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Words that somebody else chose, for one line: what drives a terminal is a space.
+pub fn on_one_line(text: &str) -> impl Iterator<Item = char> {
+    text.chars().map(|c| if drives_a_terminal(c) { ' ' } else { c })
+}
+
 /// Words that somebody else chose, for a log, a page or an error: on one line,
 /// without what drives a terminal, `max` characters at most, with `…` after them where
 /// something was left out.

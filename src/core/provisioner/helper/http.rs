@@ -18,7 +18,7 @@ use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
 use crate::core::provisioner::question::Question;
 use crate::core::provisioner::settings::Settings;
 use crate::core::security::web_service::{WebError, WebService};
-use crate::core::text::drives_a_terminal;
+use crate::core::text::on_one_line;
 
 /// Nodes it is asked about at once.
 const AT_ONCE: usize = 64;
@@ -98,7 +98,7 @@ impl Helper for Http {
 }
 
 fn words(text: &str, most: usize) -> String {
-    text.chars().map(|c| if drives_a_terminal(c) { ' ' } else { c }).take(most).collect()
+    on_one_line(text).take(most).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{Alerts, Case, Key, MOST_CASES, MOST_RECEIVERS, Told, WELL};
 use crate::core::files::{SECRET, read_bounded, write_atomic};
 use crate::core::scout::fleet::{MOST_NODES, Track};
 use crate::core::scout::seen::{MOST_NAME, fits};
-use crate::core::text::{drives_a_terminal, shorten};
+use crate::core::text::{on_one_line, shorten};
 
 /// Bytes of the file.
 const MOST: u64 = 512 << 20;
@@ -165,8 +165,7 @@ impl Snapshot {
 /// What is kept of an output; of what is in it, nothing is written as more than two bytes.
 fn brief(output: &str) -> Box<str> {
     // a character is a byte at least
-    let mut brief: String =
-        output.chars().take(MOST_OUTPUT + 1).map(|c| if drives_a_terminal(c) { ' ' } else { c }).collect();
+    let mut brief: String = on_one_line(output).take(MOST_OUTPUT + 1).collect();
     shorten(&mut brief, MOST_OUTPUT);
     brief.into()
 }

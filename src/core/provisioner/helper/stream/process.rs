@@ -14,7 +14,7 @@ use super::super::HelperError;
 use super::{CONCURRENCY, Job};
 use crate::core::programs::{CommandLine, Group, Look, Pipe, Said, Started};
 use crate::core::provisioner::answer::{Answer, MAX_ANSWER};
-use crate::core::text::drives_a_terminal;
+use crate::core::text::on_one_line;
 
 /// What a program says it speaks.
 const PROTOCOL: &str = "io.choria.provisioner.helper.v1";
@@ -212,9 +212,7 @@ impl Process {
             return false;
         };
         let answer = match (line.reply, line.error) {
-            (_, Some(error)) => Err(HelperError::Failed(
-                error.chars().map(|c| if drives_a_terminal(c) { ' ' } else { c }).take(1000).collect(),
-            )),
+            (_, Some(error)) => Err(HelperError::Failed(on_one_line(&error).take(1000).collect())),
             (Some(reply), None) => Answer::decode(reply.get().as_bytes()).map_err(HelperError::Unreadable),
             (None, None) => Err(HelperError::Unreadable("it has neither reply nor error".into())),
         };
