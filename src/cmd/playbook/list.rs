@@ -9,7 +9,8 @@ use super::{modules, shown};
 use crate::cmd::out::{errln, outln};
 use crate::cmd::render::text::{clean, escaped};
 
-/// list plans, with the first line of the comment before each
+/// list plans, with the first line of the comment before each; those that run Puppet Tasks are
+/// there without a module
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "list")]
 pub struct List {
@@ -33,10 +34,10 @@ impl List {
             outln!("{}", escaped(&serde_json::to_string_pretty(&plans)?));
             return Ok(ExitCode::SUCCESS);
         }
-        if plans.is_empty() {
+        if plans.iter().all(|plan| plan.file.is_none()) {
             let path = shown(&modules);
             errln!(
-                "choria: there are no plans in MODULE/plans below {path}, --modulepath names other directories"
+                "choria: there are no plans of yours in MODULE/plans below {path}, --modulepath names other directories"
             );
         }
         let width = plans.iter().map(|plan| plan.name.chars().count()).max().unwrap_or(0);

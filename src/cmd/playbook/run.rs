@@ -23,7 +23,7 @@ use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::out::{errln, outln};
 use crate::cmd::render::text::{clean, escaped};
 use crate::cmd::rpc::resolver;
-use crate::cmd::{Globals, sentence};
+use crate::cmd::{Globals, interfaces, sentence};
 
 /// run a plan; its parameters are flags, see 'choria playbook show'. Exit 0 when it ran to its end, 1 when it failed,
 /// 130 when it was interrupted
@@ -119,6 +119,7 @@ impl Run {
             cancel.clone(),
         );
         world.caller = caller;
+        world.inventories = interfaces::inventories();
         if let (Some(before), Some(file)) = (&before, &self.resume) {
             let journal = Journal::after(before, &name);
             world.report.journal = journal.map_err(|e| anyhow::anyhow!("--resume {file}: {e}"))?;

@@ -32,7 +32,10 @@ impl Validate {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let modules = modules(self.modulepath.as_deref());
         let names = match self.names.is_empty() {
-            true => modules.plans().into_iter().map(|plan| plan.name).collect(),
+            true => {
+                let own = modules.plans().into_iter().filter(|plan| plan.file.is_some());
+                own.map(|plan| plan.name).collect()
+            }
             false => self.names,
         };
         if names.is_empty() {

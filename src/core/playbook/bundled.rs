@@ -10,6 +10,11 @@ const PLANS: [(&str, &str); 4] = [
     ("choria::tasks::wait", include_str!("bundled/wait.pp")),
 ];
 
+/// What they are called.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PLANS.iter().map(|(name, _)| *name)
+}
+
 /// The text of such a plan.
 pub(super) fn plan(name: &str) -> Option<Source> {
     let (name, text) = PLANS.iter().find(|(known, _)| *known == name)?;

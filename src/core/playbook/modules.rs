@@ -26,8 +26,8 @@ pub struct Modules {
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Where it is.
-    pub file: PathBuf,
+    /// Where it is; nowhere if this program has it.
+    pub file: Option<PathBuf>,
     /// The first line of the comment before it.
     pub summary: String,
 }
@@ -141,7 +141,7 @@ impl Modules {
         all
     }
 
-    /// All plans, sorted by name; of two with one name the first.
+    /// All plans, sorted by name; of two with one name the first, those of this program last.
     pub fn plans(&self) -> Vec<Listed> {
         let mut found: Vec<Listed> = vec![];
         let mut left = MOST;
@@ -171,11 +171,21 @@ impl Modules {
                             ("init", 0) => prefix.clone(),
                             _ => format!("{prefix}::{stem}"),
                         };
-                        found.push(Listed { name, summary: summary(&path), file: path });
+                        found.push(Listed {
+                            name,
+                            summary: read(&path).map_or_else(|_| String::new(), |source| summary(&source)),
+                            file: Some(path),
+                        });
                     }
                 }
             }
         }
+        let own = bundled::names().filter_map(|name| Some((name, bundled::plan(name)?)));
+        found.extend(own.map(|(name, source)| Listed {
+            name: name.to_owned(),
+            file: None,
+            summary: summary(&source),
+        }));
         // those of an earlier directory came first, and the sort keeps that
         found.sort_by(|a, b| a.name.cmp(&b.name));
         found.dedup_by(|later, earlier| later.name == earlier.name);
@@ -192,8 +202,7 @@ fn read(file: &Path) -> Result<Source, host::Trouble> {
 }
 
 /// The first line of the comment at the top, or before the plan.
-fn summary(file: &Path) -> String {
-    let Ok(source) = read(file) else { return String::new() };
+fn summary(source: &Source) -> String {
     let at = source.text.find("\nplan ").map_or(0, |at| at + 1);
     let lines = source.comment_before(u32::try_from(at).unwrap_or(0));
     let first = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('@'));
@@ -222,8 +231,12 @@ mod tests {
         put(&b, "other/files/text", "content");
         put(&b, "Bad-Name/plans/x.pp", "");
         let modules = Modules::new([a.clone(), b]);
-        let names: Vec<_> = modules.plans().into_iter().map(|plan| (plan.name, plan.summary)).collect();
+        let plans = modules.plans();
+        let (own, bundled): (Vec<_>, Vec<_>) = plans.into_iter().partition(|plan| plan.file.is_some());
+        let names: Vec<_> = own.into_iter().map(|plan| (plan.name, plan.summary)).collect();
         assert_eq!(names.len(), 3);
+        assert_eq!(bundled.len(), 4);
+        assert!(bundled.iter().all(|plan| !plan.summary.is_empty()), "{bundled:?}");
         assert_eq!(names[1], ("demo::deep::er".to_owned(), "Goes deep.".to_owned()));
         let source = |name| modules.source(Kind::Plan, name).unwrap().map(|source| source.text);
         assert_eq!(source("demo").unwrap(), "plan demo () { }");

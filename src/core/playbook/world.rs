@@ -1,6 +1,7 @@
 //! The world around a plan: this network, this machine, these stores.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +43,8 @@ pub struct World {
     pub playbook: String,
     /// Who asks, as far as it is known without connecting.
     pub caller: String,
+    /// Where what was read of large inventories is kept; nowhere by default.
+    pub inventories: Option<PathBuf>,
     /// What a run came to so far.
     pub report: Report,
     connect: Connect,
@@ -69,6 +72,7 @@ impl World {
             resolver,
             playbook: String::new(),
             caller: String::new(),
+            inventories: None,
             report: Report::default(),
             connect,
             client: None,

@@ -92,8 +92,8 @@ fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble
     match method {
         "inventory" => {
             let file = file()?;
-            let inventory = Inventory::read(Path::new(&file)).map_err(|e| options.wrong(e))?;
-            inventory.select(&collective, &filter).map_err(|e| options.wrong(e))
+            let cache = world.inventories.as_deref();
+            Inventory::select_in(Path::new(&file), cache, &collective, &filter).map_err(|e| options.wrong(e))
         }
         "puppetdb" => {
             let found = world.wait(puppetdb(&client, &crate::core::config::System, &collective, &filter))?;
