@@ -173,7 +173,8 @@ impl Manager {
         if ["candidate", "newest", "installed"].contains(&version) {
             return Err(Refused::new("version", version, "is no version"));
         }
-        if version.is_empty() { Ok(()) } else { word("version", version, "+.-:~_^") }
+        let others = if self == Manager::Pkg { "+.-_," } else { "+.-:~_^" };
+        if version.is_empty() { Ok(()) } else { word("version", version, others) }
     }
 
     /// Whether an exit code of a change says that it went well.

@@ -59,7 +59,7 @@ async fn asked(tool: Tool, limit: Duration) -> Result<Told, String> {
     Err(format!("{} failed, exit code was {}: {}", tool.shown(), told.code, told.complaint()))
 }
 
-/// As the original compares, with its words for people.
+/// As the original compares, with its words for people; a repository of another name is no update.
 pub(super) fn compared(installed: &str, available: &str) -> (Told, Vec<Update>) {
     let read = |text: &str| -> BTreeMap<String, (String, String)> {
         let line = |line: &str| {
@@ -72,7 +72,7 @@ pub(super) fn compared(installed: &str, available: &str) -> (Told, Vec<Update>) 
     let mut told = Told::default();
     let mut updates = Vec::new();
     for (name, here) in &installed {
-        let Some(there) = available.get(name).filter(|there| *there != here) else { continue };
+        let Some(there) = available.get(name).filter(|there| there.0 != here.0) else { continue };
         let package = format!("{name}-{}", here.0);
         told.output += &format!("{package:<34} <   needs updating (remote has {})\n", there.0);
         updates.push(Update::new(name, &there.0, &there.1));

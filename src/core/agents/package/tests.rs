@@ -1,7 +1,7 @@
 //! Words of package managers, recorded: dpkg 1.21, apt 2.6, rpm 4.18, dnf 4.14 and zypper
 //! 1.14 as Debian 12 has them, with repositories made for it. apk runs on no machine these
 //! tests run on: its words are those of images of Alpine 3.11 and 3.18, as others have published
-//! them. Those of pkg are after its manual, which lays out what it is asked for by our columns.
+//! them. Those of pkg are of its version 2.8, built on Linux, with a repository made for it.
 
 use super::manager::{Manager, Properties};
 use super::update::Update;
@@ -104,7 +104,7 @@ fn zypper_tells_of_updates() {
 }
 
 #[test]
-fn apk_and_pkg_tell_of_packages() {
+fn apk_tells_of_packages() {
     let line = "busybox-1.36.1-r15 x86_64 {busybox} (GPL-2.0-only) [installed]\n";
     let found = apk::properties("busybox", &told(0, line, ""));
     assert_eq!(parts(&found), [Some("1.36.1-r15"), Some("1.36.1"), Some("15"), None, Some("x86_64")]);
@@ -112,11 +112,29 @@ fn apk_and_pkg_tell_of_packages() {
     let said = "Installed:                                Available:\n\
                 busybox-1.36.1-r2                       < 1.36.1-r15\n";
     assert_eq!(apk::updates(said), [Update::new("busybox", "1.36.1-r15", "")]);
-    let found = pkg::properties("nginx", &told(0, "nginx\t1.24.0,3\tFreeBSD:14:amd64\twww/nginx\n", ""));
-    assert_eq!(parts(&found), [Some("1.24.0,3"), Some("1.24.0,3"), None, None, Some("FreeBSD:14:amd64")]);
-    let (said, updates) = pkg::compared("a\t1\tFreeBSD\nb\t1\tFreeBSD\n", "a\t2\tFreeBSD\nb\t1\tFreeBSD\n");
-    assert_eq!(updates, [Update::new("a", "2", "FreeBSD")]);
-    assert!(said.output.starts_with("a-1 ") && said.output.ends_with("(remote has 2)\n"));
+}
+
+#[test]
+fn pkg_tells_of_packages() {
+    let said = "hello-choria\t1.0\tFreeBSD:14:amd64\tmisc/hello-choria\n";
+    for name in ["hello-choria", "misc/hello-choria"] {
+        let found = pkg::properties(name, &told(0, said, ""));
+        assert_eq!(parts(&found), [Some("1.0"), Some("1.0"), None, None, Some("FreeBSD:14:amd64")]);
+    }
+    assert_eq!(pkg::properties("hello", &told(0, said, "")).ensure, "absent");
+    // where none is installed at all it is no failure, where others are it is
+    assert_eq!(
+        pkg::properties("hello-choria", &told(0, "", "pkg: No packages installed\n")).ensure,
+        "absent"
+    );
+    assert_eq!(pkg::properties("hello-more", &told(1, "", "")).ensure, "absent");
+    // what is installed knows no repository, and a repository may keep older versions
+    let available = "hello-choria\t1.0\thello\nhello-choria\t1.1\thello\nhello-more\t2.3_1,1\thello\n";
+    let (said, updates) = pkg::compared("hello-choria\t1.0\t\n", available);
+    assert_eq!(updates, [Update::new("hello-choria", "1.1", "hello")]);
+    assert!(said.output.starts_with("hello-choria-1.0 ") && said.output.ends_with("(remote has 1.1)\n"));
+    let (said, updates) = pkg::compared("hello-choria\t1.1\t\n", available);
+    assert_eq!((said.output.as_str(), updates.len()), ("", 0));
 }
 
 /// `apk list -I` in the image alpine:3.11, as the notes on licences of .NET's images show it.
@@ -215,6 +233,7 @@ fn names_that_are_no_packages() {
     // what apt would read as "remove vim", and what it would read as a release
     assert_eq!(apt::install("vim-", "1").shown().split(' ').next_back(), Some("'vim-=1'"));
     assert!(Manager::Apt.checked("vim/testing", "").is_err());
+    assert!(Manager::Pkg.checked("nginx", "1.24.0_2,3").is_ok() && Manager::Apt.checked("nginx", "1,3").is_err());
 }
 
 #[test]
