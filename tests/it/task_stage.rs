@@ -15,7 +15,7 @@ pub struct Tasks {
     pub nodes: Vec<Node>,
     pub alice: Caller,
     pub server: Option<Daemon>,
-    port: u16,
+    pub port: u16,
 }
 
 /// Lines of a configuration that knows the server of tasks.

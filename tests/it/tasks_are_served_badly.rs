@@ -189,17 +189,42 @@ fn many_who_want_a_file_fetch_it_once() {
     assert_eq!((done.into_inner(), server.asked.lock().expect("counts")["good"]), (6, 1));
 }
 
+/// Who has no certificate keeps nobody else waiting, and the log short.
+#[test]
+fn strangers_are_in_nobodys_way() {
+    let tasks = Tasks::start(&[], "", &[("demo/tasks/init.sh", CONTENT)]);
+    let (port, server) = (tasks.port, tasks.server.as_ref().expect("a server"));
+    let connect = || TcpStream::connect(("127.0.0.1", port)).expect("a server");
+    let before = server.mark();
+    for _ in 0..2000 {
+        let _ = connect().write_all(b"x");
+    }
+    assert!(tasks.files("demo").contains("init.sh"));
+    // more than there are places, and they say nothing, or a word of a handshake
+    let silent: Vec<TcpStream> = (0..700)
+        .map(|n| {
+            let mut stream = connect();
+            if n % 2 == 0 {
+                let _ = stream.write_all(&[22, 3, 1, 1]);
+            }
+            stream
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    assert!(tasks.files("demo").contains("init.sh"));
+    assert!(begun.elapsed().as_secs() < 8, "it took {:?}", begun.elapsed());
+    drop(silent);
+    let lines = server.matching(before, &["a connection ended"]).len();
+    assert!(lines <= 100, "{lines} lines");
+    server.says_after(before, &["more refusals of this kind are not logged"]);
+}
+
 #[test]
 fn our_server_gives_files_to_who_shows_a_certificate() {
     let tasks = Tasks::start(&[], "", &[("demo/tasks/init.sh", CONTENT), ("secret", "s3cret")]);
     let files: Value = serde_json::from_str(&tasks.files("demo")).expect("JSON");
     assert_eq!(files[0]["uri"]["path"], "/puppet/v3/file_content/tasks/demo/init.sh");
-    let alice = std::fs::read_to_string(&tasks.alice.config).expect("a file");
-    let port = alice
-        .lines()
-        .find_map(|line| line.strip_prefix("plugin.choria.puppetserver_port = "))
-        .expect("a port");
-    let port: u16 = port.parse().expect("a number");
+    let port = tasks.port;
     let get = |certified: bool, path: &str| -> String {
         let mut roots = rustls::RootCertStore::empty();
         use rustls_pki_types::pem::PemObject;

@@ -1,8 +1,10 @@
 //! Our own server of tasks: the addresses of a Puppet Server, of directories of modules, for
 //! whoever shows a certificate of the network's CA (spec 07 §A7).
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -16,15 +18,29 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::TaskName;
 use super::library::{Library, LibraryError, USUAL, refusal};
+use crate::core::log::RefusalLog;
+use crate::core::security::Certificate;
+use crate::core::web::Doors;
 
-/// Connections at a time; more wait until one of these ends.
+/// Connections that have not shown a certificate yet.
+const STRANGERS: Doors = Doors {
+    connections: 256,
+    of_this_machine: 32,
+    waiting: 2048,
+    waiting_of_one: 512,
+    grace: Duration::from_millis(500),
+};
+/// Connections of those who have, at a time, of one name, and those that wait; more are closed.
 const CONNECTIONS: usize = 512;
+const OF_ONE: u32 = 16;
+const WAITING: usize = 2048;
 /// From accepting a connection to its first request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// From accepting a connection to its last byte.
+/// From showing a certificate to the last byte.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Request line and headers, together.
 const REQUEST: usize = 16 * 1024;
@@ -33,53 +49,116 @@ const PIECE: usize = 64 * 1024;
 
 /// Serves a library, for ever.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, library: Arc<Library>) {
-    let acceptor = TlsAcceptor::from(tls);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+    let server = Arc::new(Server {
+        acceptor: TlsAcceptor::from(tls),
+        library,
+        places: Semaphore::new(CONNECTIONS),
+        members: Mutex::default(),
+        log: RefusalLog::default(),
+    });
+    let stranger = |stream, peer: IpAddr| {
+        let server = server.clone();
+        async move {
+            match server.handshake(stream).await {
+                // whoever is known keeps no place of those who are not
+                Ok((stream, name)) => {
+                    drop(tokio::spawn(async move { server.member(stream, peer, name).await }))
+                }
+                Err(reason) => server.log.note_of("tasks_stranger", &peer.to_string(), || {
+                    tracing::info!(%peer, "a connection ended: {reason}");
+                }),
             }
-        };
-        let (acceptor, library) = (acceptor.clone(), library.clone());
-        tokio::spawn(async move {
-            let _place = place;
-            match tokio::time::timeout(LONGEST, connection(stream, &acceptor, library)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(reason)) => tracing::info!(%peer, "a connection ended: {reason}"),
-                Err(_) => {
-                    tracing::warn!(%peer, "a connection took longer than {} s and was closed", LONGEST.as_secs())
+        }
+    };
+    STRANGERS.open(listener, stranger).await;
+}
+
+/// What all connections share.
+struct Server {
+    acceptor: TlsAcceptor,
+    library: Arc<Library>,
+    places: Semaphore,
+    /// Connections of each certificate's names.
+    members: Mutex<HashMap<String, u32>>,
+    log: RefusalLog,
+}
+
+/// A connection of somebody that is counted.
+struct Counted<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let mut members = self.server.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = members.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                members.remove(&self.name);
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Who it is that connects.
+    async fn handshake(&self, stream: TcpStream) -> Result<(TlsStream<TcpStream>, String), String> {
+        let accepted = tokio::time::timeout(PATIENCE, self.acceptor.accept(stream)).await;
+        let stream = accepted.map_err(|_| "it said nothing".to_owned())?.map_err(|e| e.to_string())?;
+        // asked for by the handshake, and verified where there is one
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.ok_or("it shows no certificate")?;
+        let certificate = Certificate::parse(shown).ok_or("its certificate cannot be read")?;
+        let name = certificate.names().next().ok_or("its certificate has no name")?.to_owned();
+        Ok((stream, name))
+    }
+
+    fn count(&self, name: &str) -> Result<Counted<'_>, &'static str> {
+        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if members.values().map(|count| *count as usize).sum::<usize>() >= CONNECTIONS + WAITING {
+            return Err("too many connections wait");
+        }
+        let count = members.entry(name.to_owned()).or_default();
+        if *count >= OF_ONE {
+            return Err("it has as many connections as it may");
+        }
+        *count += 1;
+        Ok(Counted { server: self, name: name.to_owned() })
+    }
+
+    async fn member(&self, stream: TlsStream<TcpStream>, peer: IpAddr, name: String) {
+        let ended = match self.count(&name) {
+            Ok(_counted) => {
+                let Ok(_place) = self.places.acquire().await else { return };
+                match tokio::time::timeout(LONGEST, self.connection(stream, &name)).await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(reason)) => reason,
+                    Err(_) => format!("it took longer than {} s", LONGEST.as_secs()),
                 }
             }
+            Err(refused) => refused.to_owned(),
+        };
+        self.log.note_of("tasks_connection", &name, || {
+            tracing::info!(%peer, name, "a connection ended: {ended}");
         });
     }
-}
 
-async fn connection(stream: TcpStream, acceptor: &TlsAcceptor, library: Arc<Library>) -> Result<(), String> {
-    let accepted = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await;
-    let stream = accepted.map_err(|_| "it said nothing".to_owned())?.map_err(|e| e.to_string())?;
-    // asked for by the handshake, and verified where there is one
-    if stream.get_ref().1.peer_certificates().is_none_or(<[_]>::is_empty) {
-        return Err("it shows no certificate".to_owned());
+    async fn connection(&self, stream: TlsStream<TcpStream>, name: &str) -> Result<(), String> {
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| async move {
+            Ok::<_, Infallible>(answer(request, self, name).await)
+        });
+        hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(REQUEST)
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+            .map_err(|e| e.to_string())
     }
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let library = library.clone();
-        async move { Ok::<_, Infallible>(answer(request, library).await) }
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(REQUEST)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(|e| e.to_string())
 }
 
-async fn answer(request: Request<hyper::body::Incoming>, library: Arc<Library>) -> Response<Body> {
+async fn answer(request: Request<hyper::body::Incoming>, server: &Server, name: &str) -> Response<Body> {
     if request.method() != Method::GET {
         return told(StatusCode::METHOD_NOT_ALLOWED, &json!({"msg": "this server answers GET alone"}));
     }
@@ -90,13 +169,14 @@ async fn answer(request: Request<hyper::body::Incoming>, library: Arc<Library>) 
         );
     };
     // directories may hang
+    let library = server.library.clone();
     let found = tokio::task::spawn_blocking(move || asked.find(&library)).await;
     match found {
         Ok(Ok(Found::Told(value))) => told(StatusCode::OK, &value),
         Ok(Ok(Found::File(file, size))) => content(file, size),
         Ok(Err(e)) => {
             if !matches!(e, LibraryError::Absent(_)) {
-                tracing::warn!("{e}");
+                server.log.note_of("tasks_file", name, || tracing::warn!("{e}"));
             }
             let (status, value) = refusal(&e);
             told(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &value)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use choria::core::client::Client;
 use choria::core::scout::alerts::{self, Alerts, Receiver, Settings, Shared};
@@ -123,10 +123,15 @@ impl Telling {
             if !self.leads() {
                 continue;
             }
-            let due = self.locked().due(place, now());
+            let (due, looked) = (self.locked().due(place, now()), Instant::now());
             for message in due {
                 if ending.is_cancelled() {
                     return;
+                }
+                // what is due is looked at again meanwhile, the most urgent first
+                if looked.elapsed() >= self.every {
+                    wait = Duration::ZERO;
+                    break;
                 }
                 if !self.leads() {
                     break;

@@ -233,7 +233,9 @@ fn names_that_are_no_packages() {
     // what apt would read as "remove vim", and what it would read as a release
     assert_eq!(apt::install("vim-", "1").shown().split(' ').next_back(), Some("'vim-=1'"));
     assert!(Manager::Apt.checked("vim/testing", "").is_err());
-    assert!(Manager::Pkg.checked("nginx", "1.24.0_2,3").is_ok() && Manager::Apt.checked("nginx", "1,3").is_err());
+    assert!(
+        Manager::Pkg.checked("nginx", "1.24.0_2,3").is_ok() && Manager::Apt.checked("nginx", "1,3").is_err()
+    );
 }
 
 #[test]

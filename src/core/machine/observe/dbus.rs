@@ -100,14 +100,15 @@ impl Bus {
             .bytes()
             .map(|digit| format!("{digit:02x}"))
             .collect();
-        stream.write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes()).await.map_err(gone)?;
+        // All in one: systemd, which is no bus, looks at no message that comes along with BEGIN, and may
+        // not see one that follows it closely.
+        stream.write_all(format!("\0AUTH EXTERNAL {user}\r\nBEGIN\r\n").as_bytes()).await.map_err(gone)?;
         stream.flush().await.map_err(gone)?;
         let mut line = Vec::new();
         (&mut stream).take(MOST_LINE).read_until(b'\n', &mut line).await.map_err(gone)?;
         if !line.starts_with(b"OK ") {
             return Err(BusError::Refused(shown));
         }
-        stream.write_all(b"BEGIN\r\n").await.map_err(gone)?;
         Ok(Bus { stream, shown, serial: 0 })
     }
 

@@ -62,9 +62,11 @@ impl Message {
                 "output": alert.output,
             })
         };
+        let first = self.alerts.first().map(|alert| &alert.check);
+        let check = first.filter(|check| self.alerts.iter().all(|alert| alert.check == **check));
         json!({
             "status": if self.resolved { "resolved" } else { "firing" },
-            "check": self.alerts.first().map(|alert| &alert.check),
+            "check": check,
             "count": self.alerts.len(),
             "alerts": self.alerts.iter().map(one).collect::<Vec<_>>(),
         })

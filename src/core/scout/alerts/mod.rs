@@ -30,6 +30,8 @@ pub use shared::{Shared, SharedError};
 pub const SILENT: &str = "NodeSilent";
 /// Alerts of one message; others follow in the next.
 pub const MOST_ALERTS: usize = 500;
+/// Checks that have a message of their own, of what is to be told at a time.
+pub const MOST_APART: usize = 50;
 /// Receivers.
 pub const MOST_RECEIVERS: usize = 8;
 /// Seconds after which Alertmanager is told again what still is; it forgets what it hears nothing of.
@@ -251,7 +253,8 @@ impl Alerts {
         }
     }
 
-    /// Messages for a receiver, each of one check and of those to whom the same happened.
+    /// Messages for a receiver, each of one check and of those to whom the same happened; of many checks,
+    /// where there are many.
     pub fn due(&self, receiver: usize, now: i64) -> Vec<Message> {
         let Some(target) = self.settings.receivers.get(receiver) else { return vec![] };
         let refreshes = matches!(target.target, Target::Alertmanager(_));
@@ -281,44 +284,69 @@ impl Alerts {
             };
             groups.entry((case.status == WELL, key.1.clone())).or_default().push((key.clone(), alert));
         }
-        let mut messages = Vec::new();
-        for ((resolved, _), members) in groups {
-            for part in members.chunks(MOST_ALERTS) {
-                let (keys, alerts) = part.iter().cloned().unzip();
-                messages.push(Message { receiver, resolved, alerts, keys, at: now });
-            }
-        }
-        messages
+        messages(receiver, groups, now)
     }
 
     /// A receiver has a message.
     pub fn told(&mut self, message: &Message) {
         self.changed = true;
+        let receivers = self.settings.receivers.len();
         for (key, alert) in message.keys.iter().zip(&message.alerts) {
-            if let Some(case) = self.cases.get_mut(key)
-                && let Some(slot) = case.told.get_mut(message.receiver)
-            {
+            let Some(case) = self.cases.get_mut(key) else { continue };
+            if let Some(slot) = case.told.get_mut(message.receiver) {
                 *slot = Some(Told { status: alert.status, at: message.at });
             }
+            if case.is_over(receivers) {
+                self.cases.remove(key);
+            }
         }
-        let receivers = self.settings.receivers.len();
-        // what is well, and all know it, or never heard of it
-        self.cases.retain(|_, case| {
-            case.status != WELL
-                || case.told.iter().take(receivers).any(|told| told.is_some_and(|told| told.status != WELL))
-        });
     }
 
     /// Forgets cases that were over before anybody was told.
     pub fn tidy(&mut self) {
         let receivers = self.settings.receivers.len();
-        self.cases.retain(|_, case| {
-            case.status != WELL
-                || case.told.iter().take(receivers).any(|told| told.is_some_and(|told| told.status != WELL))
-        });
+        self.cases.retain(|_, case| !case.is_over(receivers));
     }
 
     fn restore_node(&mut self, identity: &str, machine: &str, track: Track, now: i64) {
         self.fleet.restore(identity, now, machine, track);
     }
+}
+
+impl Case {
+    /// Whether it is well, and all know it, or never heard of it.
+    fn is_over(&self, receivers: usize) -> bool {
+        self.status == WELL
+            && self.told.iter().take(receivers).all(|told| told.is_none_or(|told| told.status == WELL))
+    }
+}
+
+/// What is told together, in messages: those first that are of a node which has least to tell, so that who
+/// makes names up keeps nobody else's waiting. What would be a great many messages is told in few, of
+/// several checks each.
+fn messages(receiver: usize, groups: BTreeMap<Group, Vec<(Key, Alert)>>, now: i64) -> Vec<Message> {
+    let mut of_node: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    for (key, _) in groups.values().flatten() {
+        *of_node.entry(key.0.clone()).or_default() += 1;
+    }
+    let least = |members: &[(Key, Alert)]| {
+        members.iter().filter_map(|(key, _)| of_node.get(&key.0)).min().copied().unwrap_or_default()
+    };
+    let mut ordered: Vec<_> =
+        groups.into_iter().map(|((resolved, _), members)| (least(&members), resolved, members)).collect();
+    ordered.sort_by_key(|(least, resolved, _)| (*least, *resolved));
+    let rest = ordered.split_off(ordered.len().min(MOST_APART));
+    let (over, begun): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(_, resolved, _)| *resolved);
+    let together = [(false, begun), (true, over)].into_iter().map(|(resolved, groups)| {
+        (resolved, groups.into_iter().flat_map(|(_, _, members)| members).collect::<Vec<_>>())
+    });
+    let apart = ordered.into_iter().map(|(_, resolved, members)| (resolved, members));
+    let mut messages = Vec::new();
+    for (resolved, members) in apart.chain(together) {
+        for part in members.chunks(MOST_ALERTS) {
+            let (keys, alerts) = part.iter().cloned().unzip();
+            messages.push(Message { receiver, resolved, alerts, keys, at: now });
+        }
+    }
+    messages
 }

@@ -186,6 +186,25 @@ fn many_are_told_in_several_messages() {
 }
 
 #[test]
+fn who_has_least_to_tell_waits_for_nobody_who_makes_names_up() {
+    let mut alerts = alerts("");
+    for n in 0..3000 {
+        alerts.machine(&checked("n3", &format!("{n:04}"), 2), 10);
+    }
+    alerts.machine(&checked("n2", "disk", 2), 20);
+    let messages = alerts.due(0, 21);
+    assert!(messages.len() <= MOST_APART + 3000 / MOST_ALERTS + 1, "{}", messages.len());
+    assert_eq!((messages[0].alerts[0].check.as_str(), messages[0].alerts.len()), ("disk", 1));
+    assert_eq!(messages[0].document()["check"], "disk");
+    let last = messages.last().expect("messages");
+    assert!(last.alerts.len() > 1 && last.document()["check"].is_null());
+    let all: usize = messages.iter().map(|message| message.alerts.len()).sum();
+    assert_eq!(all, 3001);
+    messages.iter().for_each(|message| alerts.told(message));
+    assert!(alerts.due(0, 22).is_empty());
+}
+
+#[test]
 fn mistakes_in_the_file_are_said() {
     for (text, why) in [
         ("receivers: []", "receivers names nobody to tell"),
