@@ -261,6 +261,13 @@ fn services_start_and_stop_by_systemd_and_openrc() {
     let missing = managed.bad(5, &["service", "restart", "service=nosuch"]);
     assert!(missing.contains("nosuch.service"), "{missing}");
     assert_eq!(managed.good(&["service", "status", "service=nosuch"])["status"], "stopped");
+    // what checks see of units, asked of systemd itself again and again
+    let rules = "service: {choria-server: {running: true}, sleeper: {running: false}}";
+    let tried = format!(
+        "echo '{rules}' >/root/rules.yaml; for n in $(seq 20); do {} scout validate /root/rules.yaml --local || exit 1; done",
+        env!("CARGO_BIN_EXE_choria")
+    );
+    managed.shell(&tried).code(0);
     // The daemon itself: whoever asked learns of it afterwards.
     let ran = managed.alice.run(&["rpc", "service", "restart", "service=choria-server", "-I", N1, "--json"]);
     let request = ran.json()["request_stats"]["requestid"].as_str().expect("an id").to_owned();
