@@ -18,7 +18,7 @@ use choria::core::text::meant;
 use serde_json::{Map, Value};
 
 use super::Globals;
-use super::context::daemon_file;
+use super::context::{daemon_file, not_ours};
 use super::out::{errln, outln};
 use super::render::text::clean;
 use super::rpc::resolver;
@@ -99,6 +99,9 @@ impl Check {
         }
         let named = globals.config.clone();
         let file = named.clone().unwrap_or_else(|| PathBuf::from(SERVER));
+        if not_ours(&file) {
+            bail!("{} is not yours to read: sudo does, --config FILE names another", file.display());
+        }
         let is_file = |what: &str| what.contains('/') || what.ends_with(".policy") || what.ends_with(".rego");
         let only_files = !self.what.is_empty() && self.what.iter().all(|what| is_file(what));
         #[cfg(feature = "rego")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use choria::core::pki::Kind;
 use serde_json::{Value, json};
 
+use crate::a_hostile_node_does_not_hurt_the_broker::resident;
 use crate::network::{Caller, Network, node};
 use crate::process::{Daemon, Ran, program, until};
 use crate::raw::Raw;
@@ -117,6 +118,39 @@ fn nodes_of_all_sites_answer_and_the_site_that_is_down_is_named() {
 
     let wrong: Ran = alice.run(&["ping", "--federations", "a.b"]);
     assert!(wrong.code == 1 && wrong.stderr.contains("'a.b' is no federation"), "{wrong:?}");
+}
+
+/// Who asks for a thousand times as much as he says holds up nobody but himself.
+#[test]
+fn one_callers_flood_keeps_nobody_else_waiting() {
+    let operators = federation();
+    let london = operators.beside(BY_NAME);
+    let _nodes = london.nodes([node("l1"), node("l2")]);
+    let carrier = carry(operators.address(), &london, "london", "");
+    carries(&carrier);
+    let alice = operator(&operators, "london");
+    answered_by(&alice, &["l1.example.net", "l2.example.net"]);
+    let mallory = operators.caller("mallory.mcollective");
+    let mut raw = Raw::connect(&operators, &mallory);
+    for (size, times) in [(700_000, 20), (60_000, 200)] {
+        let targets: Vec<String> = (0..1000).map(|n| format!("mcollective.node.x{n}.example.net")).collect();
+        let text = json!({"protocol": "choria:transport:1", "data": "x".repeat(size), "headers": {
+            "mc_sender": "x", "reply-to": "mcollective.reply.0123456789abcdef0123456789abcdef.1.1",
+            "federation": {"req": "x", "target": targets}}})
+        .to_string();
+        for _ in 0..times {
+            raw.send(format!("PUB choria.federation.london.federation {}\r\n{text}\r\n", text.len()));
+        }
+    }
+    raw.sync();
+    for _ in 0..3 {
+        let begun = std::time::Instant::now();
+        answered_by(&alice, &["l1.example.net", "l2.example.net"]);
+        assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    }
+    carrier.says(&["bytes for all its targets together"]);
+    let memory = resident(carrier.pid());
+    assert!(memory < 150 << 20, "{memory} bytes");
 }
 
 #[test]

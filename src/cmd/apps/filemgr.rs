@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::layout::Place;
 use super::{Inputs, Kind, Verb, application_command, grammar};
-use crate::cmd::Globals;
+use crate::cmd::{Globals, Personality};
 
 application_command! {
     /// touch, remove and look at a file
@@ -20,7 +20,7 @@ application_command! {
         /// show all that is known of the file
         #[argh(switch, short = 'd')]
         details: bool,
-        /// what to do with it: touch, which is the default, remove or status
+        /// what to do with it: touch, remove or status
         #[argh(positional, arg_name = "action")]
         words: Vec<String>,
     }
@@ -33,7 +33,8 @@ pub const KIND: Kind = Kind { command: "filemgr", deed: "change files", verbs: &
 impl Filemgr {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let verb = match self.words.as_slice() {
-            [] => &VERBS[0],
+            // as mco always did
+            [] if globals.personality == Personality::Mco => &VERBS[0],
             words => grammar::split("choria filemgr -f FILE", "", &VERBS, words)?.0,
         };
         if self.file.as_deref() == Some("") {

@@ -59,7 +59,7 @@ const APPLICATIONS: [[&str; 2]; 1] = [["builder", "run"]];
 const HELPED: [(&str, &str); 1] = [("rpc", "doc")];
 
 /// Commands that mean a sub command when none is named.
-const DEFAULTS: [(&str, &str); 3] = [("history", "list"), ("server", "run"), ("tasks", "list")];
+const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("tasks", "list")];
 
 /// Commands whose first word, where it is no sub command, is for this one.
 const OTHERWISE: [(&str, &str); 1] = [("tasks", "describe")];

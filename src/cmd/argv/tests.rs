@@ -98,8 +98,6 @@ fn fleet_commands_take_what_scripts_write() {
         ("inventory help", "inventory -- help"),
         ("rpc help ping", "rpc -- help ping"),
         ("ping -vI n1", "ping -I n1"),
-        ("server --config f", "--config f server run"),
-        ("server --pid=x --config f", "--config f server run --pid x"),
         ("server run --pid x --debug", "--debug server run --pid x"),
         ("t config --list", "tool config --list"),
         ("find -S fact('a')>1", "find -S fact('a')>1"),

@@ -187,13 +187,17 @@ fn describe(info: &Value) {
             format!("{} ({how})", text(&other["name"]))
         })
         .collect();
+    let end = |number: &Value, at: &Value| match state["messages"] == 0 {
+        true => "none".to_owned(),
+        false => format!("{} at {}", text(number), text(at)),
+    };
     let lines = [
         ("Stream", text(&config["name"])),
         ("Subjects", subjects(info)),
         ("Messages", text(&state["messages"])),
         ("Size", size(info)),
-        ("First", format!("{} at {}", text(&state["first_seq"]), text(&state["first_ts"]))),
-        ("Last", format!("{} at {}", text(&state["last_seq"]), text(&state["last_ts"]))),
+        ("First", end(&state["first_seq"], &state["first_ts"])),
+        ("Last", end(&state["last_seq"], &state["last_ts"])),
         ("Expires", age(info)),
         ("When full", if config["discard"] == "new" { "refuses" } else { "drops the oldest" }.to_owned()),
         ("Listeners", text(&state["consumer_count"])),

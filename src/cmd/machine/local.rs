@@ -171,7 +171,9 @@ impl Simulate {
             Script::parse(&text, &machine).map_err(|e| anyhow::anyhow!("{}: {e}", self.script.display()))?;
         simulate(machine, &script, TimeZone::system(), from, |at, text| {
             if !self.transitions || text.contains(" transitioned via event ") {
-                let at = duration::show(i64::try_from(at.as_nanos()).unwrap_or(i64::MAX));
+                let at = duration::show(
+                    i64::try_from(at.as_millis()).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000),
+                );
                 outln!("[{at}] {}", clean(text, false));
             }
         });

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::document;
 
 use crate::cmd::Globals;
+use crate::cmd::apps::everybody;
 use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::exit::INTERRUPTED;
@@ -41,6 +42,9 @@ fleet_command! {
         /// only checks of this name; may be given several times, default all
         #[argh(option, arg_name = "name")]
         check: Vec<String>,
+        /// where no filter is given, on every node, without asking
+        #[argh(switch, short = 'y')]
+        yes: bool,
         /// show JSON
         #[argh(switch, short = 'j')]
         json: bool,
@@ -57,6 +61,9 @@ fleet_command! {
         /// only checks of this name; may be given several times, default all
         #[argh(option, arg_name = "name")]
         check: Vec<String>,
+        /// where no filter is given, on every node, without asking
+        #[argh(switch, short = 'y')]
+        yes: bool,
         /// show JSON
         #[argh(switch, short = 'j')]
         json: bool,
@@ -78,6 +85,8 @@ impl Maintenance {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let done =
             |checks: String, nodes: String| format!("Placed {checks} into maintenance mode on {nodes}");
+        let mut selection = self.selection();
+        everybody(&mut selection, self.yes, "keep checks from running", "choria scout maintenance")?;
         Move {
             action: "maintenance",
             column: "Maintenance",
@@ -85,7 +94,7 @@ impl Maintenance {
             verbose: self.verbose,
             json: self.json,
         }
-        .run(globals, self.selection(), &self.check)
+        .run(globals, selection, &self.check)
     }
 }
 
@@ -93,9 +102,11 @@ impl Resume {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let done =
             |checks: String, nodes: String| format!("Placed {checks} into normal check mode on {nodes}");
+        let mut selection = self.selection();
+        everybody(&mut selection, self.yes, "let checks run again", "choria scout resume")?;
         Move { action: "resume", column: "Resumed", done: &done, verbose: self.verbose, json: self.json }.run(
             globals,
-            self.selection(),
+            selection,
             &self.check,
         )
     }

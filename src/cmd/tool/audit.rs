@@ -136,7 +136,7 @@ impl Audit {
         if let Destination::Stdout | Destination::Stderr = Destination::parse(&config.logfile) {
             let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
             errln!(
-                "choria: who was denied is not in a file here, the node logs to {}: journalctl -u choria-server -o cat | \
+                "choria: who was denied is not in a file here, the node logs to {}: journalctl -u choria-server -o short-iso-precise | \
                  choria tool audit {} -",
                 config.logfile,
                 files.join(" ")
@@ -167,6 +167,8 @@ struct View {
     headed: bool,
     counts: BTreeMap<Row, u64>,
     others: u64,
+    /// Of no known time, where one is asked for.
+    timeless: u64,
     shown: u64,
     lines: u64,
     files: u64,
@@ -184,6 +186,7 @@ impl View {
             headed: false,
             counts: BTreeMap::new(),
             others: 0,
+            timeless: 0,
             shown: 0,
             lines: 0,
             files: 0,
@@ -215,7 +218,14 @@ impl View {
 
     fn entry(&mut self, entry: &Entry) {
         let failed = !matches!(entry.verdict, Verdict::Ran | Verdict::Unaudited);
-        if !self.query.matches(entry) || self.failed_only && !failed {
+        if self.failed_only && !failed {
+            return;
+        }
+        if !self.query.matches(entry) {
+            if entry.time.is_none() {
+                let anytime = Query { since: None, until: None, ..self.query.clone() };
+                self.timeless += u64::from(anytime.matches(entry));
+            }
             return;
         }
         self.shown += 1;
@@ -282,6 +292,12 @@ impl View {
         }
         if self.others > 0 {
             errln!("choria: {} more requests are in none of the {ROWS} rows", self.others);
+        }
+        if self.timeless > 0 {
+            errln!(
+                "choria: {} without a time left out: journalctl -o short-iso-precise writes it, or ask for all times",
+                counted(self.timeless, "request")
+            );
         }
         for (path, outcome) in self.broken.iter().take(TOLD) {
             if let Some(reason) = &outcome.ended_early {

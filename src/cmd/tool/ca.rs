@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::super::out::outln;
+use super::super::out::{errln, outln};
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::files;
@@ -191,7 +191,7 @@ impl Revoke {
     /// makes NAME.mcollective of a client's NAME, and so it is found here.
     fn run(&self, ca: &pki::Ca, now: i64) -> anyhow::Result<(String, usize)> {
         let of_client = format!("{}.mcollective", self.name);
-        let names = [Some(self.name.clone()), (!self.name.contains('.')).then_some(of_client)];
+        let names = [Some(self.name.clone()), (!self.name.contains('.')).then(|| of_client.clone())];
         for name in names.into_iter().flatten() {
             match ca.revoke(&name, now) {
                 Ok(revoked) => return Ok((name, revoked)),
@@ -200,6 +200,12 @@ impl Revoke {
             }
         }
         let issued = ca.issued()?;
+        if issued
+            .iter()
+            .any(|(entry, revoked)| *revoked && (entry.name == self.name || entry.name == of_client))
+        {
+            bail!("{} is revoked already; see 'choria tool ca list'", self.name);
+        }
         let known = issued.iter().filter(|(_, revoked)| !revoked).map(|(entry, _)| entry.name.as_str());
         let meant = meant(&self.name, known);
         bail!("no certificate of {} that is not revoked already{meant}; see 'choria tool ca list'", self.name)
@@ -213,6 +219,9 @@ fn load(dir: &str) -> anyhow::Result<pki::Ca> {
 
 impl ProvisioningToken {
     fn run(self) -> anyhow::Result<()> {
+        if self.urls.is_empty() == self.srv.is_empty() {
+            bail!("say where nodes wait: one of --urls HOST:4222,… and --srv DOMAIN");
+        }
         let ca = load(&self.dir)?;
         let file = |name: &str| ca.dir().join(name);
         once(&file("provisioning-signer.seed"))?;
@@ -251,6 +260,9 @@ impl List {
     fn run(self, now: i64) -> anyhow::Result<()> {
         let mut issued = load(&self.dir)?.issued()?;
         issued.sort_by(|(a, _), (b, _)| (&a.name, a.from).cmp(&(&b.name, b.from)));
+        if !self.json && issued.is_empty() {
+            errln!("choria: the CA in {} has made no certificates", self.dir);
+        }
         let width = column(issued.iter().map(|(entry, _)| entry.name.len())).max(4);
         if !self.json && !issued.is_empty() {
             outln!("{:<width$} {:<7} {:<10} {:<10} SERIAL", "NAME", "STATE", "FROM", "UNTIL");

@@ -1,6 +1,8 @@
 //! Where a message goes on the other side, and what its headers say there
 //! (spec 04 §4.4).
 
+use std::collections::HashSet;
+
 use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::subjects::{self, is_token};
 use crate::core::text::shortened;
@@ -11,6 +13,8 @@ use super::transport::{self, Federation, Headers, Members, Spans, Unreadable, pu
 const MOST_SUBJECT: usize = 1024;
 /// Hops after which a message is going round in circles.
 const MOST_HOPS: usize = 64;
+/// Bytes of a message times its targets.
+const MOST: usize = 64 * 1024 * 1024;
 /// Characters of a subject in an error.
 const SHOWN: usize = 200;
 
@@ -23,6 +27,8 @@ pub(super) struct Carried {
     pub(super) targets: Vec<String>,
     /// Targets it does not go to.
     pub(super) refused: Vec<String>,
+    /// Whose it is, by where answers go.
+    pub(super) caller: String,
 }
 
 /// Why a message goes nowhere, and who of the original's stages counts that.
@@ -37,6 +43,9 @@ pub(super) enum Dropped {
     /// An answer to somewhere else than where answers go.
     #[error("an answer would go to {0}, which is no subject of replies")]
     Elsewhere(String),
+    /// It would be too much for all its targets together.
+    #[error("it would be {0} bytes for all its targets together, {MOST} are carried at most")]
+    TooMuch(usize),
 }
 
 /// One direction.
@@ -85,6 +94,10 @@ impl Carrier {
         if headers.hops.len() >= MOST_HOPS {
             return Err(Dropped::Incomplete("it has gone through 64 processes already, which is a circle"));
         }
+        let caller = match self {
+            Carrier::Requests { .. } => caller(&headers.reply),
+            Carrier::Replies { .. } => caller(&federation.reply),
+        };
         let (processor, reply, targets, refused, federated) = match self {
             Carrier::Requests { processor, back, collectives } => {
                 if federation.targets.is_empty() {
@@ -96,7 +109,12 @@ impl Carrier {
                 let (good, bad): (Vec<_>, Vec<_>) =
                     federation.targets.iter().partition(|target| is_target(target, collectives));
                 let text = |targets: Vec<&std::borrow::Cow<'_, str>>| -> Vec<String> {
-                    targets.into_iter().map(|target| target.to_string()).collect()
+                    let mut seen = HashSet::new();
+                    targets
+                        .into_iter()
+                        .filter(|target| seen.insert(*target))
+                        .map(ToString::to_string)
+                        .collect()
                 };
                 (processor, back.as_str(), text(good), text(bad), Some(&*headers.reply))
             }
@@ -111,6 +129,10 @@ impl Carrier {
                 (processor, &*headers.reply, vec![reply.to_string()], vec![], None)
             }
         };
+        let all = message.len().saturating_mul(targets.len());
+        if all > MOST {
+            return Err(Dropped::TooMuch(all));
+        }
         let mut text = Vec::with_capacity(message.len() + processor.len() + 256);
         text.extend_from_slice(before);
         let mut out = Members::begin(text);
@@ -136,7 +158,7 @@ impl Carrier {
         out.others(&headers.others);
         let mut text = out.end();
         text.extend_from_slice(after);
-        Ok(Carried { text, targets, refused })
+        Ok(Carried { text, targets, refused, caller })
     }
 }
 
@@ -166,6 +188,12 @@ fn is_target(target: &str, collectives: &[String]) -> bool {
         Some(rest.starts_with("node.") || agent.is_some_and(is_token))
     };
     collectives.iter().any(|collective| below(collective) == Some(true)) && is_one_subject(target)
+}
+
+/// Whose answers go there: what stands before the third dot, as in `COLLECTIVE.reply.CALLER.…`.
+fn caller(reply: &str) -> String {
+    let end = reply.match_indices('.').nth(2).map_or(reply.len(), |(at, _)| at);
+    shortened(&reply[..end], SHOWN)
 }
 
 /// Whether answers go there: below `COLLECTIVE.reply.` of any collective of the operators.

@@ -37,12 +37,14 @@ pub(super) struct Counters {
     pub(super) ingest: Stage,
     pub(super) transformer: Stage,
     pub(super) egest: Stage,
-    /// What waits to be carried, and what found no room.
+    /// What has come and was not read yet, and what found no room.
     pub(super) waiting: Arc<ByteBudget>,
+    /// Messages to targets that were given up because others came before them for too long.
+    pub(super) given_up: AtomicU64,
 }
 
-/// Bytes of messages that may wait in one lane; what comes beyond is dropped and counted.
-const WAITING: usize = 32 * 1024 * 1024;
+/// Bytes of messages that may wait to be read in one lane; what comes beyond is dropped and counted.
+const WAITING: usize = 16 * 1024 * 1024;
 
 impl Default for Counters {
     fn default() -> Counters {
@@ -51,11 +53,17 @@ impl Default for Counters {
             transformer: Stage::default(),
             egest: Stage::default(),
             waiting: Arc::new(ByteBudget::new(WAITING)),
+            given_up: AtomicU64::new(0),
         }
     }
 }
 
 impl Counters {
+    /// Messages that found no room, or waited too long.
+    fn dropped(&self) -> u64 {
+        self.waiting.dropped() + self.given_up.load(Ordering::Relaxed)
+    }
+
     /// For a line about it.
     pub(super) fn state(&self) -> String {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -65,7 +73,7 @@ impl Counters {
             of(&self.ingest.received),
             of(&self.egest.published),
             errors.iter().sum::<u64>(),
-            self.waiting.dropped()
+            self.dropped()
         )
     }
 }
@@ -114,9 +122,9 @@ pub(super) fn register(registry: &Registry, lanes: &[Arc<Counters>; 2], (cluster
     for (lane, side) in [(0, "federation"), (1, "collective")] {
         let of = [("connected_to", side), ("cluster", cluster), ("identity", identity)];
         let help = "Messages dropped because too much waited to be carried on";
-        let waiting = lanes[lane].waiting.clone();
+        let counters = lanes[lane].clone();
         registry.add(Kind::Counter, "choria_federation_dropped_msgs", help, &of, move || {
-            waiting.dropped() as f64
+            counters.dropped() as f64
         });
     }
 }

@@ -4,7 +4,8 @@
 //! It holds two connections and no state: instances of one cluster share the work by
 //! queue groups. `transport` reads a message as spans of its text, so that what this
 //! program does not know goes through as it came; `carry` decides where a message
-//! goes and what its headers say then; `lane` is one direction at work. Nothing is
+//! goes and what its headers say then; `lane` is one direction at work, `turns` who is
+//! next in it. Nothing is
 //! verified or signed here: requests are judged by the nodes, answers by the clients.
 //!
 //! What the original lets anybody do is refused: a message reaches node, agent and
@@ -16,6 +17,7 @@ mod counters;
 mod lane;
 mod refused;
 mod transport;
+mod turns;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -118,6 +118,10 @@ impl fmt::Debug for Credentials {
 fn failed(what: &'static str, path: &Path, reason: String) -> SecurityError {
     // The path is named already.
     let reason = match reason.strip_prefix(&format!("cannot read {}: ", path.display())) {
+        Some(why) if why.contains("Permission denied") => {
+            let shown = path.display();
+            format!("cannot read it: {why}; sudo chgrp GROUP {shown} && sudo chmod 0640 {shown} lets a group")
+        }
         Some(why) => format!("cannot read it: {why}"),
         None => reason,
     };

@@ -33,7 +33,7 @@ pub struct Refusal {
 pub enum StreamError {
     /// The broker knows nobody who would answer.
     #[error(
-        "nobody keeps streams here that would answer {0}: does the broker have a plugin.choria.network.stream.store?"
+        "nobody keeps streams here that would answer {0}: does the broker have a plugin.choria.network.stream.store, and may this caller use it (for nodes: node_buckets)?"
     )]
     Nobody(String),
     /// No answer in time.

@@ -165,6 +165,9 @@ impl Manager {
         if name.contains("..") || name.contains("//") {
             return Err(Refused::new("package", name, "has a character that no such name has"));
         }
+        if self == Manager::Apt && name.ends_with('-') {
+            return Err(Refused::new("package", name, "could be read as another command"));
+        }
         let file = |text: &str| [".rpm", ".apk", ".deb", ".pkg"].iter().any(|end| text.ends_with(end));
         if file(name) || file(version) {
             return Err(Refused::new("package", name, "could be read as a file"));

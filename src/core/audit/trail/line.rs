@@ -38,8 +38,11 @@ struct Record<'a> {
 /// A value as the text log writes it.
 const VALUE: &str = r#"("(?:[^"\\]|\\.)*"|[^ "]*)"#;
 
-/// `TIME level message field=value …`, or the message alone as `journalctl -o
-/// cat` has it. Peers choose parts of the message but never of what stands
+/// What `journalctl -o short-iso-precise` writes before a line: `TIME HOST PROGRAM[PID]: `.
+static JOURNAL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(\d{4}-\d\d-\d\dT\S+) \S+ [^\s\[]+\[\d+\]: ").ok());
+
+/// `TIME level message field=value …`, or the message alone as `journalctl` has it. Peers choose parts of the message but never of what stands
 /// behind it: the last fields of the line count.
 static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let fields = format!(" request={VALUE} caller={VALUE}(?: agent={VALUE} action={VALUE}| sender={VALUE})");
@@ -49,10 +52,23 @@ static TEXT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 pub(super) fn read(line: &[u8]) -> Line {
     let Ok(text) = std::str::from_utf8(line) else { return Line::Broken };
     let text = text.trim();
-    match text.as_bytes().first() {
+    let journal = JOURNAL.as_ref().and_then(|regex| regex.captures(text));
+    let (said, text) = match journal.as_ref().and_then(|found| Some((found.get(0)?, found.get(1)?))) {
+        Some((all, time)) => (time_of(time.as_str()), &text[all.end()..]),
+        None => (None, text),
+    };
+    let line = match text.as_bytes().first() {
         None => Line::Other,
         Some(b'{') => json(text),
         Some(_) => plain(text),
+    };
+    match line {
+        Line::Entry(mut entry) => {
+            entry.time = entry.time.or(said);
+            Line::Entry(entry)
+        }
+        Line::Broken if said.is_some() => Line::Other,
+        line => line,
     }
 }
 
