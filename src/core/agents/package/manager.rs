@@ -176,7 +176,7 @@ impl Manager {
         if ["candidate", "newest", "installed"].contains(&version) {
             return Err(Refused::new("version", version, "is no version"));
         }
-        let others = if self == Manager::Pkg { "+.-_," } else { "+.-:~_^" };
+        let others = if self == Manager::Pkg { "+.-:~_^," } else { "+.-:~_^" };
         if version.is_empty() { Ok(()) } else { word("version", version, others) }
     }
 
