@@ -32,6 +32,11 @@ pub enum PkiError {
         "{0:?} cannot be a certificate name: use letters, digits, '_', single inner '.' and '-', not '-' first, 64 at most"
     )]
     Name(String),
+    /// A further name that makes it an operator's.
+    #[error(
+        "{0:?} is a name of callers, whom nodes would take whoever has this certificate for: issue it with --client"
+    )]
+    CallerName(String),
     /// It would be valid for no time at all.
     #[error("a certificate of 0 days is never valid: give the days it is to be good for")]
     NoDays,

@@ -206,9 +206,16 @@ pub(super) fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
     Ok(name)
 }
 
+/// How names of callers end.
+const CALLERS: [&str; 2] = [".mcollective", ".choria"];
+
 fn alt_names(name: &str, options: &Options) -> Result<Vec<SanType>, PkiError> {
     let loopback: &[&str] = if options.loopback { &["localhost", "127.0.0.1", "::1"] } else { &[] };
     let mut names: Vec<&str> = vec![name];
+    let callers = |text: &str| CALLERS.iter().any(|end| text.to_ascii_lowercase().ends_with(end));
+    if let Some(alt) = options.alt_names.iter().find(|alt| callers(alt) && !callers(name)) {
+        return Err(PkiError::CallerName(alt.clone()));
+    }
     for alt in options.alt_names.iter().map(String::as_str).chain(loopback.iter().copied()) {
         if !names.contains(&alt) {
             names.push(alt);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::csr::CheckedCsr;
+use super::csr::{CheckedCsr, Denied};
 use super::question::CertificateRequest;
 use crate::core::config::parse_bool;
 use crate::core::security::{Certificate, Trust, Usage, pem};
@@ -100,6 +100,8 @@ pub struct AnswerContext<'a> {
     pub identity: &'a str,
     /// Its request, where one was fetched; the answer must have a certificate for it then.
     pub request: Option<(&'a CheckedCsr, &'a CertificateRequest)>,
+    /// Names that no certificate for it may have.
+    pub denied: &'a Denied,
     /// Whether a private key can be sent to it.
     pub takes_key: bool,
     /// Write `plugin.choria.server.provision=false` where the answer forgets it.
@@ -136,6 +138,8 @@ pub enum AnswerError {
     OtherKey,
     #[error("its certificate is for {0}")]
     OtherName(String),
+    #[error("its certificate has the name {0:?}, too, which cert_deny_list denies, or is a broker's")]
+    DeniedName(String),
     #[error("its certificate is not of its CA, or not usable: {0}")]
     Chain(String),
     #[error("its key is no RSA key in PKCS#1 PEM, which is all that can be sent to a node")]
@@ -237,6 +241,10 @@ impl Answer {
         if !certificate.names().any(|name| name == about.identity) {
             let names: Vec<&str> = certificate.names().take(3).collect();
             return Err(AnswerError::OtherName(names.join(", ")));
+        }
+        // any name of it is one that nodes know a caller by
+        if let Some(name) = certificate.names().find(|name| about.denied.check(name).is_err()) {
+            return Err(AnswerError::DeniedName(shortened(name, MAX_NAME)));
         }
         let trust = Trust::from_pem(self.ca.as_bytes(), None)
             .map_err(|reason| AnswerError::Chain(format!("the CA {reason}")))?;

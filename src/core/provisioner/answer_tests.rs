@@ -48,6 +48,7 @@ impl World {
         AnswerContext {
             identity: "n1",
             request: Some((&self.csr, &self.request)),
+            denied: &csr::NOBODY,
             takes_key: false,
             inject_disabled: true,
             now: self.now,

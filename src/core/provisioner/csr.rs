@@ -65,6 +65,9 @@ pub struct Denied {
     pub brokers: Vec<String>,
 }
 
+/// No name at all.
+pub static NOBODY: Denied = Denied { patterns: Vec::new(), brokers: Vec::new() };
+
 impl Denied {
     /// As the settings have it, and by what the provisioner knows of brokers, `host:port` or URLs.
     ///
@@ -81,7 +84,9 @@ impl Denied {
         self.brokers.iter().any(|broker| broker.eq_ignore_ascii_case(name))
     }
 
-    fn check(&self, name: &str) -> Result<(), CsrError> {
+    /// # Errors
+    /// A waiting machine is given no certificate of that name.
+    pub fn check(&self, name: &str) -> Result<(), CsrError> {
         if self.is_broker(name) {
             return Err(CsrError::Broker(shortened(name, MAX_NAME)));
         }

@@ -258,6 +258,7 @@ impl<'a> Walk<'a> {
         let about = AnswerContext {
             identity: self.node,
             request: request.zip(question.csr.as_ref()),
+            denied: &self.plan.denied,
             takes_key: ecdh_public.is_some(),
             inject_disabled: self.plan.settings.inject_provision_disabled,
             now,

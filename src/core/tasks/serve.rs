@@ -40,6 +40,8 @@ const OF_ONE: u32 = 16;
 const WAITING: usize = 2048;
 /// From accepting a connection to its first request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long somebody who has shown a certificate may begin requests.
+const BELIEVED: Duration = Duration::from_secs(60);
 /// From showing a certificate to the last byte.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Request line and headers, together.
@@ -148,13 +150,19 @@ impl Server {
         let service = service_fn(move |request: Request<hyper::body::Incoming>| async move {
             Ok::<_, Infallible>(answer(request, self, name).await)
         });
-        hyper::server::conn::http1::Builder::new()
+        let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
             .max_buf_size(REQUEST)
-            .serve_connection(TokioIo::new(stream), service)
-            .await
-            .map_err(|e| e.to_string())
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return ended.map_err(|e| e.to_string()),
+            () = tokio::time::sleep(BELIEVED) => {}
+        }
+        // who goes on asking shows a certificate again, which may be revoked by now
+        connection.as_mut().graceful_shutdown();
+        connection.await.map_err(|e| e.to_string())
     }
 }
 

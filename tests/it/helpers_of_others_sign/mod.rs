@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use choria::core::provisioner::answer::{Answer, AnswerContext};
-use choria::core::provisioner::csr::{self, Denied};
+use choria::core::provisioner::csr;
 use choria::core::provisioner::helper::{Surroundings, of_settings};
 use choria::core::provisioner::question::{CertificateRequest, Question};
 use choria::core::provisioner::settings::Settings;
@@ -89,10 +89,11 @@ fn asked(helper: String, question: &Question) -> (Answer, Vec<String>) {
         return (answer, vec![]);
     }
     let request = question.csr.as_ref().expect("a request");
-    let csr = csr::check(&request.csr, &question.identity, &Denied::default()).expect("a good request");
+    let checked = csr::check(&request.csr, &question.identity, &csr::NOBODY).expect("a good request");
     let about = AnswerContext {
         identity: &question.identity,
-        request: Some((&csr, request)),
+        request: Some((&checked, request)),
+        denied: &csr::NOBODY,
         takes_key: false,
         inject_disabled: true,
         now: now(),

@@ -33,10 +33,11 @@ pub(super) fn checked(question: &Question) -> (CheckedCsr, &CertificateRequest) 
     (csr::check(&request.csr, &question.identity, &csr::Denied::default()).unwrap(), request)
 }
 
-pub(super) fn about<'a>(question: &'a Question, csr: &'a CheckedCsr) -> AnswerContext<'a> {
+pub(super) fn about<'a>(question: &'a Question, checked: &'a CheckedCsr) -> AnswerContext<'a> {
     AnswerContext {
         identity: &question.identity,
-        request: Some((csr, question.csr.as_ref().unwrap())),
+        request: Some((checked, question.csr.as_ref().unwrap())),
+        denied: &csr::NOBODY,
         takes_key: true,
         inject_disabled: true,
         now: jiff::Timestamp::now().as_second(),
