@@ -3,7 +3,9 @@
 //! ```text
 //! make demo KEEP=1                     # leaves a network up in /tmp/choria-demo.XXXX
 //! choria tool ca issue --dir NET/ca --node app1.demo.example.net --out NET/app1
-//! cp NET/web1/server.conf NET/app1/    # change identity, certificate and key
+//! mkdir NET/app1/policies
+//! sed 's#web1#app1#g' NET/web1/server.conf >NET/app1/server.conf
+//! # ... and in it plugin.security.file.certificate and .key: those that were issued into NET/app1
 //! echo "policy default allow" > NET/app1/policies/counter.policy
 //! cargo run --example custom_agent NET/app1/server.conf
 //! ```

@@ -197,7 +197,7 @@ impl Broker {
 
 /// What this version cannot do is refused: a broker that silently leaves out
 /// half of what it is told is worse than none.
-fn check_features(config: &Config) -> anyhow::Result<()> {
+pub fn check_features(config: &Config) -> anyhow::Result<()> {
     let carries = config.choria_broker_federation || !config.choria_adapters.is_empty();
     if !config.choria_broker_network && !carries {
         bail!(

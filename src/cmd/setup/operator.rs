@@ -99,7 +99,7 @@ impl Operator {
             [place.certificate(), place.key()].into_iter().find(|path| path.symlink_metadata().is_ok());
         if let Some(there) = there {
             bail!(
-                "{} is there already: {} is an operator; move it away for another",
+                "{} is there already: {} is an operator, of this network or another; move it away for one of this network",
                 there.display(),
                 person.name
             );

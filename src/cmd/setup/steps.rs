@@ -239,6 +239,9 @@ fn replace(path: &Path, content: &str, before: &str) -> anyhow::Result<()> {
 /// That a configuration and the files it names are good for what they are for.
 pub fn check(role: Role, file: &Path, now: i64) -> anyhow::Result<()> {
     let config = Config::load(role, Some(file), &System)?;
+    if role == Role::Broker {
+        crate::cmd::broker::check_features(&config)?;
+    }
     let provider = Provider::new(&config, role, &System)?;
     match provider.misfit(now) {
         Some(reason) => bail!("{reason}"),

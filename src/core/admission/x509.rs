@@ -312,7 +312,16 @@ impl X509Authenticator {
             };
         }
         if facts.certificate.is_none() && facts.transport != Transport::InProcess && !plain {
-            return Err(Refusal::new(RefusalKind::NoCertificate, "no client certificate was presented"));
+            // a machine that waits shows a token in its place
+            let waits = if facts.options.auth_token.is_empty() {
+                ""
+            } else {
+                ", but a token, and plugin.choria.network.provisioning.signer_cert, by which it would be known, is not set"
+            };
+            return Err(Refusal::new(
+                RefusalKind::NoCertificate,
+                format!("no client certificate was presented{waits}"),
+            ));
         }
         if facts.transport == Transport::Tls && !facts.options.auth_token.is_empty() {
             return Err(Refusal::new(

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::core::text::meant;
+
 /// Every key of the file, in the order of the documentation.
 pub const KEYS: [(&str, &str); 47] = [
     ("workers", "one-shot helpers that run at once; default 0: one a processor"),
@@ -82,7 +84,8 @@ pub(super) fn unknown_keys(value: &Value) -> Vec<String> {
         if IDLE.contains(&key.as_str()) {
             told.push(format!("{key} has no effect"));
         } else if !KEYS.iter().any(|(name, _)| known(name)) {
-            told.push(format!("there is no key {key}, it is ignored"));
+            let known = KEYS.iter().map(|(name, _)| name.split_once('.').map_or(*name, |(table, _)| table));
+            told.push(format!("there is no key {key}, it is ignored{}", meant(key, known)));
         }
     }
     if let Some(Value::Object(features)) = map.get("features") {

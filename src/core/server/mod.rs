@@ -29,7 +29,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -307,13 +307,15 @@ impl Server {
         let Server { node, pipeline, session, caller, signer, denied, .. } = self;
         let mut background = JoinSet::new();
         // Before there is a broker, too: whoever watches the node learns that there is none.
-        background.spawn(status::keep_written(node.clone()));
+        let status = Arc::new(Notify::new());
+        background.spawn(status::keep_written(node.clone(), status.clone()));
         background.spawn(exposition::keep_written(node.clone()));
         let session = tokio::select! {
             session = Session::connect(session) => session.map_err(|_| ServerError::Stopped)?,
             _ = stop.wait_for(|stop| *stop) => return Err(ServerError::Stopped),
         };
         node.attach(session.clone());
+        status.notify_one();
         let refused_name = RefusedName::listen(&node, &session);
 
         let (sink, intake) = mpsc::channel(INTAKE);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use super::NodeState;
@@ -106,9 +107,9 @@ fn time(unix: i64) -> String {
     jiff::Timestamp::from_second(unix).map_or_else(|_| NO_TIME.to_owned(), |t| t.to_string())
 }
 
-/// Writes the status file at its interval and warns once a day of what needs
+/// Writes the status file at its interval, and when it is `told` to, and warns once a day of what needs
 /// attention, such as an expiring certificate.
-pub(super) async fn keep_written(node: Arc<NodeState>) {
+pub(super) async fn keep_written(node: Arc<NodeState>, told: Arc<Notify>) {
     let config = node.config();
     let file = config.choria_status_file_path.clone();
     // Zero switches the file off; the original crashes on it.
@@ -118,7 +119,10 @@ pub(super) async fn keep_written(node: Arc<NodeState>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut warned_on = 0;
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = told.notified() => {}
+        }
         let today = now() / 86_400;
         // The start has told already what was wrong then.
         if warned_on != today {

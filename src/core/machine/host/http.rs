@@ -60,7 +60,9 @@ async fn press(State(host): State<Host>, Path((machine, watcher)): Names, body: 
         Ok(wanted) => wanted,
         Err(e) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("the body is no JSON: {e}")),
     };
-    let on = wanted.get("on").and_then(Value::as_bool).unwrap_or(false);
+    let Some(on) = wanted.get("on").and_then(Value::as_bool) else {
+        return (StatusCode::BAD_REQUEST, r#"say {"on": true} or {"on": false}"#.to_owned());
+    };
     match pressed(&host, &machine, &watcher, on) {
         Ok(Press::Gave(is_on) | Press::Refused(is_on)) => {
             (StatusCode::OK, json!({"is_on": is_on}).to_string())
