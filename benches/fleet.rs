@@ -26,12 +26,18 @@ mod network;
 #[path = "../tests/it/process.rs"]
 mod process;
 #[allow(dead_code)]
+#[path = "../tests/it/shelf.rs"]
+mod shelf;
+#[allow(dead_code)]
 #[path = "../tests/it/wire.rs"]
 mod wire;
 
-use common::{ROUNDS, memory, milliseconds, of_children, processor, rounds, show};
+use common::{
+    ROUNDS, memory, milliseconds, of_children, of_children_of, processor, rounds, show, whole_processor,
+};
 use network::{Caller, Network, Node, node};
 use process::{Daemon, run};
+use shelf::{Shelf, action, ddl, text};
 use wire::Wire;
 
 /// Emulated nodes of a run that is not told otherwise.
@@ -46,6 +52,7 @@ fn main() {
     let network = Network::start();
     one_node(&network);
     five_nodes(&network);
+    agents(&network);
     if nodes > 0 {
         fleet(nodes);
     }
@@ -162,6 +169,73 @@ fn five_nodes(network: &Network) {
     });
     show("  of the client", "ms CPU", cost, "60", "at most 15");
 }
+
+// === agents ===
+
+/// An agent in Python, classic and as one that stays up, and packages, on a node and on twenty.
+fn agents(network: &Network) {
+    let shelf = Shelf::of(network, "lib");
+    for (name, stays) in [("classic", false), ("stays", true)] {
+        let echo = action(
+            "echo",
+            json!({"msg": text(false)}),
+            json!({"msg": {"description": "M", "display_as": "M"}}),
+        );
+        let mut interface = ddl(name, "1.0.0", 10, json!([echo]));
+        interface["metadata"]["persistent"] = json!(stays);
+        shelf.ddl(&interface);
+        shelf.program(name, AGENT);
+    }
+    let names: Vec<String> = (1..=20).map(|n| format!("a{n}")).collect();
+    let nodes = network.nodes(names.iter().map(|name| node(name).lines(&shelf.lines())));
+    nodes[0].log().says(&["hosting an agent from disk", "agent=stays"]);
+    let alice = network.caller_with("alice.mcollective", &shelf.libdir());
+    let ask = |words: &[&str]| {
+        let begun = Instant::now();
+        run(alice.command(&[&["rpc"], words].concat()), None).code(0);
+        milliseconds(begun.elapsed())
+    };
+    let pid = nodes[0].log().pid();
+    let with_children = || whole_processor(pid) + of_children_of(pid);
+    for (what, agent, original, wanted) in [
+        ("node, package status, its programs included", "package", "2000", "at most 100"),
+        ("node, an agent in Python, a process a request", "classic", "23.6", ""),
+        ("node, the same as one that stays up", "stays", "23.6", "at most 2.4"),
+    ] {
+        let words: &[&str] = match agent {
+            "package" => &["package", "status", "package=bash", "-I", "a1.example.net"],
+            agent => &[agent, "echo", "msg=x", "-I", "a1.example.net"],
+        };
+        ask(words);
+        let cost = rounds(|| {
+            let before = with_children();
+            for _ in 0..20 {
+                ask(words);
+            }
+            milliseconds(with_children() - before) / 20.0
+        });
+        show(what, "ms CPU", cost, original, wanted);
+    }
+    let all = ["package", "status", "package=bash", "-I", "/^a/"];
+    show("package status of twenty nodes", "ms", rounds(|| ask(&all)), "", "");
+}
+
+const AGENT: &str = r#"#!/usr/bin/python3
+import json, os, sys
+
+def answer(request):
+    if request["protocol"].endswith("activation_request"):
+        return {"activate": True}
+    return {"statuscode": 0, "data": {"msg": request["data"]["msg"]}}
+
+if os.environ["CHORIA_EXTERNAL_PROTOCOL"] == "io.choria.mcorpc.external.v1.lines":
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps({"id": asked["id"], "reply": answer(asked["request"])}), flush=True)
+else:
+    request = json.load(open(os.environ["CHORIA_EXTERNAL_REQUEST"]))
+    json.dump(answer(request), open(os.environ["CHORIA_EXTERNAL_REPLY"], "w"))
+"#;
 
 // === a fleet ===
 
