@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use choria::core::client::history::Recorder;
 use choria::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use choria::core::discovery::Discovered;
 use serde_json::{Map, Value};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::AfterAsking;
+use super::history;
 use super::out;
-use super::request::usual_timeout;
+use super::request::{Check, Followed, Staged, Wanted, follow, usual_timeout};
 use super::rpc::resolver;
 use super::trouble;
 
@@ -21,6 +22,8 @@ pub struct Answers {
     pub stats: RequestStats,
     /// A person ended it before everybody had answered.
     pub interrupted: bool,
+    /// It stopped before its last stage, or the check found something.
+    pub badly: bool,
     /// The nodes have answered when they were looked for.
     found: bool,
     agent: String,
@@ -64,31 +67,56 @@ pub async fn ask(
     collect(client, options, found).await
 }
 
+/// What else becomes of a request than that its replies are collected.
+#[derive(Default)]
+pub struct Course {
+    /// It is kept for `choria history`.
+    pub recorder: Option<Recorder>,
+    /// It goes in stages, with what looks at nodes after each, and a pause between them. What is kept of it says
+    /// how it goes on later.
+    pub stages: Option<(Wanted, Option<Check>, Duration)>,
+}
+
 /// All replies of the nodes that were found; stops early when interrupted, with what
 /// is known.
-pub async fn collect(client: &Client, options: RpcOptions, mut found: Discovered) -> anyhow::Result<Answers> {
+pub async fn collect(client: &Client, options: RpcOptions, found: Discovered) -> anyhow::Result<Answers> {
+    collect_by(client, options, found, Course::default()).await
+}
+
+/// The same, on a course of its own.
+pub async fn collect_by(
+    client: &Client,
+    options: RpcOptions,
+    mut found: Discovered,
+    course: Course,
+) -> anyhow::Result<Answers> {
+    let Course { mut recorder, stages } = course;
     let agent = options.agent.clone();
-    let mut call = RpcCall::direct(client, options, found.nodes).await?;
+    let nodes = std::mem::take(&mut found.nodes);
+    let (mut call, mut staged) = match (stages, &recorder) {
+        (Some((wanted, check, pause)), Some(recorder)) => {
+            let (call, staged) = wanted.begin(client, options, nodes, recorder.asked(), check, pause).await?;
+            (call, Some(staged))
+        }
+        _ => (RpcCall::direct(client, options, nodes).await?, None),
+    };
     out::nodes_are_asked();
     let mut replies = vec![];
-    let mut interrupted = false;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            reply = call.next() => match reply {
-                Ok(Some(reply)) => replies.push(reply),
-                Ok(None) => break,
-                Err(e) if call.sent() => return Err(AfterAsking(e.to_string()).into()),
-                Err(e) => return Err(e.into()),
-            },
-            _ = interrupt.recv() => {
-                interrupted = true;
-                break;
-            }
-        }
-    }
+    let followed = follow(client, &mut call, &mut replies, recorder.as_mut(), staged.as_mut()).await;
     let mut stats = call.stats();
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
-    Ok(Answers { replies, stats, interrupted, found: found.late.asked(), agent })
+    let interrupted = matches!(followed, Ok(Followed::Interrupted));
+    if let Some(recorder) = recorder.filter(|_| call.sent()) {
+        history::keep(client.config(), &recorder.finish(&stats, interrupted));
+    }
+    let unwell = staged.is_some_and(Staged::end);
+    match followed {
+        Ok(followed) => {
+            let badly = unwell || matches!(followed, Followed::Stopped);
+            Ok(Answers { replies, stats, interrupted, badly, found: found.late.asked(), agent })
+        }
+        Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),
+        Err(e) => Err(e),
+    }
 }

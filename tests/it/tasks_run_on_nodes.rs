@@ -237,6 +237,35 @@ fn a_run_is_one_request_and_files_are_fetched_once() {
 /// A task that goes on until somebody makes the file it waits for.
 const WAITS: &str = "#!/bin/sh\nwhile [ ! -e \"$PT_file\" ]; do /bin/sleep 0.05; done\necho done\n";
 
+/// A task that breaks every node breaks the first; what was run is kept, and goes on later.
+#[test]
+fn a_run_goes_in_stages_and_is_kept() {
+    let names = ["n1", "n2", "n3", "n4"];
+    let script = "#!/bin/sh\necho x >>\"$PT_log\"\n[ -e \"$PT_log.good\" ]\n";
+    let about = r#"{"description": "d", "parameters": {"log": {"type": "String"}}, "supports_noop": false}"#;
+    let tasks = Tasks::start(&names, "", &[("demo/tasks/all.sh", script), ("demo/tasks/all.json", about)]);
+    let log = tasks.network.path("ran");
+    let ran = || fs::read_to_string(&log).unwrap_or_default().lines().count();
+    let line = format!("log={}", log.display());
+    let words = ["run", "demo::all", &line, "-y", "--stages", "1,50%,100%"];
+    tasks
+        .run(&[&words[..], &["--background"]].concat())
+        .code(1)
+        .complains(&["does not go with --background"]);
+    let stopped = tasks.run(&words).code(2);
+    stopped.clone().complains(&["stage 1 of 3: 1 node", "stopped in stage 1 of 3", "choria rpc --resume"]);
+    assert_eq!(ran(), 1, "{stopped:?}");
+    let listed = tasks.alice.run(&["history"]).fine();
+    listed.says(&["bolt_tasks#run_and_wait", "task=demo::all"]);
+    let id = stopped.stderr.split("--resume ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
+    fs::write(format!("{}.good", log.display()), "").expect("a file");
+    tasks.alice.run(&["rpc", "--resume", id, "--abort", "1"]).code(0);
+    assert_eq!(ran(), 4);
+    tasks.run(&words).code(0).complains(&["stage 3 of 3: 2 nodes"]);
+    let check = ["--check", "rpcutil.get_fact fact=nosuch if data('value') == 'x'"];
+    tasks.run(&[&words[..], &check].concat()).code(2).complains(&["the check says of", "stopped in stage 1"]);
+}
+
 #[test]
 fn a_run_outlives_the_daemon_of_its_node() {
     let mut tasks = Tasks::start(&["n1"], "", &[("demo/tasks/waits.sh", WAITS)]);

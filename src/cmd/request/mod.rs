@@ -2,17 +2,16 @@
 //! for one: words are checked, nodes are found and asked, replies are shown.
 
 mod flags;
+mod following;
 mod staged;
 mod until;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::client::history::{Record, Recorder};
-use choria::core::client::stages::Plan;
 use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
 use choria::core::ddl::{Action, AgentDdl, Display, InputError};
@@ -21,12 +20,11 @@ use choria::core::protocol::filter::Filter;
 use choria::core::rpc::RequestBody;
 use choria::core::text::meant;
 use serde_json::{Map, Value};
-use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use flags::request_command;
 pub use flags::{Batch, RequestFlags};
-pub use staged::Resumed;
-use staged::{Before, Check, Staged, Wanted};
+pub use following::{Followed, follow};
+pub use staged::{Check, Resumed, Staged, Wanted};
 pub use until::{Until, keeping};
 
 use super::Globals;
@@ -214,21 +212,10 @@ impl<'a> Request<'a> {
         let mut call = match nodes {
             Some(nodes) if let Some(wanted) = stages => {
                 view.targets(&nodes);
-                let (batch, pause) = (options.batch.map(|(size, _)| size), self.flags.pause()?);
-                let groups = Staged::groups_of(&wanted, nodes.len(), batch);
-                let call = RpcCall::held(&client, options, nodes.clone(), groups).await?;
-                let asked = recorder.asked();
-                let plan = Plan {
-                    id: call.stats().requestid,
-                    agent: asked.agent.clone(),
-                    action: asked.action.clone(),
-                    collective: collective.clone(),
-                    inputs: asked.inputs.clone(),
-                    withheld: asked.withheld.clone(),
-                    nodes,
-                    ..Plan::default()
-                };
-                staged = Some(Staged::begin(&wanted, Before { plan, check, batch, pause })?);
+                let (call, begun) = wanted
+                    .begin(&client, options, nodes, recorder.asked(), check, self.flags.pause()?)
+                    .await?;
+                staged = Some(begun);
                 call
             }
             Some(nodes) => {
@@ -247,7 +234,7 @@ impl<'a> Request<'a> {
         waits.iter().for_each(|waits| call.waits_until(waits.until()));
         view.asked(call.targets(), !self.flags.no_progress);
         out::nodes_are_asked();
-        let followed = follow(&client, &mut call, &mut view, &mut recorder, staged.as_mut()).await;
+        let followed = follow(&client, &mut call, &mut view, Some(&mut recorder), staged.as_mut()).await;
         let mut stats = call.stats();
         stats.discover_time = took;
         stats.late_discoveries = late.names();
@@ -341,67 +328,6 @@ fn truths_of_ruby(action: &Action, inputs: &mut [(String, String)]) {
             "y" | "yes" => *text = "true".to_owned(),
             "n" | "no" => *text = "false".to_owned(),
             _ => {}
-        }
-    }
-}
-
-/// How a request ended.
-enum Followed {
-    ToTheEnd,
-    Interrupted,
-    /// Too many did badly for the next stage.
-    Stopped,
-}
-
-/// Shows replies until all are there, or a person has waited enough.
-async fn follow(
-    client: &Client,
-    call: &mut RpcCall<'_>,
-    view: &mut View<'_>,
-    recorder: &mut Recorder,
-    mut staged: Option<&mut Staged>,
-) -> anyhow::Result<Followed> {
-    // Listened to from here on: an interrupt while a reply is being shown must
-    // count too.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut waited_for = staged.is_none();
-    loop {
-        if let Some(staged) = staged.as_mut().filter(|_| !waited_for) {
-            view.flush()?;
-            let going_on = tokio::select! {
-                biased;
-                _ = interrupt.recv() => return Ok(Followed::Interrupted),
-                going_on = staged.go_on(client, call.upcoming()) => going_on?,
-            };
-            match (going_on, call.upcoming().is_some()) {
-                (false, _) => return Ok(Followed::Stopped),
-                (true, false) => return Ok(Followed::ToTheEnd),
-                (true, true) => call.go_on(),
-            }
-            waited_for = true;
-        }
-        let mut next = std::pin::pin!(call.next());
-        let reply = match futures::poll!(&mut next) {
-            Poll::Ready(reply) => reply?,
-            Poll::Pending => {
-                view.flush()?;
-                tokio::select! {
-                    biased;
-                    _ = interrupt.recv() => return Ok(Followed::Interrupted),
-                    reply = next => reply?,
-                }
-            }
-        };
-        match reply {
-            Some(reply) => {
-                recorder.add(&reply);
-                if let Some(staged) = staged.as_mut() {
-                    staged.reply(&reply)?;
-                }
-                view.reply(reply)?;
-            }
-            None if staged.is_some() => waited_for = false,
-            None => return Ok(Followed::ToTheEnd),
         }
     }
 }

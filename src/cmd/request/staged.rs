@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use choria::core::client::history::Record;
 use choria::core::client::stages::{Allowance, Journal, Plan, Rollout, Stages};
 use choria::core::client::{Client, RpcCall, RpcOptions, RpcReply};
 use choria::core::config::Config;
@@ -76,6 +77,48 @@ impl RequestFlags {
         let stages = text.parse::<Stages>().map_err(|e| anyhow!("--stages {text}: {e}"))?;
         let allowed = allowed.unwrap_or(Allowance::NONE);
         Ok(Some(Wanted { stages, allowed, check: self.check.clone() }))
+    }
+}
+
+impl Wanted {
+    /// Begins a request in stages, for which nobody is asked yet; `asked` is what of it is kept.
+    pub async fn begin<'c>(
+        self,
+        client: &'c Client,
+        options: RpcOptions,
+        nodes: Vec<String>,
+        asked: &Record,
+        check: Option<Check>,
+        pause: Duration,
+    ) -> anyhow::Result<(RpcCall<'c>, Staged)> {
+        let batch = options.batch.map(|(size, _)| size);
+        let groups = Rollout::new(self.stages.bounds(nodes.len()), batch, self.allowed).groups();
+        let collective = options.collective.clone();
+        let call = RpcCall::held(client, options, nodes.clone(), groups).await?;
+        let plan = Plan {
+            id: call.stats().requestid,
+            agent: asked.agent.clone(),
+            action: asked.action.clone(),
+            collective: collective.clone(),
+            inputs: asked.inputs.clone(),
+            withheld: asked.withheld.clone(),
+            bounds: self.stages.bounds(nodes.len()),
+            nodes,
+            batch,
+            pause: pause.as_secs_f64(),
+            abort: Some(self.allowed),
+            check: self.check,
+        };
+        let rollout = Rollout::new(plan.bounds.clone(), batch, self.allowed);
+        let journal = Journal::begin(&place()?, &plan)?;
+        let staged =
+            Staged { journal, plan, rollout, check, collective, stage: vec![], begun: false, unwell: false };
+        Ok((call, staged))
+    }
+
+    /// The action that looks at nodes after each stage, checked.
+    pub fn check(&self, config: &Config, selection: &Selection) -> anyhow::Result<Option<Check>> {
+        self.check.as_deref().map(|text| Check::new(config, selection, text)).transpose()
     }
 }
 
@@ -198,35 +241,7 @@ fn place() -> anyhow::Result<PathBuf> {
     Ok(history.parent().unwrap_or(Path::new("/")).join("stages"))
 }
 
-/// What of a request there is before it becomes one in stages.
-pub struct Before {
-    /// Agent, action, inputs, collective and nodes.
-    pub plan: Plan,
-    pub check: Option<Check>,
-    /// Most nodes at once, and the pause between groups.
-    pub batch: Option<usize>,
-    pub pause: Duration,
-}
-
 impl Staged {
-    /// A change that begins.
-    pub fn begin(wanted: &Wanted, before: Before) -> anyhow::Result<Staged> {
-        let Before { plan, check, batch, pause } = before;
-        let bounds = wanted.stages.bounds(plan.nodes.len());
-        let plan = Plan {
-            bounds,
-            batch,
-            pause: pause.as_secs_f64(),
-            abort: Some(wanted.allowed),
-            check: wanted.check.clone(),
-            ..plan
-        };
-        let rollout = Rollout::new(plan.bounds.clone(), batch, wanted.allowed);
-        let journal = Journal::begin(&place()?, &plan)?;
-        let collective = plan.collective.clone();
-        Ok(Staged { journal, plan, rollout, check, collective, stage: vec![], begun: false, unwell: false })
-    }
-
     /// One that goes on.
     pub fn resume(resumed: Resumed, check: Option<Check>) -> Staged {
         let Resumed { journal, plan, rollout } = resumed;
@@ -234,11 +249,6 @@ impl Staged {
         // of a stage that was under way, or whose check did not come to its end
         let stage = plan.nodes[rollout.checked().min(rollout.asked())..rollout.asked()].to_vec();
         Staged { journal, plan, rollout, check, collective, stage, begun: false, unwell: false }
-    }
-
-    /// Sizes of the groups that are still to be asked, for so many nodes.
-    pub fn groups_of(wanted: &Wanted, nodes: usize, batch: Option<usize>) -> Vec<usize> {
-        Rollout::new(wanted.stages.bounds(nodes), batch, wanted.allowed).groups()
     }
 
     /// A reply came.

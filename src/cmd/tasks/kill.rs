@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use choria::core::rpc::StatusCode;
 use serde_json::Map;
 
-use super::request::{ask, nodes};
+use super::request::{How, ask, nodes};
 use super::status::check_id;
 use crate::cmd::exit::Exit;
 use crate::cmd::fleet::fleet_command;
@@ -35,7 +35,7 @@ impl Kill {
             let found = nodes(&client, &selection).await?;
             let mut data = Map::new();
             data.insert("task_id".into(), self.id.as_str().into());
-            let mut answers = ask(&client, ("kill", data), found, &collective, (None, None)).await?;
+            let mut answers = ask(&client, ("kill", data), found, &collective, How::default()).await?;
             client.session().close().await;
             // who never ran it is no failure of this
             let known = |code: &StatusCode| *code != StatusCode::MissingData;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use choria::core::client::history::Recorder;
 use choria::core::client::{Client, RpcOptions};
 use choria::core::config::{Config, Role, System};
 use choria::core::discovery::Discovered;
@@ -11,9 +12,9 @@ use choria::core::tasks::TaskName;
 use choria::core::tasks::source::Source;
 use serde_json::{Map, Value};
 
-use crate::cmd::ask::{Answers, collect};
+use crate::cmd::ask::{Answers, Course, collect_by};
 use crate::cmd::fleet::Selection;
-use crate::cmd::request::usual_timeout;
+use crate::cmd::request::{Check, Wanted, usual_timeout};
 use crate::cmd::rpc::resolver;
 use crate::cmd::{lacking, trouble};
 
@@ -55,13 +56,34 @@ pub async fn nodes(client: &Client, selection: &Selection) -> anyhow::Result<Dis
     Ok(found)
 }
 
+/// How nodes are asked.
+#[derive(Default)]
+pub struct How {
+    /// So many at a time, and the pause between.
+    pub batch: Option<(usize, Duration)>,
+    /// How long replies are waited for, default what the agent says.
+    pub timeout: Option<Duration>,
+    /// It is kept for `choria history`, without its inputs where they have secrets.
+    pub kept: Option<Kept>,
+    /// In stages, with what looks at nodes after each, and the pause between. What is kept says how it goes on.
+    pub stages: Option<(Wanted, Option<Check>, Duration)>,
+}
+
+/// What is kept of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Whole,
+    /// Neither inputs nor outputs.
+    WithoutSecrets,
+}
+
 /// Asks nodes for an action of the agent.
 pub async fn ask(
     client: &Client,
     (action, mut data): (&str, Map<String, Value>),
     found: Discovered,
     collective: &str,
-    (batch, timeout): (Option<(usize, Duration)>, Option<Duration>),
+    how: How,
 ) -> anyhow::Result<Answers> {
     let ddl = resolver(client.config()).agent(AGENT)?;
     let of_action =
@@ -70,13 +92,17 @@ pub async fn ask(
     data.retain(|name, _| of_action.input.contains_key(name));
     of_action.validate(&data).context("invalid input")?;
     let usual = || Duration::from_secs(usual_timeout(client.config(), &ddl));
+    let recorder = how.kept.map(|kept| {
+        let recorder = Recorder::new(AGENT, of_action, &data, collective);
+        if kept == Kept::WithoutSecrets { recorder.withholding("input") } else { recorder }
+    });
     let options = RpcOptions {
         agent: AGENT.to_owned(),
         action: action.to_owned(),
         data,
         collective: collective.to_owned(),
-        timeout: timeout.unwrap_or_else(usual),
-        batch,
+        timeout: how.timeout.unwrap_or_else(usual),
+        batch: how.batch,
     };
-    collect(client, options, found).await
+    collect_by(client, options, found, Course { recorder, stages: how.stages }).await
 }

@@ -55,6 +55,8 @@ pub struct Shown {
     nodes: Vec<Node>,
     stats: RequestStats,
     interrupted: bool,
+    /// It stopped before its last stage, or the check of a stage found something.
+    badly: bool,
     metadata: bool,
     /// Values that nobody is shown.
     secrets: BTreeSet<String>,
@@ -166,7 +168,8 @@ impl Shown {
         let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
         let secrets = values.map(text).filter(|text| text.len() >= SHORTEST).collect();
         let stats = RequestStats::default();
-        Shown { task, kind, ids: vec![], nodes: vec![], stats, interrupted: false, metadata: false, secrets }
+        let (interrupted, badly, metadata) = (false, false, false);
+        Shown { task, kind, ids: vec![], nodes: vec![], stats, interrupted, badly, metadata, secrets }
     }
 
     /// Of a run that is known by its id.
@@ -182,6 +185,7 @@ impl Shown {
             self.ids.push(answers.stats.requestid.clone());
         }
         self.interrupted |= answers.interrupted;
+        self.badly |= answers.badly;
         self.stats.no_responses.extend(answers.stats.no_responses.iter().cloned());
         self.stats.late_discoveries.extend(answers.stats.late_discoveries.iter().cloned());
         self.nodes.extend(answers.replies.into_iter().map(|reply| Node::new(reply, &self.secrets)));
@@ -236,7 +240,7 @@ impl Shown {
         let code = match () {
             () if self.interrupted => INTERRUPTED,
             () if mco => u8::from(self.failed() > 0 || self.nodes.is_empty()),
-            () if self.failed() > 0 => 2,
+            () if self.failed() > 0 || self.badly => 2,
             () if self.nodes.is_empty() => 3,
             () if !self.stats.no_responses.is_empty() => 4,
             () if !known => 2,

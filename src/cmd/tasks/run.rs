@@ -12,7 +12,7 @@ use choria::core::tasks::metadata::Task;
 use choria::core::tasks::parameters::Parameters;
 use serde_json::{Map, Value, json};
 
-use super::request::{AGENT, ask, environment, name_of, nodes, source};
+use super::request::{AGENT, How, Kept, ask, environment, name_of, nodes, source};
 use super::results::{Kind, Shown, is_without_files};
 use crate::cmd::apps::everybody;
 use crate::cmd::fleet::fleet_command;
@@ -52,9 +52,18 @@ fleet_command! {
         /// run it on so many nodes at a time, or a share of them such as 10%, default all at once
         #[argh(option, arg_name = "size")]
         batch: Option<String>,
-        /// seconds between batches, default 1
+        /// seconds between batches, or stages, default 1
         #[argh(option, arg_name = "seconds")]
         batch_sleep: Option<f64>,
+        /// run it in stages, each when the one before did well, such as 1,1%,10%,100%; default all at once
+        #[argh(option, arg_name = "sizes")]
+        stages: Option<String>,
+        /// nodes of a run in stages where it may fail: a number, or a share such as 2%, default 0
+        #[argh(option, arg_name = "number")]
+        abort: Option<String>,
+        /// called on the nodes of a stage that did well, such as "service.status service=nginx if data('status') == 'running'"; who answers badly did badly
+        #[argh(option, arg_name = "agent.action")]
+        check: Option<String>,
         /// run it as this user of the nodes, default whoever runs their daemon
         #[argh(option, arg_name = "user")]
         run_as: Option<String>,
@@ -91,9 +100,16 @@ impl Run {
         let flags = RequestFlags {
             batch: self.batch.clone(),
             batch_sleep: self.batch_sleep,
+            stages: self.stages.clone(),
+            abort: self.abort.clone(),
+            check: self.check.clone(),
             ..RequestFlags::default()
         };
         let (batch, environment) = (flags.batch()?, environment(self.environment.as_deref())?);
+        let stages = flags.stages()?;
+        if stages.is_some() && self.background {
+            bail!("--stages waits for what became of each stage: it does not go with --background");
+        }
         let timeout = match self.timeout {
             None => None,
             Some(_) => Some(RequestFlags { timeout: self.timeout, ..RequestFlags::default() }.timeout(0)?),
@@ -101,6 +117,13 @@ impl Run {
         let mut selection = self.selection();
         selection.filter()?;
         let config = context::client_config(globals)?;
+        let stages = match stages {
+            None => None,
+            Some(wanted) => {
+                let check = wanted.check(&config, &selection)?;
+                Some((wanted, check, flags.pause()?))
+            }
+        };
         let mco = globals.personality == Personality::Mco;
         context::block_on(async {
             let task = source(&config).await?.task(&name, environment).await?;
@@ -117,7 +140,8 @@ impl Run {
                 environment,
                 timeout,
             };
-            if self.download_first || mco {
+            // of a stage nobody is asked twice
+            if self.download_first || mco || stages.is_some() {
                 by.download(found.nodes.clone(), true).await?;
             }
             if std::io::stderr().is_terminal() {
@@ -129,7 +153,9 @@ impl Run {
             let data = by.data(&input, self.run_as.as_deref())?;
             let mut shown = Shown::new(name.to_string(), kind, task.metadata.secrets(), &input);
             let batch = batch.map(|batch| batch.of(found.nodes.len()));
-            by.ask(kind, data, found, batch, &mut shown).await?;
+            let kept = if task.metadata.secrets().is_empty() { Kept::Whole } else { Kept::WithoutSecrets };
+            let how = How { batch, timeout, kept: Some(kept), stages };
+            by.ask(kind, data, found, how, &mut shown).await?;
             client.session().close().await;
             shown.show(self.json, self.summary, self.verbose, mco)
         })?
@@ -178,10 +204,10 @@ impl By<'_> {
         kind: Kind,
         data: Map<String, Value>,
         found: Discovered,
-        batch: Option<(usize, Duration)>,
+        how: How,
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
-        let how = (batch, self.timeout);
+        let again = How { batch: how.batch, timeout: how.timeout, kept: how.kept, stages: None };
         let mut answers =
             ask(self.client, (kind.action(), data.clone()), found, self.collective, how).await?;
         let without: Vec<String> = answers
@@ -199,7 +225,7 @@ impl By<'_> {
         errln!("choria: {} node(s) fetch the files of the task and are asked again", without.len());
         self.download(without.clone(), false).await?;
         let found = Discovered::known(without, Duration::ZERO);
-        let answers = ask(self.client, (kind.action(), data), found, self.collective, how).await?;
+        let answers = ask(self.client, (kind.action(), data), found, self.collective, again).await?;
         shown.add(answers, self.client, self.collective);
         Ok(())
     }
@@ -211,7 +237,7 @@ impl By<'_> {
         data.insert("environment".into(), self.environment.into());
         data.insert("files".into(), self.files()?.into());
         let found = Discovered::known(nodes, Duration::ZERO);
-        let how = (Some(FETCHING), self.timeout);
+        let how = How { batch: Some(FETCHING), timeout: self.timeout, ..How::default() };
         let answers = ask(self.client, ("download", data), found, self.collective, how).await?;
         let failed: Vec<_> = answers.replies.iter().filter(|reply| !reply.body.statuscode.is_ok()).collect();
         for reply in &failed {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::Map;
 
-use super::request::{ask, nodes};
+use super::request::{How, ask, nodes};
 use super::results::{Kind, Shown};
 use crate::cmd::fleet::fleet_command;
 use crate::cmd::{Globals, Personality, context};
@@ -44,7 +44,7 @@ impl Status {
             let found = nodes(&client, &selection).await?;
             let mut data = Map::new();
             data.insert("task_id".into(), self.id.as_str().into());
-            let answers = ask(&client, ("task_status", data), found, &collective, (None, None)).await?;
+            let answers = ask(&client, ("task_status", data), found, &collective, How::default()).await?;
             let mut shown = Shown::new(String::new(), Kind::Status, vec![], &Map::new());
             shown.of_run(&self.id, self.metadata);
             shown.add(answers, &client, &collective);

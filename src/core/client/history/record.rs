@@ -225,6 +225,15 @@ impl Recorder {
         Recorder { record, secret, bytes: 0 }
     }
 
+    /// Keeps nothing of an input that has secrets in it, though no interface says so.
+    pub fn withholding(mut self, input: &str) -> Recorder {
+        if self.record.inputs.shift_remove(input).is_some() {
+            self.record.withheld.push(input.to_owned());
+            (self.secret, self.record.without_data) = (true, true);
+        }
+        self
+    }
+
     /// What was asked, as far as it is kept.
     pub fn asked(&self) -> &Record {
         &self.record
