@@ -1,23 +1,83 @@
 //! Publishing on one connection.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, Message, Subject};
 use bytes::Bytes;
 use futures::StreamExt;
 
+use super::unwritten::Unwritten;
+
 /// How long a publish waits for a connection, and for room on it, before it
 /// fails.
 pub(super) const PUBLISH_WAIT: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether the broker has read more.
+const LOOK: Duration = Duration::from_millis(5);
+/// What a message takes beside its text, about.
+const OVERHEAD: usize = 128;
+/// Causes are told apart by a hash that nobody else can foresee.
+static CAUSES: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// Room that was taken, until it is written.
+struct Room<'a> {
+    unwritten: &'a Unwritten,
+    cause: u64,
+    bytes: usize,
+    let_go: bool,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.unwritten.give_up(self.cause, self.bytes, self.let_go);
+    }
+}
+
 /// One connection of a [`Session`](super::Session), to publish on while it lasts.
-pub struct Line(Client);
+pub struct Line {
+    client: Client,
+    unwritten: Arc<Unwritten>,
+}
 
 impl Line {
-    pub(super) fn on(client: Client) -> Line {
-        Line(client)
+    pub(super) fn on(client: Client, unwritten: Arc<Unwritten>) -> Line {
+        Line { client, unwritten }
+    }
+
+    /// Publishes what `cause` causes, such as a caller: when there is little of it that the broker has
+    /// not read, which keeps only the messages of the same cause waiting, for five seconds at most.
+    ///
+    /// # Errors
+    /// [`PublishError`]; [`PublishError::Behind`] where too much of it waits already.
+    pub async fn publish_for(
+        &self,
+        cause: &str,
+        subject: String,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        let (cause, bytes) = (CAUSES.hash_one(cause), payload.len() + subject.len() + OVERHEAD);
+        let written = || self.client.statistics().out_messages.load(Ordering::Relaxed);
+        if !self.unwritten.take(cause, bytes, written()) {
+            return Err(PublishError::Behind);
+        }
+        let mut room = Room { unwritten: &self.unwritten, cause, bytes, let_go: false };
+        let until = Instant::now() + PUBLISH_WAIT;
+        while !self.unwritten.may_go(cause, bytes, written()) {
+            if Instant::now() >= until {
+                return Err(PublishError::Behind);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        room.let_go = true;
+        self.hand_over(subject, None, payload).await?;
+        std::mem::forget(room);
+        self.unwritten.handed(Some((cause, bytes)));
+        Ok(())
     }
 
     /// Publishes with headers; whoever takes it answers at `back`.
@@ -28,7 +88,7 @@ impl Line {
         headers: &[(String, String)],
         payload: Bytes,
     ) -> Result<(), PublishError> {
-        let Line(client) = self;
+        let client = &self.client;
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
@@ -44,9 +104,11 @@ impl Line {
             }
         };
         match tokio::time::timeout(PUBLISH_WAIT, publishing).await {
-            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string())),
-            Err(_) => Err(PublishError::Stalled),
+            Ok(done) => done.map_err(|e| PublishError::Failed(e.to_string()))?,
+            Err(_) => return Err(PublishError::Stalled),
         }
+        self.unwritten.handed(None);
+        Ok(())
     }
 
     /// Publishes with headers and waits for what is said to `inbox`, once; nothing when the
@@ -58,7 +120,7 @@ impl Line {
         headers: &[(&str, String)],
         payload: Bytes,
     ) -> Result<Option<Message>, PublishError> {
-        let Line(client) = self;
+        let client = &self.client;
         let failed = |e: String| PublishError::Failed(e);
         let heard = client.subscribe(inbox.clone()).await;
         // it unsubscribes when it is dropped, whatever becomes of the request
@@ -81,9 +143,20 @@ impl Line {
         nobody: Option<String>,
         payload: Bytes,
     ) -> Result<(), PublishError> {
+        self.hand_over(subject, nobody, payload).await?;
+        self.unwritten.handed(None);
+        Ok(())
+    }
+
+    async fn hand_over(
+        &self,
+        subject: String,
+        nobody: Option<String>,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
         // made of the text, where a text would be copied
         let (subject, nobody) = (Subject::from(subject), nobody.map(Subject::from));
-        let Line(client) = self;
+        let client = &self.client;
         if payload.len() > client.max_payload() {
             return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
         }
@@ -119,6 +192,9 @@ pub enum PublishError {
         /// Bytes the broker takes.
         limit: usize,
     },
+    /// More of the same cause waits than may, or waited for five seconds.
+    #[error("who is to hear them does not keep up, and others like it wait already")]
+    Behind,
     /// For five seconds the broker read nothing.
     #[error("the broker takes no messages")]
     Stalled,

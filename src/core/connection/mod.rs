@@ -22,6 +22,7 @@ mod session;
 mod srv;
 mod storing;
 mod supervisor;
+mod unwritten;
 
 pub use backoff::Backoff;
 pub use budget::{ByteBudget, HeldMessage};

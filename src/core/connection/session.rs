@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::line::{Line, PUBLISH_WAIT, PublishError};
 use super::options::SessionOptions;
 use super::supervisor::Supervisor;
+use super::unwritten::Unwritten;
 use super::{ByteBudget, ServerUrl};
 use crate::core::log::RefusalLog;
 
@@ -76,6 +77,7 @@ pub struct Session {
 #[derive(Clone)]
 pub(super) struct Connected {
     pub(super) client: Client,
+    pub(super) unwritten: Arc<Unwritten>,
     pub(super) url: ServerUrl,
 }
 
@@ -257,16 +259,29 @@ impl Session {
         self.line().await?.publish(subject, None, payload).await
     }
 
+    /// Publishes what `cause` causes, see [`Line::publish_for`].
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish_for(
+        &self,
+        cause: &str,
+        subject: String,
+        payload: Bytes,
+    ) -> Result<(), PublishError> {
+        self.line().await?.publish_for(cause, subject, payload).await
+    }
+
     /// The connection of now, for many messages in a row; waits up to 5 s where
     /// there is none.
     pub async fn line(&self) -> Result<Line, PublishError> {
         let mut current = self.current.clone();
         let connected = tokio::time::timeout(PUBLISH_WAIT, current.wait_for(Option::is_some));
         let client = match connected.await {
-            Ok(Ok(current)) => current.as_ref().map(|c| c.client.clone()),
+            Ok(Ok(current)) => current.as_ref().map(|c| (c.client.clone(), c.unwritten.clone())),
             _ => None,
         };
-        client.map(Line::on).ok_or(PublishError::NotConnected)
+        client.map(|(client, unwritten)| Line::on(client, unwritten)).ok_or(PublishError::NotConnected)
     }
 
     /// Waits until everything published so far is written to the socket.

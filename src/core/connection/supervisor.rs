@@ -207,7 +207,7 @@ impl Supervisor {
             one_life(options.clone(), url.clone(), shared, ended_tx).await
         };
         let outcome = self.or_closed(attempt).await?;
-        Some(outcome.map(|client| (Connected { client, url: url.clone() }, ended)))
+        Some(outcome.map(|client| (Connected { client, unwritten: Arc::default(), url: url.clone() }, ended)))
     }
 
     /// Runs `work`, taking commands meanwhile; `None` when the session is to

@@ -126,8 +126,9 @@ impl Lane {
 
     /// Hands one on; by the next connection where this one has just ended.
     async fn publish(&self, target: String, text: Bytes) -> Result<(), PublishError> {
-        match self.to.line().await?.publish(target.clone(), None, text.clone()).await {
-            Err(PublishError::Failed(_)) => self.to.line().await?.publish(target, None, text).await,
+        // little of it at a time, so that whose turn comes is not behind what was handed over before
+        match self.to.publish_for(&self.subject, target.clone(), text.clone()).await {
+            Err(PublishError::Failed(_)) => self.to.publish_for(&self.subject, target, text).await,
             sent => sent,
         }
     }

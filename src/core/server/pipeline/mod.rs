@@ -386,7 +386,7 @@ impl Pipeline {
             let body = reply_body("", Outcome::failed(StatusCode::UnknownError, message));
             text = reply::encode(accepted, &self.node, url.as_deref(), body.encode(), now());
         }
-        match session.publish(subject.to_owned(), text.into()).await {
+        match session.publish_for(&envelope.callerid, subject.to_owned(), text.into()).await {
             Ok(()) => raise(&self.node.counters().replies),
             Err(e) => self.refusals.note_of("reply", &envelope.callerid, || {
                 tracing::warn!(

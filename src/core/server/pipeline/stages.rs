@@ -51,7 +51,7 @@ pub enum Rejection {
     Unverified(#[from] VerifyError),
     #[error("this node is not part of its collective '{0}'")]
     ForeignCollective(String),
-    #[error("its id or the name of its sender has more than {LONGEST_NAME} bytes")]
+    #[error("its id, or the name of its sender, caller or agent, has more than {LONGEST_NAME} bytes")]
     TooLong,
     #[error("{0}")]
     ReplyElsewhere(#[from] Elsewhere),
@@ -179,10 +179,13 @@ pub fn verify(decoded: Decoded, verifier: &RequestTrust, now: i64) -> Result<Inc
 
 pub fn collective(incoming: Incoming, config: &Config) -> Result<Ours, Box<Refused>> {
     let envelope = &incoming.request.envelope;
-    if envelope.requestid.len() > LONGEST_NAME || envelope.senderid.len() > LONGEST_NAME {
+    // what a reply and a log say again of a request is short, whoever asks
+    let names = [&envelope.requestid, &envelope.senderid, &envelope.callerid, &envelope.agent];
+    if names.iter().any(|name| name.len() > LONGEST_NAME) {
         let mut refused = Refused::late(Rejection::TooLong, &incoming);
         refused.request_id = shortened(&refused.request_id, LONGEST_NAME);
         refused.sender = shortened(&refused.sender, LONGEST_NAME);
+        refused.caller = shortened(&refused.caller, LONGEST_NAME);
         return Err(refused);
     }
     let name = &incoming.request.envelope.collective;
@@ -394,17 +397,19 @@ pub async fn authorize(
     let payload = accepted.payload();
     let Heading { agent: body_agent, action, until } = RequestBody::heading(&payload).map_err(unreadable)?;
     let unknown = || {
+        // it is told twice, to who has no rights yet
+        let action = shortened(&action, LONGEST_NAME);
         let message = format!("Unknown action {action} for agent {}", envelope.agent);
         Denial::mistake(&action, StatusCode::UnknownAction, message)
     };
     // A request whose filter names no agent can reach a node without it.
     let agent = node.hosted().agent(&envelope.agent).ok_or_else(|| {
         let message = format!("Unknown agent {}, this node does not have it", envelope.agent);
-        Denial::mistake(&action, StatusCode::UnknownAction, message)
+        Denial::mistake(&shortened(&action, LONGEST_NAME), StatusCode::UnknownAction, message)
     })?;
     let interface = agent.ddl().action(&action).ok_or_else(unknown)?;
     if body_agent != envelope.agent {
-        return Err(Denial::denied(&action, format!("the body is for agent '{body_agent}'")));
+        return Err(Denial::denied(&action, format!("the body is for agent '{}'", shortened(&body_agent, LONGEST_NAME))));
     }
     if !authorizer.reads_inputs() {
         decide(accepted, &action, None, node, authorizer).await?;
