@@ -49,3 +49,25 @@ pub fn must(command: &mut Command, otherwise: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words} failed: {text}; {otherwise}");
 }
+
+/// The class path of what a list of Maven's says, copied to a directory called `name`; sums of
+/// the files stand beside the list.
+pub fn classes(name: &str, list: &Path, sums: &Path) -> String {
+    let dir = Path::new(INSTALLED).join(name);
+    let jars = dir.join("jars");
+    install(&dir, &[list.to_owned(), sums.to_owned()], || {
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&jars).expect("a directory");
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "-f"]).arg(list).arg("dependency:copy-dependencies");
+        maven.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", jars.display()));
+        must(&mut maven, "install it with: apt-get install -y maven; it needs Maven Central once");
+        let mut check = Command::new("sha256sum");
+        check.args(["--quiet", "--strict", "--check"]).arg(sums).current_dir(&jars);
+        must(&mut check, "these are not the files that the tests were written with");
+    });
+    // Those that were looked at, and no others.
+    let sums = fs::read_to_string(sums).expect("a file");
+    let files = sums.lines().filter_map(|line| line.split_whitespace().nth(1));
+    files.map(|file| jars.join(file).display().to_string()).collect::<Vec<_>>().join(":")
+}
