@@ -16,7 +16,7 @@ use crate::network::Network;
 use crate::process::{Daemon, Ran, run, until};
 use crate::raw::Raw;
 
-const PASSWORD: &str = "correct horse, battery=staple";
+const PASSWORD: &str = "correct horse battery staple";
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/kafka").join(name)
@@ -77,7 +77,7 @@ impl Kafka {
     fn java(&self, class: &str) -> Command {
         let mut command = Command::new("java");
         // The second compiler takes longer than the tests.
-        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp"]).arg(&self.classes).arg(class);
+        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", class]).env("CLASSPATH", &self.classes);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -171,7 +171,8 @@ impl Cluster {
         let leader = leader.ok_or_else(|| Fault::Said("no partition has a leader".to_owned()))?;
         let lent = self.lend(leader);
         // No transaction, so none that can time out.
-        let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+        let request =
+            InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
         let (connection, answer) = lent.ask(&self.access, &request).await;
         self.keep(leader, connection);
         let answer = answer?;

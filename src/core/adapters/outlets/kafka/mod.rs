@@ -221,7 +221,8 @@ impl Kafka {
         let name = TopicName(StrBytes::from_string(self.cluster.topic().to_owned()));
         let topic = TopicProduceData::default().with_name(name).with_partition_data(partitions);
         // -1: all that are in sync have it before we are told so.
-        Ok(ProduceRequest::default().with_acks(-1).with_timeout_ms(COPIED).with_topic_data(vec![topic]))
+        let request = ProduceRequest::default().with_transactional_id(None).with_acks(-1);
+        Ok(request.with_timeout_ms(COPIED).with_topic_data(vec![topic]))
     }
 }
 
