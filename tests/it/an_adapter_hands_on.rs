@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::adapter_stage::{BY_NAME, TOPIC, adapter, all_in_order, free_port, hears, publish, registration};
+use crate::installed::example;
 use crate::nats_clients_see_no_difference::{nats_server, python};
 use crate::network::{Network, node};
 use crate::process::{Daemon, program, read_page, run, until};
@@ -312,13 +313,22 @@ fn beside_a_broker_to_whoever_listens() {
 /// `docs/adapters.md`, its last part.
 #[test]
 fn the_example_keeps_what_nodes_say() {
-    let network = Network::start_with(BY_NAME);
-    let database = network.path("nodes.db");
     let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/node_inventory.py"));
+    it_keeps_what_nodes_say(command);
+}
+
+#[test]
+fn so_does_the_one_in_rust() {
+    it_keeps_what_nodes_say(Command::new(example("node_inventory")));
+}
+
+fn it_keeps_what_nodes_say(mut command: Command) {
+    let network = Network::start_with(BY_NAME);
+    let database = network.path("nodes.db");
     command.args(["--port", "0", "--database"]).arg(&database);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let example = Daemon::start("node_inventory.py", command);
+    let example = Daemon::start("node_inventory", command);
     let line = example.says(&["listening on"]);
     let address = line.rsplit(' ').next().expect("an address");
     let lines = format!(

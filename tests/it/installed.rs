@@ -27,6 +27,19 @@ pub fn python_with(name: &str, requirements: &Path) -> PathBuf {
     interpreter.clone()
 }
 
+/// An example of ours, built if it is not: cargo builds examples with all tests, not with one.
+pub fn example(name: &str) -> PathBuf {
+    static DONE: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut done = DONE.lock().expect("nobody failed here");
+    let program = done.entry(name.to_owned()).or_insert_with(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--example", name]);
+        must(cargo.current_dir(env!("CARGO_MANIFEST_DIR")), "it is built like everything else");
+        Path::new(env!("CARGO_BIN_EXE_choria")).with_file_name("examples").join(name)
+    });
+    program.clone()
+}
+
 /// Installs again when what is wanted has changed. Other test binaries may be
 /// at it in the same directory: one at a time.
 pub fn install(dir: &Path, wanted: &[PathBuf], work: impl FnOnce()) {

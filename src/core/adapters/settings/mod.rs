@@ -225,7 +225,7 @@ impl Settings {
         let sample = target.replace("%s", "n1.example.net");
         // Topics and streams of others have names of their own, which were looked at.
         let others = matches!(kind, Kind::Kafka(_) | Kind::Kinesis(_));
-        if !others && !(valid_subject(&sample) && is_literal(&sample)) {
+        if !(others || valid_subject(&sample) && is_literal(&sample)) {
             return Err(wrong(
                 "stream.topic",
                 &format!("is '{target}', which is no subject to publish to; %s stands for the sender"),

@@ -212,8 +212,7 @@ mod tests {
             let (mut lanes, mut broker) = (Lanes::default(), Broker::default());
             let (mut luck, mut document) = (lost.into_iter().chain(std::iter::repeat(0)), 0);
             lanes.renew(Producer { id: 0, epoch: 0 });
-            let mut rounds = arrivals.into_iter().chain(std::iter::repeat_n(0, 200));
-            while let Some(more) = rounds.next() {
+            for more in arrivals.into_iter().chain(std::iter::repeat_n(0, 200)) {
                 for _ in 0..more {
                     lanes.place(document, (document % 3) as i32, 400 * 1024);
                     document += 1;

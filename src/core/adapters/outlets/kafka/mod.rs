@@ -106,31 +106,13 @@ impl Kafka {
             }
         }
         let mut troubles: BTreeMap<i32, Wait> = BTreeMap::new();
-        loop {
-            let Some(producer) = self.lanes.producer() else { break };
-            let partitions: Vec<i32> =
-                self.lanes.waiting().filter(|partition| !troubles.contains_key(partition)).collect();
-            if partitions.is_empty() {
+        while let Some(producer) = self.lanes.producer() {
+            let due = self.due(&mut troubles);
+            if due.is_empty() {
                 break;
             }
-            let mut told: BTreeMap<i32, (Vec<Due>, usize)> = BTreeMap::new();
-            for partition in partitions {
-                let Some(leader) = self.cluster.leader(partition) else {
-                    let reason =
-                        format!("partition {partition} of topic {} has no leader", self.cluster.topic());
-                    troubles.insert(partition, Wait { reason, at_once: true });
-                    continue;
-                };
-                let (dues, bytes) = told.entry(leader).or_default();
-                if *bytes < AT_ONCE
-                    && let Some(due) = self.lanes.due(partition)
-                {
-                    *bytes += due.bytes;
-                    dues.push(due);
-                }
-            }
             let mut lent = vec![];
-            for (leader, (dues, _)) in told {
+            for (leader, dues) in due {
                 let request = self.request(producer, &dues)?;
                 lent.push((leader, dues, self.cluster.lend(leader), request));
             }
@@ -157,6 +139,28 @@ impl Kafka {
             None => Ok(()),
             Some(wait) => Err(Wait { at_once, ..wait }),
         }
+    }
+
+    /// What each broker is told next, a batch a partition. Partitions with trouble have to wait.
+    fn due(&mut self, troubles: &mut BTreeMap<i32, Wait>) -> BTreeMap<i32, Vec<Due>> {
+        let partitions: Vec<i32> =
+            self.lanes.waiting().filter(|partition| !troubles.contains_key(partition)).collect();
+        let mut told: BTreeMap<i32, (Vec<Due>, usize)> = BTreeMap::new();
+        for partition in partitions {
+            let Some(leader) = self.cluster.leader(partition) else {
+                let reason = format!("partition {partition} of topic {} has no leader", self.cluster.topic());
+                troubles.insert(partition, Wait { reason, at_once: true });
+                continue;
+            };
+            let (dues, bytes) = told.entry(leader).or_default();
+            if *bytes < AT_ONCE
+                && let Some(due) = self.lanes.due(partition)
+            {
+                *bytes += due.bytes;
+                dues.push(due);
+            }
+        }
+        told.into_iter().map(|(leader, (dues, _))| (leader, dues)).collect()
     }
 
     /// What became of batches.
@@ -250,3 +254,6 @@ impl Outlet for Kafka {
         Box::pin(self.send_all(documents))
     }
 }
+
+#[cfg(test)]
+mod tests;
