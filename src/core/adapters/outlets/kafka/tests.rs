@@ -145,7 +145,7 @@ async fn a_broker_that_is_none_is_left() {
     type Answer = fn(&Asked, u16) -> Reply;
     let cases: [(&str, Answer); 12] = [
         ("has closed the connection: it may speak TLS", |_, _| Reply::Close),
-        ("is read: it speaks TLS", |_, _| Reply::Raw(b"\x15\x03\x03\0\x02\x02\x46".to_vec())),
+        ("are read: it speaks TLS", |_, _| Reply::Raw(b"\x15\x03\x03\0\x02\x02\x46".to_vec())),
         ("2147483647 bytes", |_, _| Reply::Raw([&[0x7f, 0xff, 0xff, 0xff][..], &[0; 64]].concat())),
         ("answers another question", |_, _| Reply::Raw([&number(8)[..], &[9; 8]].concat())),
         ("answers another question", |_, _| Reply::Raw([&number(3)[..], &[0; 3]].concat())),
