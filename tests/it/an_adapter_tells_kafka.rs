@@ -28,6 +28,7 @@ struct Kafka {
     config: PathBuf,
     port: u16,
     secure: u16,
+    control: u16,
     daemon: Option<Daemon>,
 }
 
@@ -51,7 +52,7 @@ impl Kafka {
                  advertised.listeners=OPEN://127.0.0.1:{port},SECURE://localhost:{secure}\n\
                  listener.security.protocol.map=OPEN:PLAINTEXT,SECURE:SASL_SSL,CONTROL:PLAINTEXT\n\
                  controller.listener.names=CONTROL\ninter.broker.listener.name=OPEN\n\
-                 offsets.topic.replication.factor=1\nauto.create.topics.enable=false\nmessage.max.bytes=200000\nlog.dirs={data}\n\
+                 offsets.topic.replication.factor=1\nauto.create.topics.enable=false\nbroker.session.timeout.ms=3000\nmessage.max.bytes=200000\nlog.dirs={data}\n\
                  {login}.ssl.keystore.type=PEM\n{login}.ssl.keystore.location={both}\n\
                  {login}.ssl.truststore.type=PEM\n{login}.ssl.truststore.location={ca}\n\
                  {login}.ssl.client.auth=required\n{login}.sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN\n\
@@ -63,9 +64,8 @@ impl Kafka {
                 ca = network.ca_file().display(),
             ),
         );
-        let mut kafka = Kafka { classes, config, port, secure, daemon: None };
-        let mut format = kafka.java("kafka.tools.StorageTool");
-        format.args(["format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config"]).arg(&kafka.config);
+        let mut kafka = Kafka { classes, config, port, secure, control, daemon: None };
+        let mut format = kafka.format();
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
             format.arg("--add-scram").arg(format!("{mechanism}=[name=reg,password=\"{PASSWORD}\"]"));
         }
@@ -80,6 +80,31 @@ impl Kafka {
         command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", class]).env("CLASSPATH", &self.classes);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    fn format(&self) -> Command {
+        let mut format = self.java("kafka.tools.StorageTool");
+        format.args(["format", "--cluster-id", "AAAAAAAAAAAAAAAAAAAAAA", "--config"]).arg(&self.config);
+        format
+    }
+
+    /// A second broker of the cluster, which whoever asks the first is told of.
+    fn second(&self, network: &Network) -> Kafka {
+        let (port, control) = (free_port(), self.control);
+        let config = network.file(
+            "kafka-2.properties",
+            &format!(
+                "process.roles=broker\nnode.id=2\ncontroller.quorum.voters=1@127.0.0.1:{control}\n\
+                 listeners=OPEN://127.0.0.1:{port}\nadvertised.listeners=OPEN://127.0.0.1:{port}\n\
+                 listener.security.protocol.map=OPEN:PLAINTEXT,CONTROL:PLAINTEXT\n\
+                 controller.listener.names=CONTROL\ninter.broker.listener.name=OPEN\nlog.dirs={}\n",
+                network.path("kafka-2").display()
+            ),
+        );
+        let mut second = Kafka { classes: self.classes.clone(), config, port, daemon: None, ..*self };
+        run(second.format(), None).code(0);
+        second.again();
+        second
     }
 
     fn again(&mut self) {
@@ -102,19 +127,24 @@ impl Kafka {
         run(command, None)
     }
 
-    fn make(&self, topic: &str, partitions: &str) {
-        until("a topic", || (self.peer(&["make", topic, partitions]).code == 0).then_some(()));
+    fn make(&self, topic: &str, partitions: &str, brokers: &str) {
+        until("a topic", || (self.peer(&["make", topic, partitions, brokers]).code == 0).then_some(()));
     }
 
     /// Partition, key and value of all records.
     fn records(&self, topic: &str) -> Vec<(u64, String, String)> {
-        let read = self.peer(&["read", topic]).code(0);
+        until("a cluster that can be read", || self.try_records(topic))
+    }
+
+    /// The same, where the other client finds its way at once.
+    fn try_records(&self, topic: &str) -> Option<Vec<(u64, String, String)>> {
+        let read = self.peer(&["read", topic]);
         let of = |line: &str| {
             let record: Value = serde_json::from_str(line).expect("JSON");
             let text = |at: usize| record[at].as_str().expect("a text").to_owned();
             (record[0].as_u64().expect("a number"), text(1), text(2))
         };
-        read.stdout.lines().map(of).collect()
+        (read.code == 0).then(|| read.stdout.lines().map(of).collect())
     }
 }
 
@@ -157,7 +187,7 @@ fn into_a_topic_through_the_end_of_its_broker() {
         "kafka-topics.sh --bootstrap-server",
         "--create",
     ]);
-    kafka.make("registration", "4");
+    kafka.make("registration", "4", "1");
     daemon.says(&["documents are taken again"]);
     publish(&mut node, 300..900);
     kafka.kill();
@@ -184,10 +214,41 @@ fn into_a_topic_through_the_end_of_its_broker() {
 }
 
 #[test]
+fn whose_leaders_change() {
+    let network = Network::start_with(BY_NAME);
+    let kafka = Kafka::start(&network);
+    let mut second = kafka.second(&network);
+    // n1 is in the last partition, which the second leads, n2 in the first.
+    kafka.make("reg", "4", "2");
+    let lines = format!(
+        "plugin.choria.adapter.reg.type = kafka\nplugin.choria.adapter.reg.kafka.servers = 127.0.0.1:{}\n\
+         plugin.choria.adapter.reg.kafka.topic = reg\nplugin.choria.adapter.reg.queue_len = 10000\n",
+        kafka.port
+    );
+    let daemon = adapter(&network, &lines);
+    hears(&daemon, 1);
+    let mut node = Raw::connect(&network, &network.caller("n0.example.net"));
+    let all_there =
+        |count: usize| until("all of them", || (kafka.records("reg").len() >= count).then_some(()));
+    publish(&mut node, 0..300);
+    all_there(300);
+    publish(&mut node, 300..600);
+    second.kill();
+    publish(&mut node, 600..900);
+    all_there(900);
+    second.again();
+    publish(&mut node, 900..1200);
+    all_there(1200);
+    let got = arrived(&kafka.records("reg"));
+    all_in_order(&got, 1200);
+    assert_eq!(got.len(), 1200);
+}
+
+#[test]
 fn to_who_is_let_in() {
     let network = Network::start_with(BY_NAME);
     let kafka = Kafka::start(&network);
-    kafka.make("reg", "2");
+    kafka.make("reg", "2", "1");
     network.certify(Kind::Node, "adapter.example.net");
     let ssl = |name: &str| network.path(&format!("ssl/adapter.example.net{name}")).display().to_string();
     let password = network.file("password", "wrong\n");

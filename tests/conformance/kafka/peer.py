@@ -1,6 +1,6 @@
 """Another client of Kafka: makes topics, reads them, and writes by its own partitioner.
 
-    peer.py SERVER make TOPIC PARTITIONS
+    peer.py SERVER make TOPIC PARTITIONS BROKERS   led by 1 to BROKERS in turn, the others have copies
     peer.py SERVER read TOPIC            one record a line: [partition, key, value]
     peer.py SERVER write TOPIC KEY…      a record a key, with the value "other"
 """
@@ -16,7 +16,9 @@ def main():
     server, verb, topic, *words = sys.argv[1:]
     if verb == "make":
         admin = KafkaAdminClient(bootstrap_servers=server)
-        admin.create_topics([NewTopic(topic, num_partitions=int(words[0]), replication_factor=1)])
+        partitions, brokers = map(int, words)
+        places = {at: [(at + n) % brokers + 1 for n in range(brokers)] for at in range(partitions)}
+        admin.create_topics([NewTopic(topic, replica_assignments=places)])
         admin.close()
     elif verb == "write":
         producer = KafkaProducer(bootstrap_servers=server, acks="all")

@@ -13,7 +13,9 @@ use crate::core::security::web_service::{WebError, is_here};
 use crate::core::text;
 
 use super::spool::SpoolError;
-pub use kafka::{Kafka, Login, Mechanism, Tls};
+pub use kafka::Kafka;
+#[cfg(feature = "kafka")]
+pub use kafka::{Login, Mechanism, Tls};
 pub use kinesis::Kinesis;
 
 const PREFIX: &str = "plugin.choria.adapter.";
