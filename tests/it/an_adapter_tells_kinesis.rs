@@ -28,6 +28,16 @@ fn peer(endpoint: &str, words: &[&str]) -> Command {
     command
 }
 
+/// What stands in for the service, and where it is.
+fn server() -> (Daemon, String) {
+    let mut command = python();
+    command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]);
+    let server = Daemon::start("moto", command);
+    let line = server.says(&["Running on http://"]);
+    let endpoint = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
+    (server, endpoint.to_owned())
+}
+
 /// Shard, partition key and data of all records.
 fn records(endpoint: &str, stream: &str) -> Vec<[String; 3]> {
     let read = run(peer(endpoint, &["read", stream]), None).code(0);
@@ -38,11 +48,8 @@ fn records(endpoint: &str, stream: &str) -> Vec<[String; 3]> {
 #[test]
 fn through_a_service_that_refuses_some() {
     let network = Network::start_with(BY_NAME);
-    let mut server = python();
-    server.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]);
-    let server = Daemon::start("moto", server);
-    let line = server.says(&["Running on http://"]);
-    let endpoint = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
+    let (_server, endpoint) = server();
+    let endpoint = endpoint.as_str();
     let between = Daemon::start("proxy", peer(endpoint, &["between"]));
     let line = between.says(&["listening on"]);
     let address = line.rsplit(' ').next().expect("an address");
@@ -85,11 +92,8 @@ fn through_a_service_that_refuses_some() {
 #[test]
 fn a_stream_that_is_missing_is_told_of() {
     let network = Network::start_with(BY_NAME);
-    let mut server = python();
-    server.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]);
-    let server = Daemon::start("moto", server);
-    let line = server.says(&["Running on http://"]);
-    let endpoint = line.split_whitespace().find(|word| word.starts_with("http://")).expect("an address");
+    let (_server, endpoint) = server();
+    let endpoint = endpoint.as_str();
     let keys = network.file("credentials", "[default]\naws_access_key_id = A\naws_secret_access_key = b\n");
     let key = "plugin.choria.adapter.reg";
     let daemon = adapter(

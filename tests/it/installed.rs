@@ -65,6 +65,7 @@ pub fn must(command: &mut Command, otherwise: &str) {
 
 /// The class path of what a list of Maven's says, copied to a directory called `name`; sums of
 /// the files stand beside the list.
+#[cfg(feature = "kafka")]
 pub fn classes(name: &str, list: &Path, sums: &Path) -> String {
     let dir = Path::new(INSTALLED).join(name);
     let jars = dir.join("jars");

@@ -133,7 +133,8 @@ impl Cluster {
         let brokers = answer.brokers.iter().filter_map(|broker| {
             let port = u16::try_from(broker.port).ok().filter(|port| *port > 0)?;
             let host = broker.host.as_str();
-            (!host.is_empty() && host.len() < 256).then(|| (broker.node_id.0, (host.to_owned(), port)))
+            let is_name = matches!(host.len(), 1..256) && host.bytes().all(|byte| byte.is_ascii_graphic());
+            is_name.then(|| (broker.node_id.0, (host.to_owned(), port)))
         });
         Ok(Known { learned: Instant::now(), brokers: brokers.collect(), leaders })
     }

@@ -68,11 +68,10 @@ impl Lanes {
         self.producer = None;
     }
 
-    /// What was put on lanes is no more. What was told of it may be there or not, so numbers
-    /// cannot go on.
+    /// What was put on lanes is on none any more. What was told of it may be there or not, so
+    /// numbers cannot go on.
     pub(super) fn clear(&mut self) {
-        self.lanes.clear();
-        self.resign();
+        *self = Lanes::default();
     }
 
     /// Whether a document has its lane.

@@ -94,11 +94,15 @@ impl Kafka {
     /// Tells all that waits; what had trouble is told of when the rest is through.
     async fn attempt(&mut self) -> Result<(), Wait> {
         self.cluster.learn().await?;
+        let partitions = self.cluster.partitions();
+        // Somebody has made the topic anew, with fewer.
+        if self.lanes.waiting().any(|partition| partition >= partitions) {
+            self.lanes.clear();
+        }
         if self.lanes.producer().is_none() {
             let producer = self.cluster.producer().await?;
             self.lanes.renew(producer);
         }
-        let partitions = self.cluster.partitions();
         for (number, document) in self.window.open() {
             if !self.lanes.has(number) {
                 let partition = partition::partition(document.sender.as_bytes(), partitions);

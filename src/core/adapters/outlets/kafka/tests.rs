@@ -269,3 +269,38 @@ async fn numbers_go_on_through_what_happens_to_clusters() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_is_written_to() {
+    // At first three partitions, and nothing is taken; then one.
+    let three = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let many = three.clone();
+    let port = broker(move |asked, port| {
+        let many = many.load(std::sync::atomic::Ordering::Relaxed);
+        match asked.key {
+            METADATA if many => {
+                let mut body = metadata("127.0.0.1", port);
+                let partition = body.split_off(body.len() - 22);
+                let count = body.len() - 4;
+                body[count..].copy_from_slice(&number(3));
+                for index in 0..3 {
+                    body.extend_from_slice(&[&partition[..2], &number(index), &partition[6..]].concat());
+                }
+                Reply::Body(body)
+            }
+            PRODUCE if many => Reply::Body(produced(3)),
+            _ => usual(asked, port),
+        }
+    });
+    let mut outlet = outlet(port.await, None);
+    let mut all = documents(3);
+    for (document, sender) in all.iter_mut().zip(["n1", "n2", "n4"]) {
+        document.sender = sender.to_owned();
+    }
+    let sent = outlet.send_all(&all).await;
+    assert!(matches!(sent, Sent { taken: 0, trouble: Some(Trouble::Later(..)) }), "{sent:?}");
+    assert!(outlet.lanes.waiting().any(|partition| partition > 0));
+    three.store(false, std::sync::atomic::Ordering::Relaxed);
+    let sent = outlet.send_all(&all).await;
+    assert!(sent.taken == 3 && sent.trouble.is_none(), "{sent:?}");
+}
