@@ -13,7 +13,7 @@ log=$world/log
 count=0
 failures=0
 build='cc headers make git'
-test="$build python3 venv prometheus promtool prometheus-alertmanager nginx cfssl jq ruby mcollective faketime zsh fish systemd-analyze logrotate puppet puppetdb pg_ctlcluster dnf zypper createrepo_c rc-service ping ip strip dpkg-deb rpmbuild lintian rpmlint node npm"
+test="$build python3 venv prometheus promtool prometheus-alertmanager nginx cfssl jq ruby mcollective faketime zsh fish systemd-analyze logrotate puppet puppetdb pg_ctlcluster dnf zypper createrepo_c rc-service ping ip strip dpkg-deb rpmbuild lintian rpmlint java mvn node npm"
 
 # stand_in NAME BODY: a program of that name in the machine.
 stand_in() {
@@ -78,6 +78,8 @@ for word in "\$@"; do
     createrepo-c) there createrepo_c : ;;
     openrc) there rc-service : ;;
     iputils-ping) there ping : ;;
+    default-jre-headless) there java : ;;
+    maven) there mvn : ;;
     nodejs) there node :; [ ! -e $world/maker ] || there npm : ;;
     npm) [ ! -e $world/maker ] || { echo "nodejs : Conflicts: npm" >&2; exit 100; }; there npm : ;;
     make | git | nginx | jq | faketime | zsh | fish | logrotate | dnf | zypper | lintian | rpmlint) there \$word : ;;
@@ -131,18 +133,18 @@ machine; run
 holds "a bare machine builds" 0 "gcc libc6-dev make git"
 
 machine; run test
-holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs
+holds "a bare machine tests" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint default-jre-headless maven nodejs
 npm"
 
 machine; : >"$world/maker"; run test
-holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint nodejs"
+holds "a bare machine, Node.js from its maker" 0 "gcc libc6-dev make git python3 python3-venv prometheus prometheus-alertmanager nginx golang-cfssl jq ruby mcollective-common faketime zsh fish systemd logrotate puppet-agent puppetdb postgresql dnf zypper createrepo-c openrc iputils-ping iproute2 binutils dpkg rpm lintian rpmlint default-jre-headless maven nodejs"
 
 machine $(without prometheus promtool cfssl); : >"$world/maker"; run test
 holds "Node.js of its maker is there, other things are not" 0 "prometheus golang-cfssl"
 
 for pair in "jq jq" "ruby ruby mcollective-common" "mcollective mcollective-common" "faketime faketime" "systemd-analyze systemd" "cfssl golang-cfssl" \
     "promtool prometheus" "prometheus prometheus" "nginx nginx" "venv python3-venv" "headers libc6-dev" \
-    "npm npm" "make make" "git git"; do
+    "npm npm" "mvn maven" "make make" "git git"; do
     machine $(without "${pair% *}"); run test
     holds "only ${pair% *} is missing" 0 "${pair#* }"
 done

@@ -5,7 +5,7 @@
 # clients that others wrote, Prometheus, which reads the broker's metrics, its Alertmanager, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
-# our words, PuppetDB with its database, systemd, which reads our units, logrotate, which moves our logs, ip, which
+# our words, PuppetDB with its database, systemd, which reads our units, logrotate, which moves our logs, Java and Maven, which bring Kafka, ip, which
 # gives machines within this one a network, and what makes, installs and judges packages.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
@@ -53,6 +53,8 @@ dpkg-deb         dpkg
 rpmbuild         rpm
 lintian          lintian
 rpmlint          rpmlint
+java             default-jre-headless
+mvn              maven
 node             nodejs
 npm              npm
 '

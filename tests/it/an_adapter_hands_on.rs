@@ -1,6 +1,5 @@
 //! What nodes publish reaches who works on it, whatever ends or is away meanwhile.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -12,20 +11,15 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use choria::core::pki::{Kind, Options};
-use choria::core::protocol::v1::{Envelope, Request, Transport};
-use choria::core::registration::unsigned;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::adapter_stage::{BY_NAME, TOPIC, adapter, all_in_order, free_port, hears, publish, registration};
+use crate::installed::example;
 use crate::nats_clients_see_no_difference::{nats_server, python};
 use crate::network::{Network, node};
 use crate::process::{Daemon, program, read_page, run, until};
 use crate::raw::{Raw, tls};
-
-const TOPIC: &str = "mcollective.broadcast.agent.registration";
-const BY_NAME: &str = "plugin.choria.network.x509_permissions = by-name\n\
-     plugin.choria.network.adapter_certnames = adapter.example.net\n\
-     plugin.choria.network.adapter_subjects = js.in.>\n";
 
 /// A real nats-server with streams, of the CA of a network.
 struct Streams<'a> {
@@ -113,86 +107,6 @@ impl<'a> Streams<'a> {
                 (message["subject"].as_str().expect("a subject").to_owned(), headers, document)
             })
             .collect()
-    }
-}
-
-/// A process that runs the adapter `reg`, and nothing else.
-fn adapter(network: &Network, lines: &str) -> Daemon {
-    let name = "adapter.example.net";
-    network.certify(Kind::Node, name);
-    let text = format!(
-        "identity = {name}\nplugin.choria.adapters = reg\nplugin.choria.middleware_hosts = {}\n\
-         plugin.choria.adapter.reg.ingest.topic = {TOPIC}\nplugin.choria.adapter.reg.ingest.protocol = request\n\
-         plugin.choria.adapter.reg.stream.topic = js.in.reg.%s\n{}{lines}",
-        network.address(),
-        network.security(name)
-    );
-    let config = network.file("adapter.conf", &text);
-    let mut command = program(network.directory());
-    command.arg("broker").arg("run").arg("--config").arg(&config);
-    Daemon::start("adapter", command)
-}
-
-/// It hears: the broker has its subscription.
-fn hears(daemon: &Daemon, connections: usize) {
-    until("the adapter's connections", || {
-        (daemon.matching(0, &["connected", "broker="]).len() >= connections).then_some(())
-    });
-}
-
-/// What a node publishes of itself.
-fn registration(sender: &str, number: usize) -> String {
-    let request = Request {
-        message: number.to_string(),
-        envelope: Envelope {
-            requestid: format!("{number:032x}"),
-            senderid: sender.into(),
-            callerid: format!("choria={sender}"),
-            collective: "mcollective".into(),
-            agent: "registration".into(),
-            ttl: 60,
-            time: crate::network::now(),
-            filter: Default::default(),
-        },
-    };
-    Transport { data: unsigned(&request).encode().into_bytes(), ..Transport::default() }.encode()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port()
-}
-
-/// Publishes numbers of three senders, in order.
-fn publish(raw: &mut Raw, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        let text = registration(&format!("n{}.example.net", number % 3), number);
-        raw.send(format!("PUB {TOPIC} {}\r\n{text}\r\n", text.len()));
-    }
-    raw.sync();
-}
-
-/// Each number arrived, and first arrivals of each sender are in order.
-#[track_caller]
-fn all_in_order(arrived: &[(String, usize)], count: usize) {
-    let mut seen: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (sender, number) in arrived {
-        let of = seen.entry(sender).or_default();
-        if !of.contains(number) {
-            of.push(*number);
-        }
-    }
-    let wanted: BTreeMap<String, Vec<usize>> = (0..3)
-        .map(|sender| (format!("n{sender}.example.net"), (0..count).filter(|n| n % 3 == sender).collect()))
-        .collect();
-    for (sender, numbers) in &wanted {
-        let got = seen.get(sender.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let first = got.iter().zip(numbers).position(|(got, wanted)| got != wanted);
-        assert!(
-            got == numbers,
-            "{sender}: {} of {}, first difference at {first:?}",
-            got.len(),
-            numbers.len()
-        );
     }
 }
 
@@ -399,13 +313,22 @@ fn beside_a_broker_to_whoever_listens() {
 /// `docs/adapters.md`, its last part.
 #[test]
 fn the_example_keeps_what_nodes_say() {
-    let network = Network::start_with(BY_NAME);
-    let database = network.path("nodes.db");
     let mut command = Command::new(python());
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/node_inventory.py"));
+    it_keeps_what_nodes_say(command);
+}
+
+#[test]
+fn so_does_the_one_in_rust() {
+    it_keeps_what_nodes_say(Command::new(example("node_inventory")));
+}
+
+fn it_keeps_what_nodes_say(mut command: Command) {
+    let network = Network::start_with(BY_NAME);
+    let database = network.path("nodes.db");
     command.args(["--port", "0", "--database"]).arg(&database);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let example = Daemon::start("node_inventory.py", command);
+    let example = Daemon::start("node_inventory", command);
     let line = example.says(&["listening on"]);
     let address = line.rsplit(' ').next().expect("an address");
     let lines = format!(

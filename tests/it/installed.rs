@@ -27,6 +27,19 @@ pub fn python_with(name: &str, requirements: &Path) -> PathBuf {
     interpreter.clone()
 }
 
+/// An example of ours, built if it is not: cargo builds examples with all tests, not with one.
+pub fn example(name: &str) -> PathBuf {
+    static DONE: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut done = DONE.lock().expect("nobody failed here");
+    let program = done.entry(name.to_owned()).or_insert_with(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--locked", "--example", name]);
+        must(cargo.current_dir(env!("CARGO_MANIFEST_DIR")), "it is built like everything else");
+        Path::new(env!("CARGO_BIN_EXE_choria")).with_file_name("examples").join(name)
+    });
+    program.clone()
+}
+
 /// Installs again when what is wanted has changed. Other test binaries may be
 /// at it in the same directory: one at a time.
 pub fn install(dir: &Path, wanted: &[PathBuf], work: impl FnOnce()) {
@@ -48,4 +61,27 @@ pub fn must(command: &mut Command, otherwise: &str) {
     let output = command.output().unwrap_or_else(|error| panic!("{words}: {error}; {otherwise}"));
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{words} failed: {text}; {otherwise}");
+}
+
+/// The class path of what a list of Maven's says, copied to a directory called `name`; sums of
+/// the files stand beside the list.
+#[cfg(feature = "kafka")]
+pub fn classes(name: &str, list: &Path, sums: &Path) -> String {
+    let dir = Path::new(INSTALLED).join(name);
+    let jars = dir.join("jars");
+    install(&dir, &[list.to_owned(), sums.to_owned()], || {
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&jars).expect("a directory");
+        let mut maven = Command::new("mvn");
+        maven.args(["-q", "-B", "-f"]).arg(list).arg("dependency:copy-dependencies");
+        maven.arg("-DincludeScope=runtime").arg(format!("-DoutputDirectory={}", jars.display()));
+        must(&mut maven, "install it with: apt-get install -y maven; it needs Maven Central once");
+        let mut check = Command::new("sha256sum");
+        check.args(["--quiet", "--strict", "--check"]).arg(sums).current_dir(&jars);
+        must(&mut check, "these are not the files that the tests were written with");
+    });
+    // Those that were looked at, and no others.
+    let sums = fs::read_to_string(sums).expect("a file");
+    let files = sums.lines().filter_map(|line| line.split_whitespace().nth(1));
+    files.map(|file| jars.join(file).display().to_string()).collect::<Vec<_>>().join(":")
 }

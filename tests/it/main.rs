@@ -3,6 +3,7 @@
 //! [`process`] runs the real program, [`network`] builds throw-away networks
 //! of it, [`wire`] speaks to them byte by byte. All else is what people see.
 
+mod adapter_stage;
 mod emulated;
 mod installed;
 mod machine;
@@ -72,6 +73,9 @@ mod a_waiting_node_is_provisioned;
 mod a_waiting_node_is_upgraded;
 mod agents_by_public_libraries_run;
 mod an_adapter_hands_on;
+#[cfg(feature = "kafka")]
+mod an_adapter_tells_kafka;
+mod an_adapter_tells_kinesis;
 mod an_agent_is_anybodys_program;
 mod an_agent_is_mistyped;
 mod an_agent_is_written_in_five_minutes;

@@ -26,6 +26,9 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1
 /// Longest pause that an outlet can ask for.
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// Reasons that are told of while documents wait.
+const REASONS: usize = 8;
+
 /// One adapter.
 pub(super) struct Flow {
     pub(super) settings: Settings,
@@ -132,7 +135,8 @@ impl Flow {
         let name = &self.settings.name;
         let log = RefusalLog::default();
         let mut pause = PAUSES[0];
-        let mut told = false;
+        // Reasons that were told of since documents were last taken.
+        let mut told: Vec<String> = vec![];
         loop {
             let documents = tokio::select! {
                 biased;
@@ -158,7 +162,7 @@ impl Flow {
                 None => {
                     self.queue.advance(taken).await;
                     self.counters.works.store(true, Ordering::Relaxed);
-                    if std::mem::take(&mut told) {
+                    if !std::mem::take(&mut told).is_empty() {
                         tracing::info!("adapter {name}: documents are taken again");
                     }
                     pause = PAUSES[0];
@@ -171,12 +175,19 @@ impl Flow {
                 }
                 Some(Trouble::Later(reason, asked)) => {
                     self.queue.advance(taken).await;
+                    // Where some go through, a little patience does it.
+                    if taken > 0 {
+                        pause = PAUSES[0];
+                    }
                     self.counters.output.fail();
                     let again = (documents.len() - taken) as u64;
                     self.counters.retries.fetch_add(again, Ordering::Relaxed);
                     self.counters.works.store(false, Ordering::Relaxed);
-                    if !std::mem::replace(&mut told, true) {
+                    // The same with other numbers is the same.
+                    let bare: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+                    if told.len() < REASONS && !told.contains(&bare) {
                         tracing::warn!("adapter {name}: documents wait: {reason}");
+                        told.push(bare);
                     } else {
                         tracing::debug!("adapter {name}: documents still wait: {reason}");
                     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document::{Document, Reader, Unusable, of_line};
-use super::settings::{AdapterError, Settings};
+#[cfg(feature = "kafka")]
+use super::settings::Tls;
+use super::settings::{AdapterError, Kind as Target, Settings};
 use super::spool::Spool;
 use crate::core::config::{Config, Fixed, Role};
 use crate::core::pki::{Ca, Kind, Options};
@@ -157,7 +159,7 @@ fn what_an_adapter_is_told_is_checked_when_it_starts() {
         ("plugin.choria.adapter.a.type = nats_stream\n", "gone since 2021"),
         (
             "plugin.choria.adapter.a.type = redis\n",
-            "'redis'; there are jetstream (choria_streams), nats and http",
+            "'redis'; there are jetstream (choria_streams), nats, http, kafka and kinesis",
         ),
         (&format!("{base}plugin.choria.adapter.a.spol = /x\n"), "did you mean spool?"),
         (&format!("{base}plugin.choria.adapter.a = /x\n"), "is no setting of an adapter"),
@@ -189,6 +191,81 @@ fn what_an_adapter_is_told_is_checked_when_it_starts() {
     assert_eq!(publishes("js.in.%s.x").as_deref(), Some("js.in.>"));
     assert_eq!(publishes("js.in").as_deref(), Some("js.in"));
     assert_eq!(publishes("%s.in").as_deref(), Some(">"));
+}
+
+#[test]
+#[cfg(feature = "kafka")]
+fn what_an_adapter_is_told_of_kafka_is_checked() {
+    let with = |lines: &str| {
+        let base = "type = kafka\ningest.topic = x\n";
+        let lines: String = format!("{base}{lines}")
+            .lines()
+            .map(|line| format!("plugin.choria.adapter.a.{}\n", line.trim().replace("K.", "kafka.")))
+            .collect();
+        settings(&lines).map(|mut all| match all.remove(0).kind {
+            Target::Kafka(kafka) => kafka,
+            other => panic!("{other:?}"),
+        })
+    };
+    let far = "K.servers = k1.example.net:9092,[::1]:9093";
+    let kafka = with(&format!("{far}\nK.tls = yes")).unwrap();
+    assert_eq!(kafka.servers, [("k1.example.net".to_owned(), 9092), ("::1".to_owned(), 9093)]);
+    assert_eq!(
+        (kafka.topic.as_str(), kafka.tls, kafka.login),
+        ("a", Tls::Yes { ca: None, certificate: None }, None)
+    );
+    let kafka = with("K.servers = localhost:1\nstream.topic = t").unwrap();
+    assert_eq!((kafka.topic.as_str(), kafka.tls), ("t", Tls::Here));
+    assert_eq!(with(&format!("{far}\nK.tls = no\nK.topic = u")).unwrap().tls, Tls::No);
+    let login = "K.sasl.username = u\nK.sasl.password_file = /p";
+    assert!(with(&format!("{far}\nK.tls = no\nK.sasl.mechanism = scram-sha-512\n{login}")).is_ok());
+    for (lines, says) in [
+        (String::new(), "kafka.servers is required"),
+        ("K.servers = k1".into(), "'k1', which is no HOST:PORT"),
+        ("K.servers = a@k1:1".into(), "which is no HOST:PORT"),
+        (far.into(), "kafka.tls is not set, and k1.example.net is not on this machine"),
+        (format!("{far}\nK.tls = maybe"), "it is true or false"),
+        (format!("{far}\nK.tls = false\nK.ca = /c"), "is false, and there is a CA"),
+        (format!("{far}\nK.certificate = /c"), "kafka.key is required"),
+        (format!("{far}\nK.key = /c"), "kafka.certificate is required"),
+        (format!("{far}\nK.tls = no\nK.sasl.mechanism = PLAIN\n{login}"), "shows the password"),
+        (format!("{far}\nK.tls = yes\nK.sasl.mechanism = GSSAPI\n{login}"), "is 'GSSAPI'"),
+        (format!("{far}\nK.tls = yes\n{login}"), "kafka.sasl.mechanism is required"),
+        (format!("{far}\nK.tls = yes\nK.sasl.mechanism = PLAIN"), "kafka.sasl.username is required"),
+        (
+            format!("{far}\nK.tls = yes\nstream.topic = js.in.%s"),
+            "stream.topic is 'js.in.%s', which is no topic",
+        ),
+        (format!("{far}\nK.tls = yes\nK.topic = .."), "kafka.topic is '..'"),
+    ] {
+        let error = with(&lines).unwrap_err().to_string();
+        assert!(error.contains(says), "{lines}: {error}");
+    }
+}
+
+#[test]
+fn what_an_adapter_is_told_of_kinesis_is_checked() {
+    let base = "type = kinesis\ningest.topic = x\n";
+    let with = |lines: &str| {
+        let lines = format!("{base}{lines}");
+        let lines: String = lines.lines().map(|line| format!("plugin.choria.adapter.a.{line}\n")).collect();
+        settings(&lines)
+    };
+    let good = with("kinesis.region = eu-west-1\nstream.topic = s").unwrap().remove(0);
+    let Target::Kinesis(kinesis) = &good.kind else { panic!("{good:?}") };
+    assert_eq!(
+        (kinesis.stream.as_str(), kinesis.region.as_str(), good.publishes()),
+        ("s", "eu-west-1", None)
+    );
+    for (lines, says) in [
+        ("", "kinesis.region is required"),
+        ("kinesis.region = Europe", "which is no region"),
+        ("kinesis.region = eu-west-1\nkinesis.stream = a b", "which is no stream of Kinesis"),
+        ("kinesis.region = eu-west-1\nkinesis.steam = a", "did you mean kinesis.stream?"),
+    ] {
+        let error = with(lines).unwrap_err().to_string();
+        assert!(error.contains(says), "{lines}: {error}");
+    }
 }
 
 fn document(number: usize) -> Document {

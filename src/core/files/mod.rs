@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+mod anew;
 mod groups;
 mod links;
 mod open_limit;
@@ -19,6 +20,7 @@ mod together;
 mod version;
 mod watched;
 
+pub use anew::Anew;
 pub use groups::{group_id, user_id};
 pub use links::resolved;
 pub use open_limit::raise_open_limit;

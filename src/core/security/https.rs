@@ -16,6 +16,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use super::chain::check_extent;
 use super::tls::tls_error;
@@ -41,6 +42,14 @@ pub enum Roots<'a> {
 /// # Errors
 /// The file or the text cannot be read, or there is no CA at all.
 pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
+    connector_showing(roots, None)
+}
+
+/// [`connector`], with the files of a certificate and its key that are shown to whoever asks.
+///
+/// # Errors
+/// As [`connector`]; or those files cannot be used.
+pub fn connector_showing(roots: Roots<'_>, shown: Option<(&Path, &Path)>) -> Result<TlsConnector, String> {
     let mut store = RootCertStore::empty();
     if let Roots::System | Roots::SystemAnd(_) = roots {
         store.add_parsable_certificates(system_roots());
@@ -61,7 +70,19 @@ pub fn connector(roots: Roots<'_>) -> Result<TlsConnector, String> {
     let verifier = verifier.map_err(|e| format!("the CA certificates cannot be used: {e}"))?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|e| tls_errors::told(&e))?.dangerous();
-    let config = config.with_custom_certificate_verifier(Arc::new(Bounded(verifier))).with_no_client_auth();
+    let config = config.with_custom_certificate_verifier(Arc::new(Bounded(verifier)));
+    let config = match shown {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let read = |path| read_bounded(path, MAX_FILE).map_err(|e| e.to_string());
+            let named = |path: &Path, e: String| format!("{}: {e}", path.display());
+            let chain = pem::certificates(&read(certificate)?).map_err(|e| named(certificate, e))?;
+            let text = Zeroizing::new(read(key)?);
+            let secret = pem::private_key(&text).map_err(|e| named(key, e))?;
+            let config = config.with_client_auth_cert(chain, secret);
+            config.map_err(|e| named(certificate, tls_errors::told(&e)))?
+        }
+    };
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

@@ -3,8 +3,9 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::https::{self, Roots};
 use super::tls_errors;
-use crate::core::files::{self, Look, read_bounded};
+use crate::core::files::Anew;
 
 /// Connections that are kept.
 const KEPT: usize = 64;
@@ -81,6 +82,12 @@ impl fmt::Debug for WebService {
     }
 }
 
+/// Whether a host is this machine.
+pub fn is_here(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// Where a request got stuck.
 enum Trouble {
     /// A kept connection was closed; nothing says the request arrived.
@@ -132,15 +139,23 @@ impl WebService {
             idle: Mutex::default(),
         };
         // Missing now, missing ever after. At the start nothing else waits.
-        service.token.as_ref().map(TokenFile::read).transpose()?;
+        service.token.as_ref().map(TokenFile::bearer_now).transpose()?;
         Ok(service)
     }
 
     /// Whether whoever is on the way can read what it is told.
     pub fn is_exposed(&self) -> bool {
-        let address = self.host.parse::<std::net::IpAddr>();
-        let here = self.host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        self.tls.is_none() && !here
+        self.tls.is_none() && !is_here(&self.host)
+    }
+
+    /// Host and port as the header `Host` says them.
+    pub fn authority(&self) -> &str {
+        self.authority.to_str().unwrap_or_default()
+    }
+
+    /// What is asked for there.
+    pub fn path(&self) -> &str {
+        self.path.path()
     }
 
     /// Whether it is shown a token.
@@ -236,35 +251,26 @@ impl WebService {
     }
 }
 
-/// The file of the token, read anew each time: it may be renewed while we run. One that
-/// hangs costs those requests and a thread, not the process.
-struct TokenFile {
-    path: PathBuf,
-    look: Arc<Look>,
-    turn: tokio::sync::Mutex<()>,
-}
+/// The file of the token.
+struct TokenFile(Anew);
 
 impl TokenFile {
     fn new(path: PathBuf) -> TokenFile {
-        TokenFile { path, look: Arc::default(), turn: tokio::sync::Mutex::default() }
+        TokenFile(Anew::new(path, MAX_TOKEN))
     }
 
     async fn bearer(&self) -> Result<HeaderValue, WebError> {
-        let _turn = self.turn.lock().await;
-        let (look, file) = (self.look.clone(), TokenFile::new(self.path.clone()));
-        let read = files::within_deadline(move || {
-            let _looking = look.begin(&file.path)?;
-            Some(file.read())
-        });
-        let hangs = || WebError::Token(format!("{} does not answer", self.path.display()));
-        read.await.flatten().ok_or_else(hangs)?
+        self.header(self.0.read().await)
     }
 
-    fn read(&self) -> Result<HeaderValue, WebError> {
-        let text = read_bounded(&self.path, MAX_TOKEN).map_err(|e| WebError::Token(e.to_string()))?;
-        let text = Zeroizing::new(text);
+    fn bearer_now(&self) -> Result<HeaderValue, WebError> {
+        self.header(self.0.read_now())
+    }
+
+    fn header(&self, text: io::Result<Zeroizing<Vec<u8>>>) -> Result<HeaderValue, WebError> {
+        let text = text.map_err(|e| WebError::Token(e.to_string()))?;
         let token = std::str::from_utf8(text.trim_ascii()).unwrap_or_default();
-        let odd = || WebError::Token(format!("{} holds no token in one line", self.path.display()));
+        let odd = || WebError::Token(format!("{} holds no token in one line", self.0.path().display()));
         if token.is_empty() {
             return Err(odd());
         }

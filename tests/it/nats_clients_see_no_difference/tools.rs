@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::installed::{INSTALLED, install, must, python_with};
+use crate::installed::{INSTALLED, example, install, must, python_with};
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
 
@@ -50,17 +50,7 @@ pub fn node_scripts() -> PathBuf {
     .clone()
 }
 
-/// Our broker, built if it is not: cargo builds examples with all tests, not with one.
+/// Our broker.
 pub fn plain_broker() -> PathBuf {
-    static DONE: OnceLock<PathBuf> = OnceLock::new();
-    DONE.get_or_init(|| {
-        must(
-            Command::new(env!("CARGO"))
-                .args(["build", "--quiet", "--locked", "--example", "plain_broker"])
-                .current_dir(env!("CARGO_MANIFEST_DIR")),
-            "it is built like everything else",
-        );
-        Path::new(env!("CARGO_BIN_EXE_choria")).with_file_name("examples").join("plain_broker")
-    })
-    .clone()
+    example("plain_broker")
 }

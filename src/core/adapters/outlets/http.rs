@@ -26,9 +26,10 @@ pub(super) struct Http {
 impl Http {
     pub(super) fn new(name: &str, web: &Web) -> Result<Http, AdapterError> {
         let service = WebService::new(&web.url, web.ca.as_deref(), web.token.as_deref());
-        let service = service.map_err(|source| AdapterError::Web { name: name.to_owned(), source })?;
+        let service =
+            service.map_err(|source| AdapterError::Web { name: name.to_owned(), key: "http", source })?;
         match service.is_exposed() {
-            true => Err(AdapterError::Exposed(name.to_owned())),
+            true => Err(AdapterError::Exposed { name: name.to_owned(), key: "http.url" }),
             false => Ok(Http { service }),
         }
     }

@@ -2,8 +2,12 @@
 //! [`Kind`].
 
 mod http;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod kinesis;
 mod stream;
 mod subject;
+mod window;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -65,6 +69,11 @@ pub(super) fn of(
         Kind::Stream => Box::new(stream::Stream::new(session, target, inboxes)),
         Kind::Subject => Box::new(subject::Subject::new(session, target)),
         Kind::Http(web) => Box::new(http::Http::new(&settings.name, web)?),
+        #[cfg(feature = "kafka")]
+        Kind::Kafka(kafka) => Box::new(kafka::Kafka::new(&settings.name, kafka)?),
+        #[cfg(not(feature = "kafka"))]
+        Kind::Kafka(_) => return Err(AdapterError::NotBuilt(settings.name.clone())),
+        Kind::Kinesis(kinesis) => Box::new(kinesis::Kinesis::new(&settings.name, kinesis)?),
     })
 }
 

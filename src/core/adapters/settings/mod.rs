@@ -1,19 +1,26 @@
 //! What an adapter is to do: `plugin.choria.adapter.NAME.*` (spec 04 §5.2).
 
+mod kafka;
+mod kinesis;
+
 use std::path::PathBuf;
 
 use crate::core::config::{Config, parse_bool};
 use crate::core::connection::HostError;
 use crate::core::nats::subject::{is_literal, valid_pattern, valid_subject};
 use crate::core::security::SecurityError;
-use crate::core::security::web_service::WebError;
+use crate::core::security::web_service::{WebError, is_here};
 use crate::core::text;
 
 use super::spool::SpoolError;
+pub use kafka::Kafka;
+#[cfg(feature = "kafka")]
+pub use kafka::{Login, Mechanism, Tls};
+pub use kinesis::Kinesis;
 
 const PREFIX: &str = "plugin.choria.adapter.";
 /// Its keys; `workers` are the original's, which has a connection a worker.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 28] = [
     "type",
     "queue_len",
     "ingest.topic",
@@ -29,6 +36,19 @@ const KEYS: [&str; 15] = [
     "http.url",
     "http.ca",
     "http.token_file",
+    "kafka.servers",
+    "kafka.topic",
+    "kafka.tls",
+    "kafka.ca",
+    "kafka.certificate",
+    "kafka.key",
+    "kafka.sasl.mechanism",
+    "kafka.sasl.username",
+    "kafka.sasl.password_file",
+    "kinesis.stream",
+    "kinesis.region",
+    "kinesis.endpoint",
+    "kinesis.credentials_file",
 ];
 /// Documents in memory, unless set.
 const QUEUE: usize = 1000;
@@ -45,16 +65,20 @@ pub enum AdapterError {
     Unknown { key: String, meant: String },
     #[error("plugin.choria.adapters names '{0}', which can be no part of a key: letters, digits, _ and -")]
     Name(String),
+    #[error("adapter {0}: {PREFIX}{0}.type is kafka, which this program was built without: feature kafka")]
+    NotBuilt(String),
     #[error("adapter {name}: {source}")]
     Spool { name: String, source: SpoolError },
     #[error("plugin.choria.adapter.NAME.stream.servers: {0}")]
     Hosts(#[from] HostError),
-    #[error("adapter {name}: {PREFIX}{name}.http: {source}")]
-    Web { name: String, source: WebError },
+    #[error("adapter {name}: {PREFIX}{name}.{key}: {source}")]
+    Web { name: String, key: &'static str, source: WebError },
     #[error(
-        "{PREFIX}{0}.http.url is neither https nor on this machine: whoever is on the way could read what nodes tell of themselves"
+        "{PREFIX}{name}.{key} is neither https nor on this machine: whoever is on the way could read what nodes tell of themselves"
     )]
-    Exposed(String),
+    Exposed { name: String, key: &'static str },
+    #[error("adapter {name}: {PREFIX}{name}.kafka: {reason}")]
+    Kafka { name: String, reason: String },
     #[error(transparent)]
     Security(#[from] SecurityError),
 }
@@ -68,6 +92,10 @@ pub enum Kind {
     Subject,
     /// A web service that takes lines of JSON: `http`.
     Http(Web),
+    /// A topic of Kafka, which acknowledges: `kafka`.
+    Kafka(Kafka),
+    /// A stream of AWS Kinesis, which acknowledges: `kinesis`.
+    Kinesis(Kinesis),
 }
 
 /// A web service.
@@ -148,22 +176,20 @@ impl Settings {
     }
 
     fn one(config: &Config, name: &str) -> Result<Settings, AdapterError> {
-        let option = |key: &str| config.option(&format!("{PREFIX}{name}.{key}")).map(str::trim);
-        let wrong = |key, problem: &str| AdapterError::Setting {
-            name: name.to_owned(),
-            key,
-            problem: problem.to_owned(),
-        };
-        let needed =
-            |key| option(key).filter(|value| !value.is_empty()).ok_or_else(|| wrong(key, "is required"));
+        let lines = Lines { config, name };
+        let option = |key: &str| lines.given(key);
+        let wrong = |key, problem: &str| lines.wrong(key, problem);
+        let needed = |key| lines.needed(key);
         let kind = match needed("type")? {
             "choria_streams" | "jetstream" => Kind::Stream,
             "nats" => Kind::Subject,
             "http" => {
-                let path = |key| option(key).filter(|path| !path.is_empty()).map(PathBuf::from);
+                let path = |key| lines.some(key).map(PathBuf::from);
                 let url = needed("http.url")?.to_owned();
                 Kind::Http(Web { url, ca: path("http.ca"), token: path("http.token_file") })
             }
+            "kafka" => Kind::Kafka(kafka::of(&lines)?),
+            "kinesis" => Kind::Kinesis(kinesis::of(&lines)?),
             "nats_stream" | "natsstream" => {
                 return Err(wrong(
                     "type",
@@ -171,7 +197,9 @@ impl Settings {
                 ));
             }
             other => {
-                let problem = format!("is '{other}'; there are jetstream (choria_streams), nats and http");
+                let problem = format!(
+                    "is '{other}'; there are jetstream (choria_streams), nats, http, kafka and kinesis"
+                );
                 return Err(wrong("type", &problem));
             }
         };
@@ -195,9 +223,11 @@ impl Settings {
         if !valid_pattern(&topic) {
             return Err(wrong("ingest.topic", &format!("is '{topic}', which is no subject")));
         }
-        let target = option("stream.topic").filter(|topic| !topic.is_empty()).unwrap_or(name).to_owned();
+        let target = lines.some("stream.topic").unwrap_or(name).to_owned();
         let sample = target.replace("%s", "n1.example.net");
-        if !valid_subject(&sample) || !is_literal(&sample) {
+        // Topics and streams of others have names of their own, which were looked at.
+        let others = matches!(kind, Kind::Kafka(_) | Kind::Kinesis(_));
+        if !(others || valid_subject(&sample) && is_literal(&sample)) {
             return Err(wrong(
                 "stream.topic",
                 &format!("is '{target}', which is no subject to publish to; %s stands for the sender"),
@@ -249,7 +279,7 @@ impl Settings {
     /// What it publishes to, as a pattern; `None` where it publishes nothing.
     pub fn publishes(&self) -> Option<String> {
         match &self.kind {
-            Kind::Http(_) => None,
+            Kind::Http(_) | Kind::Kafka(_) | Kind::Kinesis(_) => None,
             Kind::Stream | Kind::Subject => Some(match self.target.split_once("%s") {
                 None => self.target.clone(),
                 // Names have dots: any number of tokens stands there.
@@ -260,6 +290,31 @@ impl Settings {
                 }
             }),
         }
+    }
+}
+
+/// The lines of one adapter.
+struct Lines<'a> {
+    config: &'a Config,
+    name: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    fn given(&self, key: &str) -> Option<&'a str> {
+        self.config.option(&format!("{PREFIX}{}.{key}", self.name)).map(str::trim)
+    }
+
+    /// What a line says, where it says something.
+    fn some(&self, key: &str) -> Option<&'a str> {
+        self.given(key).filter(|value| !value.is_empty())
+    }
+
+    fn needed(&self, key: &'static str) -> Result<&'a str, AdapterError> {
+        self.some(key).ok_or_else(|| self.wrong(key, "is required"))
+    }
+
+    fn wrong(&self, key: &'static str, problem: &str) -> AdapterError {
+        AdapterError::Setting { name: self.name.to_owned(), key, problem: problem.to_owned() }
     }
 }
 
