@@ -62,6 +62,7 @@ mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;
 mod a_sick_fleet_is_provisioned;
+mod a_slow_reader_is_in_nobodys_way;
 mod a_stranger_poses_as_the_broker;
 mod a_terminal_is_kept_to;
 mod a_thousand_machines_cost_little;

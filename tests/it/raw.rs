@@ -16,7 +16,7 @@ use crate::wire::provider;
 
 /// A connection that has said CONNECT.
 pub struct Raw {
-    stream: StreamOwned<ClientConnection, TcpStream>,
+    pub stream: StreamOwned<ClientConnection, TcpStream>,
     read: Vec<u8>,
 }
 

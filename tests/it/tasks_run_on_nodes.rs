@@ -256,7 +256,7 @@ fn a_run_goes_in_stages_and_is_kept() {
     stopped.clone().complains(&["stage 1 of 3: 1 node", "stopped in stage 1 of 3", "choria rpc --resume"]);
     assert_eq!(ran(), 1, "{stopped:?}");
     let listed = tasks.alice.run(&["history"]).fine();
-    listed.says(&["bolt_tasks#run_and_wait", "task=demo::all"]);
+    listed.says(&["bolt_tasks", "run_and_wait", "task=demo::all"]);
     let id = stopped.stderr.split("--resume ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an id");
     fs::write(format!("{}.good", log.display()), "").expect("a file");
     tasks.alice.run(&["rpc", "--resume", id, "--abort", "1"]).code(0);

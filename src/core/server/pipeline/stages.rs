@@ -409,7 +409,10 @@ pub async fn authorize(
     })?;
     let interface = agent.ddl().action(&action).ok_or_else(unknown)?;
     if body_agent != envelope.agent {
-        return Err(Denial::denied(&action, format!("the body is for agent '{}'", shortened(&body_agent, LONGEST_NAME))));
+        return Err(Denial::denied(
+            &action,
+            format!("the body is for agent '{}'", shortened(&body_agent, LONGEST_NAME)),
+        ));
     }
     if !authorizer.reads_inputs() {
         decide(accepted, &action, None, node, authorizer).await?;
