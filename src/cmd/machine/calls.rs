@@ -75,7 +75,12 @@ impl List {
             } else {
                 out!("{}", table::render(&["Node", "Machine", "Version", "State"].map(str::to_owned), &rows));
             }
-            Ok(if asked.interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+            let well = asked.replies.iter().all(|reply| reply.body.statuscode == StatusCode::Ok);
+            Ok(match (asked.interrupted, well) {
+                (true, _) => ExitCode::from(INTERRUPTED),
+                (_, true) => ExitCode::SUCCESS,
+                (_, false) => ExitCode::from(2),
+            })
         })?
     }
 }

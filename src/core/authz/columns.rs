@@ -5,6 +5,7 @@ use regex::Regex;
 
 use super::groups::Groups;
 use crate::core::protocol::filter::{FactFilter, FactOperator, NodeView, case_insensitive, search};
+use crate::core::security::CallerId;
 
 #[derive(Debug, Clone)]
 pub(super) enum Callers {
@@ -101,12 +102,9 @@ impl CallerItem {
     }
 }
 
-/// Whether `text` has the shape of a caller id: a provider, `=`, a name.
+/// Whether `text` is a caller id that somebody can have.
 pub(super) fn is_caller(text: &str) -> bool {
-    text.split_once('=').is_some_and(|(provider, name)| {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        !provider.is_empty() && provider.chars().all(is_word) && !name.is_empty()
-    })
+    CallerId::parse(text).is_some()
 }
 
 impl Actions {
@@ -204,4 +202,29 @@ pub(super) fn is_compound(column: &str) -> bool {
         };
         item.starts_with('!') || matches!(item, "not" | "and" | "or") || parentheses
     })
+}
+
+#[cfg(test)]
+mod caller_tests {
+    use super::is_caller;
+
+    #[test]
+    fn what_nobody_can_be_is_no_caller() {
+        for good in ["choria=bob.mcollective", "uid=1000", "up=a_b-c"] {
+            assert!(is_caller(good), "{good}");
+        }
+        for bad in [
+            "choria=a,choria=b",
+            "choria=a;",
+            "choria=a,",
+            "choria=*",
+            "choria=a.*",
+            "Choria=a",
+            "choria=a!",
+            "=a",
+            "a=",
+        ] {
+            assert!(!is_caller(bad), "{bad}");
+        }
+    }
 }
