@@ -60,7 +60,9 @@ async fn press(State(host): State<Host>, Path((machine, watcher)): Names, body: 
         Ok(wanted) => wanted,
         Err(e) => return (StatusCode::INTERNAL_SERVER_ERROR, format!("the body is no JSON: {e}")),
     };
-    let Some(on) = wanted.get("on").and_then(Value::as_bool) else {
+    // nothing said is off, as with the original
+    let nothing = wanted.as_object().is_some_and(serde_json::Map::is_empty);
+    let Some(on) = wanted.get("on").and_then(Value::as_bool).or(nothing.then_some(false)) else {
         return (StatusCode::BAD_REQUEST, r#"say {"on": true} or {"on": false}"#.to_owned());
     };
     match pressed(&host, &machine, &watcher, on) {

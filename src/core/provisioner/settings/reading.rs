@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "DIR/p.yaml: there is no key worker, it is ignored",
+                "DIR/p.yaml: there is no key worker, it is ignored, did you mean workers?",
                 "DIR/p.yaml: rego_policy has no effect",
                 "DIR/p.yaml: there is no key features.kpi, it is ignored"
             ]
