@@ -238,9 +238,7 @@ pub fn deferred(
         return Err(refused("this node is not part of its collective"));
     }
     let most = i64::try_from(config.choria_requests_max_age.as_secs()).unwrap_or(i64::MAX);
-    verified.check_time(now, most).map_err(|e| match e {
-        e => Deferral::Refused(e.to_string()),
-    })?;
+    verified.check_time(now, most).map_err(|e| Deferral::Refused(e.to_string()))?;
     let accepted = Accepted(Incoming { headers: Headers::default(), request: verified.request() });
     Ok((verified.into_inner(), accepted))
 }
