@@ -122,10 +122,10 @@ impl Broker {
         let plan = runtime.block_on(engine::plan(&config, &provider))?;
         let peers = plan.as_ref().map(engine::Plan::peers).unwrap_or_default();
         let joined = plan.map(engine::Plan::start).transpose()?;
-        let _streams = joined.as_ref().and_then(|joined| {
-            let streams = engine::system_streams(&config, joined.machines)?;
-            Some(Keeper::start(joined.login.clone()?, streams))
-        });
+        let streams = joined.as_ref().map(|joined| engine::system_streams(&config, joined.machines));
+        let login = joined.as_ref().and_then(|joined| joined.login.clone());
+        let streams = login.zip(streams.transpose()?.flatten());
+        let _streams = streams.map(|(login, streams)| Keeper::start(login, streams));
         let (engine, leaves) = joined.map(|joined| (joined.engine, joined.leaves)).unzip();
         let broker = match config.choria_broker_network {
             false => None,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::admission::Account;
-use choria::core::broker::{HubAddress, Leaf, LeafProof, Limits};
+use choria::core::broker::{HubAddress, Leaf, LeafProof, Limits, bytes};
 use choria::core::config::{Config, System};
 use choria::core::connection::{SrvResolver, srv_domain};
 use choria::core::engine::supervisor::{GUARD, become_program};
@@ -22,6 +22,8 @@ use choria::core::web::listen_addresses;
 
 use crate::cmd::out::errln;
 
+/// Bytes a stream of events has at least, however small the file system.
+const LEAST_OF_EVENTS: u64 = 4 * 1024 * 1024;
 /// Port of the engines where none is configured.
 const PORT: u16 = 5222;
 
@@ -109,6 +111,10 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
             key: files.key.clone(),
             ca: files.ca.clone(),
         }),
+        max_consumers: match config.choria_network_stream_max_consumers {
+            most @ 1.. => most,
+            most => bail!("plugin.choria.network.stream.max_consumers {most} is no number above 0"),
+        },
         keeper: word.as_ref().map(|word| word.hash.clone()),
         store,
     };
@@ -178,7 +184,15 @@ impl Plan {
 }
 
 /// The streams a network with a store has, unless nobody is to look after them.
-pub(super) fn system_streams(config: &Config, machines: usize) -> Option<SystemStreams> {
+pub(super) fn system_streams(config: &Config, machines: usize) -> anyhow::Result<Option<SystemStreams>> {
+    let payload = bytes(&config.choria_network_stream_event_payload)
+        .context("plugin.choria.network.stream.event_payload")?;
+    let size =
+        bytes(&config.choria_network_stream_event_size).context("plugin.choria.network.stream.event_size")?;
+    // of all of it, which does not change as it is used up
+    let all = rustix::fs::statvfs(config.choria_network_stream_store.as_str());
+    let share = all.map_or(u64::MAX, |all| all.f_blocks.saturating_mul(all.f_frsize) / 32);
+    let size = u64::try_from(size).unwrap_or(u64::MAX).min(share).max(LEAST_OF_EVENTS);
     let kept = |age, replicas| Kept { age, replicas };
     let streams = SystemStreams {
         events: kept(
@@ -208,8 +222,10 @@ pub(super) fn system_streams(config: &Config, machines: usize) -> Option<SystemS
             )
         }),
         machines,
+        event_payload: i64::try_from(payload).unwrap_or(i64::MAX),
+        event_size: i64::try_from(size).unwrap_or(i64::MAX),
     };
-    config.choria_network_stream_manage_streams.then_some(streams)
+    Ok(config.choria_network_stream_manage_streams.then_some(streams))
 }
 
 /// The machines of the cluster: as configured; else, where a port for them is, what DNS says.

@@ -81,6 +81,8 @@ pub(super) fn limits(config: &Config) -> anyhow::Result<Limits> {
             .unwrap_or(0)
             .max(1),
         max_pending_total: bytes(&config.choria_network_memory).context("plugin.choria.network.memory")?,
+        max_event: bytes(&config.choria_network_stream_event_payload)
+            .context("plugin.choria.network.stream.event_payload")?,
         ..Limits::default()
     };
     for (kind, text) in [

@@ -19,7 +19,7 @@ use crate::cmd::signals::Reactions;
 /// What ending may take once connections are closed, whatever hangs.
 const ENDING: Duration = Duration::from_secs(12);
 /// Settings that count from a start on, and not from a SIGHUP.
-const AT_START: [&str; 34] = [
+const AT_START: [&str; 37] = [
     "identity",
     "logfile",
     "loglevel",
@@ -39,8 +39,10 @@ const AT_START: [&str; 34] = [
     "plugin.choria.network.public_url",
     "plugin.choria.network.stream.advisory_replicas",
     "plugin.choria.network.stream.advisory_retention",
+    "plugin.choria.network.stream.event_payload",
     "plugin.choria.network.stream.event_replicas",
     "plugin.choria.network.stream.event_retention",
+    "plugin.choria.network.stream.event_size",
     "plugin.choria.network.stream.executor_replicas",
     "plugin.choria.network.stream.executor_retention",
     "plugin.choria.network.stream.leader_election_replicas",
@@ -48,6 +50,7 @@ const AT_START: [&str; 34] = [
     "plugin.choria.network.stream.machine_replicas",
     "plugin.choria.network.stream.machine_retention",
     "plugin.choria.network.stream.manage_streams",
+    "plugin.choria.network.stream.max_consumers",
     "plugin.choria.network.stream.request_replicas",
     "plugin.choria.network.stream.request_retention",
     "plugin.choria.network.stream.requests",

@@ -161,8 +161,9 @@ const CLIENT: [&str; 5] = [
     "choria.federation.*.federation",
 ];
 
-/// What `streams_user` and `governor` add for a client of a token network.
-const STREAMS_USER: [&str; 22] = [
+/// What `streams_user` and `governor` add for a client of a token network, but for consumers that last: whoever may
+/// publish `$JS.API.CONSUMER.DURABLE.CREATE` may have the engine keep as many as it can, for ever.
+const STREAMS_USER: [&str; 21] = [
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",
     "$JS.API.STREAM.LIST",
@@ -173,7 +174,6 @@ const STREAMS_USER: [&str; 22] = [
     "$JS.API.DIRECT.GET.*.>",
     "$JS.API.CONSUMER.CREATE.*",
     "$JS.API.CONSUMER.CREATE.*.>",
-    "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
     "$JS.API.CONSUMER.DELETE.*.*",
     "$JS.API.CONSUMER.NAMES.*",
     "$JS.API.CONSUMER.LIST.*",
@@ -206,12 +206,12 @@ pub fn deferring_for_all() -> String {
 
 /// What lets a node read what is kept for it and no other, and say what became of it.
 pub fn deferred_to(node: &str) -> [String; 5] {
-    let (stream, own) = (deferred::STREAM, deferred::of_node(node));
+    let (stream, own, consumer) = (deferred::STREAM, deferred::of_node(node), deferred::consumer_of(node));
     [
         format!("$JS.API.DIRECT.GET.{stream}.{own}"),
-        format!("$JS.API.CONSUMER.CREATE.{stream}.*.{own}"),
-        // of consumers whose names nobody can guess
-        format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
+        // there is one of that name, so that none has more
+        format!("$JS.API.CONSUMER.CREATE.{stream}.{consumer}.{own}"),
+        format!("$JS.API.CONSUMER.DELETE.{stream}.{consumer}"),
         format!("$JS.FC.{stream}.>"),
         own,
     ]
@@ -364,10 +364,19 @@ mod tests {
             assert!(root.may_publish(subject.as_bytes()), "{subject}");
         }
         let own = deferred::of_node("n1.example.net");
+        let consumer = deferred::consumer_of("n1.example.net");
+        for (privileged, may) in [(false, false), (true, true)] {
+            let client = client_publish_with_streams(privileged, &[]);
+            assert_eq!(client.may_publish(b"$JS.API.CONSUMER.DURABLE.CREATE.S.x"), may);
+        }
         for (call, may) in [
             (format!("DIRECT.GET.CHORIA_REQUESTS.{own}"), true),
             (format!("DIRECT.GET.CHORIA_REQUESTS.{}", at("choria=alice", "n1.example.net")), true),
-            (format!("CONSUMER.CREATE.CHORIA_REQUESTS.x.{own}"), true),
+            (format!("CONSUMER.CREATE.CHORIA_REQUESTS.{consumer}.{own}"), true),
+            (format!("CONSUMER.DELETE.CHORIA_REQUESTS.{consumer}"), true),
+            (format!("CONSUMER.CREATE.CHORIA_REQUESTS.x.{own}"), false),
+            (format!("CONSUMER.DURABLE.CREATE.CHORIA_REQUESTS.{consumer}"), false),
+            ("CONSUMER.DELETE.CHORIA_REQUESTS.x".to_owned(), false),
             ("DIRECT.GET.CHORIA_REQUESTS".to_owned(), false),
             (format!("DIRECT.GET.CHORIA_REQUESTS.{}", deferred::of_node("n2.example.net")), false),
             ("DIRECT.GET.CHORIA_REQUESTS.choria.requests.*.*.*".to_owned(), false),

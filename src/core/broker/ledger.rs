@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::copies;
 use super::limits::{KindLimits, Limits};
 use super::pace::Pace;
+use super::{consumers, copies};
 use crate::core::admission::{Account, Peer, PeerKind};
 use crate::core::nats::frame::Frame;
 
@@ -113,6 +113,8 @@ pub struct Holder {
     pace: Pace,
     /// How much of the same all its links hear.
     copies: copies::OfHolder,
+    /// Consumers they have made.
+    consumers: consumers::OfHolder,
     /// Number of its newest link, and the milliseconds of the broker's clock it came at.
     newest: AtomicU64,
     newest_at: AtomicU64,
@@ -164,6 +166,11 @@ impl Holder {
     /// How much of the same all its links hear.
     pub fn copies(&self) -> &copies::OfHolder {
         &self.copies
+    }
+
+    /// Consumers all its links have made.
+    pub fn consumers(&self) -> &consumers::OfHolder {
+        &self.consumers
     }
 
     /// What one of its links holds when all hold as much: the heaviest holds no less.
@@ -251,6 +258,7 @@ impl Holders {
         let holder = holder.unwrap_or_else(|| {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
             let (peer, pace, copies) = (name.1.clone(), Pace::default(), copies::OfHolder::default());
+            let consumers = consumers::OfHolder::default();
             let (newest, newest_at, told_doubled) = Default::default();
             let of = Holder {
                 account,
@@ -261,6 +269,7 @@ impl Holders {
                 links,
                 pace,
                 copies,
+                consumers,
                 newest,
                 newest_at,
                 told_doubled,

@@ -15,6 +15,8 @@ pub struct KindLimits {
     /// Bytes one identity may make the broker hold: what waits to be sent to it, messages it has
     /// begun, its subscriptions.
     pub memory: usize,
+    /// Consumers of streams one identity may make in ten minutes, unless it may make lasting ones.
+    pub consumers: usize,
 }
 
 const MIB: usize = 1024 * 1024;
@@ -26,7 +28,7 @@ pub enum LimitError {
     #[error("'{0}' is not of the form name=number, as in connections=64,subscriptions=4000,memory=32M")]
     Form(String),
     /// A name that is none.
-    #[error("'{0}' is no limit, there are connections, subscriptions and memory")]
+    #[error("'{0}' is no limit, there are connections, subscriptions, memory and consumers")]
     Name(String),
     /// A number that is none, or too small to be meant.
     #[error("'{0}' is no number above 0; memory takes K, M and G behind it")]
@@ -44,6 +46,7 @@ impl KindLimits {
             let place = match name.trim() {
                 "connections" => &mut self.connections,
                 "subscriptions" => &mut self.subscriptions,
+                "consumers" => &mut self.consumers,
                 "memory" => {
                     self.memory = bytes(number)?;
                     continue;
@@ -82,12 +85,12 @@ pub fn bytes(text: &str) -> Result<usize, LimitError> {
 /// whole fleet. One identity of any kind leaves four fifths of the connections to others. Subscriptions of
 /// a hub are subjects it wants.
 const KINDS: [KindLimits; PeerKind::ALL.len()] = [
-    KindLimits { connections: 64, subscriptions: 4_000, memory: 32 * MIB },
-    KindLimits { connections: 4, subscriptions: 64, memory: 4 * MIB },
-    KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB },
-    KindLimits { connections: 10_000, subscriptions: 200_000, memory: 256 * MIB },
+    KindLimits { connections: 64, subscriptions: 4_000, memory: 32 * MIB, consumers: 600 },
+    KindLimits { connections: 4, subscriptions: 64, memory: 4 * MIB, consumers: 1 },
+    KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB, consumers: 600 },
+    KindLimits { connections: 10_000, subscriptions: 200_000, memory: 256 * MIB, consumers: 6_000 },
     // what fifty thousand machines behind a hub want to hear, and what waits for it
-    KindLimits { connections: 4, subscriptions: 500_000, memory: 384 * MIB },
+    KindLimits { connections: 4, subscriptions: 500_000, memory: 384 * MIB, consumers: 1 },
 ];
 
 /// Bounds of the broker. The defaults are NATS's where it has one (spec 04 §6.11).
@@ -98,6 +101,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Payload in bytes, headers included; default 1 MiB.
     pub max_payload: usize,
+    /// Payload in bytes of an event of a node, of one that waits, or of a client; default 64 KiB.
+    pub max_event: usize,
     /// Unsent bytes of one connection: at three quarters it loses what others send, and is cut when it
     /// causes more itself; default 64 MiB.
     pub max_pending: usize,
@@ -142,6 +147,7 @@ impl Default for Limits {
         Self {
             max_connections: 50_000,
             max_payload: 1024 * 1024,
+            max_event: 64 * 1024,
             max_pending: 64 * 1024 * 1024,
             max_pending_total: 512 * 1024 * 1024,
             max_control_line: 4096,
@@ -202,14 +208,15 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_mistakes_told() {
-        let before = KindLimits { connections: 1, subscriptions: 2, memory: 3 };
+        let before = KindLimits { connections: 1, subscriptions: 2, memory: 3, consumers: 4 };
         for (text, expected) in [
             ("", Ok(before)),
             ("connections=5", Ok(KindLimits { connections: 5, ..before })),
             (
                 " memory=2M , subscriptions=7,connections= 9",
-                Ok(KindLimits { connections: 9, subscriptions: 7, memory: 2 * MIB }),
+                Ok(KindLimits { connections: 9, subscriptions: 7, memory: 2 * MIB, ..before }),
             ),
+            ("consumers=9", Ok(KindLimits { consumers: 9, ..before })),
             ("memory=1k", Ok(KindLimits { memory: 1024, ..before })),
             ("connections", Err(LimitError::Form("connections".to_owned()))),
             ("links=3", Err(LimitError::Name("links".to_owned()))),

@@ -1,5 +1,6 @@
 //! A message from a link to everybody who wants it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::account::imported_by;
@@ -14,7 +15,7 @@ use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
 use super::{consumers, copies, presence};
-use crate::core::admission::Account;
+use crate::core::admission::{Account, PeerKind};
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
 use crate::core::nats::leaf::read;
@@ -37,6 +38,11 @@ pub enum Groups<'a> {
     All,
     /// Those a hub has chosen: others have had it elsewhere.
     Listed(&'a read::Message<'a>),
+}
+
+/// Whether a message is an event, which streams keep.
+fn is_event(subject: &[u8]) -> bool {
+    subject.starts_with(b"choria.lifecycle.") || subject.starts_with(b"choria.machine.")
 }
 
 impl Groups<'_> {
@@ -80,6 +86,11 @@ impl Shard {
             return self.close_later(key, Close::Protocol { reason, told: None });
         }
         let (account, flags, cid) = (link.account, link.flags, link.cid);
+        let most = self.settings.limits.max_event;
+        if message.body.len() > most && !link.publish.is_unrestricted() && is_event(message.subject) {
+            let text = format!("Permissions Violation for Publish of an event of more than {most} bytes");
+            return self.forbid(key, &text);
+        }
         let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false };
         let generation = self.shared.router.generation(account);
         if message.reply.is_none()
@@ -108,12 +119,7 @@ impl Shard {
         let may_be_answered = message.reply.is_none_or(|reply| {
             !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix)) && link.may_be_answered_at(reply)
         });
-        // what cannot be read is not handed on either
-        let elsewhere = (!link.publish.is_unrestricted() && consumers::makes(message.subject)).then(|| {
-            let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..);
-            let places = if body == Some(b"") { Some(vec![]) } else { body.and_then(consumers::deliveries) };
-            places.map(|places| places.into_iter().find(|place| !link.may_be_answered_at(place.as_bytes())))
-        });
+        let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject);
         let routable = subject::valid_subject(message.subject);
         if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
@@ -126,19 +132,12 @@ impl Shard {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
         }
-        match elsewhere {
-            None | Some(Some(None)) => {}
-            Some(None) => {
-                return self
-                    .forbid(key, "Permissions Violation for Publish of a consumer that cannot be read");
-            }
-            Some(Some(Some(place))) => {
-                // as it is quoted nothing of it is a line of its own
-                let place = shortened(&place, 200);
-                let text =
-                    format!("Permissions Violation for Publish of a consumer that delivers to {place:?}");
+        if asks {
+            if let Some(why) = self.judge_consumer(key, message) {
+                let text = format!("Permissions Violation for Publish of a consumer that {why}");
                 return self.forbid(key, &text);
             }
+            self.pay_for_answer(key);
         }
         if flags.verbose {
             self.acknowledge(key);
@@ -167,7 +166,7 @@ impl Shard {
             // nobody of the other account answers, and nothing of it is named by a stranger
             let message = &Publish { reply: None, ..*message };
             heard |= self.route(from, importer, message, &matched);
-        } else if may_publish && !flags.pedantic && heard && !consumers::makes(message.subject) {
+        } else if may_publish && !flags.pedantic && heard && !asks {
             self.last.cid = cid;
             self.last.generation = generation;
             self.last.subject.clear();
@@ -179,6 +178,41 @@ impl Shard {
             && let Some(reply) = message.reply
         {
             self.tell_no_responders(key, account, reply, message.subject);
+        }
+    }
+
+    /// Why a consumer may not be made, by whom.
+    fn judge_consumer(&self, key: u32, message: &Publish<'_>) -> Option<Cow<'static, str>> {
+        let link = self.links.get(key as usize).filter(|_| consumers::makes(message.subject))?;
+        // what cannot be read is not handed on either
+        let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
+        let Some(asked) = consumers::read(body) else { return Some("cannot be read".into()) };
+        if let Some(place) = asked.places.iter().find(|place| !link.may_be_answered_at(place.as_bytes())) {
+            // as it is quoted nothing of it is a line of its own
+            return Some(format!("delivers to {:?}", shortened(place, 200)).into());
+        }
+        if link.publish.may_publish(&consumers::lasting(message.subject)) {
+            return None;
+        }
+        let (holder, kind) = (link.charge.holder(), link.charge.holder().kind());
+        if let Some(excess) = asked.excess(kind == PeerKind::Node) {
+            return Some(excess.into());
+        }
+        let most = self.settings.limits.of(kind).consumers;
+        let taken = holder.consumers().take(most, self.now);
+        (!taken).then(|| format!("is one more than {most} in ten minutes").into())
+    }
+
+    /// An answer about streams may be much larger than what it answers: it is paid for by who asks.
+    fn pay_for_answer(&self, key: u32) {
+        if let Some(link) = self.links.get(key as usize) {
+            let holder = link.charge.holder();
+            let bytes = match holder.kind() {
+                PeerKind::Node | PeerKind::WaitingNode => consumers::ANSWER_TO_NODE,
+                PeerKind::Client => consumers::ANSWER,
+                PeerKind::Service | PeerKind::Hub => return,
+            };
+            holder.pace().said_to_many(bytes, self.now);
         }
     }
 

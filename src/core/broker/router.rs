@@ -70,13 +70,13 @@ impl Subscriptions {
 
 impl Tables {
     /// Removes a subscription and says what nobody here wants as before.
-    fn remove(&mut self, key: SubKey, now: Moment) -> Option<Wish> {
+    fn remove(&mut self, key: SubKey, by: &str, now: Moment) -> Option<Wish> {
         let wish = match self.hubs.is_empty() {
             true => None,
             false => self.index.wish_of(key),
         };
         if let Some(left) = self.index.remove(key) {
-            self.departures.left(left, now);
+            self.departures.left(left, by, now);
         }
         wish.filter(|wish| wish.queue.is_some() || self.index.interest(wish) == 0)
     }
@@ -109,18 +109,19 @@ impl Router {
         })
     }
 
-    /// Removes subscriptions; messages already handed over may still arrive at their shard. Hubs to be
+    /// Removes subscriptions of `by`; messages already handed over may still arrive at their shard. Hubs to be
     /// told are returned.
     pub fn unsubscribe(
         &self,
         account: Account,
         keys: impl IntoIterator<Item = SubKey>,
+        by: &str,
         now: Moment,
     ) -> Vec<LeafId> {
         self.of(account).change(|tables| {
             let mut told = Vec::new();
             for key in keys {
-                if let Some(wish) = tables.remove(key, now) {
+                if let Some(wish) = tables.remove(key, by, now) {
                     told.extend(tables.hubs.note(&wish));
                 }
             }
@@ -366,7 +367,7 @@ mod tests {
         let first = cache.matches(&router, Account::Choria, b"a");
         assert_eq!(first.plain(0), [target(1)]);
         assert!(Arc::ptr_eq(&first, &cache.matches(&router, Account::Choria, b"a")));
-        router.unsubscribe(Account::Choria, [key], 0);
+        router.unsubscribe(Account::Choria, [key], "n", 0);
         assert!(cache.matches(&router, Account::Choria, b"a").is_empty());
         assert_eq!(router.len(), 0);
     }

@@ -75,7 +75,8 @@ impl Shard {
             link.subscription_count -= 1;
             link.subscribed -= gone.cost as usize;
             link.settle();
-            let told = self.shared.router.unsubscribe(link.account, gone.key, departures::moment(self.now));
+            let (by, now) = (link.charge.holder().identity(), departures::moment(self.now));
+            let told = self.shared.router.unsubscribe(link.account, gone.key, by, now);
             self.tell_hubs(told);
         }
     }
@@ -94,7 +95,8 @@ impl Shard {
         (link.subscription_count, link.subscribed) = (0, 0);
         link.settle();
         if !handles.is_empty() {
-            let told = self.shared.router.unsubscribe(link.account, handles, departures::moment(self.now));
+            let (by, now) = (link.charge.holder().identity(), departures::moment(self.now));
+            let told = self.shared.router.unsubscribe(link.account, handles, by, now);
             self.tell_hubs(told);
         }
     }

@@ -90,6 +90,9 @@ pub enum LedgerError {
     /// Too many.
     #[error("this node remembers as many requests that may wait as it can")]
     Full,
+    /// Too many of this caller.
+    #[error("this node remembers as many requests of its caller as it can")]
+    FullOf,
 }
 
 /// The file and what it says.
@@ -183,7 +186,10 @@ impl Ledger {
         let key = (entry.caller.clone(), entry.id.clone());
         if !self.entries.contains_key(&key) {
             let of_caller = self.entries.keys().filter(|(caller, _)| *caller == entry.caller).count();
-            if self.entries.len() >= MOST || of_caller >= OF_ONE {
+            if of_caller >= OF_ONE {
+                return Err(LedgerError::FullOf);
+            }
+            if self.entries.len() >= MOST {
                 return Err(LedgerError::Full);
             }
         }
@@ -307,7 +313,7 @@ mod tests {
         ledger.entries = (0..OF_ONE)
             .map(|n| (("a".to_owned(), n.to_string()), entry("a", &n.to_string(), 900, Known::Told)))
             .collect();
-        assert!(matches!(ledger.note(entry("a", "x", 900, Known::Ran), 100), Err(LedgerError::Full)));
+        assert!(matches!(ledger.note(entry("a", "x", 900, Known::Ran), 100), Err(LedgerError::FullOf)));
         assert!(ledger.note(entry("a", "1", 900, Known::Ran), 100).is_ok(), "one that is known");
         assert!(ledger.note(entry("b", "x", 900, Known::Ran), 100).is_ok());
         drop(ledger);

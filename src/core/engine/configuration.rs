@@ -29,6 +29,8 @@ pub struct Settings {
     pub cluster: Option<Cluster>,
     /// Where streams are kept, if any are.
     pub store: Option<PathBuf>,
+    /// Most consumers of a stream.
+    pub max_consumers: i64,
     /// Hash of the password whoever looks after the streams logs in by.
     pub keeper: Option<String>,
 }
@@ -153,7 +155,8 @@ impl Settings {
         if let Some(choria) = accounts.get_mut("choria")
             && self.store.is_some()
         {
-            choria["jetstream"] = "enabled".into();
+            // it counts them for each stream of the account
+            choria["jetstream"] = json!({"max_consumers": self.max_consumers});
             if let (Some(hash), Some(users)) = (&self.keeper, choria["users"].as_array_mut()) {
                 users.push(json!({"user": USER, "password": hash}));
             }
@@ -251,6 +254,7 @@ mod tests {
                 ca: "/a".into(),
             }),
             store: None,
+            max_consumers: 4096,
             keeper: None,
         }
     }
@@ -299,7 +303,7 @@ mod tests {
         let with_streams =
             Settings { store: Some("/s".into()), keeper: Some("$2b$04$x".to_owned()), ..settings() };
         let file: Value = serde_json::from_str(&with_streams.text()).unwrap();
-        assert_eq!(file["accounts"]["choria"]["jetstream"], "enabled");
+        assert_eq!(file["accounts"]["choria"]["jetstream"], json!({"max_consumers": 4096}));
         let keeper = json!({"user": "streams", "password": "$2b$04$x"});
         assert_eq!(file["accounts"]["choria"]["users"][1], keeper);
         assert_eq!(file["accounts"]["provisioning"]["imports"].as_array().map(Vec::len), Some(3));

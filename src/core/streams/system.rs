@@ -41,22 +41,30 @@ pub struct SystemStreams {
     pub requests: Option<Kept>,
     /// Machines there are.
     pub machines: usize,
+    /// Bytes of an event, and of each of the streams of events, machines, advisories and executors.
+    pub event_payload: i64,
+    /// See `event_payload`.
+    pub event_size: i64,
 }
 
 impl SystemStreams {
     /// Name and configuration of each that is to be there, in the order they are made.
     pub fn wanted(&self) -> Vec<(&'static str, Value)> {
         let transform = json!({"src": "choria.submission.in.choria.executor.>", "dest": "choria.executor.>"});
+        // whoever says much displaces what was said before, and leaves room to other streams
+        let bounded = json!({"max_bytes": self.event_size});
+        let events = json!({"max_bytes": self.event_size, "max_msg_size": self.event_payload});
         let all = [
-            ("CHORIA_EVENTS", "choria.lifecycle.>", self.events, json!({})),
-            ("CHORIA_MACHINE", "choria.machine.>", self.machine, json!({})),
-            ("CHORIA_STREAM_ADVISORIES", "$JS.EVENT.ADVISORY.>", self.advisories, json!({})),
+            ("CHORIA_EVENTS", "choria.lifecycle.>", self.events, events.clone()),
+            ("CHORIA_MACHINE", "choria.machine.>", self.machine, events),
+            ("CHORIA_STREAM_ADVISORIES", "$JS.EVENT.ADVISORY.>", self.advisories, bounded),
             (
                 "CHORIA_EXECUTOR",
                 "choria.submission.in.choria.executor.>",
                 self.executor,
                 json!({
                     "description": "Choria Executor Events", "allow_direct": true, "subject_transform": transform,
+                    "max_bytes": self.event_size,
                 }),
             ),
             (
@@ -140,6 +148,8 @@ mod tests {
             elections: Kept { age: Duration::from_secs(60), ..day },
             requests: None,
             machines: 1,
+            event_payload: 65_536,
+            event_size: 1 << 28,
         }
     }
 
@@ -162,6 +172,11 @@ mod tests {
             (&events["max_age"], &events["num_replicas"]),
             (&json!(86_400_000_000_000_u64), &json!(1))
         );
+        for (of, payload) in [(0, 65_536), (1, 65_536), (2, -1), (3, -1)] {
+            let stream = &wanted[of].1;
+            assert_eq!((&stream["max_bytes"], &stream["discard"]), (&json!(1 << 28), &json!("old")));
+            assert_eq!(stream["max_msg_size"], payload);
+        }
         let elections = &wanted[4].1;
         for (key, value) in [
             ("discard", json!("new")),

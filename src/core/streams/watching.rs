@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -21,8 +21,9 @@ use crate::core::connection::{Message, Subscription};
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// For how long it is believed to be there without a word.
 const SILENCE: Duration = Duration::from_secs(15);
-/// After this long without anybody who hears it a consumer is gone.
+/// After this long without anybody who hears it a consumer is gone; one that has a name of its own.
 const FORGOTTEN: Duration = Duration::from_secs(60);
+const OWN_FORGOTTEN: Duration = Duration::from_secs(10);
 /// Pause before a consumer that could not be made is tried again, at first and at most.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(10);
@@ -62,6 +63,8 @@ pub struct Watching {
     headers_only: bool,
     /// The filter stands in the subject of what is asked, so that permissions can go by it.
     named: bool,
+    /// The name of the one consumer that may be made.
+    own: Option<String>,
     consumer: Option<Consumer>,
     /// Number of the last message that was heard, or that was there before the first one to hear.
     last: Option<u64>,
@@ -90,7 +93,7 @@ impl Watching {
         start: Start,
         headers_only: bool,
     ) -> Result<Watching, StreamError> {
-        Watching::asked(streams, stream, filter, start, headers_only, false).await
+        Watching::asked(streams, stream, filter, (start, None), headers_only, (false, None)).await
     }
 
     /// All that `stream` has below `filter`, for those whose permissions go by what they hear.
@@ -98,16 +101,48 @@ impl Watching {
     /// # Errors
     /// [`StreamError`]: it cannot be heard.
     pub async fn only(streams: &Streams, stream: &str, filter: &str) -> Result<Watching, StreamError> {
-        Watching::asked(streams, stream, filter, Start::Oldest, false, true).await
+        Watching::asked(streams, stream, filter, (Start::Oldest, None), false, (true, None)).await
+    }
+
+    /// The same behind the message of this number, by a consumer of this name: for those who may make no other.
+    ///
+    /// # Errors
+    /// [`StreamError`]: it cannot be heard.
+    pub async fn own(
+        streams: &Streams,
+        stream: &str,
+        filter: &str,
+        name: &str,
+        behind: u64,
+    ) -> Result<Watching, StreamError> {
+        let behind = (behind > 0).then_some(behind);
+        Watching::asked(streams, stream, filter, (Start::Oldest, behind), false, (true, Some(name))).await
+    }
+
+    /// Ends it, and with it its consumer.
+    pub async fn close(mut self) {
+        if self.consumer.take().is_some() {
+            let _ = self.forget_own().await;
+        }
+    }
+
+    /// Has no consumer of that name be there any more.
+    async fn forget_own(&self) -> Result<(), StreamError> {
+        let Some(name) = &self.own else { return Ok(()) };
+        match self.streams.api(&format!("CONSUMER.DELETE.{}.{name}", self.stream), &Value::Null).await {
+            // mostly there was none
+            Err(StreamError::Refused { refusal, .. }) if refusal.code == 404 => Ok(()),
+            done => done.map(drop),
+        }
     }
 
     async fn asked(
         streams: &Streams,
         stream: &str,
         filter: &str,
-        start: Start,
+        (start, last): (Start, Option<u64>),
         headers_only: bool,
-        named: bool,
+        (named, own): (bool, Option<&str>),
     ) -> Result<Watching, StreamError> {
         let mut watching = Watching {
             streams: streams.clone(),
@@ -116,8 +151,9 @@ impl Watching {
             start,
             headers_only,
             named,
+            own: own.map(str::to_owned),
             consumer: None,
-            last: None,
+            last,
             behind: None,
             pause: PAUSE,
         };
@@ -129,7 +165,12 @@ impl Watching {
     /// Makes a consumer; how much there is to hear.
     async fn consume(&mut self) -> Result<u64, StreamError> {
         self.end();
-        let (name, deliver) = (uuid::Uuid::new_v4().simple().to_string(), self.streams.inbox());
+        self.forget_own().await?;
+        let name = self.own.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        let (deliver, forgotten) = match self.own {
+            Some(_) => (self.streams.inbox(), OWN_FORGOTTEN),
+            None => (self.streams.inbox(), FORGOTTEN),
+        };
         let session = self.streams.session();
         let (sink, messages) = mpsc::channel(WAITING);
         let id = session.subscribe_into(deliver.clone(), None, sink).await;
@@ -138,7 +179,7 @@ impl Watching {
         let mut configuration = json!({
             "name": name, "deliver_subject": deliver, "ack_policy": "none", "max_deliver": 1, "mem_storage": true,
             "num_replicas": 1, "replay_policy": "instant", "flow_control": true,
-            "idle_heartbeat": nanoseconds(HEARTBEAT), "inactive_threshold": nanoseconds(FORGOTTEN),
+            "idle_heartbeat": nanoseconds(HEARTBEAT), "inactive_threshold": nanoseconds(forgotten),
             "filter_subject": self.filter,
         });
         let policy = match (self.last, self.start) {
@@ -173,7 +214,10 @@ impl Watching {
 
     /// Whoever made a consumer says when it is not needed any more; one that nobody hears ends by itself, too.
     fn end(&mut self) {
-        if let Some(Consumer { name, .. }) = self.consumer.take() {
+        // the next one of that name waits until it is gone
+        if let Some(Consumer { name, .. }) = self.consumer.take()
+            && self.own.is_none()
+        {
             let subject = self.streams.call(&format!("CONSUMER.DELETE.{}.{name}", self.stream));
             let session = self.streams.session().clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {

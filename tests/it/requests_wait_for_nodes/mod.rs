@@ -1,6 +1,7 @@
 //! `choria rpc --until` and `choria requests`: what was asked while a node was away runs there once when it comes.
 
 mod adversaries;
+mod bounds;
 mod fleets;
 mod refusals;
 

@@ -87,8 +87,24 @@ impl Shard {
         }
         let (holder, kind) = (link.charge.holder(), limits.of(link.charge.holder().kind()));
         let cost = index::cost(subject, queue) + 2 * wish.size();
-        let too_much = holder.subscribed() + cost > kind.memory / 2;
-        if leaf.wants.len() >= kind.subscriptions || too_much {
+        let (subjects, bytes) = (leaf.wants.len(), holder.subscribed() + cost);
+        // the broker's own engine is not cut for what somebody has it keep: what each consumer wants is left out first
+        if leaf.remote.leaf.is_engine() {
+            let (most, most_bytes) = match is_of_a_consumer(subject) {
+                true => (kind.subscriptions / 4 * 3, kind.memory / 8 * 3),
+                false => (kind.subscriptions, kind.memory / 2),
+            };
+            if subjects >= most || bytes > most_bytes {
+                self.refusals.note("engine", || {
+                    tracing::warn!(
+                        subjects,
+                        "streams have too many consumers, some are not heard: a privileged certificate removes them; \
+                         or raise plugin.choria.network.limits.hub"
+                    );
+                });
+                return;
+            }
+        } else if subjects >= kind.subscriptions || bytes > kind.memory / 2 {
             let reason = format!(
                 "the hub wants more than {} subjects or {} bytes of them; raise plugin.choria.network.limits.hub",
                 kind.subscriptions,
@@ -155,6 +171,12 @@ impl Shard {
             self.dispatch(from, importer, delivery, &matched, groups);
         }
     }
+}
+
+/// Whether the engine wants a subject for one consumer of a stream.
+fn is_of_a_consumer(subject: &[u8]) -> bool {
+    let calls = subject.starts_with(b"$JS.API.CONSUMER.") && subject::is_literal(subject);
+    calls || subject.starts_with(ACK) || subject.starts_with(b"$JS.FC.") || subject.starts_with(b"_INBOX.")
 }
 
 /// How long to keep away from a hub that has said this.

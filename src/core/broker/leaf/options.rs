@@ -32,6 +32,13 @@ pub struct Leaf {
     pub cluster: Option<String>,
 }
 
+impl Leaf {
+    /// Whether it is the engine behind this broker, which it has started itself.
+    pub fn is_engine(&self) -> bool {
+        self.whereabouts.is_some()
+    }
+}
+
 /// Addresses of a hub that moves.
 pub type Whereabouts = Arc<dyn Fn() -> Vec<HubAddress> + Send + Sync>;
 

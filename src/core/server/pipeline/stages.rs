@@ -11,7 +11,7 @@ use crate::core::audit::AuditRecord;
 use crate::core::authz::{self, Authorizer, Decision};
 use crate::core::config::Config;
 use crate::core::protocol::DecodeError;
-use crate::core::protocol::deferred::{Deferred, DeferredError, place};
+use crate::core::protocol::deferred::{Deferred, place};
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport};
 use crate::core::rpc::{Heading, Inputs, NOT_AUTHORIZED, RequestBody, StatusCode};
@@ -241,10 +241,7 @@ pub fn deferred(
         return Err(refused("this node is not part of its collective"));
     }
     let most = i64::try_from(config.choria_requests_max_age.as_secs()).unwrap_or(i64::MAX);
-    verified.check_time(now, most).map_err(|e| match e {
-        DeferredError::Ahead => Deferral::Later(e.to_string()),
-        e => Deferral::Refused(e.to_string()),
-    })?;
+    verified.check_time(now, most).map_err(|e| Deferral::Refused(e.to_string()))?;
     let accepted = Accepted(Incoming { headers: Headers::default(), request: verified.request() });
     Ok((verified.into_inner(), accepted))
 }

@@ -3,8 +3,10 @@
 //!
 //! One after the other, in the order they were kept in, beside the requests that come. What is begun here is
 //! first in the stream, then on the disk, then runs; what came of it is first on the disk, then in the stream.
+//! A look has a time, and each caller a share of it ([`backlog`]).
 
-use std::collections::HashSet;
+mod backlog;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::backlog::{Backlog, Waiting};
 use super::NodeState;
 use super::node::now;
 use super::pipeline::{self, Accepted, Deferral, Pipeline, Undone};
@@ -21,19 +24,20 @@ use crate::core::connection::Session;
 use crate::core::deferred::ledger::{Entry, Known, LedgerError};
 use crate::core::deferred::{Answer, Place};
 use crate::core::log::RefusalLog;
-use crate::core::protocol::deferred::{STREAM, of_node, subject};
+use crate::core::protocol::deferred::{STREAM, consumer_of, of_node, subject};
 use crate::core::protocol::subjects;
 use crate::core::streams::{Heard, StreamError, Streams, Watching};
 
-/// Requests of one look, and their bytes; the next look takes the next.
+/// Requests that are taken before it is looked what has come meanwhile.
 const AT_ONCE: usize = 64;
-const AT_ONCE_BYTES: usize = 4 * 1024 * 1024;
+/// Time of one look for reading and refusing; the next look goes on there.
+const LOOK: Duration = Duration::from_secs(30);
 /// After a connection nodes look within this, each at another time.
 const SPLAY: Duration = Duration::from_secs(3);
 /// Pause before what did not work is tried again, at first and at most.
 const AGAIN: Duration = Duration::from_secs(2);
 const LONGEST_AGAIN: Duration = Duration::from_secs(60);
-/// How long a look may take to read what waits.
+/// How long the stream may take to store that one begins.
 const READING: Duration = Duration::from_secs(30);
 /// How often it is looked whether the connection is another one.
 const TICK: Duration = Duration::from_millis(500);
@@ -45,6 +49,8 @@ const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 /// What was lost with the process.
 const INTERRUPTED: &str = "it was begun, and this node ended before its end was known";
 const NEVER_BEGUN: &str = "this node ended just before it began";
+/// What becomes of more than one look takes of a caller.
+const BEYOND: &str = "its caller keeps too many requests for this node; ask again";
 const RAN_BEFORE: &str = "it ran here when it was first asked, its answer went to its caller then";
 
 /// Looks for requests for as long as the node runs, where it is to.
@@ -70,7 +76,7 @@ pub(super) fn spawn(
         streams: Streams::new(session.clone(), &inboxes),
         session: session.clone(),
         pipeline: pipeline.clone(),
-        seen: 0,
+        backlog: Backlog::default(),
         log: RefusalLog::default(),
     };
     tasks.spawn(worker.run());
@@ -81,8 +87,7 @@ struct Worker {
     streams: Streams,
     session: Session,
     pipeline: Arc<Pipeline>,
-    /// The last message in this node's places that nothing is to be done about.
-    seen: u64,
+    backlog: Backlog,
     log: RefusalLog,
 }
 
@@ -93,17 +98,8 @@ enum Trouble {
     Stream(#[from] StreamError),
     #[error(transparent)]
     Memory(#[from] Forgetful),
-    #[error("reading what waits took longer than {} s", READING.as_secs())]
-    Slow,
     #[error("{0}")]
     Later(String),
-}
-
-/// A request that waits, and the number of its message.
-struct Waiting {
-    subject: String,
-    number: u64,
-    text: String,
 }
 
 impl Worker {
@@ -150,71 +146,98 @@ impl Worker {
         self.session.stats().reconnections.load(Ordering::Relaxed)
     }
 
-    /// Finishes what was begun, and begins what waits.
+    /// Finishes what was begun, and begins what waits, until its time is over: callers by turns.
     async fn look(&mut self) -> Result<(), Trouble> {
         self.finish().await?;
         let own = of_node(self.node.identity_text());
         // costs next to nothing, and is all there is to do mostly
-        match self.streams.direct(STREAM, &own).await? {
-            None => return Ok(()),
-            Some(last) if last.sequence == self.seen => return Ok(()),
-            Some(_) => {}
+        let Some(last) = self.streams.direct(STREAM, &own).await? else { return Ok(()) };
+        if !self.backlog.begin(last.sequence) {
+            return Ok(());
         }
-        // what is not to run now holds nothing up that comes behind it
-        let (mut later, mut why) = (HashSet::new(), None);
+        let (mut left, mut why) = (LOOK, None);
         loop {
-            let reading = tokio::time::timeout(READING, self.waiting(&own, &later)).await;
-            let (waiting, seen) = reading.map_err(|_| Trouble::Slow)??;
-            if waiting.is_empty() {
-                return match why {
-                    Some(why) => Err(Trouble::Later(why)),
-                    None => {
-                        self.seen = seen;
-                        Ok(())
+            let begun = Instant::now();
+            self.read(&own, left).await?;
+            left = left.saturating_sub(begun.elapsed());
+            for _ in 0..AT_ONCE {
+                let begun = Instant::now();
+                if let Some(waiting) = self.backlog.next() {
+                    let ran = self.take(&waiting).await;
+                    if ran.is_err() {
+                        self.backlog.postpone(waiting.number);
                     }
-                };
-            }
-            for waiting in waiting {
-                let number = waiting.number;
-                match self.take(waiting).await {
-                    Err(Trouble::Later(reason)) => {
-                        later.insert(number);
-                        why = Some(reason);
+                    match ran {
+                        // what runs has the time it takes
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(Trouble::Later(reason)) => why = Some(reason),
+                        Err(e) => return Err(e),
                     }
-                    taken => taken?,
-                }
-            }
-        }
-    }
-
-    /// The next few that wait, and the number of the last message there is.
-    async fn waiting(&self, own: &str, later: &HashSet<u64>) -> Result<(Vec<Waiting>, u64), Trouble> {
-        let mut watching = Watching::only(&self.streams, STREAM, own).await?;
-        let (mut waiting, mut last, mut bytes) = (Vec::new(), 0, 0);
-        while let Heard::Stored(stored) = watching.next().await? {
-            last = stored.sequence;
-            if later.contains(&stored.sequence) {
-                continue;
-            }
-            if let Some(Place::Asked { request }) = Place::decode(&stored.payload) {
-                bytes += request.len();
-                waiting.push(Waiting { subject: stored.subject, number: stored.sequence, text: request });
-                if waiting.len() >= AT_ONCE || bytes >= AT_ONCE_BYTES {
+                } else if let Some(waiting) = self.backlog.next_beyond() {
+                    let id = waiting.subject.rsplit('.').next().unwrap_or_default().to_owned();
+                    if let Err(e) = self.refuse(&waiting, &id, BEYOND).await {
+                        self.backlog.postpone(waiting.number);
+                        return Err(e);
+                    }
+                } else {
                     break;
                 }
+                left = left.saturating_sub(begun.elapsed());
+            }
+            let done = self.backlog.is_empty() && !self.backlog.is_short();
+            if done || left.is_zero() {
+                return why.map_or(Ok(()), |why| Err(Trouble::Later(why)));
             }
         }
-        Ok((waiting, last))
     }
 
-    /// Runs one, or says why not.
-    async fn take(&self, waiting: Waiting) -> Result<(), Trouble> {
+    /// Reads on, for as long at most.
+    async fn read(&mut self, own: &str, limit: Duration) -> Result<(), Trouble> {
+        let behind = self.backlog.behind();
+        let consumer = consumer_of(self.node.identity_text());
+        let mut watching = Watching::own(&self.streams, STREAM, own, &consumer, behind).await?;
+        let backlog = &mut self.backlog;
+        let reading = async {
+            while backlog.has_room()
+                && let Heard::Stored(stored) = watching.next().await?
+            {
+                let waits = matches!(Place::decode(&stored.payload), Some(Place::Asked { .. }));
+                backlog.heard(&stored.subject, stored.sequence, waits);
+            }
+            Ok(())
+        };
+        // where it ended it goes on
+        let read = tokio::time::timeout(limit, reading).await.unwrap_or(Ok(()));
+        watching.close().await;
+        read
+    }
+
+    /// The text of one; nothing where it waits no longer.
+    async fn text(&self, waiting: &Waiting) -> Result<Option<String>, Trouble> {
+        match self.streams.direct(STREAM, &waiting.subject).await? {
+            Some(stored) if stored.sequence == waiting.number => {
+                Ok(Place::decode(&stored.payload).and_then(|place| match place {
+                    Place::Asked { request } => Some(request),
+                    _ => None,
+                }))
+            }
+            // what is there now is read when its turn comes
+            Some(stored) if stored.sequence > waiting.number => Ok(None),
+            Some(_) => Err(Trouble::Later("a copy of the stream is behind".to_owned())),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs one, or says why not; whether it ran.
+    async fn take(&self, waiting: &Waiting) -> Result<bool, Trouble> {
+        let Some(text) = self.text(waiting).await? else { return Ok(false) };
         let tokens: Vec<&str> = waiting.subject.split('.').collect();
-        let &[_, _, _, caller, id] = tokens.as_slice() else { return Ok(()) };
-        let (deferred, accepted) = match self.pipeline.judge_deferred(&waiting.text, (caller, id)) {
+        let &[_, _, _, caller, id] = tokens.as_slice() else { return Ok(false) };
+        let (deferred, accepted) = match self.pipeline.judge_deferred(&text, (caller, id)) {
             Ok(judged) => judged,
             Err(Deferral::Later(why)) => return Err(Trouble::Later(why)),
-            Err(Deferral::Refused(why)) => return self.refuse(&waiting, id, &why).await,
+            Err(Deferral::Refused(why)) => return self.refuse(waiting, id, &why).await,
         };
         // whatever keeps it from running now has to be known before it begins
         let place = self.pipeline.place_deferred(&accepted).await;
@@ -240,21 +263,20 @@ impl Worker {
             }
         });
         let admitted = match admitted.await {
-            // of this caller, maybe
+            Err(e @ Forgetful::Ledger(LedgerError::FullOf)) => {
+                return self.refuse(waiting, &which, &e.to_string()).await;
+            }
             Err(e @ Forgetful::Ledger(LedgerError::Full)) => return Err(Trouble::Later(e.to_string())),
             admitted => admitted?,
         };
         if let Some(why) = admitted {
-            return self.refuse(&waiting, &which, why).await;
+            return self.refuse(waiting, &which, why).await;
         }
         // what becomes of a claim that is not answered is found at the next look
-        let Some(begun) = self.claim(&waiting, &nonce, until).await? else {
+        let Some(begun) = self.claim(waiting, &nonce, until).await? else {
             let (who, which) = (who.clone(), which.clone());
-            return Ok(self
-                .pipeline
-                .remembering()
-                .with(now, move |ledger| ledger.unclaim(&who, &which))
-                .await?);
+            self.pipeline.remembering().with(now, move |ledger| ledger.unclaim(&who, &which)).await?;
+            return Ok(false);
         };
         let running = entry(Known::Running { nonce: nonce.clone() });
         // a node that ends meanwhile waits for it as for those that came
@@ -266,7 +288,7 @@ impl Worker {
             agent = deferred.agent,
             "a request that waited for this node has run"
         );
-        self.tell(over, Some(begun)).await
+        self.tell(over, Some(begun)).await.map(|()| true)
     }
 
     /// Has the stream say that it begins, and nobody else begin it or end it; its number then. Nothing where it waits no
@@ -299,15 +321,15 @@ impl Worker {
     }
 
     /// Says that one does not run.
-    async fn refuse(&self, waiting: &Waiting, id: &str, why: &str) -> Result<(), Trouble> {
+    async fn refuse(&self, waiting: &Waiting, id: &str, why: &str) -> Result<bool, Trouble> {
         self.log.note("refused", || {
             tracing::warn!(request = id, "a request that waited for this node does not run: {why}");
         });
         let answer = Place::Answered(Answer::refused(why, now()));
         match self.replace(&waiting.subject, waiting.number, &answer).await {
             // cancelled meanwhile
-            Err(e) if e.is_conflict() => Ok(()),
-            done => Ok(done.map(drop)?),
+            Err(e) if e.is_conflict() => Ok(false),
+            done => Ok(done.map(|_| false)?),
         }
     }
 
