@@ -235,7 +235,7 @@ fn check(config: &Config, provider: &Arc<Provider>) -> anyhow::Result<()> {
     if config.choria_broker_federation {
         federation::options(config, provider)?;
     }
-    choria::core::adapters::Settings::all(config)?;
+    choria::core::adapters::check(&choria::core::adapters::Settings::all(config)?)?;
     if !config.choria_stats_token_file.is_empty() {
         TokenFile::new(&config.choria_stats_token_file).context("plugin.choria.stats_token_file")?;
     }

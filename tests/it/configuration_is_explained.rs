@@ -164,6 +164,12 @@ fn daemons_name_what_they_cannot_do() {
         ),
         ("broker", "plugin.choria.network.client_port = 99999\n", "99999 is no port"),
         ("broker", "plugin.choria.network.tls_timeout = 10m\n", "plugin.choria.network.tls_timeout"),
+        (
+            "broker",
+            "plugin.choria.adapters = a\nplugin.choria.adapter.a.type = http\nplugin.choria.adapter.a.ingest.topic = \
+             x\nplugin.choria.adapter.a.http.url = http://x.example.net/\n",
+            "neither https nor on this machine",
+        ),
         ("server", "registration = gossip\n", "unknown registration plugin 'gossip'"),
         ("server", "registration = file_content\n", "plugin.choria.registration.file_content.data"),
         ("server", "plugin.choria.middleware_hosts = b1\n", "'b1' has no port"),

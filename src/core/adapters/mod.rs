@@ -58,6 +58,14 @@ pub struct Adapters {
 /// How long what was taken in is still handed on when the process ends.
 const DRAINED: Duration = Duration::from_secs(4);
 
+/// Whether all of them could be started, as far as that shows before anything is connected.
+///
+/// # Errors
+/// [`AdapterError`].
+pub fn check(all: &[Settings]) -> Result<(), AdapterError> {
+    all.iter().try_for_each(|settings| outlets::service(settings).map(drop))
+}
+
 impl Adapters {
     /// Starts all of them. Call it inside a tokio runtime.
     ///

@@ -1,5 +1,5 @@
-//! Where documents go, a file each. A new place is a file here, a line in [`of`], and a
-//! [`Kind`].
+//! Where documents go, a file each. A new place is a file here, a line in [`of`] or [`service`], and
+//! a [`Kind`].
 
 mod http;
 #[cfg(feature = "kafka")]
@@ -65,15 +65,26 @@ pub(super) fn of(
     inboxes: &str,
 ) -> Result<Box<dyn Outlet>, AdapterError> {
     let target = settings.target.clone();
+    Ok(match service(settings)? {
+        Some(service) => service,
+        None if matches!(settings.kind, Kind::Subject) => Box::new(subject::Subject::new(session, target)),
+        None => Box::new(stream::Stream::new(session, target, inboxes)),
+    })
+}
+
+/// The same where it is a service beside the network.
+///
+/// # Errors
+/// A file it needs, or an address, is none.
+pub(super) fn service(settings: &Settings) -> Result<Option<Box<dyn Outlet>>, AdapterError> {
     Ok(match &settings.kind {
-        Kind::Stream => Box::new(stream::Stream::new(session, target, inboxes)),
-        Kind::Subject => Box::new(subject::Subject::new(session, target)),
-        Kind::Http(web) => Box::new(http::Http::new(&settings.name, web)?),
+        Kind::Stream | Kind::Subject => None,
+        Kind::Http(web) => Some(Box::new(http::Http::new(&settings.name, web)?)),
         #[cfg(feature = "kafka")]
-        Kind::Kafka(kafka) => Box::new(kafka::Kafka::new(&settings.name, kafka)?),
+        Kind::Kafka(kafka) => Some(Box::new(kafka::Kafka::new(&settings.name, kafka)?)),
         #[cfg(not(feature = "kafka"))]
         Kind::Kafka(_) => return Err(AdapterError::NotBuilt(settings.name.clone())),
-        Kind::Kinesis(kinesis) => Box::new(kinesis::Kinesis::new(&settings.name, kinesis)?),
+        Kind::Kinesis(kinesis) => Some(Box::new(kinesis::Kinesis::new(&settings.name, kinesis)?)),
     })
 }
 
