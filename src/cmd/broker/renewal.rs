@@ -129,8 +129,15 @@ impl Renewal {
             let rules = authenticator(&config, &self.provider, self.plaintext, &self.peers)?;
             self.provider.reload()?;
             broker.reload(Some(self.provider.server_tls()?), rules, limits(&config)?);
-            if let Some(engine) = &self.engine {
-                engine.reload();
+            if let Some(engine) = self.engine.clone() {
+                let broker = broker.clone();
+                // it takes its time
+                let rereads = move || {
+                    if engine.reload() {
+                        broker.redial_engine();
+                    }
+                };
+                std::thread::Builder::new().name("engine-reload".to_owned()).spawn(rereads)?;
             }
             Ok(())
         };

@@ -319,6 +319,7 @@ impl Shard {
                 self.judge_hubs();
                 self.reauthenticate_all();
             }
+            Handover::RedialEngine => self.redial_engine(),
             Handover::Look(look) => look.at(self),
             Handover::LameDuck(duration) => self.lame_duck(duration),
             Handover::Stop => self.stop = true,

@@ -122,6 +122,8 @@ pub enum Handover {
     Throttle(LinkId),
     /// Settings have changed.
     Reload,
+    /// The engine behind this broker is to be connected to anew.
+    RedialEngine,
     /// Somebody wants to know something.
     Look(Look),
     /// Tell clients to go, then close them spread over the time.

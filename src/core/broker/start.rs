@@ -248,6 +248,14 @@ impl Broker {
         }
     }
 
+    /// Ends the connection to the engine behind this broker, which is made anew: the engine has forgotten what it
+    /// was to tell of itself.
+    pub fn redial_engine(&self) {
+        for shard in self.shards.iter() {
+            shard.send_one(Handover::RedialEngine);
+        }
+    }
+
     /// Judges all connections again by the rules there are: some certificates
     /// may have expired meanwhile.
     pub fn judge_again(&self) {

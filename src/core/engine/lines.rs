@@ -67,6 +67,12 @@ pub fn has_joined(text: &str) -> bool {
     text.ends_with("- Route connection created")
 }
 
+/// It has read its configuration and certificates again. What it has told leafs of itself, such as that it
+/// answers for streams, it has taken back by then, and does not tell again.
+pub fn has_reread(text: &str) -> bool {
+    text.starts_with("Reloaded server configuration")
+}
+
 /// It serves.
 pub fn is_ready(text: &str) -> bool {
     text == "Server is ready"
@@ -101,6 +107,7 @@ mod tests {
         ] {
             assert_eq!(read(line), Line { level, text }, "{line}");
         }
+        assert!(has_reread("Reloaded server configuration") && !has_reread("Reloaded: leafnode"));
         assert!(is_ready("Server is ready") && !is_ready("Server is"));
         let address = leaf_address("Listening for leafnode connections on 127.0.0.1:45455");
         assert_eq!(address, Some(SocketAddr::from(([127, 0, 0, 1], 45455))));

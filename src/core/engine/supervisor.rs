@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -39,6 +40,10 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Who has run so long was well.
 const WELL: Duration = Duration::from_secs(60);
+/// Time to read its certificates again.
+const REREADING: Duration = Duration::from_secs(10);
+/// Largest file of certificates or a key.
+const MOST_PEM: u64 = 1024 * 1024;
 /// How often it is looked whether it is there.
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest line taken from it.
@@ -93,6 +98,15 @@ pub enum EngineError {
     Late(String),
 }
 
+/// What is in some files; another number for other content, as good as ever.
+fn fingerprint(files: &[PathBuf; 3]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        files::read_bounded(file, MOST_PEM).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
 /// Keeps everybody else from a store for as long as the file is open: two programs on one lose what
 /// is in it.
 fn alone_in(store: &Path) -> Result<File, EngineError> {
@@ -110,6 +124,9 @@ fn alone_in(store: &Path) -> Result<File, EngineError> {
 /// A running engine. Dropping it ends it.
 pub struct Engine {
     state: Arc<State>,
+    /// Certificate, key and CA by which it knows other machines, and what was in them.
+    certificates: Option<[PathBuf; 3]>,
+    fingerprint: Mutex<u64>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -134,6 +151,8 @@ struct Now {
     failed: Option<String>,
     stop: bool,
     reload: bool,
+    /// How often it has read its configuration again.
+    rereads: u64,
     last: VecDeque<String>,
     pid: Option<u32>,
 }
@@ -158,7 +177,9 @@ impl Engine {
         });
         let thread =
             thread.map_err(|source| EngineError::Start { program: options.program.clone(), source })?;
-        let engine = Self { state, thread: Mutex::new(Some(thread)) };
+        let certificates = options.settings.cluster.clone().map(|of| [of.certificate, of.key, of.ca]);
+        let fingerprint = Mutex::new(certificates.as_ref().map_or(0, fingerprint));
+        let engine = Self { state, certificates, fingerprint, thread: Mutex::new(Some(thread)) };
         engine.await_ready()?;
         if options.settings.cluster.is_some_and(|cluster| cluster.peers.len() > 1) {
             engine.await_others();
@@ -211,10 +232,28 @@ impl Engine {
         move || lock(&state.now).clients
     }
 
-    /// Has it read its certificates again.
-    pub fn reload(&self) {
-        lock(&self.state.now).reload = true;
+    /// Has it read its certificates again, where it has some and they have changed. True when it has done so, by
+    /// which leafs know less of it than before: they have to connect again.
+    pub fn reload(&self) -> bool {
+        let Some(files) = &self.certificates else { return false };
+        let now = fingerprint(files);
+        if std::mem::replace(&mut *lock(&self.fingerprint), now) == now {
+            return false;
+        }
+        let until = Instant::now() + REREADING;
+        let mut state = lock(&self.state.now);
+        let before = state.rereads;
+        state.reload = true;
         self.state.changed.notify_all();
+        while state.rereads == before && !state.stop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!("nats-server did not say that it has read its certificates again");
+                break;
+            }
+            state = self.state.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// How it is, in a line.
@@ -422,6 +461,10 @@ fn listen(stderr: impl Read, alone: bool, state: &State, log: &RefusalLog) {
         now.takes_others |= lines::takes_others(line.text);
         if lines::has_joined(line.text) {
             now.joined = true;
+            state.changed.notify_all();
+        }
+        if lines::has_reread(line.text) {
+            now.rereads += 1;
             state.changed.notify_all();
         }
         if now.serves && (now.takes_others || alone) && !std::mem::replace(&mut now.ready, true) {

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use choria::core::pki::{Kind, Options};
 use serde_json::Value;
 
 use crate::a_broker_is_a_leaf::hub::Release;
-use crate::network::{Caller, Network};
+use crate::network::{Caller, Network, now};
 use crate::process::until;
 use crate::raw::{Raw, tls};
 
@@ -110,6 +111,34 @@ fn one_broker_keeps_events_and_elections_over_a_restart() {
         let after = asking.stream("CHORIA_EVENTS", |info| info.get("error").is_none());
         assert!(after["state"]["messages"].as_u64() >= before["state"]["messages"].as_u64(), "{after:#}");
         assert_eq!(after["config"]["max_age"], 48 * 3600 * 1_000_000_000_u64);
+    }
+}
+
+/// Certificates of brokers change while they run.
+#[test]
+fn new_certificates_of_brokers_lose_no_streams() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let mut cluster = Cluster::start_each(Release::Newest, |at| {
+        format!("plugin.choria.network.stream.store = {}/{at}\n", directory.path().display())
+    });
+    let callers = [0, 1, 2].map(|at| cluster.caller_of(at));
+    let known = |caller: &Caller| caller.run(&["kv", "list"]).stdout.contains("CHORIA_LEADER_ELECTION");
+    until("streams", || known(&callers[0]).then_some(()));
+    for at in 0..3 {
+        let broker = &mut cluster.brokers[at];
+        let loopback = Options { loopback: true, ..Options::default() };
+        for file in ["ssl/broker.example.net.pem", "ssl/broker.example.net-key.pem"] {
+            std::fs::remove_file(broker.path(file)).expect("it is there");
+        }
+        let issued = broker.ca.issue(Kind::Broker, "broker.example.net", &loopback, now());
+        issued.and_then(|issued| issued.write(&broker.path("ssl"))).expect("a certificate");
+        let mark = broker.broker().mark();
+        broker.broker().signal(rustix::process::Signal::HUP);
+        broker.broker().says_after(mark, &["nats-server has read its certificates again"]);
+        broker.broker().says_after(mark, &["connected to the hub as a leaf"]);
+    }
+    for caller in &callers {
+        until("streams again", || known(caller).then_some(()));
     }
 }
 

@@ -12,8 +12,10 @@ mod provisioners;
 
 use std::process::Command;
 
+use choria::core::pki::{Kind, Options};
+
 use crate::a_broker_is_a_leaf::hub::Release;
-use crate::network::{Caller, Network};
+use crate::network::{Caller, Network, now};
 use crate::process::{Daemon, Ran, program, run};
 
 /// A network with streams, somebody who uses them, and somebody who makes them.
@@ -75,4 +77,26 @@ fn a_second_broker_leaves_the_streams_of_the_first_alone() {
     alice.run(&["kv", "put", "CFG", "a", "one"]).fine();
     assert_eq!(alice.run(&["kv", "get", "CFG", "a", "--raw"]).fine().stdout.trim(), "one");
     network.broker().still_runs();
+}
+
+/// Whatever is read again, streams answer during it and after.
+#[test]
+fn a_reload_loses_no_streams() {
+    let Keeping { mut network, alice, root } = Keeping::start("");
+    root.run(&["kv", "add", "CFG"]).fine();
+    alice.run(&["kv", "put", "CFG", "a", "one"]).fine();
+    for revokes in [false, true] {
+        let mark = network.broker().mark();
+        if revokes {
+            network.ca.issue(Kind::Node, "gone.example.net", &Options::default(), now()).expect("a node");
+            network.ca.revoke("gone.example.net", now()).expect("a list");
+        } else {
+            network.broker().signal(rustix::process::Signal::HUP);
+        }
+        network.broker().says_after(mark, &["read keys, CA and revocation lists again"]);
+        for _ in 0..20 {
+            assert_eq!(alice.run(&["kv", "get", "CFG", "a", "--raw"]).fine().stdout.trim(), "one");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
 }

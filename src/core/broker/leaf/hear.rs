@@ -12,6 +12,7 @@ use crate::core::broker::delivery::Delivery;
 use crate::core::broker::hubs::Wish;
 use crate::core::broker::index;
 use crate::core::broker::ledger::Message;
+use crate::core::broker::link::Link;
 use crate::core::broker::publish::Groups;
 use crate::core::broker::shard::Shard;
 use crate::core::broker::shared::LinkId;
@@ -194,6 +195,17 @@ impl Shard {
         let hubs = self.links.iter().filter(|(_, link)| link.leaf.is_some());
         let keys: Vec<u32> = hubs.map(|(key, _)| key as u32).collect();
         keys.into_iter().for_each(|key| self.judge_hub(key));
+    }
+
+    /// Ends the connection to the engine behind this broker.
+    pub(in crate::core::broker) fn redial_engine(&mut self) {
+        let is_engine = |link: &Link| link.leaf.as_deref().is_some_and(|leaf| leaf.remote.leaf.is_engine());
+        let engines = self.links.iter().filter(|(_, link)| is_engine(link));
+        let keys: Vec<u32> = engines.map(|(key, _)| key as u32).collect();
+        for key in keys {
+            let reason = "nats-server has read its certificates again".to_owned();
+            self.close_later(key, Close::Hub { reason, pause: Duration::ZERO });
+        }
     }
 
     /// The same of one.
