@@ -98,7 +98,8 @@ pub async fn collect_by(
             let (call, staged) = wanted.begin(client, options, nodes, recorder.asked(), check, pause).await?;
             (call, Some(staged))
         }
-        _ => (RpcCall::direct(client, options, nodes).await?, None),
+        (Some(_), None) => bail!("what goes in stages has to be kept"),
+        (None, _) => (RpcCall::direct(client, options, nodes).await?, None),
     };
     out::nodes_are_asked();
     let mut replies = vec![];

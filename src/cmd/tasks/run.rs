@@ -207,6 +207,7 @@ impl By<'_> {
         how: How,
         shown: &mut Shown,
     ) -> anyhow::Result<()> {
+        let staged = how.stages.is_some();
         let again = How { batch: how.batch, timeout: how.timeout, kept: how.kept, stages: None };
         let mut answers =
             ask(self.client, (kind.action(), data.clone()), found, self.collective, how).await?;
@@ -216,8 +217,11 @@ impl By<'_> {
             .filter(|reply| is_without_files(reply))
             .map(|reply| reply.sender.clone())
             .collect();
-        answers.replies.retain(|reply| !is_without_files(reply));
-        let interrupted = answers.interrupted;
+        // in stages they have done badly, and it is over
+        if !staged {
+            answers.replies.retain(|reply| !is_without_files(reply));
+        }
+        let interrupted = answers.interrupted || staged;
         shown.add(answers, self.client, self.collective);
         if without.is_empty() || interrupted {
             return Ok(());

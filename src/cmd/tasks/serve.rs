@@ -65,6 +65,7 @@ impl Serve {
         let provider = context::provider(&config, Role::Broker)?;
         let library = Arc::new(Library::new(self.directories, signer));
         context::write_pid(self.pid.as_deref())?;
+        context::raise_open_files(None);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let done = runtime.block_on(async {
             let at = (self.listen.as_deref().unwrap_or("::"), self.port.unwrap_or(8140));

@@ -104,6 +104,16 @@ pub struct OfHolder {
 }
 
 impl OfHolder {
+    /// Whether there were any.
+    pub fn any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Since when they are counted, milliseconds.
+    pub fn since(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
     /// One more; false if there were `most` in ten minutes.
     pub fn take(&self, most: usize, now: Duration) -> bool {
         let (most, now) = (u32::try_from(most).unwrap_or(u32::MAX), now.as_millis() as u64);

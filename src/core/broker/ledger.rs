@@ -114,7 +114,7 @@ pub struct Holder {
     /// How much of the same all its links hear.
     copies: copies::OfHolder,
     /// Consumers they have made.
-    consumers: consumers::OfHolder,
+    consumers: Arc<consumers::OfHolder>,
     /// Number of its newest link, and the milliseconds of the broker's clock it came at.
     newest: AtomicU64,
     newest_at: AtomicU64,
@@ -192,7 +192,25 @@ struct Known {
     by_name: HashMap<Name, Arc<Holder>>,
     /// Links of waiting nodes by where they come from.
     waiting: HashMap<IpAddr, usize>,
+    /// What those have made who left.
+    consumers: HashMap<Name, Arc<consumers::OfHolder>>,
 }
+
+impl Known {
+    /// Keeps what somebody has made who left; of too many the oldest go.
+    fn keep_consumers(&mut self, name: Name, made: Arc<consumers::OfHolder>) {
+        if self.consumers.len() >= MOST_GONE {
+            let mut since: Vec<u64> = self.consumers.values().map(|made| made.since()).collect();
+            let (_, middle, _) = since.select_nth_unstable(MOST_GONE / 2);
+            let middle = *middle;
+            self.consumers.retain(|_, made| made.since() > middle);
+        }
+        self.consumers.insert(name, made);
+    }
+}
+
+/// Identities that left and are remembered by the consumers they made.
+const MOST_GONE: usize = 65_536;
 
 /// A waiting node is known by its address, too: whoever has the token of a fleet can wait by
 /// any name, and would keep the machine of that name out.
@@ -258,7 +276,8 @@ impl Holders {
         let holder = holder.unwrap_or_else(|| {
             let [bytes, subscribed, links] = [0; 3].map(AtomicUsize::new);
             let (peer, pace, copies) = (name.1.clone(), Pace::default(), copies::OfHolder::default());
-            let consumers = consumers::OfHolder::default();
+            // who comes back has made what it made
+            let consumers = known.consumers.remove(&name).unwrap_or_default();
             let (newest, newest_at, told_doubled) = Default::default();
             let of = Holder {
                 account,
@@ -324,7 +343,11 @@ impl LinkSlot {
         }
         self.holders.kinds[self.holder.kind() as usize].links.fetch_sub(1, Ordering::Relaxed);
         if self.holder.links.fetch_sub(1, Ordering::Relaxed) == 1 {
-            known.by_name.remove(&(self.holder.account, self.holder.peer.clone(), self.holder.from));
+            let name = (self.holder.account, self.holder.peer.clone(), self.holder.from);
+            known.by_name.remove(&name);
+            if self.holder.consumers.any() {
+                known.keep_consumers(name, self.holder.consumers.clone());
+            }
         }
     }
 }

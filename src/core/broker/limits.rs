@@ -87,7 +87,7 @@ pub fn bytes(text: &str) -> Result<usize, LimitError> {
 const KINDS: [KindLimits; PeerKind::ALL.len()] = [
     KindLimits { connections: 64, subscriptions: 4_000, memory: 32 * MIB, consumers: 600 },
     KindLimits { connections: 4, subscriptions: 64, memory: 4 * MIB, consumers: 1 },
-    KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB, consumers: 600 },
+    KindLimits { connections: 10_000, subscriptions: 50_000, memory: 128 * MIB, consumers: 2_000 },
     KindLimits { connections: 10_000, subscriptions: 200_000, memory: 256 * MIB, consumers: 6_000 },
     // what fifty thousand machines behind a hub want to hear, and what waits for it
     KindLimits { connections: 4, subscriptions: 500_000, memory: 384 * MIB, consumers: 1 },

@@ -88,7 +88,10 @@ impl Shard {
         let (account, flags, cid) = (link.account, link.flags, link.cid);
         let most = self.settings.limits.max_event;
         if message.body.len() > most && !link.publish.is_unrestricted() && is_event(message.subject) {
-            let text = format!("Permissions Violation for Publish of an event of more than {most} bytes");
+            let subject = String::from_utf8_lossy(message.subject);
+            let text = format!(
+                "Permissions Violation for Publish to \"{subject}\": it is an event of more than {most} bytes"
+            );
             return self.forbid(key, &text);
         }
         let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false };
@@ -134,7 +137,10 @@ impl Shard {
         }
         if asks {
             if let Some(why) = self.judge_consumer(key, message) {
-                let text = format!("Permissions Violation for Publish of a consumer that {why}");
+                let subject = String::from_utf8_lossy(message.subject);
+                let text = format!(
+                    "Permissions Violation for Publish to \"{subject}\": it makes a consumer that {why}"
+                );
                 return self.forbid(key, &text);
             }
             self.pay_for_answer(key);

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use async_nats::connection::State;
 use async_nats::{Client, Message, Subject};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -32,6 +33,19 @@ struct Room<'a> {
     let_go: bool,
 }
 
+/// A message that waits for room.
+struct Waits<'a> {
+    unwritten: &'a Unwritten,
+    cause: u64,
+    bytes: usize,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.unwritten.waited(self.cause, self.bytes);
+    }
+}
+
 impl Drop for Room<'_> {
     fn drop(&mut self) {
         self.unwritten.give_up(self.cause, self.bytes, self.let_go);
@@ -49,6 +63,11 @@ impl Line {
         Line { client, unwritten }
     }
 
+    /// Whether it is the connection whose messages these are.
+    pub(super) fn is_of(&self, unwritten: &Arc<Unwritten>) -> bool {
+        Arc::ptr_eq(&self.unwritten, unwritten)
+    }
+
     /// Publishes what `cause` causes, such as a caller: when there is little of it that the broker has
     /// not read, which keeps only the messages of the same cause waiting, for five seconds at most.
     ///
@@ -62,16 +81,28 @@ impl Line {
     ) -> Result<(), PublishError> {
         let (cause, bytes) = (CAUSES.hash_one(cause), payload.len() + subject.len() + OVERHEAD);
         let written = || self.client.statistics().out_messages.load(Ordering::Relaxed);
-        if !self.unwritten.take(cause, bytes, written()) {
-            return Err(PublishError::Behind);
-        }
-        let mut room = Room { unwritten: &self.unwritten, cause, bytes, let_go: false };
         let until = Instant::now() + PUBLISH_WAIT;
-        while !self.unwritten.may_go(cause, bytes, written()) {
+        let look_again = async || {
+            if self.client.connection_state() != State::Connected {
+                return Err(PublishError::Failed("the connection has ended".to_owned()));
+            }
             if Instant::now() >= until {
                 return Err(PublishError::Behind);
             }
             tokio::time::sleep(LOOK).await;
+            Ok(())
+        };
+        if !self.unwritten.wait(cause, bytes) {
+            return Err(PublishError::Behind);
+        }
+        let waits = Waits { unwritten: &self.unwritten, cause, bytes };
+        while !self.unwritten.take(cause, bytes, written()) {
+            look_again().await?;
+        }
+        drop(waits);
+        let mut room = Room { unwritten: &self.unwritten, cause, bytes, let_go: false };
+        while !self.unwritten.may_go(cause, bytes, written()) {
+            look_again().await?;
         }
         room.let_go = true;
         self.hand_over(subject, None, payload).await?;

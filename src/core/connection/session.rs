@@ -269,6 +269,18 @@ impl Session {
         subject: String,
         payload: Bytes,
     ) -> Result<(), PublishError> {
+        let line = self.line().await?;
+        let sent = line.publish_for(cause, subject.clone(), payload.clone()).await;
+        if !matches!(sent, Err(PublishError::Failed(_))) {
+            return sent;
+        }
+        // by the next connection, which may not be there yet
+        let mut current = self.current.clone();
+        let another = current.wait_for(|now| now.as_ref().is_some_and(|now| !line.is_of(&now.unwritten)));
+        match tokio::time::timeout(PUBLISH_WAIT, another).await {
+            Ok(Ok(_)) => {}
+            _ => return sent,
+        }
         self.line().await?.publish_for(cause, subject, payload).await
     }
 

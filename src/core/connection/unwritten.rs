@@ -10,10 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// Bytes of one cause that the connection is handed at a time; a message that is larger goes alone.
 const AT_ONCE: usize = 512 * 1024;
-/// Bytes of one cause that wait and are not written, together.
+/// Bytes of one cause that have room here.
 const OF_ONE: usize = 2 * 1024 * 1024;
 /// The same of all causes; beyond it nobody has more than one message.
 const OF_ALL: usize = 16 * 1024 * 1024;
+/// Bytes of one cause that wait for room, and of all.
+const WAIT_OF_ONE: usize = 8 * 1024 * 1024;
+const WAIT_OF_ALL: usize = 32 * 1024 * 1024;
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -27,19 +30,45 @@ struct Inner {
     queue: VecDeque<(u64, u64, usize)>,
     causes: HashMap<u64, Held>,
     bytes: usize,
+    waits: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Held {
     /// All of it,
     bytes: usize,
-    /// and what of it the connection has.
+    /// what of it the connection has,
     handed: usize,
+    /// and what waits to be let in.
+    waits: usize,
 }
 
 impl Unwritten {
     fn locked(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a message wait for room; false where too much does already.
+    pub(super) fn wait(&self, cause: u64, bytes: usize) -> bool {
+        let mut inner = self.locked();
+        let all = inner.waits;
+        let held = inner.causes.entry(cause).or_default();
+        if held.waits > 0 && (held.waits + bytes > WAIT_OF_ONE || all + bytes > WAIT_OF_ALL) {
+            return false;
+        }
+        held.waits += bytes;
+        inner.waits += bytes;
+        true
+    }
+
+    /// It waits no longer.
+    pub(super) fn waited(&self, cause: u64, bytes: usize) {
+        let mut inner = self.locked();
+        inner.waits = inner.waits.saturating_sub(bytes);
+        if let Some(held) = inner.causes.get_mut(&cause) {
+            held.waits = held.waits.saturating_sub(bytes);
+        }
+        inner.forget(cause);
     }
 
     /// Takes room for a message; false where there is none.
@@ -103,7 +132,11 @@ impl Inner {
         if let_go {
             held.handed = held.handed.saturating_sub(bytes);
         }
-        if held.bytes == 0 {
+        self.forget(cause);
+    }
+
+    fn forget(&mut self, cause: u64) {
+        if self.causes.get(&cause).is_some_and(|held| held.bytes == 0 && held.waits == 0) {
             self.causes.remove(&cause);
         }
     }
@@ -137,6 +170,19 @@ mod tests {
         assert!(unwritten.may_go(1, 100 * KIB, 2) && unwritten.may_go(1, 100 * KIB, 2));
         assert!(!unwritten.may_go(1, 100 * KIB, 2));
         assert!(unwritten.take(1, 100 * KIB, 2));
+    }
+
+    #[test]
+    fn what_waits_for_room_is_bounded_and_nobody_is_shut_out() {
+        let unwritten = Unwritten::default();
+        for cause in 0..8 {
+            let waits = (0..100).filter(|_| unwritten.wait(cause, 700 * KIB)).count();
+            assert!((1..=11).contains(&waits), "{cause}: {waits}");
+        }
+        assert!(unwritten.wait(99, 700 * KIB), "who has nothing waiting");
+        assert!(unwritten.locked().waits < WAIT_OF_ALL + 8 * 700 * KIB);
+        unwritten.waited(99, 700 * KIB);
+        assert!(!unwritten.locked().causes.contains_key(&99));
     }
 
     #[test]

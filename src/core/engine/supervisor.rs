@@ -237,7 +237,8 @@ impl Engine {
     pub fn reload(&self) -> bool {
         let Some(files) = &self.certificates else { return false };
         let now = fingerprint(files);
-        if std::mem::replace(&mut *lock(&self.fingerprint), now) == now {
+        let mut known = lock(&self.fingerprint);
+        if *known == now {
             return false;
         }
         let until = Instant::now() + REREADING;
@@ -249,10 +250,11 @@ impl Engine {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 tracing::warn!("nats-server did not say that it has read its certificates again");
-                break;
+                return false;
             }
             state = self.state.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        *known = now;
         true
     }
 

@@ -124,13 +124,9 @@ impl Lane {
         }
     }
 
-    /// Hands one on; by the next connection where this one has just ended.
+    /// Hands one on: little of it at a time, so that whose turn comes is not behind what was handed over before.
     async fn publish(&self, target: String, text: Bytes) -> Result<(), PublishError> {
-        // little of it at a time, so that whose turn comes is not behind what was handed over before
-        match self.to.publish_for(&self.subject, target.clone(), text.clone()).await {
-            Err(PublishError::Failed(_)) => self.to.publish_for(&self.subject, target, text).await,
-            sent => sent,
-        }
+        self.to.publish_for(&self.subject, target, text).await
     }
 }
 

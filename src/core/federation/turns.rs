@@ -21,6 +21,7 @@ const LATEST: Duration = Duration::from_secs(60);
 /// A message on its way.
 #[derive(Debug)]
 struct Job {
+    caller: String,
     text: Bytes,
     /// The next is the last of them.
     targets: Vec<String>,
@@ -49,6 +50,8 @@ pub(super) struct Turns {
     now: u64,
     count: u64,
     bytes: usize,
+    /// So many callers are looked through for those who are through.
+    forget_at: usize,
 }
 
 impl Turns {
@@ -68,19 +71,19 @@ impl Turns {
         let bytes = text.len() + targets.iter().map(|target| target.len() + 32).sum::<usize>();
         let start = self.through.get(&caller).copied().unwrap_or_default().max(self.now);
         let end = start.saturating_add(u64::try_from(cost).unwrap_or(u64::MAX));
-        if self.through.len() >= CALLERS {
+        if self.through.len() >= self.forget_at.max(CALLERS) {
             self.through.retain(|_, through| *through > self.now);
+            self.forget_at = self.through.len() * 2;
         }
-        self.through.insert(caller, end);
+        self.through.insert(caller.clone(), end);
         targets.reverse();
         self.count += 1;
         self.bytes += bytes;
-        self.jobs.insert((end, self.count), Job { text, targets, bytes, start, since });
+        self.jobs.insert((end, self.count), Job { caller, text, targets, bytes, start, since });
         let mut lost = 0;
         while self.bytes > WAITING {
-            let Some((_, job)) = self.jobs.pop_last() else { break };
-            self.bytes -= job.bytes;
-            lost += job.targets.len() as u64;
+            let Some((key, job)) = self.jobs.pop_last() else { break };
+            lost += self.give_up(key.0, job);
         }
         lost
     }
@@ -102,16 +105,29 @@ impl Turns {
 
     /// Gives up what has waited too long; how many targets that are.
     pub(super) fn expire(&mut self, now: Instant) -> u64 {
+        let late = self.jobs.iter().filter(|(_, job)| now.duration_since(job.since) > LATEST);
+        let late: Vec<_> = late.map(|(key, _)| *key).collect();
         let mut lost = 0;
-        self.jobs.retain(|_, job| {
-            let late = now.duration_since(job.since) > LATEST;
-            if late {
-                self.bytes -= job.bytes;
-                lost += job.targets.len() as u64;
+        // the last of a caller first
+        for key in late.into_iter().rev() {
+            if let Some(job) = self.jobs.remove(&key) {
+                lost += self.give_up(key.0, job);
             }
-            !late
-        });
+        }
         lost
+    }
+
+    /// What was not carried was not served, where nothing of its caller waits behind it; how many targets that are.
+    fn give_up(&mut self, end: u64, job: Job) -> u64 {
+        self.bytes -= job.bytes;
+        if self.through.get(&job.caller) == Some(&end) {
+            if job.start <= self.now {
+                self.through.remove(&job.caller);
+            } else {
+                self.through.insert(job.caller, job.start);
+            }
+        }
+        job.targets.len() as u64
     }
 }
 
@@ -167,6 +183,27 @@ mod tests {
         let left = turns.expire(Instant::now() + LATEST + Duration::from_secs(1));
         assert_eq!(lost + left, 120);
         assert!(turns.is_empty() && turns.bytes == 0);
+    }
+
+    #[test]
+    fn what_is_given_up_was_not_served_and_changes_no_order() {
+        let mut turns = Turns::default();
+        let begun = Instant::now();
+        let late = begun + LATEST + Duration::from_secs(1);
+        let one = |turns: &mut Turns, caller: &str, size: usize, since| {
+            let target = format!("{caller}.{size}");
+            turns.add(caller.to_owned(), Bytes::from(vec![0; size]), vec![target], since)
+        };
+        one(&mut turns, "a", 5000, begun);
+        one(&mut turns, "a", 20, late);
+        assert_eq!(turns.expire(late), 1);
+        one(&mut turns, "a", 10, late);
+        assert_eq!(order(&mut turns), ["a.20", "a.10"]);
+        one(&mut turns, "b", 1_000_000, begun);
+        assert_eq!(turns.expire(late), 1);
+        one(&mut turns, "c", 1000, late);
+        one(&mut turns, "b", 10, late);
+        assert_eq!(order(&mut turns), ["b.10", "c.1000"]);
     }
 
     #[test]

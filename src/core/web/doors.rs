@@ -46,18 +46,7 @@ impl Doors {
                 false => tokio::time::timeout(self.grace / 10, listener.accept()).await.ok(),
             };
             match accepted {
-                Some(Ok((stream, peer))) => {
-                    let of_peer = waiting.iter().filter(|(_, other)| *other == peer.ip()).count();
-                    // who has more than that waits for himself, and is told so by the end of it
-                    let most = if peer.ip().is_loopback() {
-                        self.waiting
-                    } else {
-                        self.waiting - self.waiting_of_one
-                    };
-                    if of_peer < self.waiting_of_one && waiting.len() < most {
-                        waiting.push((stream, peer.ip()));
-                    }
-                }
+                Some(Ok((stream, peer))) => self.queue(&mut waiting, stream, peer.ip()),
                 Some(Err(error)) => {
                     tracing::debug!(%error, "accepting a connection failed");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -67,8 +56,11 @@ impl Doors {
             served.retain(|other| !other.task.is_finished());
             loop {
                 let of: Vec<_> = served.iter().map(|other| (other.peer, other.since)).collect();
-                let crowd = Crowd::of(&of);
-                let Some((place, peer)) = crowd.next(waiting.iter().map(|(_, peer)| *peer)) else { break };
+                let crowd = Crowd::of(of.iter().map(|(peer, _)| *peer));
+                let waits = || waiting.iter().map(|(_, peer)| *peer).enumerate();
+                // somebody there is a place for, or else somebody
+                let next = crowd.next(waits().filter(|(_, peer)| of.len() < self.places(*peer)));
+                let Some((place, peer)) = next.or_else(|| crowd.next(waits())) else { break };
                 if of.len() >= self.places(peer) {
                     match self.goes(&of, &crowd, peer, Instant::now()) {
                         Some(place) => served.swap_remove(place).task.abort(),
@@ -80,6 +72,27 @@ impl Doors {
                 served.push(Served { peer, since: Instant::now(), task: task.abort_handle() });
             }
         }
+    }
+
+    /// Has a connection wait, where there is room or somebody else has more who wait: who has more than that
+    /// waits for himself, and is told so by the end of it.
+    fn queue<T>(&self, waiting: &mut Vec<(T, IpAddr)>, stream: T, peer: IpAddr) {
+        let crowd = Crowd::of(waiting.iter().map(|(_, peer)| *peer));
+        let own = crowd.count(peer);
+        let most = if peer.is_loopback() { self.waiting } else { self.waiting - self.waiting_of_one };
+        // many machines may be in one /64: only who makes room is told by that
+        if waiting.iter().filter(|(_, other)| *other == peer).count() >= self.waiting_of_one {
+            return;
+        }
+        if waiting.len() >= most {
+            // the newest of whoever has most
+            let other = waiting.iter().enumerate().max_by_key(|(_, (_, peer))| crowd.count(*peer));
+            match other.map(|(place, (_, peer))| (place, crowd.count(*peer))) {
+                Some((place, count)) if count > own + 1 => drop(waiting.remove(place)),
+                _ => return,
+            }
+        }
+        waiting.push((stream, peer));
     }
 
     /// Connections at a time for somebody: programs of this machine find some that nobody else takes.
@@ -105,25 +118,32 @@ impl Doors {
     }
 }
 
-/// How many connections each address has.
+/// How many connections each address has; of IPv6 each /64, of which one machine has all.
 struct Crowd(HashMap<IpAddr, usize>);
 
+fn whose(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
+    }
+}
+
 impl Crowd {
-    fn of(served: &[(IpAddr, Instant)]) -> Crowd {
+    fn of(peers: impl Iterator<Item = IpAddr>) -> Crowd {
         let mut counts = HashMap::new();
-        for (peer, _) in served {
-            *counts.entry(*peer).or_default() += 1;
+        for peer in peers {
+            *counts.entry(whose(peer)).or_default() += 1;
         }
         Crowd(counts)
     }
 
     fn count(&self, peer: IpAddr) -> usize {
-        self.0.get(&peer).copied().unwrap_or_default()
+        self.0.get(&whose(peer)).copied().unwrap_or_default()
     }
 
     /// Who comes next of those who wait, in their order: of the address that has least.
-    fn next(&self, waiting: impl Iterator<Item = IpAddr>) -> Option<(usize, IpAddr)> {
-        waiting.enumerate().min_by_key(|(_, peer)| self.count(*peer))
+    fn next(&self, waiting: impl Iterator<Item = (usize, IpAddr)>) -> Option<(usize, IpAddr)> {
+        waiting.min_by_key(|(_, peer)| self.count(*peer))
     }
 }
 
@@ -140,7 +160,7 @@ mod tests {
     };
 
     fn goes(served: &[(IpAddr, Instant)], newcomer: IpAddr, now: Instant) -> Option<usize> {
-        PAGES.goes(served, &Crowd::of(served), newcomer, now)
+        PAGES.goes(served, &Crowd::of(served.iter().map(|(peer, _)| *peer)), newcomer, now)
     }
 
     #[test]
@@ -164,10 +184,22 @@ mod tests {
         let begin = Instant::now();
         let [one, other] = [1, 2].map(|last| IpAddr::from([192, 0, 2, last]));
         let served = [(one, begin), (one, begin), (other, begin)];
-        let next = |waiting: &[IpAddr]| Crowd::of(&served).next(waiting.iter().copied());
+        let next = |waiting: &[IpAddr]| {
+            Crowd::of(served.iter().map(|(peer, _)| *peer)).next(waiting.iter().copied().enumerate())
+        };
         assert_eq!(next(&[one, one, other]), Some((2, other)));
         assert_eq!(next(&[one, one]), Some((0, one)));
         assert_eq!(next(&[]), None);
+        // whoever fills the queue makes room for who has nobody in it
+        let mut queue = vec![];
+        for n in 0..1000_u16 {
+            PAGES.queue(&mut queue, n, IpAddr::from([192, 0, 2, (n % 60) as u8]));
+        }
+        assert_eq!(queue.len(), PAGES.waiting - PAGES.waiting_of_one);
+        PAGES.queue(&mut queue, 2000, IpAddr::from([198, 51, 100, 1]));
+        assert_eq!((queue.len(), queue.last().map(|(n, _)| *n)), (240, Some(2000)));
+        let v6 = |last| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        assert_eq!(Crowd::of([v6(1), v6(2)].into_iter()).count(v6(3)), 2);
         assert!(PAGES.places(one) < PAGES.places(IpAddr::from([127, 0, 0, 1])));
     }
 }

@@ -15,6 +15,9 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_secs(300);
 
+/// Messages in a row that a receiver does not take before it is left alone for a while.
+const REFUSALS: u32 = 3;
+
 /// Unix seconds.
 pub(super) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
@@ -113,7 +116,7 @@ impl Telling {
     /// Tells one receiver what it does not know, at its own pace: one that is away keeps nobody waiting.
     pub async fn tell(&self, place: usize, receiver: &Receiver, ending: &CancellationToken) {
         let mut wait = self.every;
-        let mut failing = false;
+        let (mut failing, mut failures) = (false, 0_u32);
         loop {
             tokio::select! {
                 () = ending.cancelled() => return,
@@ -123,7 +126,7 @@ impl Telling {
             if !self.leads() {
                 continue;
             }
-            let (due, looked) = (self.locked().due(place, now()), Instant::now());
+            let (due, looked, mut refused) = (self.locked().due(place, now()), Instant::now(), 0);
             for message in due {
                 if ending.is_cancelled() {
                     return;
@@ -138,6 +141,7 @@ impl Telling {
                 }
                 match alerts::send(receiver, &message).await {
                     Ok(()) => {
+                        failures = 0;
                         if std::mem::take(&mut failing) {
                             tracing::info!("{} is told again", receiver.name);
                         }
@@ -150,8 +154,13 @@ impl Telling {
                                 receiver.name
                             );
                         }
-                        wait = (wait.max(SOON) * 2).min(LATEST);
-                        break;
+                        // one that is not taken keeps none behind it from being told
+                        refused += 1;
+                        if refused >= REFUSALS {
+                            failures = (failures + 1).min(6);
+                            wait = (self.every.max(SOON) * 2_u32.pow(failures)).min(LATEST);
+                            break;
+                        }
                     }
                 }
             }

@@ -334,7 +334,9 @@ fn messages(receiver: usize, groups: BTreeMap<Group, Vec<(Key, Alert)>>, now: i6
     };
     let mut ordered: Vec<_> =
         groups.into_iter().map(|((resolved, _), members)| (least(&members), resolved, members)).collect();
-    ordered.sort_by_key(|(least, resolved, _)| (*least, *resolved));
+    // what is said again comes behind what is new
+    let said = |members: &[(Key, Alert)]| members.iter().all(|(_, alert)| alert.before == Some(alert.status));
+    ordered.sort_by_key(|(least, resolved, members)| (said(members), *least, *resolved));
     let rest = ordered.split_off(ordered.len().min(MOST_APART));
     let (over, begun): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(_, resolved, _)| *resolved);
     let together = [(false, begun), (true, over)].into_iter().map(|(resolved, groups)| {

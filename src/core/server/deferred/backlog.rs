@@ -60,6 +60,11 @@ impl Backlog {
         !nothing || last > self.read
     }
 
+    /// Whether a message has not been read yet.
+    pub fn is_news(&self, number: u64) -> bool {
+        number > self.read
+    }
+
     /// The number of the message behind which reading goes on; those that were left out come when all others are done.
     pub fn behind(&mut self) -> u64 {
         if self.is_empty()

@@ -41,6 +41,8 @@ const LONGEST_AGAIN: Duration = Duration::from_secs(60);
 const READING: Duration = Duration::from_secs(30);
 /// How often it is looked whether the connection is another one.
 const TICK: Duration = Duration::from_millis(500);
+/// Rounds of a look from one reading to the next, while there is something to do.
+const READ_EACH: u32 = 8;
 /// Seconds the clocks of caller and node may differ by.
 const SKEW: i64 = 60;
 /// Stored only in place of what has this number.
@@ -156,9 +158,12 @@ impl Worker {
             return Ok(());
         }
         let (mut left, mut why) = (LOOK, None);
-        loop {
+        for round in 0_u32.. {
             let begun = Instant::now();
-            self.read(&own, left).await?;
+            // each reading is a consumer, of which there are so many in a time
+            if self.backlog.is_empty() || (round % READ_EACH == 0 && self.backlog.has_room()) {
+                self.read(&own, left).await?;
+            }
             left = left.saturating_sub(begun.elapsed());
             for _ in 0..AT_ONCE {
                 let begun = Instant::now();
@@ -185,11 +190,17 @@ impl Worker {
                 }
                 left = left.saturating_sub(begun.elapsed());
             }
-            let done = self.backlog.is_empty() && !self.backlog.is_short();
+            let mut done = self.backlog.is_empty() && !self.backlog.is_short();
+            if done && !left.is_zero() {
+                // what came meanwhile is not left to the next look
+                let last = self.streams.direct(STREAM, &own).await?;
+                done = last.is_none_or(|last| !self.backlog.is_news(last.sequence));
+            }
             if done || left.is_zero() {
-                return why.map_or(Ok(()), |why| Err(Trouble::Later(why)));
+                break;
             }
         }
+        why.map_or(Ok(()), |why| Err(Trouble::Later(why)))
     }
 
     /// Reads on, for as long at most.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -36,7 +37,7 @@ use super::{NodeState, ReplayGuard};
 use crate::core::agents::{Outcome, discovery};
 use crate::core::audit::AuditLog;
 use crate::core::authz::Authorizer;
-use crate::core::connection::{ByteBudget, Message};
+use crate::core::connection::{ByteBudget, Message, PublishError};
 use crate::core::log::RefusalLog;
 use crate::core::protocol::subjects;
 use crate::core::rpc::{ReplyBody, StatusCode};
@@ -189,7 +190,7 @@ impl Pipeline {
             fresh = Arc::into_inner(costly);
         }
         // filters have bounds of their own
-        let _running = match seat.try_run() {
+        let running = match seat.try_run() {
             Some(running) => Some(running),
             None => {
                 drop(turn);
@@ -199,16 +200,18 @@ impl Pipeline {
             }
         };
         let finished = match fresh {
-            Some(fresh) => AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &mut seat))
-                .catch_unwind()
-                .await
-                .is_ok(),
-            None => false,
+            Some(fresh) => {
+                AssertUnwindSafe(self.finish(fresh, elsewhere, by_name, &mut seat)).catch_unwind().await.ok()
+            }
+            None => None,
         };
-        if !finished {
-            self.panicked(&request, &caller);
+        // a reply may wait for who reads slowly, and keeps nobody else from running meanwhile
+        drop((running, turn));
+        match finished {
+            Some(Some(reply)) => self.send(reply).await,
+            Some(None) => {}
+            None => self.panicked(&request, &caller),
         }
-        drop(turn);
     }
 
     /// What is left once it is known what came of a costly filter.
@@ -218,14 +221,18 @@ impl Pipeline {
         elsewhere: Option<Result<bool, Unfiltered>>,
         by_name: bool,
         seat: &mut Seat,
-    ) {
+    ) -> Option<Reply> {
         match stages::filter(fresh, elsewhere, by_name, &self.node) {
             Ok(accepted) => {
                 raise(&self.node.counters().passed);
                 raise(&self.node.counters().validated);
-                self.answer(&accepted, seat).await;
+                let payload = self.answer(&accepted, seat).await?;
+                self.reply(&accepted, payload)
             }
-            Err(refused) => self.refuse(&refused),
+            Err(refused) => {
+                self.refuse(&refused);
+                None
+            }
         }
     }
 
@@ -253,16 +260,11 @@ impl Pipeline {
 
     /// The stages that act: what comes out is always a reply, or silence where
     /// the protocol wants silence.
-    async fn answer(&self, accepted: &Accepted, seat: &mut Seat) {
+    async fn answer(&self, accepted: &Accepted, seat: &mut Seat) -> Option<String> {
         if accepted.agent() == discovery::NAME {
-            if let Some(pong) = discovery::answer(&accepted.payload()) {
-                self.reply(accepted, pong.to_owned()).await;
-            }
-            return;
+            return discovery::answer(&accepted.payload()).map(str::to_owned);
         }
-        if let Some(body) = self.outcome(accepted, seat).await {
-            self.reply(accepted, body.encode()).await;
-        }
+        Some(self.outcome(accepted, seat).await?.encode())
     }
 
     /// What comes of a request: what the agent or the policy says of it, or nothing.
@@ -373,12 +375,12 @@ impl Pipeline {
         }
     }
 
-    async fn reply(&self, accepted: &Accepted, payload: String) {
-        let envelope = &accepted.request().envelope;
+    /// The reply to a request, for its subject.
+    fn reply(&self, accepted: &Accepted, payload: String) -> Option<Reply> {
         let Ok(Some(subject)) = reply::subject(accepted.headers(), &self.node.config().collectives) else {
-            return;
+            return None;
         };
-        let Some(session) = self.node.session() else { return };
+        let session = self.node.session()?;
         let url = session.connected_server();
         let mut text = reply::encode(accepted, &self.node, url.as_deref(), payload, now());
         if text.len() > session.max_payload() {
@@ -386,16 +388,23 @@ impl Pipeline {
             let body = reply_body("", Outcome::failed(StatusCode::UnknownError, message));
             text = reply::encode(accepted, &self.node, url.as_deref(), body.encode(), now());
         }
-        match session.publish_for(&envelope.callerid, subject.to_owned(), text.into()).await {
+        let envelope = &accepted.request().envelope;
+        let (request, caller) = (envelope.requestid.to_string(), envelope.callerid.to_string());
+        Some(Reply { subject: subject.to_owned(), text: text.into(), request, caller })
+    }
+
+    async fn send(&self, reply: Reply) {
+        let Some(session) = self.node.session() else { return };
+        let Reply { subject, text, request, caller } = reply;
+        match session.publish_for(&caller, subject, text).await {
             Ok(()) => raise(&self.node.counters().replies),
-            Err(e) => self.refusals.note_of("reply", &envelope.callerid, || {
-                tracing::warn!(
-                    request = envelope.requestid,
-                    caller = envelope.callerid,
-                    "the reply was not sent: {e}"
-                );
-            }),
+            Err(e) => self.unsent(&request, &caller, &e),
         }
+    }
+
+    fn unsent(&self, request: &str, caller: &str, why: &PublishError) {
+        self.refusals
+            .note_of("reply", caller, || tracing::warn!(request, caller, "the reply was not sent: {why}"));
     }
 
     fn refuse(&self, refused: &Refused) {
@@ -436,6 +445,14 @@ fn is_node_subject(subject: &str, node: &NodeState) -> bool {
         .collectives
         .iter()
         .any(|collective| subject == subjects::node(collective, node.identity_text()))
+}
+
+/// A reply on its way.
+struct Reply {
+    subject: String,
+    text: Bytes,
+    request: String,
+    caller: String,
 }
 
 fn reply_body(action: &str, outcome: Outcome) -> ReplyBody {
