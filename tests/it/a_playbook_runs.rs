@@ -77,7 +77,7 @@ fn the_documentation_is_true() {
         panic!("the page has other commands")
     };
     made.says(&["modules/demo/plans/first.pp"]);
-    list.says(&["demo::first", "demo::rolling  Asks groups of nodes, one group after the other."]);
+    list.says(&["demo::first", "demo::rolling", "Asks groups of nodes, one group after the other."]);
     show.says(&["--at_least  Integer[1], default 1", "fewer nodes than these are an error"]);
     validated.says(&["1 plan(s), nothing is wrong"]);
     let names = first.json().as_object().map(|hosts| hosts.keys().cloned().collect::<Vec<_>>());

@@ -26,13 +26,18 @@ fn eleven_checks_rest_at_once_and_come_back() {
     };
     all("OK");
     let alice = network.alice();
-    alice.run(&["scout", "maintenance"]).code(0).says(&["Placed 11 checks into maintenance mode on 1 node"]);
+    // every node has to be meant
+    alice.run(&["scout", "maintenance"]).code(1).silent().complains(&["every node", "-y"]);
+    alice
+        .run(&["scout", "maintenance", "-y"])
+        .code(0)
+        .says(&["Placed 11 checks into maintenance mode on 1 node"]);
     all("MAINTENANCE");
     // it does not apply to what rests already
-    let again = alice.run(&["scout", "maintenance", "--json"]).code(0).json();
+    let again = alice.run(&["scout", "maintenance", "--json", "-y"]).code(0).json();
     assert_eq!(again["replies"][0]["data"]["skipped"].as_array().map(Vec::len), Some(11), "{again}");
     alice.run(&["scout", "trigger", "--check", "check_03"]).code(0).says(&["Triggered 0 checks on 1 node"]);
-    alice.run(&["scout", "resume", "--check", "check_03", "--check", "nosuch"]).code(1).says(&[
+    alice.run(&["scout", "resume", "-y", "--check", "check_03", "--check", "nosuch"]).code(1).says(&[
         "nosuch",
         "check_03",
         "Some checks could not be transitioned to RESUME",
@@ -41,7 +46,10 @@ fn eleven_checks_rest_at_once_and_come_back() {
     let watch = alice.start(&["scout", "watch", "--check", "check_03"]);
     watch.says(&["Waiting for events"]);
     watch.says(&["n1.example.net check_03#check OK: OK: fine"]);
-    alice.run(&["scout", "resume"]).code(0).says(&["Placed 10 checks into normal check mode on 1 node"]);
+    alice
+        .run(&["scout", "resume", "-y"])
+        .code(0)
+        .says(&["Placed 10 checks into normal check mode on 1 node"]);
     all("OK");
     alice.run(&["scout", "trigger"]).code(0).says(&["Triggered 11 checks on 1 node"]);
     all("OK");
