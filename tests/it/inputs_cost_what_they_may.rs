@@ -66,7 +66,9 @@ async fn what_is_sent_along_is_paid_for_by_who_sends_it() {
     request.envelope.senderid = "s".repeat(300_000);
     let message = mallory.signed(&request, &mallory.reply_subject());
     mallory.publish("mcollective.node.n1.example.net", message).await;
-    nodes[0].log().says(&["refused a request", "the name of its sender has more than 1024 bytes"]);
+    nodes[0]
+        .log()
+        .says(&["refused a request", "the name of its sender, caller or agent, has more than 1024 bytes"]);
     let peak = nodes[0].peak_memory();
     assert!(peak < MEMORY, "{peak} bytes");
     std::fs::write(&woken, "").expect("a file");
