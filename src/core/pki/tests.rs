@@ -41,6 +41,23 @@ fn every_kind_is_good_for_what_it_is_for() {
 }
 
 #[test]
+fn no_machine_has_a_callers_name_beside_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::create(dir.path(), "Test CA", NOW).unwrap();
+    for (kind, alt, refused) in [
+        (Kind::Node, "y.privileged.mcollective", true),
+        (Kind::Node, "Bob.Choria", true),
+        (Kind::Broker, "bob.mcollective", true),
+        (Kind::Client, "carl.mcollective", false),
+        (Kind::Node, "n1.other.net", false),
+    ] {
+        let options = Options { alt_names: vec![alt.to_owned()], ..Options::default() };
+        let issued = ca.issue(kind, "n1", &options, NOW);
+        assert_eq!(matches!(issued, Err(PkiError::CallerName(_))), refused, "{alt}");
+    }
+}
+
+#[test]
 fn keys_are_private_and_never_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Ca::create(dir.path(), "Test CA", NOW).unwrap();

@@ -111,6 +111,14 @@ fn what_would_harm_the_node_is_refused() {
     ] {
         assert!(refused.contains(why), "{why}: {refused}");
     }
+    // a further name, which nodes would know a caller or others a broker by
+    let options = Options { alt_names: vec!["b.example.net".to_owned()], ..Options::default() };
+    let issued = world.ca.issue_for_key(Kind::Node, "n1", &options, &world.key.serialize_pem(), world.now);
+    let broker = csr::Denied { brokers: vec!["b.example.net".to_owned()], ..csr::Denied::default() };
+    let mut answer = Answer { certificate: issued.unwrap().certificate_pem, ..world.good() };
+    assert_eq!(answer.check(&world.about()).map(|_| ()), Ok(()));
+    let refused = answer.check(&AnswerContext { denied: &broker, ..world.about() }).unwrap_err().to_string();
+    assert!(refused.contains("has the name \"b.example.net\", too"), "{refused}");
     for name in ["rpcutil", ".policy", "../x.policy", "a/b.policy", "x.rego", "a\\b.policy"] {
         let refused = world.verdict(|answer| {
             answer.action_policies.insert(name.to_owned(), String::new());

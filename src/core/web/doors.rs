@@ -149,15 +149,8 @@ impl Crowd {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PAGES;
     use super::*;
-
-    const PAGES: Doors = Doors {
-        connections: 32,
-        of_this_machine: 4,
-        waiting: 256,
-        waiting_of_one: 16,
-        grace: Duration::from_millis(250),
-    };
 
     fn goes(served: &[(IpAddr, Instant)], newcomer: IpAddr, now: Instant) -> Option<usize> {
         PAGES.goes(served, &Crowd::of(served.iter().map(|(peer, _)| *peer)), newcomer, now)
