@@ -75,11 +75,45 @@ impl Column {
             .then_some(Column { values, of })
     }
 
+    /// The same nodes with of each value what `below` makes of it, which is few different ones where
+    /// many values differ in what nobody asks for.
+    pub fn narrowed(&self, below: &(dyn Fn(&[u8]) -> Vec<u8> + Sync)) -> Option<Column> {
+        let mut places: HashMap<Vec<u8>, u32> = HashMap::new();
+        let mut values = vec![];
+        let of_value: Vec<u32> = on_all_processors(&self.values, &|value: &Vec<u8>| below(value))?
+            .into_iter()
+            .map(|value| {
+                let next = u32::try_from(values.len()).unwrap_or(NONE);
+                *places.entry(value).or_insert_with_key(|value| {
+                    values.push(value.clone());
+                    next
+                })
+            })
+            .collect();
+        let of = self.of.iter().map(|place| of_value.get(*place as usize).copied().unwrap_or(NONE));
+        Some(Column { of: of.collect(), values })
+    }
+
     /// The value of a node.
     pub fn get(&self, node: usize) -> Option<&[u8]> {
         let place = *self.of.get(node)?;
         self.values.get(place as usize).map(Vec::as_slice)
     }
+}
+
+/// What a function makes of each item, in their order, made on all processors; nothing where it
+/// panics.
+pub fn on_all_processors<T: Sync, R: Send>(items: &[T], make: &(dyn Fn(&T) -> R + Sync)) -> Option<Vec<R>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = items.len().div_ceil(threads).max(256);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = items
+            .chunks(share)
+            .map(|part| scope.spawn(move || part.iter().map(make).collect::<Vec<_>>()))
+            .collect();
+        let made: Option<Vec<Vec<R>>> = parts.into_iter().map(|part| part.join().ok()).collect();
+        made.map(|made| made.into_iter().flatten().collect())
+    })
 }
 
 /// Numbers as the value of a column.
@@ -120,6 +154,17 @@ mod tests {
         assert_eq!(values, expected.map(|value| value.map(str::to_owned)));
         assert_eq!(Column::decode(&column.encode(), 8), Some(column));
         assert_eq!(Column::decode(&Column::default().encode(), 0), Some(Column::default()));
+    }
+
+    #[test]
+    fn a_narrowed_column_has_the_same_nodes() {
+        let mut making = Making::default();
+        for (node, value) in [(1, "a1"), (2, "b1"), (3, "a2"), (5, "a1")] {
+            making.put(node, value.as_bytes().to_vec());
+        }
+        let narrowed = making.finish(7).narrowed(&|value| value[..1].to_vec()).unwrap();
+        assert_eq!(narrowed.values, [b"a", b"b"]);
+        assert_eq!(narrowed.of, [NONE, 0, 1, 0, NONE, 0, NONE]);
     }
 
     #[test]

@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::columns::{Column, Making, NONE, numbers, set};
-use super::wanted::{Reads, Test, Wanted};
+use super::columns::{Column, Making, NONE, numbers, on_all_processors, set};
+use super::wanted::{Reads, Test, Wanted, only};
 use super::{Group, Inventory};
 use crate::core::files::{SECRET, open_own, write_atomic};
 use crate::core::protocol::filter::{Facts, Filter, NoData, NodeView};
@@ -172,8 +172,12 @@ impl Index {
         let facts: Vec<(&String, Column)> = reads
             .facts
             .iter()
-            .filter_map(|name| Some((name, *self.head.facts.get(name)?)))
-            .map(|(name, part)| Some((name, self.column(part)?)))
+            .filter_map(|(name, below)| Some((name, below, *self.head.facts.get(name)?)))
+            .map(|(name, below, part)| {
+                let column = self.column(part)?;
+                let of_each = |value: &[u8]| only(below, &String::from_utf8_lossy(value)).into_bytes();
+                Some((name, if below.is_empty() { column } else { column.narrowed(&of_each)? }))
+            })
             .collect::<Option<_>>()?;
         let words_of =
             |wanted: bool, part: Part| if wanted { self.column(part).map(Some) } else { Some(None) };
@@ -210,7 +214,7 @@ impl Index {
             let (classes, agents) = (own(&classes, facts.len()), own(&agents, facts.len() + 1));
             test.passes(&view(&agents, &classes, &Facts::from_json(json)))
         };
-        let verdicts = on_all_processors(&ordered, &|(state, _)| matches(state));
+        let verdicts = on_all_processors(&ordered, &|(state, _)| matches(state))?;
         for (left, of) in left.iter_mut().zip(of) {
             *left &= verdicts.get(of) == Some(&true);
         }
@@ -235,19 +239,6 @@ impl Index {
 
 fn view<'a>(agents: &'a [String], classes: &'a [String], facts: &'a Facts) -> NodeView<'a> {
     NodeView { identity: "", agents, classes, facts, data: &NoData }
-}
-
-fn on_all_processors<T: Sync>(items: &[T], test: &(dyn Fn(&T) -> bool + Sync)) -> Vec<bool> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(threads).max(256);
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(share)
-            .map(|part| scope.spawn(move || part.iter().map(test).collect::<Vec<_>>()))
-            .collect();
-        // who panics leaves its part unmatched
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-    })
 }
 
 fn encode(inventory: &Inventory, stamp: [u64; 7]) -> Option<Vec<u8>> {

@@ -1,6 +1,11 @@
 //! Which facts a filter reads, as far as its words alone tell. Pure.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::core::protocol::filter::{Expression, FactFilter, Filter, NodeView};
 
@@ -29,11 +34,15 @@ impl Test {
     }
 }
 
+/// Facts by the names at their top; see [`Reads::facts`].
+pub type Facts = BTreeMap<String, Vec<String>>;
+
 /// What one part reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reads {
-    /// Names of facts at the top.
-    pub facts: BTreeSet<String>,
+    /// Names of facts at the top, each with the members below it that alone are read, outermost
+    /// first; none where all of it may be.
+    pub facts: Facts,
     /// Whether it reads agents and classes, too.
     pub words: bool,
 }
@@ -43,14 +52,15 @@ impl Wanted {
     pub fn of(filter: &Filter) -> Option<Wanted> {
         let mut parts = vec![];
         for fact in &filter.fact {
-            let reads = Reads { facts: BTreeSet::from([top(&fact.fact)?.to_owned()]), words: false };
+            let mut reads = Reads::default();
+            add(&mut reads.facts, &fact.fact)?;
             parts.push((Test::Filter(Filter { fact: vec![fact.clone()], ..Filter::default() }), reads));
         }
         if !filter.compound.is_empty() {
             let mut reads = Reads::default();
             for entry in filter.compound.iter().flatten() {
                 let expression = entry.expression()?;
-                reads.facts.extend(facts_of(expression)?);
+                facts_of(expression, &mut reads.facts)?;
                 reads.words |= ["agents", "classes", "with"].iter().any(|word| expression.contains(word));
             }
             let only = match filter.compound.iter().flatten().collect::<Vec<_>>().as_slice() {
@@ -70,18 +80,70 @@ impl Wanted {
     }
 }
 
-/// The name at the top of a path, where that is a plain word.
-fn top(path: &str) -> Option<&str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let end = path.find(|c| !plain(c)).unwrap_or(path.len());
-    let (top, rest) = path.split_at_checked(end)?;
-    (!top.is_empty() && (rest.is_empty() || rest.starts_with('.'))).then_some(top)
+/// Adds what a path reads; nothing where the name at its top is no plain word. Who reads two
+/// members of one fact reads all of it.
+fn add(facts: &mut Facts, path: &str) -> Option<()> {
+    let is_plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    let mut words = path.split('.');
+    let top = words.next().filter(|top| is_plain(top))?;
+    let words: Vec<String> = words.map(str::to_owned).collect();
+    let below = if words.iter().all(|word| is_plain(word)) { words } else { vec![] };
+    let known = facts.entry(top.to_owned()).or_insert_with(|| below.clone());
+    if *known != below {
+        known.clear();
+    }
+    Some(())
 }
 
-/// Names of the facts an expression reads: all its calls of `fact` and `with` have to have one
-/// literal text.
-fn facts_of(expression: &str) -> Option<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
+/// A value with the member at `path` alone, for a test that looks nowhere else. What is no object,
+/// and what is none of ours, is as it was.
+pub fn only(path: &[String], value: &str) -> String {
+    let Some((first, rest)) = path.split_first().filter(|_| value.starts_with('{')) else {
+        return value.to_owned();
+    };
+    let member = Member(first).deserialize(&mut serde_json::Deserializer::from_str(value));
+    match member {
+        Ok(Some(member)) => format!("{{\"{first}\":{}}}", only(rest, member.get())),
+        Ok(None) => "{}".to_owned(),
+        Err(_) => value.to_owned(),
+    }
+}
+
+/// The member of this name, as it is written.
+struct Member<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Member<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+            if name == self.0 {
+                found = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The facts an expression reads: all its calls of `fact` and `with` have to have one literal text.
+fn facts_of(expression: &str, names: &mut Facts) -> Option<()> {
     let mut rest = expression;
     while let Some(found) = rest.find(['f', 'w', '\'', '"', '`', '/', '#']) {
         let here = rest.get(found..)?;
@@ -104,8 +166,8 @@ fn facts_of(expression: &str) -> Option<BTreeSet<String>> {
                         let (text, behind) = literal(argument)?;
                         behind.trim_start().strip_prefix(')')?;
                         match (word, FactFilter::parse(text)) {
-                            ("fact", _) => drop(names.insert(top(text)?.to_owned())),
-                            (_, Ok(fact)) => drop(names.insert(top(&fact.fact)?.to_owned())),
+                            ("fact", _) => add(names, text)?,
+                            (_, Ok(fact)) => add(names, &fact.fact)?,
                             // a class or an agent
                             (_, Err(_)) => {}
                         }
@@ -118,7 +180,7 @@ fn facts_of(expression: &str) -> Option<BTreeSet<String>> {
             first => here.get(first.len_utf8()..)?,
         };
     }
-    Some(names)
+    Some(())
 }
 
 /// A text at the beginning, and what is behind it; nothing where it has escapes.
@@ -131,12 +193,22 @@ fn literal(text: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::protocol::filter::lookup;
+
+    fn written(facts: &Facts) -> Vec<String> {
+        let path =
+            |(top, below): (&String, &Vec<String>)| [&[top.clone()], below.as_slice()].concat().join(".");
+        facts.iter().map(path).collect()
+    }
 
     #[test]
     fn names_are_found_or_nothing_is_said() {
         for (expression, expected) in [
             ("true", Some(&[][..])),
-            ("fact('os.name') == 'x' and fact( \"cpus\" ) > 2", Some(&["cpus", "os"])),
+            ("fact('os.name') == 'x' and fact( \"cpus\" ) > 2", Some(&["cpus", "os.name"])),
+            ("fact('os.name') == fact('os.name')", Some(&["os.name"])),
+            ("fact('os.name') == fact('os.family')", Some(&["os"])),
+            ("fact('os') == '' or with('os.name=x') or fact('os.name')", Some(&["os"])),
             ("with('country=mt') or with('/apache/') or with('apache')", Some(&["country"])),
             ("'fact(x)' == 'y' && classes[0] == 'with('", Some(&[])),
             ("any(agents, # == 'x') && semver(fact('v'), '>1')", Some(&["v"])),
@@ -151,7 +223,8 @@ mod tests {
             ("let f = fact; f('os')", None),
             ("'open", None),
         ] {
-            let names = facts_of(expression);
+            let mut facts = Facts::new();
+            let names = facts_of(expression, &mut facts).map(|()| written(&facts));
             let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
             assert_eq!(names, expected, "{expression}");
         }
@@ -161,9 +234,15 @@ mod tests {
     fn tops_are_plain_words() {
         for (path, expected) in [
             ("os", Some("os")),
-            ("os.release.major", Some("os")),
+            ("os.release.major", Some("os.release.major")),
+            ("list.0", Some("list.0")),
             ("list.#(a==1).b", Some("list")),
-            ("a-b_c.d", Some("a-b_c")),
+            ("os.rel*", Some("os")),
+            ("os.", Some("os")),
+            ("os.@this", Some("os")),
+            ("os.a|b", Some("os")),
+            ("os.a\\.b", Some("os")),
+            ("a-b_c.d", Some("a-b_c.d")),
             ("o*.x", None),
             ("@this.os", None),
             ("a\\.b", None),
@@ -172,12 +251,42 @@ mod tests {
             ("", None),
             (".x", None),
         ] {
-            assert_eq!(top(path), expected, "{path}");
+            let mut facts = Facts::new();
+            let read = add(&mut facts, path).map(|()| written(&facts));
+            assert_eq!(read, expected.map(|path| vec![path.to_owned()]), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_as_much_as_is_read() {
+        let value = r#"{"a":{"b":[1,{"c":2}],"d":3,"e\u0041":4},"f":"{","g":null}"#;
+        for (path, expected) in [
+            ("", value),
+            ("a", r#"{"a":{"b":[1,{"c":2}],"d":3,"e\u0041":4}}"#),
+            ("a.d", r#"{"a":{"d":3}}"#),
+            ("a.eA", r#"{"a":{"eA":4}}"#),
+            ("a.d.x", r#"{"a":{"d":3}}"#),
+            ("a.b.1.c", r#"{"a":{"b":[1,{"c":2}]}}"#),
+            ("a.nosuch", r#"{"a":{}}"#),
+            ("nosuch.b", "{}"),
+            ("f.b", r#"{"f":"{"}"#),
+            ("g", r#"{"g":null}"#),
+        ] {
+            let words: Vec<String> =
+                path.split('.').filter(|word| !word.is_empty()).map(Into::into).collect();
+            assert_eq!(only(&words, value), expected, "{path}");
+            let found = |json: &str| lookup(json, if path.is_empty() { "a" } else { path });
+            assert_eq!(found(&only(&words, value)), found(value), "{path}");
+        }
+        for odd in ["[1]", "{", "{\"a\":", "", "7"] {
+            assert_eq!(only(&["a".to_owned()], odd), odd);
         }
     }
 
     #[test]
     fn any_expression_ends() {
-        bolero::check!().with_type::<String>().for_each(|text| drop(facts_of(text)));
+        bolero::check!().with_type::<String>().for_each(|text| {
+            let _ = facts_of(text, &mut Facts::new());
+        });
     }
 }
