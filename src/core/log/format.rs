@@ -11,7 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::core::text::{drives_a_terminal, shorten};
 
-/// Longest text of one field; peers choose parts of what is logged.
+/// Longest text of one field as it is written; peers choose parts of what is logged.
 const MAX_FIELD: usize = 2048;
 
 /// Text for people and the journal.
@@ -44,13 +44,13 @@ impl Fields {
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let mut text = format!("{value:?}");
-        shorten(&mut text, MAX_FIELD);
+        bound(&mut text);
         if field.name() == "message" { self.message = text } else { self.put(field, Value::String(text)) }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         let mut text = value.to_owned();
-        shorten(&mut text, MAX_FIELD);
+        bound(&mut text);
         if field.name() == "message" { self.message = text } else { self.put(field, Value::String(text)) }
     }
 
@@ -64,6 +64,23 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put(field, value.into());
+    }
+}
+
+/// Cuts a text so that what is written of it, in either form, is no longer than [`MAX_FIELD`].
+fn bound(text: &mut String) {
+    let written = |c: char| match c {
+        '"' | '\\' => 2,
+        _ if drives_a_terminal(c) => c.escape_default().len().max(6),
+        _ => c.len_utf8(),
+    };
+    let mut length = 0;
+    let whole = text.char_indices().find(|(_, c)| {
+        length += written(*c);
+        length > MAX_FIELD
+    });
+    if let Some((at, _)) = whole {
+        shorten(text, at);
     }
 }
 
@@ -203,6 +220,24 @@ mod tests {
     fn a_peer_cannot_forge_a_line_or_clear_a_screen() {
         let line = logged(Console { journal: true });
         assert_eq!(line, "<4>refused caller=choria=bob\\n\\u{1b}[2J count=3\n");
+    }
+
+    #[test]
+    fn a_text_is_bounded_as_it_is_written() {
+        for piece in ["\u{1}", "\"", "\\", "\u{e0001}", "\u{202e}", "x", "é"] {
+            let mut text = piece.repeat(10_000);
+            bound(&mut text);
+            let mut line = String::new();
+            field(&mut line, &format!("{text} "));
+            let json = Value::from(text.as_str()).to_string();
+            for written in [&line, &json] {
+                assert!(
+                    (MAX_FIELD / 4..MAX_FIELD + 16).contains(&written.len()),
+                    "{piece:?} {}",
+                    written.len()
+                );
+            }
+        }
     }
 
     #[test]

@@ -6,17 +6,29 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines of one kind within a window: of one who causes them, and of all.
+/// Lines of one kind within a window: of one who causes them whatever else he causes, of one at
+/// most, and of all.
+const FEW: u32 = 2;
 const LINES: u32 = 20;
 const OF_ALL: u32 = 200;
+/// Lines of one who causes them beyond the few of each kind, of all kinds together.
+const SPARE: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Lets so many lines of a kind through in a window, says when it holds the first back, and
-/// in the next window how many there were. Who causes many hides nobody else's.
+/// in the next window how many there were. Who causes many hides nobody else's, and who causes
+/// many kinds has no more lines for it than a few of each.
 #[derive(Default)]
 pub struct RefusalLog {
-    kinds: Mutex<HashMap<&'static str, Window>>,
+    counts: Mutex<Counts>,
     hashes: RandomState,
+}
+
+#[derive(Default)]
+struct Counts {
+    kinds: HashMap<&'static str, Window>,
+    /// Lines taken from what each who causes them has to spare, by a hash, since when.
+    spare: Option<(Instant, HashMap<u64, u32>)>,
 }
 
 /// What was said of a kind, and since when.
@@ -24,8 +36,17 @@ struct Window {
     since: Instant,
     let_through: u32,
     held_back: u32,
-    /// Lines of each who causes them, by a hash; no more of them than lines.
-    causes: HashMap<u64, u32>,
+    /// That there are more than all may have is said.
+    told: bool,
+    /// Of each who causes them, by a hash; no more of them than lines.
+    causes: HashMap<u64, Cause>,
+}
+
+/// Lines of a kind of one who causes them, and whether it is said that there are more.
+#[derive(Default)]
+struct Cause {
+    lines: u32,
+    told: bool,
 }
 
 /// What becomes of a line.
@@ -66,28 +87,42 @@ impl RefusalLog {
 
     /// Lines held back in a window that just ended, and what becomes of this one.
     fn count(&self, kind: &'static str, who: &str, now: Instant) -> (u32, Verdict) {
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Window { since: now, let_through: 0, held_back: 0, causes: HashMap::new() };
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let Counts { kinds, spare } = &mut *counts;
+        let fresh =
+            || Window { since: now, let_through: 0, held_back: 0, told: false, causes: HashMap::new() };
         let window = kinds.entry(kind).or_insert_with(fresh);
         let mut held_back = 0;
         if now.duration_since(window.since) >= WINDOW {
             held_back = window.held_back;
             *window = fresh();
         }
+        let (since, spent) = spare.get_or_insert_with(|| (now, HashMap::new()));
+        if now.duration_since(*since) >= WINDOW {
+            (*since, *spent) = (now, HashMap::new());
+        }
         let who = self.hashes.hash_one(who);
-        let of_who = window.causes.get(&who).copied().unwrap_or_default();
-        if of_who < LINES && window.let_through < OF_ALL {
-            window.causes.insert(who, of_who + 1);
-            window.let_through += 1;
-            return (held_back, Verdict::Logged);
+        let is_full = window.let_through >= OF_ALL;
+        if !is_full {
+            let cause = window.causes.entry(who).or_default();
+            let has_some = cause.lines < FEW
+                || cause.lines < LINES && {
+                    let spent = spent.entry(who).or_default();
+                    *spent += 1;
+                    *spent <= SPARE
+                };
+            if has_some {
+                cause.lines += 1;
+                window.let_through += 1;
+                return (held_back, Verdict::Logged);
+            }
         }
         window.held_back = window.held_back.saturating_add(1);
-        let first = of_who == LINES || window.let_through == OF_ALL;
-        if of_who == LINES {
-            window.causes.insert(who, LINES + 1);
-        } else if window.let_through == OF_ALL {
-            window.let_through += 1;
-        }
+        let told = match window.causes.get_mut(&who) {
+            Some(cause) if !is_full => &mut cause.told,
+            _ => &mut window.told,
+        };
+        let first = !std::mem::replace(told, true);
         (held_back, if first { Verdict::HeldBack } else { Verdict::Silent })
     }
 }
@@ -126,7 +161,26 @@ mod tests {
         let all =
             (0..10_000).filter(|n| log.count("denied", &n.to_string(), start).1 != Verdict::Silent).count();
         assert_eq!(all, (OF_ALL - LINES) as usize, "the others, and one line that there are more");
-        let kinds = log.kinds.lock().unwrap();
-        assert!(kinds["denied"].causes.len() <= OF_ALL as usize);
+        let counts = log.counts.lock().unwrap();
+        assert!(counts.kinds["denied"].causes.len() <= OF_ALL as usize);
+    }
+
+    #[test]
+    fn who_floods_in_many_ways_has_few_lines_of_each() {
+        const KINDS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let log = RefusalLog::default();
+        let start = Instant::now();
+        let mut lines = 0;
+        for round in 0..100 {
+            for kind in KINDS {
+                let logged = log.count(kind, "choria=eve", start).1 == Verdict::Logged;
+                assert!(logged || round >= FEW, "a few of each kind are seen");
+                lines += u32::from(logged);
+            }
+        }
+        assert_eq!(lines, FEW * KINDS.len() as u32 + SPARE);
+        assert_eq!(log.count("a", "choria=bob", start).1, Verdict::Logged);
+        let later = (0..100).filter(|_| log.count("a", "choria=eve", start + WINDOW).1 == Verdict::Logged);
+        assert_eq!(later.count(), LINES as usize);
     }
 }
