@@ -129,6 +129,7 @@ mod rules_of_goss_are_tried;
 mod shell_output_comes_as_it_is_written;
 mod signals_of_habit;
 mod silence_is_reported;
+mod strangers_keep_nobody_out;
 mod streams_are_used;
 #[cfg(feature = "puppet")]
 mod tasks_are_served_badly;

@@ -1,7 +1,8 @@
 //! The thread that accepts: counts, and passes sockets to the handshake threads.
 //!
-//! It accepts hardly more than the handshake threads can have in hand. What comes
-//! beyond waits in the system's queue, where it costs nothing and starves nobody.
+//! Those the handshake threads cannot have in hand wait here by their addresses, so that a crowd
+//! of few addresses keeps out nobody else. Where very many wait, what comes is accepted slowly: the
+//! rest stands in the system's queue.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mio::net::TcpStream;
 
 use super::handshake::Arrival;
-use super::handshake_queue::Arrived;
+use super::handshake_queue::{Arrived, NoPlace};
 use super::inbox::Inbox;
 use super::shared::Shared;
 use crate::core::log::RefusalLog;
@@ -74,17 +74,22 @@ impl ConnectionGate {
     pub fn pass(&self, new: Arrived) -> Result<(), &'static str> {
         let settings = self.shared.settings();
         let limits = &settings.limits;
-        if self.shared.open.load(Ordering::Acquire) >= limits.max_connections {
-            let remote = new.remote;
-            say(new.stream, "maximum connections exceeded");
-            return Err(self.refuse("maximum connections", remote, limits.max_connections));
-        }
         // small messages must not wait for acknowledgements
         let _ = new.stream.set_nodelay(true);
-        let limit = limits.max_handshakes_per_address;
         match self.shared.begin_handshake(new, limits) {
+            Err(NoPlace::AtAll(new)) => {
+                let remote = new.remote;
+                say(new.stream, "maximum connections exceeded");
+                return Err(self.refuse("maximum connections", remote, limits.max_connections));
+            }
             // without a word: text would be taken for a reason not to come back
-            Err(new) => return Err(self.refuse("too many from one address", new.remote, limit)),
+            Err(NoPlace::OfItsAddress(new)) => {
+                let limit = limits.max_handshakes_per_address;
+                return Err(self.refuse("too many from one address", new.remote, limit));
+            }
+            Err(NoPlace::InTheQueue(new)) => {
+                return Err(self.refuse("too many wait to be let in", new.remote, limits.max_handshakes));
+            }
             Ok(None) => self.complain(),
             Ok(Some(new)) => {
                 let next =

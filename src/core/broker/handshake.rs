@@ -202,6 +202,7 @@ impl HandshakeThread {
             since: self.now,
             deadline,
             heard: self.now,
+            received_then: 0,
             judged_by: 0,
             received: 0,
             hung_up: false,
@@ -248,7 +249,6 @@ impl HandshakeThread {
             if link.judged {
                 return;
             }
-            link.heard = self.now;
             let received = self.scratch.receive(
                 &mut link.stream,
                 link.tls.as_deref_mut(),
@@ -258,6 +258,7 @@ impl HandshakeThread {
             link.received += self.scratch.taken();
             link.unsent.extend_from_slice(&self.scratch.reply);
             link.input.extend_from_slice(self.scratch.plain());
+            link.heard_from(self.now, !self.scratch.reply.is_empty());
             let received = match received {
                 Ok(received) => received,
                 Err(error) => {

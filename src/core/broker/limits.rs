@@ -134,7 +134,7 @@ pub struct Limits {
     pub auth_timeout: Duration,
     /// Longest time a write may be blocked; default 10 s.
     pub write_deadline: Duration,
-    /// Connections in TLS or CONNECT at a time; more wait unaccepted. Default 512.
+    /// Connections in TLS or CONNECT at a time; more wait, by turns of their addresses. Default 512.
     pub max_handshakes: usize,
     /// Those among them from one address (IPv6: one /64 network). Eight times as many wait until
     /// it is their turn, more are closed at once. Default 384: a whole fleet may stand behind one

@@ -43,8 +43,10 @@ pub struct PendingLink {
     pub since: Duration,
     /// When it must have got further, on the handshake thread's clock.
     pub deadline: Duration,
-    /// When it said anything last.
+    /// When it got further last, and how much it had sent by then; see [`PendingLink::heard_from`].
     pub heard: Duration,
+    /// See there.
+    pub received_then: usize,
     /// Generation of the settings it was judged by.
     pub judged_by: u64,
     /// Bytes it has sent.
@@ -56,6 +58,9 @@ pub struct PendingLink {
     /// What it holds, in the broker's account.
     pub held: Held,
 }
+
+/// Bytes a network carries at a time.
+const SEGMENT: usize = 1024;
 
 /// How a link leaves.
 pub enum Outcome {
@@ -85,6 +90,14 @@ impl PendingLink {
     /// Enters what it holds now into the account.
     pub fn settle(&mut self) {
         self.held.set(self.input.capacity() + self.cipher.capacity() + self.unsent.capacity());
+    }
+
+    /// It has sent something at `now`, and `got_further` by it. Bytes are as good from a segment's worth
+    /// on: who sends one at a time holds a place as if it were silent.
+    pub fn heard_from(&mut self, now: Duration, got_further: bool) {
+        if got_further || self.received >= self.received_then + SEGMENT {
+            (self.heard, self.received_then) = (now, self.received);
+        }
     }
 
     /// Acts on complete lines: only CONNECT and PING are taken here.
