@@ -39,6 +39,15 @@ fn crowd(from: &str, to: SocketAddr, opened: &AtomicUsize, stop: &AtomicBool) {
     }
 }
 
+/// Stops the strangers however a test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 #[test]
 fn who_has_a_certificate_gets_in() {
     let limit = getrlimit(Resource::Nofile);
@@ -53,6 +62,7 @@ fn who_has_a_certificate_gets_in() {
     let elsewhere = || Raw::over(socket_from("127.9.9.9", network.address()), tls(&alice), "").try_sync();
     let (opened, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for last in 1..=ADDRESSES {
             let (network, opened, stop) = (&network, &opened, &stop);
             scope.spawn(move || crowd(&format!("127.7.0.{last}"), network.address(), opened, stop));
@@ -69,7 +79,6 @@ fn who_has_a_certificate_gets_in() {
         }
         let grown = field(broker, "RssAnon:").saturating_sub(before);
         assert!(grown < 64 * 1024 * 1024, "{grown} bytes for {opened:?} strangers");
-        stop.store(true, Ordering::Release);
     });
     alice.run(&["rpc", "rpcutil", "ping"]).fine();
 }

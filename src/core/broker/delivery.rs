@@ -210,7 +210,7 @@ impl Shard {
             return;
         }
         let (cid, remote, user, name) = (link.cid, link.remote, &link.client.user, &link.client.name);
-        self.refusals.note("messages lost", || {
+        self.shared.refusal_log.note("messages lost", || {
             tracing::warn!(cid, %remote, %user, %name, "reads too slowly, messages for it are dropped");
         });
         if let Some(counters) = self.counters() {

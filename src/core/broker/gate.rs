@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::TcpStream;
 
@@ -11,7 +11,6 @@ use super::handshake::Arrival;
 use super::handshake_queue::{Arrived, NoPlace};
 use super::inbox::Inbox;
 use super::shared::Shared;
-use crate::core::log::RefusalLog;
 use crate::core::nats::frame;
 
 /// See the module documentation.
@@ -19,7 +18,6 @@ pub struct ConnectionGate {
     shared: Arc<Shared>,
     handshakes: Vec<Arc<Inbox<Arrival>>>,
     next_handshake_thread: AtomicUsize,
-    refusals: Mutex<RefusalLog>,
     /// When the handshake threads were last told that others wait, in milliseconds.
     complained: AtomicU64,
 }
@@ -30,13 +28,7 @@ const COMPLAIN: u64 = 100;
 impl ConnectionGate {
     /// A gate to these handshake threads.
     pub fn new(shared: Arc<Shared>, handshakes: Vec<Arc<Inbox<Arrival>>>) -> Self {
-        Self {
-            shared,
-            handshakes,
-            next_handshake_thread: AtomicUsize::new(0),
-            refusals: Mutex::default(),
-            complained: AtomicU64::new(0),
-        }
+        Self { shared, handshakes, next_handshake_thread: AtomicUsize::new(0), complained: AtomicU64::new(0) }
     }
 
     /// How many connections should be accepted for now.
@@ -104,7 +96,7 @@ impl ConnectionGate {
 
     fn refuse(&self, reason: &'static str, remote: SocketAddr, limit: usize) -> &'static str {
         self.shared.refused(reason);
-        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).note(reason, || {
+        self.shared.refusal_log.note(reason, || {
             tracing::warn!(%remote, limit, "connection refused: {reason}");
         });
         reason

@@ -26,7 +26,6 @@ use super::timer::TimerWheel;
 use super::tls;
 use super::wire::{ReadScratch, Received};
 use crate::core::admission::ConnectionFacts;
-use crate::core::log::RefusalLog;
 use crate::core::security::tls_errors::told;
 
 /// Bytes that may wait for a peer that is not in yet.
@@ -61,7 +60,6 @@ pub struct HandshakeThread {
     pub(super) wheel: TimerWheel<(usize, u64)>,
     pub(super) now: Duration,
     pub(super) scratch: ReadScratch,
-    pub(super) refusals: RefusalLog,
     pub(super) stop: bool,
 }
 
@@ -87,7 +85,6 @@ impl HandshakeThread {
             next: Vec::new(),
             wheel: TimerWheel::new(Duration::from_millis(50)),
             scratch: ReadScratch::new(),
-            refusals: RefusalLog::default(),
             stop: false,
         }
     }

@@ -90,7 +90,7 @@ impl HandshakeThread {
                 if counted.is_empty() {
                     tracing::debug!(cid, %remote, certname, %reason, "connection ended before it was let in");
                 } else {
-                    self.refusals.note(counted, || {
+                    self.shared.refusal_log.note(counted, || {
                         tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                     });
                 }
@@ -106,7 +106,7 @@ impl HandshakeThread {
                 let _ = link.stream.shutdown(Shutdown::Write);
                 let _ = link.stream.read(&mut [0; 4096]);
                 let certname = link.certname();
-                self.refusals.note(counted, || {
+                self.shared.refusal_log.note(counted, || {
                     tracing::warn!(cid, %remote, certname, %reason, "connection refused");
                 });
                 self.gone(remote, counted);
@@ -126,7 +126,7 @@ impl HandshakeThread {
                     let _ = write_all(&mut link.stream, &link.unsent);
                     let (cid, remote) = (link.cid, link.remote);
                     let (kind, identity) = (grant.peer.kind.name(), &grant.peer.identity);
-                    self.refusals.note(counted, || {
+                    self.shared.refusal_log.note(counted, || {
                         tracing::warn!(cid, %remote, kind, %identity, reason = counted, "connection refused");
                     });
                     self.shared.closed.refused(link.report(self.now), counted, self.now);

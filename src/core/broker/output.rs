@@ -289,13 +289,13 @@ impl Shard {
                 tracing::debug!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");
             }
             // what a peer can cause again and again
-            Close::Refused(reason) => self.refusals.note("second CONNECT", || {
+            Close::Refused(reason) => self.shared.refusal_log.note("second CONNECT", || {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection refused");
             }),
-            Close::Revoked(reason) => {
+            Close::Revoked(reason) => self.shared.refusal_log.note_of(why.kind(), user, || {
                 tracing::warn!(cid, %remote, %user, %name, %reason, "connection cut, it is no longer allowed");
-            }
-            _ => self.refusals.note(why.kind(), || {
+            }),
+            _ => self.shared.refusal_log.note(why.kind(), || {
                 tracing::info!(cid, %remote, %user, %name, reason = %why.reason(), "connection closed");
             }),
         }

@@ -346,7 +346,7 @@ impl Shard {
         *refused = true;
         self.traffic.lost += 1;
         let (identity, remote) = (holder.identity(), link.remote);
-        self.refusals.note("copies", || {
+        self.shared.refusal_log.note("copies", || {
             tracing::warn!(identity, %remote, "hears the same again and again, and loses what is too much of it");
         });
         true

@@ -82,7 +82,7 @@ impl Shard {
             link.heard = self.now;
             if link.charge.holder().shows_double(link.cid, self.now) {
                 let (identity, remote) = (link.charge.holder().identity(), link.remote);
-                self.refusals.note("doubled", || {
+                self.shared.refusal_log.note("doubled", || {
                     tracing::warn!(
                         identity,
                         %remote,
@@ -366,7 +366,12 @@ impl Shard {
         let account = link.account;
         // before the new one, or it would be its own double
         link.claim = None;
-        link.claim = self.shared.claims.claim(link.account, &link.client.user, &link.client.name);
+        link.claim = self.shared.claims.claim(
+            link.account,
+            &link.client.user,
+            &link.client.name,
+            &self.shared.refusal_log,
+        );
         if let Some(counters) = self.counters() {
             use std::sync::atomic::Ordering::Relaxed;
             counters.accounts[before].fetch_sub(1, Relaxed);

@@ -33,7 +33,6 @@ use super::subscriptions::Subscriptions;
 use super::timer::TimerWheel;
 use super::turn_shares::TurnShares;
 use super::wire::ReadScratch;
-use crate::core::log::RefusalLog;
 
 /// Token of the waker; links have their place in the slab and the end of their number.
 pub const WAKER: Token = Token(usize::MAX);
@@ -102,7 +101,6 @@ pub struct Shard {
     pub(super) traffic: Traffic,
     pub(super) fan_out: FanOut,
     pub(super) random: u64,
-    pub(super) refusals: RefusalLog,
     stop: bool,
 }
 
@@ -190,7 +188,6 @@ impl Shard {
             fan_out: FanOut::default(),
             // never zero, which the generator could not leave
             random: random_u64() | 1,
-            refusals: RefusalLog::default(),
             shared,
             stop: false,
         }
@@ -342,7 +339,12 @@ impl Shard {
         let (cid, account, with_tls) = (link.cid, link.account, link.tls.is_some());
         let is_hub = link.leaf.is_some();
         if !is_hub {
-            link.claim = self.shared.claims.claim(account, &link.client.user, &link.client.name);
+            link.claim = self.shared.claims.claim(
+                account,
+                &link.client.user,
+                &link.client.name,
+                &self.shared.refusal_log,
+            );
         }
         entry.insert(link);
         let key = key as u32;

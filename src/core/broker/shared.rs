@@ -21,6 +21,7 @@ use super::packed::{For, Packed};
 use super::resumption::without_resumption;
 use super::router::Router;
 use crate::core::admission::{Authenticator, Transport};
+use crate::core::log::RefusalLog;
 use crate::core::nats::info::ServerInfo;
 
 /// What a reload may change.
@@ -206,6 +207,8 @@ pub struct Shared {
     generation: AtomicU64,
     last_cid: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
+    /// Lines about what peers can cause again and again, of all threads.
+    pub refusal_log: RefusalLog,
     /// Those who are not in yet.
     pub(super) handshake_queue: Mutex<HandshakeQueue>,
 }
@@ -237,6 +240,7 @@ impl Shared {
             generation: AtomicU64::new(0),
             last_cid: AtomicU64::new(0),
             refusals: Mutex::new(BTreeMap::new()),
+            refusal_log: RefusalLog::default(),
             handshake_queue: Mutex::default(),
         }
     }

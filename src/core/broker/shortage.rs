@@ -66,7 +66,7 @@ impl Shard {
             .map(|(key, _)| key as u32);
         let Some(key) = link else { return false };
         let (kind, identity, bytes) = (holder.kind().name(), holder.identity(), holder.bytes());
-        self.refusals.note("memory is short", || {
+        self.shared.refusal_log.note("memory is short", || {
             tracing::warn!(kind, %identity, bytes, "memory is short, who holds the most is cut");
         });
         self.close_later(key, Close::SlowPending);

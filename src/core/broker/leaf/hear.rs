@@ -96,7 +96,7 @@ impl Shard {
                 false => (kind.subscriptions, kind.memory / 2),
             };
             if subjects >= most || bytes > most_bytes {
-                self.refusals.note("engine", || {
+                self.shared.refusal_log.note("engine", || {
                     tracing::warn!(
                         subjects,
                         "streams have too many consumers, some are not heard: a privileged certificate removes them; \
