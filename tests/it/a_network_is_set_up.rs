@@ -195,6 +195,31 @@ fn again_and_beside_what_is_there() {
         "plugin.security.file.key = /etc/choria/tls/node/key.pem",
     ]);
 
+    // What the CA has taken back does not stay; what is to take its place does, once.
+    root(&hub, &format!("rm {config}; choria tool ca revoke hub.example.org")).code(0);
+    sudo(&hub, "choria setup broker").fine().says(&[
+        "moved     the certificate of hub.example.org before, and its key, to /etc/choria/tls/*.old",
+        "issued    a certificate of hub.example.org, in /etc/choria/tls",
+        "reloaded  choria-broker",
+    ]);
+    let renewed = sudo(&hub, "choria setup node").fine();
+    renewed.says(&["issued    a certificate of hub.example.org, in /etc/choria/tls/node", "reloaded"]);
+    sudo(&hub, "choria setup node").fine().says(&["kept      the certificate of hub.example.org"]);
+    until("the node to be back", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
+    root(&hub, "choria tool ca revoke carol").code(0);
+    until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));
+    sudo(&hub, "choria setup broker --operator carol").fine();
+    hub.person("cp carol.setup again.setup").code(0);
+    hub.person("choria setup operator carol.setup")
+        .fine()
+        .says(&["moved     the certificate of carol.mcollective"]);
+    hub.person("choria setup operator again.setup").fine().says(&["kept", "which you have"]);
+    until("carol to be back", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
+
+    // A login may have a dot, and is a caller like any other.
+    sudo(&hub, "choria setup broker --operator jane.doe").fine();
+    root(&hub, "choria tool ca list").code(0).says(&["jane.doe.mcollective"]);
+
     // Who is no longer to ask is cut at once: the broker follows the list of its CA.
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
     until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::invitation::{Who, check_name, check_unissued};
 use super::machine::{self, CA, ETC, TLS};
 use super::request;
-use super::steps::{Step, carry_out, standing, tell_next};
+use super::steps::{Step, carry_out, is_revoked, standing, tell_next};
 use super::texts::{self, Found, look};
 use crate::cmd::out::outln;
 use crate::cmd::tool::place::Place;
@@ -55,7 +55,7 @@ impl Broker {
         machine::only_root("broker")?;
         let group = machine::group()?;
         let (mut steps, ca) = self.ca()?;
-        let name = self.certificate(&mut steps, ca.as_ref(), now)?;
+        let (name, renewed) = self.certificate(&mut steps, ca.as_ref(), now)?;
         let config = Path::new(ETC).join("broker.conf");
         steps.push(match look(&config, texts::BROKER, texts::BROKER)? {
             Found::Free { .. } => Step::File {
@@ -76,6 +76,7 @@ impl Broker {
         let runs = lacks.is_none();
         if runs {
             steps.push(Step::Start { unit: UNIT });
+            steps.extend(renewed.then_some(Step::Reload { unit: UNIT }));
         }
         let broker = format!("{name}:{}", port(&config)?);
         let invited = self.invitations(&mut steps, ca.as_ref(), &broker)?;
@@ -95,7 +96,8 @@ impl Broker {
         if !name.contains('.') || name.parse::<IpAddr>().is_ok() {
             outln!("");
             outln!(
-                "{name} is the name in the broker's certificate: nodes have to reach it by that; --name says another."
+                "{name} is the name in the broker's certificate: nodes have to reach it by that. For another, move \
+                 {TLS}/certificate.pem and key.pem away, and say this again with --name."
             );
         }
         tell_next(&self.next(&invited, lacks));
@@ -121,8 +123,14 @@ impl Broker {
         Ok((vec![Step::Ca { dir: self.ca.clone() }], None))
     }
 
-    /// The broker's certificate; returns the name it has or gets.
-    fn certificate(&self, steps: &mut Vec<Step>, ca: Option<&Ca>, now: i64) -> anyhow::Result<String> {
+    /// The broker's certificate; returns the name it has or gets, and whether it takes the place of
+    /// one that was revoked.
+    fn certificate(
+        &self,
+        steps: &mut Vec<Step>,
+        ca: Option<&Ca>,
+        now: i64,
+    ) -> anyhow::Result<(String, bool)> {
         let place = Place::of(Kind::Broker, None)?;
         let there = match ca {
             Some(ca) => standing(&place, ca.certificate_pem(), Usage::Server, now)?,
@@ -133,6 +141,7 @@ impl Broker {
             }
             None => None,
         };
+        let mut before = None;
         if let Some(there) = there {
             let named = self.name.as_deref().filter(|name| *name != there.common_name);
             if let Some(name) = named {
@@ -141,20 +150,31 @@ impl Broker {
                     there.common_name
                 );
             }
-            let what = format!("the certificate of {}, in {TLS}", there.common_name);
-            steps.push(Step::Keep { what, why: "which the broker has" });
-            return Ok(there.common_name);
+            if !ca.map(|ca| is_revoked(ca, &there)).transpose()?.unwrap_or_default() {
+                let what = format!("the certificate of {}, in {TLS}", there.common_name);
+                steps.push(Step::Keep { what, why: "which the broker has" });
+                return Ok((there.common_name, false));
+            }
+            steps.push(Step::Aside { place: place.clone(), name: there.common_name.clone() });
+            before = Some(there);
         }
-        let name = self.name.clone().map_or_else(machine::name, Ok)?;
+        let renewed = before.is_some();
+        // what took over the place of a revoked one has its names
+        let (name, mut alt_names) = match before {
+            Some(there) => (there.common_name, there.dns_names),
+            None => (self.name.clone().map_or_else(machine::name, Ok)?, vec![]),
+        };
         check_name(Who::Node, &name).with_context(|| "--name")?;
+        alt_names.retain(|alt| *alt != name);
+        alt_names.extend(self.alt_names.iter().cloned());
         steps.push(Step::Certificate {
             ca: self.ca.clone(),
             kind: Kind::Broker,
             name: name.clone(),
-            options: Options { alt_names: self.alt_names.clone(), ..Options::default() },
+            options: Options { alt_names, ..Options::default() },
             place,
         });
-        Ok(name)
+        Ok((name, renewed))
     }
 
     /// The broker follows the CA's revocation list where that is.

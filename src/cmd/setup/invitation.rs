@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use choria::core::pki::{Entry, Issued, Kind};
+use choria::core::pki::{Entry, Issued, Kind, full_name, is_callers};
 use choria::core::security::{CallerId, Certificate, Trust, Usage, pem};
 use choria::core::text::shortened;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -18,8 +18,6 @@ use super::texts;
 
 /// Longest file that is read, in bytes.
 pub const MAX: u64 = 64 << 10;
-/// Endings of the names of callers' certificates, which no node may have.
-const OF_CALLERS: [&str; 2] = [".mcollective", ".choria"];
 
 /// Whom it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +118,7 @@ impl Invitation {
         trust
             .verify(&leaf, &[], now, Usage::Client)
             .map_err(|e| anyhow!("its certificate is none of its CA that is good now: {e}"))?;
-        let certificate = Certificate::parse(&leaf).context("its certificate is malformed")?;
+        let certificate = invitation.parsed()?;
         if certificate.common_name != invitation.name {
             let found = shortened(&certificate.common_name, 100);
             bail!("its certificate is for {found:?}, not {:?}", invitation.name);
@@ -138,6 +136,11 @@ impl Invitation {
             Ok([leaf]) => Ok(leaf),
             Err(_) => bail!("it holds not one certificate"),
         }
+    }
+
+    /// Its certificate.
+    pub fn parsed(&self) -> anyhow::Result<Certificate> {
+        Certificate::parse(&self.leaf()?).context("its certificate is malformed")
     }
 
     /// Its private key, PEM.
@@ -161,10 +164,7 @@ impl Invitation {
 
 /// That the CA has made nothing for that name, or what it made is revoked.
 pub fn check_unissued(who: Who, name: &str, issued: &[(Entry, bool)], ca: &Path) -> anyhow::Result<()> {
-    let full = match who {
-        Who::Operator if !name.contains('.') => format!("{name}.mcollective"),
-        _ => name.to_owned(),
-    };
+    let full = full_name(who.kind(), name)?;
     if issued.iter().any(|(entry, revoked)| entry.name == full && !revoked) {
         bail!(
             "{full} has a certificate already: revoke it first, choria tool ca revoke --dir {} {full}",
@@ -182,7 +182,7 @@ pub fn check_name(who: Who, name: &str) -> anyhow::Result<()> {
     {
         bail!("{name:?} is no name: letters, digits, '_', '.' and '-'");
     }
-    if who == Who::Node && OF_CALLERS.iter().any(|ending| name.ends_with(ending)) {
+    if who == Who::Node && is_callers(name) {
         bail!("{name} is the name of a caller, who may ask what nodes answer: no node is called so");
     }
     Ok(())

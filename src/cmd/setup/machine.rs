@@ -79,6 +79,14 @@ pub fn enable(unit: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has a unit that runs read again what it reads at such times.
+pub fn reload(unit: &str) -> anyhow::Result<()> {
+    if let Err(reason) = said("systemctl", &["try-reload-or-restart", unit], b"")? {
+        bail!("{unit} does not take its new key ({reason}): systemctl restart {unit}");
+    }
+    Ok(())
+}
+
 /// What a program of the system prints, or how it failed. `input` is what it reads.
 pub fn said(program: &str, words: &[&str], input: &[u8]) -> anyhow::Result<Result<String, String>> {
     let path =

@@ -15,7 +15,7 @@ use super::broker::port;
 use super::invitation::{self, Invitation, Who, check_name};
 use super::machine::{self, CA, ETC, TLS};
 use super::request;
-use super::steps::{Step, carry_out, standing, tell_next};
+use super::steps::{Step, carry_out, install, is_revoked, standing, tell_next};
 use super::texts::{self, Found, agrees, look};
 use crate::cmd::out::outln;
 use crate::cmd::tool::place::Place;
@@ -46,6 +46,8 @@ struct Plan {
     name: String,
     broker: String,
     tls: PathBuf,
+    /// Another certificate takes the place of one.
+    renewed: bool,
 }
 
 impl Node {
@@ -54,7 +56,7 @@ impl Node {
         if self.request {
             return self.asks(now);
         }
-        let Plan { mut steps, name, broker, tls } = match &self.file {
+        let Plan { mut steps, name, broker, tls, renewed } = match &self.file {
             Some(file) => self.invited(file, now)?,
             None => self.on_the_brokers_machine(now)?,
         };
@@ -64,6 +66,7 @@ impl Node {
         let lacks = machine::lacks_unit(UNIT);
         if lacks.is_none() {
             steps.push(Step::Start { unit: UNIT });
+            steps.extend(renewed.then_some(Step::Reload { unit: UNIT }));
         }
         if let Some(file) = self.file.filter(|file| file.as_os_str() != "-") {
             steps.push(Step::Remove { path: file });
@@ -123,31 +126,23 @@ impl Node {
             false => "the broker's machine makes it, sudo choria setup broker --node NAME",
         };
         let invitation = read(file, Who::Node, made, now)?;
-        let mut steps = Vec::new();
+        let (mut steps, mut renewed) = (Vec::new(), false);
         let (name, broker) = (invitation.name.clone(), invitation.broker.clone());
         if place.certificate().symlink_metadata().is_err() && invitation.key().is_none() {
             let steps = request::answered(&place, &invitation)?;
-            return Ok(Plan { steps, name, broker, tls: TLS.into() });
+            return Ok(Plan { steps, name, broker, tls: TLS.into(), renewed });
         }
         match standing(&place, &invitation.ca, Usage::Client, now)? {
-            Some(there) if there.common_name == invitation.name => {
-                let what = format!("the certificate of {}, in {TLS}", there.common_name);
-                steps.push(Step::Keep { what, why: "which the node has" });
-            }
-            Some(there) => {
+            Some(there) if there.common_name != invitation.name => {
                 bail!(
                     "{TLS} has the certificate of {}, and {shown} is for {}: use it on that machine; the broker's own, where this is it, needs no file",
                     there.common_name,
                     invitation.name
                 )
             }
-            None => {
-                let key = invitation.key().context("there is no private key in it")?;
-                let issued = invitation.issued(key);
-                steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
-            }
+            there => renewed = install(&mut steps, place, &invitation, there.as_ref(), "which the node has")?,
         }
-        Ok(Plan { steps, name, broker, tls: TLS.into() })
+        Ok(Plan { steps, name, broker, tls: TLS.into(), renewed })
     }
 
     /// A node beside the broker: the CA is at hand.
@@ -163,23 +158,21 @@ impl Node {
         // Beside the broker's own.
         let tls = Path::new(TLS).join("node");
         let place = Place::of(Kind::Node, tls.to_str())?;
-        let step = match standing(&place, ca.certificate_pem(), Usage::Client, now)? {
-            Some(there) if there.common_name == name => Step::Keep {
-                what: format!("the certificate of {name}, in {}", tls.display()),
-                why: "which the node has",
-            },
-            Some(there) => {
-                bail!("this machine is the node {} already: leave --name {name} out", there.common_name)
-            }
-            None => Step::Certificate {
-                ca: CA.into(),
-                kind: Kind::Node,
-                name: name.clone(),
-                options: Options::default(),
-                place,
-            },
-        };
-        Ok(Plan { steps: vec![step], name, broker, tls })
+        let there = standing(&place, ca.certificate_pem(), Usage::Client, now)?;
+        if let Some(there) = there.as_ref().filter(|there| there.common_name != name) {
+            bail!("this machine is the node {} already: leave --name {name} out", there.common_name);
+        }
+        let renewed = there.as_ref().map(|there| is_revoked(&ca, there)).transpose()?.unwrap_or_default();
+        let mut steps = Vec::new();
+        if there.is_some() && !renewed {
+            let what = format!("the certificate of {name}, in {}", tls.display());
+            steps.push(Step::Keep { what, why: "which the node has" });
+        } else {
+            steps.extend(renewed.then(|| Step::Aside { place: place.clone(), name: name.clone() }));
+            let (kind, name, options) = (Kind::Node, name.clone(), Options::default());
+            steps.push(Step::Certificate { ca: CA.into(), kind, name, options, place });
+        }
+        Ok(Plan { steps, name, broker, tls, renewed })
     }
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::invitation::{Invitation, Who, check_name, check_unissued};
 use super::machine::{CA, ETC, Person};
 use super::node::{brokers_machine, read};
-use super::steps::{Step, carry_out, standing, tell_next};
+use super::steps::{Step, carry_out, install, standing, tell_next};
 use super::texts::{self, Found, look};
 use crate::cmd::tool::place::Place;
 
@@ -58,15 +58,7 @@ impl Operator {
                     there.common_name
                 )
             }
-            Some(there) => {
-                let what = format!("the certificate of {}, in {}", there.common_name, place.dir().display());
-                steps.push(Step::Keep { what, why: "which you have" });
-            }
-            None => {
-                let key = invitation.key().context("there is no private key in it")?;
-                let issued = invitation.issued(key);
-                steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
-            }
+            there => drop(install(&mut steps, place, &invitation, there.as_ref(), "which you have")?),
         }
         let config = own_configuration(&mut steps, &invitation.broker, &Place::of(Kind::Client, None)?)?;
         steps.push(Step::Check { role: Role::Client, file: config });

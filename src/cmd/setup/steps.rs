@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::config::{Config, Role, System};
 use choria::core::files::{SECRET, read_bounded, write_atomic, write_new_of};
-use choria::core::pki::{Ca, Issued, Kind, Options};
+use choria::core::pki::{Ca, Entry, Issued, Kind, Options};
 use choria::core::provisioner::csr::CheckedCsr;
 use choria::core::security::{Certificate, Provider, Trust, Usage, pem};
+use choria::core::text::hex;
 use zeroize::Zeroizing;
 
 use super::super::out::outln;
@@ -60,6 +61,11 @@ pub enum Step {
         ca: String,
         issued: Issued,
     },
+    /// A certificate and its key, out of the way of those that take their place.
+    Aside {
+        place: Place,
+        name: String,
+    },
     /// A file to be carried, for the person who is to carry it.
     Invite {
         ca: PathBuf,
@@ -91,6 +97,10 @@ pub enum Step {
         file: PathBuf,
     },
     Start {
+        unit: &'static str,
+    },
+    /// Has a daemon that runs read its keys again.
+    Reload {
         unit: &'static str,
     },
     Remove {
@@ -131,6 +141,14 @@ impl Step {
                 "install",
                 format!("the certificate of {}, in {}", issued.name, shown(place.dir())),
             ),
+            Step::Aside { place, name } => (
+                "moved",
+                "move",
+                format!(
+                    "the certificate of {name} before, and its key, to {}",
+                    shown(&place.dir().join("*.old"))
+                ),
+            ),
             Step::Invite { who, name, file, .. } => {
                 let what = who.word();
                 ("wrote", "write", format!("{} for {what} {name}: a private key is in it", shown(file)))
@@ -143,6 +161,7 @@ impl Step {
             }
             Step::Check { file, .. } => ("checked", "check", shown(file)),
             Step::Start { unit } => ("started", "start", format!("{unit}, now and at every boot")),
+            Step::Reload { unit } => ("reloaded", "reload", format!("{unit}, which has another key now")),
             Step::Remove { path } => ("removed", "remove", format!("{}, which is used up", shown(path))),
             Step::As { person, .. } => {
                 ("went on", "go on", format!("as {}, in {}", person.name, person.home.display()))
@@ -184,7 +203,15 @@ impl Step {
             }
             Step::Ask { name, key, file, owner } => request::ask(&name, &key, &file, owner)?,
             Step::Check { role, file } => check(role, &file, now)?,
+            Step::Aside { place, .. } => {
+                // the certificate first: without one the place is free for another try
+                for file in [place.certificate(), place.key()] {
+                    fs::rename(&file, file.with_extension("pem.old"))
+                        .with_context(|| format!("cannot move {} away", file.display()))?;
+                }
+            }
             Step::Start { unit } => machine::enable(unit)?,
+            Step::Reload { unit } => machine::reload(unit)?,
             Step::Remove { path } => {
                 fs::remove_file(&path).with_context(|| format!("remove {} yourself", path.display()))?;
             }
@@ -247,6 +274,49 @@ pub fn check(role: Role, file: &Path, now: i64) -> anyhow::Result<()> {
         Some(reason) => bail!("{reason}"),
         None => Ok(()),
     }
+}
+
+/// Adds what brings the certificate of an invitation to its place, where that of the same name is
+/// `there` already. Whether it takes the place of that one, which is revoked most likely.
+pub fn install(
+    steps: &mut Vec<Step>,
+    place: Place,
+    invitation: &Invitation,
+    there: Option<&Certificate>,
+    why: &'static str,
+) -> anyhow::Result<bool> {
+    if let Some(there) = there {
+        let new = invitation.parsed()?;
+        let is_older = new.not_before < there.not_before;
+        if new.serial == there.serial || is_older {
+            let what = format!("the certificate of {}, in {}", there.common_name, place.dir().display());
+            let why = if is_older { "which is newer than the one of the file" } else { why };
+            steps.push(Step::Keep { what, why });
+            return Ok(false);
+        }
+    }
+    let key = invitation.key().with_context(|| match there {
+        Some(_) => {
+            format!("there is no private key in it: move {} away first", place.certificate().display())
+        }
+        None => "there is no private key in it".to_owned(),
+    })?;
+    if let Some(there) = there {
+        let (place, name) = (place.clone(), there.common_name.clone());
+        steps.push(Step::Aside { place, name });
+    }
+    let issued = invitation.issued(key);
+    steps.push(Step::Install { place, ca: invitation.ca.clone(), issued });
+    Ok(there.is_some())
+}
+
+/// Whether the CA has taken back a certificate.
+pub fn is_revoked(ca: &Ca, certificate: &Certificate) -> anyhow::Result<bool> {
+    let serial = hex(&certificate.serial);
+    let serial = serial.trim_start_matches('0');
+    let revoked =
+        |(entry, revoked): &(Entry, bool)| *revoked && entry.serial.trim_start_matches('0') == serial;
+    Ok(ca.issued()?.iter().any(revoked))
 }
 
 /// The certificate that is at its place already, of this CA and for this use; none where the

@@ -18,6 +18,7 @@ const USER: &str = "choria";
 const MAX_CA: u64 = 1 << 20;
 
 /// A directory with the three files, under the names that samples of the configuration have.
+#[derive(Clone)]
 pub struct Place {
     kind: Kind,
     dir: PathBuf,

@@ -26,7 +26,7 @@ pub use links::resolved;
 pub use open_limit::raise_open_limit;
 pub use own::{is_own, open_own};
 pub use plain::{read_named, read_plain};
-pub use scratch::scratch;
+pub use scratch::{own_scratch, scratch};
 pub use together::Together;
 pub use version::Version;
 pub use watched::{DEADLINE, Look, Watched, no_answer, passing_over, within_deadline};

@@ -28,8 +28,8 @@ pub enum Kind {
     Broker,
     /// A managed node: client only, named by its identity, RSA key.
     Node,
-    /// A person or program that calls: client only, RSA key. A name without a
-    /// dot gets `.mcollective`, which servers accept by default.
+    /// A person or program that calls: client only, RSA key. A name that ends neither in
+    /// `.mcollective` nor in `.choria` gets `.mcollective`, which servers accept by default.
     Client,
 }
 
@@ -192,10 +192,13 @@ impl Ca {
     }
 }
 
-/// The name a certificate of `kind` carries, if it can.
-pub(super) fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
+/// The name a certificate of `kind` carries for `name`.
+///
+/// # Errors
+/// It can carry none.
+pub fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
     let name = match kind {
-        Kind::Client if !name.contains('.') => format!("{name}.mcollective"),
+        Kind::Client if !is_callers(name) => format!("{name}.mcollective"),
         _ => name.to_string(),
     };
     // Names become subjects, where nothing between two dots is not allowed.
@@ -206,14 +209,18 @@ pub(super) fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
     Ok(name)
 }
 
-/// How names of callers end.
+/// How names of callers end, which servers accept by default.
 const CALLERS: [&str; 2] = [".mcollective", ".choria"];
+
+/// Whether a name is that of a caller, in any case of its letters.
+pub fn is_callers(name: &str) -> bool {
+    CALLERS.iter().any(|end| name.to_ascii_lowercase().ends_with(end))
+}
 
 fn alt_names(name: &str, options: &Options) -> Result<Vec<SanType>, PkiError> {
     let loopback: &[&str] = if options.loopback { &["localhost", "127.0.0.1", "::1"] } else { &[] };
     let mut names: Vec<&str> = vec![name];
-    let callers = |text: &str| CALLERS.iter().any(|end| text.to_ascii_lowercase().ends_with(end));
-    if let Some(alt) = options.alt_names.iter().find(|alt| callers(alt) && !callers(name)) {
+    if let Some(alt) = options.alt_names.iter().find(|alt| is_callers(alt) && !is_callers(name)) {
         return Err(PkiError::CallerName(alt.clone()));
     }
     for alt in options.alt_names.iter().map(String::as_str).chain(loopback.iter().copied()) {

@@ -30,7 +30,7 @@ mod tests;
 
 pub use ca::Ca;
 pub use error::PkiError;
-pub use issue::{Issued, Kind, Options};
+pub use issue::{Issued, Kind, Options, full_name, is_callers};
 pub use ledger::Entry;
 pub use nodes::NodeIssuer;
 

@@ -23,6 +23,8 @@ fn every_kind_is_good_for_what_it_is_for() {
         (Kind::Node, "node1.example.net", "node1.example.net", true, false),
         (Kind::Client, "bob", "bob.mcollective", true, false),
         (Kind::Client, "bob.choria", "bob.choria", true, false),
+        (Kind::Client, "jane.doe", "jane.doe.mcollective", true, false),
+        (Kind::Client, "eve.privileged.mcollective", "eve.privileged.mcollective", true, false),
     ] {
         let options = Options { alt_names: vec!["alias.example.net".into()], loopback: true, days: 30 };
         let issued = ca.issue(kind, name, &options, NOW).unwrap();

@@ -1,8 +1,8 @@
 //! One program for one request: files in, a file out (spec 02 §4).
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -121,8 +121,7 @@ pub fn last_words(errors: &str) -> String {
 
 /// A directory of this process that nobody else can look into, and that goes with it.
 pub fn scratch() -> io::Result<TempDir> {
-    let prefix = format!("{SCRATCH}{}-", std::process::id());
-    tempfile::Builder::new().prefix(&prefix).permissions(Permissions::from_mode(0o700)).tempdir()
+    files::own_scratch(&std::env::temp_dir(), SCRATCH)
 }
 
 /// The files of a request, in a directory nobody else can look into; they go with it.
@@ -183,6 +182,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use serde_json::json;
