@@ -130,7 +130,7 @@ impl Broker {
         let broker = match config.choria_broker_network {
             false => None,
             true => {
-                context::raise_open_files(Some(network::limits(&config)?.max_connections));
+                context::raise_open_files(Some(network::connections(&config)?));
                 Some(Arc::new(network::start(
                     &config,
                     &provider,

@@ -140,6 +140,7 @@ mod the_fleet_answers;
 mod the_floors_hold;
 mod the_logs_say_who_called;
 mod the_units_are_good;
+mod what_ends_a_connection_is_not_handed_on;
 mod what_people_type_is_checked;
 mod what_was_sent_is_said;
 mod what_we_depend_on;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use choria::core::pki::{Ca, Kind, Options};
+use choria::core::pki::{Ca, Kind, Options, is_callers};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -188,7 +188,9 @@ impl Network {
 
     /// The same with more configuration.
     pub fn caller_with(&self, name: &str, lines: &str) -> Caller {
-        self.certify(Kind::Client, name);
+        // by the name of a machine, as that machine
+        let is_machine = name.contains('.') && !is_callers(name);
+        self.certify(if is_machine { Kind::Node } else { Kind::Client }, name);
         let hosts = self.address.map_or(String::from("127.0.0.1:1"), |a| a.to_string());
         let text = format!(
             "identity = console.example.net\nplugin.choria.middleware_hosts = {hosts}\n{}{lines}",

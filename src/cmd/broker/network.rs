@@ -13,6 +13,7 @@ use choria::core::admission::{
 use choria::core::broker::{Broker as Middleware, BrokerError, Leaf, Limits, Listener, Options, bytes};
 use choria::core::build;
 use choria::core::config::Config;
+use choria::core::files::raise_open_limit;
 use choria::core::nats::subject::valid_pattern;
 use choria::core::security::tokens::VerifyKey;
 use choria::core::security::{NameList, Provider};
@@ -66,13 +67,21 @@ pub(super) fn start(
     Ok(started?)
 }
 
+/// Connections it is to have at most.
+pub(super) fn connections(config: &Config) -> anyhow::Result<usize> {
+    match config.choria_network_connections {
+        0 => Ok(build::MAX_BROKER_CLIENTS),
+        connections => usize::try_from(connections)
+            .context("plugin.choria.network.connections is below 0; it is a number of connections"),
+    }
+}
+
 pub(super) fn limits(config: &Config) -> anyhow::Result<Limits> {
+    let wanted = connections(config)?;
+    // what each may have is a part of what there is
+    let allowed = raise_open_limit().and_then(|allowed| usize::try_from(allowed).ok());
     let mut limits = Limits {
-        max_connections: match config.choria_network_connections {
-            0 => build::MAX_BROKER_CLIENTS,
-            connections => usize::try_from(connections)
-                .context("plugin.choria.network.connections is below 0; it is a number of connections")?,
-        },
+        max_connections: allowed.map_or(wanted, |allowed| wanted.min(allowed)),
         tls_timeout: config.choria_network_tls_timeout,
         auth_timeout: config.choria_network_auth_timeout,
         write_deadline: config.choria_network_write_deadline,

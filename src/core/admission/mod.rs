@@ -23,7 +23,7 @@ pub mod waiting;
 pub mod x509;
 
 pub use account::{Account, AccountError};
-pub use certificate::PeerCertificate;
+pub use certificate::{PeerCertificate, valid_until};
 pub use current::{ChainCheck, ChainSuspicion, CurrentCertificates};
 pub use facts::{ConnectionFacts, LinkKind, Transport};
 pub use grant::{

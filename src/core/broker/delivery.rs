@@ -9,6 +9,7 @@ use super::ledger::{Counter, Message};
 use super::packed;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
+use crate::core::admission::PeerKind;
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
 
@@ -137,6 +138,10 @@ impl Shard {
             replies.expect(reply, self.now);
             link.settle();
         }
+        let is_said_to_it = from.cid != link.cid && from.cid != BROKER;
+        if is_said_to_it && link.charge.holder().kind() == PeerKind::WaitingNode {
+            link.asked.ask(delivery.routed(), self.now);
+        }
         subscription.delivered = subscription.delivered.saturating_add(1);
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;
         let sid = subscription.sid.clone();
@@ -190,6 +195,11 @@ impl Shard {
             .and_then(|outbound| outbound.blocked_since)
             .is_some_and(|since| self.now < since + MOVES);
         if from.cid != link.cid && from.cid != BROKER {
+            if from.unasked && waiting > limit / BEHIND {
+                self.traffic.lost += 1;
+                self.slow_down(from);
+                return None;
+            }
             let behind = waiting > 0 && waiting + length > most_of_others(limit);
             if behind || link.charge.holder().bytes() + length > most_of_others(kind.memory) {
                 self.lose(key);

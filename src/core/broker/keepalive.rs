@@ -1,6 +1,6 @@
 //! What a shard does to its links by the clock: pings, write deadlines, farewells.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::close::Close;
 use super::shard::Shard;
@@ -22,6 +22,11 @@ pub enum Due {
     Release,
     /// What it has begun to say must be whole by now.
     Whole,
+}
+
+fn unix_now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or_default()
 }
 
 /// A timer of a link. The connection number guards against a reused place.
@@ -78,6 +83,11 @@ impl Shard {
                 } else {
                     self.wheel.insert(deadline, timer);
                 }
+            }
+            // hubs show theirs to who connects to them
+            Due::Ping if link.leaf.is_none() && link.valid_until.is_some_and(|until| until < unix_now()) => {
+                self.shared.refused("no longer allowed");
+                self.close_later(key, Close::Revoked("its certificate has expired".into()));
             }
             Due::Ping => {
                 let first = link.since + FIRST_PING * 2 > self.now && link.pings == 0;

@@ -180,10 +180,10 @@ impl Limits {
     }
 
     /// Connections all peers of a kind may have together: waiting nodes, of which anybody who has
-    /// the token can be any number, leave a tenth to others.
+    /// the token can be any number, leave a quarter to others.
     pub fn most_links(&self, kind: PeerKind) -> usize {
         match kind {
-            PeerKind::WaitingNode => self.max_connections - self.max_connections / 10,
+            PeerKind::WaitingNode => self.max_connections - self.max_connections / 4,
             _ => self.max_connections,
         }
     }

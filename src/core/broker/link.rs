@@ -12,7 +12,7 @@ use super::copies;
 use super::leaf::LeafLink;
 use super::ledger::{Charge, Counter, LinkSlot};
 use super::outbound::Outbound;
-use super::pace::{THROTTLED, meant_to_hear};
+use super::pace::{Asked, THROTTLED, meant_to_hear};
 use super::shown;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
@@ -175,6 +175,8 @@ pub struct Link {
     pub heard_lately: u32,
     /// See `heard_lately`.
     pub heard_since: Duration,
+    /// What it may answer, where it is a waiting machine.
+    pub asked: Asked,
     /// A timer ends the time its identity is throttled.
     pub throttled: bool,
     /// CONNECTs it may still say, and since when.
@@ -229,6 +231,8 @@ pub struct Link {
     pub closing: bool,
     /// Bytes of the certificates it showed, beyond what a connection costs anyway.
     pub certificates: u32,
+    /// Until when they are valid, unix time.
+    pub valid_until: Option<i64>,
     /// It leads to a hub.
     pub leaf: Option<Box<LeafLink>>,
     /// The name it claims, where it is a waiting node.
@@ -272,6 +276,7 @@ impl Link {
             said_since: now,
             heard_lately: 0,
             heard_since: now,
+            asked: Asked::default(),
             throttled: false,
             connects: Connects::default(),
             flags: LinkFlags::default(),
@@ -301,9 +306,11 @@ impl Link {
             leaf: new.leaf,
             claim: None,
             certificates: 0,
+            valid_until: None,
             client: Box::new(ClientInfo { nonce: new.nonce, ..ClientInfo::default() }),
         };
         link.certificates = shown::size(link.tls.as_deref()).saturating_sub(USUAL_CHAIN) as u32;
+        link.valid_until = shown::valid_until(link.tls.as_deref());
         link.grant(new.grant);
         link.introduce(new.options);
         (link, new.input, new.unsent)

@@ -38,6 +38,44 @@ pub fn meant_to_hear(kind: PeerKind) -> Option<u32> {
     }
 }
 
+/// Bytes that a question to one waiting machine lets it answer, and one to all of them; and what it
+/// may be owed at most.
+const ANSWER: u32 = 256 * 1024;
+const ANSWER_TO_ALL: u32 = 8 * 1024;
+const ANSWERS: u32 = 4 * ANSWER;
+/// How long it may take for them.
+const ANSWERED: Duration = Duration::from_secs(120);
+
+/// What a waiting machine may say because it was asked: names are free to whoever has the token, so
+/// what a thousand of them say of themselves has less room than what one was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    bytes: u32,
+    until: Duration,
+}
+
+impl Asked {
+    /// A question was delivered.
+    pub fn ask(&mut self, subject: &[u8], now: Duration) {
+        let is_to_one = memchr::memmem::find(subject, b".node.").is_some();
+        let before = if now < self.until { self.bytes } else { 0 };
+        self.bytes = (before + if is_to_one { ANSWER } else { ANSWER_TO_ALL }).min(ANSWERS);
+        self.until = now + ANSWERED;
+    }
+
+    /// Takes this many bytes of it; false where nobody has asked for so many.
+    pub fn take(&mut self, bytes: usize, now: Duration) -> bool {
+        let left = if now < self.until { self.bytes } else { 0 };
+        match u32::try_from(bytes).ok().and_then(|bytes| left.checked_sub(bytes)) {
+            Some(left) => {
+                self.bytes = left;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub struct Pace {
@@ -136,6 +174,22 @@ mod tests {
             pace.slow_down(FAST - 1, PeerKind::Node, at(second * 1000));
             assert!(pace.throttled_until() <= at(second * 1000));
         }
+    }
+
+    #[test]
+    fn who_was_asked_may_answer_so_much_for_a_while() {
+        let at = Duration::from_secs(10);
+        let mut asked = Asked::default();
+        assert!(!asked.take(1, at));
+        asked.ask(b"provisioning.broadcast.agent.discovery", at);
+        assert!(asked.take(8192, at) && !asked.take(1, at));
+        asked.ask(b"provisioning.node.n1.example.net", at);
+        assert!(!asked.take(ANSWER as usize + 1, at), "what is too much takes nothing");
+        assert!(asked.take(ANSWER as usize, at + ANSWERED - Duration::from_millis(1)));
+        (0..100).for_each(|_| asked.ask(b"provisioning.node.n1.example.net", at));
+        assert!(asked.take(ANSWERS as usize, at) && !asked.take(1, at));
+        asked.ask(b"provisioning.node.n1.example.net", at);
+        assert!(!asked.take(1, at + ANSWERED));
     }
 
     #[test]

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_out_as_it_was() {
-        let from = LinkId { shard: 1, key: 2, cid: 3, deaf: true, hub: false };
+        let from = LinkId { shard: 1, key: 2, cid: 3, deaf: true, hub: false, unasked: true };
         let (one, other) = (Arc::new(Matched::default()), Arc::new(Matched::default()));
         let plain =
             Publish { subject: b"a.b", reply: None, headers: None, size_text: b"005", body: b"hello" };

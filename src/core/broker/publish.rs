@@ -18,6 +18,7 @@ use super::{consumers, copies, presence};
 use crate::core::admission::{Account, PeerKind};
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
+use crate::core::nats::headers;
 use crate::core::nats::leaf::read;
 use crate::core::nats::subject;
 use crate::core::text::shortened;
@@ -25,7 +26,8 @@ use crate::core::text::shortened;
 /// Reply subjects that only brokers make (spec 04 §6.6).
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
 /// What the broker says itself.
-pub(super) const ITSELF: LinkId = LinkId { shard: 0, key: 0, cid: delivery::BROKER, deaf: false, hub: false };
+pub(super) const ITSELF: LinkId =
+    LinkId { shard: 0, key: 0, cid: delivery::BROKER, deaf: false, hub: false, unasked: false };
 /// Subscriptions of a link that are looked through one by one.
 const OWN: u32 = 16;
 /// Times a queue group is asked again when the chosen member has gone meanwhile.
@@ -86,6 +88,12 @@ impl Shard {
             return self.close_later(key, Close::Protocol { reason, told: None });
         }
         let (account, flags, cid) = (link.account, link.flags, link.cid);
+        let block = message.headers.map(|(length, _)| message.body.get(..length).unwrap_or_default());
+        if let Some(fault) = block.and_then(headers::fault) {
+            let subject = String::from_utf8_lossy(message.subject);
+            let text = format!("Permissions Violation for Publish to \"{subject}\": of its headers {fault}");
+            return self.forbid(key, &text);
+        }
         let most = self.settings.limits.max_event;
         if message.body.len() > most && !link.publish.is_unrestricted() && is_event(message.subject) {
             let subject = String::from_utf8_lossy(message.subject);
@@ -94,7 +102,9 @@ impl Shard {
             );
             return self.forbid(key, &text);
         }
-        let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false };
+        let unasked = link.charge.holder().kind() == PeerKind::WaitingNode
+            && !link.asked.take(message.body.len(), self.now);
+        let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false, unasked };
         let generation = self.shared.router.generation(account);
         if message.reply.is_none()
             && !flags.verbose
@@ -120,7 +130,9 @@ impl Shard {
         let may_answer = !may_publish
             && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let may_be_answered = message.reply.is_none_or(|reply| {
-            !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix)) && link.may_be_answered_at(reply)
+            subject::valid_subject(reply)
+                && !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
+                && link.may_be_answered_at(reply)
         });
         let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject);
         let routable = subject::valid_subject(message.subject);

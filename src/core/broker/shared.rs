@@ -76,6 +76,9 @@ pub struct LinkId {
     pub deaf: bool,
     /// It is a hub: what it says goes to no other, and it is not slowed down.
     pub hub: bool,
+    /// A waiting machine, whom nobody has asked for what it says now: that has room only where
+    /// nobody is behind.
+    pub unasked: bool,
 }
 
 /// A link to a hub, wherever it is.

@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 
 use super::tls::TlsSession;
-use crate::core::admission::{ConnectionFacts, LinkKind, PeerCertificate, Refusal, RefusalKind, Transport};
+use crate::core::admission::{
+    self, ConnectionFacts, LinkKind, PeerCertificate, Refusal, RefusalKind, Transport,
+};
 use crate::core::nats::connect::ConnectOptions;
 
 /// The facts of a connection whose handshake is done; `tls` is none on clear text.
@@ -38,6 +40,11 @@ pub fn certificate(tls: Option<&dyn TlsSession>) -> Result<Option<PeerCertificat
             .map(Some)
             .map_err(|error| Refusal::new(RefusalKind::BadCertificate, error.to_string())),
     }
+}
+
+/// Until when the certificates it showed are valid, unix time.
+pub fn valid_until(tls: Option<&dyn TlsSession>) -> Option<i64> {
+    admission::valid_until(tls.and_then(TlsSession::peer_certificates).unwrap_or_default())
 }
 
 /// Bytes of the certificates it showed, which are kept as long as it is there.

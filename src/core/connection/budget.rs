@@ -84,9 +84,15 @@ impl Drop for HeldMessage {
     }
 }
 
-/// The payload, the subject and what the queue needs for it.
+/// What a header takes beside its text.
+const HEADER: usize = 256;
+
+/// The payload, the subjects, the headers and what the queue needs for it.
 fn size(message: &Message) -> usize {
-    message.payload.len() + message.subject.len() + size_of::<Message>()
+    let subjects = message.subject.len() + message.reply.as_ref().map_or(0, |reply| reply.len());
+    // all that came, of which the payload and the subjects are a part
+    let headers = message.headers.as_ref().map_or(0, |headers| message.length + headers.len() * HEADER);
+    message.payload.len() + subjects + headers + size_of::<Message>()
 }
 
 #[cfg(test)]

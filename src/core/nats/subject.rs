@@ -14,12 +14,13 @@ pub fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
     subject.split(|byte| *byte == b'.')
 }
 
-/// Whether a message can be routed by this subject: no empty token, no white space.
+/// Whether a message can be routed by this subject: UTF-8, no empty token, no white space of any
+/// alphabet. Client libraries take a line apart at such, and end their connection at what is no text.
 ///
 /// Wildcard characters are allowed: in a published subject they are text.
 pub fn valid_subject(subject: impl AsRef<[u8]>) -> bool {
     let subject = subject.as_ref();
-    tokens(subject).all(|token| !token.is_empty()) && !subject.iter().any(|byte| is_space(*byte))
+    tokens(subject).all(|token| !token.is_empty()) && !has_space(subject)
 }
 
 /// Whether a subscription may name this pattern: as [`valid_subject`], and `>` only at the end.
@@ -92,8 +93,12 @@ pub fn overlaps(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> bool {
     }
 }
 
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+/// Whether it has white space, or is no text.
+fn has_space(subject: &[u8]) -> bool {
+    if subject.is_ascii() {
+        return subject.iter().any(|byte| matches!(byte, b' ' | b'\t'..=b'\r'));
+    }
+    std::str::from_utf8(subject).map_or(true, |text| text.contains(char::is_whitespace))
 }
 
 #[cfg(test)]
@@ -118,6 +123,12 @@ mod tests {
             ("a.", false, false),
             ("a..b", false, false),
             ("a b", false, false),
+            ("a\u{b}b", false, false),
+            ("a\u{c}", false, false),
+            ("a.\u{a0}", false, false),
+            ("a.\u{2028}b", false, false),
+            ("a.\u{fc}.\u{1f600}", true, true),
+            ("a.\u{1}", true, true),
             ("ä.☃", true, true),
         ] {
             assert_eq!(valid_subject(text), subject, "{text}");

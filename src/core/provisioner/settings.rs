@@ -241,10 +241,7 @@ impl Settings {
     /// say it again, and logs and pages have their words.
     pub fn without_secrets(&self, text: &str) -> String {
         let secrets = [&self.token, &self.broker_provisioning_password];
-        secrets
-            .into_iter()
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "*****"))
+        secrets.into_iter().fold(text.to_owned(), |text, secret| secret.taken_out_of(&text))
     }
 
     /// One-shot helpers at once.

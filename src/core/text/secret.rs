@@ -37,6 +37,23 @@ impl Secret {
         }
     }
 
+    /// A text of others with this taken out, in letters of either case.
+    pub fn taken_out_of(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        // of the same length, byte by byte
+        let (secret, lower) = (self.0.to_ascii_lowercase(), text.to_ascii_lowercase());
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        for (at, found) in lower.match_indices(&secret) {
+            out.push_str(text.get(done..at).unwrap_or_default());
+            out.push_str("*****");
+            done = at + found.len();
+        }
+        out.push_str(text.get(done..).unwrap_or_default());
+        out
+    }
+
     /// Compares in time that depends on the length alone.
     pub fn matches(&self, other: &Secret) -> bool {
         use subtle::ConstantTimeEq;
@@ -59,6 +76,18 @@ impl Drop for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_again_is_taken_out() {
+        for (secret, text, left) in [
+            ("", "x", "x"),
+            ("s3cret", "", ""),
+            ("s3cret", "a s3cret, a S3CRET and s3cre", "a *****, a ***** and s3cre"),
+            ("S3CRET", "\u{130}s3cret\u{130}", "\u{130}*****\u{130}"),
+        ] {
+            assert_eq!(Secret::new(secret).taken_out_of(text), left, "{secret:?} in {text:?}");
+        }
+    }
 
     #[test]
     fn names_that_show_a_secret_are_known() {

@@ -105,11 +105,11 @@ fn the_access_token_is_not_in_the_log() {
         let to = transport.headers.reply_to.clone().expect("it is to be answered");
         let secure = SecureRequest::decode(&transport.data).expect("a request");
         let request = Request::decode(secure.message.as_bytes()).expect("a request");
-        let text = format!("wrong token {ACCESS}!");
+        let text = format!("wrong token {ACCESS}! {}", ACCESS.to_uppercase());
         let quoted = serde_json::json!({"statuscode": 5, "statusmsg": text, "data": {}});
         raw.send(answer(&request, &to, "evil.example.net", quoted.to_string()));
     }
-    provisioner.says(&["not provisioned", "wrong token *****!", "evil.example.net"]);
+    provisioner.says(&["not provisioned", "wrong token *****! *****", "evil.example.net"]);
     assert_eq!(provisioner.matching(0, &[ACCESS]), Vec::<String>::new());
 }
 
@@ -148,6 +148,69 @@ fn a_name_that_shows_the_access_token_is_refused() {
     let lines = [provisioner.lines(), room.network.broker().lines()].concat();
     assert_eq!(lines.iter().filter(|line| shows(line)).collect::<Vec<_>>(), Vec::<&String>::new());
     assert!(!shows(&get(port, "/status.json")));
+}
+
+/// Names are free to whoever has the token: what hundreds of them say that nobody has asked for
+/// has less room than an answer.
+#[test]
+fn a_crowd_that_nobody_asked_is_in_nobodys_way() {
+    const CROWD: usize = 300;
+    let mut room = WaitingRoom::open();
+    let provisioner = Daemon::start("provisioner", provision(&room, ""));
+    provisioner.says(&["watching for nodes"]);
+    let machine = Machine::of(&room);
+    let mut first = machine.connect("evil.example.net");
+    first
+        .send("SUB provisioning.broadcast.agent.discovery 1\r\nSUB provisioning.node.evil.example.net 2\r\n");
+    first.send(event(EventType::Startup, "evil.example.net"));
+    first.until("MSG ").expect("a request");
+    let (_, payload) = (first.until("\r\n"), first.until("\r\n").expect("a request"));
+    let transport = Transport::decode(payload.as_bytes()).expect("a transport");
+    let to = transport.headers.reply_to.clone().expect("it is to be answered");
+    let broker = room.network.broker().pid();
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let message = publish(&to, &"x".repeat(200_000));
+    std::thread::scope(|scope| {
+        for number in 0..CROWD {
+            let (machine, stop, sent, message) = (&machine, &stop, &sent, &message);
+            scope.spawn(move || {
+                let mut raw = machine.connect(&format!("w{number}.example.net"));
+                while !stop.load(Ordering::Relaxed) && raw.try_send(message).is_ok() {
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let stopped = Stop(&stop);
+        until("the crowd to speak", || (sent.load(Ordering::Relaxed) > CROWD as u64).then_some(()));
+        let begin = Instant::now();
+        let _honest = Emulated::waiting(&room, HONEST, &[]);
+        let done = || {
+            let lines = provisioner.matching(0, &["provisioned", "node=e", "millis="]);
+            lines.iter().filter(|line| !line.contains("not provisioned")).count()
+        };
+        while done() < HONEST && begin.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (took, count, peak) = (begin.elapsed(), done(), field(broker, "VmHWM:") / MIB);
+        drop(stopped);
+        // wakes whoever is held
+        room.network.kill_broker();
+        println!(
+            "{count} of {HONEST} after {took:?}, {} messages, broker {peak} MiB",
+            sent.load(Ordering::Relaxed)
+        );
+        assert_eq!(count, HONEST, "provisioned in {took:?}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    });
+}
+
+/// Stops a flood however its test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

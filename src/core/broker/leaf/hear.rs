@@ -17,6 +17,7 @@ use crate::core::broker::publish::Groups;
 use crate::core::broker::shard::Shard;
 use crate::core::broker::shared::LinkId;
 use crate::core::nats::frame;
+use crate::core::nats::headers;
 use crate::core::nats::leaf::hello::HubInfo;
 use crate::core::nats::leaf::read::{self, Event};
 use crate::core::nats::subject;
@@ -139,11 +140,15 @@ impl Shard {
         link.traffic.in_bytes += publish.body.len() as u64;
         self.traffic.in_msgs += 1;
         self.traffic.in_bytes += publish.body.len() as u64;
-        let reply_is_one = publish.reply.is_none_or(|reply| !reply.is_empty());
+        let reply_is_one = publish.reply.is_none_or(subject::valid_subject);
+        let block = publish.headers.map(|(length, _)| publish.body.get(..length).unwrap_or_default());
+        if block.is_some_and(|block| headers::fault(block).is_some()) {
+            return;
+        }
         if !let_in || !reply_is_one || !subject::valid_subject(publish.subject) {
             return;
         }
-        let from = LinkId { shard: self.id, key, cid: link.cid, deaf: true, hub: true };
+        let from = LinkId { shard: self.id, key, cid: link.cid, deaf: true, hub: true, unasked: false };
         let groups = Groups::Listed(message);
         // of a stream: the subject it was stored by stands behind the acknowledgement's
         let stored = publish.reply.filter(|reply| reply.starts_with(ACK));
