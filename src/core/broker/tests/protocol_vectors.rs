@@ -8,7 +8,13 @@ use super::kit::{Raw, ca, plain_broker, tls_options};
 use crate::core::broker::Broker;
 
 /// Where this broker answers otherwise, each by decision, with what it answers.
-const DEVIATIONS: [(&str, &str, bool); 2] = [
+const DEVIATIONS: [(&str, &str, bool); 3] = [
+    // client libraries end their connection at it: nobody is cut by what somebody else says
+    (
+        "HPUB with header block not starting NATS/1.0",
+        "-ERR 'Permissions Violation for Publish to \"a\": of its headers it has no end'\r\n",
+        false,
+    ),
     // anonymous peers get no free relay: only CONNECT and PING before CONNECT (spec 04 §1.3)
     ("SUB before CONNECT", "-ERR 'Authorization Violation'\r\n", true),
     // tokens are large: CONNECT may be 64 KiB (spec 04 §6.4)
