@@ -130,7 +130,7 @@ impl Shard {
         let may_answer = !may_publish
             && link.replies.as_mut().is_some_and(|replies| replies.take(message.subject, self.now));
         let may_be_answered = message.reply.is_none_or(|reply| {
-            subject::valid_subject(reply)
+            subject::is_word(reply)
                 && !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
                 && link.may_be_answered_at(reply)
         });

@@ -20,7 +20,16 @@ pub fn tokens(subject: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Wildcard characters are allowed: in a published subject they are text.
 pub fn valid_subject(subject: impl AsRef<[u8]>) -> bool {
     let subject = subject.as_ref();
-    tokens(subject).all(|token| !token.is_empty()) && !has_space(subject)
+    tokens(subject).all(|token| !token.is_empty()) && is_word(subject)
+}
+
+/// Whether it is text without white space, as [`valid_subject`]s are: nats-server takes reply
+/// subjects with empty tokens, too.
+pub fn is_word(subject: &[u8]) -> bool {
+    if subject.is_ascii() {
+        return !subject.iter().any(|byte| matches!(byte, b' ' | b'\t'..=b'\r'));
+    }
+    std::str::from_utf8(subject).is_ok_and(|text| !text.contains(char::is_whitespace))
 }
 
 /// Whether a subscription may name this pattern: as [`valid_subject`], and `>` only at the end.
@@ -91,14 +100,6 @@ pub fn overlaps(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> bool {
             _ => return false,
         }
     }
-}
-
-/// Whether it has white space, or is no text.
-fn has_space(subject: &[u8]) -> bool {
-    if subject.is_ascii() {
-        return subject.iter().any(|byte| matches!(byte, b' ' | b'\t'..=b'\r'));
-    }
-    std::str::from_utf8(subject).map_or(true, |text| text.contains(char::is_whitespace))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ impl Shard {
         link.traffic.in_bytes += publish.body.len() as u64;
         self.traffic.in_msgs += 1;
         self.traffic.in_bytes += publish.body.len() as u64;
-        let reply_is_one = publish.reply.is_none_or(subject::valid_subject);
+        let reply_is_one = publish.reply.is_none_or(|reply| !reply.is_empty() && subject::is_word(reply));
         let block = publish.headers.map(|(length, _)| publish.body.get(..length).unwrap_or_default());
         if block.is_some_and(|block| headers::fault(block).is_some()) {
             return;

@@ -55,7 +55,7 @@ fn what_is_held_is_known_by_shard_identity_and_kind() {
 #[test]
 fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
     let holders = Arc::new(Holders::default());
-    let mut limits = Limits { max_connections: 10, ..Limits::default() };
+    let mut limits = Limits { max_connections: 12, ..Limits::default() };
     limits.of_mut(PeerKind::Node).connections = 2;
     let at = |peer: &Peer, last: u8| {
         let from = IpAddr::from([192, 0, 2, last]);
@@ -68,7 +68,7 @@ fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
     drop(held);
     assert!(slot(&node("n1")).is_ok());
     let waiting = |number: usize| Peer { kind: PeerKind::WaitingNode, identity: format!("w{number}").into() };
-    let seats: Vec<_> = (0..4).map(|number| at(&waiting(number), 1).unwrap()).collect();
+    let seats: Vec<_> = (0..5).map(|number| at(&waiting(number), 1).unwrap()).collect();
     assert_eq!(slot(&waiting(9)).unwrap_err(), "too many connections of waiting nodes at one address");
     // and by its name nobody is kept out elsewhere
     let more: Vec<_> = (0..4).map(|number| at(&waiting(number), 2).unwrap()).collect();
