@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use choria::core::client::ReplyReader;
 use futures::StreamExt;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[allow(dead_code)]
 mod common;
@@ -126,13 +126,23 @@ async fn start_to_answer(node: &mut Node, alice: &Wire) -> Duration {
 
 /// So many requests at once; how many are answered.
 async fn answered(alice: &Wire, requests: usize) -> usize {
+    answered_by(alice, "n1.example.net", ("rpcutil", "ping", json!({})), requests).await
+}
+
+/// The same of any action of a node.
+async fn answered_by(
+    alice: &Wire,
+    node: &str,
+    (agent, action, data): (&str, &str, Value),
+    requests: usize,
+) -> usize {
     let subject = alice.reply_subject();
     let mut replies = alice.subscribe(&subject).await;
     // signed first, so that they come as fast as a connection carries them
     let messages: Vec<String> =
-        (0..requests).map(|_| alice.signed(&alice.request("rpcutil", "ping", json!({})), &subject)).collect();
+        (0..requests).map(|_| alice.signed(&alice.request(agent, action, data.clone()), &subject)).collect();
     for message in messages {
-        alice.publish("mcollective.node.n1.example.net", message).await;
+        alice.publish(&format!("mcollective.node.{node}"), message).await;
     }
     let mut heard = 0;
     while heard < requests {
@@ -215,6 +225,22 @@ fn agents(network: &Network) {
             milliseconds(with_children() - before) / 20.0
         });
         show(what, "ms CPU", cost, original, wanted);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let wire = runtime.block_on(Wire::connect(network, &alice));
+    for (what, agent, requests, original) in [
+        ("node, an agent in Python, a process a request", "classic", 100, "40"),
+        ("node, the same as one that stays up", "stays", 500, "40"),
+    ] {
+        let rate = rounds(|| {
+            let begun = Instant::now();
+            let asked = (agent, "echo", json!({"msg": "x"}));
+            let heard = runtime.block_on(answered_by(&wire, "a1.example.net", asked, requests));
+            assert_eq!(heard, requests, "answers of {agent}");
+            heard as f64 / begun.elapsed().as_secs_f64()
+        });
+        show(what, "requests a second", rate, original, "");
     }
     let all = ["package", "status", "package=bash", "-I", "/^a/"];
     show("package status of twenty nodes", "ms", rounds(|| ask(&all)), "", "");

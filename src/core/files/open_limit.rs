@@ -3,7 +3,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Files that are not connections: logs, keys, event queues, what hangs.
-const OTHERS: u64 = 128;
+const OTHERS: u64 = 64;
 
 /// Raises the limit of open files to the most this process may give itself, and says how
 /// many connections that is; nothing where there is no limit.
