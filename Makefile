@@ -8,7 +8,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 ZSHDIR  ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo test bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
+.PHONY: build demo demo-cluster test bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -18,6 +18,11 @@ build: check-tools
 demo: check-tools
 	$(CARGO) build --locked
 	@KEEP=$(KEEP) packaging/demo/demo.sh $(TARGET)/debug/choria
+
+# Three brokers that are one; needs nats-server in PATH, or NATS_SERVER.
+demo-cluster: check-tools
+	$(CARGO) build --locked
+	@packaging/demo/cluster.sh $(TARGET)/debug/choria
 
 test: check-test-tools check-scripts lint doc
 	$(CARGO) test --locked --workspace
@@ -82,6 +87,10 @@ install:
 	install -d -m 0750 $(ETC)/choria-provisioner $(ETC)/choria-provisioner/tls
 	for file in broker.conf server.conf client.conf provisioner.yaml provisioner-client.conf; do \
 	    install -D -m 0644 packaging/config/$$file $(SHARE)/doc/choria/examples/$$file; \
+	done
+	for file in cluster/broker.conf cluster/client.conf federation/operators-broker.conf \
+	    federation/london-broker.conf federation/paris-broker.conf federation/client.conf; do \
+	    install -D -m 0644 packaging/samples/$$file $(SHARE)/doc/choria/examples/$$file; \
 	done
 	for page in README.md docs/*.md docs/*.png examples/*.py examples/*.rs; do \
 	    install -D -m 0644 $$page $(SHARE)/doc/choria/$$page; \

@@ -93,6 +93,21 @@ fn a_configuration_is_tried_before_the_start() {
         run(command, None)
     };
     check("broker", &config(&network, "localhost", "")).fine().says(&["b1.conf is good"]);
+    // the samples of clusters and federations, by the certificates of this one
+    let samples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/samples");
+    for sample in [
+        "cluster/broker",
+        "federation/operators-broker",
+        "federation/london-broker",
+        "federation/paris-broker",
+    ] {
+        let text = fs::read_to_string(samples.join(format!("{sample}.conf"))).expect("a sample");
+        let of_this = |line: &&str| !line.starts_with("plugin.security") && !line.starts_with("identity");
+        let text = text.replace("broker1.example.net", "b1.example.net");
+        let lines: Vec<&str> = text.lines().filter(of_this).collect();
+        let ran = check("broker", &config(&network, "localhost", &(lines.join("\n") + "\n"))).fine();
+        assert!(!ran.stderr.contains("unknown"), "{sample}: {ran:?}");
+    }
     let wrong = config(&network, "192.0.2.1", "");
     check("broker", &wrong).code(1).silent().complains(&["'192.0.2.1' is no address of this machine"]);
     let wrong = config(&network, "localhost", "plugin.choria.network.limits.node = connections=none\n");
