@@ -77,10 +77,10 @@ impl Daemon {
                 });
             }
             Noticed::Full => {
-                // one line a thousand: a flood of names must not become a flood of lines
-                if add(&counters.turned_away).is_multiple_of(1000) {
+                add(&counters.turned_away);
+                self.log.note("too many names", || {
                     tracing::warn!(node = name, "too many nodes are known, it is not taken");
-                }
+                });
             }
         }
         self.wake.notify_one();
