@@ -52,6 +52,7 @@ mod a_node_is_bound_to_its_name;
 mod a_node_mends_itself;
 mod a_node_reports_itself;
 #[cfg(feature = "puppet")]
+mod a_playbook_accounts_for_nodes;
 mod a_playbook_runs;
 mod a_policy_is_broken;
 mod a_provisioner_comes_before_its_broker;
