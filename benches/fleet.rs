@@ -5,7 +5,8 @@
 //! to their names, and prints medians of five beside what was measured on the
 //! original. `fleet NODES` takes another number of emulated nodes; a process may
 //! open about that many files, so 15,000 fit the usual 20,000. `fleet 0` leaves
-//! them out.
+//! them out. `fleet tasks NODES` runs Puppet Tasks alone, on so many of which each
+//! keeps three megabytes of files.
 
 use std::fs::File;
 use std::io::Read;
@@ -42,11 +43,20 @@ use wire::Wire;
 
 /// Emulated nodes of a run that is not told otherwise.
 const NODES: usize = 15_000;
+/// Emulated nodes that run tasks: each run is a process of its own there.
+const TASK_NODES: usize = 500;
+/// Bytes of the file of a task.
+const TASK_FILE: usize = 1 << 20;
 /// Requests sent at once.
 const REQUESTS: usize = 1_000;
 
 fn main() {
     let Some(words) = common::words() else { return };
+    if words.first().is_some_and(|word| word == "tasks") {
+        let count = words.get(1).map_or(TASK_NODES, |word| word.parse().expect("a number of emulated nodes"));
+        common::head();
+        return tasks(count);
+    }
     let nodes = words.first().map_or(NODES, |word| word.parse().expect("a number of emulated nodes"));
     common::head();
     let network = Network::start();
@@ -55,6 +65,7 @@ fn main() {
     agents(&network);
     if nodes > 0 {
         fleet(nodes);
+        tasks(nodes.min(TASK_NODES));
     }
 }
 
@@ -267,23 +278,8 @@ else:
 
 fn fleet(count: usize) {
     let network = Network::start();
-    let broker = network.address().to_string();
-    let ca = network.path("ca").display().to_string();
     let alice = network.caller_with("alice.mcollective", "discovery_timeout = 60\n");
-    let number = count.to_string();
-    let name = "e{}.example.net";
-    let words =
-        ["emulate", "--count", &number, "--broker", &broker, "--ca", &ca, "--name", name, "--rate", "2000"];
-    let emulator = Daemon::start("emulator", alice.command(&words));
-    let begun = Instant::now();
-    let connected = loop {
-        if let Some(line) = emulator.matching(0, &["nodes are connected"]).pop() {
-            break line;
-        }
-        assert!(begun.elapsed() < 5 * process::PATIENCE, "the fleet never came up");
-        std::thread::sleep(Duration::from_millis(100));
-    };
-    println!("{connected}");
+    let _emulator = emulated(&network, &alice, count, &[]);
     let (mut cost, mut peak, mut first, mut wall) = (vec![], vec![], vec![], vec![]);
     for _ in 0..ROUNDS {
         let seen = on_a_terminal(&alice, count, None);
@@ -302,6 +298,97 @@ fn fleet(count: usize) {
     show("  of the client, a node", "µs CPU", cost, "45 (of 20,000)", "at most 20");
     show("  most memory of the client", "MiB", peak, "108 (of 20,000)", "at most 120 MB");
     show("  first answer to first row on a terminal", "ms", first, "3850 after the start", "at most 100");
+}
+
+/// So many emulated nodes, all connected.
+fn emulated(network: &Network, alice: &Caller, count: usize, more: &[&str]) -> Daemon {
+    let broker = network.address().to_string();
+    let ca = network.path("ca").display().to_string();
+    let number = count.to_string();
+    let name = "e{}.example.net";
+    let words =
+        ["emulate", "--count", &number, "--broker", &broker, "--ca", &ca, "--name", name, "--rate", "2000"];
+    let emulator = Daemon::start("emulator", alice.command(&[&words[..], more].concat()));
+    let begun = Instant::now();
+    let connected = loop {
+        if let Some(line) = emulator.matching(0, &["nodes are connected"]).pop() {
+            break line;
+        }
+        assert!(begun.elapsed() < 5 * process::PATIENCE, "the fleet never came up");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    println!("{connected}");
+    emulator
+}
+
+// === tasks on a fleet ===
+
+/// A task whose file of a megabyte nobody has, the same when all have it, and a request that does nothing, in turns.
+fn tasks(count: usize) {
+    let network = Network::start();
+    let mut command = process::program(network.directory());
+    command.args(["tasks", "serve", "--listen", "127.0.0.1", "--port", "0", "--config"]);
+    std::fs::create_dir_all(network.path("modules")).expect("a directory");
+    let server = Daemon::start("tasks", {
+        command.arg(network.path("broker.conf")).arg(network.path("modules"));
+        command
+    });
+    let line = server.says(&["the server of tasks is listening"]);
+    let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    let address = address.expect("an address");
+    let port = address.rsplit(':').next().expect("a port");
+    let lines = format!(
+        "discovery_timeout = 60\nplugin.choria.puppetserver_host = 127.0.0.1\nplugin.choria.puppetserver_port = {port}\n"
+    );
+    let alice = network.caller_with("alice.mcollective", &lines);
+    let emulator = emulated(&network, &alice, count, &["--tasks", address]);
+    let (mut first, mut again, mut ping) = (Costs::default(), Costs::default(), Costs::default());
+    for round in 0..3 {
+        // what it is padded with makes it another file each time
+        let padding = format!("# {round} {}\n", "x".repeat(60)).repeat(TASK_FILE / 65);
+        network.file("modules/demo/tasks/nothing.sh", &format!("#!/bin/sh\nexit 0\n{padding}"));
+        let words = ["tasks", "run", "demo::nothing", "--summary", "-y"];
+        let successful = format!("Successful: {count}\n");
+        for costs in [&mut first, &mut again] {
+            let said = costs.of(&alice, &words, &emulator, &server);
+            assert!(said.contains(&successful), "{said}");
+        }
+        ping.of(&alice, &["rpc", "rpcutil", "ping", "--np"], &emulator, &server);
+    }
+    first.show(&format!("{count} nodes, a task of 1 MiB that nobody has"), count);
+    again.show("the same when all have it", count);
+    ping.show("rpcutil ping of the same nodes", count);
+}
+
+/// What commands cost, and those who had to do with them.
+#[derive(Default)]
+struct Costs {
+    wall: Vec<f64>,
+    client: Vec<f64>,
+    nodes: Vec<f64>,
+    server: Vec<f64>,
+}
+
+impl Costs {
+    /// Runs one, which has to succeed; what it said.
+    fn of(&mut self, alice: &Caller, words: &[&str], emulator: &Daemon, server: &Daemon) -> String {
+        let (nodes, files) = (whole_processor(emulator.pid()), whole_processor(server.pid()));
+        let (before, begun) = (of_children(), Instant::now());
+        let ran = run(alice.command(words), None).code(0);
+        self.wall.push(begun.elapsed().as_secs_f64());
+        self.client.push(milliseconds(of_children() - before));
+        self.nodes.push(milliseconds(whole_processor(emulator.pid()) - nodes));
+        self.server.push(milliseconds(whole_processor(server.pid()) - files));
+        ran.stdout
+    }
+
+    fn show(self, name: &str, count: usize) {
+        let each = |values: Vec<f64>| values.into_iter().map(|value| value / count as f64).collect();
+        show(name, "s", self.wall, "", "");
+        show("  of the client, a node", "ms CPU", each(self.client), "", "");
+        show("  of a node, without what it runs", "ms CPU", each(self.nodes), "", "");
+        show("  of the server of tasks, a node", "ms CPU", each(self.server), "", "");
+    }
 }
 
 /// What a command on a terminal did.

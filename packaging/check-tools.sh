@@ -5,7 +5,7 @@
 # clients that others wrote, Prometheus, which reads the broker's metrics, its Alertmanager, nginx,
 # which stands before its pages, cfssl, jq and Ruby, for helpers of the provisioner
 # as people write them, the classes of Ruby agents, a clock that can be stepped, zsh and fish, which complete
-# our words, PuppetDB with its database, systemd, which reads our units, logrotate, which moves our logs, Java and Maven, which bring Kafka, ip, which
+# our words, PuppetDB with its database, Puppet Server, which has tasks, systemd, which reads our units, logrotate, which moves our logs, Java and Maven, which bring Kafka, ip, which
 # gives machines within this one a network, and what makes, installs and judges packages.
 #
 # What is there is never touched, wherever it came from: a tool that is found is
@@ -41,6 +41,7 @@ systemd-analyze  systemd
 logrotate        logrotate
 puppet           puppet-agent
 puppetdb         puppetdb
+puppetserver     puppetserver
 pg_ctlcluster    postgresql
 dnf              dnf
 zypper           zypper

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use choria::core::client::history::Recorder;
+use choria::core::client::stages::Check;
 use choria::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use choria::core::discovery::Discovered;
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 use super::exit::AfterAsking;
 use super::history;
 use super::out;
-use super::request::{Check, Followed, Staged, Wanted, follow, usual_timeout};
+use super::request::{Followed, Staged, Wanted, follow, usual_timeout};
 use super::rpc::resolver;
 use super::trouble;
 

@@ -84,6 +84,10 @@ pub struct Emulate {
     /// run requests that were made while they were away, and remember them in files of this directory; default not
     #[argh(option, arg_name = "dir")]
     requests: Option<PathBuf>,
+    /// run Puppet Tasks of this server, host:port, with caches and spools of their own below the directory for
+    /// temporary files, default not
+    #[argh(option, arg_name = "address")]
+    tasks: Option<String>,
     /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
     #[argh(option, arg_name = "port")]
     monitor: Option<u16>,
@@ -132,6 +136,9 @@ impl Emulate {
             if !self.ca.is_empty() || self.collectives.is_some() || self.one_certificate {
                 bail!("--ca, --collectives and --one-certificate are for members, not for nodes that wait");
             }
+            if self.tasks.is_some() {
+                bail!("--tasks is for members, nodes that wait run none");
+            }
             if behaviours != (BehaviourMix { silent: behaviours.silent, ..BehaviourMix::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
             }
@@ -143,6 +150,11 @@ impl Emulate {
         if self.come_back || self.keys.is_some() || self.dying + self.wrong_token + self.doubled > 0.0 {
             bail!("--come-back, --keys, --dying, --wrong-token and --doubled are for --provisioning-token");
         }
+        let tasks = self.tasks.as_deref().map(|server| {
+            let address = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+            address.with_context(|| format!("--tasks {server} is no host:port"))
+        });
+        let tasks = tasks.transpose()?;
         let base = format!(
             "collectives = {}\nplugin.choria.middleware_hosts = {}",
             self.collectives.as_deref().unwrap_or("mcollective"),
@@ -168,6 +180,10 @@ impl Emulate {
                 std::fs::create_dir_all(dir).with_context(|| format!("--requests {}", dir.display()))?;
                 population.taking_requests(dir.clone())
             }
+        };
+        let population = match tasks {
+            None => population,
+            Some((host, port)) => population.running_tasks(host, port),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {

@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::emulated::Emulated;
 use crate::network::Network;
 use crate::process::PATIENCE;
+use crate::task_stage::Tasks;
 
 #[test]
 fn emulated_nodes_are_real_and_misbehave_as_told() {
@@ -91,4 +93,22 @@ fn a_pattern_without_a_number_is_explained() {
         .run(&["emulate", "--broker", "127.0.0.1:1", "--ca", &ca, "--name", "same"])
         .code(1)
         .complains(&["choria: the name pattern 'same' has no {} where the number goes"]);
+}
+
+/// Tasks run on emulated nodes as on others: each fetches the files and keeps them for itself.
+#[test]
+fn emulated_nodes_run_tasks() {
+    let tasks = Tasks::start(&[], "", &[("demo/tasks/who.sh", "#!/bin/sh\necho \"in $PT__installdir\"\n")]);
+    let server = format!("127.0.0.1:{}", tasks.port);
+    let fleet = Emulated::members(&tasks.network, 5, &["--tasks", &server, "--denying", "20"]);
+    fleet.counts("choria_emulator_connected", 5);
+    let alice = tasks.caller("alice.mcollective");
+    let ran = alice.run(&["tasks", "run", "demo::who", "--json", "-y"]).code(2).json();
+    let items = ran["items"].as_array().expect("items");
+    let mut places: Vec<&str> = items.iter().filter_map(|item| item["stdout"]["_output"].as_str()).collect();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!((items.len(), places.len()), (5, 4), "{ran}");
+    let ran = alice.run(&["emulate", "--broker", "127.0.0.1:1", "--ca", "x", "--tasks", "nowhere"]);
+    ran.code(1).complains(&["--tasks nowhere is no host:port"]);
 }

@@ -11,6 +11,7 @@ mod network;
 mod process;
 mod provisioning;
 mod puppetdb;
+mod puppetserver;
 mod raw;
 mod shelf;
 mod stage;
@@ -52,12 +53,15 @@ mod a_node_is_bound_to_its_name;
 mod a_node_mends_itself;
 mod a_node_reports_itself;
 #[cfg(feature = "puppet")]
+mod a_playbook_accounts_for_nodes;
+#[cfg(feature = "puppet")]
 mod a_playbook_runs;
 mod a_policy_is_broken;
 mod a_provisioner_comes_before_its_broker;
 mod a_provisioner_follows_its_ca;
 mod a_provisioner_is_elected;
 mod a_provisioner_shows_itself;
+mod a_puppet_server_serves_tasks;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
 mod a_service_is_paused_from_afar;

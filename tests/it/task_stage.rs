@@ -19,7 +19,7 @@ pub struct Tasks {
 }
 
 /// Lines of a configuration that knows the server of tasks.
-fn known(port: u16) -> String {
+pub fn known(port: u16) -> String {
     format!("plugin.choria.puppetserver_host = 127.0.0.1\nplugin.choria.puppetserver_port = {port}\n")
 }
 

@@ -70,7 +70,10 @@ pub async fn follow(
                 going_on = staged.go_on(client, call.upcoming()) => going_on?,
             };
             match (going_on, call.upcoming().is_some()) {
-                (false, _) => return Ok(Followed::Stopped),
+                (false, _) => {
+                    call.conclude().await;
+                    return Ok(Followed::Stopped);
+                }
                 (true, false) => return Ok(Followed::ToTheEnd),
                 (true, true) => call.go_on(),
             }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::client::history::{Record, Recorder};
+use choria::core::client::stages::Check;
 use choria::core::client::{Client, LimitMethod, RpcCall, RpcOptions, Targets};
 use choria::core::config::Config;
 use choria::core::ddl::{Action, AgentDdl, Display, InputError};
@@ -24,7 +25,7 @@ use serde_json::{Map, Value};
 pub(crate) use flags::request_command;
 pub use flags::{Batch, RequestFlags};
 pub use following::{Followed, follow};
-pub use staged::{Check, Resumed, Staged, Wanted};
+pub use staged::{Resumed, Staged, Wanted};
 pub use until::{Until, keeping};
 
 use super::Globals;
@@ -133,7 +134,7 @@ impl<'a> Request<'a> {
             (Some(resumed), _) => resumed.plan().check.clone(),
             (None, check) => check.clone(),
         };
-        let check = check.map(|text| Check::new(&config, &self.selection, &text)).transpose()?;
+        let check = check.map(|text| staged::check(&config, &self.selection, &text)).transpose()?;
         let file = self.flags.output_file.as_deref().map(ResultFile::open).transpose()?;
         let colour = text::coloured(config.color) && file.is_none();
         let timeout = self.flags.timeout(usual_timeout(&config, &ddl))?;

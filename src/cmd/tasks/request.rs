@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use choria::core::client::history::Recorder;
+use choria::core::client::stages::Check;
 use choria::core::client::{Client, RpcOptions};
 use choria::core::config::{Config, Role, System};
 use choria::core::discovery::Discovered;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::cmd::ask::{Answers, Course, collect_by};
 use crate::cmd::fleet::Selection;
-use crate::cmd::request::{Check, Wanted, usual_timeout};
+use crate::cmd::request::{Wanted, usual_timeout};
 use crate::cmd::rpc::resolver;
 use crate::cmd::{lacking, trouble};
 

@@ -38,7 +38,7 @@ use serde_json::{Map, Value};
 pub use choria_registry::ChoriaRegistry;
 pub use choria_util::ChoriaUtil;
 pub use control::{Control, Ending};
-pub use native::{SETTINGS, native};
+pub use native::{SETTINGS, native, tasks};
 pub use node::{Announcing, Counts, Node, Traffic};
 pub use provision::Provision;
 pub use rpcutil::RpcUtil;

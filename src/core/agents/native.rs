@@ -84,7 +84,7 @@ pub fn native(config: &Config) -> Vec<Arc<dyn Agent>> {
             continue;
         }
         agents.push(match name {
-            "bolt_tasks" => Arc::new(BoltTasks::new(config)),
+            "bolt_tasks" => tasks(config),
             "filemgr" => Arc::new(FileMgr::default()),
             "nettest" => Arc::new(NetTest::default()),
             "package" => Arc::new(Package::new(jobs.clone())),
@@ -95,6 +95,11 @@ pub fn native(config: &Config) -> Vec<Arc<dyn Agent>> {
         });
     }
     agents
+}
+
+/// The agent that runs Puppet Tasks.
+pub fn tasks(config: &Config) -> Arc<dyn Agent> {
+    Arc::new(BoltTasks::new(config))
 }
 
 /// As configured, or else beside the status file.

@@ -8,6 +8,66 @@ use serde::{Deserialize, Serialize};
 use super::RequestStats;
 use crate::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
 
+/// What became of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Answered well.
+    Ok,
+    /// Answered that something went wrong in the agent or the node.
+    Failed,
+    /// Answered that the action could not be completed.
+    Aborted,
+    /// The node does not let this caller.
+    Denied,
+    /// Inputs are missing, or the node does not take them.
+    Invalid,
+    /// The agent of the node has no such action.
+    UnknownAction,
+    /// Answered when nobody waited for it any more, and others were already asked.
+    Late,
+    /// The broker does not let this caller ask the node.
+    DeniedByBroker,
+    /// Not connected, by the broker's word: when it was asked, or when it had not answered in time.
+    NotConnected,
+    /// Asked, and not heard of.
+    NoAnswer,
+    /// Not asked: the request was ended before.
+    NotAsked,
+}
+
+impl Class {
+    /// Of a node that answered; late when it was no longer waited for.
+    pub fn of(body: &ReplyBody, late: bool) -> Class {
+        match body.statuscode {
+            _ if late => Class::Late,
+            StatusCode::Ok => Class::Ok,
+            StatusCode::Aborted if body.statusmsg == NOT_AUTHORIZED => Class::Denied,
+            StatusCode::Aborted => Class::Aborted,
+            StatusCode::UnknownAction => Class::UnknownAction,
+            StatusCode::MissingData | StatusCode::InvalidData => Class::Invalid,
+            StatusCode::UnknownError | StatusCode::Other(_) => Class::Failed,
+        }
+    }
+
+    /// As documents name it: the name of its field in [`Accounting`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Ok => "ok",
+            Class::Failed => "failed",
+            Class::Aborted => "aborted",
+            Class::Denied => "denied",
+            Class::Invalid => "invalid",
+            Class::UnknownAction => "unknown_action",
+            Class::Late => "late",
+            Class::DeniedByBroker => "denied_by_broker",
+            Class::NotConnected => "not_connected",
+            Class::NoAnswer => "no_answer",
+            Class::NotAsked => "not_asked",
+        }
+    }
+}
+
 /// How many nodes ended in which class; together all that were to be asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,16 +97,20 @@ pub struct Accounting {
 }
 
 impl Accounting {
-    /// A node answered; late when it was no longer waited for.
-    pub fn answered(&mut self, body: &ReplyBody, late: bool) {
-        *match body.statuscode {
-            _ if late => &mut self.late,
-            StatusCode::Ok => &mut self.ok,
-            StatusCode::Aborted if body.statusmsg == NOT_AUTHORIZED => &mut self.denied,
-            StatusCode::Aborted => &mut self.aborted,
-            StatusCode::UnknownAction => &mut self.unknown_action,
-            StatusCode::MissingData | StatusCode::InvalidData => &mut self.invalid,
-            StatusCode::UnknownError | StatusCode::Other(_) => &mut self.failed,
+    /// One more node of this class.
+    pub fn count(&mut self, class: Class) {
+        *match class {
+            Class::Ok => &mut self.ok,
+            Class::Failed => &mut self.failed,
+            Class::Aborted => &mut self.aborted,
+            Class::Denied => &mut self.denied,
+            Class::Invalid => &mut self.invalid,
+            Class::UnknownAction => &mut self.unknown_action,
+            Class::Late => &mut self.late,
+            Class::DeniedByBroker => &mut self.denied_by_broker,
+            Class::NotConnected => &mut self.not_connected,
+            Class::NoAnswer => &mut self.no_answer,
+            Class::NotAsked => &mut self.not_asked,
         } += 1;
     }
 
@@ -69,6 +133,25 @@ impl Accounting {
     pub fn answers(&self) -> usize {
         let Accounting { ok, failed, aborted, denied, invalid, unknown_action, late, .. } = self;
         ok + failed + aborted + denied + invalid + unknown_action + late
+    }
+
+    /// All classes that have nodes, in words: `3 ok, 1 denied, 6 not asked`.
+    pub fn in_words(&self) -> String {
+        let classes = [
+            (self.ok, "ok"),
+            (self.failed, "failed"),
+            (self.aborted, "aborted"),
+            (self.denied, "denied"),
+            (self.invalid, "invalid input"),
+            (self.unknown_action, "without such an action"),
+            (self.late, "answered too late"),
+            (self.denied_by_broker, "denied by the broker"),
+            (self.not_connected, "not connected"),
+            (self.no_answer, "no answer"),
+            (self.not_asked, "not asked"),
+        ];
+        let some = classes.iter().filter(|(count, _)| *count > 0);
+        some.map(|(count, words)| format!("{count} {words}")).collect::<Vec<_>>().join(", ")
     }
 
     fn silent(&self) -> usize {
@@ -111,9 +194,9 @@ mod tests {
         for (code, message) in
             [(0, ""), (1, "no"), (1, NOT_AUTHORIZED), (2, ""), (3, ""), (4, ""), (5, ""), (77, ""), (-1, "")]
         {
-            accounting.answered(&body(code, message), false);
+            accounting.count(Class::of(&body(code, message), false));
         }
-        accounting.answered(&body(0, ""), true);
+        accounting.count(Class::of(&body(0, ""), true));
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let stats = RequestStats {
             no_responses: names(&["a", "b", "c", "d"]),
@@ -138,5 +221,19 @@ mod tests {
             not_asked: 2,
         };
         assert_eq!((accounting, accounting.nodes()), (expected, 16));
+        let each = |names: &[&str]| names.iter().map(|name| stats.silence(name)).collect::<Vec<_>>();
+        let silent = [Class::NotConnected, Class::NotConnected, Class::DeniedByBroker, Class::NoAnswer];
+        assert_eq!(each(&["a", "b", "c", "d"]), silent);
+        assert_eq!(each(&["e", "f"]), [Class::NotAsked; 2]);
+        assert_eq!(
+            accounting.in_words(),
+            "1 ok, 3 failed, 1 aborted, 1 denied, 2 invalid input, 1 without such an action, 1 answered too late, \
+             1 denied by the broker, 2 not connected, 1 no answer, 2 not asked"
+        );
+        // a name is that of the field
+        let document =
+            serde_json::to_value(Accounting { unknown_action: 1, ..Accounting::default() }).unwrap();
+        assert_eq!(document[Class::UnknownAction.name()], 1);
+        assert_eq!(serde_json::to_value(Class::UnknownAction).unwrap(), Class::UnknownAction.name());
     }
 }

@@ -31,7 +31,7 @@ mod rpc;
 pub mod stages;
 mod stats;
 
-pub use accounting::Accounting;
+pub use accounting::{Accounting, Class};
 pub use batches::{Limit, LimitError, LimitMethod};
 pub use caller::{Client, ClientOptions};
 pub use checker::{Dropped, ReplyChecker, ReplyReader, RequestRef};

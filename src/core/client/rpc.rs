@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::accounting::Class;
 use super::caller::Client;
 use super::checker::{ReplyChecker, RequestRef};
 use super::conversation::{Conversation, Targets};
@@ -50,6 +51,8 @@ pub struct RpcReply {
     pub time: jiff::Timestamp,
     /// The text of the body, as the node wrote it.
     pub message: String,
+    /// It came when the node was no longer waited for, and others were already asked.
+    pub late: bool,
     request: Arc<RequestRef>,
 }
 
@@ -61,6 +64,7 @@ impl RpcReply {
             body: decode(reply.message.as_bytes()),
             time: jiff::Timestamp::from_second(reply.envelope.time).unwrap_or_default(),
             message: reply.message.clone().into_owned(),
+            late: false,
             request,
         }
     }
@@ -311,8 +315,8 @@ impl<'a> RpcCall<'a> {
             if counted && given_up.is_none() {
                 self.outstanding = self.outstanding.saturating_sub(1);
             }
-            let reply = RpcReply::new(request, &checked);
-            self.count(&reply, !counted);
+            let reply = RpcReply { late: !counted, ..RpcReply::new(request, &checked) };
+            self.count(&reply);
             return Ok(Some(reply));
         }
     }
@@ -336,9 +340,9 @@ impl<'a> RpcCall<'a> {
         Err(self.conversation.denied("ask any of the nodes".to_owned()))
     }
 
-    fn count(&mut self, reply: &RpcReply, late: bool) {
+    fn count(&mut self, reply: &RpcReply) {
         self.stats.responses += 1;
-        self.stats.accounting.answered(&reply.body, late);
+        self.stats.accounting.count(Class::of(&reply.body, reply.late));
         match reply.body.statuscode {
             StatusCode::Ok => self.stats.ok += 1,
             _ => self.stats.failed += 1,
@@ -374,11 +378,20 @@ impl<'a> RpcCall<'a> {
 
     /// Asks the broker, once and at the end, which of those that did not answer are there at all.
     async fn look_for_the_silent(&mut self) {
-        if self.service || self.absent.is_some() || !self.groups.is_empty() {
+        if self.groups.is_empty() {
+            self.conclude().await;
+        }
+    }
+
+    /// The same where the caller does not let it go on: nobody else is asked.
+    pub async fn conclude(&mut self) {
+        if self.service || self.absent.is_some() {
             return;
         }
         let denied = |node: &String| self.silent.get(node) == Some(&Silence::Denied);
-        let silent: Vec<String> = self.checker.missing().into_iter().filter(|node| !denied(node)).collect();
+        let to_come: HashSet<&String> = self.groups.iter().flat_map(|group| group.iter()).collect();
+        let missing = self.checker.missing().into_iter();
+        let silent: Vec<String> = missing.filter(|node| !denied(node) && !to_come.contains(node)).collect();
         let known = self.conversation.presence(&silent).await;
         self.absent = Some(known.into_iter().filter(|(_, presence)| !presence.connected).collect());
     }

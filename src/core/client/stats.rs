@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Accounting;
+use super::{Accounting, Class};
 
 /// `request_stats` of `--json`; durations are nanoseconds there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,19 @@ pub struct RequestStats {
     /// Ours: messages that were no answers to this request and were dropped.
     #[serde(skip_serializing_if = "is_zero")]
     pub dropped_responses: u64,
+}
+
+impl RequestStats {
+    /// The class of a node that did not answer.
+    pub fn silence(&self, node: &str) -> Class {
+        let is = |names: &[String]| names.binary_search_by(|name| name.as_str().cmp(node)).is_ok();
+        match () {
+            () if is(&self.not_asked) => Class::NotAsked,
+            () if is(&self.denied_by_broker) => Class::DeniedByBroker,
+            () if is(&self.not_connected) => Class::NotConnected,
+            () => Class::NoAnswer,
+        }
+    }
 }
 
 fn nanoseconds<S: serde::Serializer>(duration: &Duration, out: S) -> Result<S::Ok, S::Error> {

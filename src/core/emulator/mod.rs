@@ -127,10 +127,12 @@ fn server(
     turns: &Arc<Semaphore>,
 ) -> Result<Server, EmulatorError> {
     let (config, provider) = population.node(index, behaviour)?;
+    let mut agents = agents::built_in();
+    agents.extend(population.runs_tasks().then(|| agents::tasks(&config)));
     let mut options = ServerOptions::new(config, Arc::new(provider)).map_err(ServerError::from)?;
     options.local_address = address;
     options.turns = Some(turns.clone());
-    options.agents = behaviour::agents(agents::built_in(), behaviour);
+    options.agents = behaviour::agents(agents, behaviour);
     if behaviour == Behaviour::Silent {
         // Subscribed, and never with room for a request.
         options.pool = Pool { requests: 0, ..Pool::default() };

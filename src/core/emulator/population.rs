@@ -21,6 +21,8 @@ const ROLES: [&str; 4] = ["web", "db", "mail", "cache"];
 pub struct Population {
     shared: Arc<Shared>,
     requests: Option<Arc<Path>>,
+    /// Host and port of their server of tasks.
+    tasks: Option<(Arc<str>, u16)>,
 }
 
 struct Shared {
@@ -105,13 +107,23 @@ impl Population {
             provider,
             certificates,
         };
-        Ok(Population { shared: Arc::new(shared), requests: None })
+        Ok(Population { shared: Arc::new(shared), requests: None, tasks: None })
     }
 
     /// The same nodes, which run requests that were made while they were away, and remember them in files below this
     /// directory.
     pub fn taking_requests(self, dir: PathBuf) -> Population {
         Population { requests: Some(dir.into()), ..self }
+    }
+
+    /// The same nodes, which run Puppet Tasks of this server, each with a cache and a spool of its own.
+    pub fn running_tasks(self, host: &str, port: u16) -> Population {
+        Population { tasks: Some((host.into(), port)), ..self }
+    }
+
+    /// Whether they run Puppet Tasks.
+    pub fn runs_tasks(&self) -> bool {
+        self.tasks.is_some()
     }
 
     /// How many.
@@ -144,6 +156,14 @@ impl Population {
                 dir.join(format!("{name}.requests")).display()
             ),
         };
+        let text = match &self.tasks {
+            None => text,
+            Some((host, port)) => format!(
+                "{text}plugin.choria.puppetserver_host = {host}\nplugin.choria.puppetserver_port = {port}\n\
+                 plugin.choria.tasks.cache_dir = {dir}/cache\nplugin.choria.tasks.spool_dir = {dir}/spool\n",
+                dir = shared.dir.path().join("tasks").join(&name).display()
+            ),
+        };
         let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;
         if shared.certificates == Certificates::One {
             return Ok((config, shared.provider.alias(&name)));
@@ -159,7 +179,7 @@ fn files_of(dir: &Path) -> std::io::Result<()> {
     for (home, verdict) in [("allow", "allow"), ("deny", "deny")] {
         let policies = dir.join(home).join("policies");
         std::fs::create_dir_all(&policies)?;
-        for agent in ["rpcutil", "choria_util"] {
+        for agent in ["rpcutil", "choria_util", "bolt_tasks"] {
             let text = format!("policy default {verdict}\n");
             files::write_atomic(&policies.join(format!("{agent}.policy")), text.as_bytes(), files::PUBLIC)?;
         }

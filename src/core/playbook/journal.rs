@@ -11,6 +11,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use crate::core::client::Accounting;
 use crate::core::puppet::host::{Outcome, Trouble};
 use crate::core::puppet::value::Hash;
 use crate::core::text::hex;
@@ -32,6 +33,9 @@ pub struct Step {
     /// What went wrong instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How far a change in stages has come that did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Json>,
 }
 
 /// Steps of this run, and those of an earlier one that are still to be taken.
@@ -39,6 +43,8 @@ pub struct Step {
 pub struct Journal {
     steps: Vec<Step>,
     before: VecDeque<Step>,
+    /// The change in stages that the earlier run ended by.
+    unfinished: Option<Step>,
     /// How many there were at the beginning.
     taken_over: usize,
     bytes: usize,
@@ -58,7 +64,7 @@ impl Step {
             entries.map(|(name, value)| (name.to_string(), value.to_json())).collect::<Map<_, _>>()
         });
         let input = hash(&json!([step, name, options]).to_string());
-        Step { step: step.to_owned(), input, result: Json::Null, error: None }
+        Step { step: step.to_owned(), input, result: Json::Null, error: None, change: None }
     }
 
     /// Whether a plan ends by it.
@@ -87,13 +93,12 @@ impl Journal {
         let mut before: VecDeque<Step> = serde_json::from_value(steps.clone())
             .map_err(|e| format!("its journal is not understood: {e}"))?;
         // the one that it ended by is tried again
-        if before.back().is_some_and(Step::ends) {
-            before.pop_back();
-        }
+        let last = if before.back().is_some_and(Step::ends) { before.pop_back() } else { None };
         let sources = report.pointer("/playbook/sources").cloned().unwrap_or_default();
         let sources =
             serde_json::from_value(sources).map_err(|e| format!("its sources are not understood: {e}"))?;
-        Ok(Journal { taken_over: before.len(), before, sources, ..Journal::default() })
+        let unfinished = last.filter(|last| last.change.is_some());
+        Ok(Journal { taken_over: before.len(), before, unfinished, sources, ..Journal::default() })
     }
 
     /// Steps that are taken over.
@@ -127,16 +132,18 @@ impl Journal {
 
     /// What came of a step in the earlier run; nothing of one that is to be done now.
     pub(super) fn replayed(&mut self, wanted: &Step) -> Result<Option<Result<Json, Trouble>>, Trouble> {
-        let Some(before) = self.before.pop_front() else { return Ok(None) };
-        if (&before.step, &before.input) != (&wanted.step, &wanted.input) {
+        let next = self.before.pop_front();
+        let Some(expected) = next.as_ref().or(self.unfinished.as_ref()) else { return Ok(None) };
+        if (&expected.step, &expected.input) != (&wanted.step, &wanted.input) {
             return Err(Trouble(format!(
                 "step {} asks for something else than in the run that this one is to go on from (then: {}, now: {}): \
                  parameters or data are not what they were",
                 self.steps.len() + 1,
-                before.step,
+                expected.step,
                 wanted.step
             )));
         }
+        let Some(before) = next else { return Ok(None) };
         let result = match &before.error {
             Some(error) => Err(Trouble(error.clone())),
             None => Ok(before.result.clone()),
@@ -145,17 +152,26 @@ impl Journal {
         Ok(Some(result))
     }
 
+    /// How far the change came that is to be gone on with, for the step that was found to be the same.
+    pub(super) fn taken_up(&mut self) -> Option<Json> {
+        self.unfinished.take()?.change
+    }
+
     /// Keeps what came of a step.
     pub(super) fn keep(&mut self, step: Step, result: Result<Json, &Trouble>) {
         let (result, error) = match result {
             Ok(result) => (result, None),
             Err(Trouble(error)) => (Json::Null, Some(error.clone())),
         };
-        self.push(Step { result, error, ..step });
+        let mut step = Step { result, error, ..step };
+        // a plan that went on after it does not come back to it
+        step.change = step.change.take().filter(|_| step.ends());
+        self.push(step);
     }
 
     fn push(&mut self, step: Step) {
-        let size = step.result.to_string().len() + 200;
+        let change = step.change.as_ref().map_or(0, |change| change.to_string().len());
+        let size = step.result.to_string().len() + change + 200;
         self.bytes = self.bytes.saturating_add(size);
         match self.is_whole() {
             true => self.steps.push(step),
@@ -180,22 +196,30 @@ impl Journal {
 }
 
 /// The outcome of a task, as it is kept.
-pub(super) fn kept(outcome: &Outcome) -> Json {
-    json!({"message": outcome.message, "success": outcome.success, "fail_ok": outcome.fail_ok, "results": outcome.results})
+pub(super) fn kept(outcome: &Outcome, accounting: Option<Accounting>) -> Json {
+    let mut kept = json!({
+        "message": outcome.message, "success": outcome.success, "fail_ok": outcome.fail_ok, "results": outcome.results,
+    });
+    if let Some(accounting) = accounting {
+        kept["accounting"] = json!(accounting);
+    }
+    kept
 }
 
 /// The same as it was.
-pub(super) fn outcome_of(kept: &Json) -> Result<Outcome, Trouble> {
+pub(super) fn outcome_of(kept: &Json) -> Result<(Outcome, Option<Accounting>), Trouble> {
     #[derive(Deserialize)]
     struct Kept {
         message: String,
         success: bool,
         fail_ok: bool,
         results: Vec<(String, Map<String, Json>)>,
+        #[serde(default)]
+        accounting: Option<Accounting>,
     }
-    let Kept { message, success, fail_ok, results } = Kept::deserialize(kept)
+    let Kept { message, success, fail_ok, results, accounting } = Kept::deserialize(kept)
         .map_err(|e| Trouble(format!("a step of the report is not understood: {e}")))?;
-    Ok(Outcome { message, success, fail_ok, results })
+    Ok((Outcome { message, success, fail_ok, results }, accounting))
 }
 
 #[cfg(test)]
@@ -224,7 +248,7 @@ mod tests {
         let found = journal.replayed(&Step::new("discover", "mcollective", None)).unwrap().unwrap().unwrap();
         assert_eq!(found, json!(["n1"]));
         let taken = journal.replayed(&Step::new("task", "shell", None)).unwrap().unwrap().unwrap();
-        assert!(outcome_of(&taken).unwrap().success);
+        assert!(outcome_of(&taken).unwrap().0.success);
         assert!(journal.replayed(&Step::new("task", "webhook", None)).unwrap().is_none());
         journal.keep(Step::new("task", "webhook", None), Ok(done));
         // the report of this run is whole again
@@ -232,6 +256,28 @@ mod tests {
         journal.read("plan demo::x", "text").unwrap();
         journal.read("plan demo::y", "new").unwrap();
         assert!(journal.read("plan demo::x", "other").is_err());
+    }
+
+    #[test]
+    fn a_change_in_stages_is_gone_on_with_by_the_step_that_it_is_of() {
+        let failed = json!({"message": "m", "success": false, "fail_ok": false, "results": []});
+        let allowed = json!({"message": "m", "success": false, "fail_ok": true, "results": []});
+        let mut first = Journal::default();
+        for (name, result) in [("first", allowed), ("second", failed)] {
+            let step = Step { change: Some(json!({"of": name})), ..Step::new("task", name, None) };
+            first.keep(step, Ok(result));
+        }
+        let report = json!({"playbook": {"name": "demo::x", "sources": {}}, "journal": first.to_json()});
+        let mut journal = Journal::after(&report, "demo::x").unwrap();
+        assert_eq!(journal.taken_over(), 1);
+        assert!(journal.clone().replayed(&Step::new("task", "second", None)).is_err());
+        assert!(journal.replayed(&Step::new("task", "first", None)).unwrap().is_some());
+        let other = journal.clone().replayed(&Step::new("task", "third", None)).unwrap_err();
+        assert!(other.0.contains("step 2 asks for something else"), "{other}");
+        assert!(journal.replayed(&Step::new("task", "second", None)).unwrap().is_none());
+        assert_eq!(journal.taken_up(), Some(json!({"of": "second"})));
+        assert!(journal.replayed(&Step::new("task", "third", None)).unwrap().is_none());
+        assert_eq!(journal.taken_up(), None);
     }
 
     #[test]

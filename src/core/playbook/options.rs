@@ -42,6 +42,21 @@ impl<'o> Options<'o> {
         }
     }
 
+    /// Whether there is such an option.
+    pub(super) fn given(&self, name: &str) -> bool {
+        self.at(name).is_some()
+    }
+
+    /// A text, or a number as one.
+    pub(super) fn word(&self, name: &str) -> Result<Option<String>, Trouble> {
+        match self.at(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.to_string())),
+            Some(Value::Integer(n)) => Ok(Some(n.to_string())),
+            Some(_) => Err(self.kind(name, "a String or an Integer")),
+        }
+    }
+
     pub(super) fn required(&self, name: &str) -> Result<&'o str, Trouble> {
         let text = self.text(name)?.filter(|text| !text.is_empty());
         text.ok_or_else(|| self.wrong(format!("the option '{name}' is missing")))

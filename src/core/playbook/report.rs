@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json, json};
 
 use super::Journal;
+use crate::core::client::Accounting;
 
 /// Messages that a report keeps.
 const MOST_LOGGED: usize = 10_000;
@@ -26,8 +27,10 @@ pub struct TaskRecord {
     pub message: String,
     /// Whether it worked.
     pub success: bool,
-    /// Hosts with and without an error.
+    /// Hosts without and with an error.
     pub hosts: (usize, usize),
+    /// What became of each node it asked, where it asked any.
+    pub accounting: Option<Accounting>,
 }
 
 /// A message.
@@ -90,7 +93,7 @@ impl Report {
             of["total_time"] = (of["total_time"].as_f64().unwrap_or(0.0) + task.took.as_secs_f64()).into();
         }
         let tasks = self.tasks.iter().map(|task| {
-            json!({
+            let mut document = json!({
                 "type": task.kind,
                 "description": task.description,
                 "start_time": task.started.to_string(),
@@ -100,7 +103,11 @@ impl Report {
                 "msg": task.message,
                 "success": task.success,
                 "hosts": {"ok": task.hosts.0, "failed": task.hosts.1},
-            })
+            });
+            if let Some(accounting) = task.accounting {
+                document["accounting"] = json!(accounting);
+            }
+            document
         });
         let logs = self.logs.iter().map(|log| {
             json!({"time": log.time.to_string(), "level": log.level, "from": log.from, "msg": log.message})

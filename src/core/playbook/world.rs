@@ -16,7 +16,7 @@ use super::modules::Modules;
 use super::options::Options;
 use super::report::{Report, TaskRecord};
 use super::{discover, stores, tasks};
-use crate::core::client::Client;
+use crate::core::client::{Accounting, Client};
 use crate::core::config::System;
 use crate::core::ddl::Resolver;
 use crate::core::puppet::Source as Text;
@@ -52,9 +52,21 @@ pub struct World {
     said: Said,
     handle: Handle,
     cancel: CancellationToken,
+    /// The task that runs now.
+    pub(super) current: Current,
     locks: Vec<(String, stores::Lock)>,
     /// Variables that `environment` stores wrote.
     pub(super) environment: std::collections::BTreeMap<String, String>,
+}
+
+/// What a task leaves beside its outcome.
+#[derive(Default)]
+pub(super) struct Current {
+    /// What became of its nodes.
+    pub(super) accounting: Option<Accounting>,
+    /// How far a change in stages has come that did not end well, as its type knows it: a further
+    /// try, or a further run, goes on from there.
+    pub(super) change: Option<Json>,
 }
 
 impl World {
@@ -79,6 +91,7 @@ impl World {
             said,
             handle,
             cancel,
+            current: Current::default(),
             locks: vec![],
             environment: Default::default(),
         }
@@ -93,6 +106,16 @@ impl World {
                 done = work => Ok(done),
             }
         })
+    }
+
+    /// What waits for the network.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What ends the run.
+    pub(super) fn cancel(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 
     /// The client, connected at its first use.
@@ -154,9 +177,10 @@ impl World {
     }
 
     /// A task that was done by an earlier run.
-    fn replayed(&mut self, kind: &str, outcome: &Outcome) {
+    fn replayed(&mut self, kind: &str, outcome: &Outcome, accounting: Option<Accounting>) {
         let failed = outcome.results.iter().filter(|(_, result)| result.contains_key("error")).count();
         self.report.tasks.push(TaskRecord {
+            accounting,
             kind: kind.to_owned(),
             description: format!("{kind} task"),
             ran: false,
@@ -201,17 +225,27 @@ impl World {
         let (started, clock) = (jiff::Timestamp::now(), Instant::now());
         let mut attempt = 1;
         let outcome = loop {
-            let outcome = (run.run)(self, &options)?;
+            self.current.accounting = None;
+            let outcome = match (run.run)(self, &options) {
+                Ok(outcome) => outcome,
+                // what is known of its nodes is told all the same
+                Err(trouble) => {
+                    self.broke_off(kind, description, (started, clock.elapsed()), &trouble);
+                    return Err(trouble);
+                }
+            };
             if outcome.success || attempt == tries {
                 break outcome;
             }
-            let message = format!("{description}: {}; try {attempt} of {tries}", outcome.message);
+            let message =
+                format!("{description}: {}{}; try {attempt} of {tries}", outcome.message, self.counts());
             self.say(Level::Warning, &message);
             self.sleep_for(pause)?;
             attempt += 1;
         };
         let failed = outcome.results.iter().filter(|(_, result)| result.contains_key("error")).count();
         self.report.tasks.push(TaskRecord {
+            accounting: self.current.accounting,
             kind: kind.to_owned(),
             description,
             ran: true,
@@ -222,8 +256,37 @@ impl World {
             hosts: (outcome.results.len() - failed, failed),
         });
         let level = if outcome.success { Level::Notice } else { Level::Err };
-        self.say(level, &outcome.message);
+        self.say(level, &format!("{}{}", outcome.message, self.counts()));
         Ok(outcome)
+    }
+
+    /// A task that has no outcome, and may have asked nodes.
+    fn broke_off(
+        &mut self,
+        kind: &str,
+        description: String,
+        (started, took): (jiff::Timestamp, Duration),
+        trouble: &Trouble,
+    ) {
+        let Some(accounting) = self.current.accounting else { return };
+        self.report.tasks.push(TaskRecord {
+            accounting: Some(accounting),
+            kind: kind.to_owned(),
+            description,
+            ran: true,
+            started,
+            took,
+            message: trouble.0.clone(),
+            success: false,
+            hosts: (accounting.ok, accounting.nodes() - accounting.ok),
+        });
+        self.say(Level::Err, &format!("{kind} task: {trouble}{}", self.counts()));
+    }
+
+    /// What became of the nodes of the task, for the end of a message.
+    fn counts(&self) -> String {
+        let accounting = self.current.accounting.filter(|accounting| accounting.nodes() > 0);
+        accounting.map(|accounting| format!(" ({})", accounting.in_words())).unwrap_or_default()
     }
 
     /// Ends what is open: locks first, then the connection.
@@ -294,12 +357,15 @@ impl Host for World {
     fn task(&mut self, kind: &str, hash: &Hash) -> Result<Outcome, Trouble> {
         let step = Step::new("task", kind, Some(hash));
         if let Some(done) = self.report.journal.replayed(&step)? {
-            let outcome = journal::outcome_of(&done?)?;
-            self.replayed(kind, &outcome);
+            let (outcome, accounting) = journal::outcome_of(&done?)?;
+            self.replayed(kind, &outcome, accounting);
             return Ok(outcome);
         }
+        self.current = Current { change: self.report.journal.taken_up(), accounting: None };
         let outcome = self.task_now(kind, hash);
-        self.report.journal.keep(step, outcome.as_ref().map(journal::kept));
+        let Current { accounting, change } = std::mem::take(&mut self.current);
+        let kept = outcome.as_ref().map(|outcome| journal::kept(outcome, accounting));
+        self.report.journal.keep(Step { change, ..step }, kept);
         outcome
     }
 

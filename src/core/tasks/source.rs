@@ -147,7 +147,12 @@ impl Source {
         let (module, task) = (name.module(), name.task());
         let target = format!("/puppet/v3/tasks/{module}/{task}?environment={}", escaped(environment));
         let text = connection.text(&target).await.map_err(|e| match e {
-            SourceError::Refused { status: StatusCode::NOT_FOUND, .. } => SourceError::Unknown(name.clone()),
+            // where it is the environment that is not there, the server says so
+            SourceError::Refused { status: StatusCode::NOT_FOUND, said, .. }
+                if !said.contains("find environment") =>
+            {
+                SourceError::Unknown(name.clone())
+            }
             other => other,
         })?;
         read(&text).map_err(|e| connection.answer(e))
@@ -157,6 +162,18 @@ impl Source {
 /// An answer; of a member that stands there twice the last counts.
 fn read<T: serde::de::DeserializeOwned>(text: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(text).and_then(serde_json::from_value)
+}
+
+/// What a server says of itself, in its words: Puppet Server says some of it in JSON.
+fn in_words(said: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        msg: String,
+    }
+    match serde_json::from_slice::<Said>(said) {
+        Ok(said) => said.msg,
+        Err(_) => String::from_utf8_lossy(said).into_owned(),
+    }
 }
 
 /// Letters, digits and `_` stand for themselves.
@@ -224,7 +241,7 @@ impl Connection {
             return Ok(body);
         }
         let said = body.collect(SAID).await.unwrap_or_default();
-        let said = shortened(String::from_utf8_lossy(&said).trim(), 200);
+        let said = shortened(in_words(&said).trim(), 200);
         let said = if said.is_empty() { said } else { format!(": {said}") };
         Err(SourceError::Refused { server, status, target: target.to_owned(), said })
     }

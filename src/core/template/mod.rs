@@ -1,14 +1,16 @@
 //! Templates of properties of autonomous agents and of applications (spec 06 §4, 07 D): the part
 //! of the original's template language that they use.
 //!
-//! Literals, pipelines, parentheses, variables, `if`, `with`, `range`, trim marks and the
-//! functions of `functions`. What the original gets wrong is right here: whole numbers are
+//! Literals, pipelines, parentheses, variables, `if`, `with`, `range`, `break`, `continue`, `define`,
+//! `template`, `block`, trim marks and the functions of `functions`. What the original gets wrong is right here: whole numbers are
 //! printed in full, numbers compare by value, any list can be joined, and nothing is
 //! escaped for HTML. A template is read and run at each use, within bounds on its steps, its
 //! depth and what it makes.
 
 mod functions;
 mod lexer;
+#[cfg(test)]
+mod named_tests;
 mod parser;
 mod print;
 mod run;
@@ -92,8 +94,8 @@ pub fn render(text: &str, own: &dyn Functions) -> Result<String, TemplateError> 
     if !is_template(text) {
         return Ok(text.to_owned());
     }
-    let nodes = parse(text, own)?;
-    run::run(&nodes, own)
+    let tree = parse(text, own)?;
+    run::run(&tree, own)
 }
 
 /// Whether a text would be run.
@@ -104,7 +106,7 @@ pub fn check(text: &str, own: &dyn Functions) -> Result<(), TemplateError> {
     parse(text, own).map(|_| ())
 }
 
-fn parse(text: &str, own: &dyn Functions) -> Result<Vec<parser::Node>, TemplateError> {
+fn parse(text: &str, own: &dyn Functions) -> Result<parser::Tree, TemplateError> {
     parser::parse(text, &|name| own.has(name) || functions::has(name)).map_err(TemplateError::Syntax)
 }
 

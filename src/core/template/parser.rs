@@ -1,14 +1,23 @@
 //! Words of actions become a tree.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Number, Value};
 
 use super::lexer::{Piece, Token, pieces};
 
 /// Deepest nesting of blocks and parentheses.
 const MAX_DEPTH: usize = 50;
-/// Words that begin, part or end blocks, or mean something we do not have.
+/// Words that begin, part or end blocks, or stand for themselves.
 const KEYWORDS: [&str; 10] =
     ["if", "range", "with", "else", "end", "define", "template", "block", "break", "continue"];
+
+/// A template, and those that it defines.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub nodes: Vec<Node>,
+    pub named: BTreeMap<String, Vec<Node>>,
+}
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -17,6 +26,10 @@ pub(super) enum Node {
     If(Pipeline, Vec<Node>, Vec<Node>),
     With(Pipeline, Vec<Node>, Vec<Node>),
     Range(Pipeline, Vec<Node>, Vec<Node>),
+    /// One that is defined somewhere, and what `.` is there.
+    Template(String, Option<Pipeline>),
+    Break,
+    Continue,
 }
 
 #[derive(Debug, Default)]
@@ -39,12 +52,12 @@ pub(super) enum Operand {
 }
 
 /// Reads a template.
-pub(super) fn parse(text: &str, known: &dyn Fn(&str) -> bool) -> Result<Vec<Node>, String> {
+pub(super) fn parse(text: &str, known: &dyn Fn(&str) -> bool) -> Result<Tree, String> {
     let pieces = pieces(text)?;
-    let mut parser = Parser { pieces: pieces.into_iter(), known };
-    let (nodes, end) = parser.block(0)?;
+    let mut parser = Parser { pieces: pieces.into_iter(), known, named: BTreeMap::new(), ranges: 0 };
+    let (nodes, end) = parser.block(0, true)?;
     match end {
-        Close::Template => Ok(nodes),
+        Close::Template => Ok(Tree { nodes, named: parser.named }),
         Close::End => Err("an end without its begin".to_owned()),
         Close::Else(_) => Err("an else without its if".to_owned()),
     }
@@ -53,6 +66,9 @@ pub(super) fn parse(text: &str, known: &dyn Fn(&str) -> bool) -> Result<Vec<Node
 struct Parser<'a, 'k> {
     pieces: std::vec::IntoIter<Piece<'a>>,
     known: &'k dyn Fn(&str) -> bool,
+    named: BTreeMap<String, Vec<Node>>,
+    /// Ranges that are open here.
+    ranges: usize,
 }
 
 enum Close {
@@ -63,8 +79,8 @@ enum Close {
 }
 
 impl Parser<'_, '_> {
-    /// Nodes up to what ends the block.
-    fn block(&mut self, depth: usize) -> Result<(Vec<Node>, Close), String> {
+    /// Nodes up to what ends the block; only outside of all others something is defined.
+    fn block(&mut self, depth: usize, outside: bool) -> Result<(Vec<Node>, Close), String> {
         if depth > MAX_DEPTH {
             return Err("it is nested too deep".to_owned());
         }
@@ -91,9 +107,56 @@ impl Parser<'_, '_> {
                 "end" if rest.is_empty() => return Ok((nodes, Close::End)),
                 "else" => return Ok((nodes, Close::Else(rest))),
                 "if" | "with" | "range" => nodes.push(self.branch(&keyword, &rest, depth)?),
-                word => return Err(format!("{word} is a part of the language that is not supported here")),
+                "define" if outside => match rest.as_slice() {
+                    [Token::Text(name)] => self.define("define", name, depth)?,
+                    _ => return Err("define takes a name in quotes, and nothing else".to_owned()),
+                },
+                "define" => return Err("a define stands inside of something else".to_owned()),
+                "template" => {
+                    let (name, rest) = named("template", &rest)?;
+                    let dot = match rest.is_empty() {
+                        true => None,
+                        false => Some(self.pipeline(&mut Words::new(rest), false)?),
+                    };
+                    nodes.push(Node::Template(name, dot));
+                }
+                "block" => {
+                    let (name, rest) = named("block", &rest)?;
+                    let dot = self.pipeline(&mut Words::new(rest), false)?;
+                    self.define("block", &name, depth)?;
+                    nodes.push(Node::Template(name, Some(dot)));
+                }
+                word @ ("break" | "continue") => match self.ranges {
+                    _ if !rest.is_empty() => {
+                        return Err(format!("{word} is followed by what does not belong there"));
+                    }
+                    0 => return Err(format!("{word} stands outside of a range")),
+                    _ => nodes.push(if word == "break" { Node::Break } else { Node::Continue }),
+                },
+                word => return Err(format!("{word} is followed by what does not belong there")),
             }
         }
+    }
+
+    /// Takes what is up to the end for a template of that name. A range around it is none of it.
+    fn define(&mut self, keyword: &str, name: &str, depth: usize) -> Result<(), String> {
+        let ranges = std::mem::take(&mut self.ranges);
+        let (nodes, end) = self.block(depth + 1, false)?;
+        self.ranges = ranges;
+        match end {
+            Close::End => {}
+            Close::Template => return Err(format!("the end of {keyword} is missing")),
+            Close::Else(_) => return Err(format!("an else stands in {keyword} {name:?}")),
+        }
+        // blanks alone replace nothing, and are replaced by anything
+        match self.named.get(name) {
+            Some(known) if !blank(known) && !blank(&nodes) => {
+                return Err(format!("{name:?} is defined more than once"));
+            }
+            Some(known) if !blank(known) => {}
+            _ => drop(self.named.insert(name.to_owned(), nodes)),
+        }
+        Ok(())
     }
 
     fn branch(&mut self, keyword: &str, head: &[Token], depth: usize) -> Result<Node, String> {
@@ -101,11 +164,14 @@ impl Parser<'_, '_> {
             return Err("it is nested too deep".to_owned());
         }
         let pipeline = self.pipeline(&mut Words::new(head), keyword == "range")?;
-        let (body, end) = self.block(depth + 1)?;
+        let ranges = self.ranges;
+        self.ranges += usize::from(keyword == "range");
+        let (body, end) = self.block(depth + 1, false)?;
+        self.ranges = ranges;
         let otherwise = match end {
             Close::Template => return Err(format!("the end of {keyword} is missing")),
             Close::End => vec![],
-            Close::Else(rest) if rest.is_empty() => match self.block(depth + 1)? {
+            Close::Else(rest) if rest.is_empty() => match self.block(depth + 1, false)? {
                 (nodes, Close::End) => nodes,
                 _ => return Err(format!("the end of {keyword} is missing")),
             },
@@ -208,6 +274,19 @@ impl Parser<'_, '_> {
         }
         Ok(operand)
     }
+}
+
+/// The name that follows a keyword, and what follows it.
+fn named<'t>(keyword: &str, tokens: &'t [Token]) -> Result<(String, &'t [Token]), String> {
+    match tokens {
+        [Token::Text(name), rest @ ..] => Ok((name.clone(), rest)),
+        _ => Err(format!("{keyword} takes a name in quotes first")),
+    }
+}
+
+/// Whether there is nothing but blanks.
+fn blank(nodes: &[Node]) -> bool {
+    nodes.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
 }
 
 struct Words<'a> {

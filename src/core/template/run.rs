@@ -2,25 +2,39 @@
 
 use serde_json::Value;
 
-use super::parser::{Node, Operand, Pipeline};
+use super::parser::{Node, Operand, Pipeline, Tree};
 use super::{Functions, Limits, TemplateError, functions, print};
 
+/// Blocks and templates inside of each other while it runs.
+const MAX_DEPTH: usize = 200;
+
 /// Runs it.
-pub(super) fn run(nodes: &[Node], own: &dyn Functions) -> Result<String, TemplateError> {
+pub(super) fn run(tree: &Tree, own: &dyn Functions) -> Result<String, TemplateError> {
     let dot = own.dot();
     let variables = vec![(String::new(), dot.clone())];
-    let mut run = Run { own, limits: own.limits(), out: String::new(), variables, steps: 0, copied: 0 };
-    run.nodes(nodes, &dot)?;
+    let limits = own.limits();
+    let mut run = Run { own, tree, limits, out: String::new(), variables, steps: 0, copied: 0, depth: 0 };
+    run.nodes(&tree.nodes, &dot)?;
     Ok(run.out)
+}
+
+/// How a range goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    On,
+    Continue,
+    Break,
 }
 
 struct Run<'a> {
     own: &'a dyn Functions,
+    tree: &'a Tree,
     limits: Limits,
     out: String,
     variables: Vec<(String, Value)>,
     steps: u32,
     copied: usize,
+    depth: usize,
 }
 
 type Made<T> = Result<T, TemplateError>;
@@ -76,41 +90,80 @@ impl Run<'_> {
         if is_root { self.own.hidden(of, name) } else { None }
     }
 
-    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Made<()> {
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Made<Flow> {
         let declared = self.variables.len();
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return failed(format!("blocks and templates are more than {MAX_DEPTH} inside of each other"));
+        }
+        let mut flow = Flow::On;
         for node in nodes {
             self.step()?;
-            match node {
-                Node::Text(text) => self.out.push_str(text),
-                Node::Print(pipeline) => {
-                    let value = self.pipeline(pipeline, dot)?;
-                    if pipeline.variables.is_empty() {
-                        self.out.push_str(&print::top(&value));
-                    }
-                }
-                Node::If(condition, yes, no) => {
-                    let inner = self.variables.len();
-                    let value = self.pipeline(condition, dot)?;
-                    self.nodes(if functions::truth(&value) { yes } else { no }, dot)?;
-                    self.variables.truncate(inner);
-                }
-                Node::With(pipeline, yes, no) => {
-                    let inner = self.variables.len();
-                    let value = self.pipeline(pipeline, dot)?;
-                    match functions::truth(&value) {
-                        true => self.nodes(yes, &value)?,
-                        false => self.nodes(no, dot)?,
-                    }
-                    self.variables.truncate(inner);
-                }
-                Node::Range(pipeline, body, otherwise) => self.range(pipeline, body, otherwise, dot)?,
+            flow = self.node(node, dot)?;
+            if flow != Flow::On {
+                break;
             }
         }
+        self.depth -= 1;
         self.variables.truncate(declared);
-        self.step()
+        self.step()?;
+        Ok(flow)
     }
 
-    fn range(&mut self, pipeline: &Pipeline, body: &[Node], otherwise: &[Node], dot: &Value) -> Made<()> {
+    fn node(&mut self, node: &Node, dot: &Value) -> Made<Flow> {
+        match node {
+            Node::Text(text) => self.out.push_str(text),
+            Node::Print(pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                if pipeline.variables.is_empty() {
+                    self.out.push_str(&print::top(&value));
+                }
+            }
+            Node::If(condition, yes, no) => {
+                let inner = self.variables.len();
+                let value = self.pipeline(condition, dot)?;
+                let flow = self.nodes(if functions::truth(&value) { yes } else { no }, dot)?;
+                self.variables.truncate(inner);
+                return Ok(flow);
+            }
+            Node::With(pipeline, yes, no) => {
+                let inner = self.variables.len();
+                let value = self.pipeline(pipeline, dot)?;
+                let flow = match functions::truth(&value) {
+                    true => self.nodes(yes, &value)?,
+                    false => self.nodes(no, dot)?,
+                };
+                self.variables.truncate(inner);
+                return Ok(flow);
+            }
+            Node::Range(pipeline, body, otherwise) => return self.range(pipeline, body, otherwise, dot),
+            Node::Template(name, pipeline) => self.template(name, pipeline.as_ref(), dot)?,
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
+        }
+        Ok(Flow::On)
+    }
+
+    /// One that is defined somewhere. Of what is around it, it sees only what it is given.
+    fn template(&mut self, name: &str, pipeline: Option<&Pipeline>, dot: &Value) -> Made<()> {
+        let tree = self.tree;
+        let Some(nodes) = tree.named.get(name) else {
+            return failed(format!("there is no template {name:?}"));
+        };
+        let inner = self.variables.len();
+        let given = match pipeline {
+            Some(pipeline) => self.pipeline(pipeline, dot)?,
+            None => Value::Null,
+        };
+        self.variables.truncate(inner);
+        let whole = self.copy(&given)?;
+        let around = std::mem::replace(&mut self.variables, vec![(String::new(), whole)]);
+        self.nodes(nodes, &given)?;
+        self.variables = around;
+        Ok(())
+    }
+
+    fn range(&mut self, pipeline: &Pipeline, body: &[Node], otherwise: &[Node], dot: &Value) -> Made<Flow> {
         let inner = self.variables.len();
         let value = self.commands(pipeline, dot)?;
         let items: Vec<(Value, Value)> = match value {
@@ -127,7 +180,9 @@ impl Run<'_> {
             other => return failed(format!("range cannot go through {}", print::top(&other))),
         };
         if items.is_empty() {
-            return self.nodes(otherwise, dot);
+            // as in Go, a break there ends this range, and a continue goes on with the one around it
+            let flow = self.nodes(otherwise, dot)?;
+            return Ok(if flow == Flow::Break { Flow::On } else { flow });
         }
         for (key, item) in items {
             let item_copy = self.copy(&item)?;
@@ -139,10 +194,13 @@ impl Run<'_> {
                     self.variables.push((one.clone(), item_copy));
                 }
             }
-            self.nodes(body, &item)?;
+            let flow = self.nodes(body, &item)?;
             self.variables.truncate(inner);
+            if flow == Flow::Break {
+                break;
+            }
         }
-        Ok(())
+        Ok(Flow::On)
     }
 
     /// The value of a pipeline; sets its variable.

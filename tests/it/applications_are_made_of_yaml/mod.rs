@@ -93,7 +93,7 @@ fn the_documentation_is_true() {
     let made = next();
     made.says(&["certificate: /etc/ssl/listener.pem", "tls: true"]);
     next();
-    next().says(&[">>> Testing in "]);
+    next().says(&[">>> Testing in ", ">>> Checking in "]);
     assert!(said.next().is_none(), "the page has other commands");
     assert_eq!(running.len(), 2);
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Arguments, Given, numbers};
 use crate::core::builder::World;
 
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 16] = [
     "ago",
     "date",
     "dateInZone",
@@ -16,8 +16,14 @@ pub(super) const NAMES: [&str; 10] = [
     "date_in_zone",
     "date_modify",
     "duration",
+    "durationRound",
     "htmlDate",
+    "htmlDateInZone",
+    "mustDateModify",
+    "mustToDate",
+    "must_date_modify",
     "now",
+    "toDate",
     "unixEpoch",
 ];
 
@@ -34,12 +40,19 @@ fn given(of: &Arguments<'_>, world: &dyn World) -> Result<Value, String> {
         "date" => layout(&of.text(0)?, &time(of.last()?, world)?).into(),
         "htmlDate" => layout("2006-01-02", &time(of.last()?, world)?).into(),
         "dateInZone" | "date_in_zone" => {
-            let zone = of.text(2)?;
-            let named = TimeZone::get(&zone).map_err(|_| format!("there is no time zone {zone}"))?;
-            layout(&of.text(0)?, &time(of.any(1)?, world)?.with_time_zone(named)).into()
+            layout(&of.text(0)?, &time(of.any(1)?, world)?.with_time_zone(zone(&of.text(2)?)?)).into()
         }
+        "htmlDateInZone" => {
+            layout("2006-01-02", &time(of.any(0)?, world)?.with_time_zone(zone(&of.text(1)?)?)).into()
+        }
+        "toDate" | "mustToDate" => {
+            let (how, text) = (of.text(0)?, of.text(1)?);
+            let read = read(&how, &text, world.now().time_zone());
+            written(&read.ok_or_else(|| format!("{} {how}: {text} is not so written", of.name))?).into()
+        }
+        "durationRound" => rounded(of.any(0)?, world)?.into(),
         "unixEpoch" => time(of.last()?, world)?.timestamp().as_second().to_string().into(),
-        "dateModify" | "date_modify" => {
+        "dateModify" | "date_modify" | "mustDateModify" | "must_date_modify" => {
             let text = of.text(0)?;
             let by = text.trim_start_matches('+').parse::<SignedDuration>();
             let by = by.map_err(|_| format!("{} takes a length of time such as -1h, not {text}", of.name))?;
@@ -52,6 +65,41 @@ fn given(of: &Arguments<'_>, world: &dyn World) -> Result<Value, String> {
         }
         _ => spoken(of.whole(0)?).into(),
     })
+}
+
+fn zone(name: &str) -> Result<TimeZone, String> {
+    TimeZone::get(name).map_err(|_| format!("there is no time zone {name}"))
+}
+
+/// A time as a layout has it; without a zone it is one of this machine.
+fn read(how: &str, text: &str, here: &TimeZone) -> Option<Zoned> {
+    let parsed = jiff::fmt::strtime::parse(format(how), text).ok()?;
+    if let Ok(time) = parsed.to_zoned() {
+        return Some(time);
+    }
+    if let Ok(time) = parsed.to_timestamp() {
+        return Some(time.to_zoned(here.clone()));
+    }
+    let time = parsed.to_datetime().ok().or_else(|| Some(parsed.to_date().ok()?.at(0, 0, 0, 0)));
+    time?.to_zoned(here.clone()).ok()
+}
+
+/// The largest unit of a length of time: of a text such as `26h5m`, of nanoseconds, or since a time.
+fn rounded(value: &Value, world: &dyn World) -> Result<String, String> {
+    let length = match value {
+        Value::String(text) => match text.parse::<SignedDuration>() {
+            Ok(length) => length,
+            Err(_) if text.parse::<Timestamp>().is_ok() => world.now().duration_since(&time(value, world)?),
+            // as it always was
+            Err(_) => SignedDuration::ZERO,
+        },
+        other => SignedDuration::from_nanos(numbers::whole(other)),
+    };
+    const UNITS: [(u64, &str); 6] =
+        [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let length = length.unsigned_abs();
+    let unit = UNITS.iter().find(|(seconds, _)| length > std::time::Duration::from_secs(*seconds));
+    Ok(unit.map_or("0s".to_owned(), |(seconds, name)| format!("{}{name}", length.as_secs() / seconds)))
 }
 
 fn written(time: &Zoned) -> String {
@@ -111,6 +159,11 @@ const LAYOUT: [(&str, &str); 28] = [
 ];
 
 fn layout(layout: &str, time: &Zoned) -> String {
+    jiff::fmt::strtime::format(format(layout), time).unwrap_or_default()
+}
+
+/// A layout in the words of others.
+fn format(layout: &str) -> String {
     let mut format = String::new();
     let mut rest = layout;
     while let Some(c) = rest.chars().next() {
@@ -130,5 +183,5 @@ fn layout(layout: &str, time: &Zoned) -> String {
             }
         }
     }
-    jiff::fmt::strtime::format(&format, time).unwrap_or_default()
+    format
 }

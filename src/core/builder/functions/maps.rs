@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Arguments, Given};
 use crate::core::template::plain;
 
-pub(super) const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 13] = [
     "dict",
     "dig",
     "get",
@@ -15,6 +15,7 @@ pub(super) const NAMES: [&str; 12] = [
     "merge",
     "mergeOverwrite",
     "mustMerge",
+    "mustMergeOverwrite",
     "omit",
     "pick",
     "pluck",
@@ -74,7 +75,7 @@ fn given(of: &Arguments<'_>) -> Result<Value, String> {
         name => {
             let mut whole = of.map(0)?.clone();
             for at in 1..of.all.len() {
-                merged(&mut whole, of.map(at)?, name == "mergeOverwrite");
+                merged(&mut whole, of.map(at)?, name.ends_with("ergeOverwrite"));
             }
             whole.into()
         }

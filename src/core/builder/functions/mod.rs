@@ -2,12 +2,14 @@
 //! brings along as far as definitions use it (spec 07 D). A new one is a word in the list of its
 //! file, and an arm.
 
+mod addresses;
 mod dates;
 mod documents;
 mod lists;
 mod maps;
 mod numbers;
 mod paths;
+mod secrets;
 mod texts;
 
 use serde_json::Value;
@@ -46,14 +48,16 @@ pub(super) fn has(name: &str) -> bool {
 }
 
 fn all() -> impl Iterator<Item = &'static [&'static str]> {
-    let all: [&'static [&'static str]; 8] = [
+    let all: [&'static [&'static str]; 10] = [
         &NAMES,
+        &addresses::NAMES,
         &dates::NAMES,
         &documents::NAMES,
         &lists::NAMES,
         &maps::NAMES,
         &numbers::NAMES,
         &paths::NAMES,
+        &secrets::NAMES,
         &texts::NAMES,
     ];
     all.into_iter()
@@ -69,6 +73,8 @@ pub(super) fn call(scope: &Scope<'_>, name: &str, arguments: &[Value]) -> Result
         .or_else(|| numbers::call(&of))
         .or_else(|| documents::call(&of))
         .or_else(|| paths::call(&of))
+        .or_else(|| addresses::call(&of))
+        .or_else(|| secrets::call(&of))
         .or_else(|| dates::call(&of, scope.world))
         .unwrap_or_else(|| Err(format!("there is no function {name}")))
 }

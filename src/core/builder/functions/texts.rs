@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::{Arguments, Given};
 use crate::core::protocol::filter::{search, semver_matches};
 use crate::core::template::plain;
-use crate::core::text::hex;
 
 pub(super) const NAMES: [&str; 60] = [
     "abbrev",
@@ -44,7 +43,6 @@ pub(super) const NAMES: [&str; 60] = [
     "repeat",
     "replace",
     "semverCompare",
-    "sha256sum",
     "snakecase",
     "sortAlpha",
     "split",
@@ -67,6 +65,7 @@ pub(super) const NAMES: [&str; 60] = [
     "wrap",
     "wrapWith",
     "adler32sum",
+    "b32dec",
     "b32enc",
     "camelCase",
     "ellipsis",
@@ -162,10 +161,12 @@ fn given(of: &Arguments<'_>) -> Result<Value, String> {
             let bytes = STANDARD.decode(of.text(0)?).map_err(|e| format!("b64dec: {e}"))?;
             String::from_utf8_lossy(&bytes).into()
         }
-        "b32enc" => base32(of.text(0)?.as_bytes()).into(),
-        "sha256sum" => {
-            hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, of.text(0)?.as_bytes()).as_ref()).into()
+        "b32dec" => {
+            let text = of.text(0)?;
+            let bytes = of_base32(&text).ok_or_else(|| format!("b32dec: {text} is no base32"))?;
+            String::from_utf8_lossy(&bytes).into()
         }
+        "b32enc" => base32(of.text(0)?.as_bytes()).into(),
         "adler32sum" => adler(of.text(0)?.as_bytes()).to_string().into(),
         "semverCompare" => {
             let (wanted, version) = (of.text(0)?, of.text(1)?);
@@ -355,6 +356,30 @@ fn base32(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Whole groups, filled up by `=`; line ends between them are skipped, as in Go.
+fn of_base32(text: &str) -> Option<Vec<u8>> {
+    let signs: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'\r' | b'\n')).collect();
+    let used = signs.iter().rposition(|sign| *sign != b'=').map_or(0, |at| at + 1);
+    if !signs.len().is_multiple_of(8) || signs.len() - used > 6 || matches!(used % 8, 1 | 3 | 6) {
+        return None;
+    }
+    let mut out = vec![];
+    for group in signs[..used].chunks(8) {
+        let mut bits = 0_u64;
+        for at in 0..8 {
+            let value = match group.get(at) {
+                Some(sign @ b'A'..=b'Z') => sign - b'A',
+                Some(sign @ b'2'..=b'7') => sign - b'2' + 26,
+                Some(_) => return None,
+                None => 0,
+            };
+            bits = bits << 5 | u64::from(value);
+        }
+        out.extend_from_slice(&bits.to_be_bytes()[3..3 + group.len() * 5 / 8]);
+    }
+    Some(out)
 }
 
 fn adler(bytes: &[u8]) -> u32 {

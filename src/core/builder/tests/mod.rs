@@ -2,6 +2,7 @@
 
 mod definitions;
 mod forms;
+mod functions;
 mod lines;
 mod templates;
 mod transforms;

@@ -4,9 +4,12 @@
 //! [`Rollout`] is where a change stands: who was asked, who did badly, whether it may go on.
 //! Both are pure. A [`Journal`] keeps that in a file, line by line and before anybody is
 //! asked, so that a change whose client was killed goes on where it was and asks nobody
-//! twice.
+//! twice. A [`Change`] drives them, for whoever asks, and has a [`Check`] look at nodes when a
+//! stage is over.
 
 mod allowance;
+mod change;
+mod check;
 mod journal;
 mod rollout;
 #[cfg(test)]
@@ -15,6 +18,8 @@ mod tests;
 use std::str::FromStr;
 
 pub use allowance::Allowance;
+pub use change::{Change, ChangeError, Notice};
+pub use check::{Check, Look};
 pub use journal::{Journal, JournalError, Plan};
 pub use rollout::{Rollout, TooMany};
 

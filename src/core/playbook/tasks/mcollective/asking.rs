@@ -1,0 +1,214 @@
+//! The request itself, and what is known of each node when it is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::question::{Question, Staged};
+use super::results::Before;
+use crate::core::client::stages::{Change, Notice, Plan, Rollout};
+use crate::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
+use crate::core::playbook::world::World;
+use crate::core::puppet::host::Level;
+use crate::core::text::shortened;
+
+/// Characters of a reply in a log line.
+const SHOWN: usize = 400;
+
+/// What came of asking.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) replies: BTreeMap<String, RpcReply>,
+    pub(super) stats: RequestStats,
+    /// What the check says of nodes that answered well.
+    pub(super) unwell: BTreeMap<String, String>,
+    /// In which words it stopped before all were asked, or too many had done badly.
+    pub(super) stopped: Option<String>,
+    /// What went wrong with the request itself, and whether nodes may have acted on it.
+    pub(super) trouble: Option<(String, bool)>,
+    pub(super) interrupted: bool,
+}
+
+/// Says what nodes answered, when there is time for it: replies do not wait for who reads of them.
+struct Lines<'w> {
+    world: &'w mut World,
+    name: String,
+    silent: bool,
+    waiting: Vec<(Level, String)>,
+}
+
+impl Lines<'_> {
+    fn reply(&mut self, reply: &RpcReply) {
+        let ok = reply.body.statuscode.is_ok();
+        if ok && self.silent {
+            return;
+        }
+        let data = Json::Object(reply.body.data.clone()).to_string();
+        let what = if ok { "success".to_owned() } else { format!("failure: {}", reply.body.statusmsg) };
+        let level = if ok { Level::Info } else { Level::Warning };
+        let line = format!("{} {} {what}: {}", reply.sender, self.name, shortened(&data, SHOWN));
+        self.waiting.push((level, line));
+    }
+
+    fn say(&mut self) {
+        for (level, line) in std::mem::take(&mut self.waiting) {
+            self.world.say(level, &line);
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        self.say();
+        let level = match notice {
+            Notice::Stage(..) => Level::Notice,
+            _ => Level::Warning,
+        };
+        self.world.say(level, &format!("{}: {notice}", self.name));
+    }
+}
+
+/// Asks all nodes but those that did well before, until it is over or ended. Whatever goes wrong,
+/// what is known of the nodes is not lost.
+pub(super) fn ask(
+    world: &mut World,
+    client: &Client,
+    question: &Question,
+    timeout: Duration,
+    before: &Before,
+) -> Asked {
+    let (handle, cancel) = (world.handle(), world.cancel());
+    let mut asked = Asked::default();
+    let usual = timeout.saturating_sub(Duration::from_secs(question.timeout));
+    let check = match question.stages.as_ref().map(|staged| staged.check(world, usual)) {
+        Some(Err(e)) => {
+            asked.trouble = Some((e, false));
+            return asked;
+        }
+        Some(Ok(check)) => check,
+        None => None,
+    };
+    let lines = Lines { world, name: question.name(), silent: question.silent, waiting: vec![] };
+    let work = async {
+        let collective = client.collective(None).map_err(|e| e.to_string())?;
+        let options = RpcOptions {
+            agent: question.agent.clone(),
+            action: question.action.action.clone(),
+            data: question.data.clone(),
+            collective: collective.clone(),
+            timeout,
+            batch: question.batch.map(|size| (size, question.pause)),
+        };
+        let call = match &question.stages {
+            None => RpcCall::direct(client, options, question.nodes.clone()).await.map(|call| (call, None)),
+            Some(staged) => {
+                let (plan, rollout) = staged.plan(question, before, &collective);
+                let (rest, groups) = (plan.nodes[rollout.asked()..].to_vec(), rollout.groups());
+                let change = Change::new(plan, rollout, check, None);
+                RpcCall::held(client, options, rest, groups).await.map(|call| (call, Some(change)))
+            }
+        };
+        call.map_err(|e| e.to_string())
+    };
+    handle.block_on(async {
+        let (mut call, mut change) = tokio::select! {
+            biased;
+            () = cancel.cancelled() => { asked.interrupted = true; return }
+            made = work => match made {
+                Ok(made) => made,
+                Err(e) => { asked.trouble = Some((e, false)); return }
+            },
+        };
+        let mut lines = lines;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => asked.interrupted = true,
+            done = follow(client, &mut call, change.as_mut(), question, &mut lines, &mut asked) => {
+                asked.trouble = done.err().map(|e| (e, call.sent()));
+            }
+        }
+        asked.stats = call.stats();
+        asked.unwell = change.map(|change| change.unwell().clone()).unwrap_or_default();
+        lines.say();
+    });
+    asked
+}
+
+async fn follow(
+    client: &Client,
+    call: &mut RpcCall<'_>,
+    mut change: Option<&mut Change>,
+    question: &Question,
+    lines: &mut Lines<'_>,
+    asked: &mut Asked,
+) -> Result<(), String> {
+    loop {
+        if let Some(change) = change.as_mut() {
+            lines.say();
+            let stopped = &mut asked.stopped;
+            let mut say = |notice: Notice| {
+                if let Notice::Stopped(..) = &notice {
+                    *stopped = Some(notice.to_string());
+                }
+                lines.notice(&notice);
+            };
+            let going_on =
+                change.go_on(client, call.upcoming(), &mut say).await.map_err(|e| e.to_string())?;
+            match (going_on, call.upcoming().is_some()) {
+                (true, true) => call.go_on(),
+                (true, false) => return Ok(()),
+                (false, _) => {
+                    call.conclude().await;
+                    return Ok(());
+                }
+            }
+        }
+        while let Some(reply) = call.next().await.map_err(|e| e.to_string())? {
+            lines.reply(&reply);
+            if let Some(change) = change.as_mut() {
+                let good = question.is_well(&reply);
+                change.heard(&reply.sender, good).map_err(|e| e.to_string())?;
+            }
+            asked.replies.insert(reply.sender.clone(), reply);
+        }
+        if change.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+impl Question {
+    /// Whether a node did what was asked, as far as its answer says so.
+    pub(super) fn is_well(&self, reply: &RpcReply) -> bool {
+        reply.body.statuscode.is_ok() && self.holds(&reply.body.data)
+    }
+
+    /// Whether the assertion holds, if there is one.
+    pub(super) fn holds(&self, data: &Map<String, Json>) -> bool {
+        let data = || Json::Object(data.clone());
+        self.assertion.as_ref().is_none_or(|assertion| assertion.holds(&data()))
+    }
+}
+
+impl Staged {
+    /// The change, where it is: who did well before counts as asked, who did not is the next.
+    fn plan(&self, question: &Question, before: &Before, collective: &str) -> (Plan, Rollout) {
+        let (good, rest): (Vec<String>, Vec<String>) =
+            question.nodes.iter().cloned().partition(|node| before.is_good(node));
+        let (bad, new): (Vec<String>, Vec<String>) =
+            rest.into_iter().partition(|node| before.was_asked(node));
+        let bounds = self.stages.bounds(question.nodes.len());
+        let mut rollout = Rollout::new(bounds.clone(), question.batch, self.allowed);
+        rollout.asking(&good);
+        good.iter().for_each(|node| rollout.heard(node, true));
+        let plan = Plan {
+            agent: question.agent.clone(),
+            action: question.action.action.clone(),
+            collective: collective.to_owned(),
+            nodes: [good, bad, new].concat(),
+            bounds,
+            pause: question.pause.as_secs_f64(),
+            ..Plan::default()
+        };
+        (plan, rollout)
+    }
+}
