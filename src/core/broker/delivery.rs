@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::close::Close;
 use super::index::Target;
-use super::ledger::{Counter, Message};
+use super::ledger::{Counter, MEMBER, Message};
 use super::packed;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
@@ -138,9 +139,14 @@ impl Shard {
             replies.expect(reply, self.now);
             link.settle();
         }
-        let is_said_to_it = from.cid != link.cid && from.cid != BROKER;
-        if is_said_to_it && link.charge.holder().kind() == PeerKind::WaitingNode {
-            link.asked.ask(delivery.routed(), self.now);
+        if link.charge.holder().kind() == PeerKind::WaitingNode {
+            if link.charge.holder().is_ousted() {
+                self.close_later(key, Close::Refused(MEMBER.to_owned()));
+                return false;
+            }
+            if from.cid != link.cid && from.cid != BROKER {
+                link.asked.ask(delivery.routed(), self.now);
+            }
         }
         subscription.delivered = subscription.delivered.saturating_add(1);
         let last = subscription.max > 0 && subscription.delivered >= subscription.max;

@@ -11,8 +11,9 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::handshake_queue::neighbourhood;
 use super::limits::{KindLimits, Limits};
 use super::pace::Pace;
 use super::{consumers, copies};
@@ -120,6 +121,8 @@ pub struct Holder {
     newest_at: AtomicU64,
     /// The log has been told that it is there more than once.
     told_doubled: AtomicBool,
+    /// The member of its name has come, where it is a waiting node.
+    ousted: AtomicBool,
 }
 
 /// How long an older link of a node may still deliver what was on its way when a newer one came.
@@ -146,6 +149,11 @@ impl Holder {
         self.links.load(Ordering::Relaxed) > 1
             && now > since + OVERLAP
             && !self.told_doubled.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether the member by whose name this waiting node waits has come meanwhile.
+    pub fn is_ousted(&self) -> bool {
+        self.ousted.load(Ordering::Relaxed)
     }
 
     /// What its links hold together.
@@ -192,11 +200,39 @@ struct Known {
     by_name: HashMap<Name, Arc<Holder>>,
     /// Links of waiting nodes by where they come from.
     waiting: HashMap<IpAddr, usize>,
+    /// Waiting nodes by their names.
+    claims: HashMap<Box<str>, Vec<Arc<Holder>>>,
+    /// Members that were here a moment ago: since when they are not, and where they were.
+    gone: HashMap<Box<str>, (Duration, IpAddr)>,
     /// What those have made who left.
     consumers: HashMap<Name, Arc<consumers::OfHolder>>,
 }
 
 impl Known {
+    /// Whether a name is that of a member, or of one that left a moment ago: whoever has the token
+    /// would only have to wait until a node is cut off, or restarts. Where it was it may wait at once,
+    /// as a node does that is provisioned anew.
+    fn is_of_a_member(&self, name: &str, from: IpAddr, now: Duration) -> bool {
+        let is_here = MEMBERS.iter().any(|kind| {
+            let member = Peer { kind: *kind, identity: name.into() };
+            self.by_name.contains_key(&(Account::Choria, member, None))
+        });
+        let was_here = |(left, at): &(Duration, IpAddr)| {
+            now < *left + HELD_FREE && neighbourhood(*at) != neighbourhood(from)
+        };
+        is_here || self.gone.get(name).is_some_and(was_here)
+    }
+
+    /// A member has left.
+    fn keep_free(&mut self, name: &str, from: IpAddr, now: Duration) {
+        if self.gone.len() >= MOST_GONE {
+            self.gone.retain(|_, (left, _)| now < *left + HELD_FREE);
+        }
+        if self.gone.len() < MOST_GONE {
+            self.gone.insert(name.into(), (now, from));
+        }
+    }
+
     /// Keeps what somebody has made who left; of too many the oldest go.
     fn keep_consumers(&mut self, name: Name, made: Arc<consumers::OfHolder>) {
         if self.consumers.len() >= MOST_GONE {
@@ -209,8 +245,14 @@ impl Known {
     }
 }
 
-/// Identities that left and are remembered by the consumers they made.
+/// Identities that left and are remembered, by the consumers they made or for their names.
 const MOST_GONE: usize = 65_536;
+
+/// How long nobody else waits by the name of a member that has left.
+const HELD_FREE: Duration = Duration::from_secs(300);
+
+/// Who has a name by a certificate.
+const MEMBERS: [PeerKind; 3] = [PeerKind::Node, PeerKind::Client, PeerKind::Service];
 
 /// A waiting node is known by its address, too: whoever has the token of a fleet can wait by
 /// any name, and would keep the machine of that name out.
@@ -227,6 +269,10 @@ struct KindTotal {
 pub struct LinkSlot {
     holders: Arc<Holders>,
     holder: Arc<Holder>,
+    /// Where the link comes from, and since when.
+    at: IpAddr,
+    since: Instant,
+    entered: Duration,
     left: bool,
 }
 
@@ -250,11 +296,11 @@ impl Holders {
         }
         let KindLimits { connections, .. } = *limits.of(peer.kind);
         let (peer_kind, kind) = (peer.kind, &self.kinds[peer.kind as usize]);
+        let at = from;
         let from = (peer_kind == PeerKind::WaitingNode).then_some(from);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(from) = &from {
-            let member = Peer { kind: PeerKind::Node, identity: peer.identity.clone() };
-            if known.by_name.contains_key(&(Account::Choria, member, None)) {
+            if known.is_of_a_member(&peer.identity, *from, now) {
                 return Err(MEMBER);
             }
             // one machine leaves room for those elsewhere
@@ -278,7 +324,7 @@ impl Holders {
             let (peer, pace, copies) = (name.1.clone(), Pace::default(), copies::OfHolder::default());
             // who comes back has made what it made
             let consumers = known.consumers.remove(&name).unwrap_or_default();
-            let (newest, newest_at, told_doubled) = Default::default();
+            let (newest, newest_at, told_doubled, ousted) = Default::default();
             let of = Holder {
                 account,
                 peer,
@@ -292,20 +338,28 @@ impl Holders {
                 newest,
                 newest_at,
                 told_doubled,
+                ousted,
             };
             let holder = Arc::new(of);
+            if from.is_some() {
+                known.claims.entry(holder.identity().into()).or_default().push(holder.clone());
+            }
             known.by_name.insert(name, holder.clone());
             holder
         });
         if let Some(from) = from {
             *known.waiting.entry(from).or_default() += 1;
+        } else if account == Account::Choria {
+            known.gone.remove(holder.identity());
+            let ousted = known.claims.get(holder.identity()).into_iter().flatten();
+            ousted.for_each(|waiting| waiting.ousted.store(true, Ordering::Relaxed));
         }
         holder.links.fetch_add(1, Ordering::Relaxed);
         holder.newest.store(cid, Ordering::Relaxed);
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         holder.newest_at.store(millis, Ordering::Relaxed);
         kind.links.fetch_add(1, Ordering::Relaxed);
-        Ok(LinkSlot { holders: self.clone(), holder, left: false })
+        Ok(LinkSlot { holders: self.clone(), holder, at, since: Instant::now(), entered: now, left: false })
     }
 
     /// What all of a kind hold.
@@ -345,6 +399,17 @@ impl LinkSlot {
         if self.holder.links.fetch_sub(1, Ordering::Relaxed) == 1 {
             let name = (self.holder.account, self.holder.peer.clone(), self.holder.from);
             known.by_name.remove(&name);
+            let identity = self.holder.identity();
+            if self.holder.from.is_some() {
+                if let Some(claims) = known.claims.get_mut(identity) {
+                    claims.retain(|holder| !Arc::ptr_eq(holder, &self.holder));
+                    if claims.is_empty() {
+                        known.claims.remove(identity);
+                    }
+                }
+            } else if self.holder.account == Account::Choria {
+                known.keep_free(identity, self.at, self.entered + self.since.elapsed());
+            }
             if self.holder.consumers.any() {
                 known.keep_consumers(name, self.holder.consumers.clone());
             }

@@ -7,7 +7,7 @@ use super::account::imported_by;
 use super::close::Close;
 use super::delivery::{self, Delivery, Form, is_copied};
 use super::index::{Matched, Target};
-use super::ledger::Message;
+use super::ledger::{MEMBER, Message};
 use super::pace::{MESSAGE, THROTTLED};
 use super::packed::{self, For};
 use super::server_info;
@@ -102,8 +102,11 @@ impl Shard {
             );
             return self.forbid(key, &text);
         }
-        let unasked = link.charge.holder().kind() == PeerKind::WaitingNode
-            && !link.asked.take(message.body.len(), self.now);
+        let is_waiting = link.charge.holder().kind() == PeerKind::WaitingNode;
+        if is_waiting && link.charge.holder().is_ousted() {
+            return self.close_later(key, Close::Refused(MEMBER.to_owned()));
+        }
+        let unasked = is_waiting && !link.asked.take(message.body.len(), self.now);
         let from = LinkId { shard: self.id, key, cid, deaf: !flags.echo, hub: false, unasked };
         let generation = self.shared.router.generation(account);
         if message.reply.is_none()

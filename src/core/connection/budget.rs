@@ -90,9 +90,10 @@ const HEADER: usize = 256;
 /// The payload, the subjects, the headers and what the queue needs for it.
 fn size(message: &Message) -> usize {
     let subjects = message.subject.len() + message.reply.as_ref().map_or(0, |reply| reply.len());
-    // all that came, of which the payload and the subjects are a part
-    let headers = message.headers.as_ref().map_or(0, |headers| message.length + headers.len() * HEADER);
-    message.payload.len() + subjects + headers + size_of::<Message>()
+    // all that came: payload, subjects, headers, and the text of a status
+    let came = message.length.max(message.payload.len() + subjects);
+    let headers = message.headers.as_ref().map_or(0, |headers| came + headers.len() * HEADER);
+    came + headers + size_of::<Message>()
 }
 
 #[cfg(test)]

@@ -68,6 +68,13 @@ impl Plan {
             settings.wants_jwt().then(|| VerifyKey::from_setting(&settings.jwt_verify_cert)).transpose()?;
         let tokens = settings.features.ed25519.then(|| ServerTokens::new(&settings)).transpose()?;
         let denied = Denied::of(&settings, &around.brokers).map_err(ProvisionerError::Patterns)?;
+        for pattern in around.callers.iter().filter(|pattern| !settings.cert_deny_list.contains(pattern)) {
+            tracing::warn!(
+                pattern,
+                "nodes believe certificates of these names to be callers' (plugin.choria.security.certname_whitelist), \
+                 and a waiting machine may be given one: add it to cert_deny_list"
+            );
+        }
         let allowed = patterns(&settings.identity_allow).map_err(ProvisionerError::Patterns)?;
         let machines =
             machines(&settings.machines, settings.wants_jwt()).map_err(ProvisionerError::Machines)?;

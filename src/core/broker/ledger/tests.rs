@@ -92,3 +92,30 @@ fn an_identity_has_so_many_links_and_waiting_nodes_leave_room() {
         .map(|cid| holders.enter(Account::Choria, &nobody, (cid, HERE), &limits, Duration::ZERO).unwrap());
     assert_eq!(seats.map(|slot| slot.holder.links.load(Ordering::Relaxed)), [1, 1, 1]);
 }
+
+/// Whoever has the token waits by no name of a member, nor of one that was cut off a moment ago.
+#[test]
+fn the_name_of_a_member_stays_its_own() {
+    let holders = Arc::new(Holders::default());
+    let limits = Limits::default();
+    let at = |kind: PeerKind, last: u8, second: u64| {
+        let peer = Peer { kind, identity: "n1".into() };
+        let account = if kind == PeerKind::WaitingNode { Account::Provisioning } else { Account::Choria };
+        let from = IpAddr::from([192, 0, 2, last]);
+        holders.enter(account, &peer, (1, from), &limits, Duration::from_secs(second))
+    };
+    for kind in MEMBERS {
+        let early = at(PeerKind::WaitingNode, 9, 0).unwrap();
+        assert!(!early.holder.is_ousted());
+        let member = at(kind, 1, 0).unwrap();
+        assert!(early.holder.is_ousted(), "who waited by its name has no part in it");
+        assert_eq!(at(PeerKind::WaitingNode, 9, 1).unwrap_err(), MEMBER);
+        assert_eq!(at(PeerKind::WaitingNode, 1, 1).unwrap_err(), MEMBER);
+        drop((early, member));
+        assert_eq!(at(PeerKind::WaitingNode, 9, 2).unwrap_err(), MEMBER, "{kind:?}");
+        assert!(at(PeerKind::WaitingNode, 1, 2).is_ok(), "a node that is provisioned anew");
+        assert!(at(PeerKind::WaitingNode, 9, 400).is_ok(), "another machine by its name");
+        holders.known.lock().unwrap().gone.clear();
+        assert!(holders.known.lock().unwrap().claims.is_empty());
+    }
+}

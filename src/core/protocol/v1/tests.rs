@@ -289,3 +289,14 @@ pub(super) fn collect_payloads<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         _ => {}
     }
 }
+
+#[test]
+fn lists_of_nothing_take_nothing() {
+    let hops = vec!["[]"; 100_000].join(",");
+    let targets = vec!["\"\""; 100_000].join(",");
+    let text = format!(
+        "{{\"protocol\":\"choria:transport:1\",\"data\":\"\",\"headers\":{{\"seen-by\":[{hops}],\"federation\":{{\"target\":[{targets}]}}}}}}"
+    );
+    let headers = Transport::decode(text.as_bytes()).unwrap().headers;
+    assert_eq!((headers.seen_by.len(), headers.federation.unwrap().targets.len()), (64, 1_000));
+}

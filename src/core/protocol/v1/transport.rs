@@ -276,6 +276,11 @@ fn read_headers<'a>(
     Ok(route)
 }
 
+/// Most hops and targets that are kept of a message, as federation brokers carry: the empty ones of
+/// a long list are many times what they are on the wire.
+const MOST_HOPS: usize = 64;
+const MOST_TARGETS: usize = 1_000;
+
 fn read_hops(reader: &mut Reader<'_>, mut hops: Option<&mut Vec<[String; 3]>>) -> Result<(), JsonError> {
     hops.as_deref_mut().map(Vec::clear);
     if reader.null()? {
@@ -283,7 +288,7 @@ fn read_hops(reader: &mut Reader<'_>, mut hops: Option<&mut Vec<[String; 3]>>) -
     }
     reader.array(|reader| {
         let hop = read_hop(reader)?;
-        if let Some(hops) = hops.as_deref_mut() {
+        if let Some(hops) = hops.as_deref_mut().filter(|hops| hops.len() < MOST_HOPS) {
             hops.push(hop.map(Cow::into_owned));
         }
         Ok::<(), JsonError>(())
@@ -318,7 +323,10 @@ fn read_federation(reader: &mut Reader<'_>) -> Result<Federation, JsonError> {
             federation.targets.clear();
             if !reader.null()? {
                 reader.array(|reader| {
-                    federation.targets.push(lenient_text(reader)?);
+                    let target = lenient_text(reader)?;
+                    if federation.targets.len() < MOST_TARGETS {
+                        federation.targets.push(target);
+                    }
                     Ok::<(), JsonError>(())
                 })?;
             }

@@ -77,6 +77,8 @@ pub struct Surroundings {
     pub brokers: Vec<String>,
     /// Domain whose SRV records name brokers.
     pub srv_domain: Option<String>,
+    /// Names of certificates that are believed to be callers, as regular expressions.
+    pub callers: Vec<String>,
     /// CA certificates the provisioner trusts.
     pub ca: Option<PathBuf>,
     /// Nothing is going to be signed: make no CA, write no log.
@@ -89,7 +91,8 @@ impl Surroundings {
         let brokers = config.choria_middleware_hosts.clone();
         let ask = brokers.is_empty() && config.choria_use_srv;
         let srv_domain = ask.then(|| srv_domain(config, env)).flatten();
-        Surroundings { brokers, srv_domain, ca, rehearsal: false }
+        let callers = config.choria_security_certname_whitelist.clone();
+        Surroundings { brokers, srv_domain, callers, ca, rehearsal: false }
     }
 }
 
