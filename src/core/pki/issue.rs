@@ -116,7 +116,7 @@ impl Ca {
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
         let name = full_name(kind, name)?;
-        if kind != Kind::Client && is_callers(&name) {
+        if kind == Kind::Node && is_callers(&name) {
             return Err(PkiError::CallerName(name));
         }
         if options.days == 0 {
