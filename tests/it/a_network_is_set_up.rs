@@ -41,6 +41,16 @@ fn by_three_commands() {
     let broker = installed(BROKER, None);
     let node = installed(NODE, Some(&broker));
 
+    root(&broker, "mkdir -m 0700 /var/kept").code(0);
+    // Who keeps much to themselves by their umask does not keep the broker from its files.
+    sudo(&broker, "sh -c 'umask 077; exec choria setup broker --dry-run --ca /var/kept/ca'")
+        .code(1)
+        .silent()
+        .complains(&[
+            "the user choria, as whom the broker runs, gets no further than /var/kept",
+            "chmod o+x /var/kept",
+        ]);
+
     // Looked at first, nothing happens.
     let looked = sudo(&broker, &format!("choria setup broker --node {NODE} --dry-run")).fine();
     let looked = looked.says(&[
@@ -55,7 +65,15 @@ fn by_three_commands() {
 
     assert!(!looked.stdout.contains("does not answer"), "{looked:?}");
 
-    let made = sudo(&broker, &format!("choria setup broker --node {NODE}")).fine();
+    let made = sudo(&broker, &format!("sh -c 'umask 077; exec choria setup broker --node {NODE}'")).fine();
+    assert_eq!(
+        stat(&broker, "/etc/choria/ca /etc/choria/ca/issued"),
+        "755 root root /etc/choria/ca\n755 root root /etc/choria/ca/issued\n"
+    );
+    broker
+        .person("choria tool ca list")
+        .code(1)
+        .complains(&["/etc/choria/ca is not yours to use, say it by sudo"]);
     assert!(!made.stdout.contains("does not answer"), "{made:?}");
     made.says(&[
         "made      a CA",
@@ -160,9 +178,12 @@ fn again_and_beside_what_is_there() {
     hub.person("choria setup operator carol.setup")
         .code(1)
         .complains(&[".choriarc is yours and stays", "hub.example.org:4222"]);
-    hub.person("rm .choriarc && choria setup operator carol.setup")
-        .code(0)
-        .says(&["wrote     /home/newcomer/.choriarc"]);
+    hub.person("rm .choriarc").code(0);
+    hub.root(&hub.home(), "choria setup operator carol.setup")
+        .code(1)
+        .silent()
+        .complains(&["nobody should ask as root"]);
+    sudo(&hub, "choria setup operator carol.setup").code(0).says(&["wrote     /home/newcomer/.choriarc"]);
     hub.person("test -e carol.setup").code(1);
     until("the node to answer", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
     sudo(&hub, "choria setup operator").code(1).complains(&["newcomer is an operator"]);
@@ -219,6 +240,11 @@ fn again_and_beside_what_is_there() {
     // A login may have a dot, and is a caller like any other.
     sudo(&hub, "choria setup broker --operator jane.doe").fine();
     root(&hub, "choria tool ca list").code(0).says(&["jane.doe.mcollective"]);
+    root(&hub, "choria tool ca revoke jane.doe").code(0).says(&["jane.doe.mcollective"]);
+    // and no node is called as one.
+    root(&hub, "choria tool ca issue --out /tmp --node bob.mcollective")
+        .code(1)
+        .complains(&["a name of callers"]);
 
     // Who is no longer to ask is cut at once: the broker follows the list of its CA.
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::invitation::{Who, check_name, check_unissued};
 use super::machine::{self, CA, ETC, TLS};
 use super::request;
-use super::steps::{Step, carry_out, is_revoked, standing, tell_next};
+use super::steps::{Step, broker_may_read, carry_out, is_revoked, standing, tell_next};
 use super::texts::{self, Found, look};
 use crate::cmd::out::outln;
 use crate::cmd::tool::place::Place;
@@ -183,8 +183,9 @@ impl Broker {
         if path.symlink_metadata().is_ok() {
             return Ok(None);
         }
-        let ca = std::path::absolute(&self.ca)?;
-        Ok(Some(Step::Link { path, target: ca.join("crl.pem") }))
+        let target = std::path::absolute(&self.ca)?.join("crl.pem");
+        broker_may_read(&target)?;
+        Ok(Some(Step::Link { path, target }))
     }
 
     /// The request of the one node.

@@ -21,7 +21,7 @@ pub const CA: &str = "/etc/choria/ca";
 /// Certificate, key and CA of a daemon.
 pub const TLS: &str = "/etc/choria/tls";
 /// The user that brokers run as, and its group.
-const USER: &str = "choria";
+pub const USER: &str = "choria";
 /// Where programs of the system are, whatever the PATH of who asks.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a daemon may take to start.

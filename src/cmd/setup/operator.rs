@@ -44,6 +44,9 @@ impl Operator {
         if let Some(user) = &self.user {
             bail!("a file is for who uses it, as that person: leave --user {user} out");
         }
+        if rustix::process::geteuid().is_root() {
+            return self.by_sudo(file, now);
+        }
         let shown = file.display();
         let made = "the broker's machine makes it, sudo choria setup broker --operator NAME";
         let invitation = read(file, Who::Operator, made, now)?;
@@ -68,6 +71,20 @@ impl Operator {
         carry_out(steps, self.dry_run, now)?;
         tell_next(&["choria ping".to_owned()]);
         Ok(())
+    }
+
+    /// Whoever has said `sudo` goes on as themselves: nobody asks as root.
+    fn by_sudo(&self, file: &Path, now: i64) -> anyhow::Result<()> {
+        let Some(person) = Person::behind(None)? else {
+            bail!("say it as yourself, choria setup operator {}: nobody should ask as root", file.display());
+        };
+        let made = "the broker's machine makes it, sudo choria setup broker --operator NAME";
+        let invitation = read(file, Who::Operator, made, now)?;
+        let mut steps = vec![Step::As { person, invitation: Box::new(move || invitation.text()) }];
+        if file.as_os_str() != "-" {
+            steps.push(Step::Remove { path: file.to_owned() });
+        }
+        carry_out(steps, self.dry_run, now)
     }
 
     /// As root, where the CA is, for whoever has said `sudo`.

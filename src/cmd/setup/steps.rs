@@ -1,12 +1,12 @@
 //! What is to be done, as a list: shown before, or told as it is done.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::config::{Config, Role, System};
-use choria::core::files::{SECRET, read_bounded, write_atomic, write_new_of};
+use choria::core::files::{Reader, SECRET, make_directory, read_bounded, write_atomic, write_new_of};
 use choria::core::pki::{Ca, Entry, Issued, Kind, Options};
 use choria::core::provisioner::csr::CheckedCsr;
 use choria::core::security::{Certificate, Provider, Trust, Usage, pem};
@@ -172,11 +172,7 @@ impl Step {
     fn take(self, now: i64) -> anyhow::Result<()> {
         match self {
             Step::Keep { .. } => {}
-            Step::Directory { path, mode } => fs::DirBuilder::new()
-                .recursive(true)
-                .mode(mode)
-                .create(&path)
-                .with_context(|| format!("cannot make {}", path.display()))?,
+            Step::Directory { path, mode } => make_directory(&path, mode)?,
             Step::File { path, content, mode, group, before: None } => {
                 write_new_of(&path, content.as_bytes(), mode, (None, group))?;
             }
@@ -270,9 +266,32 @@ pub fn check(role: Role, file: &Path, now: i64) -> anyhow::Result<()> {
         crate::cmd::broker::check_features(&config)?;
     }
     let provider = Provider::new(&config, role, &System)?;
+    if role == Role::Broker {
+        let files = provider.files();
+        for file in [&files.certificate, &files.key, &files.ca].into_iter().chain(&files.crl) {
+            broker_may_read(file)?;
+        }
+    }
     match provider.misfit(now) {
         Some(reason) => bail!("{reason}"),
         None => Ok(()),
+    }
+}
+
+/// That the user whom brokers run as gets to a file; one that is not there yet, as far as the way to
+/// it is. This process is root, who gets everywhere.
+pub fn broker_may_read(file: &Path) -> anyhow::Result<()> {
+    let reader = Reader::called(machine::USER);
+    let Some(at) = reader.and_then(|reader| reader.kept_out_by(file)) else { return Ok(()) };
+    let (user, file, shown) = (machine::USER, file.display(), at.display());
+    match at.is_dir() {
+        true => bail!(
+            "the user {user}, as whom the broker runs, gets no further than {shown} on the way to {file}: chmod o+x \
+             {shown}, or have it elsewhere"
+        ),
+        false => {
+            bail!("{shown} cannot be read by the user {user}, as whom the broker runs: let it read the file")
+        }
     }
 }
 

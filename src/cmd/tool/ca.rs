@@ -1,6 +1,7 @@
 //! `choria tool ca`: a CA of one's own, so that a first network needs no other
 //! software.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -115,7 +116,7 @@ struct Issue {
     /// for a node of this identity
     #[argh(option, arg_name = "name")]
     node: Option<String>,
-    /// for a person or program; NAME.mcollective unless it has a dot
+    /// for a person or program; NAME.mcollective unless it ends in .mcollective or .choria
     #[argh(option, arg_name = "name")]
     client: Option<String>,
     /// another name or address the certificate is valid for
@@ -191,7 +192,7 @@ impl Revoke {
     /// makes NAME.mcollective of a client's NAME, and so it is found here.
     fn run(&self, ca: &pki::Ca, now: i64) -> anyhow::Result<(String, usize)> {
         let of_client = format!("{}.mcollective", self.name);
-        let names = [Some(self.name.clone()), (!self.name.contains('.')).then(|| of_client.clone())];
+        let names = [Some(self.name.clone()), (!pki::is_callers(&self.name)).then(|| of_client.clone())];
         for name in names.into_iter().flatten() {
             match ca.revoke(&name, now) {
                 Ok(revoked) => return Ok((name, revoked)),
@@ -213,8 +214,15 @@ impl Revoke {
 }
 
 fn load(dir: &str) -> anyhow::Result<pki::Ca> {
-    pki::Ca::load(Path::new(dir))
-        .with_context(|| format!("no CA in {dir}, make one with 'choria tool ca init --dir {dir}'"))
+    pki::Ca::load(Path::new(dir)).map_err(|e| {
+        let denied =
+            matches!(&e, PkiError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied);
+        let what = match denied {
+            true => format!("the CA in {dir} is not yours to use, say it by sudo"),
+            false => format!("no CA in {dir}, make one with 'choria tool ca init --dir {dir}'"),
+        };
+        anyhow::Error::new(e).context(what)
+    })
 }
 
 impl ProvisioningToken {
@@ -244,6 +252,7 @@ impl ProvisioningToken {
         let out = self.out.unwrap_or_else(|| file("provisioning.jwt"));
         jwt::write(&out, claims, &key, &self.validity)?;
         outln!("provisioning token: {}", out.display());
+        outln!("It ends after {}: nodes need another by then.", self.validity);
         outln!("");
         outln!("The broker lets nodes with it wait once its configuration has");
         outln!("  plugin.choria.network.provisioning.signer_cert = {public}");

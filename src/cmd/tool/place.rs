@@ -1,11 +1,11 @@
 //! Where daemons and commands look for a certificate, its key and the CA's certificate.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use choria::core::files::{PUBLIC, group_id, read_bounded, write_atomic};
+use choria::core::files::{PUBLIC, group_id, make_directory, read_bounded, write_atomic};
 use choria::core::pki::{Ca, Issued, Kind};
 
 use super::super::out::outln;
@@ -76,11 +76,7 @@ impl Place {
 
     /// Writes the files, the CA's certificate among them. False: the daemon cannot read the key.
     pub fn put(&self, ca: &str, issued: &Issued) -> anyhow::Result<bool> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&self.dir)
-            .with_context(|| format!("cannot make {}", self.dir.display()))?;
+        make_directory(&self.dir, 0o755)?;
         if !self.ca().exists() {
             write_atomic(&self.ca(), ca.as_bytes(), PUBLIC)?;
         }

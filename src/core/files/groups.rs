@@ -18,6 +18,23 @@ pub fn user_id(name: &str) -> Option<u32> {
     listed("/etc/passwd", name)
 }
 
+/// The groups of a user: its own, and those that list it.
+pub(super) fn groups_of(user: &str) -> Vec<u32> {
+    let lines = |file: &str| {
+        let text = read_bounded(Path::new(file), MAX).unwrap_or_default();
+        String::from_utf8_lossy(&text)
+            .lines()
+            .map(|line| line.split(':').map(str::to_owned).collect())
+            .collect::<Vec<Vec<String>>>()
+    };
+    let (people, groups) = (lines("/etc/passwd"), lines("/etc/group"));
+    let own = people.iter().filter(|fields| fields[0] == user).filter_map(|fields| fields.get(3));
+    let listed = groups.iter().filter(|fields| {
+        fields.get(3).is_some_and(|members| members.split(',').any(|member| member == user))
+    });
+    own.chain(listed.filter_map(|fields| fields.get(2))).filter_map(|id| id.parse().ok()).collect()
+}
+
 /// Both files have the number in the third place.
 fn listed(file: &str, name: &str) -> Option<u32> {
     if let Ok(number) = name.parse() {

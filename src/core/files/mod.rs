@@ -10,22 +10,26 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 mod anew;
+mod directories;
 mod groups;
 mod links;
 mod open_limit;
 mod own;
 mod plain;
+mod reach;
 mod scratch;
 mod together;
 mod version;
 mod watched;
 
 pub use anew::Anew;
+pub use directories::make_directory;
 pub use groups::{group_id, user_id};
 pub use links::resolved;
 pub use open_limit::raise_open_limit;
 pub use own::{is_own, open_own};
 pub use plain::{read_named, read_plain};
+pub use reach::Reader;
 pub use scratch::{own_scratch, scratch};
 pub use together::Together;
 pub use version::Version;

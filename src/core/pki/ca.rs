@@ -1,8 +1,6 @@
 //! The directory of a CA.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -33,7 +31,7 @@ impl Ca {
     /// # Errors
     /// [`PkiError::Exists`] when there is one already.
     pub fn create(dir: &Path, name: &str, now_unix: i64) -> Result<Ca, PkiError> {
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir.join("issued")).map_err(at(dir))?;
+        files::make_directory(&dir.join("issued"), 0o755).map_err(at(dir))?;
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();

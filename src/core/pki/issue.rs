@@ -1,9 +1,7 @@
 //! Certificates for brokers, nodes and people.
 
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -14,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::ca::{at, new_serial, purposes, write_new};
 use super::{BACKDATED, Ca, LEAF_DAYS, PkiError};
-use crate::core::files::{PUBLIC, SECRET};
+use crate::core::files::{PUBLIC, SECRET, make_directory};
 use crate::core::security::CallerId;
 use crate::core::text::hex;
 
@@ -74,7 +72,7 @@ impl Issued {
     /// # Errors
     /// [`PkiError::Exists`] when either is there.
     pub fn write(&self, dir: &Path) -> Result<(PathBuf, PathBuf), PkiError> {
-        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(at(dir))?;
+        make_directory(dir, 0o755).map_err(at(dir))?;
         let certificate = dir.join(format!("{}.pem", self.name));
         let key = dir.join(format!("{}-key.pem", self.name));
         self.write_to(&certificate, &key)?;
@@ -118,6 +116,9 @@ impl Ca {
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
         let name = full_name(kind, name)?;
+        if kind == Kind::Node && is_callers(&name) {
+            return Err(PkiError::CallerName(name));
+        }
         if options.days == 0 {
             return Err(PkiError::NoDays);
         }
