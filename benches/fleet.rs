@@ -243,8 +243,8 @@ fn agents(network: &Network) {
     let runtime = runtime.expect("a runtime");
     let wire = runtime.block_on(Wire::connect(network, &alice));
     for (what, agent, requests, original) in [
-        ("node, an agent in Python, a process a request", "classic", 96, "GO"),
-        ("node, the same as one that stays up", "stays", 800, "GO"),
+        ("node, an agent in Python, a process a request", "classic", 96, "67"),
+        ("node, the same as one that stays up", "stays", 800, "67"),
     ] {
         let rate = rounds(|| {
             let begun = Instant::now();

@@ -196,8 +196,9 @@ mod tests {
     use crate::core::protocol::filter::lookup;
 
     fn written(facts: &Facts) -> Vec<String> {
-        let path =
-            |(top, below): (&String, &Vec<String>)| [&[top.clone()], below.as_slice()].concat().join(".");
+        let path = |(top, below): (&String, &Vec<String>)| {
+            [std::slice::from_ref(top), below.as_slice()].concat().join(".")
+        };
         facts.iter().map(path).collect()
     }
 
