@@ -8,7 +8,7 @@ use std::net::TcpListener;
 
 use crate::a_broker_is_a_leaf::hub::Release;
 use crate::network::{Caller, Network, Node, NodeSetup, node};
-use crate::process::{run, until};
+use crate::process::{named_program, run, until};
 
 /// Brokers that know each other, and where they are.
 struct Cluster {
@@ -102,8 +102,12 @@ const ALL: [&str; 3] = ["n0.example.net", "n1.example.net", "n2.example.net"];
 #[test]
 fn the_show_is_as_promised() {
     let show = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/demo/cluster.sh");
-    let mut command = std::process::Command::new(show);
-    command.arg(env!("CARGO_BIN_EXE_choria")).env("NATS_SERVER", Release::Newest.program());
+    let network = Network::without_broker();
+    let mut command = named_program(&show, &network.path(""));
+    command
+        .env("PATH", "/usr/bin:/bin")
+        .arg(env!("CARGO_BIN_EXE_choria"))
+        .env("NATS_SERVER", Release::Newest.program());
     let shown = run(command, None).code(0);
     shown.says(&["REG", "Broker 1 is killed", "All was as it should be"]);
 }
