@@ -155,6 +155,39 @@ fn to_an_emulated_fleet() {
 }
 
 #[test]
+fn to_services() {
+    let network = Network::start();
+    let modules = network.path("modules");
+    std::fs::create_dir(&modules).expect("a directory");
+    let modules = modules.display().to_string();
+    let tasks = ["tasks", "serve", "--listen", "127.0.0.1", "--port", "0", modules.as_str()];
+    let mut served = program(&network.path(""));
+    served.args(tasks).arg("--config").arg(network.path("broker.conf"));
+    let alice = network.alice();
+    let services = [
+        (Daemon::start("tasks", served), "the server of tasks is listening"),
+        (alice.start(&["tool", "tally", "--port", "0"]), ""),
+    ];
+    for (mut service, ready) in services {
+        match ready {
+            "" => until("it to listen to signals", || {
+                let text = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).ok()?;
+                let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+                (u64::from_str_radix(caught.trim(), 16).ok()? & 1 == 1).then_some(())
+            }),
+            ready => drop(service.says(&[ready])),
+        }
+        let mark = service.mark();
+        service.signal(Signal::HUP);
+        service.says_after(mark, &["SIGHUP means nothing"]);
+        service.signal(Signal::USR1);
+        service.says_after(mark, &["SIGUSR1 means nothing"]);
+        service.signal(Signal::TERM);
+        assert!(service.ended().success());
+    }
+}
+
+#[test]
 fn to_a_command_that_waits() {
     let network = Network::start();
     for (signal, raw) in [(Signal::USR1, 10), (Signal::USR2, 12), (Signal::HUP, 1), (Signal::TERM, 15)] {

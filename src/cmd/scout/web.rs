@@ -23,6 +23,7 @@ use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::out::errln;
 use crate::cmd::render::text::clean;
+use crate::cmd::signals::told_to_end;
 
 /// show how all checks are, live, to a browser of this machine
 #[derive(FromArgs, ArgsInfo)]
@@ -95,8 +96,7 @@ impl Web {
                 heard = listening => heard?,
                 () = acting => {}
                 () = tidying => {}
-                _ = tokio::signal::ctrl_c() => {}
-                () = super::terminated() => {}
+                () = told_to_end() => {}
             }
             client.session().close().await;
             Ok(ExitCode::SUCCESS)

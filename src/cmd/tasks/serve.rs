@@ -14,6 +14,7 @@ use choria::core::tasks::library::Library;
 use choria::core::tasks::serve::serve;
 use tokio::net::TcpListener;
 
+use crate::cmd::signals::told_to_end;
 use crate::cmd::{Globals, context};
 
 /// serve tasks below directories of modules to nodes and callers, by the addresses of a Puppet Server; configuration and
@@ -78,11 +79,9 @@ impl Serve {
                 );
             }
             tokio::spawn(follow_trust(provider.clone()));
-            let mut ends = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
             tokio::select! {
                 () = serve(listener, provider.server_tls()?, library) => {}
-                _ = ends.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+                () = told_to_end() => {}
             }
             anyhow::Ok(())
         });

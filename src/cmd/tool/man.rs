@@ -124,7 +124,9 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
         ));
         out.push_str(
             ".SH SIGNALS\nDaemons are \\fIbroker run\\fR, \\fIserver run\\fR and \\fIprovision run\\fR; all others are commands. \
-             \\fIemulate\\fR ends in an orderly way at TERM, INT, HUP and QUIT, says at USR1 how it goes, and ignores USR2.\n",
+             \\fIemulate\\fR ends in an orderly way at TERM, INT, HUP and QUIT, says at USR1 how it goes, and ignores USR2. \
+             \\fItasks serve\\fR, \\fIscout alertd\\fR, \\fIscout web\\fR and \\fItool tally\\fR end in an orderly way at TERM, INT and QUIT, \
+             and say of HUP, USR1 and USR2 that they mean nothing: they read files anew as these change.\n",
         );
         for (name, daemons, commands) in signals::TABLE {
             out.push_str(&format!(

@@ -16,6 +16,7 @@ use choria::core::web::{PROMETHEUS, Pages, listen_addresses};
 use crate::cmd::Globals;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::out::errln;
+use crate::cmd::signals::told_to_end;
 
 /// count events of nodes and their machines for Prometheus, until interrupted
 #[derive(FromArgs, ArgsInfo)]
@@ -84,8 +85,7 @@ impl TallyTool {
             tokio::select! {
                 heard = listening => heard?,
                 () = expiring => {}
-                _ = tokio::signal::ctrl_c() => {}
-                () = crate::cmd::scout::terminated() => {}
+                () = told_to_end() => {}
             }
             client.session().close().await;
             Ok(ExitCode::SUCCESS)

@@ -20,6 +20,7 @@ use crate::cmd::Globals;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::out::{errln, outln};
 use crate::cmd::render::text::counted;
+use crate::cmd::signals::told_to_end;
 use elected::elect;
 use telling::{LAST_WORDS, Telling, now};
 
@@ -89,8 +90,7 @@ impl Alertd {
                 _ = &mut receivers => {}
                 () = telling.looks(&client, shared.as_ref()) => {}
                 () = elected::follow(campaign, shared.as_ref(), &telling) => {}
-                _ = tokio::signal::ctrl_c() => {}
-                () = super::terminated() => {}
+                () = told_to_end() => {}
             }
             // Who is being told knows it: that is kept, or a restart would not take it back.
             ending.cancel();
