@@ -201,9 +201,11 @@ struct Known {
     /// Links of waiting nodes by where they come from.
     waiting: HashMap<IpAddr, usize>,
     /// Waiting nodes by their names.
-    claims: HashMap<Box<str>, Vec<Arc<Holder>>>,
-    /// Members that were here a moment ago: since when they are not, and where they were.
-    gone: HashMap<Box<str>, (Duration, IpAddr)>,
+    waiting_by_name: HashMap<Box<str>, Vec<Arc<Holder>>>,
+    /// Members that were here a moment ago: since when they are not, and where they were. The first are
+    /// those that left last; when they are many, or a while has passed, they are the second.
+    gone: [HashMap<Box<str>, (Duration, IpAddr)>; 2],
+    gone_since: Duration,
     /// What those have made who left.
     consumers: HashMap<Name, Arc<consumers::OfHolder>>,
 }
@@ -220,17 +222,17 @@ impl Known {
         let was_here = |(left, at): &(Duration, IpAddr)| {
             now < *left + HELD_FREE && neighbourhood(*at) != neighbourhood(from)
         };
-        is_here || self.gone.get(name).is_some_and(was_here)
+        is_here || self.gone.iter().any(|gone| gone.get(name).is_some_and(was_here))
     }
 
     /// A member has left.
     fn keep_free(&mut self, name: &str, from: IpAddr, now: Duration) {
-        if self.gone.len() >= MOST_GONE {
-            self.gone.retain(|_, (left, _)| now < *left + HELD_FREE);
+        let [last, before] = &mut self.gone;
+        if last.len() >= MOST_GONE / 2 || now > self.gone_since + HELD_FREE {
+            *before = std::mem::take(last);
+            self.gone_since = now;
         }
-        if self.gone.len() < MOST_GONE {
-            self.gone.insert(name.into(), (now, from));
-        }
+        last.insert(name.into(), (now, from));
     }
 
     /// Keeps what somebody has made who left; of too many the oldest go.
@@ -342,7 +344,7 @@ impl Holders {
             };
             let holder = Arc::new(of);
             if from.is_some() {
-                known.claims.entry(holder.identity().into()).or_default().push(holder.clone());
+                known.waiting_by_name.entry(holder.identity().into()).or_default().push(holder.clone());
             }
             known.by_name.insert(name, holder.clone());
             holder
@@ -350,8 +352,10 @@ impl Holders {
         if let Some(from) = from {
             *known.waiting.entry(from).or_default() += 1;
         } else if account == Account::Choria {
-            known.gone.remove(holder.identity());
-            let ousted = known.claims.get(holder.identity()).into_iter().flatten();
+            for gone in &mut known.gone {
+                gone.remove(holder.identity());
+            }
+            let ousted = known.waiting_by_name.get(holder.identity()).into_iter().flatten();
             ousted.for_each(|waiting| waiting.ousted.store(true, Ordering::Relaxed));
         }
         holder.links.fetch_add(1, Ordering::Relaxed);
@@ -401,10 +405,10 @@ impl LinkSlot {
             known.by_name.remove(&name);
             let identity = self.holder.identity();
             if self.holder.from.is_some() {
-                if let Some(claims) = known.claims.get_mut(identity) {
-                    claims.retain(|holder| !Arc::ptr_eq(holder, &self.holder));
-                    if claims.is_empty() {
-                        known.claims.remove(identity);
+                if let Some(waiting) = known.waiting_by_name.get_mut(identity) {
+                    waiting.retain(|holder| !Arc::ptr_eq(holder, &self.holder));
+                    if waiting.is_empty() {
+                        known.waiting_by_name.remove(identity);
                     }
                 }
             } else if self.holder.account == Account::Choria {

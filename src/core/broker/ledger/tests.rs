@@ -115,7 +115,22 @@ fn the_name_of_a_member_stays_its_own() {
         assert_eq!(at(PeerKind::WaitingNode, 9, 2).unwrap_err(), MEMBER, "{kind:?}");
         assert!(at(PeerKind::WaitingNode, 1, 2).is_ok(), "a node that is provisioned anew");
         assert!(at(PeerKind::WaitingNode, 9, 400).is_ok(), "another machine by its name");
-        holders.known.lock().unwrap().gone.clear();
-        assert!(holders.known.lock().unwrap().claims.is_empty());
+        holders.known.lock().unwrap().gone = Default::default();
+        assert!(holders.known.lock().unwrap().waiting_by_name.is_empty());
     }
+}
+
+/// However many leave, what is remembered of them is bounded, and the last are.
+#[test]
+fn names_that_are_kept_free_are_so_many() {
+    let mut known = Known::default();
+    let elsewhere = IpAddr::from([192, 0, 2, 9]);
+    for number in 0..3 * MOST_GONE {
+        known.keep_free(&format!("n{number}"), HERE, Duration::from_secs(1));
+    }
+    assert!(known.gone.iter().map(HashMap::len).sum::<usize>() <= MOST_GONE);
+    let is_kept = |number: usize, second| {
+        known.is_of_a_member(&format!("n{number}"), elsewhere, Duration::from_secs(second))
+    };
+    assert!(is_kept(3 * MOST_GONE - 1, 2) && !is_kept(3 * MOST_GONE - 1, 400) && !is_kept(0, 2));
 }
