@@ -57,23 +57,24 @@ pub fn listen(stop: watch::Sender<bool>, reactions: Reactions) -> anyhow::Result
     Ok(())
 }
 
-/// Until a service that has nothing to read again is told to end; what else is said to it means
-/// nothing, and ends nothing.
-pub async fn told_to_end() {
-    let Ok(Streams { mut term, mut int, mut quit, mut hup, mut usr1, mut usr2 }) = Streams::new() else {
-        return std::future::pending().await;
-    };
-    loop {
-        let nothing = tokio::select! {
-            _ = term.recv() => return,
-            _ = int.recv() => return,
-            _ = quit.recv() => return,
-            _ = hup.recv() => "SIGHUP",
-            _ = usr1.recv() => "SIGUSR1",
-            _ = usr2.recv() => "SIGUSR2",
-        };
-        tracing::warn!("{nothing} means nothing here: files are read anew as they change");
-    }
+/// For a service that has nothing to read again: what it awaits until it is told to end. What else is said
+/// to it means nothing, and ends nothing. Heard from the return on: called before the service says that it
+/// is there.
+pub fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let Streams { mut term, mut int, mut quit, mut hup, mut usr1, mut usr2 } = Streams::new()?;
+    Ok(async move {
+        loop {
+            let nothing = tokio::select! {
+                _ = term.recv() => return,
+                _ = int.recv() => return,
+                _ = quit.recv() => return,
+                _ = hup.recv() => "SIGHUP",
+                _ = usr1.recv() => "SIGUSR1",
+                _ = usr2.recv() => "SIGUSR2",
+            };
+            tracing::warn!("{nothing} means nothing here: files are read anew as they change");
+        }
+    })
 }
 
 struct Streams {

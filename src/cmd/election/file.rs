@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::cmd::Globals;
 use crate::cmd::out::{errln, outln};
+use crate::cmd::signals::told_to_end;
 use crate::cmd::streams::Reached;
 
 /// Seconds after which nobody who leads has written the file.
@@ -50,6 +51,7 @@ impl File {
         crate::cmd::context::block_on(async {
             let reached = Reached::as_machine(globals).await?;
             let identity = reached.client.config().identity.clone();
+            let ended = told_to_end()?;
             let campaign = Campaign::new(&reached.streams, &self.bucket, &self.name, &identity).await?;
             let (sink, mut happened) = mpsc::unbounded_channel();
             let running = campaign.run(move |what| {
@@ -58,7 +60,7 @@ impl File {
             let done = tokio::select! {
                 () = running => Ok(()),
                 done = self.follow(&mut happened) => done,
-                done = told_to_end() => done,
+                () = ended => Ok(()),
             };
             // whoever looks is not to believe that we lead
             self.remove()?;
@@ -120,15 +122,4 @@ impl File {
         outln!("This machine leads election {}", self.name);
         Ok(ExitCode::SUCCESS)
     }
-}
-
-async fn told_to_end() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
 }

@@ -62,6 +62,7 @@ impl Web {
         let pages = page::start(address, store.clone(), access, give)?;
         block_on(async {
             let client = context::connect(config).await?;
+            let ended = told_to_end()?;
             errln!("The page of checks is at http://{}/{shown}", pages.local_addr());
             let now = || jiff::Timestamp::now().as_second();
             let listening = scout::listen(&client, "server", false, |heard| {
@@ -96,7 +97,7 @@ impl Web {
                 heard = listening => heard?,
                 () = acting => {}
                 () = tidying => {}
-                () = told_to_end() => {}
+                () = ended => {}
             }
             client.session().close().await;
             Ok(ExitCode::SUCCESS)

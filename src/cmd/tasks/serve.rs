@@ -69,6 +69,7 @@ impl Serve {
         context::raise_open_files(None);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let done = runtime.block_on(async {
+            let ended = told_to_end()?;
             let at = (self.listen.as_deref().unwrap_or("::"), self.port.unwrap_or(8140));
             let listener = TcpListener::bind(at).await;
             let listener = listener.with_context(|| format!("cannot listen at {} port {}", at.0, at.1))?;
@@ -81,7 +82,7 @@ impl Serve {
             tokio::spawn(follow_trust(provider.clone()));
             tokio::select! {
                 () = serve(listener, provider.server_tls()?, library) => {}
-                () = told_to_end() => {}
+                () = ended => {}
             }
             anyhow::Ok(())
         });

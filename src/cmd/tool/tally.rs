@@ -65,6 +65,7 @@ impl TallyTool {
         }
         block_on(async {
             let client = context::connect(config).await?;
+            let ended = told_to_end()?;
             for page in &pages {
                 errln!("Counting events of {}, at http://{}/metrics", self.component, page.local_addr());
             }
@@ -85,7 +86,7 @@ impl TallyTool {
             tokio::select! {
                 heard = listening => heard?,
                 () = expiring => {}
-                () = told_to_end() => {}
+                () = ended => {}
             }
             client.session().close().await;
             Ok(ExitCode::SUCCESS)

@@ -57,6 +57,7 @@ impl Alertd {
         alerts::save(&all.snapshot(), &state).with_context(kept)?;
         block_on(async {
             let client = context::connect(config).await?;
+            let ended = told_to_end()?;
             let names: Vec<&str> = settings.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
             let (nodes, cases) = all.counts();
             let telling = Telling::new(all, &settings);
@@ -90,7 +91,7 @@ impl Alertd {
                 _ = &mut receivers => {}
                 () = telling.looks(&client, shared.as_ref()) => {}
                 () = elected::follow(campaign, shared.as_ref(), &telling) => {}
-                () = told_to_end() => {}
+                () = ended => {}
             }
             // Who is being told knows it: that is kept, or a restart would not take it back.
             ending.cancel();
