@@ -238,7 +238,8 @@ impl Provisioner {
         if agent == "choria_provision" {
             data.entry("token").or_insert(json!(ACCESS));
         }
-        let ask = Ask { agent, action, data, shared: false, filter: Filter::default() };
+        let first = Arc::default();
+        let ask = Ask { agent, action, data, shared: false, filter: Filter::default(), first };
         let node: Arc<str> = node.into();
         self.calls.ask(&node, &ask, PATIENCE).await.map(|body| body.data)
     }

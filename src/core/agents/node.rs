@@ -13,6 +13,7 @@ use crate::core::ddl::{AgentDdl, Metadata};
 use crate::core::lifecycle::EventType;
 use crate::core::machine::host::Host;
 use crate::core::protocol::filter::Facts;
+use crate::core::provisioning::Mark;
 
 /// The node as agents and data plugins see it.
 pub trait Node: Send + Sync {
@@ -53,6 +54,10 @@ pub trait Node: Send + Sync {
     fn traffic(&self) -> Traffic;
     /// Whether the node waits for its configuration.
     fn provisioning(&self) -> bool;
+    /// What its answers are known by while it waits.
+    fn mark(&self) -> Option<&Mark> {
+        None
+    }
     /// Whether its provisioner may replace its binary.
     fn upgradable(&self) -> bool {
         false

@@ -107,7 +107,7 @@ fn agent_inventory(node: &dyn Node) -> Outcome {
 fn inventory(node: &dyn Node) -> Outcome {
     let agents: Vec<String> = node.agents().into_iter().map(|a| a.name).collect();
     let plugins = if node.provisioning() { vec![] } else { data::names(node) };
-    Outcome::ok(json!({
+    let mut data = json!({
         "agents": agents,
         "classes": *node.classes(),
         "collectives": node.config().collectives,
@@ -117,7 +117,11 @@ fn inventory(node: &dyn Node) -> Outcome {
         "main_collective": node.config().main_collective,
         "version": build::VERSION,
         "upgradable": node.upgradable(),
-    }))
+    });
+    if let Some(mark) = node.mark() {
+        mark.add_to(&mut data);
+    }
+    Outcome::ok(data)
 }
 
 fn daemon_stats(node: &dyn Node) -> Outcome {

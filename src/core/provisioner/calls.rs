@@ -22,7 +22,7 @@ use crate::core::connection::{ByteBudget, HeldMessage, Message, NOBODY_LISTENS, 
 use crate::core::protocol::filter::Filter;
 use crate::core::protocol::subjects;
 use crate::core::protocol::v1::{Envelope, Headers, Request, SecureRequest, Transport, new_request_id};
-use crate::core::provisioning::{AGENT, COLLECTIVE};
+use crate::core::provisioning::{AGENT, COLLECTIVE, Mark};
 use crate::core::rpc::{ReplyBody, RequestBody, StatusCode};
 use crate::core::security::{SecurityError, Signer};
 use crate::core::text::shortened;
@@ -30,7 +30,7 @@ use crate::core::text::shortened;
 mod ask;
 mod window;
 
-pub use ask::{ACTIONS, ActionTimes, Ask, CallError};
+pub use ask::{ACTIONS, ActionTimes, Ask, CallError, First};
 use window::{To, Window};
 
 /// Messages waiting to be handed to whoever waits for them, in bytes: that takes no time.
@@ -106,7 +106,7 @@ impl Calls {
     }
 
     async fn try_ask(&self, node: &Arc<str>, ask: &Ask, limit: Duration) -> Result<ReplyBody, CallError> {
-        let Ask { agent, action, data, shared, filter } = ask;
+        let Ask { agent, action, data, shared, filter, .. } = ask;
         let filtered = *filter != Filter::default();
         let body =
             RequestBody { agent: (*agent).into(), action: (*action).into(), data: data.clone() }.encode();
@@ -154,7 +154,7 @@ impl Calls {
         node: &Arc<str>,
         ask: &Ask,
     ) -> Option<Result<ReplyBody, CallError>> {
-        let Ask { agent, action, .. } = ask;
+        let Ask { agent, action, first, .. } = ask;
         let mut reader = ReplyReader::default();
         let reply = match reader.read(&message.payload) {
             Ok(reply) => reply,
@@ -175,13 +175,21 @@ impl Calls {
         if !self.0.kept.take(node, reply.message.as_bytes()) {
             return Some(Err(CallError::TooLarge { agent, action }));
         }
-        let body = match ReplyBody::decode(reply.message.as_bytes()) {
+        let mut body = match ReplyBody::decode(reply.message.as_bytes()) {
             Ok(body) => body,
             Err(error) => return Some(Err(unreadable(error.to_string()))),
         };
         if body.statuscode != StatusCode::Ok {
             let text = shortened(&body.statusmsg, MAX_TOLD);
             return Some(Err(CallError::Refused { agent, action, code: body.statuscode.code(), text }));
+        }
+        let mark = Mark::take_from(&mut body.data);
+        let is_first = match (first.get_or_init(|| mark.clone()), &mark) {
+            (Some(first), Some(mark)) => first.is_same(mark),
+            (first, mark) => first.is_none() && mark.is_none(),
+        };
+        if !is_first {
+            return Some(Err(CallError::Another { agent, action }));
         }
         Some(Ok(body))
     }

@@ -13,7 +13,7 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, AnswerContext};
-use super::calls::{Ask, CallError, Calls, MAX_TOLD};
+use super::calls::{Ask, CallError, Calls, First, MAX_TOLD};
 use super::csr;
 use super::election::Leadership;
 use super::helper::HelperError;
@@ -80,11 +80,13 @@ pub(super) struct Walk<'a> {
     pub node: &'a Arc<str>,
     /// The machine that has the name, where a rule says so.
     pub machine: Option<&'a Machine>,
+    /// The one that answered first: all that follows is with it.
+    pub first: Arc<First>,
 }
 
 impl<'a> Walk<'a> {
     fn new(shared: &'a Shared, plan: &'a Plan, node: &'a Arc<str>) -> Walk<'a> {
-        Walk { shared, plan, node, machine: plan.machines.get(&**node) }
+        Walk { shared, plan, node, machine: plan.machines.get(&**node), first: Arc::default() }
     }
 
     async fn run(&self) -> Result<End, Ended> {
@@ -350,7 +352,8 @@ impl<'a> Walk<'a> {
     ) -> Result<ReplyBody, CallError> {
         data.insert("token".to_owned(), json!(self.plan.settings.token.expose()));
         let filter = self.filter();
-        self.shared.calls.ask(self.node, &Ask { agent: AGENT, action, data, shared, filter }, limit).await
+        let ask = Ask { agent: AGENT, action, data, shared, filter, first: self.first.clone() };
+        self.shared.calls.ask(self.node, &ask, limit).await
     }
 
     pub(super) fn filter(&self) -> Filter {

@@ -50,7 +50,8 @@ impl Walk<'_> {
     /// The first a node is asked: whether it is there, and the machine that has the name.
     pub(super) async fn inventory(&self) -> Result<ReplyBody, Ended> {
         let filter = self.filter();
-        let inventory = Ask { agent: "rpcutil", action: "inventory", data: Map::new(), shared: true, filter };
+        let (agent, action, first) = ("rpcutil", "inventory", self.first.clone());
+        let inventory = Ask { agent, action, data: Map::new(), shared: true, filter, first };
         let inventory = self.shared.calls.ask(self.node, &inventory, FIRST).await?;
         if let Some(machine) = self.machine {
             machine.check_inventory(&inventory.data).map_err(|reason| Ended::failed("identity", reason))?;

@@ -8,10 +8,12 @@
 //! [`TargetResolver`].
 
 mod decision;
+mod mark;
 mod setup;
 mod target;
 
 pub use decision::{Decision, Found, decide};
+pub use mark::Mark;
 pub use setup::Setup;
 pub use target::{JwtResolver, TargetResolver};
 

@@ -16,6 +16,7 @@ use crate::core::lifecycle::{Event, EventType};
 use crate::core::machine::host::Host;
 use crate::core::protocol::filter::{Facts, Filter, load_classes};
 use crate::core::protocol::v1::{Envelope, Request};
+use crate::core::provisioning::Mark;
 use crate::core::security::Provider;
 
 use tokio::sync::Semaphore;
@@ -104,6 +105,8 @@ pub struct NodeState {
     look: Semaphore,
     session: OnceLock<Session>,
     component: String,
+    /// While it waits.
+    mark: Option<Mark>,
     upgradable: bool,
     control: Control,
     said_goodbye: AtomicBool,
@@ -129,6 +132,7 @@ impl NodeState {
         let machines = if component == super::MEMBER { super::machines::host(&config) } else { None };
         NodeState {
             machines,
+            mark: if provider.is_none() { Mark::new() } else { None },
             config,
             provider,
             hosted: RwLock::new(Arc::new(hosted)),
@@ -326,6 +330,10 @@ impl Node for NodeState {
 
     fn provisioning(&self) -> bool {
         self.provider.is_none()
+    }
+
+    fn mark(&self) -> Option<&Mark> {
+        self.mark.as_ref()
     }
 
     fn upgradable(&self) -> bool {

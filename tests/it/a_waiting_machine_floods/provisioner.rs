@@ -8,6 +8,8 @@ use choria::core::protocol::v1::{
     Headers, Reply, ReplyEnvelope, Request, SecureReply, SecureRequest, Transport,
 };
 use choria::core::provisioning::{COMPONENT, REGISTRATION_SUBJECTS};
+use choria::core::rpc::RequestBody;
+use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
 
 use super::Machine;
@@ -60,6 +62,13 @@ fn answer(request: &Request, to: &str, name: &str, message: String) -> String {
     publish(to, &Transport { data, headers }.encode())
 }
 
+/// Where a request is to be answered, and what it is; nothing for what is no request.
+fn asked(payload: &str) -> Option<(String, Request)> {
+    let transport = Transport::decode(payload.as_bytes()).ok()?;
+    let secure = SecureRequest::decode(&transport.data).ok()?;
+    Some((transport.headers.reply_to?, Request::decode(secure.message.as_bytes()).ok()?))
+}
+
 /// Answers whatever it is asked, many times, in many names, at length.
 fn answers(mut raw: Raw, name: &str, stop: &AtomicBool, heard: &AtomicU64) {
     raw.send(format!("SUB provisioning.node.{name} 1\r\nSUB provisioning.broadcast.agent.discovery 2\r\n"));
@@ -67,10 +76,7 @@ fn answers(mut raw: Raw, name: &str, stop: &AtomicBool, heard: &AtomicU64) {
         let Some(_) = raw.until("MSG ") else { return };
         let (Some(line), Some(payload)) = (raw.until("\r\n"), raw.until("\r\n")) else { return };
         heard.fetch_add(1, Ordering::Relaxed);
-        let Ok(transport) = Transport::decode(payload.as_bytes()) else { continue };
-        let to = transport.headers.reply_to.clone().expect("it is to be answered");
-        let secure = SecureRequest::decode(&transport.data).expect("a request");
-        let request = Request::decode(secure.message.as_bytes()).expect("a request");
+        let Some((to, request)) = asked(&payload) else { continue };
         let flood: String = if line.starts_with("provisioning.broadcast") {
             (0..5000).map(|n| answer(&request, &to, &format!("d{n}.example.net"), "pong".into())).collect()
         } else {
@@ -101,10 +107,7 @@ fn the_access_token_is_not_in_the_log() {
     for _ in 0..2 {
         raw.until("MSG ").expect("a request");
         let (_, payload) = (raw.until("\r\n"), raw.until("\r\n").expect("a request"));
-        let transport = Transport::decode(payload.as_bytes()).expect("a transport");
-        let to = transport.headers.reply_to.clone().expect("it is to be answered");
-        let secure = SecureRequest::decode(&transport.data).expect("a request");
-        let request = Request::decode(secure.message.as_bytes()).expect("a request");
+        let (to, request) = asked(&payload).expect("a request");
         let text = format!("wrong token {ACCESS}! {}", ACCESS.to_uppercase());
         let quoted = serde_json::json!({"statuscode": 5, "statusmsg": text, "data": {}});
         raw.send(answer(&request, &to, "evil.example.net", quoted.to_string()));
@@ -134,10 +137,7 @@ fn a_name_that_shows_the_access_token_is_refused() {
     provisioner.says(&["a waiting machine's name shows the access token", "Event"]);
     raw.until("MSG ").expect("a discovery");
     let (_, payload) = (raw.until("\r\n"), raw.until("\r\n").expect("a discovery"));
-    let transport = Transport::decode(payload.as_bytes()).expect("a transport");
-    let to = transport.headers.reply_to.clone().expect("it is to be answered");
-    let secure = SecureRequest::decode(&transport.data).expect("a request");
-    let request = Request::decode(secure.message.as_bytes()).expect("a request");
+    let (to, request) = asked(&payload).expect("a discovery");
     names.iter().for_each(|name| raw.send(answer(&request, &to, name, "pong".into())));
     provisioner.says(&["a waiting machine's name shows the access token", "Discovery"]);
     // the next one gets its turn, and what is told of it shows nothing either
@@ -284,4 +284,48 @@ fn others_are_provisioned_all_the_while() {
     assert!(worst < Duration::from_secs(5), "the canary waited {worst:?}");
     assert!(provisioner.matching(0, &["the broker connection ended"]).is_empty(), "it was cut");
     assert!(took < Duration::from_secs(150));
+}
+
+/// Whoever waits by the name of a machine hears what it is asked, and may answer first what takes that a while.
+#[test]
+fn an_answer_to_what_another_was_asked_before_counts_for_nothing() {
+    const NAME: &str = "n1.example.net";
+    let mut room = WaitingRoom::open();
+    let machine = Machine::of(&room);
+    let mut stranger = machine.connect(NAME);
+    stranger.send(format!("SUB provisioning.node.{NAME} 1\r\n"));
+    stranger.sync();
+    let key = KeyPair::generate().expect("a key");
+    let wanted = CertificateParams::new([NAME.to_owned()]).expect("a name");
+    let csr = wanted.serialize_request(&key).expect("a request").pem().expect("PEM");
+    let mut node = room.node(NAME);
+    node.start();
+    node.waits(0);
+    room.network.broker().says(&["two waiting nodes claim this name"]);
+    let provisioner = Daemon::start("provisioner", provision(&room, ""));
+
+    let mut heard = vec![];
+    loop {
+        stranger.until("MSG ").expect("a request");
+        let (_, payload) = (stranger.until("\r\n"), stranger.until("\r\n").expect("a request"));
+        let (to, request) = asked(&payload).expect("a request");
+        let body = RequestBody::decode(request.message.as_bytes()).expect("a request of an agent");
+        heard.push(body.action.clone());
+        if body.action != "gencsr" {
+            continue;
+        }
+        let data =
+            serde_json::json!({"csr": csr, "public_key": key.public_key_pem(), "ssldir": "/etc/choria/ssl"});
+        let body = serde_json::json!({"statuscode": 0, "statusmsg": "OK", "data": data});
+        stranger.send(answer(&request, &to, NAME, body.to_string()));
+        stranger.sync();
+        node.daemon().signal(Signal::CONT);
+        break;
+    }
+    provisioner.says(&["two machines claim this name, neither is configured", "gencsr"]);
+    assert_eq!(heard.len(), 3, "inventory, token, key: {heard:?}");
+    stranger.impatient(Duration::from_secs(1));
+    let said = stranger.sync();
+    assert!(!said.contains("MSG "), "nothing is said after that: {said}");
+    assert!(!node.config().exists());
 }

@@ -254,7 +254,12 @@ impl Agent for Provision {
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
         Box::pin(async move {
             match self.act(call, node).await {
-                Ok(data) => Outcome::ok(data),
+                Ok(mut data) => {
+                    if let Some(mark) = node.mark() {
+                        mark.add_to(&mut data);
+                    }
+                    Outcome::ok(data)
+                }
                 Err(refusal) => {
                     tracing::warn!(
                         request = call.request_id,

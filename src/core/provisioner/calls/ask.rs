@@ -1,11 +1,13 @@
 //! What nodes are asked, what may come of it, and how long it takes.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::core::protocol::filter::Filter;
+use crate::core::provisioning::Mark;
 
 /// A node was asked and gave no good answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -58,6 +60,16 @@ pub enum CallError {
         /// Why.
         reason: String,
     },
+    /// Another machine of the name answered than before.
+    #[error(
+        "two machines claim this name, neither is configured: {agent}#{action} is answered by another than what was asked before"
+    )]
+    Another {
+        /// Agent.
+        agent: &'static str,
+        /// Action.
+        action: &'static str,
+    },
     /// It did not leave this machine.
     #[error("the request was not sent: {0}")]
     NotSent(String),
@@ -65,6 +77,9 @@ pub enum CallError {
     #[error("the request was not sent: there is no connection to a broker")]
     NoBroker,
 }
+
+/// The machine that gave the first answer, by its mark if it has one.
+pub type First = OnceLock<Option<Mark>>;
 
 /// What is asked.
 #[derive(Debug, Clone)]
@@ -80,6 +95,8 @@ pub struct Ask {
     pub shared: bool,
     /// Which machines of the node's name it is for; by default all of them.
     pub filter: Filter,
+    /// Who has answered first of those that are asked with the same: others are not listened to.
+    pub first: Arc<First>,
 }
 
 impl CallError {

@@ -54,6 +54,7 @@ impl From<CallError> for Ended {
         let (end, kind) = match &error {
             CallError::Absent { .. } if error.is_of_first_contact() => (End::Absent, "silent"),
             CallError::Silent { .. } | CallError::Absent { .. } => (End::Silent, "silent"),
+            CallError::Another { .. } => (End::Doubled, "doubled"),
             // which is no fault of the node's: it keeps its place until the broker is back
             CallError::NoBroker => (End::Stopped, ""),
             CallError::NotSent(_) => (End::Failed, "silent"),
