@@ -8,7 +8,7 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 ZSHDIR  ?= $(PREFIX)/share/zsh/$(if $(and $(filter /usr,$(PREFIX)),$(wildcard /etc/debian_version)),vendor-completions,site-functions)
 TARGET  := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: build demo demo-cluster test bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
+.PHONY: build demo demo-cluster test soak bench lint doc man install dist packages tarball image audit check-tools check-test-tools check-scripts fuzz
 
 build: check-tools
 	$(CARGO) build --locked --release
@@ -30,6 +30,17 @@ test: check-test-tools check-scripts lint doc
 lint: check-tools
 	$(CARGO) fmt --check --package choria --package choria-puppet
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# Hours instead of seconds, and thousands instead of dozens: MINUTES of each, 10,000 NODES that register.
+soak: check-test-tools
+	$(CARGO) test --locked --release --no-run --test it
+	$(SOAK) CHORIA_TEST_NODES=$(or $(NODES),10000) $(RUN) nodes_register_all_day
+	$(SOAK) CHORIA_TEST_NODES=500 $(RUN) memory_stays_flat_under_churn
+	$(SOAK) CHORIA_TEST_NODES=100 $(RUN) a_day_of_machines_leaves_nothing_behind
+	CHORIA_TEST_NODES=500 $(RUN) what_a_breaking_link_loses_is_told
+	CHORIA_TEST_WAITING=1000 $(RUN) none_is_lost_and_none_doubled_while_brokers_die
+SOAK = CHORIA_TEST_SECONDS=$$(( $(or $(MINUTES),5) * 60 ))
+RUN  = $(CARGO) test --locked --release --test it -- --nocapture --test-threads 1
 
 bench: check-tools
 	$(CARGO) bench --locked --bench broker --bench fleet --bench provisioning --bench files

@@ -88,6 +88,9 @@ pub struct Emulate {
     /// temporary files, default not
     #[argh(option, arg_name = "address")]
     tasks: Option<String>,
+    /// publish registration data every so many seconds, default not
+    #[argh(option, arg_name = "seconds")]
+    registering: Option<u32>,
     /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
     #[argh(option, arg_name = "port")]
     monitor: Option<u16>,
@@ -136,8 +139,8 @@ impl Emulate {
             if !self.ca.is_empty() || self.collectives.is_some() || self.one_certificate {
                 bail!("--ca, --collectives and --one-certificate are for members, not for nodes that wait");
             }
-            if self.tasks.is_some() {
-                bail!("--tasks is for members, nodes that wait run none");
+            if self.tasks.is_some() || self.registering.is_some() {
+                bail!("--tasks and --registering are for members, nodes that wait do neither");
             }
             if behaviours != (BehaviourMix { silent: behaviours.silent, ..BehaviourMix::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
@@ -185,6 +188,11 @@ impl Emulate {
             None => population,
             Some((host, port)) => population.running_tasks(host, port),
         };
+        let population = match self.registering {
+            None => population,
+            Some(0) => bail!("--registering 0 is no time, give seconds from 1"),
+            Some(seconds) => population.registering(seconds),
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             let begun = Instant::now();
@@ -213,13 +221,14 @@ impl Emulate {
             let line = || {
                 let counts = fleet.counts();
                 format!(
-                    "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}",
+                    "{} of {} connected; requests {}, replies {}, refused {}, filtered {}, denied {}, dropped {}, registrations {}",
                     fleet.connected(), fleet.nodes(), counts.total, counts.replies,
-                    counts.unvalidated, counts.filtered, counts.denied, counts.dropped
+                    counts.unvalidated, counts.filtered, counts.denied, counts.dropped, counts.registrations
                 )
             };
             report(news, line).await;
             emulator.stop().await;
+            outln!("{}", line());
             Ok(ExitCode::SUCCESS)
         })
     }

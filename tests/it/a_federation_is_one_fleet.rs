@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::a_hostile_node_does_not_hurt_the_broker::resident;
 use crate::network::{Caller, Network, node};
-use crate::process::{Daemon, Ran, program, until};
+use crate::process::{Daemon, Ran, parameter, program, until};
 use crate::raw::Raw;
 
 const BY_NAME: &str = "plugin.choria.network.x509_permissions = by-name\n\
@@ -213,7 +213,7 @@ impl Link {
 
 #[test]
 fn what_a_breaking_link_loses_is_told_and_nothing_comes_twice() {
-    const EACH: u64 = 60;
+    let each = parameter("CHORIA_TEST_NODES", 60);
     let operators = federation();
     let sites = ["london", "paris", "berlin"].map(|name| (name, operators.beside(BY_NAME)));
     let mut kept = vec![];
@@ -221,7 +221,7 @@ fn what_a_breaking_link_loses_is_told_and_nothing_comes_twice() {
     for (name, site) in &sites {
         // The nodes of all sites are of one CA, and have names of their own.
         let ca = operators.ca.dir().display().to_string();
-        let (count, broker) = (EACH.to_string(), site.address().to_string());
+        let (count, broker) = (each.to_string(), site.address().to_string());
         let pattern = format!("{name}{{}}.example.net");
         let words = ["emulate", "--count", &count, "--broker", &broker, "--ca", &ca, "--name", &pattern];
         kept.push(operators.alice().start(&words));
@@ -238,7 +238,7 @@ fn what_a_breaking_link_loses_is_told_and_nothing_comes_twice() {
     }
     let link = link.unwrap();
     let alice = operator(&operators, "london,paris,berlin");
-    let all = EACH as usize * 3;
+    let all = each as usize * 3;
     let count = all.to_string();
     until("all nodes", || {
         let ran = alice.run(&["ping", "--names", "--expect", &count]);
@@ -269,7 +269,7 @@ fn what_a_breaking_link_loses_is_told_and_nothing_comes_twice() {
         assert!(stats["no_responses"].as_array().is_none_or(|names| names.iter().all(of_paris)), "{ran:?}");
         // The others are all there.
         let others = told["replies"].as_array().unwrap().iter().filter(|reply| !of_paris(&reply["sender"]));
-        assert_eq!(others.count(), all - EACH as usize, "{ran:?}");
+        assert_eq!(others.count(), all - each as usize, "{ran:?}");
         silent += missing;
     }
     cutting.store(false, Ordering::Relaxed);

@@ -18,12 +18,21 @@ pub const BY_NAME: &str = "plugin.choria.network.x509_permissions = by-name\n\
 
 /// A process that runs the adapter `reg`, and nothing else.
 pub fn adapter(network: &Network, lines: &str) -> Daemon {
+    adapters(network, &["reg"], lines)
+}
+
+/// A process that runs these adapters of the same messages, and nothing else.
+pub fn adapters(network: &Network, names: &[&str], lines: &str) -> Daemon {
+    let ingest: String = names
+        .iter()
+        .map(|adapter| format!("plugin.choria.adapter.{adapter}.ingest.topic = {TOPIC}\nplugin.choria.adapter.{adapter}.ingest.protocol = request\n"))
+        .collect();
     let name = "adapter.example.net";
     network.certify(Kind::Node, name);
     let text = format!(
-        "identity = {name}\nplugin.choria.adapters = reg\nplugin.choria.middleware_hosts = {}\n\
-         plugin.choria.adapter.reg.ingest.topic = {TOPIC}\nplugin.choria.adapter.reg.ingest.protocol = request\n\
-         plugin.choria.adapter.reg.stream.topic = js.in.reg.%s\n{}{lines}",
+        "identity = {name}\nplugin.choria.adapters = {}\nplugin.choria.middleware_hosts = {}\n\
+         plugin.choria.adapter.reg.stream.topic = js.in.reg.%s\n{ingest}{}{lines}",
+        names.join(", "),
         network.address(),
         network.security(name)
     );

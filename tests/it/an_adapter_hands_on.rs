@@ -22,14 +22,14 @@ use crate::process::{Daemon, program, read_page, run, until};
 use crate::raw::{Raw, tls};
 
 /// A real nats-server with streams, of the CA of a network.
-struct Streams<'a> {
+pub struct Streams<'a> {
     network: &'a Network,
-    address: SocketAddr,
+    pub address: SocketAddr,
     daemon: Option<Daemon>,
 }
 
 impl<'a> Streams<'a> {
-    fn start(network: &'a Network) -> Streams<'a> {
+    pub fn start(network: &'a Network) -> Streams<'a> {
         let issued = network.ca.issue(
             Kind::Broker,
             "engine.example.net",
@@ -43,7 +43,7 @@ impl<'a> Streams<'a> {
         streams
     }
 
-    fn again(&mut self) {
+    pub fn again(&mut self) {
         let text = |path: std::path::PathBuf| path.display().to_string();
         let ssl = |name: &str| text(self.network.path(&format!("ssl/{name}")));
         let config = json!({
@@ -60,7 +60,7 @@ impl<'a> Streams<'a> {
         self.daemon = Some(daemon);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.daemon = None;
     }
 
@@ -81,7 +81,7 @@ impl<'a> Streams<'a> {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    fn make_stream(&self, name: &str, subject: &str) {
+    pub fn make_stream(&self, name: &str, subject: &str) {
         let made = Streams::ask(
             &mut self.raw(),
             &format!("$JS.API.STREAM.CREATE.{name}"),
@@ -91,7 +91,7 @@ impl<'a> Streams<'a> {
     }
 
     /// Subject, headers and document of all messages.
-    fn messages(&self, name: &str) -> Vec<(String, String, Value)> {
+    pub fn messages(&self, name: &str) -> Vec<(String, String, Value)> {
         let mut raw = self.raw();
         let info = Streams::ask(&mut raw, &format!("$JS.API.STREAM.INFO.{name}"), &json!({}));
         let last = info["state"]["last_seq"].as_u64().expect("a number");

@@ -23,10 +23,10 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// A broker, which is a cluster of its own.
-struct Kafka {
+pub struct Kafka {
     classes: String,
     config: PathBuf,
-    port: u16,
+    pub port: u16,
     secure: u16,
     control: u16,
     daemon: Option<Daemon>,
@@ -34,7 +34,7 @@ struct Kafka {
 
 impl Kafka {
     /// It listens without TLS, and with it to whoever has a certificate and logs in as `reg`.
-    fn start(network: &Network) -> Kafka {
+    pub fn start(network: &Network) -> Kafka {
         let classes = classes("kafka", &source("pom.xml"), &source("jars.sha256"));
         let loopback = Options { loopback: true, ..Options::default() };
         let issued = network.ca.issue(Kind::Broker, "kafka.example.net", &loopback, crate::network::now());
@@ -107,7 +107,7 @@ impl Kafka {
         second
     }
 
-    fn again(&mut self) {
+    pub fn again(&mut self) {
         let mut command = self.java("kafka.Kafka");
         command.arg(&self.config);
         self.daemon = Some(Daemon::start("kafka", command));
@@ -115,7 +115,7 @@ impl Kafka {
     }
 
     /// `kill -9`.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.daemon = None;
     }
 
@@ -127,12 +127,12 @@ impl Kafka {
         run(command, None)
     }
 
-    fn make(&self, topic: &str, partitions: &str, brokers: &str) {
+    pub fn make(&self, topic: &str, partitions: &str, brokers: &str) {
         until("a topic", || (self.peer(&["make", topic, partitions, brokers]).code == 0).then_some(()));
     }
 
     /// Partition, key and value of all records.
-    fn records(&self, topic: &str) -> Vec<(u64, String, String)> {
+    pub fn records(&self, topic: &str) -> Vec<(u64, String, String)> {
         until("a cluster that can be read", || self.try_records(topic))
     }
 

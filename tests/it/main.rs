@@ -120,6 +120,7 @@ mod mco_takes_what_it_always_took;
 mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod nodes_are_found_by_others;
+mod nodes_register_all_day;
 mod outputs_end_early;
 mod packages_come_and_go;
 mod people_are_told_of_checks;

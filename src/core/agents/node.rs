@@ -131,4 +131,6 @@ pub struct Counts {
     pub overbudget: u64,
     /// Ours: a fault of this program ended them.
     pub panicked: u64,
+    /// Ours: registration messages published.
+    pub registrations: u64,
 }

@@ -79,6 +79,7 @@ fn add(sum: &mut Counts, counts: &Counts) {
     sum.timedout += counts.timedout;
     sum.overbudget += counts.overbudget;
     sum.panicked += counts.panicked;
+    sum.registrations += counts.registrations;
 }
 
 /// Everything about the fleet as of now: the families of a server, summed, and

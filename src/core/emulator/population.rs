@@ -23,6 +23,8 @@ pub struct Population {
     requests: Option<Arc<Path>>,
     /// Host and port of their server of tasks.
     tasks: Option<(Arc<str>, u16)>,
+    /// Between two registrations, seconds.
+    registering: Option<u32>,
 }
 
 struct Shared {
@@ -107,7 +109,7 @@ impl Population {
             provider,
             certificates,
         };
-        Ok(Population { shared: Arc::new(shared), requests: None, tasks: None })
+        Ok(Population { shared: Arc::new(shared), requests: None, tasks: None, registering: None })
     }
 
     /// The same nodes, which run requests that were made while they were away, and remember them in files below this
@@ -119,6 +121,11 @@ impl Population {
     /// The same nodes, which run Puppet Tasks of this server, each with a cache and a spool of its own.
     pub fn running_tasks(self, host: &str, port: u16) -> Population {
         Population { tasks: Some((host.into(), port)), ..self }
+    }
+
+    /// The same nodes, which publish their inventory every so many seconds.
+    pub fn registering(self, seconds: u32) -> Population {
+        Population { registering: Some(seconds), ..self }
     }
 
     /// Whether they run Puppet Tasks.
@@ -162,6 +169,12 @@ impl Population {
                 "{text}plugin.choria.puppetserver_host = {host}\nplugin.choria.puppetserver_port = {port}\n\
                  plugin.choria.tasks.cache_dir = {dir}/cache\nplugin.choria.tasks.spool_dir = {dir}/spool\n",
                 dir = shared.dir.path().join("tasks").join(&name).display()
+            ),
+        };
+        let text = match self.registering {
+            None => text,
+            Some(seconds) => format!(
+                "{text}registration = inventory_content\nregisterinterval = {seconds}\nregistration_splay = true\n"
             ),
         };
         let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;

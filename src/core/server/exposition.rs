@@ -25,7 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 
 type Read = fn(&Counts) -> u64;
 
-const COUNTERS: [(&str, &str, Read); 14] = [
+const COUNTERS: [(&str, &str, Read); 15] = [
     ("choria_server_total", "Requests received", |c| c.total),
     ("choria_server_validated", "Requests verified, matching and in time", |c| c.validated),
     ("choria_server_unvalidated", "Requests refused as unreadable or unverified", |c| c.unvalidated),
@@ -40,6 +40,7 @@ const COUNTERS: [(&str, &str, Read); 14] = [
     ("choria_server_timedout", "Actions that took longer than their agent's timeout", |c| c.timedout),
     ("choria_server_overbudget", "Requests whose filter costs more than it may", |c| c.overbudget),
     ("choria_server_panicked", "Requests that met a fault of this program", |c| c.panicked),
+    ("choria_server_registrations", "Registration messages published", |c| c.registrations),
 ];
 
 /// Adds the counters of a node, or of many together, as they are now.

@@ -41,6 +41,7 @@ pub struct Counters {
     pub timedout: AtomicU64,
     pub overbudget: AtomicU64,
     pub panicked: AtomicU64,
+    pub registrations: AtomicU64,
     /// Events of autonomous agents that were published, and that were dropped.
     pub machine_events: AtomicU64,
     pub machine_dropped: AtomicU64,
@@ -67,6 +68,7 @@ impl Counters {
             timedout: read(&self.timedout),
             overbudget: read(&self.overbudget),
             panicked: read(&self.panicked),
+            registrations: read(&self.registrations),
         }
     }
 }

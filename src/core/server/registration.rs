@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
@@ -138,7 +139,10 @@ async fn keep_registering(plugin: Plugin, publisher: Arc<Publisher>) {
             Err(e) => Err(e),
         };
         match sent {
-            Ok(size) => schedule.last = Some((Instant::now(), size)),
+            Ok(size) => {
+                publisher.node.counters().registrations.fetch_add(1, Ordering::Relaxed);
+                schedule.last = Some((Instant::now(), size));
+            }
             Err(e) => tracing::error!(registration = name, "registration data was not published: {e}"),
         }
     }
