@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 use super::Globals;
 use super::context;
+use super::out::errln;
+use super::setup::steps::broker_may_read_all;
 use super::signals;
 
 mod account;
@@ -105,6 +107,14 @@ impl Broker {
             check(&config, &provider)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(engine::plan(&config, &provider))?;
+            // root gets everywhere, and its word would count for who runs the broker by its unit
+            let warned = match rustix::process::geteuid().is_root() {
+                true => broker_may_read_all(&file, &provider).err(),
+                false => None,
+            };
+            if let Some(warning) = warned {
+                errln!("choria: {warning}, or run it as root");
+            }
             return Ok(context::is_good(&file));
         }
         let plaintext = run.plaintext_loopback;

@@ -249,6 +249,25 @@ fn again_and_beside_what_is_there() {
     // Who is no longer to ask is cut at once: the broker follows the list of its CA.
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
     until("carol to be refused", || (hub.person("choria ping").code != 0).then_some(()));
+
+    // What root may read the broker may not, and a check says so.
+    let check = "choria broker run --check-config --config /etc/choria/broker.conf";
+    assert_eq!(root(&hub, check).fine().stderr, "");
+    root(&hub, "chmod 0600 /etc/choria/broker.conf").code(0);
+    root(&hub, check).code(0).complains(&["broker.conf cannot be read by the user choria"]);
+    root(&hub, "chmod 0640 /etc/choria/broker.conf").code(0);
+
+    // A CA may be anywhere; who is told of it is told where.
+    root(&hub, "mv /etc/choria/ca /srv/authority && rm /etc/choria/tls/crl.pem").code(0);
+    sudo(&hub, "choria setup broker").code(1).complains(&["say with --ca where it is"]);
+    sudo(&hub, "choria setup broker --ca /srv/authority").fine().says(&[
+        "sudo choria setup broker --ca /srv/authority --node NAME",
+        "sudo choria setup operator --ca /srv/authority",
+    ]);
+    sudo(&hub, "choria setup node").code(1);
+    sudo(&hub, "choria setup node --ca /srv/authority").fine().says(&["kept      the certificate"]);
+    sudo(&hub, "choria setup operator --ca /srv/authority").code(1).complains(&["newcomer is an operator"]);
+    sudo(&hub, "choria setup operator --ca /srv").code(1).complains(&["--ca /srv: there is no CA there"]);
 }
 
 #[test]

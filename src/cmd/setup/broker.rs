@@ -238,13 +238,17 @@ impl Broker {
             });
         }
         let mut rows = Vec::new();
+        let ca = match self.ca == Path::new(machine::CA) {
+            true => String::new(),
+            false => format!(" --ca {}", self.ca.display()),
+        };
         if let Some(why) = lacks {
             rows.push(("sudo -u choria choria broker run".to_owned(), format!("here: {why}")));
         }
         if invited.is_empty() {
-            rows.push(("sudo choria setup broker --node NAME".to_owned(), "for each node".to_owned()));
+            rows.push((format!("sudo choria setup broker{ca} --node NAME"), "for each node".to_owned()));
         }
-        rows.push(("sudo choria setup operator".to_owned(), "lets you ask them, from here".to_owned()));
+        rows.push((format!("sudo choria setup operator{ca}"), "lets you ask them, from here".to_owned()));
         [carried, machine::aligned(rows)].concat()
     }
 }

@@ -10,7 +10,7 @@ pub mod machine;
 mod node;
 mod operator;
 mod request;
-mod steps;
+pub mod steps;
 mod texts;
 
 use std::process::ExitCode;

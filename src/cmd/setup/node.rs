@@ -32,6 +32,9 @@ pub struct Node {
     /// with --request or on the broker's machine, name of the node, default the machine's
     #[argh(option, arg_name = "name")]
     name: Option<String>,
+    /// on the broker's machine, directory of the CA, default /etc/choria/ca
+    #[argh(option, arg_name = "dir")]
+    ca: Option<PathBuf>,
     /// make the key here, and write NAME.request, to be carried to the broker's machine
     #[argh(switch)]
     request: bool,
@@ -119,6 +122,9 @@ impl Node {
         if let Some(name) = &self.name {
             bail!("the file says what the node is called: leave --name {name} out");
         }
+        if let Some(ca) = &self.ca {
+            bail!("the file brings the certificate of its CA: leave --ca {} out", ca.display());
+        }
         let shown = file.display();
         let place = Place::of(Kind::Node, Some(TLS))?;
         let made = match place.certificate().exists() {
@@ -149,7 +155,9 @@ impl Node {
     fn on_the_brokers_machine(&self, now: i64) -> anyhow::Result<Plan> {
         let name = self.name.clone().map_or_else(machine::name, Ok)?;
         check_name(Who::Node, &name)?;
-        let Some((ca, broker)) = brokers_machine(Path::new(CA), now)? else {
+        let at = self.ca.as_deref().unwrap_or(Path::new(CA));
+        let Some((ca, broker)) = brokers_machine(at, now)? else {
+            no_ca(self.ca.as_deref())?;
             bail!(
                 "a node needs a file of its broker's machine: there, sudo choria setup broker --node {name}; carry \
                  {name}.setup here, and here: sudo choria setup node {name}.setup"
@@ -170,9 +178,19 @@ impl Node {
         } else {
             steps.extend(renewed.then(|| Step::Aside { place: place.clone(), name: name.clone() }));
             let (kind, name, options) = (Kind::Node, name.clone(), Options::default());
-            steps.push(Step::Certificate { ca: CA.into(), kind, name, options, place });
+            steps.push(Step::Certificate { ca: at.to_owned(), kind, name, options, place });
         }
         Ok(Plan { steps, name, broker, tls, renewed })
+    }
+}
+
+/// Whoever says where the CA is, is told that it is not there, or that there is no broker beside it.
+pub fn no_ca(named: Option<&Path>) -> anyhow::Result<()> {
+    match named.map(Path::display) {
+        Some(at) => {
+            bail!("--ca {at}: there is no CA there that has given this machine a broker's certificate")
+        }
+        None => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::invitation::{Invitation, Who, check_name, check_unissued};
 use super::machine::{CA, ETC, Person};
-use super::node::{brokers_machine, read};
+use super::node::{brokers_machine, no_ca, read};
 use super::steps::{Step, carry_out, install, standing, tell_next};
 use super::texts::{self, Found, look};
 use crate::cmd::tool::place::Place;
@@ -26,6 +26,9 @@ pub struct Operator {
     /// on the broker's machine, as root, for whom; default who has said sudo
     #[argh(option, arg_name = "name")]
     user: Option<String>,
+    /// on the broker's machine, directory of the CA, default /etc/choria/ca
+    #[argh(option, arg_name = "dir")]
+    ca: Option<PathBuf>,
     /// show what would be done, and do nothing
     #[argh(switch, short = 'n')]
     dry_run: bool,
@@ -43,6 +46,9 @@ impl Operator {
     fn invited(&self, file: &Path, now: i64) -> anyhow::Result<()> {
         if let Some(user) = &self.user {
             bail!("a file is for who uses it, as that person: leave --user {user} out");
+        }
+        if let Some(ca) = &self.ca {
+            bail!("the file brings the certificate of its CA: leave --ca {} out", ca.display());
         }
         if rustix::process::geteuid().is_root() {
             return self.by_sudo(file, now);
@@ -94,7 +100,8 @@ impl Operator {
         if !rustix::process::geteuid().is_root() {
             bail!("certificates are made {of_brokers_machine}");
         }
-        let Some((ca, broker)) = brokers_machine(Path::new(CA), now)? else {
+        let Some((ca, broker)) = brokers_machine(self.ca.as_deref().unwrap_or(Path::new(CA)), now)? else {
+            no_ca(self.ca.as_deref())?;
             bail!(
                 "there is no CA in {CA} with a broker beside it; certificates are made {of_brokers_machine}"
             );

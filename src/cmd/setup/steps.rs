@@ -267,15 +267,19 @@ pub fn check(role: Role, file: &Path, now: i64) -> anyhow::Result<()> {
     }
     let provider = Provider::new(&config, role, &System)?;
     if role == Role::Broker {
-        let files = provider.files();
-        for file in [&files.certificate, &files.key, &files.ca].into_iter().chain(&files.crl) {
-            broker_may_read(file)?;
-        }
+        broker_may_read_all(file, &provider)?;
     }
     match provider.misfit(now) {
         Some(reason) => bail!("{reason}"),
         None => Ok(()),
     }
+}
+
+/// That the user whom brokers run as gets to a configuration and to the keys it names.
+pub fn broker_may_read_all(config: &Path, provider: &Provider) -> anyhow::Result<()> {
+    let files = provider.files();
+    let all = [config, &files.certificate, &files.key, &files.ca];
+    all.into_iter().chain(files.crl.as_deref()).try_for_each(broker_may_read)
 }
 
 /// That the user whom brokers run as gets to a file; one that is not there yet, as far as the way to
