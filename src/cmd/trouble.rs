@@ -94,6 +94,18 @@ fn lacking(agent: Option<&str>) -> String {
     format!("perhaps none has the agent {agent}{hosted} ('choria find -A {agent}' lists who has); ")
 }
 
+/// A service that nobody has answered for.
+pub fn nobody_serves(agent: &str) {
+    let how = match agent {
+        "choria_registry" => {
+            ": a node serves interfaces where plugin.choria.services.registry.store is set, and a by-name broker lets it by \
+             plugin.choria.network.service_certnames"
+        }
+        _ => "",
+    };
+    errln!("choria: nobody answers for the service {agent}{how}");
+}
+
 /// Nodes that a list names and that were not heard of.
 pub fn unanswered(nodes: &BTreeSet<String>) {
     let nodes: Vec<String> = nodes.iter().cloned().collect();

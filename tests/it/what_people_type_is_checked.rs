@@ -67,6 +67,31 @@ fn expressions_with_names_nobody_knows_are_told() {
 }
 
 #[test]
+fn what_may_have_been_meant_is_said() {
+    let network = Network::start();
+    let _nodes = network.nodes([node("n1").policy("rpcutil", "policy default allow\n")]);
+    let alice = network.alice();
+    let asked =
+        alice.run(&["rpc", "rpcutil", "get_fact", "fact=x", "--filter-replies", "data('vlaue.y') == 1"]);
+    asked.complains(&["--filter-replies: rpcutil#get_fact declares no output vlaue, did you mean value?"]);
+    let staged = ["--stages", "1,100%", "--check", "rpcutil.ping if data('pongg') > 1"];
+    let asked = alice.run(&[&["rpc", "rpcutil", "ping"][..], &staged].concat());
+    asked.complains(&["--check: rpcutil#ping declares no output pongg, did you mean pong?"]);
+    alice.run(&["rpc", "choria_registry", "names"]).complains(&[
+        "nobody answers for the service choria_registry",
+        "plugin.choria.services.registry.store",
+    ]);
+    for (words, meant) in [
+        (&["ping", "n1.example.net"][..], "a node is -I n1.example.net"),
+        (&["find", "apache"], "a node is -I apache, the nodes with a class -C apache"),
+        (&["facts", "x", "os=Debian"], "the nodes with a fact are -F 'os=Debian'"),
+        (&["find", "-S", "fact('x') = 4"], "unexpected =, what is equal is compared by =="),
+    ] {
+        alice.run(words).code(1).silent().complains(&[meant]);
+    }
+}
+
+#[test]
 fn lists_of_other_systems_are_read() {
     let network = Network::start();
     let _nodes = network.nodes([node("n1"), node("n2")]);

@@ -108,15 +108,22 @@ pub enum ArgvError {
     },
 }
 
-/// What may have been meant, and where all is that there is.
-/// What argh says of options that are missing, with what each of them is.
+/// What argh says, with what people may have meant: of options that are missing, what each of them is; of a word too
+/// many where nodes are chosen, how that is done.
 pub fn with_meaning(top: &CommandInfoWithArgs, rewritten: &[&str], said: &str) -> String {
-    if !said.starts_with("Required options") {
-        return said.to_owned();
-    }
     let mut command = top;
     for word in rewritten {
         command = command.commands.iter().find(|c| c.name == *word).map_or(command, |found| &found.command);
+    }
+    if let Some(word) = said.strip_prefix("Unrecognized argument: ") {
+        let chooses = command.flags.iter().any(|flag| flag.long == "--wi");
+        return match chooses && !word.starts_with('-') {
+            true => format!("{said}; {}", chosen_by(word)),
+            false => said.to_owned(),
+        };
+    }
+    if !said.starts_with("Required options") {
+        return said.to_owned();
     }
     let explained = |word: &str| {
         let flag = command.flags.iter().find(|flag| flag.long == word);
@@ -125,6 +132,16 @@ pub fn with_meaning(top: &CommandInfoWithArgs, rewritten: &[&str], said: &str) -
     said.split_whitespace().map(explained).collect::<Vec<_>>().join(" ")
 }
 
+/// How nodes are chosen by a word.
+fn chosen_by(word: &str) -> String {
+    match word {
+        fact if fact.contains(['=', '<', '>']) => format!("the nodes with a fact are -F '{fact}'"),
+        node if node.contains('.') => format!("a node is -I {node}"),
+        word => format!("a node is -I {word}, the nodes with a class -C {word}, with a fact -F NAME={word}"),
+    }
+}
+
+/// Where all is that there is, behind what may have been meant.
 fn see(meant: &str, command: &str) -> String {
     match meant {
         "" => format!(", see '{command} --help'"),

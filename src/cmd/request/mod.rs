@@ -126,6 +126,7 @@ impl<'a> Request<'a> {
         if globals.personality == super::Personality::Mco {
             truths_of_ruby(action, &mut self.inputs);
         }
+        let keep = keep.of(self.agent, action);
         let open = Action { open_inputs: true, ..action.clone() };
         let takes = if self.undeclared { &open } else { action };
         let data = takes.coerce(&self.inputs).map_err(|e| invalid(takes, &e))?;
@@ -243,6 +244,9 @@ impl<'a> Request<'a> {
         *record = call.sent().then(|| recorder.finish(&stats, interrupted));
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
         trouble::report(&client, &collective, &stats, by_asking);
+        if ddl.metadata.service && stats.responses == 0 {
+            trouble::nobody_serves(self.agent);
+        }
         let kept = match waits.filter(|_| matches!(followed, Ok(Followed::ToTheEnd))) {
             Some(waits) => waits.keep(&client, &stats).await,
             None => {

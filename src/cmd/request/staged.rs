@@ -14,6 +14,7 @@ use choria::core::rpc::StatusCode;
 use super::{RequestFlags, action_of, interfaces, invalid, usual_timeout};
 use crate::cmd::fleet::Selection;
 use crate::cmd::out::errln;
+use crate::cmd::render::keep::tell_undeclared;
 use crate::cmd::render::text::clean;
 
 /// What the flags say of stages.
@@ -99,6 +100,7 @@ pub fn check(config: &Config, selection: &Selection, text: &str) -> anyhow::Resu
     let ddl = interfaces::of(config, selection, &look.agent).context("--check")?;
     let known = action_of(&ddl, &look.action).context("--check")?;
     let data = known.coerce(&look.inputs).map_err(|e| invalid(known, &e)).context("--check")?;
+    look.wanted().into_iter().for_each(|filter| tell_undeclared("--check", filter, &look.agent, known));
     Ok(look.with(data, Duration::from_secs(usual_timeout(config, &ddl))))
 }
 

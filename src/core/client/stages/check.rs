@@ -50,6 +50,11 @@ impl Look {
         Ok(Look { agent: agent.to_owned(), action: action.to_owned(), inputs, wanted })
     }
 
+    /// What has to be true of an answer.
+    pub fn wanted(&self) -> Option<&ReplyFilter> {
+        self.wanted.as_ref().map(|(filter, _)| filter)
+    }
+
     /// With inputs that its interface takes.
     pub fn with(self, data: Map<String, Value>, timeout: Duration) -> Check {
         Check { agent: self.agent, action: self.action, data, timeout, wanted: self.wanted }

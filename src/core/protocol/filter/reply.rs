@@ -43,6 +43,18 @@ impl ReplyFilter {
         }
     }
 
+    /// The outputs it asks for by name: what stands first in the path of each `data(…)`.
+    pub fn outputs(&self) -> Vec<&str> {
+        let plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let first = |path: &str| path.find(|c| !plain(c)).unwrap_or(path.len());
+        let whole = |rest: &str| rest.is_empty() || rest.starts_with(['.', '|']);
+        let of = |path| -> Option<&str> {
+            let (name, rest) = str::split_at_checked(path, first(path))?;
+            (!name.is_empty() && whole(rest)).then_some(name)
+        };
+        self.0.texts_given_to("data").into_iter().filter_map(of).collect()
+    }
+
     /// Whether a reply is kept. Replies come from the network: each draws from a
     /// budget of its own.
     ///
@@ -101,6 +113,21 @@ mod tests {
             ("data('list.#') == 2 and $env.code == 0", true),
         ] {
             assert_eq!(kept(text), Ok(answer), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_outputs_it_asks_for_are_known() {
+        for (text, outputs) in [
+            ("ok()", &[][..]),
+            (
+                "ok() && data('status') == 'a' || !(data(\"os.name\") in [data('x-y|@reverse')])",
+                &["status", "os", "x-y"],
+            ),
+            ("data('a' + 'b') == 1 || data('a*') == 1 || data('@this') == 1 || data('a\\\\.b') == 1", &[]),
+            ("any(data('list'), {# == data('n')})", &["list", "n"]),
+        ] {
+            assert_eq!(ReplyFilter::compile(text).unwrap().outputs(), outputs, "{text}");
         }
     }
 

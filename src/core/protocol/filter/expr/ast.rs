@@ -52,34 +52,43 @@ pub(super) enum Node {
 impl Node {
     /// How many nodes it and what is below it are.
     pub(super) fn count(&self) -> u32 {
-        let all = |nodes: &[Node]| nodes.iter().map(Node::count).fold(0, u32::saturating_add);
-        let maybe = |node: &Option<Box<Node>>| node.as_ref().map_or(0, |node| node.count());
-        let below = match self {
+        let mut count = 0_u32;
+        self.each(&mut |_| count = count.saturating_add(1));
+        count
+    }
+
+    /// Shows it and all that is below it, from left to right.
+    pub(super) fn each<'a>(&'a self, see: &mut dyn FnMut(&'a Node)) {
+        see(self);
+        match self {
             Node::Nil
             | Node::Bool(_)
             | Node::Int(_)
             | Node::Float(_)
             | Node::Text(_)
             | Node::Name(_)
-            | Node::Pointer(_) => 0,
+            | Node::Pointer(_) => {}
             Node::List(nodes)
             | Node::And(nodes)
             | Node::Or(nodes)
             | Node::Call(_, nodes)
             | Node::Builtin(_, nodes)
-            | Node::Sequence(nodes) => all(nodes),
+            | Node::Sequence(nodes) => nodes.iter().for_each(|node| node.each(see)),
             Node::Map(pairs) => {
-                pairs.iter().map(|(key, value)| key.count() + value.count()).fold(0, u32::saturating_add)
+                pairs.iter().flat_map(|(key, value)| [key, value]).for_each(|node| node.each(see))
             }
-            Node::Not(node) | Node::Negate(node) | Node::Plus(node) | Node::Chain(node) => node.count(),
+            Node::Not(node) | Node::Negate(node) | Node::Plus(node) | Node::Chain(node) => node.each(see),
             Node::Binary(_, a, b) | Node::Member { base: a, property: b, .. } | Node::Let(_, a, b) => {
-                a.count() + b.count()
+                [a, b].into_iter().for_each(|node| node.each(see));
             }
-            Node::If(condition, yes, no) => condition.count() + yes.count() + no.count(),
-            Node::Slice { base, from, to } => base.count() + maybe(from) + maybe(to),
-            Node::Method { base, arguments, .. } => base.count() + all(arguments),
-        };
-        below.saturating_add(1)
+            Node::If(condition, yes, no) => [condition, yes, no].into_iter().for_each(|node| node.each(see)),
+            Node::Slice { base, from, to } => {
+                std::iter::once(base).chain(from).chain(to).for_each(|node| node.each(see));
+            }
+            Node::Method { base, arguments, .. } => {
+                std::iter::once(&**base).chain(arguments).for_each(|node| node.each(see));
+            }
+        }
     }
 }
 

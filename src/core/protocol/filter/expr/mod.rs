@@ -95,6 +95,21 @@ impl Expression {
         Expression::compile_with(text, Words::Input { value }, &Budget::default())
     }
 
+    /// The texts that a function is called with where they stand in the expression itself.
+    pub(super) fn texts_given_to(&self, function: &str) -> Vec<&str> {
+        let mut texts = vec![];
+        self.root.each(&mut |node| match node {
+            Node::Call(name, arguments) if name == function => {
+                texts.extend(arguments.iter().filter_map(|argument| match argument {
+                    Node::Text(text) => Some(&**text),
+                    _ => None,
+                }));
+            }
+            _ => {}
+        });
+        texts
+    }
+
     fn compile_with(text: &str, words: Words<'_>, budget: &Budget) -> Result<Expression, ExprError> {
         if text.len() > MAX_LENGTH {
             return Err(ExprError::Compile(format!("it is longer than {MAX_LENGTH} bytes")));

@@ -47,6 +47,7 @@ impl Parser<'_> {
     pub(super) fn unexpected(&self) -> String {
         match &self.current {
             Token::End => "unexpected end of the expression".into(),
+            Token::Operator(word) if word == "=" => "unexpected =, what is equal is compared by ==".into(),
             Token::Name(word) | Token::Number(word) | Token::Operator(word) => format!("unexpected {word}"),
             Token::Text(text) => format!("unexpected {text:?}"),
             Token::Bracket(bracket) => format!("unexpected {bracket}"),
