@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use choria::core::pki::Kind;
 use serde_json::{Value, json};
 
 use crate::a_hostile_node_does_not_hurt_the_broker::resident;
+use crate::link::Link;
 use crate::network::{Caller, Network, node};
 use crate::process::{Daemon, Ran, parameter, program, until};
 use crate::raw::Raw;
@@ -174,41 +175,6 @@ fn a_network_broker_is_its_own_federation_broker() {
     operators.start_broker();
     let _node = site.node(node("l1"));
     answered_by(&operator(&operators, "london"), &["l1.example.net"]);
-}
-
-/// A link that can be cut: what comes by it is handed on to `to`.
-struct Link {
-    address: SocketAddr,
-    ends: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Link {
-    fn to(to: SocketAddr) -> Link {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = Link { address: listener.local_addr().unwrap(), ends: Arc::default() };
-        let ends = link.ends.clone();
-        std::thread::spawn(move || {
-            for here in listener.incoming() {
-                let (Ok(here), Ok(there)) = (here, TcpStream::connect(to)) else { return };
-                for (from, to) in [(&here, &there), (&there, &here)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-                ends.lock().unwrap().extend([here, there]);
-            }
-        });
-        link
-    }
-
-    /// Ends all that goes over it.
-    fn cut(&self) -> usize {
-        let ends = std::mem::take(&mut *self.ends.lock().unwrap());
-        ends.iter().for_each(|end| drop(end.shutdown(Shutdown::Both)));
-        ends.len() / 2
-    }
 }
 
 #[test]

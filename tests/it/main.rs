@@ -113,6 +113,7 @@ mod inputs_cost_what_they_may;
 mod interfaces_are_given_to_who_lacks_them;
 mod it_is_installed;
 mod keys_and_lists_are_explained;
+mod link;
 mod logs_do_not_cry_wolf;
 mod looks_are_taken_in_turns;
 mod machines_are_made_by_hand;

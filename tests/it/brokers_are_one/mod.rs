@@ -7,6 +7,7 @@ mod trouble;
 use std::net::TcpListener;
 
 use crate::a_broker_is_a_leaf::hub::Release;
+use crate::link::Link;
 use crate::network::{Caller, Network, Node, NodeSetup, node};
 use crate::process::{named_program, run, until};
 
@@ -14,7 +15,9 @@ use crate::process::{named_program, run, until};
 struct Cluster {
     brokers: Vec<Network>,
     release: Release,
-    peers: String,
+    ports: [u16; 3],
+    /// As each is told of all.
+    peers: [String; 3],
 }
 
 /// Ports that were free a moment ago.
@@ -32,14 +35,23 @@ impl Cluster {
     /// The same with lines of each broker's own.
     fn start_each(release: Release, lines: impl Fn(usize) -> String) -> Cluster {
         let ports = ports::<3>();
-        let peers = ports.map(|port| format!("localhost:{port}")).join(", ");
+        Cluster::start_by(release, ports, std::array::from_fn(|_| ports), lines)
+    }
+
+    /// The same where each finds the others at ports of its own.
+    fn start_by(
+        release: Release,
+        ports: [u16; 3],
+        found: [[u16; 3]; 3],
+        lines: impl Fn(usize) -> String,
+    ) -> Cluster {
+        let peers = found.map(|ports| ports.map(|port| format!("localhost:{port}")).join(", "));
         let network = Network::without_broker();
-        let mut cluster = Cluster { brokers: vec![], release, peers };
+        let mut cluster = Cluster { brokers: vec![], release, ports, peers };
         let others: Vec<Network> = (0..2).map(|_| network.without_broker_beside()).collect();
         cluster.brokers = std::iter::once(network).chain(others).collect();
-        for (at, port) in ports.into_iter().enumerate() {
-            let lines = cluster.settings(at, port) + &lines(at);
-            cluster.brokers[at].configure_broker(&lines);
+        for at in 0..3 {
+            cluster.configure(at, &lines(at));
             cluster.brokers[at].start_broker();
         }
         for broker in &mut cluster.brokers {
@@ -48,16 +60,19 @@ impl Cluster {
         cluster
     }
 
-    fn settings(&self, at: usize, port: u16) -> String {
-        format!(
+    /// Writes what a broker is told, `lines` among it, which counts from its next start on.
+    fn configure(&mut self, at: usize, lines: &str) {
+        let settings = format!(
             "identity = broker{at}.example.net\n\
              plugin.choria.network.x509_permissions = by-name\n\
              plugin.choria.network.lame_duck_duration = 1\n\
              plugin.choria.network.peers = {}\nplugin.choria.network.peer_port = {port}\n\
              plugin.choria.network.nats_server = {}\n",
-            self.peers,
-            self.release.program().display()
-        )
+            self.peers[at],
+            self.release.program().display(),
+            port = self.ports[at],
+        );
+        self.brokers[at].configure_broker(&(settings + lines));
     }
 
     /// All brokers, as a setting; `first` is tried first.
@@ -158,9 +173,11 @@ fn a_broker_that_is_killed_is_done_without_and_comes_back() {
     no_request_ran_twice(&nodes);
 }
 
+/// Each with a newer engine than before.
 #[test]
 fn brokers_are_started_anew_one_by_one() {
-    let mut cluster = Cluster::start(Release::Newest, "");
+    let mut cluster = Cluster::start(Release::Oldest, "");
+    cluster.release = Release::Newest;
     let nodes: Vec<Node> =
         (0..3).map(|at| cluster.brokers[0].node(open(&format!("n{at}")).lines(&cluster.hosts(at)))).collect();
     for at in 0..3 {
@@ -172,12 +189,42 @@ fn brokers_are_started_anew_one_by_one() {
         assert!(cluster.brokers[at].broker().ended().success());
         assert!(!std::path::Path::new(&format!("/proc/{engine}/stat")).exists(), "its engine is left");
         answer(&caller, &ALL);
+        cluster.configure(at, "");
         cluster.brokers[at].start_broker();
         cluster.brokers[at].broker().says(&["connected to the hub as a leaf"]);
         // by the one that has come back, as soon as it knows of the others
         answer(&cluster.caller_of(at), &ALL);
     }
     no_request_ran_twice(&nodes);
+}
+
+/// Two of three do not hear each other for a while; the third hears both.
+#[test]
+fn a_split_takes_what_would_go_between_the_two_and_nothing_else() {
+    let ports = ports::<3>();
+    let links = [0, 1].map(|at| Link::to(([127, 0, 0, 1], ports[at]).into()));
+    let mut found = [ports; 3];
+    found[0][1] = links[1].address.port();
+    found[1][0] = links[0].address.port();
+    let mut cluster = Cluster::start_by(Release::Newest, ports, found, |_| String::new());
+    let nodes = [0, 1, 2].map(|at| cluster.node_of(at, open(&format!("n{at}"))));
+    let callers = [0, 1, 2].map(|at| cluster.caller_of(at));
+    callers.iter().for_each(|caller| answer(caller, &ALL));
+    assert!(links.iter().map(Link::down).sum::<usize>() > 0, "they talk over the links");
+    answer(&callers[0], &["n0.example.net", "n2.example.net"]);
+    answer(&callers[1], &["n1.example.net", "n2.example.net"]);
+    answer(&callers[2], &ALL);
+    // whoever is on the other side is told of at once, and what was not asked did not happen
+    let names = ALL.map(|name| ["-I", name]).concat();
+    let asked = callers[0].run(&[&["rpc", "rpcutil", "ping", "--json"][..], &names].concat()).json();
+    let stats = &asked["request_stats"];
+    assert_eq!((&stats["responses"], &stats["no_responses"]), (&2.into(), &serde_json::json!([ALL[1]])));
+    links.iter().for_each(Link::up);
+    let up = std::time::Instant::now();
+    callers.iter().for_each(|caller| answer(caller, &ALL));
+    eprintln!("all are one again {:?} after the split", up.elapsed());
+    no_request_ran_twice(&nodes);
+    cluster.brokers.iter_mut().for_each(|network| network.broker().still_runs());
 }
 
 /// Each request stands in each audit log once.
