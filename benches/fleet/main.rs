@@ -5,7 +5,8 @@
 //! to their names, and prints medians of five beside what was measured on the
 //! original. `fleet NODES` takes another number of emulated nodes; a process may
 //! open about that many files, so 15,000 fit the usual 20,000. `fleet 0` leaves
-//! them out. `fleet tasks NODES` runs Puppet Tasks alone, on so many of which each
+//! them out. `fleet cluster NODES` spreads so many over three brokers that are one, by nats-server
+//! (`NATS_SERVER`, or the one of the tests). `fleet tasks NODES` runs Puppet Tasks alone, on so many of which each
 //! keeps nine megabytes of files meanwhile.
 
 use std::fs::File;
@@ -18,19 +19,21 @@ use futures::StreamExt;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
+mod cluster;
 #[allow(dead_code)]
+#[path = "../common/mod.rs"]
 mod common;
 #[allow(dead_code)]
-#[path = "../tests/it/network.rs"]
+#[path = "../../tests/it/network.rs"]
 mod network;
 #[allow(dead_code)]
-#[path = "../tests/it/process.rs"]
+#[path = "../../tests/it/process.rs"]
 mod process;
 #[allow(dead_code)]
-#[path = "../tests/it/shelf.rs"]
+#[path = "../../tests/it/shelf.rs"]
 mod shelf;
 #[allow(dead_code)]
-#[path = "../tests/it/wire.rs"]
+#[path = "../../tests/it/wire.rs"]
 mod wire;
 
 use common::{
@@ -45,6 +48,8 @@ use wire::Wire;
 const NODES: usize = 15_000;
 /// Emulated nodes that run tasks: each run is a process of its own there.
 const TASK_NODES: usize = 500;
+/// Emulated nodes of three brokers.
+const CLUSTER_NODES: usize = 5_000;
 /// Bytes of the file of a task.
 const TASK_FILE: usize = 1 << 20;
 /// Requests sent at once.
@@ -59,6 +64,12 @@ fn main() {
         common::head();
         return tasks(count);
     }
+    if words.first().is_some_and(|word| word == "cluster") {
+        let count =
+            words.get(1).map_or(CLUSTER_NODES, |word| word.parse().expect("a number of emulated nodes"));
+        common::head();
+        return cluster::three_brokers(count);
+    }
     let nodes = words.first().map_or(NODES, |word| word.parse().expect("a number of emulated nodes"));
     common::head();
     let network = Network::start();
@@ -68,6 +79,7 @@ fn main() {
     if nodes > 0 {
         fleet(nodes);
         tasks(nodes.min(TASK_NODES));
+        cluster::three_brokers(nodes.min(CLUSTER_NODES));
     }
 }
 
