@@ -1,7 +1,8 @@
 //! Counts of what a fleet tells, for Prometheus, by the names of the original (spec 06 §14), and
 //! how many machines are in which state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 
 use super::fleet::Fleet;
@@ -16,8 +17,19 @@ const MOST_NODES: usize = 200_000;
 /// Seconds after which a node that was not heard is no longer counted: its events come each half
 /// hour, and two may be lost.
 const SILENCE: i64 = 80 * 60;
-/// Seconds after which a governor that nothing was heard of is no longer counted: anybody can name one.
-const GOVERNED: i64 = 24 * 3600;
+/// Seconds after which what nodes name and nothing was heard of is no longer counted: anybody can name one.
+const NAMED: i64 = 24 * 3600;
+/// Families whose series are named by what nodes say.
+const OF_NODES: [&str; 6] = [
+    "exec_watcher_failures",
+    "exec_watcher_runtime_count",
+    "exec_watcher_runtime_sum",
+    "exec_watcher_success",
+    "governor",
+    "machine_transition",
+];
+/// Machines and checks whose turn is remembered.
+const MOST_TURNS: usize = 2 * MOST_SERIES;
 /// Names of statuses, by number.
 const STATUSES: [&str; 4] = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
 
@@ -31,6 +43,9 @@ pub struct Tally {
     left_away: u64,
     nodes: HashMap<String, (i64, String)>,
     fleet: Fleet,
+    /// Machines and checks by when they were heard of first: where there are too many, those that were there stay.
+    turns: HashMap<String, u64>,
+    next_turn: u64,
     /// When something was taken last, unix seconds.
     now: i64,
 }
@@ -53,6 +68,8 @@ impl Tally {
             left_away: 0,
             nodes: HashMap::new(),
             fleet: Fleet::default(),
+            turns: HashMap::new(),
+            next_turn: 0,
             now: 0,
         }
     }
@@ -81,17 +98,17 @@ impl Tally {
         self.count("processing_time_count", &[("component", &component)], 1.0);
     }
 
-    /// Forgets nodes and governors that were not heard for long; to be called now and then.
+    /// Forgets nodes, and what they have named, that were not heard for long; to be called now and then.
     pub fn expire(&mut self, now: i64) {
         self.now = now;
-        let before = self.counters.len();
+        let series = &mut self.series;
         self.counters.retain(|(family, _), counter| {
-            *family != "governor" || now.saturating_sub(counter.at) <= GOVERNED
+            let stays = !OF_NODES.contains(family) || now.saturating_sub(counter.at) <= NAMED;
+            if !stays && let Some(series) = series.get_mut(family) {
+                *series = series.saturating_sub(1);
+            }
+            stays
         });
-        let forgotten = before - self.counters.len();
-        if let Some(series) = self.series.get_mut("governor") {
-            *series = series.saturating_sub(forgotten);
-        }
         let silent: Vec<String> = self
             .nodes
             .iter()
@@ -104,6 +121,34 @@ impl Tally {
             self.fleet.forget(&identity);
             self.count("nodes_expired", &[("component", &component)], 1.0);
         }
+        let nodes = self.fleet.nodes().values();
+        let there: HashSet<&str> =
+            nodes.flat_map(|node| node.tracks.keys()).map(|machine| &**machine).collect();
+        self.turns.retain(|machine, _| there.contains(machine.as_str()));
+    }
+
+    fn takes_its_turn(&mut self, machine: &str) {
+        if self.turns.len() < MOST_TURNS && !self.turns.contains_key(machine) {
+            self.turns.insert(machine.to_owned(), self.next_turn);
+            self.next_turn += 1;
+        }
+    }
+
+    /// As many as are shown, of whatever is most, and then of what was heard of first; how many are not.
+    fn most<'a, T: Copy + Ord>(
+        &self,
+        counted: BTreeMap<T, u64>,
+        machine: impl Fn(&T) -> &'a str,
+    ) -> (Vec<(T, u64)>, u64) {
+        let mut counted: Vec<(T, u64)> = counted.into_iter().collect();
+        let beyond = counted.len().saturating_sub(MOST_SERIES) as u64;
+        if beyond > 0 {
+            let turn = |key: &T| self.turns.get(machine(key)).copied().unwrap_or(u64::MAX);
+            counted.sort_by_key(|(key, count)| (Reverse(*count), turn(key)));
+            counted.truncate(MOST_SERIES);
+            counted.sort_unstable();
+        }
+        (counted, beyond)
     }
 
     fn machine(&mut self, seen: &Seen, now: i64) {
@@ -118,8 +163,12 @@ impl Tally {
                 ];
                 self.count("machine_transition", &labels, 1.0);
                 self.saw(&moved.identity, None, now);
+                self.takes_its_turn(&moved.machine);
             }
-            Seen::Checked(checked) => self.saw(&checked.identity, None, now),
+            Seen::Checked(checked) => {
+                self.saw(&checked.identity, None, now);
+                self.takes_its_turn(&checked.machine);
+            }
             Seen::Ran(ran) => {
                 let labels =
                     [("machine", ran.machine.as_str()), ("version", &ran.version), ("watcher", &ran.watcher)];
@@ -208,12 +257,7 @@ impl Tally {
                 *versions.entry(version).or_default() += 1;
             }
         });
-        // names that many share before those of one
-        let mut versions: Vec<(&str, u64)> = versions.into_iter().collect();
-        versions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let beyond = versions.len().saturating_sub(MOST_SERIES) as u64;
-        versions.truncate(MOST_SERIES);
-        versions.sort_unstable();
+        let (versions, mut beyond) = self.most(versions, |version| version);
         let versions = versions
             .into_iter()
             .map(|(version, count)| (rendered(&[("component", component), ("version", version)]), count));
@@ -232,13 +276,16 @@ impl Tally {
                 }
             }
         }
-        let states = states.into_iter().take(MOST_SERIES).map(|((machine, version, state), count)| {
+        let (states, more) = self.most(states, |(machine, _, _)| machine);
+        beyond += more;
+        let states = states.into_iter().map(|((machine, version, state), count)| {
             (rendered(&[("machine", machine), ("version", version), ("state", state)]), count)
         });
         self.gauges(&mut out, "machine_states", states);
+        let (checks, more) = self.most(checks, |(machine, _)| machine);
+        beyond += more;
         let checks = checks
             .into_iter()
-            .take(MOST_SERIES)
             .map(|((machine, status), count)| (rendered(&[("check", machine), ("status", status)]), count));
         self.gauges(&mut out, "checks", checks);
         let dropped = [(rendered(&[]), self.left_away + self.fleet.dropped + beyond)];
@@ -409,6 +456,46 @@ mod tests {
     }
 
     #[test]
+    fn checks_of_many_nodes_and_those_that_were_there_stay() {
+        let mut tally = Tally::new("t", "server");
+        let checked = |identity: &str, machine: String| {
+            Heard::Machine(Seen::Checked(Checked {
+                identity: identity.into(),
+                machine,
+                version: "1.0.0".into(),
+                status: 2,
+                output: String::new(),
+                at: 0,
+            }))
+        };
+        tally.take(&checked("n1", "zz_first".into()), 1);
+        for n in 0..MOST_SERIES + 50 {
+            tally.take(&checked(&format!("forged{}", n / 100), format!("!{n}")), 1);
+        }
+        tally.take(&checked("n1", "zz_shared".into()), 1);
+        tally.take(&checked("n2", "zz_shared".into()), 1);
+        let text = tally.render();
+        assert_eq!(text.matches("t_checks{").count(), MOST_SERIES);
+        for (check, count) in [("zz_first", 1), ("zz_shared", 2)] {
+            let line = format!("t_checks{{check=\"{check}\",status=\"CRITICAL\",active=\"1\"}} {count}\n");
+            assert!(text.contains(&line), "{check}");
+        }
+        assert!(text.contains("t_left_away{active=\"1\"} 52\n"), "{}", &text[text.len() - 200..]);
+    }
+
+    #[test]
+    fn transitions_that_are_not_heard_make_room() {
+        let mut tally = Tally::new("t", "server");
+        for n in 0..MOST_SERIES {
+            tally.take(&moved("n1", &format!("T{n}"), "OK"), 1);
+        }
+        tally.expire(2 + NAMED);
+        tally.take(&moved("n1", "real", "OK"), 2 + NAMED);
+        let text = tally.render();
+        assert_eq!(text.matches("t_machine_transition{").count(), 1, "{text}");
+    }
+
+    #[test]
     fn governors_that_are_not_heard_make_room() {
         let mut tally = Tally::new("t", "server");
         let entered = |name: String| {
@@ -420,11 +507,11 @@ mod tests {
             tally.take(&entered(format!("forged{n}")), 1);
         }
         tally.take(&entered("forged0".into()), 2);
-        tally.expire(2 + GOVERNED);
+        tally.expire(2 + NAMED);
         let text = tally.render();
         assert_eq!(text.matches("t_governor{").count(), 1);
         assert!(text.contains("governor=\"forged0\",event=\"enter\",active=\"1\"} 2\n"), "{text}");
-        tally.take(&entered("real".into()), 3 + GOVERNED);
+        tally.take(&entered("real".into()), 3 + NAMED);
         assert!(tally.render().contains("governor=\"real\",event=\"enter\",active=\"1\"} 1\n"));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MAX_VALUES, Options, Spelling, Sum, number};
+use super::{Lines, MAX_VALUES, Options, Spelling, Sum, number};
 
 pub(super) fn chart(_: Options) -> Box<dyn Sum> {
     Box::new(Chart::default())
@@ -17,8 +17,9 @@ impl Sum for Chart {
         self.0.extend(number(value).filter(|sample| sample.is_finite() && self.0.len() < MAX_VALUES));
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
-        plot(&self.0).lines().map(str::to_owned).collect()
+    fn lines(&self, _: Spelling) -> Lines<'_> {
+        let lines: Vec<String> = plot(&self.0).lines().map(str::to_owned).collect();
+        Box::new(lines.into_iter())
     }
 
     fn json(&self) -> Option<Value> {

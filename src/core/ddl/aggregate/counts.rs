@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{MAX_VALUES, Options, Spelling, Sum, number, text};
+use super::{Lines, MAX_VALUES, Options, Spelling, Sum, number, text};
 use crate::core::ddl::printf::{Argument, format};
 use crate::core::text::column;
 
@@ -36,17 +36,17 @@ impl Sum for Counts {
         }
     }
 
-    fn lines(&self, spelling: Spelling) -> Vec<String> {
+    fn lines(&self, spelling: Spelling) -> Lines<'_> {
         let mut counts: Vec<(&str, u64)> = self.counts.iter().map(|(v, n)| (v.as_str(), *n)).collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let width = column(counts.iter().map(|(value, _)| value.len()));
         let digits = counts.first().map_or(0, |(_, most)| most.to_string().len());
-        let line = |(value, count): (&str, u64)| match (&self.options.format, spelling) {
+        let line = move |(value, count): (&str, u64)| match (&self.options.format, spelling) {
             (Some(spec), _) => format(spec, &[Argument::Text(value), Argument::Count(count)]),
             (None, Spelling::Today) => format!("{value:>width$}: {count}"),
             (None, Spelling::Ruby) => format!("{value:>width$} = {count:>digits$}"),
         };
-        counts.into_iter().map(line).collect()
+        Box::new(counts.into_iter().map(line))
     }
 
     fn json(&self) -> Option<Value> {
@@ -71,11 +71,12 @@ impl Sum for States {
         count.into_iter().for_each(|count| *count += 1);
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
+    fn lines(&self, _: Spelling) -> Lines<'_> {
         let spec = self.format.as_deref().unwrap_or("%10s : %s");
-        let line =
-            |(state, count): (&&str, &u64)| format(spec, &[Argument::Text(state), Argument::Count(*count)]);
-        STATES.iter().zip(&self.counts).map(line).collect()
+        let line = move |(state, count): (&&str, &u64)| {
+            format(spec, &[Argument::Text(state), Argument::Count(*count)])
+        };
+        Box::new(STATES.iter().zip(&self.counts).map(line))
     }
 
     fn json(&self) -> Option<Value> {

@@ -22,6 +22,9 @@ use crate::core::protocol::number::parse_float;
 /// each still fits.
 const MAX_VALUES: usize = 1_000_000;
 
+/// Bytes of all lines of an action for people: those of 50,000 values fit.
+const MAX_SHOWN: usize = 8 * 1024 * 1024;
+
 /// All functions.
 const FUNCTIONS: [(&str, Make); 8] = [
     ("average", numbers::average),
@@ -36,13 +39,16 @@ const FUNCTIONS: [(&str, Make); 8] = [
 
 type Make = fn(Options) -> Box<dyn Sum>;
 
+/// Lines that are made as they are taken: formats are of others.
+type Lines<'a> = Box<dyn Iterator<Item = String> + 'a>;
+
 /// One way of summing up the values of one output.
 trait Sum: Debug + Send {
     /// Takes one more value in.
     fn add(&mut self, value: &Value);
 
     /// Lines for people; none where there was nothing to sum up.
-    fn lines(&self, spelling: Spelling) -> Vec<String>;
+    fn lines(&self, spelling: Spelling) -> Lines<'_>;
 
     /// The value for programs; none where there is none.
     fn json(&self) -> Option<Value>;
@@ -146,10 +152,22 @@ impl Aggregator {
 
     /// What there is for people, sorted by output.
     pub fn summaries(&self, spelling: Spelling) -> Vec<Summary> {
-        let summaries = self.outputs.iter().map(|(output, sum)| Summary {
-            output: output.clone(),
-            lines: sum.lines(spelling),
-            drawing: sum.is_drawing(),
+        let mut left = MAX_SHOWN;
+        let mut fits = |line: &String| {
+            let fits = line.len() <= left;
+            left = if fits { left - line.len() } else { 0 };
+            fits
+        };
+        let summaries = self.outputs.iter().map(|(output, sum)| {
+            let (mut lines, mut shown) = (sum.lines(spelling), vec![]);
+            while let Some(line) = lines.next() {
+                if !fits(&line) {
+                    shown.push("(more than is shown of one request)".to_owned());
+                    break;
+                }
+                shown.push(line);
+            }
+            Summary { output: output.clone(), lines: shown, drawing: sum.is_drawing() }
         });
         summaries.collect()
     }

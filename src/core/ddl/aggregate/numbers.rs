@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Options, Spelling, Sum, number};
+use super::{Lines, Options, Spelling, Sum, number};
 use crate::core::ddl::printf::{Argument, format};
 
 pub(super) fn average(options: Options) -> Box<dyn Sum> {
@@ -41,12 +41,9 @@ impl Samples {
     }
 
     /// A line of these numbers, where there were any.
-    fn line(&self, spec: &str, numbers: &[f64]) -> Vec<String> {
-        if self.count == 0 {
-            return vec![];
-        }
+    fn line(&self, spec: &str, numbers: &[f64]) -> Option<String> {
         let numbers: Vec<Argument<'_>> = numbers.iter().copied().map(Argument::Float).collect();
-        vec![format(spec, &numbers)]
+        (self.count > 0).then(|| format(spec, &numbers))
     }
 }
 
@@ -61,8 +58,9 @@ impl Sum for Average {
         self.of.add(value);
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
-        self.of.line(self.format.as_deref().unwrap_or("Average: %.3f"), &[self.of.average()])
+    fn lines(&self, _: Spelling) -> Lines<'_> {
+        let line = self.of.line(self.format.as_deref().unwrap_or("Average: %.3f"), &[self.of.average()]);
+        Box::new(line.into_iter())
     }
 
     fn json(&self) -> Option<Value> {
@@ -83,15 +81,13 @@ impl Sum for Total {
         self.of.add(value);
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
-        match &self.format {
+    fn lines(&self, _: Spelling) -> Lines<'_> {
+        let line = match &self.format {
             Some(spec) => self.of.line(spec, &[self.of.sum]),
             // The name of an output may hold a per cent sign.
-            None => {
-                let lines = self.of.line("%f", &[self.of.sum]);
-                lines.into_iter().map(|sum| format!("Sum of {}: {sum}", self.output)).collect()
-            }
-        }
+            None => self.of.line("%f", &[self.of.sum]).map(|sum| format!("Sum of {}: {sum}", self.output)),
+        };
+        Box::new(line.into_iter())
     }
 
     fn json(&self) -> Option<Value> {
@@ -112,9 +108,9 @@ impl Sum for Extremes {
         self.of.add(value);
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
+    fn lines(&self, _: Spelling) -> Lines<'_> {
         let spec = self.format.as_deref().unwrap_or("Min: %.3f  Max: %.3f  Average: %.3f");
-        self.of.line(spec, &[self.of.least, self.of.most, self.of.average()])
+        Box::new(self.of.line(spec, &[self.of.least, self.of.most, self.of.average()]).into_iter())
     }
 
     fn json(&self) -> Option<Value> {

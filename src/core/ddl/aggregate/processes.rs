@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Options, Spelling, Sum};
+use super::{Lines, Options, Spelling, Sum};
 use crate::core::text::byte_size;
 
 /// Bytes in the unit of `rss`.
@@ -36,14 +36,15 @@ impl Sum for Processes {
         }
     }
 
-    fn lines(&self, _: Spelling) -> Vec<String> {
+    fn lines(&self, _: Spelling) -> Lines<'_> {
         let (rss, vsize) = (byte_size(self.rss), byte_size(self.vsize));
-        vec![
+        let lines = [
             format!("    Matched hosts: {}", self.hosts),
             format!("Matched Processes: {}", self.processes),
             format!("    Resident Size: {rss}"),
             format!("     Virtual Size: {vsize}"),
-        ]
+        ];
+        Box::new(lines.into_iter())
     }
 
     fn json(&self) -> Option<Value> {

@@ -100,3 +100,19 @@ fn what_nobody_knows_is_told_once() {
     assert_eq!(aggregator.unknown(), ["guess", "other"]);
     assert_eq!(aggregator.summaries(Spelling::Today).len(), 1);
 }
+
+#[test]
+fn what_is_shown_of_all_outputs_together_is_bounded() {
+    let name = |n: usize| format!("o{n}");
+    let wide = "%1$1000s".repeat(60);
+    let aggregate =
+        |n: usize| Aggregate { function: "nagios_states".into(), args: json!([name(n), {"format": wide}]) };
+    let action: Action = serde_json::from_str(r#"{"action":"x"}"#).unwrap();
+    let action = Action { aggregate: (0..600).map(aggregate).collect(), ..action };
+    let mut aggregator = action.aggregator();
+    aggregator.add(&(0..600).map(|n| (name(n), json!(0))).collect());
+    let summaries = aggregator.summaries(Spelling::Today);
+    let bytes: usize = summaries.iter().flat_map(|summary| &summary.lines).map(String::len).sum();
+    assert!(bytes < MAX_SHOWN + 600 * 50, "{bytes}");
+    assert!(summaries[0].lines.len() == 4 && summaries[599].lines[0].starts_with("(more"));
+}
