@@ -5,12 +5,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::core::security::subject;
 
-/// The last second all certificates of a chain are valid in, unix time; nothing without any.
+/// The last second the certificate of a peer is valid in, unix time; nothing without one. What it shows
+/// beside it may have ended long ago and be on no way to the CA: that of the CA may have been renewed.
 pub fn valid_until(chain: &[CertificateDer<'_>]) -> Option<i64> {
     let until =
         |der| X509Certificate::from_der(der).map(|(_, parsed)| parsed.validity().not_after.timestamp());
     // what cannot be read is valid no longer
-    chain.iter().map(|certificate| until(certificate).unwrap_or_default()).min()
+    chain.first().map(|certificate| until(certificate).unwrap_or_default())
 }
 
 /// A verified peer certificate. The TLS layer has checked chain, dates and revocation.

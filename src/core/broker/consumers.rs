@@ -6,18 +6,28 @@
 //! many in a time.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use super::pace::MESSAGE;
 use crate::core::nats::subject::tokens;
 
 /// Longest request that is looked into; consumers are made by far less.
 const LONGEST: usize = 16 * 1024;
 /// In which time the consumers of an identity are counted.
 const WINDOW: Duration = Duration::from_secs(600);
+/// Consumers of an identity that deliver by themselves, and were not removed since they were made, in the time that they
+/// may live unheard: the engine has two MiB of each on their way before it waits to be told that they came.
+const LIVE: usize = 64;
+const LIVE_OF_NODE: usize = 16;
+/// Messages that may be asked for at a time, and what each of them counts.
+const PULLED: u64 = 1024;
+const PULLED_BYTES: usize = 16 * 1024;
 /// Nanoseconds a node's may live with nobody who hears it, and others': what libraries of NATS ask for.
 const NODES_IDLE: i64 = 60_000_000_000;
 const IDLE: i64 = 300_000_000_000;
@@ -28,11 +38,68 @@ const WAITING: i64 = 1024;
 /// Bytes an answer to a client and to a node counts for, beside those of what is said to many: 4,096 and 256 questions a
 /// second.
 pub const ANSWER: usize = 256 * 1024;
-pub const ANSWER_TO_NODE: usize = 4 * 1024 * 1024;
+const ANSWER_TO_NODE: usize = 4 * 1024 * 1024;
+
+/// Bytes of what streams deliver, with [`MESSAGE`] more for each message, that an identity may have at once and then in a
+/// second, who may make no lasting consumers: all that the engine says comes by one connection, in its order, and
+/// others wait for theirs behind it.
+const DELIVERED: u64 = 256 * 1024 * 1024;
+const DELIVERED_TO_NODE: u64 = 32 * 1024 * 1024;
+/// Part of these that is forgotten in a second.
+const FORGOTTEN: u64 = 8;
 
 /// Whether a message is one about streams that the engine answers.
-pub fn asks(subject: &[u8]) -> bool {
-    subject.starts_with(b"$JS.") && !subject.starts_with(b"$JS.ACK.") && !subject.starts_with(b"$JS.FC.")
+pub fn asks(subject: &[u8], body: &[u8]) -> bool {
+    let (acknowledges, flows) = (subject.starts_with(b"$JS.ACK."), subject.starts_with(b"$JS.FC."));
+    // an acknowledgement may ask for more
+    subject.starts_with(b"$JS.") && !flows && (!acknowledges || body.starts_with(b"+NXT"))
+}
+
+/// Bytes that a question counts for.
+pub fn price(subject: &[u8], body: &[u8], node: bool) -> usize {
+    let least = if node { ANSWER_TO_NODE } else { ANSWER };
+    let pulled = pulled(subject, body).flatten().unwrap_or_default();
+    least.max(usize::try_from(pulled).unwrap_or(usize::MAX).saturating_mul(PULLED_BYTES))
+}
+
+/// How many messages of a consumer a message asks for: nothing where it asks for none, and none where that cannot be
+/// read.
+fn pulled(subject: &[u8], body: &[u8]) -> Option<Option<u64>> {
+    let body = match body.strip_prefix(b"+NXT") {
+        Some(rest) if subject.starts_with(b"$JS.ACK.") => rest,
+        _ if subject.windows(19).any(|window| window == b".CONSUMER.MSG.NEXT.") => body,
+        _ => return None,
+    };
+    let body = body.trim_ascii();
+    if body.is_empty() {
+        return Some(Some(1));
+    }
+    Some(match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Number(number)) => number.as_u64(),
+        // the last of several names that the engine takes for one
+        Ok(serde_json::Value::Object(members)) => {
+            let batches = members.iter().filter(|(key, _)| key.eq_ignore_ascii_case("batch"));
+            batches.map(|(_, value)| value.as_u64()).try_fold(1, |most, batch| Some(batch?.max(most)))
+        }
+        _ => None,
+    })
+}
+
+/// The stream and the name of a consumer in a subject behind this word, as a number.
+fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    let tokens = tokens(subject).skip_while(|token| *token != behind).skip(1).take(2);
+    tokens.for_each(|token| token.hash(&mut hasher));
+    hasher.finish()
+}
+
+/// Whether a message removes a consumer: the engine takes no words with it.
+pub fn removes(subject: &[u8], body: &[u8]) -> bool {
+    let after = b".CONSUMER.DELETE.";
+    body.is_empty()
+        && subject.starts_with(b"$JS.")
+        && subject.windows(after.len()).any(|window| window == after)
 }
 
 /// Whether a message makes a consumer.
@@ -43,8 +110,38 @@ pub fn makes(subject: &[u8]) -> bool {
 
 /// The subject by which a lasting one of the same stream is made: who may publish it may make such.
 pub fn lasting(subject: &[u8]) -> Vec<u8> {
-    let stream = tokens(subject).skip_while(|token| *token != b"CREATE").nth(1).unwrap_or_default();
+    let of_request = |token: &&[u8]| ![&b"CREATE"[..], b"GET", b"INFO"].contains(token);
+    let stream = tokens(subject).skip_while(of_request).nth(1).unwrap_or_default();
     [b"$JS.API.CONSUMER.DURABLE.CREATE.", stream, b".x"].concat()
+}
+
+/// Why somebody who may keep no lasting consumers may not ask this: by a few bytes the engine is asked for all that it
+/// has, at once and however far the one who asks is behind.
+pub fn asks_for_too_much(subject: &[u8], body: &[u8]) -> Option<&'static str> {
+    let about = |part: &[u8]| subject.windows(part.len()).any(|window| window == part);
+    let only = |members: &[&str]| {
+        body.is_empty()
+            || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(body)
+                .is_ok_and(|asked| asked.keys().all(|key| members.contains(&key.as_str())))
+    };
+    match () {
+        () if pulled(subject, body).is_some_and(|batch| batch.is_none_or(|batch| batch > PULLED)) => {
+            Some("it asks for more than 1024 messages at a time")
+        }
+        () if about(b".DIRECT.GET.") || about(b".STREAM.MSG.GET.") => {
+            (!only(&["seq", "last_by_subj", "next_by_subj", "start_time"]))
+                .then_some("it asks for more than one message")
+        }
+        () if about(b".STREAM.INFO.") => {
+            (!only(&["offset"])).then_some("it asks for all subjects or messages of a stream")
+        }
+        () => None,
+    }
+}
+
+/// Whether a message that a hub passes on is one of a stream, delivered by a consumer.
+pub fn is_delivered(reply: Option<&[u8]>) -> bool {
+    reply.is_some_and(|reply| reply.starts_with(b"$JS.ACK."))
 }
 
 /// What a request asks for, by whatever reading of it.
@@ -61,6 +158,8 @@ pub struct Asked {
     waiting: i64,
     /// It is to be kept in memory, and nothing says otherwise.
     in_memory: Option<bool>,
+    /// It waits to be told that what it has delivered came, likewise.
+    flow: Option<bool>,
 }
 
 impl Asked {
@@ -76,6 +175,7 @@ impl Asked {
             () if beyond(self.unacknowledged, UNACKNOWLEDGED) => Some("waits for too many acknowledgements"),
             () if beyond(self.waiting, WAITING) => Some("takes too many requests at a time"),
             () if node && self.in_memory != Some(true) => Some("is not in memory"),
+            () if !self.places.is_empty() && self.flow != Some(true) => Some("delivers without flow_control"),
             () => None,
         }
     }
@@ -96,11 +196,16 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Some(asked)
 }
 
-/// Consumers one identity has made.
+/// Consumers one identity has made, and what was delivered to it.
 #[derive(Debug, Default)]
 pub struct OfHolder {
     count: AtomicU32,
     since: AtomicU64,
+    /// Those that deliver by themselves: when each was made, and what it is called.
+    live: Mutex<VecDeque<(Duration, u64)>>,
+    /// Bytes that are not forgotten yet, and as of when in milliseconds.
+    delivered: AtomicU64,
+    delivered_at: AtomicU64,
 }
 
 impl OfHolder {
@@ -112,6 +217,41 @@ impl OfHolder {
     /// Since when they are counted, milliseconds.
     pub fn since(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
+    }
+
+    /// One more that delivers by itself, made by this subject; false if there are too many.
+    pub fn begins(&self, subject: &[u8], node: bool, now: Duration) -> bool {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheard = Duration::from_nanos(IDLE as u64);
+        while live.front().is_some_and(|(made, _)| *made + unheard <= now) {
+            live.pop_front();
+        }
+        let fits = live.len() < if node { LIVE_OF_NODE } else { LIVE };
+        if fits {
+            live.push_back((now, name_of(subject, b"CREATE")));
+        }
+        fits
+    }
+
+    /// One is removed by this subject.
+    pub fn ends(&self, subject: &[u8]) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = name_of(subject, b"DELETE");
+        if let Some(at) = live.iter().position(|(_, known)| *known == name) {
+            live.remove(at);
+        }
+    }
+
+    /// A message of a stream is delivered; false if there was more than an identity may have.
+    pub fn deliver(&self, bytes: usize, node: bool, now: Duration) -> bool {
+        let (most, now) = (if node { DELIVERED_TO_NODE } else { DELIVERED }, now.as_millis() as u64);
+        let before = self.delivered_at.swap(now, Ordering::Relaxed);
+        let forgotten = most / FORGOTTEN / 1000 * now.saturating_sub(before);
+        let bytes = (bytes + MESSAGE) as u64;
+        let owed = self.delivered.load(Ordering::Relaxed).saturating_sub(forgotten);
+        let fits = owed + bytes <= most;
+        self.delivered.store(if fits { owed + bytes } else { owed }, Ordering::Relaxed);
+        fits
     }
 
     /// One more; false if there were `most` in ten minutes.
@@ -138,6 +278,7 @@ enum Member {
     Unacknowledged,
     Waiting,
     Memory,
+    Flow,
 }
 
 /// Which member the engine takes this for: it looks at neither case nor at letters that are folded into
@@ -157,6 +298,7 @@ fn member(key: &str) -> Option<Member> {
         "max_ack_pending" => Member::Unacknowledged,
         "max_waiting" => Member::Waiting,
         "mem_storage" => Member::Memory,
+        "flow_control" => Member::Flow,
         _ => return None,
     })
 }
@@ -175,7 +317,7 @@ impl Walk<'_> {
             Some(Member::Unacknowledged) => &mut self.asked.unacknowledged,
             Some(Member::Waiting) => &mut self.asked.waiting,
             Some(Member::Durable | Member::Direct) => return self.asked.lasts = true,
-            Some(Member::Place | Member::Memory) | None => return,
+            Some(Member::Place | Member::Memory | Member::Flow) | None => return,
         };
         // what is less than nothing stays so
         *place = if *place < 0 || n < 0 { -1 } else { n.max(*place) };
@@ -224,6 +366,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_bool<E>(self, is: bool) -> Result<(), E> {
         match self.within {
             Some(Member::Memory) => self.asked.in_memory = Some(is && self.asked.in_memory != Some(false)),
+            Some(Member::Flow) => self.asked.flow = Some(is && self.asked.flow != Some(false)),
             Some(Member::Direct | Member::Durable) => self.asked.lasts |= is,
             _ => {}
         }
@@ -253,6 +396,57 @@ impl<'de> Visitor<'de> for Walk<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn questions_that_are_answered_by_all_there_is_are_known() {
+        let (kv, get) = ("$JS.API.DIRECT.GET.KV_b", "$JS.API.STREAM.MSG.GET.KV_b");
+        let (of_key, info) = ("$JS.API.DIRECT.GET.KV_b.$KV.b.k", "$JS.API.STREAM.INFO.KV_b");
+        for (subject, body, good) in [
+            (kv, "", true),
+            (of_key, "", true),
+            (kv, r#"{"last_by_subj":"$KV.b.k"}"#, true),
+            (get, r#"{"seq":7}"#, true),
+            (get, r#"{"seq":7,"batch":100}"#, false),
+            (kv, r#"{"seq":1,"batch":1000000}"#, false),
+            (kv, r#"{"seq":1,"Batch":10}"#, false),
+            (of_key, r#"{"multi_last":[">"]}"#, false),
+            (kv, "[", false),
+            (info, "", true),
+            (info, "{}", true),
+            (info, r#"{"offset":1}"#, true),
+            (info, r#"{"subjects_filter":">"}"#, false),
+            (info, r#"{"Deleted_Details":true}"#, false),
+            ("$JS.hub.API.STREAM.INFO.KV_b", r#"{"subjects_filter":">"}"#, false),
+            ("$JS.API.STREAM.NAMES", r#"{"subject":"x"}"#, true),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "", true),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "1024", true),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":500,"expires":1}"#, true),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "1025", false),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":1,"Batch":1000000}"#, false),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":-1}"#, false),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "many", false),
+            ("$JS.ACK.S.c.1.2.3.4.5", "+ACK", true),
+            ("$JS.ACK.S.c.1.2.3.4.5", "+NXT", true),
+            ("$JS.ACK.S.c.1.2.3.4.5", r#"+NXT {"batch":100000}"#, false),
+        ] {
+            let found = asks_for_too_much(subject.as_bytes(), body.as_bytes());
+            assert_eq!(found.is_none(), good, "{subject} {body}");
+        }
+    }
+
+    #[test]
+    fn so_much_is_delivered_at_once_and_then_in_a_second() {
+        let of = OfHolder::default();
+        let times = |node: bool, at: u64| {
+            (0..1_000_000).take_while(|_| of.deliver(100, node, Duration::from_secs(at))).count() as u64
+        };
+        let each = 100 + MESSAGE as u64;
+        assert_eq!(times(false, 100), DELIVERED / each);
+        assert_eq!(times(false, 100), 0);
+        let second = times(false, 101);
+        assert!(second.abs_diff(DELIVERED / FORGOTTEN / each) < 10, "{second}");
+        assert!(times(true, 1000).abs_diff(DELIVERED_TO_NODE / each) < 10);
+    }
 
     #[test]
     fn consumers_are_made_by_these() {

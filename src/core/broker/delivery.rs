@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::close::Close;
+use super::consumers;
 use super::index::Target;
 use super::ledger::{Counter, MEMBER, Message};
 use super::packed;
@@ -121,6 +122,30 @@ impl<'a> Delivery<'a> {
 }
 
 impl Shard {
+    /// Whether a message of a stream may be delivered; who has too much of them is cut, for all that the engine says
+    /// to others waits behind it.
+    fn may_have_more(&mut self, key: u32, bytes: usize) -> bool {
+        /// Who may publish there keeps consumers that last, and reads whole streams.
+        const LASTING: &[u8] = b"$JS.API.CONSUMER.DURABLE.CREATE.ANY.x";
+        let Some(link) = self.links.get(key as usize) else { return false };
+        let holder = link.charge.holder();
+        let node = match holder.kind() {
+            PeerKind::Node | PeerKind::WaitingNode => true,
+            PeerKind::Client => false,
+            PeerKind::Service | PeerKind::Hub => return true,
+        };
+        if holder.consumers().deliver(bytes, node, self.now)
+            || link.publish.is_unrestricted()
+            || link.publish.may_publish(LASTING)
+        {
+            return true;
+        }
+        let reason = "streams deliver more to it than it may have";
+        let told = Some("maximum deliveries of streams exceeded");
+        self.close_later(key, Close::Protocol { reason: reason.into(), told });
+        false
+    }
+
     /// Queues a message for one subscription of this shard; false if it does not get it.
     pub(super) fn deliver(&mut self, from: LinkId, target: Target, delivery: &mut Delivery<'_>) -> bool {
         let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };
@@ -130,6 +155,9 @@ impl Shard {
             return false;
         }
         if subscription.filtered && link.subscribe.denies(delivery.routed()) {
+            return false;
+        }
+        if from.hub && consumers::is_delivered(delivery.reply()) && !self.may_have_more(key, delivery.len()) {
             return false;
         }
         let Some(room) = self.room_for(from, key, delivery.len()) else { return false };

@@ -145,9 +145,10 @@ impl HandshakeThread {
         let pending: Vec<SocketAddr> = self.pending.drain().map(|link| link.remote).collect();
         let next = self.next.drain(..).map(|new| new.remote);
         for remote in pending.into_iter().chain(next.collect::<Vec<_>>()) {
-            let mut ended = 1;
+            let (mut ended, mut last) = (1, remote);
             // whoever would be next ends too
-            while self.shared.end_handshake(remote.ip()).is_some() {
+            while let Some(next) = self.shared.end_handshake(last.ip()) {
+                last = next.remote;
                 ended += 1;
             }
             self.shared.open.fetch_sub(ended, Ordering::AcqRel);

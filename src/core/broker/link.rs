@@ -256,6 +256,15 @@ impl Link {
         hears || self.publish.may_publish(reply)
     }
 
+    /// The same of what streams are asked: nobody counts what the engine then says, so it is a place where answers to
+    /// this link alone are heard, and none where others are asked or told.
+    pub fn hears_answers_at(&self, place: &[u8]) -> bool {
+        let mut tokens = place.split(|byte| *byte == b'.');
+        let (first, second) = (tokens.next().unwrap_or_default(), tokens.next().unwrap_or_default());
+        let is_inbox = second == b"reply" || first.starts_with(b"_INBOX");
+        self.publish.is_unrestricted() || is_inbox && self.subscribe.may_subscribe(place, None)
+    }
+
     /// Takes a new link over; returns it with the bytes that came behind CONNECT.
     pub fn new(new: NewLink, now: Duration, counter: &Counter) -> (Self, Vec<u8>, Vec<u8>) {
         let mut link = Self {

@@ -94,6 +94,20 @@ impl Shard {
             let text = format!("Permissions Violation for Publish to \"{subject}\": of its headers {fault}");
             return self.forbid(key, &text);
         }
+        if let Some(block) = block.filter(|_| !link.publish.is_unrestricted()) {
+            let holder = link.charge.holder();
+            match headers::for_servers(block, holder.kind() != PeerKind::WaitingNode) {
+                Ok(false) => {}
+                // the engine of streams remembers them
+                Ok(true) => holder.pace().said_to_many(consumers::ANSWER, self.now),
+                Err(fault) => {
+                    let subject = String::from_utf8_lossy(message.subject);
+                    let text =
+                        format!("Permissions Violation for Publish to \"{subject}\": of its headers {fault}");
+                    return self.forbid(key, &text);
+                }
+            }
+        }
         let most = self.settings.limits.max_event;
         if message.body.len() > most && !link.publish.is_unrestricted() && is_event(message.subject) {
             let subject = String::from_utf8_lossy(message.subject);
@@ -102,7 +116,8 @@ impl Shard {
             );
             return self.forbid(key, &text);
         }
-        let is_waiting = link.charge.holder().kind() == PeerKind::WaitingNode;
+        let kind = link.charge.holder().kind();
+        let is_waiting = kind == PeerKind::WaitingNode;
         if is_waiting && link.charge.holder().is_ousted() {
             return self.close_later(key, Close::Refused(MEMBER.to_owned()));
         }
@@ -136,8 +151,10 @@ impl Shard {
             subject::is_word(reply)
                 && !RESERVED_REPLIES.iter().any(|prefix| reply.starts_with(prefix))
                 && link.may_be_answered_at(reply)
+                && (!message.subject.starts_with(b"$JS.") || link.hears_answers_at(reply))
         });
-        let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject);
+        let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
+        let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject, body);
         let routable = subject::valid_subject(message.subject);
         if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
             self.queue_error(key, "Invalid Publish Subject");
@@ -158,7 +175,20 @@ impl Shard {
                 );
                 return self.forbid(key, &text);
             }
-            self.pay_for_answer(key);
+            if let Some(why) = self.judge_question(key, message) {
+                let subject = String::from_utf8_lossy(message.subject);
+                return self
+                    .forbid(key, &format!("Permissions Violation for Publish to \"{subject}\": {why}"));
+            }
+            if consumers::removes(message.subject, body)
+                && let Some(link) = self.links.get(key as usize)
+            {
+                link.charge.holder().consumers().ends(message.subject);
+            }
+            self.pay_for_answer(
+                key,
+                consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node),
+            );
         }
         if flags.verbose {
             self.acknowledge(key);
@@ -208,7 +238,7 @@ impl Shard {
         // what cannot be read is not handed on either
         let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
         let Some(asked) = consumers::read(body) else { return Some("cannot be read".into()) };
-        if let Some(place) = asked.places.iter().find(|place| !link.may_be_answered_at(place.as_bytes())) {
+        if let Some(place) = asked.places.iter().find(|place| !link.hears_answers_at(place.as_bytes())) {
             // as it is quoted nothing of it is a line of its own
             return Some(format!("delivers to {:?}", shortened(place, 200)).into());
         }
@@ -219,20 +249,28 @@ impl Shard {
         if let Some(excess) = asked.excess(kind == PeerKind::Node) {
             return Some(excess.into());
         }
+        let node = kind == PeerKind::Node;
+        if !asked.places.is_empty() && !holder.consumers().begins(message.subject, node, self.now) {
+            return Some("is one more than may deliver at a time: remove some".into());
+        }
         let most = self.settings.limits.of(kind).consumers;
         let taken = holder.consumers().take(most, self.now);
         (!taken).then(|| format!("is one more than {most} in ten minutes").into())
     }
 
+    /// Why something may not be asked, by whom.
+    fn judge_question(&self, key: u32, message: &Publish<'_>) -> Option<&'static str> {
+        let link = self.links.get(key as usize)?;
+        let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
+        let why = consumers::asks_for_too_much(message.subject, body)?;
+        (!link.publish.may_publish(&consumers::lasting(message.subject))).then_some(why)
+    }
+
     /// An answer about streams may be much larger than what it answers: it is paid for by who asks.
-    fn pay_for_answer(&self, key: u32) {
-        if let Some(link) = self.links.get(key as usize) {
-            let holder = link.charge.holder();
-            let bytes = match holder.kind() {
-                PeerKind::Node | PeerKind::WaitingNode => consumers::ANSWER_TO_NODE,
-                PeerKind::Client => consumers::ANSWER,
-                PeerKind::Service | PeerKind::Hub => return,
-            };
+    fn pay_for_answer(&self, key: u32, bytes: usize) {
+        let Some(link) = self.links.get(key as usize) else { return };
+        let holder = link.charge.holder();
+        if !matches!(holder.kind(), PeerKind::Service | PeerKind::Hub) {
             holder.pace().said_to_many(bytes, self.now);
         }
     }

@@ -284,7 +284,6 @@ impl Broker {
 
     fn stop_accepting(&self) {
         let accepting = lock(&self.accepting).take();
-        self.shared.send_waiting_away();
         if let Some(accepting) = accepting {
             accepting.stop.store(true, Ordering::Release);
             if let Err(error) = accepting.waker.wake() {
@@ -293,6 +292,8 @@ impl Broker {
             // it does nothing that could keep it
             let _ = accepting.thread.join();
         }
+        // nobody is let in to wait from here on
+        self.shared.send_waiting_away();
     }
 
     /// Closes all sockets and joins the threads. Once is enough; more often does no harm.

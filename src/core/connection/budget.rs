@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use async_nats::Message;
+use async_nats::{HeaderMap, Message};
 
 /// A budget that several subscriptions may share.
 #[derive(Debug)]
@@ -92,7 +92,9 @@ fn size(message: &Message) -> usize {
     let subjects = message.subject.len() + message.reply.as_ref().map_or(0, |reply| reply.len());
     // all that came: payload, subjects, headers, and the text of a status
     let came = message.length.max(message.payload.len() + subjects);
-    let headers = message.headers.as_ref().map_or(0, |headers| came + headers.len() * HEADER);
+    // a name may have many values
+    let values = |headers: &HeaderMap| headers.iter().map(|(_, values)| values.len().max(1)).sum::<usize>();
+    let headers = message.headers.as_ref().map_or(0, |headers| came + values(headers) * HEADER);
     came + headers + size_of::<Message>()
 }
 

@@ -146,7 +146,8 @@ impl Keeping {
     }
 
     fn message(&self, subject: String, instead_of: u64, payload: Vec<u8>) -> ToStore {
-        let once = format!("{subject}.{instead_of}");
+        // nobody else is to have told it before
+        let once = uuid::Uuid::new_v4().simple().to_string();
         let headers = vec![(EXPECTED.to_owned(), instead_of.to_string()), (ONCE.to_owned(), once)];
         ToStore { subject, headers, payload: payload.into() }
     }

@@ -43,11 +43,50 @@ pub fn fault(block: &[u8]) -> Option<&'static str> {
     (count > MOST_LINES).then_some("it has more than 256 lines")
 }
 
+/// Longest id of a message: the engine of streams remembers each for minutes.
+const MOST_ID: usize = 512;
+/// What nats-server does at the word of whoever says something, as far as anybody may have it do so. It follows
+/// messages wherever they are sent, empties streams, and says later what it was told now by headers, too.
+const FOR_SERVERS: [&str; 6] = [
+    "Nats-Expected-Last-Msg-Id",
+    "Nats-Expected-Last-Sequence",
+    "Nats-Expected-Last-Subject-Sequence",
+    "Nats-Expected-Stream",
+    "Nats-TTL",
+    "Nats-TTLSeconds",
+];
+
+/// Whether a block that libraries read has an id. `stores` is false of those who store nothing.
+///
+/// # Errors
+/// Why it is not for everybody to send: nats-server, or whoever reads streams, would take words of it for more than they
+/// are.
+pub fn for_servers(block: &[u8], stores: bool) -> Result<bool, &'static str> {
+    let lines = block.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    let named = lines.filter(|line| line.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("Nats-")));
+    let mut has_id = false;
+    for (name, value) in named.filter_map(|line| line.split_once(':')) {
+        let good = match name {
+            "Nats-Msg-Id" => {
+                has_id = true;
+                value.len() <= MOST_ID
+            }
+            "Nats-Rollup" => value.trim() == "sub",
+            name => FOR_SERVERS.contains(&name) || name.starts_with("Nats-Service-Error"),
+        };
+        if !good || !stores {
+            return Err("one that begins with Nats- is a word of servers, or too long an id");
+        }
+    }
+    Ok(has_id)
+}
+
 /// Nothing, or three digits and a text.
 fn is_status(rest: &str) -> bool {
     let status = rest.trim().split(' ').next().unwrap_or_default();
     let is_code = status.len() == 3 && !status.starts_with('0') && status.bytes().all(|b| b.is_ascii_digit());
-    status.is_empty() || rest.starts_with([' ', '\t']) && is_code
+    // blanks alone are cut by some libraries before they count what is left
+    rest.is_empty() || rest.starts_with([' ', '\t']) && is_code
 }
 
 #[cfg(test)]
@@ -72,11 +111,40 @@ mod tests {
     }
 
     #[test]
+    fn few_words_are_for_servers() {
+        let long = format!("Nats-Msg-Id: {}", "x".repeat(MOST_ID));
+        for (line, expected) in [
+            ("a: Nats-Subject", Some(false)),
+            ("Natsy: 1", Some(false)),
+            ("Nats-Msg-Id: 1", Some(true)),
+            (&long, None),
+            ("Nats-Expected-Last-Subject-Sequence: 7", Some(false)),
+            ("Nats-Rollup: sub", Some(false)),
+            ("Nats-Rollup: all", None),
+            ("nats-rollup: all", None),
+            ("Nats-Subject: x", None),
+            ("Nats-Sequence: 1", None),
+            ("Nats-Trace-Dest: x", None),
+            ("Nats-Schedule: @at 1", None),
+            ("Nats-Service-Error-Code: 400", Some(false)),
+        ] {
+            let block = format!("NATS/1.0\r\nx: y\r\n{line}\r\n\r\n");
+            assert_eq!(fault(block.as_bytes()), None, "{line}");
+            assert_eq!(for_servers(block.as_bytes(), true).ok(), expected, "{line}");
+            let of_servers = line.to_lowercase().starts_with("nats-");
+            assert_eq!(for_servers(block.as_bytes(), false).is_err(), of_servers, "{line}");
+        }
+        assert_eq!(for_servers(b"NATS/1.0\r\n\r\n", false), Ok(false));
+    }
+
+    #[test]
     fn what_ends_a_connection_does_not() {
         let many = format!("NATS/1.0\r\n{}\r\n", "a:\r\n".repeat(MOST_LINES + 1));
         let large = format!("NATS/1.0\r\na:{}\r\n\r\n", "x".repeat(MOST_BYTES));
         for bad in [
             "",
+            "NATS/1.0 \r\n\r\n",
+            "NATS/1.0\t\r\na: b\r\n\r\n",
             "XXXXX",
             "\r\n\r\n",
             "NATS/1.0",

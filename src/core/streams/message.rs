@@ -61,7 +61,8 @@ impl Stored {
     /// Of `DIRECT.GET`.
     pub(super) fn of_direct(message: &Message) -> Option<Stored> {
         let headers = message.headers.as_ref()?;
-        let header = |name: &str| headers.get(name).map(|value| value.as_str());
+        // what the server says stands behind what whoever stored it has said
+        let header = |name: &str| headers.get_all(name).last().map(|value| value.as_str());
         Some(Stored {
             subject: header("Nats-Subject")?.to_owned(),
             sequence: header("Nats-Sequence")?.parse().ok()?,

@@ -240,7 +240,7 @@ fn no_request_ran_twice(nodes: &[Node]) {
 }
 
 /// The process of nats-server behind a broker.
-fn engine_of(network: &mut Network) -> u32 {
+pub fn engine_of(network: &mut Network) -> u32 {
     let broker = network.broker().pid();
     until("the engine to run", || {
         let children =

@@ -111,6 +111,7 @@ fn reads_and_ends_its_own(release: Release) {
                 let mut config = json!({
                     "deliver_subject": format!("{inboxes}.z"), "ack_policy": "none",
                     "inactive_threshold": 1_000_000_000, "mem_storage": true,
+                    "flow_control": true, "idle_heartbeat": 5_000_000_000_u64,
                 });
                 config.as_object_mut().unwrap().extend(filters.as_object().unwrap().clone());
                 let heard = node.subscribe(format!("{inboxes}.z")).await.expect("a subscription");
@@ -129,6 +130,7 @@ fn reads_and_ends_its_own(release: Release) {
             let of_others = format!("$JS.API.CONSUMER.CREATE.CHORIA_REQUESTS.{consumer}.{filter}");
             let body = json!({"stream_name": "CHORIA_REQUESTS", "config": {
                 "mem_storage": true, "deliver_subject": format!("{inboxes}.y"), "ack_policy": "none",
+                "flow_control": true, "idle_heartbeat": 5_000_000_000_u64,
                 "filter_subject": of_node(N1),
             }});
             let made = ask(&node, &of_others, body).await.unwrap_or_default();

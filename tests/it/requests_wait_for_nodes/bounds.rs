@@ -72,6 +72,7 @@ fn consumers_are_bounded(release: Release) {
         let good = json!({
             "deliver_subject": format!("{inboxes}.c"), "ack_policy": "none", "mem_storage": true,
             "filter_subject": own, "inactive_threshold": 60_000_000_000_u64,
+            "flow_control": true, "idle_heartbeat": 5_000_000_000_u64,
         });
         let with = |more: Value| {
             let mut config = good.clone();
@@ -86,6 +87,7 @@ fn consumers_are_bounded(release: Release) {
             (create.clone(), with(json!({"inactive_threshold": 120_000_000_000_u64}))),
             (create.clone(), with(json!({"mem_storage": false}))),
             (create.clone(), with(json!({"direct": true}))),
+            (create.clone(), with(json!({"flow_control": false}))),
         ] {
             let made = make(&node, &subject, "CHORIA_REQUESTS", config.clone()).await;
             assert_eq!(made, None, "{release:?} {subject} {config}");

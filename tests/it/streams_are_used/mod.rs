@@ -3,6 +3,7 @@
 mod alerts;
 mod buckets;
 mod elections;
+mod floods;
 mod governors;
 pub mod looks;
 mod machines;

@@ -142,7 +142,12 @@ impl Shard {
         self.traffic.in_bytes += publish.body.len() as u64;
         let reply_is_one = publish.reply.is_none_or(|reply| !reply.is_empty() && subject::is_word(reply));
         let block = publish.headers.map(|(length, _)| publish.body.get(..length).unwrap_or_default());
-        if block.is_some_and(|block| headers::fault(block).is_some()) {
+        if let Some(fault) = block.and_then(headers::fault) {
+            self.traffic.lost += 1;
+            let subject = String::from_utf8_lossy(publish.subject);
+            self.shared.refusal_log.note("headers", || {
+                tracing::warn!(%subject, "the hub says something with headers that are not handed on: {fault}");
+            });
             return;
         }
         if !let_in || !reply_is_one || !subject::valid_subject(publish.subject) {

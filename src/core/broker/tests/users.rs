@@ -168,7 +168,7 @@ fn an_answer_is_asked_for_where_it_may_be_heard() {
 fn streams_are_delivered_where_their_listener_may_hear() {
     let caller = StaticUser {
         subscribe: Permission::only(["_INBOX.n.>"]),
-        publish: Permission::only(["$JS.API.>"]),
+        publish: Permission::only(["$JS.API.>", "c.node.>"]),
         ..user("caller", "ask")
     };
     let broker = broker([caller, user("engine", "ask")]);
@@ -182,10 +182,13 @@ fn streams_are_delivered_where_their_listener_may_hear() {
         (create, r#"{"config":{"deliver_subject":"_INBOX.n.1","Deliver_Subject":"a"}}"#, "delivers to \"a\""),
         ("$JS.API.CONSUMER.DURABLE.CREATE.S.d", r#"{"config":{"deliver_subject":"$KV.a.b"}}"#, "delivers to"),
         (create, r#"{"config":{"#, "cannot be read"),
+        // where it may speak itself others would hear what nobody counts
+        (create, r#"{"config":{"deliver_subject":"c.node.n1"}}"#, "delivers to \"c.node.n1\""),
+        ("$JS.API.CONSUMER.MSG.NEXT.S.c c.node.n1", r#"{"batch":100000}"#, "with Reply of \"c.node.n1\""),
     ] {
         caller.send(makes(subject, request));
         let said = caller.sync();
-        assert!(said.contains("Permissions Violation for Publish to \"") && said.contains(told), "{said}");
+        assert!(said.contains("Permissions Violation for Publish ") && said.contains(told), "{said}");
     }
     for request in
         ["", r#"{"config":{"deliver_subject":"_INBOX.n.1"}}"#, r#"{"config":{"durable_name":"pulls"}}"#]

@@ -145,7 +145,7 @@ impl<'de> Visitor<'de> for Member<'_> {
 /// The facts an expression reads: all its calls of `fact` and `with` have to have one literal text.
 fn facts_of(expression: &str, names: &mut Facts) -> Option<()> {
     let mut rest = expression;
-    while let Some(found) = rest.find(['f', 'w', '\'', '"', '`', '/', '#']) {
+    while let Some(found) = rest.find(['f', 'w', '$', '\'', '"', '`', '/', '#']) {
         let here = rest.get(found..)?;
         let before = rest.get(..found)?.chars().next_back();
         let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
@@ -173,7 +173,8 @@ fn facts_of(expression: &str, names: &mut Facts) -> Option<()> {
                         }
                         behind
                     }
-                    "facts" => return None,
+                    // all of them, by their name or by that of all names
+                    "facts" | "$env" => return None,
                     _ => behind,
                 }
             }
@@ -220,6 +221,8 @@ mod tests {
             ("fact('*.name') == 1", None),
             ("fact('@this') == 1", None),
             ("facts == 1", None),
+            ("len($env['facts']) > 2", None),
+            ("$env.facts.os == 1", None),
             ("fact /* x */ ('os')", None),
             ("let f = fact; f('os')", None),
             ("'open", None),
