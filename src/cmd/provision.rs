@@ -33,6 +33,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::out::outln;
+use super::render::text::{clean, escaped};
 use super::signals::{self, Reactions};
 use super::{Globals, context};
 
@@ -260,10 +261,11 @@ async fn rehearse(daemon: &Arc<Daemon>, node: &str) -> anyhow::Result<ExitCode> 
     for secret in ["cht", "chpwd"] {
         told["jwt"].get_mut(secret).into_iter().for_each(|value| *value = HIDDEN.into());
     }
-    outln!("The helper is told (secrets hidden here):\n{}", serde_json::to_string_pretty(&told)?);
+    let told = serde_json::to_string_pretty(&told)?;
+    outln!("The helper is told (secrets hidden here):\n{}", escaped(&told));
     if answer.defer || answer.shutdown {
         let word = if answer.defer { "defer" } else { "shutdown" };
-        outln!("It says {word}: {}", answer.msg);
+        outln!("It says {word}: {}", clean(&answer.msg, false));
         return Ok(ExitCode::SUCCESS);
     }
     outln!("It would configure {node} with:");
@@ -403,7 +405,7 @@ impl ShowStatus {
         let (settings, _) = Settings::load(file)?;
         let status = context::block_on(socket::ask(&settings.state_dir))??;
         if self.json {
-            outln!("{}", serde_json::to_string(&status)?);
+            outln!("{}", escaped(&serde_json::to_string(&status)?));
             return Ok(ExitCode::SUCCESS);
         }
         show::show(&status);

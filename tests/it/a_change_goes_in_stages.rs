@@ -31,6 +31,8 @@ struct Mood {
     breaks: Vec<String>,
     unwell: Vec<String>,
     hangs: Option<String>,
+    ponders: Option<String>,
+    pondering: bool,
 }
 
 impl Fleet {
@@ -42,6 +44,10 @@ impl Fleet {
         let act: Act = Arc::new(move |node: &str, call: &Call| {
             let is = |list: &[String]| list.iter().any(|name| name == node);
             if call.action == "look" {
+                while moods.lock().expect("moods").ponders.as_deref() == Some(node) {
+                    moods.lock().expect("moods").pondering = true;
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
                 let unwell = is(&moods.lock().expect("moods").unwell);
                 return if unwell {
                     failed(1, "it limps", json!({"state": "up"}))
@@ -207,4 +213,25 @@ fn a_check_looks_at_what_seemed_to_do_well() {
     let look = ["rpc", "demo", "look", "--nodes", &fleet.list, "--np", "--stages", "1,100%", "--check"];
     let ran = fleet.alice.run(&[&look[..], &["demo.look if data('state') == 'down'"]].concat()).code(2);
     ran.complains(&["it is not so that data('state') == 'down'", "stopped in stage 1 of 2"]);
+}
+
+#[test]
+fn the_check_of_the_last_stage_comes_to_its_end_later() {
+    let fleet = Fleet::new();
+    fleet.mood(|mood| mood.ponders = Some(fleet.names[7].clone()));
+    let mut killed = fleet.alice.start(&fleet.go(&["--stages", "1,100%", "--check", "demo.look"]));
+    until("the check to look", || fleet.mood.lock().expect("moods").pondering.then_some(()));
+    assert_eq!(fleet.asked(), COUNT);
+    killed.signal(rustix::process::Signal::KILL);
+    killed.ended();
+    fleet.mood(|mood| *mood = Mood { unwell: vec![fleet.names[8].clone()], ..Mood::default() });
+    let ran = fleet.alice.run(&["rpc", "--resume", "last", "--np"]).code(2);
+    ran.complains(&["the check says of n9.example.net: it limps"]);
+    assert_eq!(fleet.asked(), COUNT);
+    // it was looked at
+    fleet
+        .alice
+        .run(&["rpc", "--resume", "last", "--np"])
+        .code(1)
+        .complains(&["all nodes of that request were asked"]);
 }

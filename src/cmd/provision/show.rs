@@ -3,6 +3,7 @@
 use choria::core::provisioner::status::Status;
 
 use crate::cmd::out::outln;
+use crate::cmd::render::text::clean;
 
 /// Writes it.
 pub fn show(status: &Status) {
@@ -54,6 +55,8 @@ pub fn show(status: &Status) {
     let failed = status.recent.iter().filter(|end| !end.reason.is_empty());
     for end in failed.take(10) {
         let at = jiff::Timestamp::from_second(end.at).map(|time| time.to_string()).unwrap_or_default();
-        outln!("{at} {}: {}: {}", end.node, end.kind, end.reason);
+        // names and reasons are words of who waits
+        let line = format!("{at} {}: {}: {}", end.node, end.kind, end.reason);
+        outln!("{}", clean(&line, false));
     }
 }

@@ -279,6 +279,10 @@ impl<'a> Request<'a> {
         collective: &str,
         view: &mut View<'_>,
     ) -> anyhow::Result<(Option<Vec<String>>, Duration, LateAnswers)> {
+        if self.resumed.is_some() && self.selection.listed.as_ref().is_some_and(Vec::is_empty) {
+            // only the check is to come to its end
+            return Ok((Some(vec![]), Duration::ZERO, LateAnswers::default()));
+        }
         let method = self.selection.method_name(client);
         view.discovering(&method)?;
         let mut found = self.selection.discover(client, Some(self.agent)).await?;

@@ -57,7 +57,12 @@ impl WaitingNodes {
         if !subject::valid_pattern(name.as_bytes()) || !subject::is_literal(name.as_bytes()) {
             return Err(refuse("its connection has no name that could be a node's".to_owned()));
         }
-        // logs and pages of many programs show names of nodes
+        // logs and pages of many programs show names of nodes, and no certificate has such a one
+        if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(refuse(
+                "the name of its connection has letters that are in no name of a node".to_owned(),
+            ));
+        }
         if Secret::new(claims.token).is_shown_by(name) {
             return Err(refuse("the name of its connection shows its access token".to_owned()));
         }

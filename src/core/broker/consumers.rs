@@ -110,7 +110,7 @@ pub fn makes(subject: &[u8]) -> bool {
 
 /// The subject by which a lasting one of the same stream is made: who may publish it may make such.
 pub fn lasting(subject: &[u8]) -> Vec<u8> {
-    let of_request = |token: &&[u8]| ![&b"CREATE"[..], b"GET", b"INFO"].contains(token);
+    let of_request = |token: &&[u8]| ![&b"CREATE"[..], b"GET", b"INFO", b"DELETE"].contains(token);
     let stream = tokens(subject).skip_while(of_request).nth(1).unwrap_or_default();
     [b"$JS.API.CONSUMER.DURABLE.CREATE.", stream, b".x"].concat()
 }
@@ -127,6 +127,9 @@ pub fn asks_for_too_much(subject: &[u8], body: &[u8]) -> Option<&'static str> {
     match () {
         () if pulled(subject, body).is_some_and(|batch| batch.is_none_or(|batch| batch > PULLED)) => {
             Some("it asks for more than 1024 messages at a time")
+        }
+        () if about(b".STREAM.MSG.DELETE.") && !about(b".STREAM.MSG.DELETE.GOVERNOR_") => {
+            Some("it removes from a stream what others have said")
         }
         () if about(b".DIRECT.GET.") || about(b".STREAM.MSG.GET.") => {
             (!only(&["seq", "last_by_subj", "next_by_subj", "start_time"]))
@@ -418,6 +421,8 @@ mod tests {
             (info, r#"{"Deleted_Details":true}"#, false),
             ("$JS.hub.API.STREAM.INFO.KV_b", r#"{"subjects_filter":">"}"#, false),
             ("$JS.API.STREAM.NAMES", r#"{"subject":"x"}"#, true),
+            ("$JS.API.STREAM.MSG.DELETE.GOVERNOR_G", r#"{"seq":1}"#, true),
+            ("$JS.API.STREAM.MSG.DELETE.CHORIA_EVENTS", r#"{"seq":1}"#, false),
             ("$JS.API.CONSUMER.MSG.NEXT.S.c", "", true),
             ("$JS.API.CONSUMER.MSG.NEXT.S.c", "1024", true),
             ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":500,"expires":1}"#, true),

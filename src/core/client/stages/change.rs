@@ -137,10 +137,11 @@ impl Change {
         Ok(true)
     }
 
-    /// Whether somebody is still to be asked, when it has ended. What is kept of it goes where nobody will go on
-    /// with it.
+    /// Whether somebody is still to be asked, or to be looked at by the check, when it has ended. What is kept of it goes
+    /// where nobody will go on with it.
     pub fn end(self) -> bool {
-        let rest = !self.rollout.groups().is_empty();
+        let unseen = self.check.is_some() && self.rollout.checked() < self.rollout.asked();
+        let rest = unseen || !self.rollout.groups().is_empty();
         if !rest && self.rollout.verdict().is_ok() {
             self.journal.into_iter().for_each(Journal::end);
         }
@@ -164,6 +165,7 @@ impl Change {
             self.unwell.insert(node, words);
         }
         let asked = self.rollout.asked();
+        self.rollout.looked_at(asked);
         Ok(self.journal.as_mut().map_or(Ok(()), |journal| journal.checked(asked))?)
     }
 

@@ -27,8 +27,12 @@ impl Look {
     /// # Errors
     /// What is wrong, for the end of a sentence that begins with the name of the option.
     pub fn parse(text: &str) -> Result<Look, String> {
-        let (text, wanted) = match text.split_once(" if ") {
-            Some((text, wanted)) => (text, Some(wanted.trim())),
+        // one within quotes is a part of an input
+        const IF: &str = " if ";
+        let stands =
+            |(at, _): &(usize, &str)| text.get(..*at).is_some_and(|before| shlex::split(before).is_some());
+        let (text, wanted) = match text.match_indices(IF).find(stands) {
+            Some((at, _)) => (&text[..at], text.get(at + IF.len()..).map(str::trim)),
             None => (text, None),
         };
         let compiled = |text: &str| {

@@ -167,3 +167,17 @@ fn a_file_is_of_one_command_at_a_time() {
     assert!(matches!(Journal::resume(&dir, "aab"), Err(JournalError::Unknown(_))));
     assert_eq!(Journal::resume(&dir, "last").unwrap().1.id, "aac");
 }
+
+#[test]
+fn a_check_ends_where_what_it_wants_begins() {
+    for (text, inputs, wanted) in [
+        ("rpcutil.ping", &[][..], false),
+        ("rpcutil.ping if ok()", &[], true),
+        ("demo.look text=\"only if needed\" if data('x') == ' if '", &[("text", "only if needed")], true),
+        ("demo.look text='a if b'", &[("text", "a if b")], false),
+    ] {
+        let look = Look::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+        let found: Vec<_> = look.inputs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!((found.as_slice(), look.wanted().is_some()), (inputs, wanted), "{text}");
+    }
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::question::{Question, Staged};
-use super::results::Before;
+use super::results::{Before, MOST_OF_ONE};
 use crate::core::client::stages::{Change, Notice, Plan, Rollout};
 use crate::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use crate::core::playbook::world::World;
@@ -179,7 +179,8 @@ async fn follow(
 impl Question {
     /// Whether a node did what was asked, as far as its answer says so.
     pub(super) fn is_well(&self, reply: &RpcReply) -> bool {
-        reply.body.statuscode.is_ok() && self.holds(&reply.body.data)
+        let fits = reply.message.len() <= MOST_OF_ONE;
+        fits && reply.body.statuscode.is_ok() && self.holds(&reply.body.data)
     }
 
     /// Whether the assertion holds, if there is one.

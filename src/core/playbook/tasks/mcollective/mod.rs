@@ -40,12 +40,13 @@ pub(super) const TYPE: TaskType = TaskType {
 fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let question = Question::new(world, options)?;
     let fail_ok = options.flag("fail_ok", false)?;
-    // who did well in an earlier try of a change in stages is not asked again
-    let before = match world.current.change.take() {
-        Some(change) => Before::of(&change).map_err(|e| options.wrong(e))?,
+    let client = world.client()?;
+    // who did well in an earlier try of a change in stages is not asked again; what is known of it stays until there is
+    // more
+    let before = match &world.current.change {
+        Some(change) => Before::of(change).map_err(|e| options.wrong(e))?,
         None => Before::default(),
     };
-    let client = world.client()?;
     // as long as for any request: what the agent says, and the time that finding nodes takes
     let usual = u64::try_from(client.config().discovery_timeout).unwrap_or(2);
     let timeout = Duration::from_secs(usual.saturating_add(question.timeout));

@@ -13,7 +13,7 @@ use crate::core::puppet::host::Outcome;
 
 /// Bytes of one reply, and of all replies to one task, that a plan is given. A node that says
 /// more has failed; it ends nobody else's plan.
-const MOST_OF_ONE: usize = 512 << 10;
+pub(super) const MOST_OF_ONE: usize = 512 << 10;
 const MOST_OF_ALL: usize = 256 << 20;
 
 /// What is known of a change in stages that did not come to a good end: it goes on from there.
@@ -56,6 +56,17 @@ pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail
     let mut left = MOST_OF_ALL;
     let mut after = Before::default();
     for node in &question.nodes {
+        let found = unwell.get(node).filter(|_| before.is_good(node));
+        if let Some(words) = found {
+            // it did well in an earlier try, and the check says something else by now
+            accounting.count(Class::Failed);
+            failed += 1;
+            after.bad.insert(node.clone());
+            let message = format!("The check says of node {node}: {words}");
+            let error = Some((message, json!({"class": Class::Failed.name()})));
+            results.push((node.clone(), result("mcollective", json!({}), fail_ok, error)));
+            continue;
+        }
         if let Some((class, result)) = before.good.remove(node) {
             accounting.count(class);
             if let Some(Json::Object(data)) = result.get("value").and_then(|value| value.get("data")) {
