@@ -197,6 +197,8 @@ fn a_check_looks_at_what_seemed_to_do_well() {
         "stopped in stage 2 of 3: 1 of the 3 nodes",
     ]);
     assert_eq!(fleet.asked(), 3);
+    let failed = fleet.alice.run(&["rpc", "demo", "look", "--only", "failed", "last", "--json"]).json();
+    assert_eq!(failed["request_stats"]["discovered"], 1, "the one that limps: {failed:#}");
     // It was seen to: the change goes on, in groups of one as before, and stops in the middle of a stage.
     fleet.mood(|mood| *mood = Mood { breaks: vec![fleet.names[5].clone()], ..Mood::default() });
     let ran = fleet.alice.run(&["rpc", "--resume", "last", "--np"]).code(2);

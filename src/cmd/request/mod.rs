@@ -242,6 +242,9 @@ impl<'a> Request<'a> {
         stats.late_discoveries = late.names();
         let interrupted = matches!(followed, Ok(Followed::Interrupted));
         *record = call.sent().then(|| recorder.finish(&stats, interrupted));
+        if let (Some(record), Some(staged)) = (record.as_mut(), &staged) {
+            record.unwell = staged.unwell();
+        }
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
         trouble::report(&client, &collective, &stats, by_asking);
         if ddl.metadata.service && stats.responses == 0 {

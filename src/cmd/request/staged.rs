@@ -181,6 +181,11 @@ impl Staged {
         Ok(self.0.go_on(client, upcoming, &mut say).await?)
     }
 
+    /// Nodes of which the check says something.
+    pub fn unwell(&self) -> Vec<String> {
+        self.0.unwell().keys().cloned().collect()
+    }
+
     /// What is to be said when it has ended, and nobody else will go on with it. Whether the check found something.
     pub fn end(self) -> bool {
         let unwell = !self.0.unwell().is_empty();

@@ -36,6 +36,9 @@ pub struct Record {
     pub replies: Vec<Answer>,
     /// Whether the outputs of some were not kept: they were too many, or go with secrets.
     pub without_data: bool,
+    /// Nodes that answered well, of which a check then said something else.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unwell: Vec<String>,
     /// Ended by a person before everybody had answered.
     pub interrupted: bool,
     /// Statistics, names of the silent among them.
@@ -89,7 +92,7 @@ pub struct Heading {
 pub enum Which {
     /// Answered well.
     Ok,
-    /// Answered that they failed.
+    /// Answered that they failed, or a check says so of them.
     Failed,
     /// Did not answer, or were not asked any more. Those that were found too late are none of
     /// them: a late answer is anybody's word.
@@ -123,8 +126,11 @@ impl Record {
         };
         let stats = &self.stats;
         let mut nodes = match which {
-            Which::Ok => of(&|answer| answer.statuscode == 0),
-            Which::Failed => of(&|answer| answer.statuscode != 0 && !answer.is_denial()),
+            Which::Ok => of(&|answer| answer.statuscode == 0 && !self.unwell.contains(&answer.sender)),
+            Which::Failed => of(&|answer| match answer.statuscode {
+                0 => self.unwell.contains(&answer.sender),
+                _ => !answer.is_denial(),
+            }),
             Which::Denied => [of(&Answer::is_denial), stats.denied_by_broker.clone()].concat(),
             Which::Missed => {
                 let silent = stats
