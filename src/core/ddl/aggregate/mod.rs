@@ -159,8 +159,8 @@ impl Aggregator {
             fits
         };
         let summaries = self.outputs.iter().map(|(output, sum)| {
-            let (mut lines, mut shown) = (sum.lines(spelling), vec![]);
-            while let Some(line) = lines.next() {
+            let mut shown = vec![];
+            for line in sum.lines(spelling) {
                 if !fits(&line) {
                     shown.push("(more than is shown of one request)".to_owned());
                     break;
