@@ -245,6 +245,12 @@ fn again_and_beside_what_is_there() {
     root(&hub, "choria tool ca issue --out /tmp --node bob.mcollective")
         .code(1)
         .complains(&["a name of callers"]);
+    root(&hub, "choria tool ca issue --out /etc/choria --broker bob.mcollective")
+        .code(1)
+        .silent()
+        .complains(&["bob.mcollective is a name of callers"]);
+    root(&hub, "USER=jane.doe choria plugin new --dir /etc/choria/dotted dotted --language shell").code(0);
+    root(&hub, "grep -q choria=jane.doe.mcollective /etc/choria/dotted/policies/dotted.policy").code(0);
 
     // Who is no longer to ask is cut at once: the broker follows the list of its CA.
     root(&hub, "choria tool ca revoke --dir /etc/choria/ca carol").code(0);
@@ -258,16 +264,16 @@ fn again_and_beside_what_is_there() {
     root(&hub, "chmod 0640 /etc/choria/broker.conf").code(0);
 
     // A CA may be anywhere; who is told of it is told where.
-    root(&hub, "mv /etc/choria/ca /srv/authority && rm /etc/choria/tls/crl.pem").code(0);
+    root(&hub, "mv /etc/choria/ca /etc/choria/authority && rm /etc/choria/tls/crl.pem").code(0);
     sudo(&hub, "choria setup broker").code(1).complains(&["say with --ca where it is"]);
-    sudo(&hub, "choria setup broker --ca /srv/authority").fine().says(&[
-        "sudo choria setup broker --ca /srv/authority --node NAME",
-        "sudo choria setup operator --ca /srv/authority",
+    sudo(&hub, "choria setup broker --ca /etc/choria/authority").fine().says(&[
+        "sudo choria setup broker --ca /etc/choria/authority --node NAME",
+        "sudo choria setup operator --ca /etc/choria/authority",
     ]);
     sudo(&hub, "choria setup node").code(1);
-    sudo(&hub, "choria setup node --ca /srv/authority").fine().says(&["kept      the certificate"]);
-    sudo(&hub, "choria setup operator --ca /srv/authority").code(1).complains(&["newcomer is an operator"]);
-    sudo(&hub, "choria setup operator --ca /srv").code(1).complains(&["--ca /srv: there is no CA there"]);
+    sudo(&hub, "choria setup node --ca /etc/choria/authority").fine().says(&["kept      the certificate"]);
+    sudo(&hub, "choria setup operator --ca /etc/choria/authority").code(1).complains(&["newcomer is an operator"]);
+    sudo(&hub, "choria setup operator --ca /etc/choria/none").code(1).complains(&["--ca /etc/choria/none: there is no CA there"]);
 }
 
 #[test]

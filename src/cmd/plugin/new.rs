@@ -8,6 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::agents::library::RESERVED;
 use choria::core::config::{Environment as _, System};
 use choria::core::files::PUBLIC;
+use choria::core::pki::{Kind, full_name};
 
 use super::{is_name, write_new};
 use crate::cmd::out::outln;
@@ -59,7 +60,9 @@ impl New {
             other => bail!("cannot make agents in '{other}': python, shell, ruby or rust"),
         };
         let user = System.user().map(|(user, _)| user).unwrap_or_default();
-        let user = if is_name(&user) { user } else { "USER".to_owned() };
+        // as `choria tool ca issue --client` names whoever logs in so
+        let is_login = full_name(Kind::Client, &user).is_ok_and(|full| full == format!("{user}.mcollective"));
+        let user = if is_login { user } else { "USER".to_owned() };
         let fill =
             |text: &str| text.replace("@NAME@", &name).replace("@BUILD@", build).replace("@USER@", &user);
         let (interface, policy) = (format!("{program}.json"), format!("policies/{name}.policy"));

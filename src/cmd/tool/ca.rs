@@ -317,6 +317,9 @@ impl Issue {
             (None, None, Some(name)) => (Kind::Client, name),
             _ => bail!("say for whom the certificate is: one of --broker, --node or --client NAME"),
         };
+        if kind == Kind::Broker && pki::is_callers(name) {
+            bail!("{name} is a name of callers: give the broker that of its machine");
+        }
         let options = Options { alt_names: self.alt_names.clone(), loopback: self.loopback, days: self.days };
         let ca = load(&self.dir)?;
         if self.install {

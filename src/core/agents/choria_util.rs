@@ -3,7 +3,10 @@
 
 mod machines;
 
+use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -14,16 +17,24 @@ use crate::core::ddl::{self, AgentDdl};
 use crate::core::programs;
 use crate::core::rpc::StatusCode;
 
+/// Interfaces that one caller is given in a while: each takes a signature, some milliseconds of it.
+const GIVEN: u32 = 40;
+const WHILE: Duration = Duration::from_secs(10);
+/// Callers that are remembered for that.
+const MOST_CALLERS: usize = 1000;
+
 /// The agent.
 #[derive(Default)]
 pub struct ChoriaUtil {
     jobs: Option<Jobs>,
+    /// Interfaces that callers were given, and since when.
+    given: Mutex<HashMap<String, (Instant, u32)>>,
 }
 
 impl ChoriaUtil {
     /// That tells what became of jobs.
     pub(super) fn telling(jobs: Jobs) -> ChoriaUtil {
-        ChoriaUtil { jobs: Some(jobs) }
+        ChoriaUtil { jobs: Some(jobs), ..ChoriaUtil::default() }
     }
 }
 
@@ -49,6 +60,10 @@ impl Agent for ChoriaUtil {
                 "machine_states" => machines::states(node),
                 "machine_state" => machines::state(call, node),
                 "machine_transition" => machines::transition(call, node),
+                "ddl" if !self.gives(&call.caller, Instant::now()) => Outcome::failed(
+                    StatusCode::Aborted,
+                    format!("more than {GIVEN} interfaces in {} s, ask later", WHILE.as_secs()),
+                ),
                 "ddl" => interface(call, node),
                 "result" => self.result(call).await,
                 other => Outcome::failed(
@@ -61,6 +76,23 @@ impl Agent for ChoriaUtil {
 }
 
 impl ChoriaUtil {
+    /// Whether a caller is given one more interface now.
+    fn gives(&self, caller: &str, now: Instant) -> bool {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if given.len() >= MOST_CALLERS {
+            given.retain(|_, (since, _)| now.duration_since(*since) < WHILE);
+        }
+        if given.len() >= MOST_CALLERS && !given.contains_key(caller) {
+            return false;
+        }
+        let (since, count) = given.entry(caller.to_owned()).or_insert((now, 0));
+        if now.duration_since(*since) >= WHILE {
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= GIVEN
+    }
+
     /// Ours: what became of a request that took longer than its caller waited. A caller
     /// learns of none but their own.
     async fn result(&self, call: &Call) -> Outcome {
@@ -161,4 +193,20 @@ fn facter() -> String {
     let path = std::env::var_os("PATH");
     let found = usual.or_else(|| programs::find("facter", path.as_deref()));
     found.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_given_so_many_interfaces_in_a_while() {
+        let (util, now) = (ChoriaUtil::default(), Instant::now());
+        let given = |caller: &str, now| (0..1000).filter(|_| util.gives(caller, now)).count();
+        assert_eq!((given("a", now), given("b", now)), (GIVEN as usize, GIVEN as usize));
+        assert_eq!((given("a", now), given("a", now + WHILE)), (0, GIVEN as usize));
+        (0..2 * MOST_CALLERS).for_each(|n| drop(util.gives(&n.to_string(), now + WHILE)));
+        assert!(util.given.lock().unwrap().len() <= MOST_CALLERS);
+        assert!(given("c", now + 3 * WHILE) > 0, "who is not heard makes room");
+    }
 }

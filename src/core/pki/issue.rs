@@ -116,9 +116,6 @@ impl Ca {
         now_unix: i64,
     ) -> Result<Issued, PkiError> {
         let name = full_name(kind, name)?;
-        if kind == Kind::Node && is_callers(&name) {
-            return Err(PkiError::CallerName(name));
-        }
         if options.days == 0 {
             return Err(PkiError::NoDays);
         }
@@ -198,6 +195,9 @@ impl Ca {
 /// # Errors
 /// It can carry none.
 pub fn full_name(kind: Kind, name: &str) -> Result<String, PkiError> {
+    if kind == Kind::Node && is_callers(name) {
+        return Err(PkiError::CallerName(name.to_owned()));
+    }
     let name = match kind {
         Kind::Client if !is_callers(name) => format!("{name}.mcollective"),
         _ => name.to_string(),
