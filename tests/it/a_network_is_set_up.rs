@@ -272,8 +272,12 @@ fn again_and_beside_what_is_there() {
     ]);
     sudo(&hub, "choria setup node").code(1);
     sudo(&hub, "choria setup node --ca /etc/choria/authority").fine().says(&["kept      the certificate"]);
-    sudo(&hub, "choria setup operator --ca /etc/choria/authority").code(1).complains(&["newcomer is an operator"]);
-    sudo(&hub, "choria setup operator --ca /etc/choria/none").code(1).complains(&["--ca /etc/choria/none: there is no CA there"]);
+    sudo(&hub, "choria setup operator --ca /etc/choria/authority")
+        .code(1)
+        .complains(&["newcomer is an operator"]);
+    sudo(&hub, "choria setup operator --ca /etc/choria/none")
+        .code(1)
+        .complains(&["--ca /etc/choria/none: there is no CA there"]);
 }
 
 #[test]
