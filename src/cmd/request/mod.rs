@@ -182,6 +182,7 @@ impl<'a> Request<'a> {
             false => self.find(&client, &collective, &mut view).await?,
         };
         let by_asking = late.asked();
+        let looks_only = nodes.as_ref().is_some_and(Vec::is_empty);
         let mut recorder = Recorder::new(self.agent, action, &data, &collective);
         let waits = match &self.until {
             None => None,
@@ -268,6 +269,8 @@ impl<'a> Request<'a> {
                 Err(AfterAsking(kept.err().map(|e| format!("{e:#}")).unwrap_or_default()).into())
             }
             Ok(Followed::Stopped) => Ok(self.exit.stopped()),
+            // all were asked before, and are well
+            Ok(Followed::ToTheEnd) if looks_only && !unwell => Ok(ExitCode::SUCCESS),
             Ok(_) if unwell => Ok(self.exit.unwell(&stats, interrupted, by_asking)),
             Ok(_) => Ok(self.exit.of(&stats, interrupted, by_asking)),
             Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),

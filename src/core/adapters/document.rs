@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::settings::{Format, Ingest, Settings};
+use crate::core::admission::permissions::sha256_hex;
 use crate::core::protocol::DecodeError;
 use crate::core::protocol::json::Scratch;
 use crate::core::protocol::v1::{Request, SecureReply, SecureRequest, Transport};
@@ -33,6 +34,9 @@ pub(super) struct Document {
     /// The same for one message of one node, whenever it is told.
     pub(super) id: String,
 }
+
+/// Longest id that is told as it is; more is told by its hash.
+const LONGEST_ID: usize = 256;
 
 /// Why a message is not handed on.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +109,7 @@ impl Reader {
             "time": time,
             "requestid": said.id,
         });
-        let id = format!("{}.{}", said.id, said.sender);
+        let id = id_of(&said.id, &said.sender);
         if self.format == Format::CloudEvents {
             document = json!({
                 "specversion": "1.0",
@@ -216,6 +220,12 @@ fn second_transport(message: &[u8]) -> Option<Vec<u8>> {
     (outer.protocol == "io.choria.protocol.v2.transport").then(|| STANDARD.decode(&*outer.data).ok())?
 }
 
+/// What a message is known by: streams remember it, and brokers hand on none that is long.
+fn id_of(request: &str, sender: &str) -> String {
+    let id = format!("{request}.{sender}");
+    if id.len() <= LONGEST_ID { id } else { sha256_hex(&id) }
+}
+
 /// Whether a name can be part of a subject, and of a header.
 fn is_name(name: &str) -> bool {
     let tokens = || name.split('.').all(|token| !token.is_empty() && token != "*" && token != ">");
@@ -230,7 +240,7 @@ pub(super) fn of_line(line: &str) -> Option<Document> {
         Some(subject) => (subject, text(&value["id"])?),
         None => {
             let sender = text(&value["sender"])?;
-            let id = format!("{}.{sender}", value["requestid"].as_str()?);
+            let id = id_of(value["requestid"].as_str()?, &sender);
             (sender, id)
         }
     };

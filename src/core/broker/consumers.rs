@@ -6,7 +6,6 @@
 //! many in a time.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -21,13 +20,17 @@ use crate::core::nats::subject::tokens;
 const LONGEST: usize = 16 * 1024;
 /// In which time the consumers of an identity are counted.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Consumers of an identity that deliver by themselves, and were not removed since they were made, in the time that they
-/// may live unheard: the engine has two MiB of each on their way before it waits to be told that they came.
-const LIVE: usize = 64;
+/// Consumers of an identity that deliver by themselves, are not removed, and are heard, or were a moment ago: the engine
+/// has two MiB of each on their way, and up to 32 later, before it waits to be told that they came.
+const LIVE: usize = 32;
 const LIVE_OF_NODE: usize = 16;
-/// Messages that may be asked for at a time, and what each of them counts.
+/// How long the engine keeps one that nobody hears where nothing else was asked for.
+const USUALLY_IDLE: i64 = 5_000_000_000;
+/// Messages that may be asked for at a time, and what each of them counts, where no `max_bytes` says less.
 const PULLED: u64 = 1024;
-const PULLED_BYTES: usize = 16 * 1024;
+const PULLED_BYTES: u64 = 1024 * 1024;
+/// What it counts to tell the engine that what it said came: it says as much again, and more.
+pub const FLOWS: usize = 4 * 1024 * 1024;
 /// Nanoseconds a node's may live with nobody who hears it, and others': what libraries of NATS ask for.
 const NODES_IDLE: i64 = 60_000_000_000;
 const IDLE: i64 = 300_000_000_000;
@@ -58,8 +61,20 @@ pub fn asks(subject: &[u8], body: &[u8]) -> bool {
 /// Bytes that a question counts for.
 pub fn price(subject: &[u8], body: &[u8], node: bool) -> usize {
     let least = if node { ANSWER_TO_NODE } else { ANSWER };
-    let pulled = pulled(subject, body).flatten().unwrap_or_default();
-    least.max(usize::try_from(pulled).unwrap_or(usize::MAX).saturating_mul(PULLED_BYTES))
+    let Some(Some(batch)) = pulled(subject, body) else { return least };
+    // one more than fits ends it
+    let within = most_bytes(body).map_or(u64::MAX, |bytes| bytes.saturating_add(PULLED_BYTES));
+    least.max(usize::try_from(batch.saturating_mul(PULLED_BYTES).min(within)).unwrap_or(usize::MAX))
+}
+
+/// The bytes a question for more messages is content with.
+fn most_bytes(body: &[u8]) -> Option<u64> {
+    let body = body.strip_prefix(b"+NXT").unwrap_or(body);
+    let asked: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    // of several that the engine takes for one the largest, and none where one says that there is no bound
+    let said = asked.iter().filter(|(key, _)| folded(key) == "max_bytes");
+    let said = said.map(|(_, value)| value.as_u64().filter(|bytes| *bytes > 0));
+    said.collect::<Option<Vec<u64>>>()?.into_iter().max()
 }
 
 /// How many messages of a consumer a message asks for: nothing where it asks for none, and none where that cannot be
@@ -110,7 +125,8 @@ pub fn makes(subject: &[u8]) -> bool {
 
 /// The subject by which a lasting one of the same stream is made: who may publish it may make such.
 pub fn lasting(subject: &[u8]) -> Vec<u8> {
-    let of_request = |token: &&[u8]| ![&b"CREATE"[..], b"GET", b"INFO", b"DELETE"].contains(token);
+    let of_request =
+        |token: &&[u8]| ![&b"CREATE"[..], b"GET", b"INFO", b"DELETE", b"NEXT", b"ACK"].contains(token);
     let stream = tokens(subject).skip_while(of_request).nth(1).unwrap_or_default();
     [b"$JS.API.CONSUMER.DURABLE.CREATE.", stream, b".x"].concat()
 }
@@ -143,8 +159,8 @@ pub fn asks_for_too_much(subject: &[u8], body: &[u8]) -> Option<&'static str> {
 }
 
 /// Whether a message that a hub passes on is one of a stream, delivered by a consumer.
-pub fn is_delivered(reply: Option<&[u8]>) -> bool {
-    reply.is_some_and(|reply| reply.starts_with(b"$JS.ACK."))
+pub fn is_delivered(reply: &[u8]) -> bool {
+    reply.starts_with(b"$JS.ACK.")
 }
 
 /// What a request asks for, by whatever reading of it.
@@ -184,6 +200,14 @@ impl Asked {
     }
 }
 
+/// The subject by which a lasting one of the stream is made that delivers by this acknowledgement: its stream stands
+/// behind two words, or behind four where a domain and an account are among them.
+pub fn lasting_of(reply: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = tokens(reply).collect();
+    let stream = parts.get(if parts.len() > 9 { 4 } else { 2 }).copied().unwrap_or_default();
+    [b"$JS.API.CONSUMER.DURABLE.CREATE.", stream, b".x"].concat()
+}
+
 /// Reads the request that makes one; none where it cannot be read.
 pub fn read(request: &[u8]) -> Option<Asked> {
     if request.len() > LONGEST {
@@ -194,9 +218,19 @@ pub fn read(request: &[u8]) -> Option<Asked> {
         return Some(asked);
     }
     let mut json = serde_json::Deserializer::from_slice(request);
-    Walk { asked: &mut asked, within: None }.deserialize(&mut json).ok()?;
+    Walk { asked: &mut asked, within: None, place: At::Top }.deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(asked)
+}
+
+/// One that delivers by itself.
+#[derive(Debug)]
+struct Live {
+    name: u64,
+    place: Box<str>,
+    /// How long it is kept with nobody who hears it, and since when that is so, as far as was looked.
+    idle: Duration,
+    unheard: Option<Duration>,
 }
 
 /// Consumers one identity has made, and what was delivered to it.
@@ -204,56 +238,78 @@ pub fn read(request: &[u8]) -> Option<Asked> {
 pub struct OfHolder {
     count: AtomicU32,
     since: AtomicU64,
-    /// Those that deliver by themselves: when each was made, and what it is called.
-    live: Mutex<VecDeque<(Duration, u64)>>,
+    /// Those that deliver by themselves.
+    live: Mutex<Vec<Live>>,
     /// Bytes that are not forgotten yet, and as of when in milliseconds.
     delivered: AtomicU64,
     delivered_at: AtomicU64,
 }
 
 impl OfHolder {
-    /// Whether there were any.
+    /// Whether there were any, or was anything delivered.
     pub fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+        self.count.load(Ordering::Relaxed) > 0 || self.delivered.load(Ordering::Relaxed) > 0
     }
 
     /// Since when they are counted, milliseconds.
     pub fn since(&self) -> u64 {
-        self.since.load(Ordering::Relaxed)
+        self.since.load(Ordering::Relaxed).max(self.delivered_at.load(Ordering::Relaxed))
     }
 
-    /// One more that delivers by itself, made by this subject; false if there are too many.
-    pub fn begins(&self, subject: &[u8], node: bool, now: Duration) -> bool {
+    /// One more that delivers by itself, made by this subject; false if there are too many that somebody hears, or may
+    /// have heard a moment ago.
+    pub fn begins(
+        &self,
+        subject: &[u8],
+        asked: &Asked,
+        node: bool,
+        now: Duration,
+        mut is_heard: impl FnMut(&str) -> bool,
+    ) -> bool {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let unheard = Duration::from_nanos(IDLE as u64);
-        while live.front().is_some_and(|(made, _)| *made + unheard <= now) {
-            live.pop_front();
+        live.retain_mut(|of| {
+            let since = match is_heard(&of.place) {
+                true => None,
+                false => Some(of.unheard.unwrap_or(now)),
+            };
+            of.unheard = since;
+            since.is_none_or(|since| now < since + of.idle)
+        });
+        let idle = if asked.idle > 0 { asked.idle } else { USUALLY_IDLE };
+        for place in &asked.places {
+            let name = name_of(subject, b"CREATE");
+            // the same again is the same one, where it has a name
+            if tokens(subject).skip_while(|token| *token != b"CREATE").nth(2).is_some() {
+                live.retain(|of| of.name != name || *of.place != **place);
+            }
+            if live.len() >= if node { LIVE_OF_NODE } else { LIVE } {
+                return false;
+            }
+            let idle = Duration::from_nanos(u64::try_from(idle).unwrap_or_default());
+            live.push(Live { name, place: place.as_str().into(), idle, unheard: None });
         }
-        let fits = live.len() < if node { LIVE_OF_NODE } else { LIVE };
-        if fits {
-            live.push_back((now, name_of(subject, b"CREATE")));
-        }
-        fits
+        true
     }
 
     /// One is removed by this subject.
     pub fn ends(&self, subject: &[u8]) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let name = name_of(subject, b"DELETE");
-        if let Some(at) = live.iter().position(|(_, known)| *known == name) {
-            live.remove(at);
-        }
+        live.retain(|of| of.name != name);
     }
 
     /// A message of a stream is delivered; false if there was more than an identity may have.
     pub fn deliver(&self, bytes: usize, node: bool, now: Duration) -> bool {
         let (most, now) = (if node { DELIVERED_TO_NODE } else { DELIVERED }, now.as_millis() as u64);
-        let before = self.delivered_at.swap(now, Ordering::Relaxed);
+        // shards look at the clock one after another
+        let before = self.delivered_at.fetch_max(now, Ordering::Relaxed);
         let forgotten = most / FORGOTTEN / 1000 * now.saturating_sub(before);
-        let bytes = (bytes + MESSAGE) as u64;
-        let owed = self.delivered.load(Ordering::Relaxed).saturating_sub(forgotten);
-        let fits = owed + bytes <= most;
-        self.delivered.store(if fits { owed + bytes } else { owed }, Ordering::Relaxed);
+        let (bytes, mut fits) = ((bytes + MESSAGE) as u64, false);
+        let _ = self.delivered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| {
+            let owed = owed.saturating_sub(forgotten);
+            fits = owed + bytes <= most;
+            Some(if fits { owed + bytes } else { owed })
+        });
         fits
     }
 
@@ -284,15 +340,20 @@ enum Member {
     Flow,
 }
 
-/// Which member the engine takes this for: it looks at neither case nor at letters that are folded into
-/// one another, and takes the last of several.
-fn member(key: &str) -> Option<Member> {
+/// A key as the engine compares it, as far as it can be that of a member.
+fn folded(key: &str) -> String {
     let folded = key.chars().map(|c| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
     });
-    Some(match folded.take(64).collect::<String>().as_str() {
+    folded.take(64).collect()
+}
+
+/// Which member the engine takes this for: it looks at neither case nor at letters that are folded into
+/// one another, and takes the last of several.
+fn member(key: &str) -> Option<Member> {
+    Some(match folded(key).as_str() {
         "deliver_subject" => Member::Place,
         "durable_name" => Member::Durable,
         "direct" | "sourcing" => Member::Direct,
@@ -310,6 +371,15 @@ fn member(key: &str) -> Option<Member> {
 struct Walk<'a> {
     asked: &'a mut Asked,
     within: Option<Member>,
+    place: At,
+}
+
+/// Where in a request: what is good of a consumer is so only where the engine looks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Top,
+    Config,
+    Elsewhere,
 }
 
 impl Walk<'_> {
@@ -355,14 +425,23 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(key) = members.next_key::<Cow<'_, str>>()? {
-            let within = self.within.or_else(|| member(&key));
-            members.next_value_seed(Walk { asked: self.asked, within })?;
+            let good =
+                |found: &Member| self.place == At::Config || !matches!(found, Member::Flow | Member::Memory);
+            let within = self.within.or_else(|| member(&key).filter(good));
+            let place = match self.place {
+                At::Top if folded(&key) == "config" => At::Config,
+                _ => At::Elsewhere,
+            };
+            members.next_value_seed(Walk { asked: self.asked, within, place })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Walk { asked: self.asked, within: self.within })?.is_some() {}
+        while items
+            .next_element_seed(Walk { asked: self.asked, within: self.within, place: At::Elsewhere })?
+            .is_some()
+        {}
         Ok(())
     }
 
@@ -436,6 +515,53 @@ mod tests {
         ] {
             let found = asks_for_too_much(subject.as_bytes(), body.as_bytes());
             assert_eq!(found.is_none(), good, "{subject} {body}");
+        }
+    }
+
+    #[test]
+    fn so_many_deliver_at_a_time_as_are_heard() {
+        let (of, at) = (OfHolder::default(), Duration::from_secs);
+        let asked = |place: &str| Asked { places: vec![place.to_owned()], ..Asked::default() };
+        let begins = |n: usize, now: u64, heard: bool| {
+            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
+            of.begins(subject.as_bytes(), &asked(&format!("p{n}")), false, at(now), |_| heard)
+        };
+        // the same again and again is one
+        assert!((0..1000).all(|_| begins(0, 0, true)));
+        assert_eq!((1..1000).filter(|n| begins(*n, 0, true)).count(), LIVE - 1);
+        // those that are heard stay, however long
+        assert!(!begins(1000, 100_000, true));
+        of.ends(b"$JS.API.CONSUMER.DELETE.S.c0");
+        assert!(begins(1001, 100_000, true) && !begins(1002, 100_000, true));
+        // one without a name is another one each time
+        let nameless = OfHolder::default();
+        let made = (0..100)
+            .filter(|_| nameless.begins(b"$JS.API.CONSUMER.CREATE.S", &asked("p"), false, at(0), |_| true));
+        assert_eq!(made.count(), LIVE);
+        // others are gone a moment after nobody hears them
+        assert!(!begins(1003, 100_001, false) && begins(1004, 100_007, false));
+    }
+
+    #[test]
+    fn questions_for_more_cost_what_may_come() {
+        let next = b"$JS.API.CONSUMER.MSG.NEXT.S.c";
+        for (body, bytes) in [
+            ("", PULLED_BYTES as usize),
+            ("100", 100 * PULLED_BYTES as usize),
+            (r#"{"batch":1000,"max_bytes":1048576}"#, 2 * PULLED_BYTES as usize),
+            (r#"{"batch":2,"max_bytes":0}"#, 2 * PULLED_BYTES as usize),
+            (r#"{"batch":9,"max_bytes":1,"Max_Bytes":0}"#, 9 * PULLED_BYTES as usize),
+            ("{\"batch\":9,\"max_bytes\":1,\"max_byte\u{17f}\":8388608}", 9 * PULLED_BYTES as usize),
+        ] {
+            assert_eq!(price(next, body.as_bytes(), false), bytes, "{body}");
+        }
+        assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", false), ANSWER);
+        assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", true), ANSWER_TO_NODE);
+        for (reply, stream) in
+            [("$JS.ACK.S.c.1.2.3.4.5", "S"), ("$JS.ACK.domain.hash.S.c.1.2.3.4.5.x", "S"), ("$JS.ACK", "")]
+        {
+            let place = format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.x");
+            assert_eq!(lasting_of(reply.as_bytes()), place.as_bytes(), "{reply}");
         }
     }
 

@@ -124,9 +124,7 @@ impl<'a> Delivery<'a> {
 impl Shard {
     /// Whether a message of a stream may be delivered; who has too much of them is cut, for all that the engine says
     /// to others waits behind it.
-    fn may_have_more(&mut self, key: u32, bytes: usize) -> bool {
-        /// Who may publish there keeps consumers that last, and reads whole streams.
-        const LASTING: &[u8] = b"$JS.API.CONSUMER.DURABLE.CREATE.ANY.x";
+    fn may_have_more(&mut self, key: u32, reply: &[u8], bytes: usize) -> bool {
         let Some(link) = self.links.get(key as usize) else { return false };
         let holder = link.charge.holder();
         let node = match holder.kind() {
@@ -136,7 +134,7 @@ impl Shard {
         };
         if holder.consumers().deliver(bytes, node, self.now)
             || link.publish.is_unrestricted()
-            || link.publish.may_publish(LASTING)
+            || link.publish.may_publish(&consumers::lasting_of(reply))
         {
             return true;
         }
@@ -157,7 +155,10 @@ impl Shard {
         if subscription.filtered && link.subscribe.denies(delivery.routed()) {
             return false;
         }
-        if from.hub && consumers::is_delivered(delivery.reply()) && !self.may_have_more(key, delivery.len()) {
+        if from.hub
+            && let Some(reply) = delivery.reply().filter(|reply| consumers::is_delivered(reply))
+            && !self.may_have_more(key, reply, delivery.len())
+        {
             return false;
         }
         let Some(room) = self.room_for(from, key, delivery.len()) else { return false };

@@ -99,7 +99,10 @@ impl Shard {
             match headers::for_servers(block, holder.kind() != PeerKind::WaitingNode) {
                 Ok(false) => {}
                 // the engine of streams remembers them
-                Ok(true) => holder.pace().said_to_many(consumers::ANSWER, self.now),
+                Ok(true) if !matches!(holder.kind(), PeerKind::Service | PeerKind::Hub) => {
+                    holder.pace().said_to_many(consumers::ANSWER, self.now);
+                }
+                Ok(true) => {}
                 Err(fault) => {
                     let subject = String::from_utf8_lossy(message.subject);
                     let text =
@@ -154,6 +157,7 @@ impl Shard {
                 && (!message.subject.starts_with(b"$JS.") || link.hears_answers_at(reply))
         });
         let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
+        let flows = !link.publish.is_unrestricted() && message.subject.starts_with(b"$JS.FC.");
         let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject, body);
         let routable = subject::valid_subject(message.subject);
         if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
@@ -166,6 +170,9 @@ impl Shard {
         if let Some(reply) = message.reply.filter(|_| !may_be_answered) {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
+        }
+        if flows {
+            self.pay_for_answer(key, consumers::FLOWS);
         }
         if asks {
             if let Some(why) = self.judge_consumer(key, message) {
@@ -185,10 +192,13 @@ impl Shard {
             {
                 link.charge.holder().consumers().ends(message.subject);
             }
-            self.pay_for_answer(
-                key,
-                consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node),
-            );
+            let price = consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node);
+            // whoever keeps lasting ones reads as much as they like
+            let keeps = self
+                .links
+                .get(key as usize)
+                .is_some_and(|link| link.publish.may_publish(&consumers::lasting(message.subject)));
+            self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
         }
         if flags.verbose {
             self.acknowledge(key);
@@ -233,7 +243,7 @@ impl Shard {
     }
 
     /// Why a consumer may not be made, by whom.
-    fn judge_consumer(&self, key: u32, message: &Publish<'_>) -> Option<Cow<'static, str>> {
+    fn judge_consumer(&mut self, key: u32, message: &Publish<'_>) -> Option<Cow<'static, str>> {
         let link = self.links.get(key as usize).filter(|_| consumers::makes(message.subject))?;
         // what cannot be read is not handed on either
         let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
@@ -250,7 +260,9 @@ impl Shard {
             return Some(excess.into());
         }
         let node = kind == PeerKind::Node;
-        if !asked.places.is_empty() && !holder.consumers().begins(message.subject, node, self.now) {
+        let (cache, router, account) = (&mut self.cache, &self.shared.router, link.account);
+        let is_heard = |place: &str| !cache.matches(router, account, place.as_bytes()).is_empty();
+        if !holder.consumers().begins(message.subject, &asked, node, self.now, is_heard) {
             return Some("is one more than may deliver at a time: remove some".into());
         }
         let most = self.settings.limits.of(kind).consumers;

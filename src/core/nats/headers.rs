@@ -47,12 +47,14 @@ pub fn fault(block: &[u8]) -> Option<&'static str> {
 const MOST_ID: usize = 512;
 /// What nats-server does at the word of whoever says something, as far as anybody may have it do so. It follows
 /// messages wherever they are sent, empties streams, and says later what it was told now by headers, too.
-const FOR_SERVERS: [&str; 6] = [
+const FOR_SERVERS: [&str; 8] = [
     "Nats-Expected-Last-Msg-Id",
     "Nats-Expected-Last-Sequence",
     "Nats-Expected-Last-Subject-Sequence",
+    "Nats-Expected-Last-Subject-Sequence-Subject",
     "Nats-Expected-Stream",
     "Nats-TTL",
+    "Nats-Required-Api-Level",
     "Nats-TTLSeconds",
 ];
 

@@ -56,9 +56,15 @@ pub struct Shared {
 
 /// Takes one node through all of it.
 pub async fn walk(shared: &Shared, plan: &Plan, node: &Arc<str>) -> Ended {
-    let ended = Walk::new(shared, plan, node).run().await;
+    let walk = Walk::new(shared, plan, node);
+    let ended = walk.run().await;
     shared.calls.done_with(node);
-    let mut ended = ended.map_or_else(|ended| ended, Ended::well);
+    let mut ended = match ended {
+        Ok(end) => Ended::well(end),
+        // however it was found out
+        Err(ended) if ended.end == End::Doubled => walk.doubled(),
+        Err(ended) => ended,
+    };
     ended.reason = plan.settings.without_secrets(&ended.reason);
     ended
 }
@@ -144,17 +150,21 @@ impl<'a> Walk<'a> {
     /// Two machines of one name would both write the certificate of one of them.
     fn check_alone(&self) -> Result<(), Ended> {
         let told_apart = self.machine.is_some_and(Machine::is_told_apart);
-        if !self.shared.calls.doubled(self.node, told_apart) {
-            return Ok(());
+        match self.shared.calls.doubled(self.node, told_apart) {
+            true => Err(self.doubled()),
+            false => Ok(()),
         }
-        let reason = match told_apart {
+    }
+
+    fn doubled(&self) -> Ended {
+        let reason = match self.machine.is_some_and(Machine::is_told_apart) {
             true => "two machines claim this name and its row in machines, neither is configured",
             false => {
                 "two machines claim this name, neither is configured; rename one, shut it down, \
                  or tell them apart by facts in machines"
             }
         };
-        Err(Ended::by(End::Doubled, "doubled", reason))
+        Ended::by(End::Doubled, "doubled", reason)
     }
 
     /// Another provisioner is at work: nothing is begun, and the node keeps its place.

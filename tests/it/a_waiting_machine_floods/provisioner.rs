@@ -322,8 +322,10 @@ fn an_answer_to_what_another_was_asked_before_counts_for_nothing() {
         node.daemon().signal(Signal::CONT);
         break;
     }
-    provisioner.says(&["two machines claim this name, neither is configured", "gencsr"]);
+    provisioner.says(&["two machines claim this name, neither is configured"]);
     assert_eq!(heard.len(), 3, "inventory, token, key: {heard:?}");
+    let issued = std::fs::read_to_string(room.network.path("ca/issued.jsonl")).unwrap_or_default();
+    assert!(!issued.contains(NAME), "nobody has a certificate of that name: {issued}");
     stranger.impatient(Duration::from_secs(1));
     let said = stranger.sync();
     assert!(!said.contains("MSG "), "nothing is said after that: {said}");

@@ -66,7 +66,17 @@ fn who_has_them_say_too_much_is_cut_and_others_are_answered() {
                 Ok(count) if count > 0 => last.extend_from_slice(&piece[..count]),
                 _ => return (all, String::from_utf8_lossy(&last).into_owned()),
             }
-            all += last.len();
+            // the engine is told that all of it came, so that it says more
+            let (mut told, mut at) = (String::new(), 0);
+            while let Some(found) = memchr::memmem::find(&last[at..], b"$JS.FC.") {
+                let rest = &last[at + found..];
+                let Some(end) = rest.iter().position(u8::is_ascii_whitespace) else { break };
+                told.push_str(&publish(&String::from_utf8_lossy(&rest[..end]), "", ""));
+                at += found + end;
+            }
+            raw.send(told);
+            last.drain(..at);
+            all += at + last.len();
             let beyond = last.len().saturating_sub(1024);
             last.drain(..beyond);
             all -= last.len();
