@@ -43,12 +43,11 @@ const WAITING: i64 = 1024;
 pub const ANSWER: usize = 256 * 1024;
 const ANSWER_TO_NODE: usize = 4 * 1024 * 1024;
 
-/// Bytes of what streams deliver, with [`MESSAGE`] more for each message, that an identity may have at once and then in a
-/// second, who may make no lasting consumers: all that the engine says comes by one connection, in its order, and
-/// others wait for theirs behind it.
+/// Bytes of what streams deliver, with [`MESSAGE`] more for each message, that a client may have at once, who may make no
+/// lasting consumers: all that the engine says comes by one connection, in its order, and others wait for theirs behind it.
+/// Nodes make one consumer at a time, of what others keep for them, which is to cut nobody.
 const DELIVERED: u64 = 256 * 1024 * 1024;
-const DELIVERED_TO_NODE: u64 = 32 * 1024 * 1024;
-/// Part of these that is forgotten in a second.
+/// Part of it that is forgotten in a second.
 const FORGOTTEN: u64 = 8;
 
 /// Whether a message is one about streams that the engine answers.
@@ -299,8 +298,8 @@ impl OfHolder {
     }
 
     /// A message of a stream is delivered; false if there was more than an identity may have.
-    pub fn deliver(&self, bytes: usize, node: bool, now: Duration) -> bool {
-        let (most, now) = (if node { DELIVERED_TO_NODE } else { DELIVERED }, now.as_millis() as u64);
+    pub fn deliver(&self, bytes: usize, now: Duration) -> bool {
+        let (most, now) = (DELIVERED, now.as_millis() as u64);
         // shards look at the clock one after another
         let before = self.delivered_at.fetch_max(now, Ordering::Relaxed);
         let forgotten = most / FORGOTTEN / 1000 * now.saturating_sub(before);
@@ -568,15 +567,13 @@ mod tests {
     #[test]
     fn so_much_is_delivered_at_once_and_then_in_a_second() {
         let of = OfHolder::default();
-        let times = |node: bool, at: u64| {
-            (0..1_000_000).take_while(|_| of.deliver(100, node, Duration::from_secs(at))).count() as u64
-        };
+        let times =
+            |at: u64| (0..1_000_000).take_while(|_| of.deliver(100, Duration::from_secs(at))).count() as u64;
         let each = 100 + MESSAGE as u64;
-        assert_eq!(times(false, 100), DELIVERED / each);
-        assert_eq!(times(false, 100), 0);
-        let second = times(false, 101);
+        assert_eq!(times(100), DELIVERED / each);
+        assert_eq!(times(100), 0);
+        let second = times(101);
         assert!(second.abs_diff(DELIVERED / FORGOTTEN / each) < 10, "{second}");
-        assert!(times(true, 1000).abs_diff(DELIVERED_TO_NODE / each) < 10);
     }
 
     #[test]

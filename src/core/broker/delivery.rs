@@ -127,12 +127,8 @@ impl Shard {
     fn may_have_more(&mut self, key: u32, reply: &[u8], bytes: usize) -> bool {
         let Some(link) = self.links.get(key as usize) else { return false };
         let holder = link.charge.holder();
-        let node = match holder.kind() {
-            PeerKind::Node | PeerKind::WaitingNode => true,
-            PeerKind::Client => false,
-            PeerKind::Service | PeerKind::Hub => return true,
-        };
-        if holder.consumers().deliver(bytes, node, self.now)
+        if holder.kind() != PeerKind::Client
+            || holder.consumers().deliver(bytes, self.now)
             || link.publish.is_unrestricted()
             || link.publish.may_publish(&consumers::lasting_of(reply))
         {
