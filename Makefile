@@ -91,6 +91,7 @@ install:
 	ln -sf choria $(DESTDIR)$(PREFIX)/bin/mco
 	for unit in broker server provisioner alertd tally tasks; do \
 	    install -D -m 0644 packaging/systemd/choria-$$unit.service $(DESTDIR)$(UNITDIR)/choria-$$unit.service; \
+	    sed -i 's|/usr/bin/choria|$(PREFIX)/bin/choria|' $(DESTDIR)$(UNITDIR)/choria-$$unit.service; \
 	done
 	install -D -m 0644 packaging/systemd/choria.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/choria.conf
 	@packaging/user.sh "$(DESTDIR)" $(PREFIX)/lib/sysusers.d/choria.conf

@@ -8,11 +8,15 @@ use std::process::Command;
 use crate::process::{program, run};
 
 fn make(dest: &Path, binary: &str) -> std::process::Output {
+    make_with(&[&format!("DESTDIR={}", dest.display())], binary)
+}
+
+fn make_with(settings: &[&str], binary: &str) -> std::process::Output {
     let mut make = Command::new("make");
     make.current_dir(env!("CARGO_MANIFEST_DIR")).arg("install");
     // Whoever installs has no Rust.
     make.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    make.arg(format!("DESTDIR={}", dest.display())).arg(format!("BINARY={binary}"));
+    make.args(settings).arg(format!("BINARY={binary}"));
     make.output().expect("make")
 }
 
@@ -69,6 +73,18 @@ fn by_somebody_without_rust() {
     let mut check = program(dir.path());
     check.args(["policy", "check", "--config"]).arg(dir.path().join("etc/choria/server.conf"));
     run(check, None).fine().says(&["no problems"]);
+
+    // Units start the program where it was put.
+    let elsewhere = tempfile::TempDir::new().expect("a directory");
+    let destination = format!("DESTDIR={}", elsewhere.path().display());
+    let made = make_with(&[&destination, "PREFIX=/opt/choria"], env!("CARGO_BIN_EXE_choria"));
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let prefix = elsewhere.path().join("opt/choria");
+    assert!(prefix.join("bin/choria").exists());
+    for unit in fs::read_dir(prefix.join("lib/systemd/system")).expect("units") {
+        let unit = fs::read_to_string(unit.expect("a unit").path()).expect("a unit");
+        assert!(unit.contains("\nExecStart=/opt/choria/bin/choria ") && !unit.contains("/usr/bin"), "{unit}");
+    }
 
     // What somebody has changed stays.
     let config = dir.path().join("etc/choria/server.conf");

@@ -58,6 +58,14 @@ fn rules_are_tried_on_nodes_and_here() {
         .run(&["scout", "validate", &path(&wrong), "--local"])
         .code(1)
         .complains(&["there is no type flie, did you mean file?"]);
+    for (words, said) in [
+        (&["--local", "--remote-rules"][..], "is a file of the nodes, and --local asks none of them"),
+        (&["--kv-rules", "--remote-rules"], "--remote-rules and --kv-rules are two places, give one"),
+        (&["--kv-variables"], "--kv-variables says where variables are, and none are named"),
+        (&["--kv-rules"], "is no name of a bucket"),
+    ] {
+        alice.run(&[&["scout", "validate", &here], words].concat()).code(1).complains(&[said]);
+    }
     // as a check, with what the node has otherwise
     let found = until("the rules as a check", || {
         let found = state(&network, &nodes[0], "rules")?["current_state"].clone();

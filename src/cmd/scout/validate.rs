@@ -10,6 +10,7 @@ use choria::core::client::RpcReply;
 use choria::core::files::read_bounded;
 use choria::core::machine::goss::{self, Asked, Source};
 use choria::core::rpc::StatusCode;
+use choria::core::streams::bucket::check_key;
 use serde_json::{Map, Value, json};
 
 use super::document;
@@ -18,6 +19,7 @@ use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::fleet::fleet_command;
+use crate::cmd::kv::with_bucket;
 use crate::cmd::out::{out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, escaped};
@@ -35,6 +37,12 @@ fleet_command! {
         /// the variables are a file of the nodes, not of this machine
         #[argh(switch)]
         remote_variables: bool,
+        /// the rules are BUCKET.KEY of the network's streams
+        #[argh(switch)]
+        kv_rules: bool,
+        /// the variables are BUCKET.KEY of the network's streams
+        #[argh(switch)]
+        kv_variables: bool,
         /// try them on this machine, and ask nobody
         #[argh(switch)]
         local: bool,
@@ -50,10 +58,10 @@ fleet_command! {
         /// show every node
         #[argh(switch, short = 'v')]
         verbose: bool,
-        /// file of rules
+        /// file of rules, or what --kv-rules says
         #[argh(positional, arg_name = "rules")]
         rules: String,
-        /// file of variables for them
+        /// file of variables for them, or what --kv-variables says
         #[argh(positional, arg_name = "variables")]
         variables: Option<String>,
     }
@@ -108,19 +116,23 @@ fn mark(test: &Value) -> &'static str {
 impl Validate {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let display = Display::new(self.display.as_deref())?;
+        let rules = Place::new("rules", self.remote_rules, self.kv_rules)?;
+        let of_variables = Place::new("variables", self.remote_variables, self.kv_variables)?;
+        if of_variables != Place::Here && self.variables.is_none() {
+            bail!(
+                "{}variables says where variables are, and none are named: choria scout validate RULES VARIABLES",
+                of_variables.flag()
+            );
+        }
         if self.local {
-            return self.here(display);
+            return self.here(globals, display, rules, of_variables);
         }
         let selection = self.selection();
         selection.filter()?;
         let mut data = Map::new();
-        given(&mut data, &self.rules, self.remote_rules, ["file", "yaml_rules"])?;
+        rules.tell(globals, &self.rules, &mut data, ["file", "yaml_rules"])?;
         if let Some(variables) = &self.variables {
-            given(&mut data, variables, self.remote_variables, ["vars", "yaml_vars"])?;
-        } else if self.remote_variables {
-            bail!(
-                "--remote-variables says where variables are, and none are named: choria scout validate RULES VARIABLES"
-            );
+            of_variables.tell(globals, variables, &mut data, ["vars", "yaml_vars"])?;
         }
         let config = context::client_config(globals)?;
         block_on(async {
@@ -151,15 +163,22 @@ impl Validate {
         })?
     }
 
-    fn here(&self, display: Display) -> anyhow::Result<ExitCode> {
+    fn here(
+        &self,
+        globals: &Globals,
+        display: Display,
+        rules: Place,
+        of_variables: Place,
+    ) -> anyhow::Result<ExitCode> {
+        let rules = rules.source(globals, &self.rules)?;
+        let variables = self.variables.as_ref().map(|name| of_variables.source(globals, name)).transpose()?;
         let began = Instant::now();
         let directory = std::env::current_dir().context("there is no current directory")?;
         let report = block_on(async {
-            let variables = match &self.variables {
-                Some(file) => goss::variables(Source::File(PathBuf::from(file))).await?,
+            let variables = match variables {
+                Some(source) => goss::variables(source).await?,
                 None => json!({}),
             };
-            let rules = Source::File(PathBuf::from(&self.rules));
             goss::validate(Asked { rules, variables, denied: vec![], directory }).await
         })??;
         let data = report.to_data();
@@ -277,21 +296,95 @@ impl Answer<'_> {
     }
 }
 
-/// A file by its name on the nodes, or by what it holds here.
-fn given(data: &mut Map<String, Value>, file: &str, remote: bool, names: [&str; 2]) -> anyhow::Result<()> {
-    if remote {
-        data.insert(names[0].to_owned(), json!(file));
-        return Ok(());
+/// Where rules or variables are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// A file of this machine.
+    Here,
+    /// A file of each node.
+    Nodes,
+    /// A key of a bucket.
+    Bucket,
+}
+
+impl Place {
+    /// Of the two flags about it.
+    fn new(what: &str, remote: bool, kv: bool) -> anyhow::Result<Place> {
+        Ok(match (remote, kv) {
+            (false, false) => Place::Here,
+            (true, false) => Place::Nodes,
+            (false, true) => Place::Bucket,
+            (true, true) => bail!("--remote-{what} and --kv-{what} are two places, give one"),
+        })
     }
-    let text = read_bounded(Path::new(file), MOST).map_err(|e| match e.kind() {
-        ErrorKind::FileTooLarge => anyhow!(
-            "{file} is longer than {MOST} bytes and cannot be sent, it has to be on the nodes: --remote-rules, --remote-variables"
-        ),
-        _ => e.into(),
+
+    /// How flags that say it begin.
+    fn flag(self) -> &'static str {
+        match self {
+            Place::Here => "--",
+            Place::Nodes => "--remote-",
+            Place::Bucket => "--kv-",
+        }
+    }
+
+    /// Tells nodes: a file by its name there, all else by what it holds.
+    fn tell(
+        self,
+        globals: &Globals,
+        name: &str,
+        data: &mut Map<String, Value>,
+        inputs: [&str; 2],
+    ) -> anyhow::Result<()> {
+        let [file, text] = inputs;
+        let (input, value) = match self {
+            Place::Nodes => (file, name.to_owned()),
+            Place::Here => {
+                (text, words(name, read_bounded(Path::new(name), MOST).map_err(|e| too_long(name, e))?)?)
+            }
+            Place::Bucket => (text, of_bucket(globals, name, MOST)?),
+        };
+        data.insert(input.to_owned(), json!(value));
+        Ok(())
+    }
+
+    /// What is tried on this machine.
+    fn source(self, globals: &Globals, name: &str) -> anyhow::Result<Source> {
+        Ok(match self {
+            Place::Here => Source::File(PathBuf::from(name)),
+            Place::Bucket => Source::Text(of_bucket(globals, name, u64::MAX)?),
+            Place::Nodes => bail!("{name} is a file of the nodes, and --local asks none of them"),
+        })
+    }
+}
+
+fn words(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
+    String::from_utf8(bytes).with_context(|| format!("{name} is no text"))
+}
+
+fn too_long(name: &str, e: std::io::Error) -> anyhow::Error {
+    if e.kind() != ErrorKind::FileTooLarge {
+        return e.into();
+    }
+    anyhow!(
+        "{name} is longer than {MOST} bytes and cannot be sent, it has to be on the nodes: --remote-rules, --remote-variables"
+    )
+}
+
+/// What BUCKET.KEY holds.
+fn of_bucket(globals: &Globals, name: &str, most: u64) -> anyhow::Result<String> {
+    let (bucket, key) =
+        name.split_once('.').ok_or_else(|| anyhow!("'{}' is no BUCKET.KEY", clean(name, false)))?;
+    check_key(key)?;
+    let mut value = None;
+    with_bucket(globals, bucket, async |bucket| {
+        value = bucket.get(key).await?.map(|entry| entry.value);
+        Ok(())
     })?;
-    let text = String::from_utf8(text).with_context(|| format!("{file} is no text"))?;
-    data.insert(names[1].to_owned(), json!(text));
-    Ok(())
+    let value = value.with_context(|| format!("bucket {bucket} has no key {key}"))?;
+    if value.len() as u64 > most {
+        return Err(too_long(name, ErrorKind::FileTooLarge.into()));
+    }
+    words(name, value.to_vec())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use argh::{ArgsInfo, CommandInfoWithArgs, FlagInfoKind, FromArgs, Optionality};
+use choria::core::adapters;
 use choria::core::agents::SETTINGS;
 use choria::core::config::{Roles, keys};
 use choria::core::files;
@@ -200,6 +201,20 @@ fn configuration() -> String {
     for (name, doc) in SETTINGS {
         out.push_str(&format!(".TP\n.B {}\n{}\n", roff(name), roff(doc)));
     }
+    out.push_str(".SH KEYS OF DATA ADAPTERS\nOf brokers; plugin.choria.adapters lists the names.\n");
+    for (name, default, doc) in adapters::KEYS {
+        let default = match default {
+            "" => String::new(),
+            "required" => " (required)".to_owned(),
+            default => format!(" (default {default})"),
+        };
+        let text = format!("{doc}{default}").replace('`', "");
+        out.push_str(&format!(
+            ".TP\n.B {}\n{}\n",
+            roff(&format!("plugin.choria.adapter.NAME.{name}")),
+            roff(&text)
+        ));
+    }
     out
 }
 
@@ -340,6 +355,16 @@ mod tests {
             }
         }
         words
+    }
+
+    #[test]
+    fn the_guide_has_every_key_of_adapters() {
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/adapters.md");
+        let guide = std::fs::read_to_string(guide).unwrap();
+        for (name, default, doc) in adapters::KEYS {
+            let row = format!("| `{name}` | {default} | {doc} |").replace("|  |", "| |");
+            assert!(guide.contains(&row), "docs/adapters.md has no {row}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use settings::{AdapterError, Kind, Settings};
+pub use settings::{AdapterError, KEYS, Kind, Settings};
 pub use spool::SpoolError;
 
 use crate::core::connection::{Session, SessionOptions};

@@ -68,6 +68,19 @@ fn a_machine_follows_a_bucket_that_nodes_may_read() {
     alice.run(&["kv", "del", "CFG", "cfg.mt", "-f"]).fine();
     until("what was removed to go", || data(&path).get("most").is_none().then_some(()));
 
+    // rules of goss and what they speak of, from a bucket, on nodes and here
+    alice.run(&["kv", "put", "CFG", "rules", "file: {'{{ .Vars.f }}': {exists: true}}"]).fine();
+    alice.run(&["kv", "put", "CFG", "web.vars", "f: /etc/group"]).fine();
+    let from_bucket = ["scout", "validate", "CFG.rules", "CFG.web.vars", "--kv-rules", "--kv-variables"];
+    for (words, node) in
+        [(&["--display", "all"][..], &*nodes[0].name), (&["--display", "all", "--local"], "localhost")]
+    {
+        let said = alice.run(&[&from_bucket, words].concat());
+        said.code(0).says(&[node, "✓ File: /etc/group: exists"]);
+    }
+    let none = alice.run(&["scout", "validate", "CFG.nosuch", "--kv-rules", "--local"]);
+    none.code(1).complains(&["bucket CFG has no key nosuch"]);
+
     // other buckets are not for nodes, and are not waited for
     let curious =
         FOLLOWER.replace("bucket: CFG", "bucket: SECRETS").replace("name: follower", "name: curious");

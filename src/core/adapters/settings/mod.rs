@@ -19,41 +19,49 @@ pub use kafka::{Login, Mechanism, Tls};
 pub use kinesis::Kinesis;
 
 const PREFIX: &str = "plugin.choria.adapter.";
-/// Its keys; `workers` are the original's, which has a connection a worker.
-const KEYS: [&str; 28] = [
-    "type",
-    "queue_len",
-    "ingest.topic",
-    "ingest.protocol",
-    "ingest.workers",
-    "ingest.verify",
-    "stream.topic",
-    "stream.servers",
-    "stream.workers",
-    "format",
-    "spool",
-    "spool_size",
-    "http.url",
-    "http.ca",
-    "http.token_file",
-    "kafka.servers",
-    "kafka.topic",
-    "kafka.tls",
-    "kafka.ca",
-    "kafka.certificate",
-    "kafka.key",
-    "kafka.sasl.mechanism",
-    "kafka.sasl.username",
-    "kafka.sasl.password_file",
-    "kinesis.stream",
-    "kinesis.region",
-    "kinesis.endpoint",
-    "kinesis.credentials_file",
+/// Settings of an adapter behind `plugin.choria.adapter.NAME.`, their defaults, and what each is.
+pub const KEYS: [(&str, &str, &str); 28] = [
+    ("type", "required", "`jetstream`, `choria_streams`, `nats`, `http`, `kafka`, `kinesis`"),
+    ("ingest.topic", "required", "subject that is heard; adapters of one name share it"),
+    (
+        "ingest.protocol",
+        "`reply`",
+        "`request` for registration data, `reply` for answers sent there by `choria rpc --reply-to`",
+    ),
+    ("ingest.verify", "`false`", "signatures have to be good"),
+    ("ingest.workers", "", "connections of the original; one is enough here"),
+    ("stream.topic", "NAME", "subject that is published to"),
+    ("stream.servers", "the usual ones", "brokers of it"),
+    ("stream.workers", "", "connections of the original; one is enough here"),
+    ("http.url", "required", "address of the web service"),
+    ("http.ca", "the system's", "whose certificates are good"),
+    ("http.token_file", "none", "file of a token that is shown to it"),
+    ("kafka.servers", "required", "`HOST:PORT,…` of brokers"),
+    ("kafka.topic", "`stream.topic`, else NAME", "topic that is written to"),
+    ("kafka.tls", "by need", "whether TLS is spoken"),
+    ("kafka.ca", "the system's", "whose certificates are good"),
+    ("kafka.certificate", "none", "certificate that is shown to brokers"),
+    ("kafka.key", "none", "its key"),
+    ("kafka.sasl.mechanism", "none", "`SCRAM-SHA-512`, `SCRAM-SHA-256` or `PLAIN`"),
+    ("kafka.sasl.username", "none", "who logs in"),
+    ("kafka.sasl.password_file", "none", "file of the password"),
+    ("kinesis.stream", "`stream.topic`, else NAME", "stream that is written to"),
+    ("kinesis.region", "required", "where it is"),
+    ("kinesis.endpoint", "the region's", "another address of the service"),
+    ("kinesis.credentials_file", "the environment", "file of keys"),
+    ("format", "`choria`", "or `cloudevents`"),
+    ("queue_len", "`1000`", "documents in memory"),
+    ("spool", "none", "directory of a spool"),
+    ("spool_size", "`512M`", "bytes of it on disk"),
 ];
 /// Documents in memory, unless set.
 const QUEUE: usize = 1000;
 /// Bytes of a spool, unless set.
 const SPOOL: u64 = 512 * 1024 * 1024;
+
+fn key_names() -> [&'static str; KEYS.len()] {
+    KEYS.map(|(name, ..)| name)
+}
 
 /// What keeps adapters from starting.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +69,7 @@ const SPOOL: u64 = 512 * 1024 * 1024;
 pub enum AdapterError {
     #[error("adapter {name}: {PREFIX}{name}.{key} {problem}")]
     Setting { name: String, key: &'static str, problem: String },
-    #[error("{key} is no setting of an adapter{meant}; they are {}", KEYS.join(", "))]
+    #[error("{key} is no setting of an adapter{meant}; they are {}", key_names().join(", "))]
     Unknown { key: String, meant: String },
     #[error("plugin.choria.adapters names '{0}', which can be no part of a key: letters, digits, _ and -")]
     Name(String),
@@ -164,10 +172,10 @@ impl Settings {
         }
         for (key, _) in config.options() {
             let Some(rest) = key.strip_prefix(PREFIX) else { continue };
-            let known = rest.split_once('.').is_some_and(|(_, rest)| KEYS.contains(&rest));
+            let known = rest.split_once('.').is_some_and(|(_, rest)| key_names().contains(&rest));
             if !known {
                 let part = rest.split_once('.').map_or(rest, |(_, rest)| rest);
-                let meant = text::nearest(part, KEYS);
+                let meant = text::nearest(part, key_names());
                 let meant = meant.map(|key| format!(", did you mean {key}?")).unwrap_or_default();
                 return Err(AdapterError::Unknown { key: key.to_owned(), meant });
             }

@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{Arguments, Given};
-use crate::core::protocol::filter::{search, semver_matches};
+use crate::core::protocol::filter::{search, semver_matches, semver_parts};
 use crate::core::template::plain;
 
-pub(super) const NAMES: [&str; 60] = [
+pub(super) const NAMES: [&str; 61] = [
     "abbrev",
     "abbrevboth",
     "b64dec",
@@ -42,6 +42,7 @@ pub(super) const NAMES: [&str; 60] = [
     "regexSplit",
     "repeat",
     "replace",
+    "semver",
     "semverCompare",
     "snakecase",
     "sortAlpha",
@@ -168,6 +169,10 @@ fn given(of: &Arguments<'_>) -> Result<Value, String> {
         }
         "b32enc" => base32(of.text(0)?.as_bytes()).into(),
         "adler32sum" => adler(of.text(0)?.as_bytes()).to_string().into(),
+        "semver" => {
+            let version = of.text(0)?;
+            semver_parts(&version).ok_or_else(|| format!("semver: {version} is no version"))?
+        }
         "semverCompare" => {
             let (wanted, version) = (of.text(0)?, of.text(1)?);
             semver_matches(&version, &wanted)

@@ -108,8 +108,8 @@ fn templates_make_what_definitions_expect() {
             "b.c /a .c /b false",
         ),
         (
-            "{{ semverCompare \">= 1.2.0\" \"1.3.0\" }}{{ kindOf .Input.items }}{{ empty .Flags.empty }}",
-            "trueslicetrue",
+            "{{ (semver \"v1.2-rc.1+b\").Minor }}{{ (semver \"v1.2-rc.1+b\").Prerelease }} {{ semverCompare \">= 1.2.0\" \"1.3.0\" }}{{ kindOf .Input.items }}{{ empty .Flags.empty }}",
+            "2rc.1 trueslicetrue",
         ),
         (
             "{{ wrap 5 \"aa bb cc\" }}{{ abbrev 5 \"abcdefg\" }}{{ plural \"one\" \"many\" 2 }}{{ initials \"a b\" }}",

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use budget::{Budget, Exhausted};
 pub use compound::CompoundEntry;
-pub use expr::{ExprError, Expression, UnknownName, Value as ExprValue, semver_matches};
+pub use expr::{ExprError, Expression, UnknownName, Value as ExprValue, semver_matches, semver_parts};
 pub use fact::{FactFilter, FactOperator};
 pub use facts::{Facts, FactsError, load_classes, read_yaml};
 pub use gjson::{lookup, lookup_value};

@@ -293,12 +293,13 @@ impl Worker {
         // a node that ends meanwhile waits for it as for those that came
         let over = tokio::spawn(run(self.pipeline.clone(), accepted, place, running)).await;
         let over = over.map_err(|e| Trouble::Later(e.to_string()))?;
-        tracing::info!(
-            request = which,
-            caller = who,
-            agent = deferred.agent,
-            "a request that waited for this node has run"
-        );
+        let came = match &over.known {
+            Known::Over { answer, .. } if answer.refused => {
+                format!("a request that waited for this node does not run: {}", answer.reason)
+            }
+            _ => "a request that waited for this node has run".to_owned(),
+        };
+        tracing::info!(request = which, caller = who, agent = deferred.agent, "{came}");
         self.tell(over, Some(begun)).await.map(|()| true)
     }
 

@@ -35,7 +35,7 @@ use super::{Budget, DataFunction, InputView, MachineView, NodeView, PluginView, 
 use ast::Node;
 use words::{Words, World};
 
-pub use semver::semver_matches;
+pub use semver::{semver_matches, semver_parts};
 pub use unknown::UnknownName;
 pub use value::Value;
 

@@ -43,6 +43,17 @@ pub fn semver_matches(version: &str, constraint: &str) -> Result<bool, String> {
     }))
 }
 
+/// Parts of a version, by the names that Masterminds' semver has for them; nothing where it is none.
+pub fn semver_parts(text: &str) -> Option<serde_json::Value> {
+    let version = Version::parse(text)?;
+    let [major, minor, patch] = version.numbers;
+    let metadata = text.split_once('+').map_or("", |(_, metadata)| metadata);
+    Some(serde_json::json!({
+        "Major": major, "Minor": minor, "Patch": patch,
+        "Prerelease": version.pre, "Metadata": metadata, "Original": text,
+    }))
+}
+
 #[derive(Debug)]
 struct Version {
     numbers: [u64; 3],
