@@ -9,7 +9,6 @@ use choria::core::protocol::deferred::{LARGEST, LONGEST};
 use choria::core::protocol::subjects;
 use choria::core::protocol::v1::{Envelope, SecureRequest};
 use choria::core::rpc::RequestBody;
-use choria::core::streams::Streams;
 use jiff::Timestamp;
 
 use crate::cmd::out::errln;
@@ -40,7 +39,7 @@ pub struct Waits {
 /// The way of a caller to what he keeps.
 pub fn keeping(client: &Client, caller: &str) -> Keeping {
     let inboxes = subjects::caller_inbox_prefix(&client.config().main_collective, client.caller());
-    Keeping::new(&Streams::new(client.session().clone(), &inboxes), caller, &inboxes)
+    Keeping::new(&client.streams(), caller, &inboxes)
 }
 
 impl Until {

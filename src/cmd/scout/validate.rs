@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use choria::core::client::RpcReply;
+use choria::core::client::{Client, RpcReply};
 use choria::core::files::read_bounded;
 use choria::core::machine::goss::{self, Asked, Source};
 use choria::core::rpc::StatusCode;
-use choria::core::streams::bucket::check_key;
+use choria::core::streams::Bucket;
+use choria::core::streams::bucket::{check_bucket, check_key};
 use serde_json::{Map, Value, json};
 
 use super::document;
@@ -19,7 +20,6 @@ use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
 use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::fleet::fleet_command;
-use crate::cmd::kv::with_bucket;
 use crate::cmd::out::{out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, escaped};
@@ -116,28 +116,30 @@ fn mark(test: &Value) -> &'static str {
 impl Validate {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         let display = Display::new(self.display.as_deref())?;
-        let rules = Place::new("rules", self.remote_rules, self.kv_rules)?;
-        let of_variables = Place::new("variables", self.remote_variables, self.kv_variables)?;
-        if of_variables != Place::Here && self.variables.is_none() {
-            bail!(
-                "{}variables says where variables are, and none are named: choria scout validate RULES VARIABLES",
-                of_variables.flag()
-            );
-        }
+        let rules = Given::new("rules", &self.rules, (self.remote_rules, self.kv_rules), self.local)?;
+        let flags = (self.remote_variables, self.kv_variables);
+        let variables = match &self.variables {
+            Some(name) => Some(Given::new("variables", name, flags, self.local)?),
+            None if flags == (false, false) => None,
+            None => bail!(
+                "--{}-variables says where variables are, and none are named: choria scout validate RULES VARIABLES",
+                if self.kv_variables { "kv" } else { "remote" }
+            ),
+        };
         if self.local {
-            return self.here(globals, display, rules, of_variables);
+            return self.here(globals, display, rules, variables);
         }
         let selection = self.selection();
         selection.filter()?;
-        let mut data = Map::new();
-        rules.tell(globals, &self.rules, &mut data, ["file", "yaml_rules"])?;
-        if let Some(variables) = &self.variables {
-            of_variables.tell(globals, variables, &mut data, ["vars", "yaml_vars"])?;
-        }
         let config = context::client_config(globals)?;
         block_on(async {
             let began = Instant::now();
             let client = context::connect(config).await?;
+            let mut data = Map::new();
+            tell(rules.source(&client).await?, &self.rules, &mut data, ["file", "yaml_rules"])?;
+            if let (Some(given), Some(name)) = (variables, &self.variables) {
+                tell(given.source(&client).await?, name, &mut data, ["vars", "yaml_vars"])?;
+            }
             let collective = client.collective(selection.target.as_deref())?;
             let found = selection.discover(&client, Some("scout")).await?;
             let asked = ask(&client, "scout", "goss_validate", data, collective.clone(), found).await?;
@@ -167,19 +169,31 @@ impl Validate {
         &self,
         globals: &Globals,
         display: Display,
-        rules: Place,
-        of_variables: Place,
+        rules: Given,
+        variables: Option<Given>,
     ) -> anyhow::Result<ExitCode> {
-        let rules = rules.source(globals, &self.rules)?;
-        let variables = self.variables.as_ref().map(|name| of_variables.source(globals, name)).transpose()?;
         let began = Instant::now();
         let directory = std::env::current_dir().context("there is no current directory")?;
         let report = block_on(async {
+            let (rules, variables) = match (rules, variables) {
+                (Given::Known(rules), None) => (rules, None),
+                (Given::Known(rules), Some(Given::Known(variables))) => (rules, Some(variables)),
+                (rules, variables) => {
+                    let client = context::connect(context::client_config(globals)?).await?;
+                    let rules = rules.source(&client).await?;
+                    let variables = match variables {
+                        Some(given) => Some(given.source(&client).await?),
+                        None => None,
+                    };
+                    client.session().close().await;
+                    (rules, variables)
+                }
+            };
             let variables = match variables {
                 Some(source) => goss::variables(source).await?,
                 None => json!({}),
             };
-            goss::validate(Asked { rules, variables, denied: vec![], directory }).await
+            anyhow::Ok(goss::validate(Asked { rules, variables, denied: vec![], directory }).await?)
         })??;
         let data = report.to_data();
         let answer = Answer { name: "localhost", problem: None, data: &data };
@@ -296,95 +310,72 @@ impl Answer<'_> {
     }
 }
 
-/// Where rules or variables are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// A file of this machine.
-    Here,
-    /// A file of each node.
-    Nodes,
+/// Rules or variables, as far as is known of them.
+enum Given {
+    /// What they are, or the file that says it.
+    Known(Source),
     /// A key of a bucket.
-    Bucket,
+    Kept { bucket: String, key: String },
 }
 
-impl Place {
-    /// Of the two flags about it.
-    fn new(what: &str, remote: bool, kv: bool) -> anyhow::Result<Place> {
-        Ok(match (remote, kv) {
-            (false, false) => Place::Here,
-            (true, false) => Place::Nodes,
-            (false, true) => Place::Bucket,
-            (true, true) => bail!("--remote-{what} and --kv-{what} are two places, give one"),
-        })
-    }
-
-    /// How flags that say it begin.
-    fn flag(self) -> &'static str {
-        match self {
-            Place::Here => "--",
-            Place::Nodes => "--remote-",
-            Place::Bucket => "--kv-",
-        }
-    }
-
-    /// Tells nodes: a file by its name there, all else by what it holds.
-    fn tell(
-        self,
-        globals: &Globals,
-        name: &str,
-        data: &mut Map<String, Value>,
-        inputs: [&str; 2],
-    ) -> anyhow::Result<()> {
-        let [file, text] = inputs;
-        let (input, value) = match self {
-            Place::Nodes => (file, name.to_owned()),
-            Place::Here => {
-                (text, words(name, read_bounded(Path::new(name), MOST).map_err(|e| too_long(name, e))?)?)
+impl Given {
+    /// By the flags that say where they are: on nodes, in a bucket. Files of this machine that nodes are sent
+    /// are read.
+    fn new(what: &str, name: &str, flags: (bool, bool), local: bool) -> anyhow::Result<Given> {
+        let (remote, kept) = flags;
+        Ok(match (remote, kept, local) {
+            (true, true, _) => bail!("--remote-{what} and --kv-{what} are two places, give one"),
+            (true, false, true) => bail!("{name} is a file of the nodes, and --local asks none of them"),
+            (true, false, false) | (false, false, true) => Given::Known(Source::File(PathBuf::from(name))),
+            (false, true, _) => {
+                let (bucket, key) = name
+                    .split_once('.')
+                    .ok_or_else(|| anyhow!("'{}' is no BUCKET.KEY", clean(name, false)))?;
+                check_bucket(bucket)?;
+                check_key(key)?;
+                Given::Kept { bucket: bucket.to_owned(), key: key.to_owned() }
             }
-            Place::Bucket => (text, of_bucket(globals, name, MOST)?),
-        };
-        data.insert(input.to_owned(), json!(value));
-        Ok(())
-    }
-
-    /// What is tried on this machine.
-    fn source(self, globals: &Globals, name: &str) -> anyhow::Result<Source> {
-        Ok(match self {
-            Place::Here => Source::File(PathBuf::from(name)),
-            Place::Bucket => Source::Text(of_bucket(globals, name, u64::MAX)?),
-            Place::Nodes => bail!("{name} is a file of the nodes, and --local asks none of them"),
+            (false, false, false) => {
+                let bytes = read_bounded(Path::new(name), MOST).map_err(|e| match e.kind() {
+                    ErrorKind::FileTooLarge => too_long(name),
+                    _ => e.into(),
+                })?;
+                Given::Known(text_of(name, bytes)?)
+            }
         })
     }
-}
 
-fn words(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
-    String::from_utf8(bytes).with_context(|| format!("{name} is no text"))
-}
-
-fn too_long(name: &str, e: std::io::Error) -> anyhow::Error {
-    if e.kind() != ErrorKind::FileTooLarge {
-        return e.into();
+    /// With what a bucket holds.
+    async fn source(self, client: &Client) -> anyhow::Result<Source> {
+        let (name, key) = match self {
+            Given::Known(source) => return Ok(source),
+            Given::Kept { bucket, key } => (bucket, key),
+        };
+        let bucket = Bucket::find(&client.streams(), &name).await?;
+        let entry = bucket.with_context(|| format!("there is no bucket {name}"))?.get(&key).await?;
+        let entry = entry.with_context(|| format!("bucket {name} has no key {key}"))?;
+        text_of(&format!("{name}.{key}"), entry.value.to_vec())
     }
+}
+
+fn text_of(name: &str, bytes: Vec<u8>) -> anyhow::Result<Source> {
+    Ok(Source::Text(String::from_utf8(bytes).with_context(|| format!("{name} is no text"))?))
+}
+
+/// Tells nodes: a file by its name there, all else by what it holds.
+fn tell(source: Source, name: &str, data: &mut Map<String, Value>, inputs: [&str; 2]) -> anyhow::Result<()> {
+    match source {
+        Source::File(_) => data.insert(inputs[0].to_owned(), json!(name)),
+        Source::Text(text) if text.len() as u64 > MOST => return Err(too_long(name)),
+        Source::Text(text) => data.insert(inputs[1].to_owned(), json!(text)),
+    };
+    Ok(())
+}
+
+fn too_long(name: &str) -> anyhow::Error {
     anyhow!(
         "{name} is longer than {MOST} bytes and cannot be sent, it has to be on the nodes: --remote-rules, --remote-variables"
     )
-}
-
-/// What BUCKET.KEY holds.
-fn of_bucket(globals: &Globals, name: &str, most: u64) -> anyhow::Result<String> {
-    let (bucket, key) =
-        name.split_once('.').ok_or_else(|| anyhow!("'{}' is no BUCKET.KEY", clean(name, false)))?;
-    check_key(key)?;
-    let mut value = None;
-    with_bucket(globals, bucket, async |bucket| {
-        value = bucket.get(key).await?.map(|entry| entry.value);
-        Ok(())
-    })?;
-    let value = value.with_context(|| format!("bucket {bucket} has no key {key}"))?;
-    if value.len() as u64 > most {
-        return Err(too_long(name, ErrorKind::FileTooLarge.into()));
-    }
-    words(name, value.to_vec())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::core::config::{Config, Environment};
 use crate::core::connection::{FirstFailure, Purpose, ServerList, Session, SessionOptions};
 use crate::core::protocol::subjects;
 use crate::core::security::{NameList, Provider, RequestVerifier, Signer};
+use crate::core::streams::Streams;
 
 /// Least time a first connection is tried, whatever is configured.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
@@ -122,6 +123,12 @@ impl Client {
     /// The connection below.
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The network's streams, asked in his name.
+    pub fn streams(&self) -> Streams {
+        let inboxes = subjects::caller_inbox_prefix(&self.config().main_collective, self.caller());
+        Streams::new(self.session.clone(), &inboxes)
     }
 
     /// The collective to use: `wanted`, which has to be a known one, or the

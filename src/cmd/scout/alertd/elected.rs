@@ -2,9 +2,7 @@
 
 use anyhow::Context as _;
 use choria::core::client::Client;
-use choria::core::protocol::subjects;
 use choria::core::scout::alerts::{Elected, Shared};
-use choria::core::streams::Streams;
 use choria::core::streams::election::{BUCKET, Campaign, Happened};
 use tokio::sync::{Mutex, mpsc};
 
@@ -13,8 +11,7 @@ use crate::cmd::out::errln;
 
 /// Has this one take part.
 pub(super) async fn elect(client: &Client, elected: &Elected) -> anyhow::Result<(Campaign, Shared)> {
-    let inboxes = subjects::caller_inbox_prefix(&client.config().main_collective, client.caller());
-    let streams = Streams::new(client.session().clone(), &inboxes);
+    let streams = client.streams();
     let shared = Shared::find(&streams, &elected.bucket, &elected.election).await.context("bucket")?;
     let name = format!("{} {}", client.config().identity, std::process::id());
     let campaign = Campaign::new(&streams, BUCKET, &elected.election, &name).await.context("election")?;

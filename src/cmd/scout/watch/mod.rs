@@ -12,8 +12,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::client::Client;
 use choria::core::config::parse_duration;
 use choria::core::machine::event;
-use choria::core::protocol::subjects;
-use choria::core::streams::{Heard, Start, Streams, Watching};
+use choria::core::streams::{Heard, Start, Watching};
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -143,8 +142,7 @@ async fn follow(
         let subjects = [event::TRANSITIONS.to_owned(), CHECKS.to_owned()];
         return events(client, &subjects, |data| each(data, Timestamp::now())).await;
     };
-    let inboxes = subjects::caller_inbox_prefix(&client.config().main_collective, client.caller());
-    let streams = Streams::new(client.session().clone(), &inboxes);
+    let streams = client.streams();
     if streams.info(STORED).await.context("--history")?.is_none() {
         bail!("--history: the broker has no stream {STORED}");
     }

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 use super::{Lock, Options, Store, Trouble, World};
-use crate::core::protocol::subjects;
 use crate::core::streams::bucket::{check_bucket, check_key};
-use crate::core::streams::{Bucket, StreamError, Streams};
+use crate::core::streams::{Bucket, StreamError};
 
 /// How often a lock is tried.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -34,8 +33,7 @@ impl Kv {
 
     fn bucket(&self, world: &mut World) -> Result<Bucket, Trouble> {
         let client = world.client()?;
-        let inboxes = subjects::caller_inbox_prefix(&client.config().main_collective, client.caller());
-        let streams = Streams::new(client.session().clone(), &inboxes);
+        let streams = client.streams();
         let found = world.wait(Bucket::find(&streams, &self.bucket))?.map_err(trouble)?;
         found.ok_or_else(|| {
             Trouble(format!("there is no bucket {0}; choria kv add {0} makes it", self.bucket))
