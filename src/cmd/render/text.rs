@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::IsTerminal;
 
 use choria::core::text::drives_a_terminal;
+pub use choria::core::text::escaped;
 
 use super::terminal::is_dumb;
 
@@ -23,24 +24,6 @@ pub fn clean(text: &str, multiline: bool) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
-}
-
-/// A JSON document that cannot drive a terminal either: what JSON itself lets
-/// through raw is written as its escape, so programs still read the same value.
-pub fn escaped(json: &str) -> Cow<'_, str> {
-    // Line ends are the document's own; within texts JSON escapes them.
-    if clean(json, true) == json {
-        return Cow::Borrowed(json);
-    }
-    let mut out = String::with_capacity(json.len() + 64);
-    for c in json.chars() {
-        if clean(c.encode_utf8(&mut [0; 4]), true).starts_with(c) {
-            out.push(c);
-        } else {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
-        }
-    }
-    Cow::Owned(out)
 }
 
 /// Whether standard output gets colour: a terminal that has some, and nobody

@@ -54,6 +54,17 @@ fn captured_lines_are_written_byte_for_byte() {
 }
 
 #[test]
+fn words_of_callers_drive_no_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log(dir.path(), "");
+    let data = serde_json::json!({"x": "\u{9b}2J\u{202e}é"});
+    log.record(&AuditRecord { data: &data, ..RECORD }, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let line = read(&log);
+    assert!(line.contains("\\u009b2J\\u202eé") && line.ends_with("}\n"), "{line}");
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["data"], data);
+}
+
+#[test]
 fn discovery_is_not_audited_and_a_rotated_file_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let log = log(dir.path(), "plugin.rpcaudit.logfile.mode = 0640\n");

@@ -1,11 +1,13 @@
 //! Records as lines of a log.
 
+use std::borrow::Cow;
+
 use aws_lc_rs::digest;
 use serde_json::Value;
 
 use super::AuditRecord;
 use crate::core::protocol::json::{push_integer, push_string, push_value};
-use crate::core::text::{hex, shorten};
+use crate::core::text::{escaped, hex, shorten};
 
 /// Bytes of inputs that a record holds as they were, and of a text in longer ones.
 const MOST_DATA: usize = 64 * 1024;
@@ -67,5 +69,8 @@ pub(super) fn line(record: &AuditRecord<'_>, now: jiff::Timestamp) -> String {
     out.push_str(",\"data\":");
     push_data(&mut out, record.data);
     out.push_str("}\n");
-    out
+    match escaped(&out) {
+        Cow::Borrowed(_) => out,
+        Cow::Owned(escaped) => escaped,
+    }
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::pace::MESSAGE;
+use super::pulls;
+use crate::core::nats::codec::Publish;
 use crate::core::nats::subject::tokens;
 
 /// Longest request that is looked into; consumers are made by far less.
@@ -24,11 +26,10 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// has two MiB of each on their way, and up to 32 later, before it waits to be told that they came.
 const LIVE: usize = 32;
 const LIVE_OF_NODE: usize = 16;
+/// Those that are asked, likewise: libraries leave some behind, which live for five minutes.
+const LIVE_PULLED: usize = 256;
 /// How long the engine keeps one that nobody hears where nothing else was asked for.
 const USUALLY_IDLE: i64 = 5_000_000_000;
-/// Messages that may be asked for at a time, and what each of them counts, where no `max_bytes` says less.
-const PULLED: u64 = 1024;
-const PULLED_BYTES: u64 = 1024 * 1024;
 /// What it counts to tell the engine that what it said came: it says as much again, and more.
 pub const FLOWS: usize = 4 * 1024 * 1024;
 /// Nanoseconds a node's may live with nobody who hears it, and others': what libraries of NATS ask for.
@@ -60,43 +61,8 @@ pub fn asks(subject: &[u8], body: &[u8]) -> bool {
 /// Bytes that a question counts for.
 pub fn price(subject: &[u8], body: &[u8], node: bool) -> usize {
     let least = if node { ANSWER_TO_NODE } else { ANSWER };
-    let Some(Some(batch)) = pulled(subject, body) else { return least };
-    // one more than fits ends it
-    let within = most_bytes(body).map_or(u64::MAX, |bytes| bytes.saturating_add(PULLED_BYTES));
-    least.max(usize::try_from(batch.saturating_mul(PULLED_BYTES).min(within)).unwrap_or(usize::MAX))
-}
-
-/// The bytes a question for more messages is content with.
-fn most_bytes(body: &[u8]) -> Option<u64> {
-    let body = body.strip_prefix(b"+NXT").unwrap_or(body);
-    let asked: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
-    // of several that the engine takes for one the largest, and none where one says that there is no bound
-    let said = asked.iter().filter(|(key, _)| folded(key) == "max_bytes");
-    let said = said.map(|(_, value)| value.as_u64().filter(|bytes| *bytes > 0));
-    said.collect::<Option<Vec<u64>>>()?.into_iter().max()
-}
-
-/// How many messages of a consumer a message asks for: nothing where it asks for none, and none where that cannot be
-/// read.
-fn pulled(subject: &[u8], body: &[u8]) -> Option<Option<u64>> {
-    let body = match body.strip_prefix(b"+NXT") {
-        Some(rest) if subject.starts_with(b"$JS.ACK.") => rest,
-        _ if subject.windows(19).any(|window| window == b".CONSUMER.MSG.NEXT.") => body,
-        _ => return None,
-    };
-    let body = body.trim_ascii();
-    if body.is_empty() {
-        return Some(Some(1));
-    }
-    Some(match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(serde_json::Value::Number(number)) => number.as_u64(),
-        // the last of several names that the engine takes for one
-        Ok(serde_json::Value::Object(members)) => {
-            let batches = members.iter().filter(|(key, _)| key.eq_ignore_ascii_case("batch"));
-            batches.map(|(_, value)| value.as_u64()).try_fold(1, |most, batch| Some(batch?.max(most)))
-        }
-        _ => None,
-    })
+    let pull = pulls::read(body).filter(|_| pulls::is_one(subject));
+    pull.map_or(least, |pull| pull.price().max(least))
 }
 
 /// The stream and the name of a consumer in a subject behind this word, as a number.
@@ -108,12 +74,12 @@ fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Whether a message removes a consumer: the engine takes no words with it.
-pub fn removes(subject: &[u8], body: &[u8]) -> bool {
-    let after = b".CONSUMER.DELETE.";
-    body.is_empty()
-        && subject.starts_with(b"$JS.")
-        && subject.windows(after.len()).any(|window| window == after)
+/// Whether a message removes a consumer: the engine takes no words with it, and headers may keep it from that.
+pub fn removes(message: &Publish<'_>) -> bool {
+    message.headers.is_none()
+        && message.body.is_empty()
+        && message.subject.starts_with(b"$JS.API.CONSUMER.DELETE.")
+        && tokens(message.subject).count() == 6
 }
 
 /// Whether a message makes a consumer.
@@ -140,8 +106,12 @@ pub fn asks_for_too_much(subject: &[u8], body: &[u8]) -> Option<&'static str> {
                 .is_ok_and(|asked| asked.keys().all(|key| members.contains(&key.as_str())))
     };
     match () {
-        () if pulled(subject, body).is_some_and(|batch| batch.is_none_or(|batch| batch > PULLED)) => {
-            Some("it asks for more than 1024 messages at a time")
+        () if pulls::is_one(subject) => match pulls::read(body) {
+            Some(pull) => pull.excess(),
+            None => Some("it asks for messages in a way that cannot be read"),
+        },
+        () if subject.starts_with(b"$JS.ACK.") => {
+            Some("it acknowledges a message and asks for others at once")
         }
         () if about(b".STREAM.MSG.DELETE.") && !about(b".STREAM.MSG.DELETE.GOVERNOR_") => {
             Some("it removes from a stream what others have said")
@@ -222,12 +192,15 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Some(asked)
 }
 
-/// One that delivers by itself.
+/// One that the engine keeps.
 #[derive(Debug)]
 struct Live {
-    name: u64,
-    place: Box<str>,
-    /// How long it is kept with nobody who hears it, and since when that is so, as far as was looked.
+    /// Its stream and name as a number; none where the engine has named it.
+    name: Option<u64>,
+    /// Where it delivers by itself; none where it is asked.
+    place: Option<Box<str>>,
+    /// How long it is kept with nobody who hears it, and since when that is so, as far as was looked; of one that is
+    /// asked, as of when nobody asks any more.
     idle: Duration,
     unheard: Option<Duration>,
 }
@@ -237,7 +210,7 @@ struct Live {
 pub struct OfHolder {
     count: AtomicU32,
     since: AtomicU64,
-    /// Those that deliver by themselves.
+    /// Those that the engine keeps, as far as is known.
     live: Mutex<Vec<Live>>,
     /// Bytes that are not forgotten yet, and as of when in milliseconds.
     delivered: AtomicU64,
@@ -255,8 +228,7 @@ impl OfHolder {
         self.since.load(Ordering::Relaxed).max(self.delivered_at.load(Ordering::Relaxed))
     }
 
-    /// One more that delivers by itself, made by this subject; false if there are too many that somebody hears, or may
-    /// have heard a moment ago.
+    /// One more, made by this subject; false if there are too many that somebody hears or asks, or may have a moment ago.
     pub fn begins(
         &self,
         subject: &[u8],
@@ -267,33 +239,57 @@ impl OfHolder {
     ) -> bool {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain_mut(|of| {
-            let since = match is_heard(&of.place) {
-                true => None,
-                false => Some(of.unheard.unwrap_or(now)),
-            };
-            of.unheard = since;
-            since.is_none_or(|since| now < since + of.idle)
+            if let Some(place) = &of.place {
+                of.unheard = match is_heard(place) {
+                    true => None,
+                    false => Some(of.unheard.unwrap_or(now)),
+                };
+            }
+            of.unheard.is_none_or(|since| now < since + of.idle)
         });
         let idle = if asked.idle > 0 { asked.idle } else { USUALLY_IDLE };
-        for place in &asked.places {
-            let name = name_of(subject, b"CREATE");
+        let idle = Duration::from_nanos(u64::try_from(idle).unwrap_or_default());
+        let named = tokens(subject).skip_while(|token| *token != b"CREATE").nth(2).is_some();
+        let name = named.then(|| name_of(subject, b"CREATE"));
+        let places: Vec<Option<Box<str>>> = match asked.places.is_empty() {
+            true => vec![None],
+            false => asked.places.iter().map(|place| Some(place.as_str().into())).collect(),
+        };
+        for place in places {
             // the same again is the same one, where it has a name
-            if tokens(subject).skip_while(|token| *token != b"CREATE").nth(2).is_some() {
-                live.retain(|of| of.name != name || *of.place != **place);
+            if named {
+                live.retain(|of| of.name != name || of.place != place);
             }
-            if live.len() >= if node { LIVE_OF_NODE } else { LIVE } {
+            let of_kind = live.iter().filter(|of| of.place.is_some() == place.is_some()).count();
+            let most = match (node, &place) {
+                (true, _) => LIVE_OF_NODE,
+                (false, Some(_)) => LIVE,
+                (false, None) => LIVE_PULLED,
+            };
+            if of_kind >= most {
                 return false;
             }
-            let idle = Duration::from_nanos(u64::try_from(idle).unwrap_or_default());
-            live.push(Live { name, place: place.as_str().into(), idle, unheard: None });
+            let unheard = place.is_none().then_some(now);
+            live.push(Live { name, place, idle, unheard });
         }
         true
+    }
+
+    /// Messages of one are asked for by this subject, for so long at most: it is kept as long.
+    pub fn asked(&self, subject: &[u8], lasts: Duration, now: Duration) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = Some(name_of(subject, b"NEXT"));
+        // the name is one that the engine gave, or of somebody else
+        let known = live.iter().any(|of| of.name == name);
+        for of in live.iter_mut().filter(|of| if known { of.name == name } else { of.name.is_none() }) {
+            of.unheard = of.unheard.map(|since| since.max(now + lasts));
+        }
     }
 
     /// One is removed by this subject.
     pub fn ends(&self, subject: &[u8]) {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = name_of(subject, b"DELETE");
+        let name = Some(name_of(subject, b"DELETE"));
         live.retain(|of| of.name != name);
     }
 
@@ -340,7 +336,7 @@ enum Member {
 }
 
 /// A key as the engine compares it, as far as it can be that of a member.
-fn folded(key: &str) -> String {
+pub(super) fn folded(key: &str) -> String {
     let folded = key.chars().map(|c| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
@@ -501,16 +497,10 @@ mod tests {
             ("$JS.API.STREAM.NAMES", r#"{"subject":"x"}"#, true),
             ("$JS.API.STREAM.MSG.DELETE.GOVERNOR_G", r#"{"seq":1}"#, true),
             ("$JS.API.STREAM.MSG.DELETE.CHORIA_EVENTS", r#"{"seq":1}"#, false),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "", true),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "1024", true),
             ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":500,"expires":1}"#, true),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "1025", false),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":1,"Batch":1000000}"#, false),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":-1}"#, false),
+            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":5000,"expires":1}"#, false),
             ("$JS.API.CONSUMER.MSG.NEXT.S.c", "many", false),
-            ("$JS.ACK.S.c.1.2.3.4.5", "+ACK", true),
-            ("$JS.ACK.S.c.1.2.3.4.5", "+NXT", true),
-            ("$JS.ACK.S.c.1.2.3.4.5", r#"+NXT {"batch":100000}"#, false),
+            ("$JS.ACK.S.c.1.2.3.4.5", r#"+NXT {"batch":1,"expires":1}"#, false),
         ] {
             let found = asks_for_too_much(subject.as_bytes(), body.as_bytes());
             assert_eq!(found.is_none(), good, "{subject} {body}");
@@ -542,18 +532,52 @@ mod tests {
     }
 
     #[test]
-    fn questions_for_more_cost_what_may_come() {
-        let next = b"$JS.API.CONSUMER.MSG.NEXT.S.c";
-        for (body, bytes) in [
-            ("", PULLED_BYTES as usize),
-            ("100", 100 * PULLED_BYTES as usize),
-            (r#"{"batch":1000,"max_bytes":1048576}"#, 2 * PULLED_BYTES as usize),
-            (r#"{"batch":2,"max_bytes":0}"#, 2 * PULLED_BYTES as usize),
-            (r#"{"batch":9,"max_bytes":1,"Max_Bytes":0}"#, 9 * PULLED_BYTES as usize),
-            ("{\"batch\":9,\"max_bytes\":1,\"max_byte\u{17f}\":8388608}", 9 * PULLED_BYTES as usize),
+    fn so_many_are_asked_at_a_time() {
+        let (of, at) = (OfHolder::default(), Duration::from_secs);
+        let begins = |n: usize, now: u64| {
+            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
+            of.begins(subject.as_bytes(), &Asked::default(), false, at(now), |_| false)
+        };
+        assert_eq!((0..1000).filter(|n| begins(*n, 0)).count(), LIVE_PULLED);
+        // what nobody asks is gone a moment later, what somebody asks stays as long as that waits
+        of.asked(b"$JS.API.CONSUMER.MSG.NEXT.S.c7", at(60), at(0));
+        assert_eq!((1000..2000).filter(|n| begins(*n, 6)).count(), LIVE_PULLED - 1);
+        assert_eq!((2000..3000).filter(|n| begins(*n, 66)).count(), LIVE_PULLED);
+        // one that the engine has named may be any
+        let nameless = OfHolder::default();
+        let create =
+            || nameless.begins(b"$JS.API.CONSUMER.CREATE.S", &Asked::default(), false, at(0), |_| false);
+        assert!(create() && create());
+        nameless.asked(b"$JS.API.CONSUMER.MSG.NEXT.S.x7k", at(60), at(0));
+        assert!(nameless.begins(b"$JS.API.CONSUMER.CREATE.S.n", &Asked::default(), false, at(30), |_| false));
+        assert_eq!(nameless.live.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_removal_is_one_that_the_engine_takes() {
+        let message = |subject: &'static str, headers, body: &'static [u8]| Publish {
+            subject: subject.as_bytes(),
+            reply: None,
+            headers,
+            size_text: b"0",
+            body,
+        };
+        for (subject, headers, body, does) in [
+            ("$JS.API.CONSUMER.DELETE.S.c", None, &b""[..], true),
+            ("$JS.API.CONSUMER.DELETE.S.c", None, b"x", false),
+            ("$JS.API.CONSUMER.DELETE.S.c", Some((12, &[][..])), b"NATS/1.0\r\n\r\n", false),
+            ("$JS.API.CONSUMER.DELETE.S.c.x", None, b"", false),
+            ("$JS.API.CONSUMER.DELETE.S", None, b"", false),
+            ("$JS.other.API.CONSUMER.DELETE.S.c", None, b"", false),
         ] {
-            assert_eq!(price(next, body.as_bytes(), false), bytes, "{body}");
+            assert_eq!(removes(&message(subject, headers, body)), does, "{subject}");
         }
+    }
+
+    #[test]
+    fn questions_cost_what_may_come() {
+        let next = b"$JS.API.CONSUMER.MSG.NEXT.S.c";
+        assert_eq!(price(next, br#"{"batch":2}"#, false), 2 * 1024 * 1024);
         assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", false), ANSWER);
         assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", true), ANSWER_TO_NODE);
         for (reply, stream) in

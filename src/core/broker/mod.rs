@@ -51,6 +51,7 @@ mod packed;
 mod pending;
 mod presence;
 mod publish;
+mod pulls;
 mod reauthenticate;
 mod resumption;
 mod router;

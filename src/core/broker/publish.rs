@@ -14,7 +14,7 @@ use super::server_info;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
-use super::{consumers, copies, presence};
+use super::{consumers, copies, presence, pulls};
 use crate::core::admission::{Account, PeerKind};
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
@@ -182,22 +182,23 @@ impl Shard {
                 );
                 return self.forbid(key, &text);
             }
-            if let Some(why) = self.judge_question(key, message) {
-                let subject = String::from_utf8_lossy(message.subject);
-                return self
-                    .forbid(key, &format!("Permissions Violation for Publish to \"{subject}\": {why}"));
-            }
-            if consumers::removes(message.subject, body)
-                && let Some(link) = self.links.get(key as usize)
-            {
-                link.charge.holder().consumers().ends(message.subject);
-            }
-            let price = consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node);
             // whoever keeps lasting ones reads as much as they like
             let keeps = self
                 .links
                 .get(key as usize)
                 .is_some_and(|link| link.publish.may_publish(&consumers::lasting(message.subject)));
+            if let Some(why) = consumers::asks_for_too_much(message.subject, body).filter(|_| !keeps) {
+                let subject = String::from_utf8_lossy(message.subject);
+                return self
+                    .forbid(key, &format!("Permissions Violation for Publish to \"{subject}\": {why}"));
+            }
+            let made = self.links.get(key as usize).map(|link| link.charge.holder().consumers());
+            if let Some(pull) = pulls::read(body).filter(|_| pulls::is_one(message.subject)) {
+                made.inspect(|made| made.asked(message.subject, pull.lasts(), self.now));
+            } else if consumers::removes(message) {
+                made.inspect(|made| made.ends(message.subject));
+            }
+            let price = consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node);
             self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
         }
         if flags.verbose {
@@ -263,19 +264,11 @@ impl Shard {
         let (cache, router, account) = (&mut self.cache, &self.shared.router, link.account);
         let is_heard = |place: &str| !cache.matches(router, account, place.as_bytes()).is_empty();
         if !holder.consumers().begins(message.subject, &asked, node, self.now, is_heard) {
-            return Some("is one more than may deliver at a time: remove some".into());
+            return Some("is one more than may be at a time: remove some".into());
         }
         let most = self.settings.limits.of(kind).consumers;
         let taken = holder.consumers().take(most, self.now);
         (!taken).then(|| format!("is one more than {most} in ten minutes").into())
-    }
-
-    /// Why something may not be asked, by whom.
-    fn judge_question(&self, key: u32, message: &Publish<'_>) -> Option<&'static str> {
-        let link = self.links.get(key as usize)?;
-        let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
-        let why = consumers::asks_for_too_much(message.subject, body)?;
-        (!link.publish.may_publish(&consumers::lasting(message.subject))).then_some(why)
     }
 
     /// An answer about streams may be much larger than what it answers: it is paid for by who asks.

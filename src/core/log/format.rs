@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::core::text::{drives_a_terminal, shorten};
+use crate::core::text::{drives_a_terminal, escaped, shorten};
 
 /// Longest text of one field as it is written; peers choose parts of what is logged.
 const MAX_FIELD: usize = 2048;
@@ -110,7 +110,7 @@ where
         line.insert("level".into(), level(event.metadata().level()).into());
         line.insert("msg".into(), fields.message.into());
         line.extend(fields.rest);
-        writeln!(out, "{}", Value::Object(line))
+        writeln!(out, "{}", escaped(&Value::Object(line).to_string()))
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer().event_format(format).with_writer(move || writer.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            tracing::warn!(caller = "choria=bob\n\u{1b}[2J", count = 3, "refused");
+            tracing::warn!(caller = "choria=bob\n\u{1b}[2J\u{9b}2J\u{202e}", count = 3, "refused");
         });
         String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -214,12 +214,15 @@ mod tests {
             (&"warning".into(), &"refused".into(), &3.into())
         );
         assert!(line["time"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(line["caller"], "choria=bob\n\u{1b}[2J\u{9b}2J\u{202e}", "a program reads what it was");
     }
 
     #[test]
     fn a_peer_cannot_forge_a_line_or_clear_a_screen() {
         let line = logged(Console { journal: true });
-        assert_eq!(line, "<4>refused caller=choria=bob\\n\\u{1b}[2J count=3\n");
+        assert_eq!(line, "<4>refused caller=choria=bob\\n\\u{1b}[2J\\u{9b}2J\\u{202e} count=3\n");
+        let line = logged(JsonLines);
+        assert!(!line.trim_end().contains(drives_a_terminal) && line.ends_with("}\n"), "{line:?}");
     }
 
     #[test]

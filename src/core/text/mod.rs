@@ -1,6 +1,8 @@
 //! Text of four kinds: bytes as hex, words of others cut short, [`Secret`]s, and documents
 //! that people write, YAML that knows its lines among them. Pure.
 
+use std::borrow::Cow;
+
 pub mod documents;
 mod nearest;
 mod secret;
@@ -65,6 +67,23 @@ pub fn byte_size(bytes: f64) -> String {
 pub fn drives_a_terminal(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A JSON document that cannot drive a terminal: what JSON lets through raw is written as its escape, so that
+/// programs read the same value. Line ends and tabs are the document's own; within texts JSON escapes them.
+pub fn escaped(json: &str) -> Cow<'_, str> {
+    let harmful = |c: char| drives_a_terminal(c) && c != '\n' && c != '\t';
+    if !json.contains(harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 64);
+    for c in json.chars() {
+        match harmful(c) {
+            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Words that somebody else chose, for one line: what drives a terminal is a space.

@@ -96,3 +96,70 @@ fn who_has_them_say_too_much_is_cut_and_others_are_answered() {
     let memory = resident(engine);
     assert!(memory < 512 << 20, "the engine has {memory} bytes");
 }
+
+#[test]
+fn who_asks_to_be_told_all_the_time_that_nothing_came_is_refused() {
+    let Keeping { mut network, alice, root } = Keeping::start("");
+    root.run(&["kv", "add", "CFG"]).fine();
+    alice.run(&["kv", "put", "CFG", "a", "one"]).fine();
+    let mallory = network.caller("mallory.mcollective");
+    let inbox = caller_inbox_prefix("mcollective", "choria=mallory.mcollective");
+    let mut raw = Raw::connect(&network, &mallory);
+    raw.send(format!("SUB {inbox}.> 1\r\n"));
+    let create = |name: &str, config: serde_json::Value| {
+        let mut config = config;
+        config["name"] = json!(name);
+        config["ack_policy"] = json!("none");
+        let body = json!({"stream_name": "KV_CFG", "config": config}).to_string();
+        publish(&format!("$JS.API.CONSUMER.CREATE.KV_CFG.{name}"), &format!("{inbox}.made"), &body)
+    };
+    let refused =
+        |said: &str| said.matches("it makes a consumer that is one more than may be at a time").count();
+    // so many are kept, whether they deliver or are asked
+    for number in 0..300 {
+        raw.send(create(&format!("p{number}"), json!({"inactive_threshold": 300_000_000_000_u64})));
+    }
+    assert_eq!(refused(&raw.sync()), 300 - 256);
+    let deliver = |number: usize| {
+        let config = json!({"deliver_subject": format!("{inbox}.d"), "flow_control": true,
+            "idle_heartbeat": 60_000_000_000_u64, "inactive_threshold": 300_000_000_000_u64});
+        create(&format!("d{number}"), config)
+    };
+    for number in 0..40 {
+        raw.send(deliver(number));
+        // the engine takes no removal that asks for what it is not
+        raw.send(format!(
+            "HPUB $JS.API.CONSUMER.DELETE.KV_CFG.d{number} {inbox}.gone 44 44\r\nNATS/1.0\r\nNats-Required-Api-Level: 99999\r\n\r\n\r\n"
+        ));
+        raw.send(publish(
+            &format!("$JS.API.CONSUMER.DELETE.KV_CFG.d{number}.x"),
+            &format!("{inbox}.gone"),
+            "",
+        ));
+    }
+    assert_eq!(refused(&raw.sync()), 40 - 32);
+    // what waits at the engine ends, and costs what it makes the engine say
+    let next = |name: &str, body: &str| {
+        publish(&format!("$JS.API.CONSUMER.MSG.NEXT.KV_CFG.{name}"), &format!("{inbox}.n"), body)
+    };
+    for (body, why) in [
+        (r#"{"batch":1,"max_bytes":1,"expires":30000000000,"idle_heartbeat":1}"#, "idle_heartbeat"),
+        (r#"{"batch":1}"#, "neither expires nor no_wait"),
+        (r#"{"batch":1,"expires":3600000000000}"#, "five minutes"),
+    ] {
+        raw.send(next("p0", body));
+        let said = raw.sync();
+        assert!(said.contains("Permissions Violation") && said.contains(why), "{body}: {said}");
+    }
+    raw.send(next("p0", r#"{"batch":9,"expires":5000000000,"idle_heartbeat":1000000000}"#));
+    raw.until("100 Idle Heartbeat").expect("it is told that nothing came");
+    // all that there are, by what the engine says
+    raw.send(publish("$JS.API.CONSUMER.NAMES.KV_CFG", &format!("{inbox}.names"), ""));
+    let said = raw.until("\"consumers\"").expect("names");
+    let total =
+        said.split("\"total\":").nth(1).and_then(|rest| rest.split(',').next()?.parse::<usize>().ok());
+    assert!(total.is_some_and(|total| total <= 256 + 32), "{total:?}");
+    assert_eq!(alice.run(&["kv", "get", "CFG", "a", "--raw"]).fine().stdout.trim(), "one");
+    let memory = resident(engine_of(&mut network));
+    assert!(memory < 256 << 20, "the engine has {memory} bytes");
+}

@@ -53,9 +53,7 @@ fn functions_give_what_they_always_gave() {
 /// Keys, certificates, names of the network and what changes a value in place are not here.
 #[test]
 fn what_is_not_here_is_refused_by_its_name() {
-    for name in
-        ["genCA", "genPrivateKey", "encryptAES", "derivePassword", "getHostByName", "set", "unset", "semver"]
-    {
+    for name in ["genCA", "genPrivateKey", "encryptAES", "derivePassword", "getHostByName", "set", "unset"] {
         let told = made(&format!("{{{{ {name} \"x\" }}}}")).unwrap_err();
         assert!(told.contains(&format!("there is no function {name}")), "{told}");
     }
