@@ -38,12 +38,16 @@ pub struct Rego {
     policies: Kept<Compiled>,
 }
 
-/// A policy as it was read, or why it cannot be.
-struct Compiled(Result<Engine, String>);
+/// A policy as it was read, or why it cannot be, and what of the node it looks at.
+struct Compiled {
+    engine: Result<Engine, String>,
+    facts: bool,
+    classes: bool,
+}
 
 impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Compiled").field(&self.0.as_ref().map(|_| ())).finish()
+        f.debug_tuple("Compiled").field(&self.engine.as_ref().map(|_| ())).finish()
     }
 }
 
@@ -54,14 +58,17 @@ impl Compiled {
         engine.set_strict_builtin_errors(false);
         engine.set_execution_timer_config(ExecutionTimerConfig { limit: LONGEST, check_interval: STEPS });
         let added = engine.add_policy("policy".to_owned(), text.to_owned());
-        Compiled(match added {
+        let engine = match added {
             Ok(package) if package == "data.io.choria.mcorpc.authpolicy" => Ok(engine),
             Ok(package) => Err(format!(
                 "its package is {}, not io.choria.mcorpc.authpolicy",
                 shortened(package.trim_start_matches("data."), TOLD)
             )),
             Err(e) => Err(told(&e)),
-        })
+        };
+        // one that looks at any member may look at these
+        let names = |member: &str| text.contains(member) || text.contains("input[");
+        Compiled { engine, facts: names("facts"), classes: names("classes") }
     }
 }
 
@@ -106,7 +113,15 @@ impl Rego {
             return Ok(Decision::new(Outcome::NoPolicy, reason));
         };
         let path = path.display();
-        let engine = policy.0.as_ref().map_err(|problem| format!("{path}: {problem}"))?;
+        if policy.facts && facts.are_broken() {
+            return Err(format!("{path}: it names facts, and the facts of this node cannot be read"));
+        }
+        if policy.classes && classes.is_none() {
+            return Err(format!(
+                "{path}: it names classes, and no classesfile is configured or it could never be read"
+            ));
+        }
+        let engine = policy.engine.as_ref().map_err(|problem| format!("{path}: {problem}"))?;
         let mut engine = engine.clone();
         let input = input(request, classes, facts);
         if self.tracing {
@@ -172,7 +187,7 @@ impl Rego {
     pub fn problem_of(&self, path: &Path) -> Option<String> {
         match self.policies.get(path, Compiled::parse) {
             Ok(Some(policy)) => {
-                policy.0.as_ref().err().map(|problem| format!("{}: {problem}", path.display()))
+                policy.engine.as_ref().err().map(|problem| format!("{}: {problem}", path.display()))
             }
             Ok(None) => Some(format!("{} does not exist", path.display())),
             Err(problem) => Some(problem),
@@ -180,7 +195,7 @@ impl Rego {
     }
 }
 
-/// What a policy is told of a request and of this node.
+/// What a policy is told of a request and of this node; what cannot be read it does not ask for.
 fn input(request: &AuthzRequest<'_>, classes: Option<&[String]>, facts: &Facts) -> Value {
     let about = request.about;
     let data = about.data.cloned().unwrap_or_default();
@@ -230,6 +245,25 @@ mod tests {
         };
         let request = AuthzRequest { about, ..AuthzRequest::of("choria=bob", "service", "restart") };
         rego.decide(&request, Some(&["apache".to_owned()]), &facts)
+    }
+
+    #[test]
+    fn what_cannot_be_read_keeps_nobody_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let (known, none) = (["apache".to_owned()], None);
+        let about = || AuthzRequest::of("choria=bob", "service", "restart");
+        for (condition, facts, classes, allowed) in [
+            ("not input.facts.frozen", Facts::default(), Some(&known[..]), true),
+            ("not input.facts.frozen", Facts::unknown(), Some(&known[..]), false),
+            ("not input[\"facts\"].frozen", Facts::unknown(), Some(&known[..]), false),
+            ("not \"db\" in input.classes", Facts::unknown(), Some(&known[..]), true),
+            ("not \"db\" in input.classes", Facts::default(), none, false),
+            ("input.action == \"restart\"", Facts::unknown(), none, true),
+        ] {
+            let rego = rego(dir.path(), "service.rego", &format!("{PACKAGE}allow if {{\n {condition}\n}}\n"));
+            let decision = rego.decide(&about(), classes, &facts);
+            assert_eq!(decision.allowed, allowed, "{condition}: {}", decision.reason);
+        }
     }
 
     #[test]

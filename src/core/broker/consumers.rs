@@ -6,17 +6,18 @@
 //! many in a time.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::pace::MESSAGE;
 use super::pulls;
 use crate::core::nats::codec::Publish;
-use crate::core::nats::subject::tokens;
+use crate::core::nats::subject::{self, tokens};
 
 /// Longest request that is looked into; consumers are made by far less.
 const LONGEST: usize = 16 * 1024;
@@ -44,12 +45,23 @@ const WAITING: i64 = 1024;
 pub const ANSWER: usize = 256 * 1024;
 const ANSWER_TO_NODE: usize = 4 * 1024 * 1024;
 
-/// Bytes of what streams deliver, with [`MESSAGE`] more for each message, that a client may have at once, who may make no
+/// Questions that wait for their answers, which may be as large as a message; each beyond them counts so many bytes, so
+/// that whoever asks them waits as well.
+const UNANSWERED: usize = 64;
+pub const ASKED_AT_ONCE: usize = 64 * 1024 * 1024;
+/// How long an answer may take.
+const ANSWERED: Duration = Duration::from_secs(5);
+
+/// Bytes of what streams deliver, with [`DELIVERY`] more for each message, that a client may have at once, who may make no
 /// lasting consumers: all that the engine says comes by one connection, in its order, and others wait for theirs behind it.
 /// Nodes make one consumer at a time, of what others keep for them, which is to cut nobody.
 const DELIVERED: u64 = 256 * 1024 * 1024;
 /// Part of it that is forgotten in a second.
 const FORGOTTEN: u64 = 8;
+/// What a delivery counts beside its bytes.
+const DELIVERY: usize = 256;
+/// Beyond this part of it, a link that tells the engine that what it said came is not heard until so much is forgotten.
+const HELD_BACK: u64 = 4;
 
 /// Whether a message is one about streams that the engine answers.
 pub fn asks(subject: &[u8], body: &[u8]) -> bool {
@@ -65,13 +77,20 @@ pub fn price(subject: &[u8], body: &[u8], node: bool) -> usize {
     pull.map_or(least, |pull| pull.price().max(least))
 }
 
+fn number(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The stream and the name of a consumer in a subject behind this word, as a number.
 fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    let tokens = tokens(subject).skip_while(|token| *token != behind).skip(1).take(2);
-    tokens.for_each(|token| token.hash(&mut hasher));
-    hasher.finish()
+    number(tokens(subject).skip_while(|token| *token != behind).skip(1).take(2).collect::<Vec<_>>())
+}
+
+/// Whether it is asked that a consumer be removed.
+pub fn is_removal(subject: &[u8]) -> bool {
+    subject.starts_with(b"$JS.") && subject.windows(17).any(|window| window == b".CONSUMER.DELETE.")
 }
 
 /// Whether a message removes a consumer: the engine takes no words with it, and headers may keep it from that.
@@ -169,7 +188,7 @@ impl Asked {
     }
 }
 
-/// The subject by which a lasting one of the stream is made that delivers by this acknowledgement: its stream stands
+/// The subject by which a lasting one of the stream is made that this acknowledges, or tells to say more: its stream stands
 /// behind two words, or behind four where a domain and an account are among them.
 pub fn lasting_of(reply: &[u8]) -> Vec<u8> {
     let parts: Vec<&[u8]> = tokens(reply).collect();
@@ -215,6 +234,9 @@ pub struct OfHolder {
     /// Bytes that are not forgotten yet, and as of when in milliseconds.
     delivered: AtomicU64,
     delivered_at: AtomicU64,
+    /// Where questions are to be answered, as numbers, and since when; and how many they are.
+    asked: Mutex<VecDeque<(Duration, u64)>>,
+    unanswered: AtomicU32,
 }
 
 impl OfHolder {
@@ -299,13 +321,63 @@ impl OfHolder {
         // shards look at the clock one after another
         let before = self.delivered_at.fetch_max(now, Ordering::Relaxed);
         let forgotten = most / FORGOTTEN / 1000 * now.saturating_sub(before);
-        let (bytes, mut fits) = ((bytes + MESSAGE) as u64, false);
+        let (bytes, mut fits) = ((bytes + DELIVERY) as u64, false);
         let _ = self.delivered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| {
             let owed = owed.saturating_sub(forgotten);
             fits = owed + bytes <= most;
             Some(if fits { owed + bytes } else { owed })
         });
         fits
+    }
+
+    /// For how long whoever has the engine say more is to wait.
+    pub fn held_back(&self) -> Duration {
+        let beyond = self.delivered.load(Ordering::Relaxed).saturating_sub(DELIVERED / HELD_BACK);
+        Duration::from_millis(beyond / (DELIVERED / FORGOTTEN / 1000))
+    }
+
+    /// Something is asked that is to be answered there; false if too much has no answer yet.
+    pub fn asks(&self, place: &[u8], now: Duration) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|(since, _)| now < *since + ANSWERED);
+        let fits = asked.len() < UNANSWERED;
+        if !fits {
+            asked.pop_front();
+        }
+        asked.push_back((now, number(place)));
+        self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
+        fits
+    }
+
+    /// Whether a message that comes there is an answer to what was asked.
+    pub fn is_answer(&self, place: &[u8]) -> bool {
+        if self.unanswered.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = number(place);
+        let Some(found) = asked.iter().position(|(_, of)| *of == place) else { return false };
+        asked.remove(found);
+        self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
+        true
+    }
+
+    /// Somebody subscribes by this pattern, who may be one that was not heard when it was looked last.
+    pub fn hears(&self, pattern: &[u8]) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = live.iter_mut().filter_map(|of| Some((of.place.as_ref()?, &mut of.unheard)));
+        for (place, unheard) in places {
+            if subject::matches(pattern, place.as_bytes()) {
+                *unheard = None;
+            }
+        }
+    }
+
+    /// Whether the one that this subject removes was made by it, as far as is known.
+    pub fn has_made(&self, subject: &[u8]) -> bool {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = Some(name_of(subject, b"DELETE"));
+        live.iter().any(|of| of.name == name)
     }
 
     /// One more; false if there were `most` in ten minutes.
@@ -529,6 +601,27 @@ mod tests {
         assert_eq!(made.count(), LIVE);
         // others are gone a moment after nobody hears them
         assert!(!begins(1003, 100_001, false) && begins(1004, 100_007, false));
+        assert!(of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1004"));
+        assert!(
+            !of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1") && !of.has_made(b"$JS.API.CONSUMER.DELETE.T.c1004")
+        );
+    }
+
+    #[test]
+    fn who_hears_again_between_two_looks_has_heard_all_the_time() {
+        let (of, at) = (OfHolder::default(), Duration::from_secs);
+        let begins = |n: usize, now: u64| {
+            let asked = Asked { places: vec![format!("p.{n}")], ..Asked::default() };
+            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
+            of.begins(subject.as_bytes(), &asked, false, at(now), |_| false)
+        };
+        assert!((0..LIVE).all(|n| begins(n, 0)));
+        // deaf at each look, and not between them
+        assert!(!begins(1000, 1));
+        of.hears(b"p.*");
+        assert!(!begins(1001, 100));
+        of.hears(b"q.>");
+        assert!(begins(1002, 106));
     }
 
     #[test]
@@ -593,11 +686,25 @@ mod tests {
         let of = OfHolder::default();
         let times =
             |at: u64| (0..1_000_000).take_while(|_| of.deliver(100, Duration::from_secs(at))).count() as u64;
-        let each = 100 + MESSAGE as u64;
+        let each = 100 + DELIVERY as u64;
+        assert_eq!(of.held_back(), Duration::ZERO);
         assert_eq!(times(100), DELIVERED / each);
+        assert_eq!(of.held_back().as_secs(), 6, "three quarters of it, at what is forgotten in a second");
         assert_eq!(times(100), 0);
         let second = times(101);
         assert!(second.abs_diff(DELIVERED / FORGOTTEN / each) < 10, "{second}");
+    }
+
+    #[test]
+    fn answers_are_told_from_what_others_say() {
+        let (of, at) = (OfHolder::default(), Duration::from_secs);
+        assert!(!of.is_answer(b"i.1"));
+        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), at(1))));
+        assert!(!of.asks(b"i.more", at(2)), "too much has no answer yet");
+        assert!(of.is_answer(b"i.7") && !of.is_answer(b"i.7") && !of.is_answer(b"other"));
+        assert!(of.asks(b"i.7", at(2)) && !of.asks(b"i.8", at(3)));
+        // what is never answered is not waited for
+        assert!(of.asks(b"i.8", at(9)));
     }
 
     #[test]

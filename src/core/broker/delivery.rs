@@ -151,11 +151,14 @@ impl Shard {
         if subscription.filtered && link.subscribe.denies(delivery.routed()) {
             return false;
         }
-        if from.hub
-            && let Some(reply) = delivery.reply().filter(|reply| consumers::is_delivered(reply))
-            && !self.may_have_more(key, reply, delivery.len())
-        {
-            return false;
+        if from.hub {
+            let delivered = delivery.reply().filter(|reply| consumers::is_delivered(reply));
+            let is_answer = || link.charge.holder().consumers().is_answer(delivery.routed());
+            if (delivered.is_some() || is_answer())
+                && !self.may_have_more(key, delivered.unwrap_or_default(), delivery.len())
+            {
+                return false;
+            }
         }
         let Some(room) = self.room_for(from, key, delivery.len()) else { return false };
         let Some(subscription) = self.subscriptions.get(target.slot, target.serial) else { return false };

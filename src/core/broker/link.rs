@@ -16,7 +16,7 @@ use super::pace::{Asked, THROTTLED, meant_to_hear};
 use super::shown;
 use super::subscriptions::NONE;
 use super::tls::TlsSession;
-use crate::core::admission::{Account, Grant, Permission, Responses};
+use crate::core::admission::{Account, Grant, PeerKind, Permission, Responses};
 use crate::core::nats::connect::ConnectOptions;
 
 /// Bytes of a chain that nobody is charged for.
@@ -177,8 +177,10 @@ pub struct Link {
     pub heard_since: Duration,
     /// What it may answer, where it is a waiting machine.
     pub asked: Asked,
-    /// A timer ends the time its identity is throttled.
+    /// A timer ends the time its identity is throttled, or itself.
     pub throttled: bool,
+    /// Until when nothing more of it is acted on: streams have delivered much to it.
+    pub held_until: Duration,
     /// CONNECTs it may still say, and since when.
     pub connects: Connects,
     /// How it wants to be treated.
@@ -244,7 +246,8 @@ pub struct Link {
 impl Link {
     /// Whether a message of it may ask for an answer at that subject. Whoever answers may
     /// publish more than it does, the engine of streams everything: so it has to be a place
-    /// where this link itself hears answers, or may publish.
+    /// where this link itself hears answers, or may publish; where others are asked that is not enough, for what answers
+    /// say there nobody pays for.
     pub fn may_be_answered_at(&self, reply: &[u8]) -> bool {
         if self.publish.is_unrestricted() {
             return true;
@@ -253,7 +256,13 @@ impl Link {
         let first = tokens.next().unwrap_or_default();
         let asks = matches!(tokens.next(), Some(b"broadcast" | b"node" | b"service" | b"governor"));
         let hears = !asks && !first.starts_with(b"$") && self.subscribe.may_subscribe(reply, None);
-        hears || self.publish.may_publish(reply)
+        let is_service = self.charge.holder().kind() == PeerKind::Service;
+        hears || (!asks || is_service) && self.publish.may_publish(reply)
+    }
+
+    /// Until when nothing more of it is acted on; in the past, most of the time.
+    pub fn throttled_until(&self) -> Duration {
+        self.charge.holder().pace().throttled_until().max(self.held_until)
     }
 
     /// The same of what streams are asked: nobody counts what the engine then says, so it is a place where answers to
@@ -287,6 +296,7 @@ impl Link {
             heard_since: now,
             asked: Asked::default(),
             throttled: false,
+            held_until: Duration::ZERO,
             connects: Connects::default(),
             flags: LinkFlags::default(),
             input: Vec::new(),

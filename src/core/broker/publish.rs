@@ -171,7 +171,10 @@ impl Shard {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
         }
-        if flows {
+        if flows && let Some(link) = self.links.get_mut(key as usize) {
+            if !link.publish.may_publish(&consumers::lasting_of(message.subject)) {
+                link.held_until = self.now + link.charge.holder().consumers().held_back();
+            }
             self.pay_for_answer(key, consumers::FLOWS);
         }
         if asks {
@@ -180,7 +183,7 @@ impl Shard {
                 let text = format!(
                     "Permissions Violation for Publish to \"{subject}\": it makes a consumer that {why}"
                 );
-                return self.forbid(key, &text);
+                return self.refuse_to_ask(key, &text);
             }
             // whoever keeps lasting ones reads as much as they like
             let keeps = self
@@ -189,10 +192,22 @@ impl Shard {
                 .is_some_and(|link| link.publish.may_publish(&consumers::lasting(message.subject)));
             if let Some(why) = consumers::asks_for_too_much(message.subject, body).filter(|_| !keeps) {
                 let subject = String::from_utf8_lossy(message.subject);
-                return self
-                    .forbid(key, &format!("Permissions Violation for Publish to \"{subject}\": {why}"));
+                let text = format!("Permissions Violation for Publish to \"{subject}\": {why}");
+                return self.refuse_to_ask(key, &text);
             }
             let made = self.links.get(key as usize).map(|link| link.charge.holder().consumers());
+            // nodes have a consumer whose name is their own
+            if kind == PeerKind::Client
+                && !keeps
+                && consumers::is_removal(message.subject)
+                && made.is_some_and(|made| !made.has_made(message.subject))
+            {
+                let subject = String::from_utf8_lossy(message.subject);
+                let text = format!(
+                    "Permissions Violation for Publish to \"{subject}\": it removes a consumer that it has not made"
+                );
+                return self.refuse_to_ask(key, &text);
+            }
             if let Some(pull) = pulls::read(body).filter(|_| pulls::is_one(message.subject)) {
                 made.inspect(|made| made.asked(message.subject, pull.lasts(), self.now));
             } else if consumers::removes(message) {
@@ -200,6 +215,16 @@ impl Shard {
             }
             let price = consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node);
             self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
+            if let (Some(link), Some(reply)) = (self.links.get_mut(key as usize), message.reply)
+                && !keeps
+                && kind == PeerKind::Client
+            {
+                let consumers = link.charge.holder().consumers();
+                link.held_until = self.now + consumers.held_back();
+                if !pulls::is_one(message.subject) && !consumers.asks(reply, self.now) {
+                    self.pay_for_answer(key, consumers::ASKED_AT_ONCE);
+                }
+            }
         }
         if flags.verbose {
             self.acknowledge(key);
@@ -269,6 +294,17 @@ impl Shard {
         let most = self.settings.limits.of(kind).consumers;
         let taken = holder.consumers().take(most, self.now);
         (!taken).then(|| format!("is one more than {most} in ten minutes").into())
+    }
+
+    /// Something about streams may not be asked by who asks it, and the log says who it was.
+    fn refuse_to_ask(&mut self, key: u32, text: &str) {
+        if let Some(link) = self.links.get(key as usize) {
+            let (identity, remote) = (link.charge.holder().identity(), link.remote);
+            self.shared.refusal_log.note("streams", || {
+                tracing::warn!(identity, %remote, "{}", shortened(text, 300));
+            });
+        }
+        self.forbid(key, text);
     }
 
     /// An answer about streams may be much larger than what it answers: it is paid for by who asks.

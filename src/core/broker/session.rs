@@ -58,7 +58,7 @@ impl Shard {
         if link.closing {
             return;
         }
-        let throttled_until = link.charge.holder().pace().throttled_until();
+        let throttled_until = link.throttled_until();
         if throttled_until > self.now {
             if !std::mem::replace(&mut link.throttled, true) {
                 let timer = LinkTimer { link: key, cid: link.cid, due: Due::Release };
@@ -210,7 +210,7 @@ impl Shard {
             let Some(link) = self.links.get_mut(key as usize).filter(|link| !link.closing) else {
                 return bytes.len();
             };
-            if link.charge.holder().pace().throttled_until() > self.now {
+            if link.throttled_until() > self.now {
                 link.need = 1;
                 return used;
             }

@@ -45,6 +45,9 @@ impl Shard {
             let now = departures::moment(self.now);
             let handle = self.shared.router.subscribe(link.account, pattern, queue, target, &mut told, now);
             self.tell_hubs(told);
+            if let Some(link) = self.links.get(key as usize) {
+                link.charge.holder().consumers().hears(pattern);
+            }
             if let Some(subscription) = self.subscriptions.at(slot) {
                 subscription.key = Some(handle);
                 subscription.cost = cost as u32;

@@ -13,6 +13,9 @@ const MOST_ALL: usize = 500_000;
 const HISTORY: usize = 30;
 /// Name of the state in which a check rests.
 const MAINTENANCE: &str = "MAINTENANCE";
+/// Statuses, as plugins of Nagios end.
+const WELL: u8 = 0;
+const UNKNOWN: u8 = 3;
 
 /// All nodes that were heard of.
 #[derive(Debug, Default)]
@@ -41,8 +44,11 @@ pub struct Track {
     pub state: Arc<str>,
     /// Its version.
     pub version: Arc<str>,
-    /// As a plugin of Nagios ends; none for a machine that is no check.
+    /// As a plugin of Nagios ends: well while it rests, unknown until it looks again. None for a machine that is no
+    /// check.
     pub status: Option<u8>,
+    /// Whether it has rested, and has not looked since.
+    pub waits: bool,
     /// Since when it is so, unix seconds.
     pub since: i64,
     /// When it was last told of, unix seconds.
@@ -160,6 +166,7 @@ impl Fleet {
                 state: empty.clone(),
                 version: empty,
                 status: None,
+                waits: false,
                 since: now,
                 at: now,
                 output: Box::default(),
@@ -176,11 +183,17 @@ impl Fleet {
         let (state, version) = (self.word(&moved.to), self.word(&moved.version));
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
         let differs = track.state != state;
+        let rested = track.rests();
         // a check that is asked for at once is as it was
         if &*state != "FORCE_CHECK" && differs {
             track.since = now;
         }
         (track.state, track.version, track.at) = (state, version, now);
+        // what it found before it rested says nothing of how it is now
+        if track.status.is_some() && rested != track.rests() {
+            (track.status, track.waits) = (Some(if rested { UNKNOWN } else { WELL }), rested);
+            track.output = Box::default();
+        }
         Some(Change { identity, machine, differs })
     }
 
@@ -193,6 +206,7 @@ impl Fleet {
             track.since = now;
         }
         (track.status, track.version, track.at) = (Some(checked.status), version, now);
+        track.waits = false;
         track.output = checked.output.as_str().into();
         if track.history.len() == HISTORY {
             track.history.remove(0);
@@ -225,6 +239,13 @@ mod tests {
         })
     }
 
+    fn of(seen: &Seen) -> Moved {
+        match seen {
+            Seen::Moved(moved) => moved.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn checks_are_as_they_were_told_last() {
         let mut fleet = Fleet::default();
@@ -242,8 +263,15 @@ mod tests {
         });
         fleet.take(&moved, 230).unwrap();
         let track = &fleet.nodes()["n1"].tracks["disk"];
-        assert!(track.rests() && track.status == Some(2) && track.since == 230);
+        assert!(track.rests() && track.status == Some(WELL) && track.since == 230);
         assert_eq!(track.history, [(100, 0), (160, 0), (220, 2)]);
+        let resumed = Seen::Moved(Moved { to: "UNKNOWN".into(), ..of(&moved) });
+        fleet.take(&resumed, 240).unwrap();
+        let track = &fleet.nodes()["n1"].tracks["disk"];
+        assert!(track.waits && track.status == Some(UNKNOWN) && track.output.is_empty());
+        fleet.take(&checked("n1", "disk", 2), 250).unwrap();
+        let track = &fleet.nodes()["n1"].tracks["disk"];
+        assert!(!track.waits && track.status == Some(2));
         fleet.alive("n1", 300);
         fleet.alive("n2", 300);
         assert_eq!((fleet.nodes()["n1"].seen, fleet.nodes().len(), fleet.count()), (300, 1, 1));

@@ -4,6 +4,7 @@
 //! heartbeat is due, makes another consumer behind what was heard last. The server's flow control
 //! bounds what is on its way.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,8 +30,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(10);
 /// Messages that wait here.
 const WAITING: usize = 64;
-/// A message that is no message, of the server.
+/// A message that is no message, of the server; where it waits for a word since one was lost, and how many messages of
+/// the consumer it has sent.
 const CONTROL: u16 = 100;
+const STALLED: &str = "Nats-Consumer-Stalled";
+const DELIVERED: &str = "Nats-Last-Consumer";
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +83,8 @@ struct Consumer {
     name: String,
     next: u64,
     heard: Instant,
+    /// The connection it was made by: its broker alone knows whose it is.
+    connection: u64,
 }
 
 impl Watching {
@@ -207,16 +213,23 @@ impl Watching {
             // what comes while one is without a consumer is heard from the next
             self.last = made["delivered"]["stream_seq"].as_u64();
         }
-        self.consumer =
-            Some(Consumer { messages, _subscription: subscription, name, next: 1, heard: Instant::now() });
+        self.consumer = Some(Consumer {
+            messages,
+            _subscription: subscription,
+            name,
+            next: 1,
+            heard: Instant::now(),
+            connection: self.connection(),
+        });
         Ok(made["num_pending"].as_u64().unwrap_or(0))
     }
 
     /// Whoever made a consumer says when it is not needed any more; one that nobody hears ends by itself, too.
     fn end(&mut self) {
         // the next one of that name waits until it is gone
-        if let Some(Consumer { name, .. }) = self.consumer.take()
+        if let Some(Consumer { name, connection, .. }) = self.consumer.take()
             && self.own.is_none()
+            && connection == self.connection()
         {
             let subject = self.streams.call(&format!("CONSUMER.DELETE.{}.{name}", self.stream));
             let session = self.streams.session().clone();
@@ -226,6 +239,10 @@ impl Watching {
                 });
             }
         }
+    }
+
+    fn connection(&self) -> u64 {
+        self.streams.session().stats().reconnections.load(Ordering::Relaxed)
     }
 
     /// The next message.
@@ -253,8 +270,19 @@ impl Watching {
             };
             consumer.heard = Instant::now();
             if message.status.is_some_and(|status| status.as_u16() == CONTROL) {
-                if let Some(back) = &message.reply {
-                    let _ = self.streams.session().publish(back.to_string(), Bytes::new()).await;
+                let said = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
+                // the server waits for a word, or for one that was lost with a connection
+                let stalled = said(STALLED).map(|value| value.as_str());
+                if let Some(back) = message.reply.as_deref().or(stalled) {
+                    let _ = self.streams.session().publish(back.to_owned(), Bytes::new()).await;
+                }
+                let delivered = said(DELIVERED).and_then(|value| value.as_str().parse::<u64>().ok());
+                if delivered.is_some_and(|delivered| delivered >= consumer.next) {
+                    tracing::debug!(
+                        stream = self.stream,
+                        "the last messages are missing, hearing them again"
+                    );
+                    self.end();
                 }
                 continue;
             }

@@ -1,12 +1,16 @@
 //! `choria kv`.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::json;
 
 use super::Keeping;
 use crate::a_broker_is_a_leaf::hub::RELEASES;
+use crate::link::Link;
 use crate::process::until;
+use crate::raw::Raw;
 
 #[test]
 fn values_are_kept_changed_and_removed() {
@@ -153,4 +157,50 @@ fn changes_are_seen_and_none_is_missed_when_the_broker_goes_away() {
     });
     watch.says(&["PUT W.c: third"]);
     assert_eq!(watch.matching(0, &["second"]).len(), 1, "nothing is told twice");
+}
+
+/// What the broker says last before a connection breaks is said to the next one, whether more comes or not.
+#[test]
+fn the_last_change_before_a_connection_breaks_is_heard() {
+    let keeping = Keeping::start("");
+    keeping.root.run(&["kv", "add", "W"]).fine();
+    let link = Link::to(keeping.network.address());
+    let over = format!("plugin.choria.middleware_hosts = {}\n", link.address);
+    let bob = keeping.network.caller_with("bob.mcollective", &over);
+    let watch = bob.start(&["kv", "watch", "W"]);
+    keeping.alice.run(&["kv", "put", "W", "a", "first"]).fine();
+    watch.says(&["PUT W.a: first"]);
+    link.swallow(true);
+    keeping.alice.run(&["kv", "put", "W", "b", "second"]).fine();
+    // the broker has handed it on by the time that it answers somebody else
+    keeping.alice.run(&["kv", "get", "W", "b", "--raw"]).fine().says(&["second"]);
+    assert!(link.cut() > 0);
+    link.swallow(false);
+    watch.says(&["PUT W.b: second"]);
+    assert_eq!(watch.matching(0, &["first"]).len(), 1, "nothing is told twice");
+}
+
+/// Whoever reads much is held back, and not cut.
+#[test]
+fn much_is_read_whole() {
+    const VALUES: usize = 450;
+    let mut keeping = Keeping::start("");
+    keeping.root.run(&["kv", "add", "BIG", "--max-value-size", "1000000"]).fine();
+    let mut raw = Raw::connect(&keeping.network, &keeping.alice);
+    let value = "x".repeat(1_000_000);
+    for number in 0..VALUES {
+        raw.send(format!("PUB $KV.BIG.f{number} {}\r\n{value}\r\n", value.len()));
+    }
+    raw.sync();
+    until("the values", || {
+        let told = keeping.root.run(&["kv", "status", "BIG", "--json"]).fine().json();
+        (told["values"].as_u64() >= Some(VALUES as u64)).then_some(())
+    });
+    let mut watch = keeping.alice.command(&["kv", "watch", "BIG"]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().expect("a command");
+    let lines = BufReader::new(watch.stdout.take().expect("a pipe")).lines();
+    let read = lines.map(|line| line.expect("text")).filter(|line| line.contains("PUT BIG.f"));
+    assert_eq!(read.take(VALUES).count(), VALUES);
+    let _ = (watch.kill(), watch.wait());
+    assert!(keeping.network.broker().matching(0, &["streams deliver more"]).is_empty());
 }

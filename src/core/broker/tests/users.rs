@@ -138,7 +138,7 @@ fn queues_in_permissions() {
 fn an_answer_is_asked_for_where_it_may_be_heard() {
     let node = StaticUser {
         subscribe: Permission::only(["_INBOX.n.>", "c.broadcast.>", "c.governor.>"]),
-        publish: Permission::only(["event.>"]),
+        publish: Permission::only(["event.>", "c.node.>", "d.broadcast.>"]),
         ..user("node", "ask")
     };
     let broker = broker([node, user("engine", "ask")]);
@@ -151,6 +151,7 @@ fn an_answer_is_asked_for_where_it_may_be_heard() {
         "c.governor.q",
         "c.broadcast.agent.x",
         "c.node.n2",
+        "d.broadcast.agent.x",
         "_INBOX.other.1",
     ] {
         node.send(format!("PUB event.x {elsewhere} 1\r\n!\r\n"));

@@ -284,6 +284,7 @@ impl Alerts {
                 state: case.state.as_str().into(),
                 version: "".into(),
                 status: Some(case.status),
+                waits: false,
                 since: case.since,
                 at: now,
                 output: case.output.as_str().into(),

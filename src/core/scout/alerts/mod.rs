@@ -140,7 +140,7 @@ impl Alerts {
         else {
             return;
         };
-        let status = if track.rests() || self.settings.ignores(&change.machine) {
+        let status = if track.rests() || track.waits || self.settings.ignores(&change.machine) {
             WELL
         } else {
             self.settings.counts(track.status.unwrap_or(WELL))

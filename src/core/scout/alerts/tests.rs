@@ -82,6 +82,7 @@ fn what_rests_is_not_told() {
     alerts.machine(&moved("n1", "disk", "MAINTENANCE"), 20);
     assert_eq!(told(&mut alerts, 0, 21), ["resolved disk 0 n1"]);
     alerts.machine(&moved("n1", "disk", "UNKNOWN"), 30);
+    assert_eq!(told(&mut alerts, 0, 31), Vec::<String>::new(), "it has not looked yet");
     alerts.machine(&checked("n1", "disk", 2), 40);
     assert_eq!(told(&mut alerts, 0, 41), ["firing disk 2 n1"]);
 }
