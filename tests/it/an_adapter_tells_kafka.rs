@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use choria::core::pki::{Kind, Options};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use crate::adapter_stage::{
 };
 use crate::installed::{classes, python_with};
 use crate::network::Network;
-use crate::process::{Daemon, Ran, run, until};
+use crate::process::{Daemon, PATIENCE, Ran, parameter, run, run_within, until};
 use crate::raw::Raw;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -124,7 +125,9 @@ impl Kafka {
         let mut command = Command::new(python);
         command.arg(source("peer.py")).arg(format!("127.0.0.1:{}", self.port)).args(words);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        run(command, None)
+        // of what was told for hours there is much to read
+        let told = Duration::from_secs(2 * parameter("CHORIA_TEST_SECONDS", 0));
+        run_within(command, None, PATIENCE.max(told))
     }
 
     pub fn make(&self, topic: &str, partitions: &str, brokers: &str) {

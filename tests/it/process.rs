@@ -107,7 +107,13 @@ impl Ran {
 
 /// Runs a command to its end, `input` on its standard input.
 #[track_caller]
-pub fn run(mut command: Command, input: Option<&str>) -> Ran {
+pub fn run(command: Command, input: Option<&str>) -> Ran {
+    run_within(command, input, PATIENCE)
+}
+
+/// The same for one that may take as long as that.
+#[track_caller]
+pub fn run_within(mut command: Command, input: Option<&str>, limit: Duration) -> Ran {
     if input.is_some() {
         command.stdin(Stdio::piped());
     }
@@ -130,7 +136,7 @@ pub fn run(mut command: Command, input: Option<&str>) -> Ran {
     };
     let stdout = drain(child.stdout.take().map(|s| Box::new(s) as Box<dyn Read + Send>));
     let stderr = drain(child.stderr.take().map(|s| Box::new(s) as Box<dyn Read + Send>));
-    let status = exit_of(&mut child, PATIENCE);
+    let status = exit_of(&mut child, limit);
     if status.is_none() {
         let _ = child.kill();
         let _ = child.wait();
