@@ -34,7 +34,18 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     }),
     plain("str2bool", 1, 1, |_, call| match call.get(0) {
         Value::Boolean(b) => Ok(Value::Boolean(*b)),
-        _ => boolean(&Value::String(call.text(0)?)),
+        _ => {
+            let text = call.text(0)?;
+            match text.to_lowercase().as_str() {
+                "1" | "t" | "y" | "true" | "yes" => Ok(Value::Boolean(true)),
+                "0" | "f" | "n" | "false" | "no" | "undef" | "undefined" => Ok(Value::Boolean(false)),
+                blank if blank.trim().is_empty() => Ok(Value::Boolean(false)),
+                _ => Err(Raise::new(format!(
+                    "str2bool(): Unknown type of boolean given: '{}'",
+                    brief(call.get(0))
+                ))),
+            }
+        }
     }),
     maybe_block("unwrap", 1, 1, |ev, call| {
         let value = match call.get(0) {

@@ -20,7 +20,12 @@ pub(super) const FUNCTIONS: &[Builtin] = &[
     plain("versioncmp", 2, 3, |ev, call| {
         let (a, b) = (call.text(0)?, call.text(1)?);
         ev.work(1 + (a.len() + b.len()) as u64 / 8)?;
-        Ok(Value::Integer(sign(versions(&a, &b))))
+        let ordering = match call.get(2) {
+            Value::Undef | Value::Boolean(false) => versions(&a, &b),
+            Value::Boolean(true) => versions(&without_zeros(&a), &without_zeros(&b)),
+            _ => return Err(call.mismatch(2, "Boolean")),
+        };
+        Ok(Value::Integer(sign(ordering)))
     }),
     plain("sum", 1, 1, |_, call| {
         let items = call.array(0)?;
@@ -96,6 +101,19 @@ fn compare(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
     }
     let ordering = order(call.get(0), call.get(1)).map_err(|why| Raise::new(format!("compare(): {why}")))?;
     Ok(Value::Integer(sign(ordering)))
+}
+
+/// A version without the zeros at the end of what stands before the first hyphen. `10` stays ten, as
+/// it does not for Puppet.
+fn without_zeros(version: &str) -> String {
+    let (numbers, rest) = version.split_at(version.find('-').unwrap_or(version.len()));
+    let mut numbers = numbers.trim_end_matches('.');
+    while let Some((before, last)) = numbers.rsplit_once('.')
+        && last.bytes().all(|b| b == b'0')
+    {
+        numbers = before;
+    }
+    format!("{numbers}{rest}")
 }
 
 /// Versions of packages: numbers by value, letters by the alphabet, `-` before `.` before

@@ -160,6 +160,9 @@ fn one(
         }
         'x' | 'X' | 'o' | 'b' | 'B' => {
             let n = integer(value)?;
+            if n < 0 && !directive.plus && !directive.blank {
+                return complement(out, directive, letter, n);
+            }
             let magnitude = n.unsigned_abs();
             let (digits, prefix) = match letter {
                 'x' => (format!("{magnitude:x}"), "0x"),
@@ -226,6 +229,40 @@ fn number(
     }
     digits.insert_str(0, &"0".repeat(fill));
     pad(out, directive, &format!("{sign}{prefix}"), &digits)
+}
+
+/// A negative number by its bits, as Ruby writes it: `..f01` has that digit without end before it.
+fn complement(out: &mut Writer, directive: &Directive, letter: char, n: i64) -> Outcome<()> {
+    let (bits, prefix) = match letter {
+        'x' => (4, "0x"),
+        'X' => (4, "0X"),
+        'o' => (3, ""),
+        'B' => (1, "0B"),
+        _ => (1, "0b"),
+    };
+    let prefix = if directive.alternative { prefix } else { "" };
+    let digit = |bits: i64| char::from_digit(u32::try_from(bits).unwrap_or(0), 16).unwrap_or('0');
+    let (mask, mut left) = ((1 << bits) - 1, n);
+    let mut digits = String::new();
+    while left != -1 {
+        digits.push(digit(left & mask));
+        left >>= bits;
+    }
+    digits.push(digit(mask));
+    let mut digits: String = digits.chars().rev().collect();
+    let width = match directive.precision {
+        Some(precision) => precision,
+        None if directive.zero && !directive.left => {
+            directive.width.unwrap_or(0).saturating_sub(prefix.len())
+        }
+        None => 0,
+    };
+    let fill = width.saturating_sub(digits.len() + 2);
+    digits.insert_str(0, &digit(mask).to_string().repeat(fill));
+    if letter == 'X' {
+        digits.make_ascii_uppercase();
+    }
+    pad(out, directive, prefix, &format!("..{digits}"))
 }
 
 /// `1.500000e+00`

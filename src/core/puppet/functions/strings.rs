@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Builtin, Call, MANY, maybe_block, plain, sprintf};
-use crate::evaluator::{Evaluator, Outcome};
+use crate::evaluator::{Evaluator, Outcome, Raise};
 use crate::types::Kind;
 use crate::value::{Regexp, Text, Value};
 
@@ -197,7 +197,7 @@ fn regsubst(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
         let Some((range, groups)) = by.find(&text, at)? else { break };
         out.push(&text[from..range.start])?;
         match &replacement {
-            Some(replacement) => replace(&mut out, replacement, &text, &groups)?,
+            Some(replacement) => replace(&mut out, replacement, &text, &range, &groups, &by)?,
             None => {
                 let key = &text[range.clone()];
                 if let Some(value) = call.hash(2)?.at(key) {
@@ -222,24 +222,39 @@ fn regsubst(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
     Ok(Value::String(Text::written(out)?))
 }
 
-/// `\1`, `\0` and `\k<name>` are not text; a backslash before another is.
+/// `\1`, `\0`, `\&`, `\k<name>`, and what is before and behind, are not text; a backslash before another
+/// is.
 fn replace(
     out: &mut crate::budget::Writer,
     with: &str,
     text: &str,
+    range: &Range<usize>,
     groups: &[Option<Range<usize>>],
+    by: &Regexp,
 ) -> Outcome<()> {
+    let group = |at: usize| groups.get(at).cloned().flatten().map_or("", |group| &text[group]);
     let mut chars = with.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
             out.push(c.encode_utf8(&mut [0; 4]))?;
             continue;
         }
+        let named = chars.as_str().strip_prefix("k<").and_then(|rest| rest.split_once('>'));
+        if let Some((name, rest)) = named {
+            let at = by.group(name).or_else(|| name.parse().ok().filter(|at| *at < groups.len()));
+            let at =
+                at.ok_or_else(|| Raise::new(format!("regsubst(): undefined group name reference: {name}")))?;
+            out.push(group(at))?;
+            chars = rest.chars();
+            continue;
+        }
         match chars.next() {
             Some(digit) if digit.is_ascii_digit() => {
-                let group = digit.to_digit(10).and_then(|n| groups.get(n as usize)).cloned().flatten();
-                out.push(group.map_or("", |group| &text[group]))?;
+                out.push(group(digit.to_digit(10).unwrap_or(0) as usize))?;
             }
+            Some('&') => out.push(&text[range.clone()])?,
+            Some('`') => out.push(&text[..range.start])?,
+            Some('\'') => out.push(&text[range.end..])?,
             Some('\\') => out.push("\\")?,
             Some(other) => {
                 out.push("\\")?;

@@ -18,23 +18,141 @@ fn strftime(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
     if format.len() > LONGEST {
         return Err(Raise::new(format!("strftime(): the format has more than {LONGEST} bytes")));
     }
-    let (Value::Timestamp(nanos) | Value::Timespan(nanos)) = call.get(0) else {
-        return Err(call.mismatch(0, "Timestamp"));
-    };
     // widths beyond two digits would make much of nothing
     let digits = format.as_bytes().windows(3).any(|w| w.iter().all(u8::is_ascii_digit));
     if format.contains('%') && digits {
         return Err(Raise::new("strftime(): a width has more than two digits"));
     }
+    let nanos = match call.get(0) {
+        Value::Timestamp(nanos) => nanos,
+        Value::Timespan(nanos) => {
+            let text = length(&format, *nanos).map_err(|wrong| {
+                Raise::new(format!("strftime(): bad format specifier '{wrong}' in '{format}' of a Timespan"))
+            })?;
+            return ev.text(text);
+        }
+        _ => return Err(call.mismatch(0, "Timestamp or Timespan")),
+    };
     let time = jiff::Timestamp::from_nanosecond(i128::from(*nanos)).map_err(|e| Raise::new(e.to_string()))?;
     let zone = match call.get(2) {
         Value::String(zone) if !zone.is_empty() && zone.as_str() != "UTC" => offset(zone)?,
         _ => jiff::tz::TimeZone::UTC,
     };
     let zoned = time.to_zoned(zone);
-    let text = jiff::fmt::strtime::format(format.as_bytes(), &zoned)
+    let text = jiff::fmt::strtime::format(in_general(&format).as_bytes(), &zoned)
         .map_err(|e| Raise::new(format!("strftime(): '{format}': {e}")))?;
     ev.text(text)
+}
+
+/// A format with those directives that mean something else to others, or nothing, in words that all
+/// understand.
+fn in_general(format: &str) -> String {
+    let mut out = String::with_capacity(format.len() + 16);
+    let mut rest = format;
+    while let Some((before, directive)) = rest.split_once('%') {
+        out.push_str(before);
+        let end = directive.find(|c: char| !c.is_ascii_digit() && !"-_0^#:".contains(c));
+        let (flags, letter) = directive.split_at(end.unwrap_or(directive.len()));
+        let mut letters = letter.chars();
+        match (flags, letters.next()) {
+            (flags, Some('L')) => {
+                let width = flags.trim_start_matches(|c: char| !c.is_ascii_digit() || c == '0');
+                out.extend(["%", if width.is_empty() { "3" } else { width }, "N"]);
+            }
+            ("", Some('c')) => out.push_str("%a %b %e %H:%M:%S %Y"),
+            ("", Some('v')) => out.push_str("%e-%^b-%Y"),
+            ("", Some('r')) => out.push_str("%I:%M:%S %p"),
+            ("", Some('x')) => out.push_str("%m/%d/%y"),
+            ("", Some('X')) => out.push_str("%H:%M:%S"),
+            (flags, Some(letter)) => {
+                out.push('%');
+                out.push_str(flags);
+                out.push(letter);
+            }
+            (flags, None) => out.extend(["%", flags]),
+        }
+        rest = letters.as_str();
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A length of time by a format: the largest unit that it has takes all that larger ones would have
+/// taken. The error is a directive that is none.
+fn length(format: &str, nanos: i64) -> Result<String, String> {
+    const UNITS: [(char, u64, u64, usize); 4] = [
+        ('D', 86_400_000_000_000, u64::MAX, 1),
+        ('H', 3_600_000_000_000, 24, 2),
+        ('M', 60_000_000_000, 60, 2),
+        ('S', 1_000_000_000, 60, 2),
+    ];
+    let whole = nanos.unsigned_abs();
+    let mut parts = vec![];
+    let mut rest = format;
+    while let Some((before, directive)) = rest.split_once('%') {
+        parts.push((before, None));
+        let end = directive.find(|c: char| !c.is_ascii_digit() && !"-_".contains(c));
+        let (flags, letter) = directive.split_at(end.unwrap_or(directive.len()));
+        let mut letters = letter.chars();
+        let wrong =
+            |letter: Option<char>| format!("%{flags}{}", letter.map(String::from).unwrap_or_default());
+        let letter = letters.next().ok_or_else(|| wrong(None))?;
+        let (pad, width) = match flags.chars().next() {
+            Some(pad @ ('-' | '_')) => (pad, &flags[1..]),
+            _ => ('0', flags),
+        };
+        let known = "%DHMSLN".contains(letter) && width.bytes().all(|b| b.is_ascii_digit());
+        // behind a zero that pads comes the width
+        let width = width.trim_start_matches('0');
+        let width = if width.is_empty() {
+            None
+        } else {
+            Some(width.parse::<usize>().map_err(|_| wrong(Some(letter)))?)
+        };
+        if !known {
+            return Err(wrong(Some(letter)));
+        }
+        parts.push(("", Some((letter, pad, width))));
+        rest = letters.as_str();
+    }
+    parts.push((rest, None));
+    let has = |wanted: char| parts.iter().any(|(_, part)| part.is_some_and(|(letter, ..)| letter == wanted));
+    let highest = "DHMSLN".chars().find(|letter| has(*letter));
+    let mut out = if nanos < 0 { "-".to_owned() } else { String::new() };
+    // only the first of the largest unit has it all
+    let mut is_first = true;
+    for (text, part) in parts {
+        out.push_str(text);
+        let Some((letter, pad, width)) = part else { continue };
+        let total = Some(letter) == highest && std::mem::take(&mut is_first);
+        if letter == '%' {
+            out.push('%');
+        } else if let Some((_, unit, most, usual)) = UNITS.iter().find(|(name, ..)| *name == letter) {
+            let number = if total { whole / unit } else { whole / unit % most };
+            let width = width.unwrap_or(*usual);
+            match pad {
+                '-' => out.push_str(&number.to_string()),
+                '_' => out.push_str(&format!("{number:width$}")),
+                _ => out.push_str(&format!("{number:0width$}")),
+            }
+        } else {
+            out.push_str(&fraction(whole, letter, pad, width, total));
+        }
+    }
+    Ok(out)
+}
+
+/// Milliseconds or nanoseconds, which stand behind a point: zeros at their end say nothing.
+fn fraction(whole: u64, letter: char, pad: char, width: Option<usize>, total: bool) -> String {
+    let usual = if letter == 'L' { 3 } else { 9 };
+    let digits = if letter == 'L' { 3 } else { width.unwrap_or(9).min(9) };
+    let unit = 10_u64.pow(9 - digits as u32);
+    let mut number = if total { whole / unit } else { whole % 1_000_000_000 / unit };
+    while pad != '0' && !total && number > 0 && number % 10 == 0 {
+        number /= 10;
+    }
+    let width = width.unwrap_or(usual);
+    if pad == '-' { number.to_string() } else { format!("{number:<width$}") }
 }
 
 /// `+02:00`; names of zones would need a list of them.

@@ -50,6 +50,11 @@ impl Regexp {
         self.program.is_match(text).map_err(|_| self.out_of_work())
     }
 
+    /// The number of a group with a name.
+    pub(crate) fn group(&self, name: &str) -> Option<usize> {
+        self.program.capture_names().position(|known| known == Some(name))
+    }
+
     fn out_of_work(&self) -> OutOfWork {
         OutOfWork(self.text.to_string())
     }
