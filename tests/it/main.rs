@@ -125,6 +125,7 @@ mod nodes_register_all_day;
 mod outputs_end_early;
 mod packages_come_and_go;
 mod people_are_told_of_checks;
+mod plans_run_tasks;
 mod programs_answer_filters;
 mod puppet_runs_so_many_at_a_time;
 mod replies_are_filtered;

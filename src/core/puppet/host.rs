@@ -50,6 +50,11 @@ pub struct Trouble(pub String);
 
 /// The world around a plan. What has no method here a plan cannot do.
 pub trait Host {
+    /// Whether what went wrong ends the run, so that nothing in a plan catches it.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// A message of a plan.
     fn log(&mut self, level: Level, message: &str);
 

@@ -29,7 +29,11 @@ plan choria::tasks::run (
   $defaults = $parameters.reduce({}) |$all, $one| {
     if $one[1] =~ Hash and 'default' in $one[1] { $all + { $one[0] => $one[1]['default'] } } else { $all }
   }
-  $secrets = $parameters.filter |$name, $of| { $of =~ Hash and $of['sensitive'] == true }.keys
+  # those that the task hides, and those that the plan does
+  $hides = $parameters.filter |$name, $of| { $of =~ Hash and $of['sensitive'] == true }.keys
+  $hidden_here = $inputs.filter |$name, $value| { stdlib::to_json($value) =~ Sensitive }.keys
+  $secrets = unique($hides + $hidden_here)
+  $given_inputs = stdlib::to_json($defaults + $inputs)
 
   choria::run_playbook(
     'choria::tasks::download_files',
@@ -40,7 +44,7 @@ plan choria::tasks::run (
     catch_errors => $catch_errors,
   )
 
-  $given = { task => $task, files => $files, input => stdlib::to_json($defaults + $inputs) }
+  $given = { task => $task, files => $files, input => $given_inputs }
   # which of several programs runs is up to a node: each is given all
   $method = $about.dig('metadata', 'implementations') ? { undef => $about.dig('metadata', 'input_method'), default => undef }
   $as = $run_as ? { undef => {}, default => { run_as => $run_as } }
@@ -56,5 +60,7 @@ plan choria::tasks::run (
     batch_sleep_time => $batch_sleep_time,
     fail_ok => $catch_errors,
     properties => $given + $as + $by + $hidden,
+    # who goes on from a report is held to what is no secret of them
+    _inputs => $defaults + $inputs,
   )
 }

@@ -128,7 +128,7 @@ fn run_playbook(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
     }
     let result = ev.run_plan(&name, given.entries());
     match result {
-        Err(Raise::Error(e)) if caught && !e.is_final() => {
+        Err(Raise::Error(e)) if caught && !e.is_final() && !ev.host.is_over() => {
             let message = Text::new(e.message(), &ev.budget)?;
             let results = TaskResults::new(vec![], Some(message.clone()), message, false)?;
             Ok(Value::TaskResults(Arc::new(results)))
@@ -181,22 +181,52 @@ fn validate_input(ev: &mut Evaluator<'_>, call: Call<'_>) -> Outcome {
     };
     let mut aliases = Aliases::default();
     let mut types: IndexMap<String, (Type, bool)> = IndexMap::new();
+    let mut secret = std::collections::HashSet::new();
     for (name, parameter) in parameters.iter() {
-        let (text, default) = match parameter {
-            Value::Hash(parameter) => (parameter.at("type"), parameter.at("default")),
-            _ => (None, None),
+        let (text, default, sensitive) = match parameter {
+            Value::Hash(parameter) => {
+                (parameter.at("type"), parameter.at("default"), parameter.at("sensitive"))
+            }
+            _ => (None, None, None),
         };
         let text = text.and_then(Value::as_str).unwrap_or("Any");
         let (of, _) = parse(text, &mut aliases)
             .map_err(|e| Raise::new(format!("parameter '{}' of the task: {e}", brief(name))))?;
+        if sensitive.is_some_and(Value::is_true) {
+            secret.insert(name.to_string());
+        }
         types.insert(name.to_string(), (of, default.is_some()));
     }
-    let declared: Vec<_> =
+    let mut declared: Vec<_> =
         types.iter().map(|(name, (of, optional))| Declared { name, of, optional: *optional }).collect();
-    let given =
-        input.entries().iter().filter(|(key, _)| !key.as_str().is_some_and(|key| key.starts_with('_')));
-    let given = given.map(|(key, value)| (key.clone(), value.clone())).collect();
-    let wrong = mismatches(&declared, &given);
+    // a task is given the values themselves, whichever of them the plan or the task hides
+    let mut given = IndexMap::new();
+    for (key, value) in input.entries() {
+        let Some(name) = key.as_str().filter(|name| !name.starts_with('_')) else { continue };
+        let mut plain = value.revealed(&ev.budget)?;
+        if let Some((of, _)) = types.get(name) {
+            plain = plain.concealed(of, &ev.budget)?;
+        }
+        if value.holds_secrets() || plain.holds_secrets() {
+            secret.insert(name.to_owned());
+        }
+        given.insert(key.clone(), plain);
+    }
+    let mut wrong = vec![];
+    // what is wrong with a secret would show it
+    declared.retain(|parameter| {
+        let value = given.get(&Value::word(parameter.name)).filter(|_| secret.contains(parameter.name));
+        if value.is_none_or(|value| parameter.of.takes(value)) {
+            return true;
+        }
+        wrong.push(format!(
+            "parameter '{}' expects a value of type {}; what is given, which is not shown, is none",
+            parameter.name, parameter.of
+        ));
+        given.shift_remove(&Value::word(parameter.name));
+        false
+    });
+    wrong.extend(mismatches(&declared, &given));
     match wrong.is_empty() {
         true => Ok(Value::Boolean(true)),
         false => Err(Raise::new(format!("Invalid input: {}", wrong.join("; ")))),

@@ -89,6 +89,143 @@ fn functions_do_what_people_know() {
     }
 }
 
+/// What Puppet 7 says.
+#[test]
+fn functions_say_what_puppet_says() {
+    let long = "Timespan(90061.5)";
+    for (code, value) in [
+        ("strftime(Timespan({hours => 25}), '%H:%M:%S')", "25:00:00"),
+        ("strftime(Timespan(90000), '%D days %H:%M')", "1 days 01:00"),
+        (
+            &format!("strftime({long}, '%D|%H|%M|%S|%L|%N|%-H|%_H|%5D')"),
+            "1|01|01|01|500|500000000|1| 1|00001",
+        ),
+        (
+            &format!("strftime({long}, '%05D|%-M|%3N|%6N|%9N|%1L|%6L|%%')"),
+            "00001|1|500|500000|500000000|500|500   |%",
+        ),
+        ("strftime(Timespan(-90061.5), '%D-%H:%M:%S.%L')", "-1-01:01:01.500"),
+        ("strftime(Timespan(3661), '%M:%S')", "61:01"),
+        ("strftime(Timespan(3661), '%S')", "3661"),
+        ("strftime(Timespan(1.25), '%L')", "1250"),
+        ("strftime(Timespan(1.25), '%N')", "1250000000"),
+        ("strftime(Timespan(1.25), '%S %-N|%-L|%_N')", "01 25|25|25       "),
+        ("strftime(Timespan(1.25), '%3S|%10H|%-3H')", "001|0000000000|0"),
+        ("strftime(Timestamp(0), '%FT%T.%L')", "1970-01-01T00:00:00.000"),
+        (
+            "strftime(Timestamp(1.5), '%L|%N|%3N|%6L|%1N|%s|%z|%:z|%Z|%j|%e')",
+            "500|500000000|500|500000|5|1|+0000|+00:00|UTC|001| 1",
+        ),
+        (
+            "strftime(Timestamp(1.5), '%c|%v|%r|%x|%X|%D|%R|%^a|%-d')",
+            "Thu Jan  1 00:00:01 1970| 1-JAN-1970|12:00:01 AM|01/01/70|00:00:01|01/01/70|00:00|THU|1",
+        ),
+        ("['1.0', '1.0.0', '1.0.1'].map |$v| { versioncmp($v, '1', true) }.join(' ')", "0 0 1"),
+        (
+            "[versioncmp('1.0-0', '1', true), versioncmp('2.0.0-1', '2-1', true), versioncmp('1.0', '1', false)].join(' ')",
+            "1 0 1",
+        ),
+        (
+            "[versioncmp('10', '1', true), versioncmp('0', '0.0', true), versioncmp('1.0a', '1a', true)].join(' ')",
+            "1 0 -1",
+        ),
+        (
+            "['1', 't', 'Y', 'true', 'YES', '0', 'F', 'n', 'No', '', ' '].map |$t| { str2bool($t) ? { true => 1, default => 0 } }.join('')",
+            "11111000000",
+        ),
+        ("regsubst('ab', '(?<x>a)', '[\\k<x>]')", "[a]b"),
+        ("regsubst('abc', 'b', '[\\&]')", "a[b]c"),
+        ("regsubst('abc', 'b', \"[\\\\`|\\\\'|\\\\0|\\\\\\\\]\")", "a[a|c|b|\\]c"),
+        ("regsubst('abc', '(?<x>z)?b', '[\\k<x>|\\1]')", "a[|]c"),
+        ("regsubst('abc', 'b', '[\\9\\z\\k]')", "a[\\z\\k]c"),
+        ("sprintf('%x %o %b %X %+x % x', -255, -8, -5, -255, -255, -255)", "..f01 ..70 ..1011 ..F01 -ff -ff"),
+        (
+            "sprintf('%#x|%8x|%08x|%.8x|%#o|%#b|%-8x|', -255, -255, -255, -255, -8, -5, -255)",
+            "0x..f01|   ..f01|..ffff01|..ffff01|..70|0b..1011|..f01   |",
+        ),
+        (
+            "sprintf('%08b %x %o %b %x %x %o %b %#010x', -5, -1, -1, -1, -256, -16, -64, -4, -255)",
+            "..111011 ..f ..7 ..1 ..f00 ..f0 ..700 ..100 0x..ffff01",
+        ),
+        (
+            "['10.0.0.0/8', '10.0.0.0', 'fe80::/64'].map |$a| { $a =~ Stdlib::IP::Address::V4::CIDR }.join(' ')",
+            "true false false",
+        ),
+        (
+            "['10.0.0.0/8', 'fe80::', 'fe80::/64'].map |$a| { $a =~ Stdlib::IP::Address::V6::CIDR }.join(' ')",
+            "false false true",
+        ),
+    ] {
+        assert_eq!(run(code), serde_json::Value::from(value).to_string(), "{code}");
+    }
+    for (code, error) in [
+        ("strftime(Timespan(5), '%Q')", "bad format specifier '%Q' in '%Q'"),
+        ("strftime(Timespan(5), '%5')", "bad format specifier '%5'"),
+        ("strftime(Timespan(5), '%-_S')", "bad format specifier '%-_S'"),
+        ("strftime(Timespan(5), '%100S')", "a width has more than two digits"),
+        ("str2bool('maybe')", "Unknown type of boolean given: 'maybe'"),
+        ("regsubst('abc', '(b)', '[\\k<y>]')", "undefined group name reference: y"),
+        ("versioncmp('1', '1', 'x')", "parameter 3 expects a Boolean value"),
+    ] {
+        assert!(run(code).contains(error), "{code}: {}", run(code));
+    }
+}
+
+/// As Ruby reads them.
+#[test]
+fn numbers_of_yaml_may_begin_with_zeros() {
+    let code = r#"parseyaml("a: 0644\nb: 08\nc: -010\nd: 09.5\ne: ['0644', 089]\nf: 1").to_json"#;
+    assert_eq!(
+        run(code),
+        r#""{\"a\":420,\"b\":\"08\",\"c\":-8,\"d\":9.5,\"e\":[\"0644\",\"089\"],\"f\":1}""#
+    );
+}
+
+/// Masked, a secret would be taken for what it says.
+#[test]
+fn text_of_secrets_is_a_secret_and_has_them() {
+    for (code, value) in [
+        ("to_json({a => Sensitive('s')})", r#""Sensitive [value redacted]""#),
+        ("to_json({a => Sensitive('s'), b => [Sensitive(1)]}).unwrap", r#""{\"a\":\"s\",\"b\":[1]}""#),
+        ("stdlib::to_json(Sensitive({a => Sensitive('s')})).unwrap", r#""{\"a\":\"s\"}""#),
+        ("to_json_pretty([Sensitive('s')]).unwrap", r#""[\n  \"s\"\n]\n""#),
+        ("to_yaml({a => Sensitive('s')}).unwrap", r#""---\na: s\n""#),
+        ("to_json({a => 's'})", r#""{\"a\":\"s\"}""#),
+    ] {
+        assert_eq!(run(code), value, "{code}");
+    }
+}
+
+/// A task is given secrets as they are, whether its types or the plan hide them.
+#[test]
+fn secrets_are_inputs_of_tasks() {
+    let metadata = "{parameters => {pw => {type => 'Sensitive[String[3]]'}, pin => {type => 'Optional[Integer]', sensitive => true}, \
+                    mode => {type => 'Optional[Enum[a, b]]'}}}";
+    for (inputs, answer) in [
+        ("{pw => Sensitive('long')}", "true"),
+        ("{pw => 'long'}", "true"),
+        ("{pw => 'long', pin => Sensitive(5), mode => Sensitive('a')}", "true"),
+        (
+            "{pw => 'no'}",
+            "parameter 'pw' expects a value of type Sensitive[String[3]]; what is given, which is not shown",
+        ),
+        (
+            "{pw => 'long', pin => 'x9x'}",
+            "parameter 'pin' expects a value of type Optional[Integer]; what is given",
+        ),
+        (
+            "{pw => 'long', mode => Sensitive('x9x')}",
+            "parameter 'mode' expects a value of type Optional[Enum['a', 'b']]",
+        ),
+        ("{pw => 'long', mode => 'x8x'}", "expects an undef value or a match for Enum['a', 'b'], got 'x8x'"),
+        ("{pw => 'no', zz => 1}", "no parameter named 'zz'"),
+        ("{}", "expects a value for parameter 'pw'"),
+    ] {
+        let said = run(&format!("choria::tasks::validate_input({inputs}, {metadata})"));
+        assert!(said.contains(answer) && !said.contains("x9x"), "{inputs}: {said}");
+    }
+}
+
 #[test]
 fn what_a_function_does_not_take_is_explained() {
     for (code, error) in [

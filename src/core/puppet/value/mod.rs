@@ -7,6 +7,7 @@ mod display;
 mod hash;
 mod json;
 mod regexp;
+mod secret;
 mod text;
 
 #[cfg(test)]
