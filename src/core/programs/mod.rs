@@ -41,6 +41,7 @@ pub struct Program {
     limit: Duration,
     most: usize,
     talks: bool,
+    overheard: bool,
     silent: bool,
     together: bool,
     outlives: bool,
@@ -94,6 +95,8 @@ pub enum ProgramError {
     TooLong {
         /// What it had.
         limit: Duration,
+        /// What it wrote until then.
+        output: Vec<u8>,
         /// As of [`Ended::errors`].
         errors: String,
     },
@@ -102,6 +105,8 @@ pub enum ProgramError {
     TooMuch {
         /// What it might have written.
         most: usize,
+        /// The first of it.
+        output: Vec<u8>,
         /// As of [`Ended::errors`].
         errors: String,
     },
@@ -140,6 +145,7 @@ impl Program {
             limit: Duration::from_secs(60),
             most: MOST,
             talks: false,
+            overheard: false,
             silent: false,
             together: false,
             outlives: false,
@@ -200,6 +206,12 @@ impl Program {
     /// However much it says is no error then.
     pub fn talks(mut self) -> Program {
         self.talks = true;
+        self
+    }
+
+    /// Its standard output is heard as its standard error is, and kept all the same.
+    pub fn overheard(mut self) -> Program {
+        self.overheard = true;
         self
     }
 
@@ -319,7 +331,7 @@ impl Program {
 
     /// [`Program::run`], with each line of its standard error for `hear` as it comes, up to
     /// 64 KiB; then one line that says that more is not shown. The same of its standard
-    /// output when it [talks](Program::talks).
+    /// output when it [talks](Program::talks) or is [overheard](Program::overheard).
     ///
     /// # Errors
     /// As [`Program::run`].
@@ -333,12 +345,14 @@ impl Program {
             running.end();
         }
         let errors = running.said.kept();
+        let mut output = std::mem::take(&mut running.output);
+        let is_too_much = output.len() > most;
+        output.truncate(most);
         match ended {
-            Ok(Ok(Some(_))) if running.output.len() > most => Err(ProgramError::TooMuch { most, errors }),
-            Ok(Ok(Some(status))) => Ok(Ended { status, output: std::mem::take(&mut running.output), errors }),
-            Ok(Ok(None)) => Err(ProgramError::TooMuch { most, errors }),
+            Ok(Ok(Some(status))) if !is_too_much => Ok(Ended { status, output, errors }),
+            Ok(Ok(_)) => Err(ProgramError::TooMuch { most, output, errors }),
             Ok(Err(e)) => Err(ProgramError::Pipes(e)),
-            Err(_) => Err(ProgramError::TooLong { limit, errors }),
+            Err(_) => Err(ProgramError::TooLong { limit, output, errors }),
         }
     }
 }

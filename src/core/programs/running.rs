@@ -16,6 +16,7 @@ pub(super) struct Running {
     group: Option<Group>,
     outlives: bool,
     talks: bool,
+    overheard: bool,
     pub(super) told: Said,
     stdin: Option<ChildStdin>,
     input: Vec<u8>,
@@ -38,6 +39,7 @@ impl Running {
             group: Some(group),
             outlives: program.outlives,
             talks: program.talks,
+            overheard: program.overheard,
             told: Said::default(),
             input: program.input,
             stdout: None,
@@ -57,8 +59,8 @@ impl Running {
         most: usize,
         hear: &mut impl FnMut(Stream, &str),
     ) -> io::Result<Option<ExitStatus>> {
-        let Running { child, stdin, input, stdout, output, stderr, said, told, talks, .. } = self;
-        let talks = *talks;
+        let Running { child, stdin, input, stdout, output, stderr, said, told, talks, overheard, .. } = self;
+        let (talks, overheard) = (*talks, *overheard);
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
                 // a program that does not read its input may still know the answer
@@ -76,7 +78,14 @@ impl Running {
                     read(stdout, told.buffer());
                     told.heard(false, &mut |line| hear(Stream::Output, line));
                 }
-                () = readable(stdout), if !talks => read(stdout, output),
+                () = readable(stdout), if !talks => {
+                    let known = output.len();
+                    read(stdout, output);
+                    if overheard {
+                        told.buffer().extend_from_slice(&output[known..]);
+                        told.heard(false, &mut |line| hear(Stream::Output, line));
+                    }
+                }
                 () = readable(stderr) => {
                     read(stderr, said.buffer());
                     said.heard(false, &mut |line| hear(Stream::Error, line));
@@ -90,11 +99,15 @@ impl Running {
         if let Some(group) = &mut self.group {
             group.ended();
         }
+        let known = self.output.len();
         while let Some(pipe) = &mut self.stdout
             && !self.talks
             && self.output.len() <= most
             && matches!(pipe.look(&mut self.output), Look::Read(_))
         {}
+        if self.overheard {
+            self.told.buffer().extend_from_slice(&self.output[known..]);
+        }
         if self.talks {
             look_once_more(&mut self.stdout, &mut self.told);
         }

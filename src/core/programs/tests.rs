@@ -49,6 +49,28 @@ async fn talk_is_heard_and_not_kept() {
 }
 
 #[tokio::test]
+async fn what_is_overheard_is_kept_also_of_what_was_killed() {
+    let mut heard = Vec::new();
+    let program = sh("echo one; echo two >&2; printf three").overheard();
+    let ended = program.run_heard(|stream, line| heard.push((stream, line.to_owned()))).await.unwrap();
+    assert_eq!(ended.output, b"one\nthree");
+    heard.sort_by_key(|(stream, _)| *stream == Stream::Error);
+    let texts: Vec<_> = heard.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(texts, ["one", "three", "two"]);
+    let mut heard = 0;
+    let slow = sh("echo one; echo two; exec sleep 600").overheard().limit(Duration::from_secs(2));
+    match slow.run_heard(|_, _| heard += 1).await {
+        Err(ProgramError::TooLong { output, .. }) => assert_eq!(output, b"one\ntwo\n"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(heard, 2);
+    match sh("yes").most(1000).run().await {
+        Err(ProgramError::TooMuch { output, .. }) => assert_eq!(output, b"y\n".repeat(500)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn what_outlives_is_let_run_until_its_time() {
     let dir = tempfile::tempdir().unwrap();
     let done = dir.path().join("done");

@@ -39,7 +39,7 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let limit = if limit.is_zero() { Duration::from_secs(PATIENCE) } else { limit };
     // both streams in the order they were written
     let mut program = Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"$0\""]).args([line.as_str()]);
-    program = program.env("LC_ALL", "C").limit(limit).most(MOST);
+    program = program.env("LC_ALL", "C").limit(limit).most(MOST).overheard();
     for (name, value) in options.words("environment")? {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             return Err(options.wrong(format!("'{name}' is not the name of a variable")));
@@ -54,20 +54,27 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
         }
         program = program.directory(directory);
     }
-    let ended = world.wait(program.run())?;
+    let (handle, cancel) = (world.handle(), world.cancel());
+    let ended = handle.block_on(async {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            // people see what it does while it does it
+            ended = program.run_heard(|_, line| world.say(Level::Info, line)) => Some(ended),
+        }
+    });
+    let Some(ended) = ended else { return Err(Trouble("interrupted".to_owned())) };
+    let text = |output: Vec<u8>| String::from_utf8_lossy(&output).into_owned();
     let (output, failure) = match ended {
-        Ok(ended) => {
-            let output = String::from_utf8_lossy(&ended.output).into_owned();
-            (output, (!ended.status.success()).then(|| how(ended.status)))
-        }
-        Err(e @ (ProgramError::TooLong { .. } | ProgramError::TooMuch { .. })) => {
-            (String::new(), Some(e.to_string()))
-        }
-        Err(e) => return Err(options.wrong(e)),
+        Ok(ended) => (text(ended.output), (!ended.status.success()).then(|| how(ended.status))),
+        Err(mut e) => match &mut e {
+            ProgramError::TooLong { output, .. } | ProgramError::TooMuch { output, .. } => {
+                let output = std::mem::take(output);
+                (text(output), Some(e.to_string()))
+            }
+            _ => return Err(options.wrong(e)),
+        },
     };
-    for line in output.lines().take(1_000) {
-        world.say(Level::Info, line);
-    }
     let message = match &failure {
         None => "Successfully ran the command".to_owned(),
         Some(why) => format!("Failed to run the command: {why}"),
