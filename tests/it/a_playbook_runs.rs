@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::network::{Caller, Network, Node, node};
-use crate::process::{Ran, run};
+use crate::process::{Daemon, Ran, run};
 
 const ALL: [&str; 3] = ["n1.example.net", "n2.example.net", "n3.example.net"];
 
@@ -148,6 +148,208 @@ fn a_run_goes_on_where_it_ended() {
         .run(&["run", "demo::steps", "--resume", "/nonexistent"])
         .code(1)
         .complains(&["--resume /nonexistent"]);
+}
+
+/// A directory for plans, and somebody who runs them; no nodes.
+fn desk() -> Fleet {
+    let network = Network::start();
+    let modules = network.path("modules").display().to_string();
+    Fleet { alice: network.alice(), modules, nodes: vec![], network }
+}
+
+/// What lasted for the run that did it is done again.
+#[test]
+fn what_a_run_told_itself_it_tells_itself_again() {
+    let desk = desk();
+    let key = desk.network.path("key").display().to_string();
+    desk.plan(
+        "demo::env",
+        "plan demo::env (String $key) {\n  $store = { type => 'environment' }\n  choria::data('GREET', 'hello', $store)\n  \
+         choria::task('shell', command => \"/bin/sh -c '[ -e ${key} ]'\")\n  choria::data('GREET', $store)\n}\n",
+    );
+    let report = desk.network.path("report.json").display().to_string();
+    desk.run(&["run", "demo::env", "--key", &key, "--report", &report]).code(1);
+    fs::write(&key, "").expect("a file");
+    for _ in 0..2 {
+        desk.run(&["run", "demo::env", "--resume", &report, "--report", &report]).code(0).says(&["hello"]);
+    }
+}
+
+/// Not even by a plan that catches errors.
+#[test]
+fn a_step_that_is_another_ends_the_run() {
+    let desk = desk();
+    let [word, log, key] = ["word", "log", "key"].map(|name| desk.network.path(name).display().to_string());
+    fs::write(&word, "once").expect("a file");
+    let plan = |name: &str, text: String| desk.plan(name, &text);
+    plan(
+        "demo::inner",
+        format!(
+            "plan demo::inner () {{ $word = file('{word}')\n  choria::task('shell', command => \"/bin/sh -c 'echo inner \
+             ${{word}} >>{log}'\") }}\n"
+        ),
+    );
+    plan(
+        "demo::outer",
+        format!(
+            "plan demo::outer () {{\n  choria::run_playbook('demo::inner', '_catch_errors' => true)\n  choria::task('shell', \
+             command => \"/bin/sh -c 'echo two >>{log}'\")\n  choria::task('shell', command => \"/bin/sh -c '[ -e {key} ]'\")\n  \
+             'done'\n}}\n"
+        ),
+    );
+    let report = desk.network.path("report.json").display().to_string();
+    let again = ["run", "demo::outer", "--resume", &report, "--report", &report];
+    desk.run(&["run", "demo::outer", "--report", &report]).code(1);
+    fs::write(&word, "twice").expect("a file");
+    fs::write(&key, "").expect("a file");
+    for _ in 0..2 {
+        let ran = desk.run(&again).code(1).silent();
+        ran.complains(&["step 1 asks for something else", "FAILED"]);
+    }
+    // nothing is forgotten by it
+    fs::write(&word, "once").expect("a file");
+    desk.run(&again).code(0).says(&["done"]).complains(&["2 steps were done before"]);
+    assert_eq!(fs::read_to_string(&log).expect("a log"), "inner once\ntwo\n");
+}
+
+#[test]
+fn a_run_that_goes_on_has_the_parameters_that_it_had() {
+    let desk = desk();
+    let key = desk.network.path("key").display().to_string();
+    desk.plan(
+        "demo::given",
+        "plan demo::given (String $key, String $x = 'a', Optional[Sensitive[String]] $pw = undef, Optional[Struct[{user => \
+         String, pw => Sensitive[String]}]] $login = undef) {\n  choria::task('shell', command => \"/bin/sh -c '[ -e ${key} ]'\")\n  \
+         [$x, $pw =~ Sensitive, $login ? { undef => undef, default => \"${login['user']} ${login['pw'].unwrap}\" }]\n}\n",
+    );
+    let report = desk.network.path("report.json").display().to_string();
+    let run = |words: &[&str]| desk.run(&[&["run", "demo::given"], words].concat());
+    let resume = |words: &[&str]| run(&[&["--resume", &report], words].concat());
+    run(&["--key", &key, "--report", &report]).code(1);
+    fs::write(&key, "").expect("a file");
+    for words in [&["--x", "b"][..], &["--pw", "s3cret"], &["--input", r#"{"x": "b"}"#], &["--zz", "1"]] {
+        resume(words)
+            .code(1)
+            .silent()
+            .complains(&["takes parameters from the report, and that run was not given "]);
+    }
+    assert_eq!(resume(&[]).code(0).json(), json!(["a", false, null]));
+
+    // secrets are hidden wherever they are, however they are given, and are given again
+    let input = json!({"key": key, "pw": "s3cret", "login": {"user": "u", "pw": "s3cret"}});
+    fs::remove_file(&key).expect("a file");
+    let ran = run(&["--input", &input.to_string(), "--report", &report]).code(1);
+    let text = fs::read_to_string(&report).expect("a report");
+    assert!(!ran.stderr.contains("s3cret") && !text.contains("s3cret"), "{ran:?} {text}");
+    let words = ["--pw", "s3cret", "--login", r#"{"user": "u", "pw": "s3cret"}"#];
+    run(&[&["--key", &key, "--report", &report], &words[..]].concat()).code(1);
+    let text = fs::read_to_string(&report).expect("a report");
+    assert!(!text.contains("s3cret"), "{text}");
+    fs::write(&key, "").expect("a file");
+    resume(&[]).code(1).silent().complains(&["pw of that run was a secret"]);
+    resume(&["--pw", "s3cret"]).code(1).silent().complains(&["login of that run has secrets"]);
+    let other = ["--pw", "s3cret", "--login", r#"{"user": "other", "pw": "s3cret"}"#];
+    resume(&other).code(1).silent().complains(&["but for its secrets"]);
+    assert_eq!(resume(&words).code(0).json(), json!(["a", true, "u s3cret"]));
+}
+
+#[test]
+fn a_parameter_is_one_however_it_is_written() {
+    let desk = desk();
+    desk.plan("demo::list", "plan demo::list (Array[Integer] $some_numbers) { $some_numbers }\n");
+    let words = ["--some-numbers", "1", "--some_numbers", "2", "--Some-Numbers", "3"];
+    assert_eq!(desk.run(&[&["run", "demo::list"], &words[..]].concat()).code(0).json(), json!([1, 2, 3]));
+}
+
+/// Before anything is done, and what was done is told all the same.
+#[test]
+fn a_report_that_cannot_be_written_is_told_first() {
+    let desk = desk();
+    let log = desk.network.path("log");
+    let plan = format!(
+        "plan demo::acts (String $gone = '') {{\n  choria::task('shell', command => \"/bin/sh -c 'echo x >>{}; /bin/rm -rf \
+         /nonexistent/x ${{gone}}'\")\n  'the result'\n}}\n",
+        log.display()
+    );
+    desk.plan("demo::acts", &plan);
+    let directory = desk.network.path("reports");
+    fs::create_dir(&directory).expect("a directory");
+    let directory = directory.display().to_string();
+    for file in ["/nonexistent/x.json", directory.as_str()] {
+        let ran = desk.run(&["run", "demo::acts", "--report", file]).code(1).silent();
+        ran.complains(&[&format!("the report {file} cannot be written: ")]);
+    }
+    assert!(!log.exists(), "nothing was done");
+    let words = ["run", "demo::acts", "--gone", &directory, "--report", &format!("{directory}/x.json")];
+    desk.run(&words).code(1).says(&["the result"]).complains(&["the report ", "OK"]);
+    assert!(log.exists());
+    // what is no file is written to once
+    desk.run(&["run", "demo::acts", "--report", "/dev/null"]).code(0);
+}
+
+/// Whatever ends it.
+#[test]
+fn a_report_is_there_while_the_run_goes() {
+    let desk = desk();
+    let log = desk.network.path("log");
+    let plan = format!(
+        "plan demo::slow (Integer $n) {{\n  choria::task('shell', command => \"/bin/sh -c 'echo x >>{}'\")\n  notice('sleeping')\n  \
+         choria::task('shell', command => 'echo partial; exec /bin/sleep 600', timeout => $n, fail_ok => true).first.value\n}}\n",
+        log.display()
+    );
+    desk.plan("demo::slow", &plan);
+    let report = desk.network.path("report.json");
+    let path = report.display().to_string();
+    let words =
+        ["playbook", "run", "demo::slow", "--n", "600", "--modulepath", &desk.modules, "--report", &path];
+    for (signal, code) in [(Signal::TERM, Some(143)), (Signal::HUP, Some(129)), (Signal::KILL, None)] {
+        let _ = fs::remove_file(&log);
+        let mut running = desk.alice.start(&words);
+        // what a command says is seen while it runs
+        running.says(&["info:   partial"]);
+        running.signal(signal);
+        assert_eq!(running.ended().code(), code, "{signal:?}");
+        let text = fs::read_to_string(&report).expect("a report");
+        let told: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(told["report"]["success"], false);
+        let error = if code.is_some() { "interrupted" } else { "the run has not ended" };
+        let text = told["report"]["playbook_error"].as_str().expect("a text");
+        assert!(text.contains(error), "{text}");
+        assert_eq!(told["inputs"]["static"], json!({"n": 600}));
+        let again = ["playbook", "run", "demo::slow", "--resume", &path, "--modulepath", &desk.modules];
+        let mut running = desk.alice.start(&again);
+        running.says(&["done before: "]);
+        running.says(&["info:   partial"]);
+        running.signal(Signal::INT);
+        assert_eq!(running.ended().code(), Some(130));
+        assert_eq!(fs::read_to_string(&log).expect("a log"), "x\n", "{signal:?}: it was done once");
+        fs::remove_file(&report).expect("a report");
+    }
+    // and what it said until its time was up is its value
+    let ran = desk.run(&["run", "demo::slow", "--n", "1"]).code(0);
+    assert_eq!(ran.stdout.trim(), "partial");
+    ran.complains(&["it took longer than 1s and was killed"]);
+}
+
+/// As `nohup` starts it.
+#[test]
+fn who_outlives_a_terminal_is_not_ended_by_its_end() {
+    let desk = desk();
+    desk.plan(
+        "demo::quick",
+        "plan demo::quick () {\n  notice('sleeping')\n  choria::sleep(2)\n  'over'\n}\n",
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_choria")]);
+    command.args(["playbook", "run", "demo::quick", "--modulepath", &desk.modules]);
+    command.arg("--config").arg(&desk.alice.config);
+    command.env("HOME", desk.network.path("")).env("MCOLLECTIVE_CERTNAME", &desk.alice.name);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Daemon::start("quick", command);
+    running.says(&["notice: sleeping"]);
+    running.signal(Signal::HUP);
+    running.says(&["over"]);
+    assert_eq!(running.ended().code(), Some(0));
 }
 
 #[test]

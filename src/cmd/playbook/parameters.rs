@@ -2,7 +2,6 @@
 
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::files::read_bounded;
-use choria::core::puppet::types::Kind;
 use choria::core::puppet::{Budget, IndexMap, Signature, Value};
 use choria::core::tasks::parameters::converted;
 use choria::core::text::documents;
@@ -11,10 +10,25 @@ use serde_json::{Map, Value as Json};
 /// Largest file of inputs.
 const MOST: u64 = 16 << 20;
 
+/// What a report has in place of a secret.
+const HIDDEN: &str = "Sensitive [value redacted]";
+
 /// What was given: `name=value` words, and a document.
 pub struct Given {
     pub words: Vec<(String, String)>,
     pub input: Map<String, Json>,
+    /// What an earlier run was given that this one goes on from.
+    before: Option<Map<String, Json>>,
+}
+
+/// Whether there is a secret in what a report has of a parameter.
+fn is_hidden(value: &Json) -> bool {
+    match value {
+        Json::String(text) => text == HIDDEN,
+        Json::Array(items) => items.iter().any(is_hidden),
+        Json::Object(entries) => entries.values().any(is_hidden),
+        _ => false,
+    }
 }
 
 impl Given {
@@ -27,26 +41,38 @@ impl Given {
             })?;
             pairs.push((name.to_lowercase(), value.to_owned()));
         }
-        Ok(Given { words: pairs, input: input.map(document).transpose()?.unwrap_or_default() })
+        let input = input.map(document).transpose()?.unwrap_or_default();
+        Ok(Given { words: pairs, input, before: None })
     }
 
     /// Takes the inputs of an earlier run. Secrets are not in them and have to be given again,
-    /// the rest cannot be.
+    /// the rest cannot be, nor what that run was not given: a plan would do half of one thing and half
+    /// of another.
     pub fn complete(&mut self, before: Option<&Json>) -> anyhow::Result<()> {
-        for (name, value) in before.and_then(Json::as_object).into_iter().flatten() {
+        let before = before.and_then(Json::as_object).cloned().unwrap_or_default();
+        let known = |word: &str| before.keys().any(|name| word.replace('-', "_") == name.to_lowercase());
+        let words = self.words.iter().map(|(name, _)| name).filter(|name| !known(name));
+        if let Some(name) = words.chain(self.input.keys().filter(|name| !before.contains_key(*name))).next() {
+            bail!("--resume takes parameters from the report, and that run was not given {name}");
+        }
+        for (name, value) in &before {
             let given = self.words.iter().any(|(word, _)| word.replace('-', "_") == name.to_lowercase());
-            let secret = value.as_str().is_some_and(|text| text.starts_with("Sensitive ["));
+            let secret = is_hidden(value);
             match given || self.input.contains_key(name) {
                 true if !secret => {
                     bail!("--resume takes {name} from the report, and it cannot be given again")
                 }
                 true => {}
-                false if secret => bail!(
+                false if value.is_string() && secret => bail!(
                     "{name} of that run was a secret and is not in its report: give it again, --{name} VALUE"
+                ),
+                false if secret => bail!(
+                    "{name} of that run has secrets, which are not in its report: give it again, --{name} VALUE"
                 ),
                 false => drop(self.input.insert(name.clone(), value.clone())),
             }
         }
+        self.before = Some(before);
         Ok(())
     }
 
@@ -66,17 +92,18 @@ impl Given {
                 signature.parameters.iter().find(|p| p.name.to_lowercase() == name.replace('-', "_"));
             let (real, of) = parameter.map_or((name.as_str(), None), |p| (p.name.as_str(), Some(&p.of)));
             let key = text(real)?;
+            // all words that mean it were taken with the first
             if arguments.contains_key(&key) {
                 continue;
             }
             let words: Vec<&str> = self
                 .words
                 .iter()
-                .filter(|(other, _)| other == name)
+                .filter(|(other, _)| other.replace('-', "_") == name.replace('-', "_"))
                 .map(|(_, value)| value.as_str())
                 .collect();
             let value = match of {
-                Some(of) => converted(of, &words, budget)?,
+                Some(of) => converted(of, &words, budget)?.concealed(of, budget).map_err(|e| wrong(&e))?,
                 None => text(words.last().copied().unwrap_or_default())?,
             };
             arguments.insert(key, value);
@@ -84,11 +111,19 @@ impl Given {
         for (name, value) in &self.input {
             let parameter = signature.parameters.iter().find(|p| p.name == *name);
             let value = Value::from_json(value, budget).map_err(|e| wrong(&e))?;
-            let value = match parameter.map(|p| p.of.kind()) {
-                Some(Kind::Sensitive(_)) => Value::sensitive(value).map_err(|e| wrong(&e))?,
-                _ => value,
+            let value = match parameter {
+                Some(parameter) => value.concealed(&parameter.of, budget).map_err(|e| wrong(&e))?,
+                None => value,
             };
             arguments.insert(text(name)?, value);
+        }
+        for (name, before) in self.before.iter().flatten() {
+            let now = arguments.get(&text(name)?).map(Value::to_json);
+            if now.is_some_and(|now| now != *before) {
+                return Err(format!(
+                    "--resume takes {name} from the report, but for its secrets: the rest of it is not what it was"
+                ));
+            }
         }
         Ok(arguments)
     }

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
 use choria::core::config::{Config, Role, System};
-use choria::core::files::{read_bounded, write_atomic};
-use choria::core::playbook::{self, Connect, Journal, Outcome, World};
+use choria::core::files::{read_bounded, resolved, write_atomic, write_new};
+use choria::core::playbook::{self, AfterStep, Connect, Journal, Outcome, World};
 use choria::core::puppet::host::Level;
 use choria::core::puppet::{Signature, Value};
 use choria::core::security::Provider;
+use choria::core::text::documents;
 use serde_json::{Map, Value as Json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::Given;
@@ -26,7 +28,7 @@ use crate::cmd::rpc::resolver;
 use crate::cmd::{Globals, interfaces, sentence};
 
 /// run a plan; its parameters are flags, see 'choria playbook show'. Exit 0 when it ran to its end, 1 when it failed,
-/// 130 when it was interrupted
+/// 130 when it was interrupted, 143 by SIGTERM, 129 by SIGHUP
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "run")]
 pub struct Run {
@@ -42,7 +44,8 @@ pub struct Run {
     /// show all messages
     #[argh(switch, short = 'v')]
     verbose: bool,
-    /// write what was done and what came of it to this file, as JSON, or as YAML by its name; default none
+    /// write what was done and what came of it to this file as the run goes, as JSON, or as YAML by its name; default
+    /// none
     #[argh(option, arg_name = "file")]
     report: Option<String>,
     /// go on from the run of this report, which failed or was interrupted: what it did is not done again, default from
@@ -130,6 +133,11 @@ impl Run {
         }
         let (started, clock) = (jiff::Timestamp::now(), Instant::now());
         let inputs = Arc::new(std::sync::Mutex::new(Map::new()));
+        if let Some(file) = &self.report {
+            // better now than when everything is done
+            tried(Path::new(file))?;
+            world.after_step = as_it_goes(file.clone(), name.clone(), inputs.clone(), (started, clock));
+        }
         let kept = inputs.clone();
         let arguments = Box::new(move |signature: &Signature, budget: &choria::core::puppet::Budget| {
             let arguments = given.arguments(signature, budget)?;
@@ -139,14 +147,24 @@ impl Run {
             Ok(arguments)
         });
         let plan = name.clone();
+        let mut by = INTERRUPTED;
         let (world, outcome) = runtime.block_on(async {
             let stop = cancel.clone();
-            let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+            let mut ends = Ends::new()?;
             let mut running = tokio::task::spawn_blocking(move || playbook::run(world, &plan, arguments, &stop));
             loop {
                 tokio::select! {
                     done = &mut running => break done.context("the playbook ended by a fault of this program"),
-                    _ = interrupt.recv() => cancel.cancel(),
+                    code = ends.heard() => {
+                        // whoever says it twice does not want to wait for locks
+                        if cancel.is_cancelled() && code == TERMINATED {
+                            std::process::exit(i32::from(code));
+                        }
+                        if !cancel.is_cancelled() {
+                            by = code;
+                        }
+                        cancel.cancel();
+                    }
                 }
             }
         })?.map_err(anyhow::Error::msg)?;
@@ -154,13 +172,16 @@ impl Run {
         runtime.shutdown_background();
         let Some(Outcome { result, interrupted }) = outcome else { return Err(unknown(&modules, &name)) };
         let error = result.as_ref().err().map(ToString::to_string);
-        if let Some(file) = &self.report {
-            let inputs = inputs.lock().map(|inputs| inputs.clone()).unwrap_or_default();
-            let report = world.report.to_json(&name, inputs, (started, took), error.as_deref());
-            written(Path::new(file), &report)?;
-        }
+        let reported = match &self.report {
+            Some(file) => {
+                let inputs = inputs.lock().map(|inputs| inputs.clone()).unwrap_or_default();
+                let report = world.report.to_json(&name, inputs, (started, took), error.as_deref());
+                written(Path::new(file), &report)
+            }
+            None => Ok(()),
+        };
         let code = match (&result, interrupted) {
-            (_, true) => ExitCode::from(INTERRUPTED),
+            (_, true) => ExitCode::from(by),
             (Ok(value), false) => {
                 self.show(value)?;
                 ExitCode::SUCCESS
@@ -176,7 +197,7 @@ impl Run {
             (Err(_), false) => "FAILED",
         };
         errln!("Playbook {name} ran in {:.2} seconds: {end}", took.as_secs_f64());
-        Ok(code)
+        reported.map(|()| code)
     }
 
     fn least(&self) -> anyhow::Result<usize> {
@@ -218,6 +239,51 @@ fn connect(config: Config) -> Connect {
     })
 }
 
+/// Exit status of who was ended by SIGTERM, and by SIGHUP.
+const TERMINATED: u8 = 143;
+const HUNG_UP: u8 = 129;
+
+/// What ends a run in an orderly way.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    /// Absent for who was started to outlive its terminal.
+    hangup: Option<Signal>,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Ends> {
+        Ok(Ends {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) },
+        })
+    }
+
+    /// The next one, as the exit status that it stands for.
+    async fn heard(&mut self) -> u8 {
+        let Ends { interrupt, terminate, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => INTERRUPTED,
+            _ = terminate.recv() => TERMINATED,
+            _ = hung_up => HUNG_UP,
+        }
+    }
+}
+
+/// Whether SIGHUP is ignored, as `nohup` has it.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Largest report.
 const MOST: u64 = 256 << 20;
 
@@ -227,9 +293,65 @@ fn report_of(file: &str) -> anyhow::Result<Json> {
     let text = String::from_utf8(text).with_context(|| format!("--resume {file} is not UTF-8"))?;
     match text.trim_start().starts_with('{') {
         true => serde_json::from_str(&text).with_context(|| format!("--resume {file} is no report")),
-        false => serde_saphyr::from_str(&text).with_context(|| format!("--resume {file} is no report")),
+        false => documents::yaml(&text).map_err(|e| anyhow::anyhow!("--resume {file} is no report: {e}")),
     }
 }
+
+/// Whether a report can be written there, before there is one.
+fn tried(file: &Path) -> anyhow::Result<()> {
+    let what = || format!("the report {}", file.display());
+    if file.is_dir() {
+        bail!("{} cannot be written: it is a directory", what());
+    }
+    if is_a_place(file) {
+        let target = resolved(file).with_context(what)?;
+        let directory = target.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let mut beside = directory.unwrap_or(Path::new(".")).to_owned();
+        beside.push(format!(".choria-{}", uuid::Uuid::new_v4()));
+        let cannot = |e| anyhow::anyhow!("{} cannot be written: {e}", what());
+        write_new(&beside, b"", 0o600).map_err(cannot)?;
+        std::fs::remove_file(&beside).with_context(what)?;
+    }
+    Ok(())
+}
+
+/// Whether a file is there or may be made: what is written to a device cannot be replaced.
+fn is_a_place(file: &Path) -> bool {
+    std::fs::metadata(file).map_or(true, |about| about.is_file())
+}
+
+/// Writes the report each time that something was done, so that it is there whatever ends this
+/// program. Where that takes long it is not done all the time.
+fn as_it_goes(
+    file: String,
+    playbook: String,
+    inputs: Arc<std::sync::Mutex<Map<String, Json>>>,
+    (started, clock): (jiff::Timestamp, Instant),
+) -> Option<AfterStep> {
+    const QUICK: Duration = Duration::from_millis(100);
+    if !is_a_place(Path::new(&file)) {
+        return None;
+    }
+    let mut last: Option<(Instant, Duration)> = None;
+    let mut complained = false;
+    Some(Box::new(move |report| {
+        if last.is_some_and(|(end, took)| took > QUICK && end.elapsed() < 10 * took) {
+            return;
+        }
+        let begun = Instant::now();
+        let inputs = inputs.lock().map(|inputs| inputs.clone()).unwrap_or_default();
+        let so_far = report.to_json(&playbook, inputs, (started, clock.elapsed()), Some(NOT_ENDED));
+        if let Err(e) = written(Path::new(&file), &so_far)
+            && !std::mem::replace(&mut complained, true)
+        {
+            errln!("warning: {}", clean(&format!("{e:#}"), false));
+        }
+        last = Some((Instant::now(), begun.elapsed()));
+    }))
+}
+
+/// The error of a run that is not over, in its report.
+const NOT_ENDED: &str = "the run has not ended, or nobody could say how";
 
 fn written(file: &Path, report: &Json) -> anyhow::Result<()> {
     let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");

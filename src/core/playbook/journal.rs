@@ -67,6 +67,11 @@ impl Step {
         Step { step: step.to_owned(), input, result: Json::Null, error: None, change: None }
     }
 
+    /// Whether it does something, other than looking.
+    pub(super) fn acts(&self) -> bool {
+        matches!(self.step.as_str(), "task" | "write")
+    }
+
     /// Whether a plan ends by it.
     fn ends(&self) -> bool {
         let is = |name: &str| self.result.get(name) == Some(&Json::Bool(true));
@@ -130,10 +135,10 @@ impl Journal {
         }
     }
 
-    /// What came of a step in the earlier run; nothing of one that is to be done now.
+    /// What came of a step in the earlier run; nothing of one that is to be done now. One that is
+    /// something else is an error, and stays for a further run.
     pub(super) fn replayed(&mut self, wanted: &Step) -> Result<Option<Result<Json, Trouble>>, Trouble> {
-        let next = self.before.pop_front();
-        let Some(expected) = next.as_ref().or(self.unfinished.as_ref()) else { return Ok(None) };
+        let Some(expected) = self.before.front().or(self.unfinished.as_ref()) else { return Ok(None) };
         if (&expected.step, &expected.input) != (&wanted.step, &wanted.input) {
             return Err(Trouble(format!(
                 "step {} asks for something else than in the run that this one is to go on from (then: {}, now: {}): \
@@ -143,7 +148,7 @@ impl Journal {
                 wanted.step
             )));
         }
-        let Some(before) = next else { return Ok(None) };
+        let Some(before) = self.before.pop_front() else { return Ok(None) };
         let result = match &before.error {
             Some(error) => Err(Trouble(error.clone())),
             None => Ok(before.result.clone()),
@@ -184,9 +189,11 @@ impl Journal {
         self.bytes <= MOST && self.steps.len() < MOST_STEPS
     }
 
-    /// The steps for a report; null where they were too many.
+    /// The steps for a report; null where they were too many. Those that were not taken over yet are
+    /// among them: they were done, whatever became of this run.
     pub(super) fn to_json(&self) -> Json {
-        if self.is_whole() { json!(self.steps) } else { Json::Null }
+        let all: Vec<&Step> = self.steps.iter().chain(&self.before).chain(&self.unfinished).collect();
+        if self.is_whole() { json!(all) } else { Json::Null }
     }
 
     /// The hashes for a report.
@@ -282,10 +289,16 @@ mod tests {
 
     #[test]
     fn what_is_not_the_same_is_refused() {
-        let report = report(&[("task", "shell", json!({"success": true}))]);
+        let report = report(&[
+            ("task", "shell", json!({"success": true})),
+            ("task", "shell", json!({"success": true, "fail_ok": false})),
+        ]);
         let mut journal = Journal::after(&report, "demo::x").unwrap();
         let other = journal.replayed(&Step::new("task", "webhook", None)).unwrap_err();
         assert!(other.0.contains("step 1 asks for something else"), "{other}");
+        // what was done is not forgotten by it
+        assert_eq!(journal.to_json(), report["journal"]);
+        assert!(journal.replayed(&Step::new("task", "shell", None)).unwrap().is_some());
         assert!(Journal::after(&report, "demo::y").is_err());
         for bad in [
             json!({}),

@@ -14,10 +14,12 @@ mod report;
 mod run;
 mod stores;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod world;
 
 pub use journal::Journal;
 pub use modules::{Listed, Modules};
 pub use report::{Logged, Report, TaskRecord};
 pub use run::{Outcome, check, run, signature};
-pub use world::{Connect, Said, World};
+pub use world::{AfterStep, Connect, Said, World};

@@ -33,6 +33,9 @@ pub type Connect =
 /// they say.
 pub type Said = Box<dyn FnMut(Level, &'static str, &str) + Send>;
 
+/// Who is told of the report each time that something was done.
+pub type AfterStep = Box<dyn FnMut(&Report) + Send>;
+
 /// What a plan sees of everything else.
 pub struct World {
     /// Where plans are.
@@ -55,6 +58,10 @@ pub struct World {
     /// The task that runs now.
     pub(super) current: Current,
     locks: Vec<(String, stores::Lock)>,
+    /// A step was something else than in the run that this one goes on from.
+    over: bool,
+    /// Who is told of the report when something was done, so that whatever ends this program leaves it.
+    pub after_step: Option<AfterStep>,
     /// Variables that `environment` stores wrote.
     pub(super) environment: std::collections::BTreeMap<String, String>,
 }
@@ -93,6 +100,8 @@ impl World {
             cancel,
             current: Current::default(),
             locks: vec![],
+            over: false,
+            after_step: None,
             environment: Default::default(),
         }
     }
@@ -158,13 +167,41 @@ impl World {
         }
     }
 
+    /// What came of a step in an earlier run; an error where nothing more is to be done.
+    fn before(&mut self, step: &Step) -> Result<Option<Result<Json, Trouble>>, Trouble> {
+        self.locks_hold()?;
+        let before = self.report.journal.replayed(step);
+        self.over |= before.is_err();
+        before
+    }
+
+    /// Keeps what came of a step.
+    fn keep(&mut self, step: Step, result: Result<Json, &Trouble>) {
+        // what was only looked at is no loss
+        let acts = step.acts();
+        self.report.journal.keep(step, result);
+        if let Some(tell) = self.after_step.as_mut().filter(|_| acts) {
+            tell(&self.report);
+        }
+    }
+
+    /// Whether the locks are held that what is next is to be done under.
+    fn locks_hold(&self) -> Result<(), Trouble> {
+        match self.locks.iter().find_map(|(key, lock)| Some((key, lock.lost()?))) {
+            Some((key, why)) => Err(Trouble(format!(
+                "the lock plan_store/{key} is lost, what comes next is not done without it: {why}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Does a step, unless an earlier run did it.
     fn once(
         &mut self,
         step: Step,
         work: impl FnOnce(&mut World) -> Result<Json, Trouble>,
     ) -> Result<Json, Trouble> {
-        if let Some(done) = self.report.journal.replayed(&step)? {
+        if let Some(done) = self.before(&step)? {
             return done;
         }
         let result = work(self);
@@ -172,7 +209,7 @@ impl World {
             Ok(result) => Ok(result.clone()),
             Err(trouble) => Err(trouble),
         };
-        self.report.journal.keep(step, kept);
+        self.keep(step, kept);
         result
     }
 
@@ -226,6 +263,7 @@ impl World {
         let mut attempt = 1;
         let outcome = loop {
             self.current.accounting = None;
+            self.locks_hold()?;
             let outcome = match (run.run)(self, &options) {
                 Ok(outcome) => outcome,
                 // what is known of its nodes is told all the same
@@ -326,6 +364,11 @@ pub(super) fn level_name(level: Level) -> &'static str {
 }
 
 impl Host for World {
+    fn is_over(&self) -> bool {
+        // what was interrupted is no error that a plan goes on after
+        self.over || self.cancel.is_cancelled()
+    }
+
     fn log(&mut self, level: Level, message: &str) {
         self.heard(level, "plan", message);
     }
@@ -333,7 +376,9 @@ impl Host for World {
     fn source(&mut self, kind: Kind, name: &str) -> Result<Option<Text>, Trouble> {
         let source = self.modules.source(kind, name)?;
         if let Some(source) = &source {
-            self.report.journal.read(&format!("{} {name}", word(kind)), &source.text)?;
+            let read = self.report.journal.read(&format!("{} {name}", word(kind)), &source.text);
+            self.over |= read.is_err();
+            read?;
         }
         Ok(source)
     }
@@ -356,7 +401,7 @@ impl Host for World {
 
     fn task(&mut self, kind: &str, hash: &Hash) -> Result<Outcome, Trouble> {
         let step = Step::new("task", kind, Some(hash));
-        if let Some(done) = self.report.journal.replayed(&step)? {
+        if let Some(done) = self.before(&step)? {
             let (outcome, accounting) = journal::outcome_of(&done?)?;
             self.replayed(kind, &outcome, accounting);
             return Ok(outcome);
@@ -365,7 +410,7 @@ impl Host for World {
         let outcome = self.task_now(kind, hash);
         let Current { accounting, change } = std::mem::take(&mut self.current);
         let kept = outcome.as_ref().map(|outcome| journal::kept(outcome, accounting));
-        self.report.journal.keep(Step { change, ..step }, kept);
+        self.keep(Step { change, ..step }, kept);
         outcome
     }
 
@@ -388,15 +433,21 @@ impl Host for World {
 
     fn write(&mut self, key: &str, value: &str, store: &Hash) -> Result<(), Trouble> {
         let what = json!([key, value]).to_string();
-        self.once(Step::new("write", &what, Some(store)), |world| {
+        let write = |world: &mut World| {
             let written = stores::open(store)?.write(world, key, value);
-            written.map_err(|e| Trouble(format!("Could not write key plan_store/{key}: {}", e.0)))?;
-            Ok(Json::Null)
-        })?;
+            written.map_err(|e| Trouble(format!("Could not write key plan_store/{key}: {}", e.0)))
+        };
+        let replaying = self.report.journal.is_replaying();
+        self.once(Step::new("write", &what, Some(store)), |world| write(world).map(|()| Json::Null))?;
+        // what lasted for the run that did it is gone with that
+        if replaying && stores::open(store).is_ok_and(|store| store.is_of_the_run()) {
+            write(self)?;
+        }
         Ok(())
     }
 
     fn lock(&mut self, key: &str, store: &Hash) -> Result<(), Trouble> {
+        self.locks_hold()?;
         let locked = stores::open(store)?.lock(self, key);
         let lock = locked.map_err(|e| Trouble(format!("Could not obtain lock plan_store/{key}: {}", e.0)))?;
         self.locks.push((key.to_owned(), lock));
@@ -416,7 +467,8 @@ impl Host for World {
         if self.report.journal.is_replaying() {
             return Ok(());
         }
-        self.sleep_for(Duration::from_secs(seconds.min(366 * 86_400)))
+        self.sleep_for(Duration::from_secs(seconds.min(366 * 86_400)))?;
+        self.locks_hold()
     }
 
     fn task_metadata(&mut self, task: &str, environment: &str) -> Result<Json, Trouble> {

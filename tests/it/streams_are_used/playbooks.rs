@@ -54,3 +54,42 @@ fn a_plan_keeps_values_and_locks_in_a_bucket() {
     });
     run(&["demo::locked", "--seconds", "0", "--timeout", "1"]).code(0);
 }
+
+/// Who loses a lock does nothing more that it was for.
+#[test]
+fn what_a_lock_is_for_is_not_done_without_it() {
+    let keeping = Keeping::start("");
+    let Keeping { network, alice, root } = &keeping;
+    let modules = network.path("modules").display().to_string();
+    let report = network.path("report.json").display().to_string();
+    network.file(
+        "modules/demo/plans/held.pp",
+        "plan demo::held () {\n  $r = choria::run_playbook('demo::holder', '_catch_errors' => true)\n  [$r.ok, $r.message]\n}\n",
+    );
+    network.file(
+        "modules/demo/plans/holder.pp",
+        "plan demo::holder () {\n  choria::lock('deploy', { type => 'kv', bucket => \
+         'LOCKS' }) || {\n    notice('inside')\n    choria::sleep(4)\n    choria::data('new', 'x', { type => \
+         'kv', bucket => 'DATA' })\n    'finished'\n  }\n}\n",
+    );
+    root.run(&["kv", "add", "LOCKS", "--ttl", "3s"]).fine();
+    root.run(&["kv", "add", "DATA"]).fine();
+    let words = ["playbook", "run", "demo::holder", "--modulepath", &modules, "--report", &report];
+    let steal = |words: &[&str]| {
+        let running = alice.start(words);
+        running.says(&["inside"]);
+        alice.run(&["kv", "put", "LOCKS", "deploy", "somebody else"]).code(0);
+        running
+    };
+    let mut running = steal(&words);
+    running.says(&["the lock plan_store/deploy is lost, what comes next is not done without it"]);
+    assert_eq!(running.ended().code(), Some(1));
+    alice.run(&["kv", "get", "DATA", "new"]).code(1);
+    let text = std::fs::read_to_string(&report).expect("a report");
+    let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(told["report"]["success"], false);
+
+    let mut running = steal(&["playbook", "run", "demo::held", "--modulepath", &modules]);
+    running.says(&["the lock plan_store/deploy is lost"]);
+    assert_eq!(running.ended().code(), Some(0));
+}

@@ -1,5 +1,6 @@
 //! Consul's key-value store, by its HTTP interface; it has locks.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -7,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value as Json, json};
 
+use super::lease::{Lease, lost_before, now};
 use super::{Lock, Options, Store, Trouble, World};
 use crate::core::playbook::http::{Address, Question, ask};
 
@@ -86,11 +88,14 @@ impl Consul {
     }
 
     async fn acquire(&self, key: &str) -> Result<Session, String> {
+        let asked = now();
         let session = self.session().await?;
-        let renewing = tokio::spawn(self.clone().renew(session.clone()));
+        let lease = Arc::new(Lease::new(Duration::from_secs(self.ttl), asked));
+        let renewing = tokio::spawn(self.clone().renew(session.clone(), lease.clone()));
         // dropped, it ends the session: whoever is interrupted holds nothing
-        let lock = Session { consul: self.clone(), key: key.to_owned(), session: session.clone(), renewing };
-        let path = format!("/v1/kv/{}?acquire={session}", escaped(key));
+        let (consul, key) = (self.clone(), key.to_owned());
+        let lock = Session { consul, key, session: session.clone(), lease, renewing };
+        let path = format!("/v1/kv/{}?acquire={session}", escaped(&lock.key));
         let begun = Instant::now();
         loop {
             match self.good("PUT", &path, b"locked by a playbook".to_vec()).await {
@@ -109,13 +114,36 @@ impl Consul {
         }
     }
 
-    async fn renew(self, session: String) {
+    async fn renew(self, session: String, lease: Arc<Lease>) {
+        let usual = Duration::from_secs(self.ttl.saturating_sub(5).max(1));
+        let path = format!("/v1/session/renew/{session}");
+        let mut pause = usual;
         loop {
-            tokio::time::sleep(Duration::from_secs(self.ttl.saturating_sub(5).max(1))).await;
-            if let Err(e) = self.good("PUT", &format!("/v1/session/renew/{session}"), vec![]).await {
-                tracing::warn!("the session of a lock was not renewed: {e}");
-            }
+            tokio::time::sleep(pause).await;
+            let asked = now();
+            // an answer that comes when it is over is of no use
+            let patience = lease.left().max(Duration::from_secs(1));
+            let answer = tokio::time::timeout(patience, self.ask("PUT", &path, vec![])).await;
+            pause = match answer {
+                Ok(Ok((200, _))) => {
+                    lease.renewed(asked);
+                    usual
+                }
+                Ok(Ok((404, _))) => {
+                    tracing::warn!("a lock is lost, consul has ended its session");
+                    return lease.lose("consul has ended its session");
+                }
+                Ok(Ok((status, _))) => self.not_renewed(&format!("it answers {status}")),
+                Ok(Err(e)) => self.not_renewed(&e),
+                Err(_) => self.not_renewed("it does not answer"),
+            };
         }
+    }
+
+    /// Says so, and when to try again.
+    fn not_renewed(&self, why: &str) -> Duration {
+        tracing::warn!("the session of a lock was not renewed by consul at {}: {why}", self.address);
+        Duration::from_secs(1)
     }
 }
 
@@ -125,10 +153,16 @@ pub(in crate::core::playbook) struct Session {
     consul: Consul,
     key: String,
     session: String,
+    lease: Arc<Lease>,
     renewing: tokio::task::JoinHandle<()>,
 }
 
 impl Session {
+    /// Why it may be somebody else's by now.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.lease.lost()
+    }
+
     /// Gives it back.
     pub(super) async fn release(self) -> Result<(), String> {
         self.renewing.abort();
@@ -137,7 +171,10 @@ impl Session {
             consul.good("PUT", &format!("/v1/kv/{}?release={session}", escaped(key)), vec![]).await;
         // its end takes the key with it
         consul.good("PUT", &format!("/v1/session/destroy/{session}"), vec![]).await?;
-        released.map(drop)
+        match released?.trim() {
+            "false" => Err(lost_before(self.lost())),
+            _ => Ok(()),
+        }
     }
 }
 

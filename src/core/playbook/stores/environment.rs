@@ -33,4 +33,8 @@ impl Store for Environment {
         world.environment.insert(self.name(key)?, value.to_owned());
         Ok(())
     }
+
+    fn is_of_the_run(&self) -> bool {
+        true
+    }
 }

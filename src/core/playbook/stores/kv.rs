@@ -1,9 +1,11 @@
 //! A bucket of the network's streams; where its values expire it has locks.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use super::lease::{Lease, lost_before, now};
 use super::{Lock, Options, Store, Trouble, World};
 use crate::core::streams::bucket::{check_bucket, check_key};
 use crate::core::streams::{Bucket, StreamError};
@@ -50,10 +52,13 @@ impl Kv {
         }
         let begun = Instant::now();
         let lock = LockKey { bucket, key, mark: format!("locked by playbook {}", uuid::Uuid::new_v4()) };
+        // what is not answered may have been done then
+        let mut asked = None;
         loop {
+            let since = *asked.get_or_insert_with(now);
             match lock.take().await {
-                Ok(Some(revision)) => return Ok(HeldKey::keep(lock, revision, ttl)),
-                Ok(None) => {}
+                Ok(Some(revision)) => return Ok(HeldKey::keep(lock, revision, Lease::new(ttl, since), ttl)),
+                Ok(None) => asked = None,
                 // the next try finds out
                 Err(e) if e.may_be_done() => {}
                 Err(e) => return Err(e.to_string()),
@@ -90,17 +95,18 @@ impl LockKey {
         self.own(self.bucket.update(&self.key, self.mark.clone().into(), revision).await).await
     }
 
-    /// Removes it, also where a renewal was under way; one that is another's by now stays.
-    async fn free(&self, revision: u64) -> Result<(), StreamError> {
+    /// Removes it, also where a renewal was under way; one that is another's by now stays. Whether it
+    /// was there.
+    async fn free(&self, revision: u64) -> Result<bool, StreamError> {
         match self.bucket.delete_at(&self.key, revision).await {
             Err(e) if e.is_conflict() => {}
-            done => return done.map(drop),
+            done => return done.map(|_| true),
         }
         match self.bucket.get(&self.key).await? {
             Some(entry) if entry.value == self.mark.as_bytes() => {
-                self.bucket.delete_at(&self.key, entry.revision).await.map(drop)
+                self.bucket.delete_at(&self.key, entry.revision).await.map(|_| true)
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -120,42 +126,53 @@ impl LockKey {
 #[derive(Debug)]
 pub(in crate::core::playbook) struct HeldKey {
     lock: LockKey,
-    /// The last revision; nothing once somebody else has it.
-    revision: tokio::sync::watch::Receiver<Option<u64>>,
+    lease: Arc<Lease>,
+    /// The last revision that is known.
+    revision: tokio::sync::watch::Receiver<u64>,
     renewing: tokio::task::JoinHandle<()>,
 }
 
 impl HeldKey {
-    fn keep(lock: LockKey, revision: u64, ttl: Duration) -> HeldKey {
-        let (last, known) = tokio::sync::watch::channel(Some(revision));
-        let of = lock.clone();
+    fn keep(lock: LockKey, revision: u64, lease: Lease, ttl: Duration) -> HeldKey {
+        let (last, known) = tokio::sync::watch::channel(revision);
+        let lease = Arc::new(lease);
+        let (of, renewals) = (lock.clone(), lease.clone());
         let renewing = tokio::spawn(async move {
-            let mut revision = revision;
+            let mut asked = None;
             loop {
                 tokio::time::sleep(ttl / 3).await;
+                let since = *asked.get_or_insert_with(now);
+                let revision = *last.borrow();
                 match of.renew(revision).await {
                     Ok(Some(next)) => {
-                        revision = next;
-                        last.send_replace(Some(next));
+                        last.send_replace(next);
+                        renewals.renewed(since);
+                        asked = None;
                     }
                     Ok(None) => {
-                        tracing::warn!("lock {} is lost, somebody else has taken it", of.key);
-                        last.send_replace(None);
-                        return;
+                        let why = "somebody else has removed or taken it";
+                        tracing::warn!("lock {} is lost, {why}", of.key);
+                        return renewals.lose(why);
                     }
                     Err(e) => tracing::warn!("lock {} was not renewed: {e}", of.key),
                 }
             }
         });
-        HeldKey { lock, revision: known, renewing }
+        HeldKey { lock, lease, revision: known, renewing }
+    }
+
+    /// Why it may be somebody else's by now.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.lease.lost()
     }
 
     pub(super) async fn release(self) -> Result<(), String> {
         self.renewing.abort();
         let revision = *self.revision.borrow();
-        match revision {
-            Some(revision) => self.lock.free(revision).await.map_err(|e| e.to_string()),
-            None => Ok(()),
+        match self.lock.free(revision).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(lost_before(self.lost())),
+            Err(e) => Err(e.to_string()),
         }
     }
 }

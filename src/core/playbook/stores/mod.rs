@@ -5,6 +5,7 @@ mod environment;
 mod etcd;
 mod file;
 mod kv;
+mod lease;
 mod shell;
 
 use serde_json::Value as Json;
@@ -24,7 +25,18 @@ pub(super) enum Lock {
 }
 
 impl Lock {
+    /// Why it may be somebody else's by now.
+    pub fn lost(&self) -> Option<String> {
+        match self {
+            Lock::Consul(session) => session.lost(),
+            Lock::Kv(held) => held.lost(),
+        }
+    }
+
     /// Gives it back.
+    ///
+    /// # Errors
+    /// That did not work, or it was not held any more.
     pub async fn release(self) -> Result<(), String> {
         match self {
             Lock::Consul(session) => session.release().await,
@@ -40,6 +52,11 @@ pub(super) trait Store {
 
     /// A new value for a key.
     fn write(&self, world: &mut World, key: &str, value: &str) -> Result<(), Trouble>;
+
+    /// Whether what is written lasts for the run, and has to be written again by one that goes on.
+    fn is_of_the_run(&self) -> bool {
+        false
+    }
 
     /// Waits for a lock.
     fn lock(&self, _: &mut World, _: &str) -> Result<Lock, Trouble> {

@@ -1,35 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::core::ddl::Resolver;
-use crate::core::playbook::modules::Modules;
-use crate::core::puppet::{Budget, Value};
-
-fn hash(json: Json) -> std::sync::Arc<Hash> {
-    match Value::from_json(&json, &Budget::new(1 << 20)).expect("room") {
-        Value::Hash(hash) => hash,
-        other => panic!("{other}"),
-    }
-}
-
-/// Work in a world without a network.
-fn in_a_world<T: Send + 'static>(work: impl FnOnce(&mut World) -> T + Send + 'static) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let connect = || Box::pin(async { Err("there is no network".to_owned()) }) as _;
-    let mut world = World::new(
-        Modules::default(),
-        Resolver::default(),
-        Box::new(connect),
-        Box::new(|_, _, _| ()),
-        runtime.handle().clone(),
-        Default::default(),
-    );
-    std::thread::spawn(move || work(&mut world)).join().expect("no panic")
-}
+use crate::core::playbook::testing::{hash, in_a_world};
+use crate::core::puppet::host::Host;
 
 #[test]
 fn stores_do_as_ever() {
@@ -144,6 +117,8 @@ mod fakes {
         pub(super) asked: Vec<String>,
         /// Times that a lock is refused first.
         pub(super) refusals: u32,
+        /// Whether the session has ended.
+        pub(super) over: bool,
     }
 
     pub(super) type Shared = Arc<Mutex<Kept>>;
@@ -160,6 +135,9 @@ mod fakes {
             let mut kept = kept.lock().expect("a lock");
             let query = query.unwrap_or_default();
             kept.asked.push(format!("{method} {key} {query}"));
+            if query.starts_with("release=") && kept.over {
+                return (StatusCode::OK, "false".to_owned());
+            }
             if query.starts_with("acquire=") && kept.refusals > 0 {
                 kept.refusals -= 1;
                 return (StatusCode::OK, "false".to_owned());
@@ -173,9 +151,12 @@ mod fakes {
                 None => (StatusCode::NOT_FOUND, String::new()),
             }
         }
-        async fn session(State(kept): State<Shared>, Path(rest): Path<String>) -> String {
-            kept.lock().expect("a lock").asked.push(format!("session {rest}"));
-            json!({"ID": "adf4238a-882b-9ddc-4a9d-5b6758e4159e"}).to_string()
+        async fn session(State(kept): State<Shared>, Path(rest): Path<String>) -> (StatusCode, String) {
+            let mut kept = kept.lock().expect("a lock");
+            let gone = kept.over && rest.starts_with("renew/");
+            kept.asked.push(format!("session {rest}"));
+            let status = if gone { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            (status, json!({"ID": "adf4238a-882b-9ddc-4a9d-5b6758e4159e"}).to_string())
         }
         Router::new()
             .route("/v1/kv/{*key}", any(kv))
@@ -257,6 +238,56 @@ fn consul_keeps_values_and_locks() {
         );
         assert!(asked.contains(&twice), "{asked}");
         assert!(asked.ends_with(&format!("session destroy/{id}")), "{asked}");
+    });
+}
+
+#[test]
+fn what_is_lost_of_consul_is_known() {
+    let kept = fakes::Shared::default();
+    let seen = kept.clone();
+    served(fakes::consul(kept), move |world, url| {
+        let store = json!({"type": "consul", "url": url, "ttl": 10});
+        world.lock("deploy", &hash(store.clone())).expect("a lock");
+        let set = |world: &mut World| world.write("K", "v", &hash(json!({"type": "environment"})));
+        set(world).expect("it is held");
+        seen.lock().expect("a lock").over = true;
+        let begun = std::time::Instant::now();
+        let told = loop {
+            match set(world) {
+                Err(told) => break told.0,
+                Ok(()) if begun.elapsed().as_secs() < 60 => {
+                    world.sleep_for(std::time::Duration::from_millis(50)).expect("time");
+                }
+                Ok(()) => panic!("nobody noticed"),
+            }
+        };
+        assert!(told.contains("the lock plan_store/deploy is lost"), "{told}");
+        assert!(told.ends_with("consul has ended its session"), "{told}");
+        // nothing else is done either, and it is not given back as if nothing had been
+        assert!(world.lock("other", &hash(store.clone())).is_err());
+        assert!(world.sleep(0).is_err());
+        let told = world.unlock("deploy", &hash(store)).expect_err("it was lost").0;
+        assert!(told.contains("it was lost before, and others may have held it meanwhile"), "{told}");
+        set(world).expect("behind the block");
+    });
+}
+
+#[test]
+fn what_is_beside_a_key_in_yaml_is_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("data.yaml");
+    std::fs::write(&file, "mode: 0644\nzip: 01239\nlist: [08, '0644', 1.10]\n").expect("a file");
+    let store = json!({"type": "file", "file": file, "format": "yaml"});
+    in_a_world(move |world| {
+        let store = open(&hash(store)).expect("a store");
+        assert_eq!(store.read(world, "mode").expect("a value"), 0o644);
+        for value in ["010", "08", "x"] {
+            store.write(world, "new", value).expect("written");
+            assert_eq!(store.read(world, "new").expect("a value"), value);
+            assert_eq!(store.read(world, "mode").expect("a value"), 0o644);
+            assert_eq!(store.read(world, "zip").expect("a value"), "01239");
+            assert_eq!(store.read(world, "list").expect("a value"), json!(["08", "0644", 1.1]));
+        }
     });
 }
 

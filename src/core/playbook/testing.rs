@@ -1,0 +1,38 @@
+//! A world without a network, for tests of what plans ask of it.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::modules::Modules;
+use super::world::World;
+use crate::core::ddl::Resolver;
+use crate::core::puppet::value::Hash;
+use crate::core::puppet::{Budget, Value};
+
+/// Options of a task, a node set or a store.
+pub(super) fn hash(json: Json) -> Arc<Hash> {
+    match Value::from_json(&json, &Budget::new(1 << 20)).expect("room") {
+        Value::Hash(hash) => hash,
+        other => panic!("{other}"),
+    }
+}
+
+/// Work in a world without a network.
+pub(super) fn in_a_world<T: Send + 'static>(work: impl FnOnce(&mut World) -> T + Send + 'static) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let connect = || Box::pin(async { Err("there is no network".to_owned()) }) as _;
+    let mut world = World::new(
+        Modules::default(),
+        Resolver::default(),
+        Box::new(connect),
+        Box::new(|_, _, _| ()),
+        runtime.handle().clone(),
+        Default::default(),
+    );
+    std::thread::spawn(move || work(&mut world)).join().expect("no panic")
+}
