@@ -9,7 +9,7 @@ use crate::core::discovery::{
 };
 use crate::core::playbook::options::Options;
 use crate::core::playbook::world::World;
-use crate::core::protocol::filter::Filter;
+use crate::core::protocol::filter::{Facts, Filter, MatchError, NoData, NodeView};
 use crate::core::puppet::host::Trouble;
 
 pub(super) const TYPE: NodeSet = NodeSet {
@@ -56,6 +56,37 @@ fn filter(options: &Options<'_>) -> Result<Filter, Trouble> {
     }
 }
 
+/// A list of names knows nothing of nodes: what cannot be looked at is refused, or more nodes than
+/// were asked for would be acted on.
+fn only_named(options: &Options<'_>) -> Result<(), Trouble> {
+    for name in ["facts", "classes", "agents", "compound", "collective"] {
+        if options.texts(name)?.is_some_and(|texts| !texts.is_empty()) {
+            return Err(options.wrong(format!(
+                "the option '{name}' cannot be used with a list of nodes, which knows names only: 'identities' narrows \
+                 it down"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Those of the names that the filter is for, where it names any.
+fn identified(names: Vec<String>, filter: Filter) -> Result<Vec<String>, MatchError> {
+    if filter.identity.is_empty() {
+        return Ok(names);
+    }
+    let filter = Filter { identity: filter.identity, ..Filter::default() };
+    let facts = Facts::default();
+    let mut kept = vec![];
+    for name in names {
+        let view = NodeView { identity: &name, agents: &[], classes: &[], facts: &facts, data: &NoData };
+        if filter.matches(&view)? {
+            kept.push(name);
+        }
+    }
+    Ok(kept)
+}
+
 fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble> {
     let filter = filter(options)?;
     if options.texts("federations")?.is_some_and(|federations| !federations.is_empty()) {
@@ -74,7 +105,9 @@ fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble
         "flatfile" | "file" => {
             let file = file()?;
             let path = Path::new(&file);
-            return read_names(path, Format::of(path)).map_err(|e| options.wrong(e));
+            only_named(options)?;
+            let names = read_names(path, Format::of(path)).map_err(|e| options.wrong(e))?;
+            return identified(names, filter).map_err(|e| options.wrong(e));
         }
         "mc" | "broadcast" | "choria" | "puppetdb" | "inventory" => {}
         other => {
@@ -108,5 +141,46 @@ fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble
             nodes.sort();
             Ok(nodes)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::core::playbook::testing::{hash, in_a_world};
+
+    #[test]
+    fn a_list_of_names_is_filtered_by_names_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let list = dir.path().join("nodes.txt");
+        std::fs::write(&list, "n1\nn2\nn10\n").expect("a list");
+        let cases = [
+            (json!({}), Ok(vec!["n1", "n2", "n10"])),
+            (json!({"identities": ["n2"]}), Ok(vec!["n2"])),
+            (json!({"identities": ["/^n1/", "n2"]}), Ok(vec!["n1", "n2", "n10"])),
+            (json!({"identities": "/^n1/", "facts": []}), Ok(vec!["n1", "n10"])),
+            (json!({"identities": ["n3"], "empty_ok": true}), Ok(vec![])),
+            (json!({"facts": ["country=mt"]}), Err("the option 'facts' cannot be used with a list of nodes")),
+            (json!({"classes": ["web"]}), Err("the option 'classes' cannot")),
+            (json!({"agents": ["puppet"]}), Err("the option 'agents' cannot")),
+            (json!({"compound": "web and db"}), Err("the option 'compound' cannot")),
+            (json!({"collective": "other"}), Err("the option 'collective' cannot")),
+        ];
+        in_a_world(move |world| {
+            for method in ["flatfile", "file"] {
+                for (more, expected) in &cases {
+                    let mut options = more.clone();
+                    options["discovery_method"] = method.into();
+                    options["discovery_options"] = json!({"file": list});
+                    let found = crate::core::playbook::discover::run(world, "mcollective", &hash(options));
+                    match (found, expected) {
+                        (Ok(found), Ok(expected)) => assert_eq!(found, *expected, "{more}"),
+                        (Err(e), Err(expected)) => assert!(e.0.contains(expected), "{more}: {e}"),
+                        (found, _) => panic!("{more}: {found:?}"),
+                    }
+                }
+            }
+        });
     }
 }
