@@ -50,6 +50,10 @@ pub trait Node: Send + Sync {
     fn now(&self) -> i64;
     /// URL of the broker connected to.
     fn connected_server(&self) -> Option<String>;
+    /// Bytes of the largest message that the broker takes.
+    fn max_payload(&self) -> usize {
+        1 << 20
+    }
     /// Messages and bytes of the current connection.
     fn traffic(&self) -> Traffic;
     /// Whether the node waits for its configuration.

@@ -318,6 +318,10 @@ impl Node for NodeState {
         self.session.get()?.connected_server()
     }
 
+    fn max_payload(&self) -> usize {
+        self.session.get().map_or(1 << 20, Session::max_payload)
+    }
+
     fn traffic(&self) -> Traffic {
         let Some(session) = self.session.get() else { return Traffic::default() };
         let traffic = session.traffic();

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -58,6 +59,17 @@ pub enum CacheError {
         /// What is wrong.
         problem: String,
     },
+    /// They come, and take longer than whoever asks can wait.
+    #[error("its files are still coming, {came} of {of} bytes are here: ask again")]
+    Coming {
+        /// Bytes that are here,
+        came: u64,
+        /// of so many.
+        of: u64,
+    },
+    /// As many as may are on their way.
+    #[error("the files of {0} are on their way to this node, ask again when some have come")]
+    Busy(String),
     /// The disk.
     #[error("Could not keep task file {name}: {problem}")]
     Disk {
@@ -124,7 +136,8 @@ impl Cache {
         copy.set_permissions(fs::Permissions::from_mode(mode)).map_err(disk)
     }
 
-    /// Sees to it that all files are there; how many had to be fetched.
+    /// Sees to it that all files are there; how many had to be fetched. How many bytes are there
+    /// is told meanwhile.
     ///
     /// # Errors
     /// [`CacheError`] of the first that cannot be had.
@@ -132,6 +145,7 @@ impl Cache {
         self: &Arc<Self>,
         records: &[FileRecord],
         source: &Source,
+        came: &AtomicU64,
     ) -> Result<usize, CacheError> {
         let mut connection = None;
         let mut fetched = 0;
@@ -139,13 +153,16 @@ impl Cache {
             let turn = self.turn(&record.sha256);
             let _turn = turn.lock().await;
             let (cache, wanted) = (self.clone(), record.clone());
+            let before = came.load(Ordering::Relaxed);
             if blocking(move || cache.has(&wanted)).await.unwrap_or(false) {
+                came.store(before + record.size_bytes, Ordering::Relaxed);
                 continue;
             }
             let mut tries = 1..=TRIES;
             loop {
                 tries.next();
-                match self.download(record, source, &mut connection).await {
+                came.store(before, Ordering::Relaxed);
+                match self.download(record, source, &mut connection, came).await {
                     Ok(()) => break,
                     Err(e) if tries.is_empty() => return Err(e),
                     Err(_) => {
@@ -177,6 +194,7 @@ impl Cache {
         record: &FileRecord,
         source: &Source,
         connection: &mut Option<Connection>,
+        came: &AtomicU64,
     ) -> Result<(), CacheError> {
         let name = || record.filename.clone();
         let disk = |problem| CacheError::Disk { name: name(), problem };
@@ -202,6 +220,7 @@ impl Cache {
                 let problem = format!("it has more than the {} bytes it should have", record.size_bytes);
                 return Err(CacheError::Other { name: name(), problem });
             }
+            came.fetch_add(piece.len() as u64, Ordering::Relaxed);
             hash.update(&piece);
             written = tokio::io::AsyncWriteExt::write_all(&mut file, &piece).await;
             if written.is_err() {

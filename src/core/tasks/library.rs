@@ -182,7 +182,8 @@ impl Library {
             }
         }
         let mut seen = std::collections::HashSet::new();
-        files.retain(|file| seen.insert(file.filename.clone()));
+        // a program of it may be listed once more, by its path
+        files.retain(|file| seen.insert(file.path(name)));
         if files.len() > MOST_FILES {
             return Err(bad(format!("has more than {MOST_FILES} files")));
         }

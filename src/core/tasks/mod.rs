@@ -16,7 +16,7 @@ pub mod outcome;
 #[cfg(feature = "puppet")]
 pub mod parameters;
 pub mod places;
-mod process;
+pub mod process;
 pub mod records;
 pub mod runner;
 pub mod serve;

@@ -12,6 +12,54 @@ use super::spool::content;
 /// Bytes of such a file.
 const MOST: u64 = 256;
 
+/// Processes that a task started and left in its own group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    leader: Pid,
+    /// Whoever takes the number once all are gone is of another.
+    session: String,
+}
+
+/// State, group and session of a process, from its `stat`.
+fn kin(process: &str) -> Option<(String, String, String)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // the name in brackets may hold anything
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().map(str::to_owned);
+    let state = fields.next()?;
+    Some((state, fields.nth(1)?, fields.next()?))
+}
+
+impl Group {
+    /// That of the process a file names, while that is there and leads one.
+    pub fn of(file: &Path) -> Option<Group> {
+        let leader = alive(file)?;
+        let number = leader.as_raw_nonzero().to_string();
+        let (_, group, session) = kin(&number)?;
+        Some(Group { leader, session }).filter(|_| group == number)
+    }
+
+    /// Whether anybody of it is there, its leader or others.
+    pub fn is_there(&self) -> bool {
+        let leader = self.leader.as_raw_nonzero().to_string();
+        let names = fs::read_dir("/proc").into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let is_process = |name: &str| name.bytes().all(|b| b.is_ascii_digit());
+        names.filter_map(|name| name.into_string().ok()).filter(|name| is_process(name)).any(|name| {
+            kin(&name).is_some_and(|(state, group, session)| {
+                group == leader && session == self.session && state != "Z" && state != "X"
+            })
+        })
+    }
+
+    /// Ends those that are there.
+    pub fn kill(&self) {
+        // while somebody is in it, its number is nobody else's
+        if self.is_there() {
+            let _ = kill_process_group(self.leader, Signal::KILL);
+        }
+    }
+}
+
 /// A process as it is kept: `pid start boot`; nothing of one that is not there.
 pub fn named(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

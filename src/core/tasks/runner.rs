@@ -10,7 +10,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,6 +21,7 @@ use rustix::process::{Gid, Uid};
 use serde::Deserialize;
 
 use super::process;
+use super::spool::forget_secrets;
 use crate::core::files::write_atomic;
 
 /// The word that makes this program one.
@@ -114,6 +115,8 @@ fn start(dir: &Path, user: &str, wrapper: Option<&OsString>) -> io::Result<()> {
     }
     // the directory is that user's, and so is what can be opened there
     let stdin = File::open(dir.join("wrapper_stdin"))?;
+    // whoever reads it has it open: another runner than ours would leave it there
+    forget_secrets(dir);
     let (stdout, stderr) = (new("wrapper_stdout")?, new("wrapper_stderr")?);
     let mut command = match wrapper {
         Some(wrapper) => Command::new(wrapper),
@@ -124,7 +127,9 @@ fn start(dir: &Path, user: &str, wrapper: Option<&OsString>) -> io::Result<()> {
             command
         }
     };
-    let child = command.current_dir("/").stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
+    let spawned = command.current_dir("/").stdin(stdin).stdout(stdout).stderr(stderr).spawn();
+    let program = wrapper.map_or_else(|| Path::new("the runner"), |path| Path::new(path));
+    let child = spawned.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", program.display())))?;
     let (file, runner) = (dir.join("wrapper_pid"), dir.join("runner"));
     // first who it is for sure: what has only a number is looked at less closely
     let named = process::named(child.id()).unwrap_or_else(|| "gone".to_owned());
@@ -139,7 +144,6 @@ fn run(told: impl Read) -> io::Result<u8> {
     // ends with nobody: neither a terminal nor a group of whoever started it
     let _ = rustix::process::setsid();
     let contract: Contract = serde_json::from_reader(told.take(CONTRACT))?;
-    forget_secrets(&contract);
     let out = |file: &Path| OpenOptions::new().write(true).create(true).truncate(true).mode(KEPT).open(file);
     let (stdout, mut stderr) = (out(&contract.stdout)?, out(&contract.stderr)?);
     let spawned = Command::new(&contract.executable)
@@ -192,14 +196,6 @@ fn run(told: impl Read) -> io::Result<u8> {
         let _ = copier.join();
     }
     Ok(u8::try_from(code).unwrap_or(255))
-}
-
-/// What nobody else may read is not kept once it was read.
-fn forget_secrets(contract: &Contract) {
-    let told = contract.exitcode.with_file_name("wrapper_stdin");
-    if std::fs::symlink_metadata(&told).is_ok_and(|about| about.permissions().mode() & 0o077 == 0) {
-        let _ = std::fs::remove_file(told);
-    }
 }
 
 /// Writes down the beginning of what comes and throws the rest away: whoever writes is neither

@@ -8,6 +8,7 @@
 //! A run as another user writes into its own directory. What is read there is read as that
 //! of a stranger: no links, no pipes, and who asked is only believed of a file of ours.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -20,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 use super::cache::{Cache, CacheError};
 use super::outcome::{self, Status, error};
-use super::process;
+use super::process::{self, Group};
 use super::{FileRecord, TaskName};
 use crate::core::files::write_atomic;
 
@@ -211,6 +212,23 @@ impl Spool {
         Ok(process::signal(&file, signal))
     }
 
+    /// The processes of a run that goes on.
+    pub fn group(&self, id: &str) -> Option<Group> {
+        Group::of(&self.run(id).join("task_pid"))
+    }
+
+    /// Keeps why the runner of a run did not begin, and nothing of its inputs that is a secret.
+    pub fn not_begun(&self, id: &str, problem: &str) {
+        let dir = self.run(id);
+        if process::alive(&dir.join("runner")).is_some() {
+            return;
+        }
+        forget_secrets(&dir);
+        if let Err(e) = write_atomic(&dir.join("wrapper_stderr"), problem.as_bytes(), KEPT) {
+            tracing::warn!("{}: {e}", dir.display());
+        }
+    }
+
     fn runs(&self) -> impl Iterator<Item = PathBuf> {
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten().take(MOST_RUNS);
         entries.filter(|entry| entry.file_name().to_str().is_some_and(is_id)).map(|entry| entry.path())
@@ -262,8 +280,18 @@ fn modified(file: &Path) -> Option<SystemTime> {
 fn fill(dir: &Path, wanted: &Wanted<'_>, cache: &Cache) -> Result<(), SpoolError> {
     let files = dir.join("files");
     builder(RUNNABLE).create(&files)?;
+    let mut copied = HashMap::new();
     for record in wanted.records {
         let file = files.join(record.path(wanted.name));
+        // a program may be listed once more, by its path
+        match copied.insert(file.clone(), &record.sha256) {
+            Some(hash) if *hash == record.sha256 => continue,
+            Some(_) => {
+                let problem = format!("two different files of it are {}", record.path(wanted.name).display());
+                return Err(SpoolError::Disk(io::Error::other(problem)));
+            }
+            None => {}
+        }
         if let Some(parent) = file.parent() {
             builder(RUNNABLE).recursive(true).create(parent)?;
         }
@@ -300,6 +328,14 @@ fn fill(dir: &Path, wanted: &Wanted<'_>, cache: &Cache) -> Result<(), SpoolError
         std::os::unix::fs::chown(dir, Some(user), Some(group))?;
     }
     Ok(())
+}
+
+/// What nobody else may read is not kept once it was read, or will not be.
+pub(super) fn forget_secrets(dir: &Path) {
+    let told = dir.join("wrapper_stdin");
+    if fs::symlink_metadata(&told).is_ok_and(|about| about.mode() & 0o077 == 0) {
+        let _ = fs::remove_file(told);
+    }
 }
 
 /// Makes a directory and all below it somebody's; there are no links in it.

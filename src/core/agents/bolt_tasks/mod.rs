@@ -3,7 +3,9 @@
 //! A run asks for the files it lacks by itself; `download` is for who wants them there before,
 //! and for callers of the original.
 
+mod fetching;
 mod replies;
+mod starting;
 mod user;
 
 use std::ffi::OsString;
@@ -20,17 +22,18 @@ use super::system::Outputs;
 use super::{Agent, Call, Deed, Node, Outcome, Running};
 use crate::core::config::{Config, System};
 use crate::core::ddl::{self, AgentDdl};
-use crate::core::programs::Program;
 use crate::core::rpc::StatusCode;
 use crate::core::tasks::cache::{Cache, CacheError};
 use crate::core::tasks::input::{self, Input, Method};
 use crate::core::tasks::outcome::Status;
+use crate::core::tasks::process::Group;
 use crate::core::tasks::records::{self, FileRecord};
 use crate::core::tasks::signing::Signers;
-use crate::core::tasks::source::Source;
-use crate::core::tasks::spool::{Spool, SpoolError, Wanted};
-use crate::core::tasks::{Places, TaskName, runner};
+use crate::core::tasks::spool::Spool;
+use crate::core::tasks::{Places, TaskName};
+use fetching::Fetching;
 use replies::{denied_status, refused, told};
+use starting::{Prepared, Starter};
 
 /// How long before its time is up a waiting run answers.
 const SPARE: Duration = Duration::from_secs(2);
@@ -40,10 +43,12 @@ const LOOKS: [(Duration, Duration); 3] = [
     (Duration::from_secs(10), Duration::from_millis(50)),
     (Duration::MAX, Duration::from_millis(250)),
 ];
-/// How long a runner may take to begin.
-const BEGINS: Duration = Duration::from_secs(20);
 /// How long a task has after it was asked to end; then it is killed.
 const ENDS: Duration = Duration::from_secs(5);
+/// How often it is looked whether what it started has ended, too.
+const LEFT: Duration = Duration::from_millis(200);
+/// How long after its files were waited for a run may take to begin before its caller is told so.
+const BEGUN_BY: Duration = Duration::from_secs(1);
 /// How often what is old is removed.
 const TIDIES: Duration = Duration::from_secs(3600);
 /// Lists of names of secret inputs have this many at most.
@@ -52,6 +57,7 @@ const MOST_SECRETS: usize = 256;
 /// The agent.
 pub struct BoltTasks {
     cache: Arc<Cache>,
+    fetching: Arc<Fetching>,
     spool: Spool,
     /// This program, where it was when it started.
     image: Option<PathBuf>,
@@ -81,6 +87,7 @@ impl BoltTasks {
         let wrapper = Some(&config.choria_tasks_wrapper_path).filter(|path| !path.is_empty());
         BoltTasks {
             cache: Arc::new(Cache::new(cache)),
+            fetching: Arc::default(),
             spool: Spool::new(spool),
             // before anything can replace the file it is in
             image: std::env::current_exe().ok(),
@@ -99,7 +106,7 @@ impl BoltTasks {
             "download" => self.download(call, node, outputs).await,
             "run_and_wait" => self.run_and_wait(call, node, outputs).await,
             "run_no_wait" => self.run_no_wait(call, node, outputs).await,
-            "task_status" => self.status(call, outputs).await,
+            "task_status" => self.status(call, node, outputs).await,
             "kill" => self.kill(call, outputs).await,
             other => {
                 let message = format!("Unknown action {other} for agent bolt_tasks");
@@ -120,41 +127,43 @@ impl BoltTasks {
         Ok(Asked { name, records, secrets })
     }
 
-    async fn fetch(&self, records: &[FileRecord], node: &dyn Node) -> Result<usize, CacheError> {
-        let there = {
-            let (cache, records) = (self.cache.clone(), records.to_vec());
-            let all = tokio::task::spawn_blocking(move || records.iter().all(|record| cache.has(record)));
-            all.await.unwrap_or(false)
-        };
-        if there {
-            return Ok(0);
-        }
-        let Some(tls) = node.tls() else {
-            let name = records.first().map(|record| record.filename.clone()).unwrap_or_default();
-            let problem = "this node has no certificate to show".to_owned();
-            return Err(CacheError::Other { name, problem });
-        };
-        let source = Source::find(node.config(), &System, tls).await;
-        self.cache.fetch(records, &source).await
+    /// Sees to it that the files of a task are there by that time.
+    async fn fetch(
+        &self,
+        records: &[FileRecord],
+        call: &Call,
+        node: &dyn Node,
+        until: Instant,
+    ) -> Result<usize, Arc<CacheError>> {
+        self.fetching.fetch(&self.cache, records, (node, &call.caller), until).await
+    }
+
+    /// When a call that waits has to answer.
+    fn until(&self, action: &str) -> Instant {
+        Instant::now() + self.limit(action).saturating_sub(SPARE)
     }
 
     async fn download(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
+        let until = self.until("download");
         let asked = match self.asked(call) {
             Ok(asked) => asked,
             Err((code, message)) => return outputs.failed(code, message),
         };
-        match self.fetch(&asked.records, node).await {
+        match self.fetch(&asked.records, call, node, until).await {
             Ok(fetched) => {
                 // the original counts all where one was missing
                 outputs.set("downloads", if fetched > 0 { asked.records.len() } else { 0 });
                 outputs.done()
             }
-            Err(e) => outputs.broken(e.to_string()),
+            Err(e) => match &*e {
+                CacheError::Coming { .. } => outputs.broken(refused::unavailable(call.text("task"), &e)),
+                other => outputs.broken(other.to_string()),
+            },
         }
     }
 
     async fn run_no_wait(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
-        match self.begin(call, node).await {
+        match self.begin(call, node, self.until("run_no_wait")).await {
             Ok(id) => {
                 outputs.set("task_id", id);
                 outputs.done()
@@ -164,14 +173,10 @@ impl BoltTasks {
     }
 
     async fn run_and_wait(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
-        let until = Instant::now() + self.limit("run_and_wait").saturating_sub(SPARE);
-        let begun = tokio::time::timeout_at(until, self.begin(call, node)).await;
-        let id = match begun {
-            Ok(Ok(id)) => id,
-            Ok(Err(refused)) => return refused.answer(outputs),
-            Err(_) => {
-                return outputs.broken("the files of the task did not come in time, and it was not begun");
-            }
+        let until = self.until("run_and_wait");
+        let id = match self.begin(call, node, until).await {
+            Ok(id) => id,
+            Err(refused) => return refused.answer(outputs),
         };
         outputs.set("task_id", id.clone());
         let control = node.control();
@@ -180,7 +185,7 @@ impl BoltTasks {
             _ = control.ended() => {}
         }
         match self.look(&id).await {
-            Ok(Some(status)) => told(outputs, &status),
+            Ok(Some(status)) => told(outputs, &status.fitting(node.max_payload())),
             Ok(None) => outputs.broken("the run is gone from the spool"),
             Err(e) => outputs.broken(e),
         }
@@ -215,8 +220,8 @@ impl BoltTasks {
         looked.map_err(|e| e.to_string())?.map_err(|e| format!("the run cannot be read: {e}"))
     }
 
-    /// Fetches, spools and starts a run; its id.
-    async fn begin(&self, call: &Call, node: &dyn Node) -> Result<String, replies::Refused> {
+    /// Fetches, spools and starts a run; its id. Files are waited for until then.
+    async fn begin(&self, call: &Call, node: &dyn Node, until: Instant) -> Result<String, replies::Refused> {
         let id = call.request_id.as_str();
         let refuse =
             |code, message: String| replies::Refused { id: id.to_owned(), code, message, kind: None };
@@ -237,7 +242,7 @@ impl BoltTasks {
         let given = call.data.get("input").and_then(Value::as_str);
         let given = given.map(Input::parse).transpose();
         let given = given.map_err(|e| refuse(StatusCode::InvalidData, e.to_string()))?;
-        self.fetch(&records, node).await.map_err(|e| refused::cache(id, &task, &e))?;
+        self.fetch(&records, call, node, until).await.map_err(|e| refused::cache(id, &task, &e))?;
         let inherited = user::environment(user.is_some());
         let executable = self.executable(&records, &name, &inherited).await;
         let executable = executable.map_err(|e| refuse(StatusCode::InvalidData, e.to_string()))?;
@@ -254,34 +259,35 @@ impl BoltTasks {
         let environment = input::environment(given.as_ref(), method, &about);
         let environment = environment.map_err(|e| refuse(StatusCode::InvalidData, e.to_string()))?;
         let stdin = given.as_ref().and_then(|given| given.stdin(method, &about));
-        let dir = {
-            let (spool, cache) = (self.spool.clone(), self.cache.clone());
-            let (id, task, caller) = (id.to_owned(), task.clone(), call.caller.clone());
-            let (records, name, executable) = (records.clone(), name.clone(), executable.clone());
-            let owner = user.as_ref().map(|user| (user.uid, user.gid));
-            let secret = !secrets.is_empty();
-            let prepared = tokio::task::spawn_blocking(move || {
-                let wanted = Wanted {
-                    id: &id,
-                    name: &name,
-                    task: &task,
-                    caller: &caller,
-                    records: &records,
-                    executable: &executable,
-                    stdin: stdin.as_deref(),
-                    secret,
-                    user: owner,
-                };
-                spool.prepare(&wanted, &cache)
-            });
-            prepared.await.unwrap_or_else(|e| Err(SpoolError::Disk(std::io::Error::other(e))))
-        };
-        let dir = dir.map_err(|e| refused::spool(id, &task, e))?;
         let environment =
             inherited.into_iter().chain(environment.into_iter().map(|(n, v)| (n.into(), v.into())));
-        self.start(&dir, user.as_ref(), environment.collect())
-            .await
-            .map_err(|e| refused::wrapper(id, &task, &e))?;
+        let wanted = Prepared {
+            id: id.to_owned(),
+            name,
+            task: task.clone(),
+            caller: call.caller.clone(),
+            records,
+            executable,
+            stdin,
+            secret: !secrets.is_empty(),
+            user,
+            environment: environment.collect(),
+        };
+        let starter = Starter {
+            spool: self.spool.clone(),
+            cache: self.cache.clone(),
+            image: self.image.clone(),
+            wrapper: self.wrapper.clone(),
+        };
+        // what has begun to begin is not left half-way, whoever stops waiting for it
+        let begins = tokio::spawn(async move { starter.begin(wanted).await });
+        match tokio::time::timeout_at(until + BEGUN_BY, begins).await {
+            Ok(begun) => begun.unwrap_or_else(|e| Err(refused::wrapper(id, &task, &e.to_string())))?,
+            Err(_) => {
+                let message = format!("Task {task} is being begun here: its status tells what becomes of it");
+                return Err(refuse(StatusCode::UnknownError, message));
+            }
+        }
         Ok(id.to_owned())
     }
 
@@ -301,27 +307,6 @@ impl BoltTasks {
         chosen.await.unwrap_or(Err(records::RecordError::Empty))
     }
 
-    /// Starts the runner of a spooled run.
-    async fn start(
-        &self,
-        dir: &std::path::Path,
-        user: Option<&runner::User>,
-        environment: Vec<(OsString, OsString)>,
-    ) -> Result<(), String> {
-        let image = self.image.as_ref().ok_or("where this program is was not found out")?;
-        let mut words = vec![runner::WORD.into(), "start".into(), dir.as_os_str().to_owned()];
-        words.push(user.map(runner::User::to_word).unwrap_or_default().into());
-        words.extend(self.wrapper.as_ref().map(|path| path.as_os_str().to_owned()));
-        let program = Program::new(image).args(words).bare().directory("/").limit(BEGINS);
-        let program =
-            environment.into_iter().fold(program, |program, (name, value)| program.env(name, value));
-        let ended = program.run().await.map_err(|e| e.to_string())?;
-        match ended.status.success() {
-            true => Ok(()),
-            false => Err(ended.errors.trim().to_owned()),
-        }
-    }
-
     /// What is known of a run, for who may know it.
     async fn known(&self, call: &Call, outputs: Outputs) -> Result<(Status, Outputs), Outcome> {
         let mut outputs = outputs;
@@ -339,9 +324,9 @@ impl BoltTasks {
         }
     }
 
-    async fn status(&self, call: &Call, outputs: Outputs) -> Outcome {
+    async fn status(&self, call: &Call, node: &dyn Node, outputs: Outputs) -> Outcome {
         match self.known(call, outputs).await {
-            Ok((status, outputs)) => told(outputs, &status),
+            Ok((status, outputs)) => told(outputs, &status.fitting(node.max_payload())),
             Err(outcome) => outcome,
         }
     }
@@ -355,6 +340,10 @@ impl BoltTasks {
             return outputs.aborted("The task has ended");
         }
         let id = call.text("task_id");
+        let group = {
+            let (spool, id) = (self.spool.clone(), id.to_owned());
+            tokio::task::spawn_blocking(move || spool.group(&id)).await.ok().flatten()
+        };
         let told = |signal| {
             let (spool, id, caller) = (self.spool.clone(), id.to_owned(), call.caller.clone());
             tokio::task::spawn_blocking(move || spool.kill(&id, &caller, signal))
@@ -367,13 +356,26 @@ impl BoltTasks {
             Ok(Err(e)) => return outputs.broken(format!("The task cannot be ended: {e}")),
             Err(e) => return outputs.broken(e.to_string()),
         }
-        self.ended(id, Instant::now() + ENDS).await;
+        let until = Instant::now() + ENDS;
+        self.ended(id, until).await;
+        if let Some(group) = group {
+            // it may have ended, and left in its group who did not
+            while Instant::now() < until && there(&group).await {
+                tokio::time::sleep(LEFT).await;
+            }
+            let _ = tokio::task::spawn_blocking(move || group.kill()).await;
+        }
         if self.look(id).await.is_ok_and(|status| status.is_some_and(|status| !status.completed)) {
             let _ = told(Signal::KILL).await;
             self.ended(id, Instant::now() + ENDS).await;
         }
         outputs.done()
     }
+}
+
+async fn there(group: &Group) -> bool {
+    let group = group.clone();
+    tokio::task::spawn_blocking(move || group.is_there()).await.unwrap_or(false)
 }
 
 impl Agent for BoltTasks {
@@ -425,7 +427,7 @@ fn secrets(text: &str) -> Option<Vec<String>> {
 }
 
 /// Hides the values of secret inputs; all of them where it cannot be told which are.
-fn hide(data: &mut Map<String, Value>) {
+pub(crate) fn hide(data: &mut Map<String, Value>) {
     let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
     let names = secrets(text("sensitive"));
     if names.as_ref().is_some_and(Vec::is_empty) {
@@ -452,19 +454,7 @@ pub(super) fn data(config: &Config, id: &str) -> Value {
     let known = status.is_some();
     let spool =
         if known { Places::new(config, &System).spool.join(id).display().to_string() } else { String::new() };
-    let status = status.unwrap_or(Status {
-        task: String::new(),
-        caller: String::new(),
-        stdout: Map::new(),
-        stderr: String::new(),
-        exitcode: 127,
-        runtime: 0.0,
-        start_time: 0,
-        wrapper_spawned: false,
-        wrapper_error: String::new(),
-        wrapper_pid: -1,
-        completed: false,
-    });
+    let status = status.unwrap_or_else(Status::unknown);
     let shown = known && !config.choria_tasks_own_status_only;
     json!({
         "known": known,

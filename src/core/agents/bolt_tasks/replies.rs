@@ -33,17 +33,21 @@ pub mod refused {
     use crate::core::tasks::cache::CacheError;
     use crate::core::tasks::spool::SpoolError;
 
-    pub fn cache(id: &str, task: &str, e: &CacheError) -> Refused {
-        let message = match e {
+    pub fn unavailable(task: &str, e: &CacheError) -> String {
+        match e {
             CacheError::Absent(_) => {
                 format!("Task {task} is not available or does not match the specification")
             }
+            CacheError::Coming { .. } => format!("Task {task} is not available yet: {e}"),
             other => format!("Task {task} is not available: {other}"),
-        };
+        }
+    }
+
+    pub fn cache(id: &str, task: &str, e: &CacheError) -> Refused {
         Refused {
             id: id.to_owned(),
             code: StatusCode::UnknownError,
-            message,
+            message: unavailable(task, e),
             kind: Some("choria/invalid_cache"),
         }
     }

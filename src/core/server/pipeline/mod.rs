@@ -382,10 +382,12 @@ impl Pipeline {
         };
         let session = self.node.session()?;
         let url = session.connected_server();
+        // only what is long can be too long
+        let spare = (payload.len() > session.max_payload() / 32).then(|| payload.clone());
         let mut text = reply::encode(accepted, &self.node, url.as_deref(), payload, now());
         if text.len() > session.max_payload() {
             let message = format!("the reply of {} bytes is larger than the broker takes", text.len());
-            let body = reply_body("", Outcome::failed(StatusCode::UnknownError, message));
+            let body = reply::brief(spare.as_deref().unwrap_or_default(), message);
             text = reply::encode(accepted, &self.node, url.as_deref(), body.encode(), now());
         }
         let envelope = &accepted.request().envelope;

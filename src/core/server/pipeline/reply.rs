@@ -1,9 +1,12 @@
 //! The reply of a request that was accepted.
 
+use serde_json::Value;
+
 use crate::core::agents::Node;
 use crate::core::nats::subject::{is_literal, valid_subject};
 use crate::core::protocol::subjects::is_token;
 use crate::core::protocol::v1::{Headers, Reply, ReplyEnvelope, SecureReply, Transport};
+use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::server::NodeState;
 use crate::core::text::shortened;
 
@@ -49,6 +52,20 @@ pub fn subject<'a>(headers: &'a Headers, collectives: &[String]) -> Result<Optio
     }
     let collective = collectives.first().cloned().unwrap_or_default();
     Err(Elsewhere { subject: shortened(subject, SHOWN), collective })
+}
+
+/// Bytes of an output that is told where a reply as a whole cannot be.
+const BRIEF: usize = 256;
+/// So many of them.
+const MOST_BRIEF: usize = 32;
+
+/// What is told instead of a reply that is larger than the broker takes: outputs that are short,
+/// such as what the caller may ask for it by.
+pub fn brief(payload: &str, message: String) -> ReplyBody {
+    let whole = ReplyBody::decode(payload.as_bytes()).unwrap_or_default();
+    let short = |value: &Value| value.to_string().len() <= BRIEF;
+    let data = whole.data.into_iter().filter(|(_, value)| short(value)).take(MOST_BRIEF).collect();
+    ReplyBody { action: whole.action, statuscode: StatusCode::UnknownError, statusmsg: message, data }
 }
 
 /// The transport text. Federation data and, for federated requests, the hops
@@ -114,5 +131,32 @@ mod tests {
             let refused = of(bad).unwrap_err().to_string();
             assert!(refused.len() < 400 && refused.contains("below mcollective.reply."), "{refused}");
         }
+    }
+}
+
+#[cfg(test)]
+mod brief_tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    #[test]
+    fn what_is_short_is_told_all_the_same() {
+        let data: Map<String, Value> =
+            serde_json::from_value(json!({"task_id": "1a", "exitcode": 0, "stdout": "x".repeat(9000)}))
+                .unwrap();
+        let body = ReplyBody {
+            action: "run_and_wait".into(),
+            statuscode: StatusCode::Ok,
+            statusmsg: "OK".into(),
+            data,
+        };
+        let told = brief(&body.encode(), "too large".into());
+        assert_eq!(json!(told.data), json!({"task_id": "1a", "exitcode": 0}));
+        assert_eq!(
+            (told.statuscode, told.statusmsg.as_str(), told.action.as_str()),
+            (StatusCode::UnknownError, "too large", "run_and_wait")
+        );
+        assert!(brief("", "too large".into()).data.is_empty());
     }
 }
