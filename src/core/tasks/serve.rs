@@ -38,12 +38,14 @@ const STRANGERS: Doors = Doors {
 const CONNECTIONS: usize = 512;
 const OF_ONE: u32 = 16;
 const WAITING: usize = 2048;
+/// Those without a place that are told so at a time.
+const TOLD: usize = 64;
 /// From accepting a connection to its first request, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long somebody who has shown a certificate may begin requests.
 const BELIEVED: Duration = Duration::from_secs(60);
-/// From showing a certificate to the last byte.
-const LONGEST: Duration = Duration::from_secs(600);
+/// From showing a certificate to the last byte: a large file on a slow line takes its time.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 /// Request line and headers, together.
 const REQUEST: usize = 16 * 1024;
 /// Bytes of a file that are held at a time.
@@ -55,6 +57,7 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, library: Arc<L
         acceptor: TlsAcceptor::from(tls),
         library,
         places: Semaphore::new(CONNECTIONS),
+        told: Semaphore::new(TOLD),
         members: Mutex::default(),
         log: RefusalLog::default(),
     });
@@ -80,6 +83,8 @@ struct Server {
     acceptor: TlsAcceptor,
     library: Arc<Library>,
     places: Semaphore,
+    /// Those who are told that there is no place.
+    told: Semaphore,
     /// Connections of each certificate's names.
     members: Mutex<HashMap<String, u32>>,
     log: RefusalLog,
@@ -116,14 +121,16 @@ impl Server {
         Ok((stream, name))
     }
 
-    fn count(&self, name: &str) -> Result<Counted<'_>, &'static str> {
+    fn count(&self, name: &str) -> Result<Counted<'_>, String> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if members.values().map(|count| *count as usize).sum::<usize>() >= CONNECTIONS + WAITING {
-            return Err("too many connections wait");
+            return Err("too many connections wait, ask again later".to_owned());
         }
         let count = members.entry(name.to_owned()).or_default();
         if *count >= OF_ONE {
-            return Err("it has as many connections as it may");
+            return Err(format!(
+                "{OF_ONE} connections of {name} are open, which are all it may have: ask again later"
+            ));
         }
         *count += 1;
         Ok(Counted { server: self, name: name.to_owned() })
@@ -139,11 +146,31 @@ impl Server {
                     Err(_) => format!("it took longer than {} s", LONGEST.as_secs()),
                 }
             }
-            Err(refused) => refused.to_owned(),
+            Err(refused) => {
+                self.refuse(stream, &refused).await;
+                refused
+            }
         };
         self.log.note_of("tasks_connection", &name, || {
             tracing::info!(%peer, name, "a connection ended: {ended}");
         });
+    }
+
+    /// Tells who has too many why it is not served; those who are told are bounded, too.
+    async fn refuse(&self, stream: TlsStream<TcpStream>, why: &str) {
+        let Ok(_told) = self.told.try_acquire() else { return };
+        let service = service_fn(move |_: Request<hyper::body::Incoming>| async move {
+            let mut response = told(StatusCode::SERVICE_UNAVAILABLE, &json!({"msg": why}));
+            let headers = response.headers_mut();
+            headers.insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+            Ok::<_, Infallible>(response)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(REQUEST)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ = tokio::time::timeout(PATIENCE, connection).await;
     }
 
     async fn connection(&self, stream: TlsStream<TcpStream>, name: &str) -> Result<(), String> {

@@ -25,6 +25,9 @@ use crate::core::text::shortened;
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How often a busy server is asked, and the shortest time between.
+const TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(500);
 /// Largest answer that is no file.
 const MOST: usize = 8 << 20;
 /// Bytes of what a server says of its refusal.
@@ -125,14 +128,31 @@ impl Source {
         Err(last.unwrap_or_else(none))
     }
 
+    /// What is at a path; asked again of a server that is busy, as one person may have many connections to it at a time.
+    async fn text(&self, target: &str) -> Result<(Connection, Vec<u8>), SourceError> {
+        let mut tries = 1..=TRIES;
+        loop {
+            tries.next();
+            let mut connection = self.connect().await?;
+            match connection.text(target).await {
+                Err(SourceError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. })
+                    if !tries.is_empty() =>
+                {
+                    tokio::time::sleep(PAUSE.mul_f64(1.0 + fastrand::f64())).await;
+                }
+                Err(e) => return Err(e),
+                Ok(text) => return Ok((connection, text)),
+            }
+        }
+    }
+
     /// All tasks of an environment, sorted by name.
     ///
     /// # Errors
     /// The server.
     pub async fn list(&self, environment: &str) -> Result<Vec<Listed>, SourceError> {
-        let mut connection = self.connect().await?;
         let target = format!("/puppet/v3/tasks?environment={}", escaped(environment));
-        let text = connection.text(&target).await?;
+        let (connection, text) = self.text(&target).await?;
         let mut found: Vec<Listed> = read(&text).map_err(|e| connection.answer(e))?;
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
@@ -143,10 +163,9 @@ impl Source {
     /// # Errors
     /// The server; [`SourceError::Unknown`].
     pub async fn task(&self, name: &TaskName, environment: &str) -> Result<Task, SourceError> {
-        let mut connection = self.connect().await?;
         let (module, task) = (name.module(), name.task());
         let target = format!("/puppet/v3/tasks/{module}/{task}?environment={}", escaped(environment));
-        let text = connection.text(&target).await.map_err(|e| match e {
+        let (connection, text) = self.text(&target).await.map_err(|e| match e {
             // where it is the environment that is not there, the server says so
             SourceError::Refused { status: StatusCode::NOT_FOUND, said, .. }
                 if !said.contains("find environment") =>
