@@ -15,6 +15,7 @@ use super::history;
 use super::interfaces;
 use super::render::text::clean;
 use super::request::{Elsewhere, Request, Resumed, Until, request_command};
+use super::tasks::again;
 
 request_command! {
     /// invoke an action of an agent on the nodes that match filters
@@ -130,11 +131,20 @@ impl Rpc {
     fn again(&self, record: Record) -> anyhow::Result<Question> {
         let given = pairs(&self.words).context("--retry asks what was asked: only inputs can be given")?;
         let has = |name: &String| given.iter().any(|(given, _)| given == name);
+        let of_task = record.agent == "bolt_tasks" && record.withheld.iter().any(|name| name == "input");
+        if of_task && !has(&"input".to_owned()) {
+            bail!("{}", again::wanted(&record));
+        }
         if let Some(missing) = record.withheld.iter().find(|name| !has(name)) {
             bail!(
                 "the input {missing} of that request was not kept, it is a secret: give it again, {missing}=VALUE"
             );
         }
+        let mut given = given;
+        if of_task && let Some((_, value)) = given.iter_mut().find(|(name, _)| name == "input") {
+            *value = again::inputs(&record, value, self.resume.is_none())?;
+        }
+        let has = |name: &String| given.iter().any(|(given, _)| given == name);
         let text = |value: Value| match value {
             Value::String(text) => text,
             other => other.to_string(),

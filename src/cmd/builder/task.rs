@@ -37,7 +37,9 @@ pub fn run(task: &Task, running: &Running<'_>) -> anyhow::Result<ExitCode> {
     words.push(if task.summary { "--summary" } else { "--verbose" }.to_owned());
     words.push("--".to_owned());
     words.extend(named);
-    by_words(&words, running)
+    // no task says which of its parameters an application fills with secrets
+    let secret = |(name, value): &(String, String)| value.contains(".Secrets").then(|| name.clone());
+    by_words(&words, running, &task.inputs.iter().filter_map(secret).collect::<Vec<_>>())
 }
 
 /// Parameters as words; one that is empty is not given.
@@ -53,11 +55,14 @@ pub fn inputs(inputs: &[(String, String)], running: &Running<'_>) -> anyhow::Res
 }
 
 #[cfg(feature = "puppet")]
-fn by_words(words: &[String], running: &Running<'_>) -> anyhow::Result<ExitCode> {
-    crate::cmd::tasks::run_by_words(words, running.globals)
+fn by_words(words: &[String], running: &Running<'_>, secrets: &[String]) -> anyhow::Result<ExitCode> {
+    use crate::cmd::tasks::{Kept, run_by_words};
+
+    let kept = if running.state.secrets.is_empty() { Kept::Known } else { Kept::Nothing };
+    run_by_words(words, running.globals, kept, secrets)
 }
 
 #[cfg(not(feature = "puppet"))]
-fn by_words(_: &[String], _: &Running<'_>) -> anyhow::Result<ExitCode> {
+fn by_words(_: &[String], _: &Running<'_>, _: &[String]) -> anyhow::Result<ExitCode> {
     anyhow::bail!("tasks were left out when this program was built")
 }

@@ -14,7 +14,7 @@ use crate::cmd::render::text::clean;
 use crate::cmd::{Globals, context};
 
 fleet_command! {
-    /// end a run on the nodes where it goes on, with all that it started
+    /// end a run on the nodes where it goes on, with what it started, but for what has a group or a session of its own
     #[argh(subcommand, name = "kill")]
     pub struct Kill {
         /// id of the run

@@ -3,6 +3,7 @@
 //! A run is one request: nodes fetch what they lack of a task's files before they begin. What
 //! came of it is shown by `results`, in the layouts of the original (spec 07 §A6).
 
+pub mod again;
 #[cfg(feature = "puppet")]
 mod describe;
 #[cfg(feature = "puppet")]
@@ -15,6 +16,8 @@ mod request;
 mod results;
 #[cfg(feature = "puppet")]
 mod run;
+#[cfg(feature = "puppet")]
+mod secrets;
 #[cfg(feature = "puppet")]
 mod serve;
 #[cfg(feature = "puppet")]
@@ -31,6 +34,8 @@ use super::errln;
 pub use command::Tasks;
 #[cfg(all(feature = "puppet", feature = "builder"))]
 pub use command::run_by_words;
+#[cfg(all(feature = "puppet", feature = "builder"))]
+pub use request::Kept;
 
 /// This program as what stands between a node and a task; people do not call it.
 pub fn runner() -> Option<ExitCode> {
@@ -74,12 +79,17 @@ mod command {
         Status(status::Status),
     }
 
-    /// A task run by words of another command.
+    /// A task run by words of another command, of which so much is kept; these parameters are secrets, too.
     #[cfg(feature = "builder")]
-    pub fn run_by_words(words: &[String], globals: &Globals) -> anyhow::Result<ExitCode> {
+    pub fn run_by_words(
+        words: &[String],
+        globals: &Globals,
+        kept: super::Kept,
+        secrets: &[String],
+    ) -> anyhow::Result<ExitCode> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match run::Run::from_args(&["run"], &words) {
-            Ok(run) => run.run(globals),
+            Ok(run) => run.run_kept(globals, kept, secrets),
             Err(early) => anyhow::bail!("{}", early.output.trim()),
         }
     }

@@ -64,7 +64,7 @@ pub struct How {
     pub batch: Option<(usize, Duration)>,
     /// How long replies are waited for, default what the agent says.
     pub timeout: Option<Duration>,
-    /// It is kept for `choria history`, without its inputs where they have secrets.
+    /// It is kept for `choria history`, without secrets among its inputs.
     pub kept: Option<Kept>,
     /// In stages, with what looks at nodes after each, and the pause between. What is kept says how it goes on.
     pub stages: Option<(Wanted, Option<Check>, Duration)>,
@@ -73,9 +73,10 @@ pub struct How {
 /// What is kept of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    Whole,
-    /// Neither inputs nor outputs.
-    WithoutSecrets,
+    /// All that is no secret, by what the task says of its parameters.
+    Known,
+    /// Neither inputs nor outputs: there are secrets among them that the task does not know for any.
+    Nothing,
 }
 
 /// Asks nodes for an action of the agent.
@@ -95,7 +96,7 @@ pub async fn ask(
     let usual = || Duration::from_secs(usual_timeout(client.config(), &ddl));
     let recorder = how.kept.map(|kept| {
         let recorder = Recorder::new(AGENT, of_action, &data, collective);
-        if kept == Kept::WithoutSecrets { recorder.withholding("input") } else { recorder }
+        if kept == Kept::Nothing { recorder.withholding("input") } else { recorder }
     });
     let options = RpcOptions {
         agent: AGENT.to_owned(),

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 
 use choria::core::client::{Client, RequestStats, RpcReply};
 use choria::core::rpc::StatusCode;
+use choria::core::tasks::outcome::HIDDEN;
 use serde_json::{Map, Value, json};
 
+use super::secrets::Secrets;
 use crate::cmd::ask::Answers;
 use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::out;
@@ -40,8 +42,10 @@ impl Kind {
 pub fn is_without_files(reply: &RpcReply) -> bool {
     let text = |name: &str| reply.body.data.get(name).and_then(Value::as_str).unwrap_or_default();
     let said = reply.body.statusmsg.ends_with("is not available or does not match the specification");
-    // without waiting they do not look before, and fail in another way
-    let failed = !reply.body.data.contains_key("stdout") && text("task_id").is_empty();
+    // without waiting they do not look before, and fail in another way; they tell all outputs they declare, and who
+    // tells none of them did not get that far, or cannot say how far
+    let failed = !reply.body.data.contains_key("stdout")
+        && reply.body.data.get("task_id").is_some_and(|id| id.as_str().is_none_or(str::is_empty));
     reply.body.statuscode == StatusCode::UnknownError
         && (said && text("stdout").contains("choria/invalid_cache") || failed)
 }
@@ -58,8 +62,8 @@ pub struct Shown {
     /// It stopped before its last stage, or the check of a stage found something.
     badly: bool,
     metadata: bool,
-    /// Values that nobody is shown.
-    secrets: BTreeSet<String>,
+    /// What nobody is shown.
+    secrets: Secrets,
 }
 
 /// One node.
@@ -81,7 +85,7 @@ enum State {
 }
 
 impl Node {
-    fn new(reply: RpcReply, secrets: &BTreeSet<String>) -> Node {
+    fn new(reply: RpcReply, secrets: &Secrets) -> Node {
         let mut data = reply.body.data;
         let stdout = data.get("stdout").and_then(Value::as_str).unwrap_or_default();
         // a failure of a runner is text within text where the original tells it
@@ -97,17 +101,17 @@ impl Node {
         if let Some(secret) = output.get_mut("_sensitive") {
             *secret = HIDDEN.into();
         }
-        output.values_mut().for_each(|value| mask(value, secrets));
+        secrets.mask_members(&mut output);
         if data.contains_key("stdout") {
             data.insert("stdout".into(), Value::Object(output.clone()).to_string().into());
         }
         if let Some(errors) = data.get_mut("stderr") {
-            mask(errors, secrets);
+            secrets.mask(errors);
         }
         Node {
             host: reply.sender,
             code: reply.body.statuscode,
-            message: masked(&reply.body.statusmsg, secrets),
+            message: secrets.masked(&reply.body.statusmsg),
             data,
             output,
         }
@@ -143,30 +147,10 @@ impl Node {
     }
 }
 
-/// In place of a secret.
-const HIDDEN: &str = "*****";
-/// Shorter values are in any text.
-const SHORTEST: usize = 4;
-
-fn mask(value: &mut Value, secrets: &BTreeSet<String>) {
-    match value {
-        Value::String(text) => *text = masked(text, secrets),
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, secrets)),
-        Value::Object(members) => members.values_mut().for_each(|member| mask(member, secrets)),
-        _ => {}
-    }
-}
-
-fn masked(text: &str, secrets: &BTreeSet<String>) -> String {
-    secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
-}
-
 impl Shown {
     /// Of a task; values of secret inputs are not shown, whoever repeats them.
     pub fn new(task: String, kind: Kind, names: Vec<String>, input: &Map<String, Value>) -> Shown {
-        let values = names.iter().filter_map(|name| input.get(name));
-        let text = |value: &Value| value.as_str().map(str::to_owned).unwrap_or_else(|| value.to_string());
-        let secrets = values.map(text).filter(|text| text.len() >= SHORTEST).collect();
+        let secrets = Secrets::new(names, input);
         let stats = RequestStats::default();
         let (interrupted, badly, metadata) = (false, false, false);
         Shown { task, kind, ids: vec![], nodes: vec![], stats, interrupted, badly, metadata, secrets }
@@ -243,6 +227,7 @@ impl Shown {
             () if self.failed() > 0 || self.badly => 2,
             () if self.nodes.is_empty() => 3,
             () if !self.stats.no_responses.is_empty() => 4,
+            () if self.kind == Kind::Run && self.count(State::Running) > 0 => 4,
             () if !known => 2,
             () => 0,
         };
@@ -296,7 +281,7 @@ impl Shown {
                 "nodes": self.nodes.len() + self.stats.no_responses.len(),
                 "taskid": self.ids.first(),
                 "completed": self.count(State::Running) == 0 && self.kind != Kind::Begun,
-                "success": failed == 0 && self.stats.no_responses.is_empty() && self.kind != Kind::Begun,
+                "success": failed == 0 && self.count(State::Running) == 0 && self.stats.no_responses.is_empty() && self.kind != Kind::Begun,
             },
         })
     }
@@ -446,6 +431,10 @@ mod tests {
         let old = json!({"stdout": r#"{"_error":{"kind":"choria/invalid_cache"}}"#, "task_id": "x"});
         assert!(is_without_files(&reply("n1", 5, said, old)));
         assert!(is_without_files(&reply("n1", 5, "No such file", json!({"task_id": null}))));
+        let large = "the reply of 1311897 bytes is larger than the broker takes";
+        for data in [json!({}), json!({"task_id": "x", "exitcode": 0})] {
+            assert!(!is_without_files(&reply("n1", 5, large, data)));
+        }
         assert!(!is_without_files(&reply("n1", 5, "not begun", json!({"task_id": "x"}))));
         let ours = json!({"stdout": r#"{"_error":{"kind":"choria/invalid_cache"}}"#, "task_id": "x"});
         assert!(!is_without_files(&reply("n1", 5, "Task demo is not available: the server", ours)));

@@ -28,7 +28,7 @@ const FETCHING: (usize, Duration) = (50, Duration::from_secs(1));
 fleet_command! {
     /// run a task on nodes; its parameters are flags, see 'choria tasks describe'. Nodes fetch the files they lack. Exit 0
     /// when it went well on all of them, 1 when nobody was asked, 2 when it failed somewhere, 3 when nobody answered, 4
-    /// when some did not, 130 when it was interrupted
+    /// when some did not or it goes on there, 130 when it was interrupted
     #[argh(subcommand, name = "run")]
     pub struct Run {
         /// parameters as JSON, or @FILE with JSON or YAML; flags win over them, default none
@@ -84,6 +84,11 @@ fleet_command! {
 
 impl Run {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
+        self.run_kept(globals, Kept::Known, &[])
+    }
+
+    /// The same, of which so much is kept; these parameters are secrets, too.
+    pub fn run_kept(self, globals: &Globals, kept: Kept, others: &[String]) -> anyhow::Result<ExitCode> {
         let at = self.words.iter().position(|word| !word.contains('='));
         let at = at
             .context("name a task: choria tasks run MODULE::NAME, choria tasks list shows those there are")?;
@@ -132,7 +137,14 @@ impl Run {
             let client = context::connect(config).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let found = nodes(&client, &selection).await?;
+            let plain = |name: &str| name.to_lowercase().replace('-', "_");
+            let is_other = |name: &String| others.iter().any(|other| plain(other) == plain(name));
+            let mut secrets = task.metadata.secrets();
+            secrets.extend(input.keys().filter(|name| is_other(name)).cloned());
+            secrets.sort();
+            secrets.dedup();
             let by = By {
+                secrets: &secrets,
                 client: &client,
                 name: &name,
                 task: &task,
@@ -151,9 +163,8 @@ impl Run {
             }
             let kind = if self.background { Kind::Begun } else { Kind::Run };
             let data = by.data(&input, self.run_as.as_deref())?;
-            let mut shown = Shown::new(name.to_string(), kind, task.metadata.secrets(), &input);
+            let mut shown = Shown::new(name.to_string(), kind, secrets.clone(), &input);
             let batch = batch.map(|batch| batch.of(found.nodes.len()));
-            let kept = if task.metadata.secrets().is_empty() { Kept::Whole } else { Kept::WithoutSecrets };
             let how = How { batch, timeout, kept: Some(kept), stages };
             by.ask(kind, data, found, how, &mut shown).await?;
             client.session().close().await;
@@ -167,6 +178,8 @@ struct By<'a> {
     client: &'a Client,
     name: &'a TaskName,
     task: &'a Task,
+    /// Names of parameters whose values nobody may see.
+    secrets: &'a [String],
     collective: &'a str,
     environment: &'a str,
     timeout: Option<Duration>,
@@ -190,9 +203,8 @@ impl By<'_> {
         if let Some(user) = run_as {
             data.insert("run_as".into(), user.into());
         }
-        let secrets = about.secrets();
-        if !secrets.is_empty() {
-            data.insert("sensitive".into(), json!(secrets).to_string().into());
+        if !self.secrets.is_empty() {
+            data.insert("sensitive".into(), json!(self.secrets).to_string().into());
         }
         Ok(data)
     }

@@ -127,7 +127,11 @@ impl Metadata {
     /// Parameters whose values nobody may see, sorted.
     pub fn secrets(&self) -> Vec<String> {
         let all = self.parameters.iter().flatten();
-        let secret = |value: &Value| value.get("sensitive").and_then(Value::as_bool) == Some(true);
+        let of_kind = |value: &Value| {
+            value.get("type").and_then(Value::as_str).unwrap_or_default().contains("Sensitive")
+        };
+        let secret =
+            |value: &Value| value.get("sensitive").and_then(Value::as_bool) == Some(true) || of_kind(value);
         let mut names: Vec<String> =
             all.filter(|(_, value)| secret(value)).map(|(name, _)| name.clone()).collect();
         names.sort();

@@ -15,6 +15,8 @@ pub struct Parameters {
     types: Option<Vec<(String, Type, bool)>>,
     /// What names in them stand for: it is kept here.
     _aliases: Aliases,
+    /// Names and types of those whose values are told nowhere.
+    secrets: Vec<(String, String)>,
     /// Names of types that are not known here: their values are not looked at.
     pub unknown: Vec<String>,
 }
@@ -26,7 +28,12 @@ impl Parameters {
     /// A type that is none, as a sentence.
     pub fn new(metadata: &Metadata) -> Result<Parameters, String> {
         let Some(parameters) = &metadata.parameters else {
-            return Ok(Parameters { types: None, _aliases: Aliases::default(), unknown: vec![] });
+            return Ok(Parameters {
+                types: None,
+                _aliases: Aliases::default(),
+                secrets: vec![],
+                unknown: vec![],
+            });
         };
         let (mut aliases, mut types, mut unknown) = (Aliases::default(), vec![], vec![]);
         for (name, _) in parameters {
@@ -38,7 +45,9 @@ impl Parameters {
         }
         unknown.sort();
         unknown.dedup();
-        Ok(Parameters { types: Some(types), _aliases: aliases, unknown })
+        let secrets = metadata.secrets().into_iter();
+        let secrets = secrets.map(|name| (name.clone(), metadata.type_of(&name).to_owned())).collect();
+        Ok(Parameters { types: Some(types), _aliases: aliases, secrets, unknown })
     }
 
     /// Name and type of the parameter that a flag means: case does not count, nor what kind of
@@ -57,16 +66,18 @@ impl Parameters {
     pub fn of_words(&self, words: &[(String, String)]) -> Result<Map<String, Json>, String> {
         let budget = Budget::new(MEMORY);
         let mut inputs = Map::new();
+        // of two spellings both are meant
+        let name_of = |flag: &str| self.meant(flag).map_or(flag, |(name, ..)| name).to_owned();
         for (flag, _) in words {
             let meant = self.meant(flag);
-            let name = meant.map_or(flag.as_str(), |(name, ..)| name);
-            if inputs.contains_key(name) {
+            let name = name_of(flag);
+            if inputs.contains_key(&name) {
                 continue;
             }
-            let given: Vec<&str> =
-                words.iter().filter(|(other, _)| other == flag).map(|(_, value)| value.as_str()).collect();
+            let same = words.iter().filter(|(other, _)| name_of(other) == name);
+            let given: Vec<&str> = same.map(|(_, value)| value.as_str()).collect();
             let of = meant.map_or_else(Type::any, |(_, of, _)| revealed(of));
-            inputs.insert(name.to_owned(), converted(&of, &given, &budget)?.to_json());
+            inputs.insert(name, converted(&of, &given, &budget)?.to_json());
         }
         Ok(inputs)
     }
@@ -90,7 +101,25 @@ impl Parameters {
             }
             given.insert(key, value);
         }
-        Ok(mismatches(&declared, &given))
+        let mut mistakes: Vec<String> =
+            mismatches(&declared, &given).into_iter().map(|mistake| self.veiled(mistake)).collect();
+        mistakes.dedup();
+        Ok(mistakes)
+    }
+}
+
+impl Parameters {
+    /// What is wrong with a secret, without what it is.
+    fn veiled(&self, mistake: String) -> String {
+        let about = |name: &str| mistake.strip_prefix(&format!("parameter '{name}'")).is_some();
+        match self.secrets.iter().find(|(name, _)| about(name)) {
+            Some((name, of)) => {
+                format!(
+                    "parameter '{name}' expects a value of type {of}, and what it is given, a secret, is none"
+                )
+            }
+            None => mistake,
+        }
     }
 }
 
@@ -239,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_in_no_mistake() {
+        let metadata = serde_json::json!({"parameters": {
+            "mode": {"type": "Enum[a, b]", "sensitive": true}, "pins": {"type": "Array[Integer]", "sensitive": true},
+            "other": {"type": "Integer"}}});
+        let parameters = Parameters::new(&serde_json::from_value(metadata).unwrap()).unwrap();
+        let input = serde_json::json!({"mode": "hunter2", "pins": ["hunter2", "hunter3"], "other": "x"});
+        let mistakes = parameters.mistakes(input.as_object().unwrap()).unwrap();
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        assert!(mistakes.iter().all(|mistake| !mistake.contains("hunter")), "{mistakes:?}");
+        assert!(
+            mistakes[0].starts_with("parameter 'mode' expects a value of type Enum[a, b]"),
+            "{mistakes:?}"
+        );
+        assert!(mistakes[2].contains("got String"), "{mistakes:?}");
+    }
+
+    #[test]
     fn flags_are_inputs_by_the_type_of_their_parameter() {
         let metadata = serde_json::json!({"parameters": {"Name": {"type": "String"}, "how_many": {"type": "Integer"},
             "list": {"type": "Optional[Array[String]]"}, "key": {"type": "Sensitive[String]"}, "map": {"type": "Hash[String, Integer]"}}});
@@ -247,7 +293,8 @@ mod tests {
             ("name", "7"),
             ("how-many", "7"),
             ("list", "a"),
-            ("list", "b"),
+            ("List", "b"),
+            ("how_many", "8"),
             ("key", "s"),
             ("map", "{\"a\":1}"),
             ("zz", "x"),
@@ -256,7 +303,7 @@ mod tests {
         let inputs = parameters.of_words(&words).unwrap();
         assert_eq!(
             Json::Object(inputs.clone()),
-            serde_json::json!({"Name": "7", "how_many": 7, "list": ["a", "b"], "key": "s", "map": {"a": 1}, "zz": "x"})
+            serde_json::json!({"Name": "7", "how_many": 8, "list": ["a", "b"], "key": "s", "map": {"a": 1}, "zz": "x"})
         );
         assert_eq!(parameters.mistakes(&inputs).unwrap(), ["has no parameter named 'zz'"]);
     }

@@ -16,7 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-pub use record::{Answer, Heading, Record, Recorder, Which};
+pub use record::{Answer, HIDDEN, Heading, Record, Recorder, Which, secrets_of_task, veil};
 pub use secrets::is_secret;
 
 use crate::core::files::{SECRET, is_own, write_atomic};

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::is_secret;
+use crate::core::agents::hide_secrets_of_tasks;
 use crate::core::client::{RequestRef, RequestStats, RpcReply};
 use crate::core::ddl::Action;
 use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
+use crate::core::tasks::outcome;
 use crate::core::text::shortened;
 
 /// Bytes of outputs that are kept of one request.
@@ -172,7 +174,8 @@ impl Record {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             format!("{}={}", shortened(name, MAX_INPUT), shortened(&value, MAX_INPUT))
         };
-        let withheld = self.withheld.iter().map(|name| format!("{}=*****", shortened(name, MAX_INPUT)));
+        let all = self.withheld.iter().filter(|name| !self.inputs.contains_key(*name));
+        let withheld = all.map(|name| format!("{}=*****", shortened(name, MAX_INPUT)));
         Heading {
             id: self.id().to_owned(),
             time: self.stats.start_time_utc,
@@ -202,6 +205,28 @@ impl Record {
     }
 }
 
+/// The agent of tasks.
+const TASKS: &str = "bolt_tasks";
+/// What stands for a secret.
+pub const HIDDEN: &str = outcome::HIDDEN;
+
+/// Names of the secret inputs of a task, by the inputs of its agent.
+pub fn secrets_of_task(data: &Map<String, Value>) -> Vec<String> {
+    serde_json::from_str(sensitive(data)).unwrap_or_default()
+}
+
+fn sensitive(data: &Map<String, Value>) -> &str {
+    data.get("sensitive").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Hides what a task answers and nobody is shown.
+pub fn veil(agent: &str, data: &mut Map<String, Value>) {
+    let stdout = data.get("stdout").and_then(Value::as_str).filter(|_| agent == TASKS);
+    if let Some(veiled) = stdout.and_then(outcome::veiled) {
+        data.insert("stdout".to_owned(), veiled.into());
+    }
+}
+
 /// A record that is being made.
 #[derive(Debug)]
 pub struct Recorder {
@@ -215,10 +240,18 @@ impl Recorder {
     /// Of a request with these inputs.
     pub fn new(agent: &str, action: &Action, data: &Map<String, Value>, collective: &str) -> Recorder {
         let mut inputs = data.clone();
+        let mut within = vec![];
+        let of_task = agent == TASKS && !["", "[]"].contains(&sensitive(data));
+        if of_task {
+            // the other inputs of a task are kept, to go on with
+            hide_secrets_of_tasks(&mut inputs);
+            within.extend(Some("input".to_owned()).filter(|name| inputs.get(name) != data.get(name)));
+        }
         let names = data.keys().filter(|name| is_secret(agent, action, name));
         let withheld: Vec<String> = names.cloned().collect();
         inputs.retain(|name, _| !withheld.contains(name));
-        let secret = !withheld.is_empty();
+        let withheld = [withheld, within].concat();
+        let secret = of_task || !withheld.is_empty();
         let record = Record {
             agent: agent.to_owned(),
             action: action.action.clone(),
@@ -234,6 +267,7 @@ impl Recorder {
     /// Keeps nothing of an input that has secrets in it, though no interface says so.
     pub fn withholding(mut self, input: &str) -> Recorder {
         if self.record.inputs.shift_remove(input).is_some() {
+            self.record.withheld.retain(|name| name != input);
             self.record.withheld.push(input.to_owned());
             (self.secret, self.record.without_data) = (true, true);
         }
@@ -260,9 +294,21 @@ impl Recorder {
             } else {
                 shortened(message, MAX_WORDS)
             },
-            data: if kept { reply.body.data.clone() } else { Map::new() },
+            data: if kept { self.kept(reply) } else { Map::new() },
             time_utc: reply.time,
         });
+    }
+
+    /// What a node says in the end, for what it said before.
+    pub fn replace(&mut self, reply: &RpcReply) {
+        self.record.replies.retain(|answer| answer.sender != reply.sender);
+        self.add(reply);
+    }
+
+    fn kept(&self, reply: &RpcReply) -> Map<String, Value> {
+        let mut data = reply.body.data.clone();
+        veil(&self.record.agent, &mut data);
+        data
     }
 
     /// All have answered, or will not.

@@ -1,0 +1,115 @@
+//! Secret inputs of a task, which are not shown, whoever repeats them.
+
+use std::cmp::Reverse;
+
+use choria::core::tasks::outcome::HIDDEN;
+use serde_json::{Map, Value};
+
+/// Shorter values are in any text: only what is nothing else is one.
+const SHORTEST: usize = 4;
+
+/// Their names and values.
+pub struct Secrets {
+    names: Vec<String>,
+    /// Every value, and what lists and hashes are made of.
+    values: Vec<Value>,
+    /// What of them is found in texts, the longest first: one may be a part of another.
+    texts: Vec<String>,
+}
+
+impl Secrets {
+    /// Of the inputs with these names.
+    pub fn new(names: Vec<String>, input: &Map<String, Value>) -> Secrets {
+        let mut values = vec![];
+        names.iter().filter_map(|name| input.get(name)).for_each(|value| gather(value, &mut values));
+        let mut texts: Vec<String> =
+            values.iter().flat_map(spellings).filter(|text| text.len() >= SHORTEST).collect();
+        texts.sort_by_key(|text| Reverse(text.len()));
+        texts.dedup();
+        Secrets { names, values, texts }
+    }
+
+    /// Hides them in an object, and what stands there by the name of one.
+    pub fn mask_members(&self, object: &mut Map<String, Value>) {
+        let before = std::mem::take(object);
+        for (name, mut value) in before {
+            match self.names.contains(&name) && !value.is_null() {
+                true => value = HIDDEN.into(),
+                false => self.mask(&mut value),
+            }
+            object.insert(self.masked(&name), value);
+        }
+    }
+
+    /// Hides them in a value.
+    pub fn mask(&self, value: &mut Value) {
+        if self.values.contains(value) {
+            *value = HIDDEN.into();
+            return;
+        }
+        match value {
+            Value::String(text) => *text = self.masked(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
+            Value::Object(members) => self.mask_members(members),
+            _ => {}
+        }
+    }
+
+    /// A text without them.
+    pub fn masked(&self, text: &str) -> String {
+        self.texts.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+    }
+}
+
+/// A value and those within it, but for what is not worth hiding or is everywhere.
+fn gather(value: &Value, values: &mut Vec<Value>) {
+    match value {
+        Value::Null | Value::Bool(_) => return,
+        Value::String(text) if text.is_empty() => return,
+        Value::Array(items) => items.iter().for_each(|item| gather(item, values)),
+        Value::Object(members) => members.values().for_each(|member| gather(member, values)),
+        _ => {}
+    }
+    values.push(value.clone());
+}
+
+/// A secret as texts have it: itself, and as JSON has it within quotes.
+fn spellings(value: &Value) -> Vec<String> {
+    let json = value.to_string();
+    match value {
+        Value::String(text) => vec![text.clone(), json.trim_matches('"').to_owned()],
+        Value::Number(_) => vec![json],
+        _ => vec![],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_kind_they_are_they_are_not_shown() {
+        let input = json!({"pin": 987_654_321, "on": true, "a": "abcd", "b": "abcdefgh", "l": ["list1", 7],
+                           "h": {"k": "hash1"}, "q": "say \"x\"", "free": "free"});
+        let names = ["pin", "on", "a", "b", "l", "h", "q"].map(str::to_owned).to_vec();
+        let secrets = Secrets::new(names, input.as_object().unwrap());
+        for (said, shown) in [
+            (
+                json!({"pin": 987_654_321, "on": true, "free": "free"}),
+                json!({"pin": "*****", "on": "*****", "free": "free"}),
+            ),
+            (json!({"n": 987_654_321, "t": "the 987654321st"}), json!({"n": "*****", "t": "the *****st"})),
+            (json!({"t": "abcdefgh and abcd"}), json!({"t": "***** and *****"})),
+            (json!({"t": ["list1", 7, 8]}), json!({"t": ["*****", "*****", 8]})),
+            (json!({"t": {"k": "a hash1", "hash1": 1}}), json!({"t": {"k": "a *****", "*****": 1}})),
+            (json!({"t": "{\"q\":\"say \\\"x\\\"\"}"}), json!({"t": "{\"q\":\"*****\"}"})),
+            (json!({"t": [true, "7 of 9"]}), json!({"t": [true, "7 of 9"]})),
+        ] {
+            let mut object = said.as_object().unwrap().clone();
+            secrets.mask_members(&mut object);
+            assert_eq!(Value::Object(object), shown, "{said}");
+        }
+    }
+}
