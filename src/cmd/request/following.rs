@@ -14,6 +14,8 @@ use crate::cmd::render::view::View;
 pub trait Sink {
     /// Takes one.
     fn reply(&mut self, reply: RpcReply) -> io::Result<()>;
+    /// Takes what a node says in the end, for what it said before.
+    fn again(&mut self, reply: RpcReply);
     /// Nothing comes for a while.
     fn flush(&mut self) -> io::Result<()>;
 }
@@ -22,6 +24,9 @@ impl Sink for View<'_> {
     fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
         View::reply(self, reply)
     }
+
+    /// What it said before is shown; what became of it has been said.
+    fn again(&mut self, _: RpcReply) {}
 
     fn flush(&mut self) -> io::Result<()> {
         View::flush(self)
@@ -32,6 +37,11 @@ impl Sink for Vec<RpcReply> {
     fn reply(&mut self, reply: RpcReply) -> io::Result<()> {
         self.push(reply);
         Ok(())
+    }
+
+    fn again(&mut self, reply: RpcReply) {
+        self.retain(|before| before.sender != reply.sender);
+        self.push(reply);
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -64,6 +74,17 @@ pub async fn follow(
     loop {
         if let Some(staged) = staged.as_mut().filter(|_| !waited_for) {
             sink.flush()?;
+            let ended = tokio::select! {
+                biased;
+                _ = interrupt.recv() => return Ok(Followed::Interrupted),
+                ended = staged.ends(client) => ended?,
+            };
+            for reply in ended {
+                if let Some(recorder) = recorder.as_mut() {
+                    recorder.replace(&reply);
+                }
+                sink.again(reply);
+            }
             let going_on = tokio::select! {
                 biased;
                 _ = interrupt.recv() => return Ok(Followed::Interrupted),

@@ -159,6 +159,10 @@ fn place() -> anyhow::Result<PathBuf> {
     Ok(history.parent().unwrap_or(Path::new("/")).join("stages"))
 }
 
+fn is_well(reply: &RpcReply) -> bool {
+    reply.body.statuscode == StatusCode::Ok
+}
+
 fn say(notice: Notice) {
     errln!("choria: {}", clean(&notice.to_string(), false));
 }
@@ -172,7 +176,12 @@ impl Staged {
 
     /// A reply came.
     pub fn reply(&mut self, reply: &RpcReply) -> anyhow::Result<()> {
-        Ok(self.0.heard(&reply.sender, reply.body.statuscode == StatusCode::Ok)?)
+        Ok(self.0.answered(reply, is_well(reply))?)
+    }
+
+    /// Waits for the ends of tasks that went on; what the nodes say of them.
+    pub async fn ends(&mut self, client: &Client) -> anyhow::Result<Vec<RpcReply>> {
+        Ok(self.0.ends(client, &is_well, &mut say).await?)
     }
 
     /// Nobody is waited for: judges what was done, and writes down who is asked next.

@@ -69,6 +69,11 @@ impl RpcReply {
         }
     }
 
+    /// The agent that answers.
+    pub fn agent(&self) -> &str {
+        &self.request.agent
+    }
+
     /// The protocol message the body came in.
     pub fn protocol(&self) -> Reply<'_> {
         Reply {

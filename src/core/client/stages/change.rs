@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use super::ends::{Ends, goes_on};
 use super::{Check, Journal, JournalError, Plan, Rollout, TooMany};
-use crate::core::client::{Client, ClientError};
+use crate::core::client::{Client, ClientError, RpcReply};
 
 /// Nodes of a failed check that are named.
 const NAMED: usize = 10;
@@ -21,6 +22,10 @@ pub enum Notice {
     Unwell(String, String),
     /// And of so many more.
     MoreUnwell(usize),
+    /// A task has not ended on so many nodes.
+    GoesOn(usize),
+    /// It ended badly on a node.
+    EndedBadly(String, String),
 }
 
 impl fmt::Display for Notice {
@@ -34,6 +39,9 @@ impl fmt::Display for Notice {
                  {allowed} may; {rest} were not asked"
             ),
             Notice::Unwell(node, words) => write!(f, "the check says of {node}: {words}"),
+            Notice::GoesOn(1) => write!(f, "the task goes on on 1 node, its end is waited for"),
+            Notice::GoesOn(nodes) => write!(f, "the task goes on on {nodes} nodes, its end is waited for"),
+            Notice::EndedBadly(node, words) => write!(f, "the task ended badly on {node}: {words}"),
             Notice::MoreUnwell(more) => write!(f, "and of {more} more"),
         }
     }
@@ -61,8 +69,10 @@ pub struct Change {
     stage: Vec<String>,
     /// Whether anybody was asked in this life of it.
     begun: bool,
-    /// What the check found of those that were asked in this life.
+    /// What the check found of those that were asked in this life, and tasks that ended badly after their answer.
     unwell: BTreeMap<String, String>,
+    /// Tasks that go on where they answered.
+    ends: Ends,
 }
 
 impl Change {
@@ -71,7 +81,16 @@ impl Change {
         // of a stage that was under way, or whose check did not come to its end
         let asked = rollout.asked().min(plan.nodes.len());
         let stage = plan.nodes[rollout.checked().min(asked)..asked].to_vec();
-        Change { plan, rollout, check, journal, stage, begun: false, unwell: BTreeMap::new() }
+        Change {
+            plan,
+            rollout,
+            check,
+            journal,
+            stage,
+            begun: false,
+            unwell: BTreeMap::new(),
+            ends: Ends::default(),
+        }
     }
 
     /// Its name.
@@ -84,7 +103,57 @@ impl Change {
         &self.unwell
     }
 
-    /// A node answered.
+    /// A node answered. That a task goes on there is no answer yet.
+    ///
+    /// # Errors
+    /// It could not be written down.
+    pub fn answered(&mut self, reply: &RpcReply, good: bool) -> Result<(), ChangeError> {
+        match goes_on(reply) {
+            Some(id) => {
+                self.ends.wait_for(&reply.sender, id);
+                Ok(())
+            }
+            None => self.heard(&reply.sender, good),
+        }
+    }
+
+    /// Waits until tasks that went on have ended, and tells how: before it [goes on](Change::go_on).
+    ///
+    /// # Errors
+    /// [`ChangeError`]
+    pub async fn ends(
+        &mut self,
+        client: &Client,
+        good: &(dyn Fn(&RpcReply) -> bool + Sync),
+        say: &mut (dyn FnMut(Notice) + Send),
+    ) -> Result<Vec<RpcReply>, ChangeError> {
+        let mut replies = vec![];
+        if self.ends.len() > 0 {
+            say(Notice::GoesOn(self.ends.len()));
+        }
+        while self.ends.len() > 0 {
+            let (ended, lost) = self.ends.look(client, &self.plan.collective).await?;
+            for node in lost {
+                self.heard(&node, false)?;
+                let words = "what became of it is not known, it does not answer".to_owned();
+                self.unwell.insert(node.clone(), words.clone());
+                say(Notice::EndedBadly(node, words));
+            }
+            for reply in ended {
+                let well = good(&reply);
+                self.heard(&reply.sender, well)?;
+                if !well {
+                    let words = reply.body.statusmsg.clone();
+                    self.unwell.insert(reply.sender.clone(), words.clone());
+                    say(Notice::EndedBadly(reply.sender.clone(), words));
+                }
+                replies.push(reply);
+            }
+        }
+        Ok(replies)
+    }
+
+    /// What is known of a node.
     ///
     /// # Errors
     /// It could not be written down.

@@ -10,6 +10,7 @@
 mod allowance;
 mod change;
 mod check;
+mod ends;
 mod journal;
 mod rollout;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::str::FromStr;
 pub use allowance::Allowance;
 pub use change::{Change, ChangeError, Notice};
 pub use check::{Check, Look};
+pub use ends::goes_on;
 pub use journal::{Journal, JournalError, Plan};
 pub use rollout::{Rollout, TooMany};
 

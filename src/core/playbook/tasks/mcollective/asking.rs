@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::question::{Question, Staged};
 use super::results::{Before, MOST_OF_ONE};
-use crate::core::client::stages::{Change, Notice, Plan, Rollout};
+use crate::core::client::history::veil;
+use crate::core::client::stages::{Change, Notice, Plan, Rollout, goes_on};
 use crate::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use crate::core::playbook::world::World;
 use crate::core::puppet::host::Level;
@@ -44,7 +45,9 @@ impl Lines<'_> {
         if ok && self.silent {
             return;
         }
-        let data = Json::Object(reply.body.data.clone()).to_string();
+        let mut data = reply.body.data.clone();
+        veil(reply.agent(), &mut data);
+        let data = Json::Object(data).to_string();
         let what = if ok { "success".to_owned() } else { format!("failure: {}", reply.body.statusmsg) };
         let level = if ok { Level::Info } else { Level::Warning };
         let line = format!("{} {} {what}: {}", reply.sender, self.name, shortened(&data, SHOWN));
@@ -151,6 +154,10 @@ async fn follow(
                 }
                 lines.notice(&notice);
             };
+            let good = |reply: &RpcReply| question.is_well(reply);
+            for reply in change.ends(client, &good, &mut say).await.map_err(|e| e.to_string())? {
+                asked.replies.insert(reply.sender.clone(), reply);
+            }
             let going_on =
                 change.go_on(client, call.upcoming(), &mut say).await.map_err(|e| e.to_string())?;
             match (going_on, call.upcoming().is_some()) {
@@ -166,7 +173,7 @@ async fn follow(
             lines.reply(&reply);
             if let Some(change) = change.as_mut() {
                 let good = question.is_well(&reply);
-                change.heard(&reply.sender, good).map_err(|e| e.to_string())?;
+                change.answered(&reply, good).map_err(|e| e.to_string())?;
             }
             asked.replies.insert(reply.sender.clone(), reply);
         }
@@ -180,7 +187,7 @@ impl Question {
     /// Whether a node did what was asked, as far as its answer says so.
     pub(super) fn is_well(&self, reply: &RpcReply) -> bool {
         let fits = reply.message.len() <= MOST_OF_ONE;
-        fits && reply.body.statuscode.is_ok() && self.holds(&reply.body.data)
+        fits && reply.body.statuscode.is_ok() && goes_on(reply).is_none() && self.holds(&reply.body.data)
     }
 
     /// Whether the assertion holds, if there is one.

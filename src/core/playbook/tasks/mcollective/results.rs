@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::asking::Asked;
 use super::question::Question;
+use crate::core::client::stages::goes_on;
 use crate::core::client::{Accounting, Class, RequestStats};
 use crate::core::playbook::world::result;
 use crate::core::puppet::host::Outcome;
@@ -118,6 +119,7 @@ pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail
             });
             let message = match unwell.get(node) {
                 _ if !reply.body.statuscode.is_ok() => Some(reply.body.statusmsg.clone()),
+                Some(words) if goes_on(reply).is_some() => Some(format!("The task on node {node}: {words}")),
                 Some(words) => Some(format!("The check says of node {node}: {words}")),
                 None => None,
             };
