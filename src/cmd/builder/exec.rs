@@ -54,7 +54,13 @@ pub fn run(exec: &Exec, running: &mut Running<'_>) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Ended::Well => Ok(ExitCode::SUCCESS),
-        Ended::Badly(code) => Ok(ExitCode::from(code)),
+        Ended::Badly(code) => {
+            // programs that answer JSON say there what went wrong
+            if !output.is_empty() {
+                errln!("{}", clean(output.trim_end(), true));
+            }
+            Ok(ExitCode::from(code))
+        }
         Ended::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
@@ -137,7 +143,7 @@ async fn tried(exec: &Exec, ready: &Ready, wants_output: bool) -> anyhow::Result
             let tries =
                 exec.backoff.as_ref().filter(|_| !interrupted).map(|_| format!(" at attempt {number}"));
             errln!("choria: {} {told}{}", ready.shown, tries.unwrap_or_default());
-            return Ok((ended, String::new()));
+            return Ok((ended, output));
         };
         let wait = backoff.wait(number, fastrand::f64());
         errln!(

@@ -27,6 +27,7 @@ fn programs_run_as_their_definition_says() {
   - {name: helper, description: d, type: exec, no_helper: true, script: 'echo {{ BashHelperPath }}'}
   - {name: panics, description: d, type: exec, script: '. "{{ BashHelperPath }}"; ab_panic a b; echo never'}
   - {name: jq, description: d, type: exec, command: 'echo ''{{ .Arguments.x }}''', arguments: [{name: x}], transform: {jq: {query: .a}}}
+  - {name: why, description: d, type: exec, script: 'echo ''{"error":"the reason"}''; exit 3', transform: {jq: {query: .error}}}
   - {name: spins, description: d, type: exec, command: echo 1, transform: {jq: {query: '[range(1e18)]|length'}}}
   - {name: deep, description: d, type: exec, command: echo 1, transform: {jq: {query: 'def f: 1 + f; f'}}}
   - {name: writes, description: d, type: exec, command: echo 1, transform: {write_file: {file: out.txt, message: 'Wrote {{ .Target }}'}}}
@@ -51,6 +52,11 @@ fn programs_run_as_their_definition_says() {
     assert_eq!(panicked.stdout, "!!!\n!!! a b\n!!!\n");
     assert_eq!(place.run("demo", &["jq", "{\"a\":\"b\"}"]).fine().stdout, "b\n");
     place.run("demo", &["jq", "{"]).code(1).complains(&["this is none"]);
+    place
+        .run("demo", &["why"])
+        .code(3)
+        .silent()
+        .complains(&["ended with exit code 3", r#"{"error":"the reason"}"#]);
     place.run("demo", &["spins"]).code(1).complains(&["the query takes more than"]);
     place.run("demo", &["deep"]).code(1).complains(&["the query takes more than"]);
     assert_eq!(place.run("demo", &["writes"]).fine().stdout, "Wrote out.txt\n");
