@@ -139,6 +139,7 @@ mod silence_is_reported;
 mod strangers_keep_nobody_out;
 mod streams_are_used;
 #[cfg(feature = "puppet")]
+mod tasks_are_followed_to_their_end;
 mod tasks_are_served_badly;
 #[cfg(feature = "puppet")]
 mod tasks_run_on_nodes;
