@@ -90,3 +90,63 @@ fn secrets_are_hidden() {
     assert_eq!(hidden("x", input), "*****");
     assert_eq!(hidden(r#"["a"]"#, "{"), "*****");
 }
+
+/// Whoever stops waiting, as a request does when its time is up, does not stop what begins.
+#[tokio::test]
+async fn what_begins_is_begun_whoever_waits() {
+    use std::os::unix::fs::PermissionsExt;
+
+    use crate::core::agents::local::LocalNode;
+    use crate::core::config::Role;
+    use crate::core::protocol::filter::Facts;
+    use crate::core::text::hex;
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let text = format!(
+        "identity = n1\nplugin.choria.tasks.cache_dir = {}\nplugin.choria.tasks.spool_dir = {}\n",
+        at("cache").display(),
+        at("spool").display()
+    );
+    let config = Config::from_text(Role::Server, &text).unwrap();
+    let mut agent = BoltTasks::new(&config);
+    std::fs::write(at("runner"), "#!/bin/sh\n/bin/sleep 0.3\necho x >\"$3/begun\"\n").unwrap();
+    std::fs::set_permissions(at("runner"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    agent.image = Some(at("runner"));
+    let program = b"#!/bin/sh\n";
+    let hash = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, program).as_ref());
+    std::fs::create_dir(at("cache")).unwrap();
+    std::fs::write(at("cache").join(&hash), program).unwrap();
+    let files = json!([{"filename": "init.sh", "sha256": hash, "size_bytes": program.len(),
+                        "uri": {"path": "/puppet/v3/x", "params": {}}}]);
+    let data = json!({"task": "demo", "files": files.to_string(), "input": "{}"});
+    let call = Call {
+        agent: "bolt_tasks".into(),
+        action: "run_no_wait".into(),
+        data: data.as_object().unwrap().clone(),
+        request_id: "0".repeat(32),
+        sender: String::new(),
+        caller: "choria=a".into(),
+        collective: String::new(),
+        ttl: 60,
+        time: 0,
+    };
+    let node = LocalNode::new(config, Facts::from_json("{}".to_owned()), &agent);
+    let run = at("spool").join(&call.request_id);
+    let spooled = async {
+        while !run.join("choria.json").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    tokio::select! {
+        outcome = agent.run(&call, &node) => panic!("{outcome:?}"),
+        () = spooled => {}
+    }
+    let begun = async {
+        while !run.join("begun").exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("it begins");
+}
