@@ -6,10 +6,11 @@
 //! same file again, and its last good content serves. A file costs one thread,
 //! however many ask.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -42,6 +43,91 @@ pub async fn passing_over<T: Send + 'static>(work: impl Fn() -> T + Send + Sync 
         }
     }
     None
+}
+
+/// Places that hang at a time; with so many, no other is looked at. Threads are few, and all that a
+/// process reads of a disk needs one.
+const MOST_HANGING: usize = 128;
+/// Who is at which place.
+static PLACES: Mutex<BTreeMap<PathBuf, Place>> = Mutex::new(BTreeMap::new());
+
+/// [`within_deadline`] for work at a place that is asked for again and again: as long as somebody is left
+/// behind there nobody else is sent, and it counts as one that does not answer.
+pub async fn unless_it_hangs<T: Send + 'static>(
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let place = place.to_owned();
+    let worked = within_deadline(move || {
+        let _there = There::go(place)?;
+        Some(work())
+    });
+    worked.await.flatten()
+}
+
+/// A place somebody is at.
+#[derive(Debug, Default)]
+struct Place {
+    /// When each of them went, the first one first.
+    begun: Vec<Instant>,
+    told: bool,
+}
+
+impl Place {
+    /// Whether the first of them would have been back.
+    fn hangs(&self) -> bool {
+        self.begun.first().is_some_and(|begun| begun.elapsed() >= DEADLINE)
+    }
+}
+
+/// Somebody at a place.
+struct There {
+    place: PathBuf,
+    begun: Instant,
+}
+
+impl There {
+    /// None where somebody was left behind, which is told once.
+    fn go(place: PathBuf) -> Option<There> {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = places.get_mut(&place)
+            && known.hangs()
+        {
+            if !std::mem::replace(&mut known.told, true) {
+                tracing::warn!(
+                    "{} does not answer, as on a network file system that hangs or a pipe nobody writes to: it is \
+                     not looked at until it does",
+                    place.display()
+                );
+            }
+            return None;
+        }
+        if places.len() >= MOST_HANGING
+            && places.values().filter(|known| known.hangs()).count() >= MOST_HANGING
+        {
+            tracing::debug!("{} is not looked at: too many files do not answer", place.display());
+            return None;
+        }
+        let begun = Instant::now();
+        places.entry(place.clone()).or_default().begun.push(begun);
+        Some(There { place, begun })
+    }
+}
+
+impl Drop for There {
+    fn drop(&mut self) {
+        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = places.get_mut(&self.place) else { return };
+        if let Some(at) = known.begun.iter().position(|begun| *begun == self.begun) {
+            known.begun.remove(at);
+        }
+        if known.begun.is_empty() {
+            if known.told {
+                tracing::info!("{} answers again", self.place.display());
+            }
+            places.remove(&self.place);
+        }
+    }
 }
 
 /// Marks a file as being looked at, for as long as the look lasts.
@@ -167,6 +253,37 @@ mod tests {
         assert_eq!(*read(&watched), "a b");
         fs::remove_file(&file).unwrap();
         assert!(read(&watched).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_hangs_costs_one_thread_however_often_it_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (free, blocked) = std::sync::mpsc::channel::<()>();
+        let blocked = Arc::new(Mutex::new(blocked));
+        let went = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let look = |waits: bool| {
+            let (blocked, went) = (blocked.clone(), went.clone());
+            unless_it_hangs(dir.path(), move || {
+                went.fetch_add(1, Ordering::SeqCst);
+                if waits {
+                    let _ = blocked.lock().map(|w| w.recv());
+                }
+            })
+        };
+        // also where whoever asked has gone before the time is over
+        let _ = tokio::time::timeout(Duration::from_millis(50), look(true)).await;
+        tokio::time::sleep(DEADLINE).await;
+        for _ in 0..20 {
+            assert!(look(false).await.is_none(), "nobody else is sent");
+        }
+        assert_eq!(went.load(Ordering::SeqCst), 1);
+        let other = dir.path().join("other");
+        assert_eq!(unless_it_hangs(&other, || 7).await, Some(7), "others are looked at");
+        drop(free);
+        while look(false).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!PLACES.lock().unwrap().contains_key(dir.path()), "nothing is kept of it");
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use super::matcher::Matcher;
 use super::patterns::Expression;
 use super::resources::{self, Kind};
 use super::{GossError, Source};
-use crate::core::files::{read_named, within_deadline};
+use crate::core::files::{read_named, unless_it_hangs};
 use crate::core::machine::template::{self, Functions};
 use crate::core::protocol::filter::read_yaml;
 use crate::core::text::meant;
@@ -95,8 +95,8 @@ pub(super) async fn text(source: &Source) -> Result<Text, GossError> {
         }
         Source::Text(text) => Ok(Text { place: "the rules".to_owned(), text: text.clone(), ours: false }),
         Source::File(path) => {
-            let (place, path) = (path.display().to_string(), path.clone());
-            let read = within_deadline(move || read_named(&path, MOST)).await;
+            let (place, file) = (path.display().to_string(), path.clone());
+            let read = unless_it_hangs(path, move || read_named(&file, MOST)).await;
             let read = read.ok_or_else(|| GossError::Read(format!("{place} does not answer")))?;
             let (text, ours) = read.map_err(|e| GossError::Read(e.to_string()))?;
             let text = String::from_utf8(text);
@@ -231,7 +231,7 @@ impl Reading<'_> {
         let file = attributes.get("file").and_then(Value::as_str).unwrap_or(id);
         let skip = skip || attributes.get("skip").and_then(Value::as_bool).unwrap_or_default();
         let path = directory.join(file);
-        let paths = within_deadline(move || matching(&path)).await;
+        let paths = unless_it_hangs(&path.clone(), move || matching(&path)).await;
         let paths = paths.ok_or_else(|| wrong(format!("gossfile: {id} does not answer")))?;
         if paths.is_empty() {
             return Err(wrong(format!("gossfile: {id} is not there")));

@@ -151,11 +151,14 @@ impl Host {
     }
 
     async fn ran(&self, command: Command, setting: Setting) -> Result<Ran, String> {
-        let overrides = self.inner.settings.overrides.clone().filter(|_| command.check);
+        let overrides = match self.inner.settings.overrides.clone().filter(|_| command.check) {
+            Some(file) => overrides::read_in_time(file).await,
+            None => Value::Null,
+        };
         let inner = self.inner.clone();
         // Files are read and written, and facts may be large.
         let ready = tokio::task::spawn_blocking(move || {
-            let made = Ready::make(&command, &setting, overrides.as_deref(), &inner.files)?;
+            let made = Ready::make(&command, &setting, &overrides, &inner.files)?;
             Ok::<_, String>((command, setting, made))
         });
         let (command, setting, ready) = ready.await.map_err(|e| e.to_string())??;
@@ -175,12 +178,7 @@ struct Ready {
 }
 
 impl Ready {
-    fn make(
-        command: &Command,
-        setting: &Setting,
-        overrides: Option<&Path>,
-        files: &Files,
-    ) -> Result<Ready, String> {
+    fn make(command: &Command, setting: &Setting, overrides: &Value, files: &Files) -> Result<Ready, String> {
         // all facts are copied into it
         let needs = |text: &str| !command.check && is_template(text);
         let scope = match needs(&command.line) || command.environment.iter().any(|item| needs(item)) {
@@ -188,8 +186,7 @@ impl Ready {
             false => Value::Null,
         };
         let line = if command.check {
-            let all = overrides.map(overrides::read).unwrap_or_default();
-            render(&command.line, &Overrides { all: &all, machine: &setting.machine })
+            render(&command.line, &Overrides { all: overrides, machine: &setting.machine })
         } else {
             render(&command.line, &Lookup { scope: &scope })
         };

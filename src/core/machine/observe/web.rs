@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::core::build;
+use crate::core::files::unless_it_hangs;
 use crate::core::security::https::{self, Roots};
 
 /// Bytes of a page.
@@ -116,15 +117,21 @@ fn resolved(base: &Uri, next: &str) -> Result<Uri, String> {
     }
     let scheme = base.scheme_str().unwrap_or("http");
     let authority = base.authority().map(|a| a.as_str()).unwrap_or_default();
-    let path = match next.strip_prefix('/') {
-        Some(_) => next.to_owned(),
-        None => {
-            let here = base.path();
-            format!("{}/{next}", here.rsplit_once('/').map_or("", |(directory, _)| directory))
-        }
+    let here = base.path();
+    // RFC 3986 §5.2: another server, another path of this one, another query of this page, or a page beside it
+    let whole = if next.starts_with("//") {
+        format!("{scheme}:{next}")
+    } else if next.starts_with('/') {
+        format!("{scheme}://{authority}{next}")
+    } else if next.starts_with('?') {
+        format!("{scheme}://{authority}{here}{next}")
+    } else if next.is_empty() || next.starts_with('#') {
+        base.to_string()
+    } else {
+        let directory = here.rsplit_once('/').map_or("", |(directory, _)| directory);
+        format!("{scheme}://{authority}{directory}/{next}")
     };
-    address(&format!("{scheme}://{authority}{path}"))
-        .map_err(|e| format!("it is sent on to {next}, which {e}"))
+    address(&whole).map_err(|e| format!("it is sent on to {next}, which {e}"))
 }
 
 async fn once(asking: &Asking) -> Result<Page, String> {
@@ -148,10 +155,14 @@ async fn once(asking: &Asking) -> Result<Page, String> {
     if tls {
         let ca = asking.ca.clone();
         // files are read
-        let connector = tokio::task::spawn_blocking(move || {
-            https::connector(ca.as_deref().map_or(Roots::System, Roots::File))
-        });
-        let connector = connector.await.map_err(|e| e.to_string())??;
+        let connector = match ca {
+            None => tokio::task::spawn_blocking(|| https::connector(Roots::System)).await,
+            Some(file) => {
+                let made = unless_it_hangs(&file.clone(), move || https::connector(Roots::File(&file))).await;
+                Ok(made.unwrap_or_else(|| Err("its ca does not answer".into())))
+            }
+        };
+        let connector = connector.map_err(|e| e.to_string())??;
         let (status, headers, body) = https::ask_whole(&connector, (bare, port), request, MOST).await?;
         return Ok(Page { status, headers, body, took: Duration::ZERO });
     }
@@ -178,6 +189,10 @@ mod tests {
             ("/b", "https://a.example/b"),
             ("c", "https://a.example/x/c"),
             ("http://b.example/", "http://b.example/"),
+            ("//b.example:8080/x", "https://b.example:8080/x"),
+            ("?p=2", "https://a.example/x/y?p=2"),
+            ("#there", "https://a.example/x/y?z=1"),
+            ("/x?u=//b.example", "https://a.example/x?u=//b.example"),
         ] {
             assert_eq!(resolved(&base, next).unwrap().to_string(), expected);
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::exec::templated;
 use super::{Kind, Watcher};
-use crate::core::files::within_deadline;
+use crate::core::files::unless_it_hangs;
 use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
 use crate::core::machine::properties::Properties;
@@ -120,8 +120,8 @@ impl File {
 
 async fn looked(path: PathBuf, changed: i64, content: Option<Arc<Managed>>, setting: Setting) -> Answer {
     let began = Instant::now();
-    let shown = path.display().to_string();
-    let done = within_deadline(move || match content {
+    let (place, shown) = (path.clone(), path.display().to_string());
+    let done = unless_it_hangs(&place, move || match content {
         None => watched(&path, changed),
         Some(managed) => {
             let scope = setting.scope();
@@ -165,8 +165,11 @@ impl Watcher for File {
         if self.gathers && self.content.is_none() {
             let path = self.absolute(turn.directory);
             turn.work(Work::other(move |_| async move {
-                let known =
-                    within_deadline(move || fs::metadata(path).map(|about| mtime(&about)).unwrap_or(0)).await;
+                let place = path.clone();
+                let known = unless_it_hangs(&place, move || {
+                    fs::metadata(path).map(|about| mtime(&about)).unwrap_or(0)
+                });
+                let known = known.await;
                 Answer::Said(Said {
                     outcome: "gathered",
                     detail: known.unwrap_or(0).into(),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::message::Message;
 use super::settings::{Target, Web};
-use crate::core::files::{read_bounded, within_deadline};
+use crate::core::files::{read_bounded, unless_it_hangs};
 use crate::core::machine::observe::web::{self, Asking};
 use crate::core::programs::Program;
 
@@ -50,7 +50,9 @@ pub async fn send(receiver: &Receiver, message: &Message) -> Result<(), String> 
 async fn post(to: &Web, body: &Value) -> Result<(), String> {
     let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     if let Some(file) = to.token_file.clone() {
-        let read = within_deadline(move || read_bounded(Path::new(&file), 16 * 1024)).await;
+        let read =
+            unless_it_hangs(Path::new(&file.clone()), move || read_bounded(Path::new(&file), 16 * 1024))
+                .await;
         let text = read.ok_or("its token does not answer")?.map_err(|e| e.to_string())?;
         let text = zeroize::Zeroizing::new(text);
         let token = std::str::from_utf8(text.trim_ascii()).map_err(|_| "its token is no text")?;

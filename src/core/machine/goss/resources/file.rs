@@ -51,10 +51,12 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
                 PathBuf::from(home.ok_or_else(|| format!("there is no user {user}"))?).join(rest)
             }
         };
+        let place = path.clone();
         match attribute {
             "owner" | "group" => {
-                let about =
-                    super::blocking(move || fs::symlink_metadata(&path)).await?.map_err(|e| e.to_string())?;
+                let about = super::blocking(&place, move || fs::symlink_metadata(&path))
+                    .await?
+                    .map_err(|e| e.to_string())?;
                 let (list, number) =
                     if attribute == "owner" { ("passwd", about.uid()) } else { ("group", about.gid()) };
                 let entry = user::entry(list, &number.to_string()).await?;
@@ -62,7 +64,7 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
                     entry.and_then(|entry| entry.first().cloned()).unwrap_or_else(|| number.to_string())
                 ))
             }
-            _ => super::blocking(move || seen(&path, attribute)).await?,
+            _ => super::blocking(&place, move || seen(&path, attribute)).await?,
         }
     })
 }

@@ -1,6 +1,6 @@
 //! `http`: what a web server answers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -77,7 +77,8 @@ async fn asked(look: &Look<'_>) -> Result<Value, String> {
     }
     if let Some(file) = look.option("ca-file") {
         // what never ends would be read for ever
-        let read = super::blocking(move || read_plain(Path::new(&file), MOST_CA)).await?;
+        let place = PathBuf::from(&file);
+        let read = super::blocking(&place, move || read_plain(Path::new(&file), MOST_CA)).await?;
         read.map_err(|e| format!("ca-file: {e}"))?;
     }
     let asking = Asking {

@@ -25,8 +25,8 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
         if !matches!(Path::new(&name).components().collect::<Vec<_>>()[..], [Component::Normal(_)]) {
             return Err(format!("{name} is no name of an interface"));
         }
-        super::blocking(move || {
-            let place = Path::new("/sys/class/net").join(&name);
+        let place = Path::new("/sys/class/net").join(&name);
+        super::blocking(&place.clone(), move || {
             let number = |file: &str| -> Result<u32, String> {
                 let text = read_bounded(&place.join(file), 64).map_err(|e| e.to_string())?;
                 String::from_utf8_lossy(&text).trim().parse().map_err(|_| format!("{name} has no {file}"))

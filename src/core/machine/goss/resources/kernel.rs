@@ -27,7 +27,7 @@ fn look<'a>(look: &'a mut Look<'_>, _: &'static str) -> Looking<'a> {
             return Err(format!("{name} is no parameter"));
         }
         let path = Path::new("/proc/sys").join(relative);
-        let read = super::blocking(move || read_bounded(&path, 64 * 1024)).await?;
+        let read = super::blocking(&path.clone(), move || read_bounded(&path, 64 * 1024)).await?;
         let text = read.map_err(|e| e.to_string())?;
         Ok(json!(String::from_utf8_lossy(&text).trim_end_matches('\n')))
     })

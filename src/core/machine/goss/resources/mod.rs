@@ -15,7 +15,7 @@ mod process;
 mod service;
 mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -225,9 +225,12 @@ impl Ground {
     }
 }
 
-/// Work that may wait for a disk, with an end.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    crate::core::files::within_deadline(work).await.ok_or_else(|| "it does not answer".to_owned())
+/// Work that may wait for a disk, with an end, and for one that hangs once.
+async fn blocking<T: Send + 'static>(
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    crate::core::files::unless_it_hangs(place, work).await.ok_or_else(|| "it does not answer".to_owned())
 }
 
 /// A program of the system that answers; none where it is not there.

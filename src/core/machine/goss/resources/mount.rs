@@ -29,13 +29,15 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
     Box::pin(async move {
         let place = look.resource.subject.clone();
         if attribute == "usage" {
-            let path = PathBuf::from(place);
-            let usage = super::blocking(move || mounts::usage(&path)).await?.map_err(|e| e.to_string())?;
+            let path = PathBuf::from(&place);
+            let usage = super::blocking(Path::new(&place), move || mounts::usage(&path))
+                .await?
+                .map_err(|e| e.to_string())?;
             return Ok(json!(usage.percent.ceil() as u64));
         }
         if look.kept.is_none() {
-            let read = super::blocking(|| read_bounded(Path::new("/proc/self/mountinfo"), mounts::MOST_TEXT))
-                .await?;
+            let list = Path::new("/proc/self/mountinfo");
+            let read = super::blocking(list, move || read_bounded(list, mounts::MOST_TEXT)).await?;
             let text = read.map_err(|e| e.to_string())?;
             look.kept = Some(Ok(mounted(&String::from_utf8_lossy(&text), &place)));
         }

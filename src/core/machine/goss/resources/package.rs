@@ -45,7 +45,7 @@ async fn versions(name: &str) -> Result<Vec<String>, String> {
         let wanted = name.to_owned();
         let path = PathBuf::from(list);
         if path.exists() {
-            let read = super::blocking(move || {
+            let read = super::blocking(Path::new(list), move || {
                 read_bounded(&path, MOST).map(|text| of(&String::from_utf8_lossy(&text), &wanted))
             });
             return read.await?.map_err(|e| e.to_string());
@@ -53,7 +53,7 @@ async fn versions(name: &str) -> Result<Vec<String>, String> {
     }
     if Path::new(PACMAN).is_dir() {
         let wanted = name.to_owned();
-        return super::blocking(move || pacman(Path::new(PACMAN), &wanted)).await;
+        return super::blocking(Path::new(PACMAN), move || pacman(Path::new(PACMAN), &wanted)).await;
     }
     match ask("rpm", &["-q", "--qf", "%{VERSION}-%{RELEASE}\\n", name]).await {
         Some(Ok(ended)) if ended.status.success() => {

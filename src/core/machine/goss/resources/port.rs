@@ -30,7 +30,7 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
             let network = network.ok_or_else(|| format!("{} is of no network", look.resource.subject))?;
             let port: u16 = port.parse().map_err(|_| format!("{port} is no port"))?;
             let path = Path::new("/proc/net").join(network);
-            let read = super::blocking(move || read_bounded(&path, MOST)).await?;
+            let read = super::blocking(&path.clone(), move || read_bounded(&path, MOST)).await?;
             let text = read.map_err(|e| e.to_string())?;
             let found = listening(&String::from_utf8_lossy(&text), network.starts_with("tcp"), port);
             look.kept = Some(Ok(found.into_iter().map(|ip| ip.to_string()).collect::<Vec<_>>().into()));

@@ -1,6 +1,6 @@
 //! `process`: whether one of that name runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ pub(in super::super) const KIND: Kind = Kind {
 
 fn look<'a>(look: &'a mut Look<'_>, _: &'static str) -> Looking<'a> {
     let name = look.resource.subject.clone();
-    Box::pin(async move { Ok(json!(super::blocking(move || runs(&name)).await??)) })
+    Box::pin(async move { Ok(json!(super::blocking(Path::new("/proc"), move || runs(&name)).await??)) })
 }
 
 fn runs(name: &str) -> Result<bool, String> {

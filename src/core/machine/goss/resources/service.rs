@@ -25,10 +25,10 @@ fn look<'a>(look: &'a mut Look<'_>, attribute: &'static str) -> Looking<'a> {
             return Ok(json!(false));
         }
         match attribute {
-            "runlevels" => super::blocking(move || levels(&name)).await.map(Value::from),
+            "runlevels" => super::blocking(Path::new(LEVELS), move || levels(&name)).await.map(Value::from),
             _ if systemd::is_here() => by_systemd(&name, attribute).await,
             "running" => running(&name).await,
-            _ => super::blocking(move || !levels(&name).is_empty()).await.map(Value::from),
+            _ => super::blocking(Path::new(LEVELS), move || !levels(&name).is_empty()).await.map(Value::from),
         }
     })
 }
@@ -59,6 +59,9 @@ async fn running(name: &str) -> Seen {
     };
     Ok(json!(ended?.status.success()))
 }
+
+/// Where levels are.
+const LEVELS: &str = "/etc";
 
 /// Levels a service is started in: directories `/etc/rc3.d`, or those of OpenRC.
 fn levels(name: &str) -> Vec<String> {

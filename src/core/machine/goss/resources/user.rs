@@ -83,7 +83,8 @@ pub(super) async fn entry(list: &'static str, name: &str) -> Result<Option<Vec<S
 }
 
 async fn lines(list: &'static str) -> Result<Vec<Vec<String>>, String> {
-    let read = super::blocking(move || read_bounded(&Path::new("/etc").join(list), MOST)).await?;
+    let file = Path::new("/etc").join(list);
+    let read = super::blocking(&file.clone(), move || read_bounded(&file, MOST)).await?;
     let text = read.map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect())

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::limits::{Bounds, Limits, Measure};
 use super::{Around, Builtin, Finding, Looking, Probe};
-use crate::core::files::{read_bounded, within_deadline};
+use crate::core::files::{read_bounded, unless_it_hangs};
 use crate::core::machine::properties::Properties;
 use crate::core::security::{Certificate, pem};
 
@@ -72,7 +72,7 @@ impl Ends {
             None => Err(Finding::unknown("neither file nor address is given")),
             Some(Place::File(file)) => {
                 let (path, shown) = (file.clone(), file.display().to_string());
-                let read = within_deadline(move || read_bounded(&path, MOST)).await;
+                let read = unless_it_hangs(file, move || read_bounded(&path, MOST)).await;
                 let read = read.ok_or_else(|| Finding::unknown(format!("{shown} does not answer")))?;
                 let text = read.map_err(|e| Finding::critical(e.to_string()))?;
                 let found =
@@ -210,6 +210,25 @@ mod tests {
         assert!(!found.starts_with("OK"), "{found}");
         let found = look("certificate", "{file: /nosuch.pem}", "null").await;
         assert!(found.starts_with("CRITICAL: cannot read /nosuch.pem"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_hangs_is_waited_for_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe.pem");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let mut took = vec![];
+        for _ in 0..5 {
+            let began = std::time::Instant::now();
+            let found = look("certificate", &format!("{{file: {}}}", pipe.display()), "null").await;
+            assert!(found.starts_with("UNKNOWN") && found.contains("does not answer"), "{found}");
+            took.push(began.elapsed());
+        }
+        let waited = took.iter().filter(|took| **took >= crate::core::files::DEADLINE).count();
+        assert_eq!(waited, 1, "{took:?}");
+        // so that the one that waits ends with the test
+        drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     }
 
     /// What nobody vouches for is looked at, and nothing is said to it.

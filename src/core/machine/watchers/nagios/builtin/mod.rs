@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::core::files::{read_bounded, within_deadline};
+use crate::core::files::read_bounded;
 use crate::core::machine::overrides;
 use crate::core::machine::properties::Properties;
 use crate::core::machine::turn::{Answer, Said, Setting};
@@ -96,7 +96,7 @@ impl Native {
         let machine = setting.machine.clone();
         let own = match setting.overrides.clone() {
             None => Value::Null,
-            Some(file) => within_deadline(move || overrides::read(&file)).await.unwrap_or_default(),
+            Some(file) => overrides::read_in_time(file).await,
         };
         let own = own.get(&machine).cloned().unwrap_or_default();
         let around = Around { own, limit: self.limit };
