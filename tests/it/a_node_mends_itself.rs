@@ -171,3 +171,37 @@ fn a_kill_leaves_old_or_new_data() {
     let hidden: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with('.')).collect();
     assert!(hidden.len() <= 5, "a kill leaves one file at most: {hidden:?}");
 }
+
+/// Whoever replaces a directory does not take away what its machine kept, and a text that comes back is no other.
+#[test]
+fn what_was_kept_outlives_its_directory() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let data = [("data", "#!/bin/sh\necho '{\"kept\": 1}'\n")];
+    let path = machine(&store, "looper", LOOP, &data);
+    let mut nodes = network.nodes([setup]);
+    let kept = || fs::read_to_string(path.join("machine_data.json")).is_ok_and(|text| text.contains("kept"));
+    until("data to be kept", || kept().then_some(()));
+    let mark = nodes[0].log().mark();
+    fs::rename(&path, network.path("old")).expect("a directory");
+    machine(&store, "looper", &LOOP.replace("version: 1.0.0", "version: 1.0.1"), &data);
+    nodes[0].log().says_after(mark, &["looper 1.0.1 loaded anew"]);
+    until("data to be kept again", || kept().then_some(()));
+
+    let before = state(&network, &nodes[0], "looper").expect("a state");
+    let text = fs::read_to_string(path.join("machine.yaml")).expect("a machine");
+    let mark = nodes[0].log().mark();
+    fs::write(path.join("machine.yaml"), format!("{text}bad: [\n")).expect("a file");
+    nodes[0].log().says_after(mark, &["looper", "stays as it was"]);
+    fs::write(path.join("machine.yaml"), &text).expect("a file");
+    // a pipe, and a machine that is looked at after it
+    fs::create_dir(store.join("pipe")).expect("a directory");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, store.join("pipe/machine.yaml"), mode).expect("a pipe");
+    machine(&store, "zlater", &LOOP.replace("name: looper", "name: zlater"), &data);
+    until("a later one", || state(&network, &nodes[0], "zlater"));
+    let after = state(&network, &nodes[0], "looper").expect("a state");
+    assert_eq!(before["id"], after["id"], "it is the same");
+    nodes[0].daemon().signal(Signal::TERM);
+    assert!(nodes[0].daemon().ended().success());
+}

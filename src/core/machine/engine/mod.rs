@@ -24,7 +24,7 @@ use super::turn::{Answer, Command, Message, Moment, Task, Work};
 use machine::{Machine, Phase};
 
 pub use moves::{Press, Refused};
-pub use view::{Found, Wanted};
+pub use view::{Found, Wanted, fitting};
 
 /// A machine of an engine; never another's again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,6 +226,13 @@ impl Engine {
     /// Whether what is exported has changed since this was asked last.
     pub fn take_exports(&mut self) -> bool {
         std::mem::take(&mut self.exports)
+    }
+
+    /// Has what a machine keeps written once more: it is not what its directory holds.
+    pub fn unwritten(&mut self, id: Id) {
+        if let Some(machine) = self.get_mut(id) {
+            machine.unwritten = &*machine.data != "{}";
+        }
     }
 
     /// Data that is to be written, and the directory of its machine.

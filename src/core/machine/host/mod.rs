@@ -39,10 +39,14 @@ pub use store::{DATA, DEFINITION, Kept, LoadError, load};
 const WORKERS: usize = 8;
 /// Between two looks at the store.
 const SCAN: Duration = Duration::from_secs(10);
+/// Looks at it that are left behind at a time.
+const MOST_LEFT: usize = 32;
 /// Between two writes of what is exported.
 const EXPORT: Duration = Duration::from_secs(1);
 /// How long slots of governors may take to be given back when a node ends.
 const SLOTS_BACK: Duration = Duration::from_secs(2);
+/// How long files that were being written may take when a node ends, and those that are written then.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Most of what is said in one round, before others have their turn.
 const ROUND: usize = 256;
 
@@ -166,6 +170,7 @@ impl Host {
                 Some(done) = round.work.join_next_with_id() => round.done(done),
                 Some(done) = round.apart.join_next_with_id() => round.done(done),
                 Some(done) = round.chores.join_next() => round.chore(done.ok()),
+                Some(done) = round.looks.join_next() => round.looked(done.ok()),
                 () = self.inner.wake.notified() => {}
                 () = until(due) => {}
             }
@@ -187,8 +192,13 @@ enum Chore {
     Data(PathBuf),
     /// Exports were written.
     Exports,
-    /// The store was looked at.
-    Store(Box<Store>, Vec<Change>),
+}
+
+/// A look at the store, which may hang.
+struct Look {
+    number: u64,
+    store: Store,
+    changes: Vec<Change>,
 }
 
 type Done = Result<(tokio::task::Id, (Ticket, Answer)), tokio::task::JoinError>;
@@ -201,7 +211,16 @@ struct Round {
     under_way: BTreeMap<Ticket, (tokio::task::Id, AbortHandle)>,
     chores: JoinSet<Chore>,
     writing: Vec<PathBuf>,
-    store: Option<Box<Store>>,
+    /// None where nothing is looked at.
+    store: Option<Store>,
+    looks: JoinSet<Look>,
+    /// The look under way.
+    looking: Option<(u64, PathBuf)>,
+    /// Looks that were left behind, and where.
+    left: BTreeMap<u64, PathBuf>,
+    number: u64,
+    /// Places that answered while a look was under way.
+    answered: Vec<PathBuf>,
     exported: Option<Instant>,
     exporting: bool,
     to_export: bool,
@@ -209,7 +228,7 @@ struct Round {
 
 impl Round {
     fn new(host: Host, around: Arc<dyn Surroundings>) -> Round {
-        let store = host.inner.settings.store.clone().map(|store| Box::new(Store::new(store)));
+        let store = host.inner.settings.store.clone().map(Store::new);
         Round {
             host,
             around,
@@ -219,6 +238,11 @@ impl Round {
             chores: JoinSet::new(),
             writing: Vec::new(),
             store,
+            looks: JoinSet::new(),
+            looking: None,
+            left: BTreeMap::new(),
+            number: 0,
+            answered: Vec::new(),
             exported: None,
             exporting: false,
             to_export: false,
@@ -317,15 +341,8 @@ impl Round {
         match chore {
             Some(Chore::Data(path)) => self.writing.retain(|other| *other != path),
             Some(Chore::Exports) => self.exporting = false,
-            Some(Chore::Store(store, changes)) => {
-                self.store = Some(store);
-                for change in changes {
-                    self.change(change);
-                }
-            }
             None => {
-                // A fault of ours: nothing is known of what it did. Where it was at the store,
-                // machines run on and none comes or goes.
+                // A fault of ours: nothing is known of what it did.
                 tracing::error!("a piece of work beside machines met a fault");
                 self.exporting = false;
                 self.writing.clear();
@@ -343,18 +360,64 @@ impl Round {
         });
     }
 
-    /// Has the store looked at, off the threads that serve.
+    /// Has the store looked at, off the threads that serve. A look that does not come back is left behind, and
+    /// the next one passes over the place it is at.
     fn look(&mut self) {
-        if let Some(mut store) = self.store.take() {
-            self.chores.spawn_blocking(move || {
-                let changes = store.look();
-                Chore::Store(store, changes)
-            });
+        let Some(store) = &mut self.store else { return };
+        if let Some((number, before)) = &mut self.looking {
+            // one that gets on takes its time
+            let place = store.at();
+            if *before != place || self.left.len() >= MOST_LEFT {
+                *before = place;
+                return;
+            }
+            let number = *number;
+            store.leave(&place);
+            tracing::error!(
+                "{} does not answer, as on a network file system that hangs: its machine stays as it was, others \
+                 are looked at without it",
+                place.display()
+            );
+            self.left.insert(number, place);
+        }
+        self.number += 1;
+        let (number, mut store) = (self.number, store.clone());
+        self.looking = Some((number, PathBuf::new()));
+        self.looks.spawn_blocking(move || {
+            let changes = store.look();
+            Look { number, store, changes }
+        });
+    }
+
+    fn looked(&mut self, look: Option<Look>) {
+        let Some(Look { number, store, changes }) = look else {
+            // a fault of ours: machines run on, and the next look is a new one
+            tracing::error!("a look at the machines met a fault");
+            self.looking = None;
+            return;
+        };
+        if let Some(place) = self.left.remove(&number) {
+            tracing::info!("{} answers again", place.display());
+            self.store.iter_mut().for_each(|store| store.answers(&place));
+            // so that one that is under way does not bring it back as it was
+            if self.looking.is_some() {
+                self.answered.push(place);
+            }
+            return;
+        }
+        self.looking = None;
+        self.store = Some(store);
+        for place in std::mem::take(&mut self.answered) {
+            self.store.iter_mut().for_each(|store| store.answers(&place));
+        }
+        for change in changes {
+            self.change(change);
         }
     }
 
     fn change(&mut self, change: Change) {
         match change {
+            Change::Unwritten(id) => self.host.engine().unwritten(id),
             Change::Gone(path, id) => {
                 tracing::info!("the machine of {} is gone", path.display());
                 self.drop_machine(id);
@@ -375,7 +438,12 @@ impl Round {
                     definition.version,
                     path.display()
                 );
+                // who replaced its directory took away what was kept in it
+                let lost = kept.as_ref().is_some_and(|kept| *kept != data || self.writing.contains(&path));
                 let id = self.host.add(*definition, path.clone(), kept.unwrap_or(data));
+                if lost {
+                    self.host.engine().unwritten(id);
+                }
                 if let Some(store) = &mut self.store {
                     store.is_now(&path, id);
                 }
@@ -399,17 +467,22 @@ impl Round {
         // dropping what runs kills it, and this waits until it is dropped
         self.work.shutdown().await;
         self.apart.shutdown().await;
-        while self.chores.join_next().await.is_some() {}
+        self.looks.abort_all();
+        let done = async { while self.chores.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WRITES, done).await.is_err() {
+            tracing::error!("a file of a machine does not answer, what is kept in it may be of before");
+        }
         if let Some(network) = self.around.network() {
             network.streams().settled(SLOTS_BACK).await;
         }
         let host = self.host.clone();
         let left: Vec<_> = std::iter::from_fn(|| host.engine().take_data(|_| true)).collect();
-        let _ = tokio::task::spawn_blocking(move || {
-            for (directory, data) in left {
-                store::write_data(&directory, &data);
-            }
-        })
-        .await;
+        // each by itself: one that hangs keeps none of the others from being written
+        let mut writes = JoinSet::new();
+        for (directory, data) in left {
+            writes.spawn_blocking(move || store::write_data(&directory, &data));
+        }
+        let done = async { while writes.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WRITES, done).await;
     }
 }

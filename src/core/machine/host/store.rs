@@ -3,16 +3,16 @@
 //! Looked at every ten seconds: a `stat` first, the text only where that differs. A text is
 //! judged before anything is done about it: with a bad one, the machine that runs stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::Value;
 
-use crate::core::files::{self, Version, read_bounded};
+use crate::core::files::{self, Version, read_plain};
 use crate::core::machine::definition::{Definition, compile};
 use crate::core::machine::engine::Id;
 use crate::core::machine::findings::Finding;
@@ -70,7 +70,7 @@ pub struct Kept {
 /// There is none that could run.
 pub fn load(directory: &Path) -> Result<Kept, LoadError> {
     let file = directory.join(DEFINITION);
-    let text = read_bounded(&file, yaml::MAX_TEXT as u64)?;
+    let text = read_plain(&file, yaml::MAX_TEXT as u64)?;
     let text = String::from_utf8(text).map_err(|_| LoadError::NoText(file.clone()))?;
     let definition = compile(&text)
         .map_err(|findings| LoadError::Invalid { file: file.display().to_string(), findings })?;
@@ -84,7 +84,7 @@ fn read_data(directory: &Path) -> Arc<str> {
     if !file.exists() {
         return nothing();
     }
-    let text = read_bounded(&file, MAX_DATA).map_err(|e| e.to_string());
+    let text = read_plain(&file, MAX_DATA).map_err(|e| e.to_string());
     let judged = text.and_then(|text| match serde_json::from_slice::<Value>(&text) {
         Ok(Value::Object(_)) => String::from_utf8(text).map_err(|e| e.to_string()),
         Ok(_) => Err(format!("{} holds no object", file.display())),
@@ -113,6 +113,8 @@ pub(super) fn write_data(directory: &Path, data: &str) {
 pub(super) enum Change {
     /// A machine came, or is another.
     Loaded { path: PathBuf, before: Option<Id>, definition: Box<Definition>, data: Arc<str> },
+    /// It is the same, and what it kept is not in its directory.
+    Unwritten(Id),
     /// Its directory went.
     Gone(PathBuf, Id),
     /// A machine cannot be had; a sentence.
@@ -120,24 +122,31 @@ pub(super) enum Change {
 }
 
 /// What is known of a directory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Known {
     version: Option<Version>,
     digest: Option<[u8; 32]>,
+    /// Text of the machine that runs.
+    runs: Option<[u8; 32]>,
     id: Option<Id>,
 }
 
-/// A directory of machines.
+/// A directory of machines; clones know the same.
+#[derive(Clone)]
 pub(super) struct Store {
     directory: PathBuf,
     known: BTreeMap<PathBuf, Known>,
     told: bool,
+    /// Places that do not answer, which are passed over.
+    hanging: BTreeSet<PathBuf>,
+    /// The place that is looked at now.
+    at: Arc<Mutex<PathBuf>>,
 }
 
 impl Store {
     /// That may be made first.
     pub fn new(directory: PathBuf) -> Store {
-        Store { directory, known: BTreeMap::new(), told: false }
+        Store { directory, known: BTreeMap::new(), told: false, hanging: BTreeSet::new(), at: Arc::default() }
     }
 
     /// The machine that is now in a directory.
@@ -147,9 +156,37 @@ impl Store {
         }
     }
 
+    /// Where somebody is who looks.
+    pub fn at(&self) -> PathBuf {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leaves somebody behind at that place, and passes over it. What they come back with is nobody's.
+    pub fn leave(&mut self, place: &Path) {
+        self.hanging.insert(place.to_owned());
+        self.at = Arc::default();
+    }
+
+    /// A place answers again.
+    pub fn answers(&mut self, place: &Path) {
+        self.hanging.remove(place);
+    }
+
+    /// Where it looks now; false where nobody is to go.
+    fn goes_to(&self, place: &Path) -> bool {
+        let goes = !self.hanging.contains(place);
+        if goes {
+            *self.at.lock().unwrap_or_else(PoisonError::into_inner) = place.to_owned();
+        }
+        goes
+    }
+
     /// What has changed since the last look.
     pub fn look(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
+        if !self.goes_to(&self.directory) {
+            return changes;
+        }
         if !self.directory.exists() {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
             if let Err(e) = made.as_ref().map_err(|e| e.to_string())
@@ -182,7 +219,9 @@ impl Store {
             if self.known.len() >= MAX_MACHINES && !self.known.contains_key(&path) {
                 continue;
             }
-            changes.extend(self.look_at(path));
+            if self.goes_to(&path) {
+                changes.extend(self.look_at(path));
+            }
         }
         changes
     }
@@ -193,8 +232,11 @@ impl Store {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let ignored = name == "tmp" || name.starts_with('.') || name.ends_with("-temp");
-            if !ignored && entry.path().is_dir() {
-                found.push(entry.path());
+            let path = entry.path();
+            // one that does not answer is there as long as nobody knows better
+            let hangs = self.hanging.contains(&path);
+            if !ignored && (hangs || self.goes_to(&path) && path.is_dir()) {
+                found.push(path);
             }
         }
         found.sort();
@@ -232,18 +274,24 @@ impl Store {
             return None;
         }
         known.version = Some(version);
-        let text = match read_bounded(&file, yaml::MAX_TEXT as u64) {
+        let text = match read_plain(&file, yaml::MAX_TEXT as u64) {
             Ok(text) => text,
             Err(e) => return Some(stays(e.to_string())),
         };
         let mut sum = [0; 32];
         sum.copy_from_slice(digest(&SHA256, &text).as_ref());
+        // also after it was another one for a while that could not run
+        if let Some(id) = running.filter(|_| known.runs == Some(sum)) {
+            known.digest = Some(sum);
+            return (!path.join(DATA).exists()).then_some(Change::Unwritten(id));
+        }
         if known.digest == Some(sum) {
             return None;
         }
         known.digest = Some(sum);
         match load(&path) {
             Ok(Kept { definition, data }) => {
+                known.runs = Some(sum);
                 Some(Change::Loaded { path, before: running, definition: Box::new(definition), data })
             }
             Err(e) => Some(stays(e.to_string())),
@@ -262,6 +310,7 @@ mod tests {
         let text = |change: &Change| match change {
             Change::Loaded { definition, before, .. } => format!("{} {}", definition.name, before.is_some()),
             Change::Gone(..) => "gone".to_owned(),
+            Change::Unwritten(_) => "unwritten".to_owned(),
             Change::Broken(problem) => problem.clone(),
         };
         changes.iter().map(text).collect()
@@ -291,7 +340,10 @@ mod tests {
         assert_eq!(told(&store.look()), ["a false"]);
         store.is_now(&at, id());
         assert!(store.look().is_empty());
-        // another time and the same text is no change
+        // another time and the same text is no change, but what it kept may be gone
+        fs::write(at.join(DEFINITION), MACHINE).unwrap();
+        assert_eq!(told(&store.look()), ["unwritten"]);
+        fs::write(at.join(DATA), "{}").unwrap();
         fs::write(at.join(DEFINITION), MACHINE).unwrap();
         assert!(store.look().is_empty());
         fs::write(at.join(DEFINITION), "name: [unclosed").unwrap();
@@ -301,10 +353,41 @@ mod tests {
             "{broken:?}"
         );
         assert!(store.look().is_empty(), "told once");
+        // nor is the text of the machine that runs one, when it comes back
+        fs::write(at.join(DEFINITION), MACHINE).unwrap();
+        assert!(store.look().is_empty());
+        fs::remove_file(at.join(DEFINITION)).unwrap();
+        assert_eq!(store.look().len(), 1);
+        fs::write(at.join(DEFINITION), MACHINE).unwrap();
+        assert!(store.look().is_empty());
         fs::write(at.join(DEFINITION), MACHINE.replace("name: a", "name: b")).unwrap();
         assert_eq!(told(&store.look()), ["b true"]);
         fs::remove_dir_all(&at).unwrap();
         assert_eq!(told(&store.look()), ["gone"]);
+    }
+
+    #[test]
+    fn a_place_that_does_not_answer_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(dir.path().to_owned());
+        for name in ["a", "b"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+            fs::write(dir.path().join(name).join(DEFINITION), MACHINE).unwrap();
+        }
+        assert!(store.goes_to(&dir.path().join("a")));
+        let place = store.at();
+        assert_eq!(place, dir.path().join("a"));
+        store.leave(&place);
+        assert_eq!(store.look().len(), 1, "the other one");
+        // who is passed over is not gone
+        assert!(store.look().is_empty());
+        store.answers(&place);
+        assert_eq!(store.look().len(), 1);
+        // a pipe is no machine, and nobody waits for one
+        fs::create_dir(dir.path().join("c")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("c").join(DEFINITION), mode).unwrap();
+        assert!(told(&store.look())[0].contains(DEFINITION));
     }
 
     #[test]
