@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::{self, AgentDdl};
-use crate::core::machine::engine::{Refused, Wanted};
+use crate::core::machine::engine::{Refused, Wanted, fitting};
 use crate::core::machine::goss::{self, Called, Source};
 use crate::core::rpc::StatusCode;
 
@@ -49,7 +49,8 @@ impl Agent for Scout {
 }
 
 fn checks(node: &dyn Node) -> Outcome {
-    let all = node.machines().map(|host| host.find(Wanted::default())).unwrap_or_default();
+    let mut all = node.machines().map(|host| host.find(Wanted::default())).unwrap_or_default();
+    fitting(&mut all);
     let checks: Vec<Value> = all
         .into_iter()
         .filter(|one| one.scout)

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::core::agents::{Call, Node, Outcome};
-use crate::core::machine::engine::{Found, Refused, Wanted};
+use crate::core::machine::engine::{Found, Refused, Wanted, fitting};
 use crate::core::rpc::StatusCode;
 
 fn found(node: &dyn Node, wanted: Wanted<'_>) -> Vec<Found> {
@@ -22,7 +22,8 @@ fn wanted(call: &Call) -> Wanted<'_> {
 
 /// All of them.
 pub(super) fn states(node: &dyn Node) -> Outcome {
-    let all = found(node, Wanted::default());
+    let mut all = found(node, Wanted::default());
+    fitting(&mut all);
     let names: Vec<String> = all.iter().map(|one| format!("{} {}", one.name, one.version)).collect();
     let ids: Vec<&str> = all.iter().map(|one| one.instance.as_str()).collect();
     let states: Map<String, Value> = all.iter().map(|one| (one.instance.clone(), one.to_value())).collect();

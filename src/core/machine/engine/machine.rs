@@ -52,6 +52,8 @@ pub(super) struct Slot {
     pub later: bool,
     /// What it warned of last, as a number; nothing when all went well since.
     pub warned: Option<u32>,
+    /// Whether its events are larger than brokers take, which is told once.
+    pub large: bool,
 }
 
 impl Machine {
@@ -70,6 +72,7 @@ impl Machine {
             busy: false,
             later: false,
             warned: None,
+            large: false,
         };
         Machine {
             state: definition.initial,

@@ -14,6 +14,9 @@ const MAX_NEWS: usize = 256;
 /// Events that wait for a machine that moves too often.
 const MAX_WAITING: usize = 16;
 
+/// Bytes of an event that brokers take, as plugin.choria.network.stream.event_payload is by default.
+const LARGE: usize = 64 * 1024;
+
 /// Why a machine does not move.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -88,7 +91,20 @@ impl Engine {
         let Some(slot) = machine.watchers.get(usize::from(watcher)) else { return };
         let of = origin(&identity, machine, now);
         let made = event::watcher(of, &event_id, slot.common.kind, &slot.common.name, fields);
+        let size = made.payload.len();
         self.say(Said::Event(made));
+        let Some(machine) = self.get_mut(id) else { return };
+        let name = machine.definition.name.clone();
+        let Some(slot) = machine.watchers.get_mut(usize::from(watcher)) else { return };
+        let told = std::mem::replace(&mut slot.large, size > LARGE);
+        if slot.large && !told {
+            let text = format!(
+                "{name}#{}: its event of {size} bytes is larger than {LARGE}, and is not heard where brokers have \
+                 plugin.choria.network.stream.event_payload as it is by default",
+                slot.common.name
+            );
+            self.say(Said::Warning(text));
+        }
     }
 
     /// Whether a watcher is to do something in the state its machine and others are in.

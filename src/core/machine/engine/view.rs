@@ -7,9 +7,18 @@ use super::super::event::{Origin, watcher_data};
 use super::super::watchers::{Check, Metric};
 use super::machine::{Machine, Phase};
 use super::{Engine, Id};
+use crate::core::text::shorten;
 
 /// Unix seconds of no time at all, as the original writes it.
 const NO_TIME: i64 = -62_135_596_800;
+
+/// Bytes of what all checks found in one answer: with what is around it, and packed twice, brokers take that.
+const MOST_SHOWN: usize = 384 * 1024;
+/// Bytes of each output where that is more,
+const SHORT_OUTPUT: usize = 256;
+/// and what is said of a check where that is still more.
+const SHOWN: [&str; 8] =
+    ["protocol", "identity", "id", "timestamp", "machine", "status", "status_code", "check_time"];
 
 /// Which machine is meant: all that is given has to be so.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,6 +83,38 @@ impl Found {
             members.insert("current_state".to_owned(), current.clone());
         }
         members.into()
+    }
+}
+
+/// Makes what checks of many machines found fit into one answer: without the numbers of earlier runs first, then
+/// with the beginnings of their outputs, then without all that but how they are.
+pub fn fitting(all: &mut [Found]) {
+    let size = |all: &[Found]| -> usize {
+        all.iter().filter_map(|one| one.current.as_ref()).map(|current| current.to_string().len()).sum()
+    };
+    for step in 0..3 {
+        if size(all) <= MOST_SHOWN {
+            return;
+        }
+        let currents = all.iter_mut().filter_map(|one| one.current.as_mut()?.as_object_mut());
+        for current in currents {
+            let history = current.get_mut("history");
+            match step {
+                0 => {
+                    let past = history.and_then(Value::as_array_mut).into_iter().flatten();
+                    past.filter_map(Value::as_object_mut).for_each(|past| drop(past.remove("perfdata")));
+                }
+                1 => {
+                    if let Some(Value::String(output)) = current.get_mut("output") {
+                        shorten(output, SHORT_OUTPUT);
+                    }
+                    current.insert("perfdata".to_owned(), Value::Null);
+                }
+                _ => {
+                    current.retain(|name, _| SHOWN.contains(&name.as_str()));
+                }
+            }
+        }
     }
 }
 
@@ -202,5 +243,56 @@ impl Engine {
         let (id, place, _) = self.watcher(machine, watcher)?;
         let (metric, _) = self.get(id)?.watchers.get(usize::from(place))?.does.metric()?;
         Some(metric.to_value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(outputs: usize, numbers: usize) -> Found {
+        let perfdata: Vec<Value> =
+            (0..numbers).map(|n| json!({"label": format!("volume{n}"), "unit": "%", "value": 1.5})).collect();
+        let past = || json!({"execute": "2026-01-01T00:00:00Z", "status": 0, "perfdata": perfdata});
+        let current = json!({
+            "protocol": "io.choria.machine.watcher.nagios.v1.state", "identity": "n1", "id": "i", "version": "1.0.0",
+            "timestamp": 1, "type": "nagios", "machine": "m", "name": "check", "plugin": "p", "status": "OK",
+            "status_code": 0, "output": "x".repeat(outputs), "check_time": 1, "perfdata": perfdata, "runtime": 1.0,
+            "history": (0..15).map(|_| past()).collect::<Vec<_>>(), "annotations": {},
+        });
+        let mut engine = Engine::new("n", jiff::tz::TimeZone::UTC, 1);
+        let id = Id { place: 0, life: engine.uuid().len() as u32 };
+        Found {
+            id,
+            name: "m".into(),
+            version: "1.0.0".into(),
+            state: "OK".into(),
+            path: "/m".into(),
+            instance: "i".into(),
+            start_time: 1,
+            transitions: vec![],
+            scout: true,
+            current: Some(current),
+            history: vec![],
+        }
+    }
+
+    #[test]
+    fn what_many_checks_found_fits_into_an_answer() {
+        for (count, outputs, numbers, history, output) in [
+            (6, 100, 10, true, 100),
+            (6, 100, 250, false, 100),
+            (200, 4000, 10, false, 259),
+            (2000, 4000, 250, false, 0),
+        ] {
+            let mut all: Vec<Found> = (0..count).map(|_| found(outputs, numbers)).collect();
+            fitting(&mut all);
+            let size: usize = all.iter().map(|one| one.current.as_ref().unwrap().to_string().len()).sum();
+            assert!(size <= MOST_SHOWN, "{count}: {size}");
+            let current = all[0].current.as_ref().unwrap();
+            assert_eq!(current["history"][0].get("perfdata").is_some(), history, "{count}");
+            assert_eq!(current["output"].as_str().unwrap_or_default().len(), output, "{count}");
+            assert_eq!(current["status_code"], 0);
+        }
     }
 }
