@@ -86,3 +86,50 @@ fn children_are_gone_after_a_stop() {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process");
     rustix::process::kill_process(pid, Signal::KILL).expect("it ends");
 }
+
+/// What a check prints is heard whatever there is of it: brokers take events of 64 KiB.
+#[test]
+fn a_check_of_many_numbers_is_heard() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let many = "#!/bin/sh\nn=0\nline='CRITICAL: full|'\nwhile [ $n -lt 250 ]; do\n  line=\"$line /srv/data/volume$n=93.5%;80;90\"\n  \
+                n=$((n + 1))\ndone\necho \"$line\"\nexit 2\n";
+    let text = check("many", "1s");
+    let text = text.split("  - name: remedy").next().expect("a check");
+    machine(&store, "many", text, &[("check", many)]);
+    let nodes = network.nodes([setup]);
+    let watch = network.alice().start(&["scout", "watch", "--lines", "--check", "many"]);
+    watch.says(&["Waiting for events"]);
+    // more than are remembered of it
+    until("its results to be heard", || {
+        (watch.matching(0, &["many#check CRITICAL"]).len() >= 17).then_some(())
+    });
+    assert!(nodes[0].log().matching(0, &["Permissions Violation"]).is_empty());
+    let found = state(&network, &nodes[0], "many").expect("a state");
+    assert_eq!(found["current_state"]["perfdata"].as_array().map(Vec::len), Some(250));
+}
+
+/// A check that looks when it is put to rest has nothing to say any more.
+#[test]
+fn a_check_that_runs_when_it_is_put_to_rest_counts_as_well() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let slow = "#!/bin/sh\ntouch ./begun\nwhile [ ! -e ./go ]; do sleep 0.1; done\necho 'CRITICAL: slow'\ntouch ./over\nexit \
+                2\n";
+    let text = check("slow", "1h");
+    let text = text.split("  - name: remedy").next().expect("a check");
+    let path = machine(&store, "slow", text, &[("check", slow)]);
+    let nodes = network.nodes([setup]);
+    let alice = network.alice();
+    until("the machine to run", || state(&network, &nodes[0], "slow"));
+    alice.run(&["scout", "trigger", "--check", "slow"]).code(0);
+    until("the check to run", || path.join("begun").exists().then_some(()));
+    alice.run(&["scout", "maintenance", "--check", "slow"]).code(0);
+    std::fs::write(path.join("go"), "").expect("a file");
+    until("the check to end", || path.join("over").exists().then_some(()));
+    // another one, which is told after that
+    machine(&store, "other", &check("other", "1s"), &[("check", "#!/bin/sh\nexit 0\n")]);
+    until("another one", || state(&network, &nodes[0], "other").filter(|found| found["state"] == "OK"));
+    let found = state(&network, &nodes[0], "slow").expect("a state");
+    assert_eq!((&found["state"], &found["current_state"]["status"]), (&"MAINTENANCE".into(), &"OK".into()));
+}

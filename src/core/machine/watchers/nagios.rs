@@ -20,20 +20,30 @@ use crate::core::machine::perfdata::{self, Item};
 use crate::core::machine::properties::Properties;
 use crate::core::machine::template::{self, Overrides};
 use crate::core::machine::turn::{Answer, Command, Fire, Ran, Said, Turn, Work};
-use crate::core::text::{meant, shorten};
+use crate::core::protocol::json::push_value;
+use crate::core::text::{meant, shorten, shortened};
 use builtin::Native;
 
 pub(super) const KIND: Kind =
     Kind { name: "nagios", interval: None, least: Duration::from_millis(500), compile };
 
-/// State in which a check is wanted at once.
+/// State in which a check is wanted at once,
 const FORCE: &str = "FORCE_CHECK";
+/// and one in which it rests.
+const MAINTENANCE: &str = "MAINTENANCE";
 /// Checks that are remembered.
 const HISTORY: usize = 15;
+/// How long rules of goss may take.
+const GOSS: Duration = Duration::from_secs(60);
 /// Bytes of output that are read,
 const MOST_OUTPUT: usize = 64 * 1024;
 /// and that are kept after they were published.
 const KEPT_OUTPUT: usize = 4 * 1024;
+/// Bytes of what its events say: with what is around it that is less than brokers of this program take.
+const MOST_SAID: usize = 60 * 1024;
+/// Bytes of an output, of its numbers and of a command in an event that would be larger.
+const MOST_PART: usize = 24 * 1024;
+const MOST_COMMAND: usize = 4 * 1024;
 /// Unix seconds of no time at all, as the original writes it.
 const NO_TIME: i64 = -62_135_596_800;
 
@@ -104,12 +114,19 @@ enum What {
     Heartbeat,
     Status(status_file::Limits),
     Native(Arc<Native>),
-    Goss(Arc<Path>),
+    Goss(Arc<Path>, Duration),
+}
+
+/// A look that is over at once, or waits for one file as long as all do.
+fn timeless(of: &mut Properties<'_, '_>) {
+    if of.has("timeout") {
+        of.warn_at("timeout", "means nothing for this builtin, which waits for nothing longer than a second");
+    }
 }
 
 fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher> {
     let (plugin, builtin) = (of.text("plugin"), of.text("builtin"));
-    let timeout = timeout(of);
+    let (timed, timeout) = (of.has("timeout"), timeout(of));
     let limits = status_file::Limits {
         last_message: of.positive("last_message"),
         certificate: of.positive("pubcert_expire").unwrap_or_default(),
@@ -132,8 +149,12 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
             of.error("plugin and builtin cannot both be set");
             What::Heartbeat
         }
-        (true, "heartbeat") => What::Heartbeat,
+        (true, "heartbeat") => {
+            timeless(of);
+            What::Heartbeat
+        }
         (true, "choria_status") => {
+            timeless(of);
             if limits.last_message.is_none() {
                 of.error("last_message is required for the builtin choria_status");
             }
@@ -143,7 +164,8 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
             if gossfile.is_empty() {
                 of.error("gossfile is required for the builtin goss");
             }
-            What::Goss(Path::new(&*gossfile).into())
+            let limit = if timed && !timeout.is_zero() { timeout } else { GOSS };
+            What::Goss(Path::new(&*gossfile).into(), limit)
         }
         (true, other) => match Native::compile(other, of) {
             Some(native) => What::Native(Arc::new(native)),
@@ -199,9 +221,9 @@ impl Check {
                 let limits = *limits;
                 turn.work(Work::other(move |setting| status_file::look(limits, setting)));
             }
-            What::Goss(gossfile) => {
-                let gossfile = gossfile.clone();
-                turn.work(Work::other(move |setting| goss::look(gossfile, setting)));
+            What::Goss(gossfile, limit) => {
+                let (gossfile, limit) = (gossfile.clone(), *limit);
+                turn.work(Work::other(move |setting| goss::look(gossfile, limit, setting)));
             }
             What::Native(native) => {
                 let native = native.clone();
@@ -218,6 +240,10 @@ impl Check {
         took: Duration,
         turn: &mut Turn<'_>,
     ) {
+        // it was put to rest while it looked
+        if turn.state == MAINTENANCE && !turn.eligible {
+            return;
+        }
         let now = turn.now.wall;
         self.count += 1;
         self.status = status;
@@ -258,6 +284,58 @@ impl Check {
 
 fn items(perfdata: &[Item]) -> Value {
     serde_json::to_value(perfdata).unwrap_or_default()
+}
+
+/// Bytes of a value in an event.
+fn size(value: &Value) -> usize {
+    let mut text = String::new();
+    push_value(&mut text, value);
+    text.len()
+}
+
+/// A text of which no more than so many bytes are in an event.
+fn cut(text: &str, most: usize) -> Value {
+    let mut value = Value::from(text);
+    let mut length = text.len();
+    while size(&value) > most && length > 0 {
+        length /= 2;
+        value = shortened(text, length).into();
+    }
+    value
+}
+
+/// Makes what an event says fit into one: without the numbers of earlier runs first, then with less of
+/// each part. A check that brokers do not hear is none.
+fn fit(fields: &mut Fields) {
+    let all = |fields: &Fields| fields.iter().map(|(_, value)| size(value)).sum::<usize>();
+    for step in 0..2 {
+        if all(fields) <= MOST_SAID {
+            return;
+        }
+        for (name, value) in fields.iter_mut() {
+            match (step, *name, &mut *value) {
+                (0, "history", Value::Array(past)) => {
+                    for one in past.iter_mut().filter_map(Value::as_object_mut) {
+                        one.remove("perfdata");
+                    }
+                }
+                (1, "output", Value::String(text)) => *value = cut(text, MOST_PART),
+                (1, "plugin", Value::String(text)) => *value = cut(text, MOST_COMMAND),
+                (1, "perfdata", Value::Array(items)) => {
+                    let mut room = MOST_PART;
+                    let fits = |item: &Value| {
+                        let size = size(item) + 1;
+                        let fits = size <= room;
+                        room = room.saturating_sub(size);
+                        fits
+                    };
+                    let count = items.iter().map(fits).take_while(|fits| *fits).count();
+                    items.truncate(count);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Watcher for Check {
@@ -301,7 +379,7 @@ impl Watcher for Check {
                 let output = detail.as_str().unwrap_or_default().to_owned();
                 let name = match &self.what {
                     What::Native(native) => native.name(),
-                    What::Goss(_) => "goss",
+                    What::Goss(..) => "goss",
                     _ => "choria_status",
                 };
                 self.found(status.unwrap_or(Status::Unknown), output, name.into(), took, turn);
@@ -325,7 +403,7 @@ impl Watcher for Check {
             .collect();
         let annotations: Map<String, Value> =
             self.annotations.iter().map(|(name, text)| (name.to_string(), (**text).into())).collect();
-        vec![
+        let mut fields = vec![
             ("plugin", (*self.command).into()),
             ("status", self.status.as_str().into()),
             ("status_code", (self.status as u8).into()),
@@ -335,10 +413,51 @@ impl Watcher for Check {
             ("runtime", json!(self.took.as_secs_f64())),
             ("history", history.into()),
             ("annotations", annotations.into()),
-        ]
+        ];
+        fit(&mut fields);
+        fields
     }
 
     fn check(&self) -> Option<&Check> {
         Some(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_check_says_fits_into_an_event() {
+        let item =
+            |n: usize| json!({"label": format!("/srv/data/volume{n} inodes"), "unit": "%", "value": 12.5});
+        let numbers = |count: usize| -> Value { (0..count).map(item).collect::<Vec<_>>().into() };
+        let said = |output: &str, count: usize| -> Fields {
+            let past = || json!({"execute": "2026-01-01T00:00:00Z", "status": 2, "perfdata": numbers(count)});
+            vec![
+                ("plugin", "/usr/lib/check".into()),
+                ("output", output.into()),
+                ("perfdata", numbers(count)),
+                ("history", (0..HISTORY).map(|_| past()).collect::<Vec<_>>().into()),
+            ]
+        };
+        for (output, count, whole, cut) in [
+            ("fine".to_owned(), 20, true, false),
+            ("fine".to_owned(), 80, false, false),
+            ("fine".to_owned(), 256, false, false),
+            ("x".repeat(MOST_OUTPUT), 0, false, true),
+            ("<".repeat(MOST_OUTPUT), 256, false, true),
+        ] {
+            let (mut fields, before) = (said(&output, count), said(&output, count));
+            fit(&mut fields);
+            let all: usize = fields.iter().map(|(_, value)| size(value)).sum();
+            assert!(all <= MOST_SAID, "{all} of {count}");
+            assert_eq!(fields[3].1.as_array().map(Vec::len), Some(HISTORY));
+            assert_eq!(fields[3] == before[3], whole, "{count}");
+            assert_eq!(fields[1] != before[1], cut, "{count}");
+            if count <= 80 {
+                assert_eq!(fields[2], before[2]);
+            }
+        }
     }
 }

@@ -3,21 +3,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::core::files::within_deadline;
 use crate::core::machine::goss::{self, Asked, GossError, Report, Source};
 use crate::core::machine::overrides;
 use crate::core::machine::turn::{Answer, Said, Setting};
 
 /// Tries the rules.
-pub(super) async fn look(gossfile: Arc<Path>, setting: Setting) -> Answer {
+pub(super) async fn look(gossfile: Arc<Path>, limit: Duration, setting: Setting) -> Answer {
     let began = Instant::now();
-    let (outcome, text) = match tried(&gossfile, &setting).await {
-        Ok(report) => said(&report, began),
-        Err(e) => ("UNKNOWN", format!("UNKNOWN: {e}").replace('|', "/")),
+    let slow = || format!("UNKNOWN: no answer within {} s", limit.as_secs_f64());
+    let (outcome, text) = match tokio::time::timeout(limit, tried(&gossfile, &setting)).await {
+        Err(_) => ("UNKNOWN", slow()),
+        Ok(Ok(report)) => said(&report, began),
+        Ok(Err(e)) => ("UNKNOWN", format!("UNKNOWN: {e}").replace('|', "/")),
     };
     Answer::Said(Said { outcome, detail: text.into(), problem: String::new(), took: began.elapsed() })
 }
@@ -25,7 +26,7 @@ pub(super) async fn look(gossfile: Arc<Path>, setting: Setting) -> Answer {
 async fn tried(gossfile: &Path, setting: &Setting) -> Result<Report, GossError> {
     let variables = match setting.overrides.clone() {
         None => Value::Null,
-        Some(file) => within_deadline(move || overrides::read(&file)).await.unwrap_or_default(),
+        Some(file) => overrides::read_in_time(file).await,
     };
     let asked = Asked {
         rules: Source::File(setting.directory.join(gossfile)),
