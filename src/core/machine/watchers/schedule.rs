@@ -75,7 +75,6 @@ impl Windows {
         let mut next = self.next(zone);
         for _ in 0..MOST {
             let Some(at) = next.filter(|at| *at <= now) else { break };
-            self.opened = true;
             self.seen = at;
             if let (Ok(from), Ok(until)) = (at.checked_add(splay()), at.checked_add(self.duration)) {
                 self.open.push((from, until));
@@ -86,6 +85,8 @@ impl Windows {
         if next.is_some_and(|next| next <= now) {
             next = self.next(zone);
         }
+        // one that still waits for its splay has not opened
+        self.opened |= self.open.iter().any(|(from, _)| *from <= now);
         self.open.retain(|(_, until)| *until > now);
         let on = self.open.iter().any(|(from, _)| *from <= now);
         let edges = self.open.iter().map(|(from, until)| if *from > now { *from } else { *until });
@@ -274,6 +275,18 @@ mod tests {
         // What is skipped does not open, what is repeated opens once for both: they overlap.
         let seen = changes(&mut windows(&["30 2 * * *"], 120, from), from, until, &zone);
         assert_eq!(seen.iter().filter(|(_, state)| *state == "on").count(), 364);
+    }
+
+    #[test]
+    fn what_waits_for_its_splay_is_not_off() {
+        let from = "2026-03-10T08:59:30Z";
+        let mut windows = windows(&["0 9 * * *"], 60, from);
+        let mut at = |time: &str| {
+            let now = format!("2026-03-10T{time}Z").parse().unwrap();
+            windows.look(now, &TimeZone::UTC, || SignedDuration::from_mins(5)).0
+        };
+        let seen = ["08:59:30", "09:00:00", "09:04:59", "09:05:00", "10:00:00"].map(&mut at);
+        assert_eq!(seen, [State::Unknown, State::Unknown, State::Unknown, State::On, State::Off]);
     }
 
     #[test]
