@@ -94,27 +94,36 @@ fn label(text: &str) -> String {
     text.to_lowercase().replace([' ', ',', '"', '\n', '\\'], "_")
 }
 
+/// Name of a label, which has no colon and begins with no digit.
+fn label_name(text: &str) -> String {
+    let name = word(&label(text)).replace(':', "_");
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+/// All labels of a series. Of names that become one, the first counts: a file with both is no file.
+fn labelled<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let mut by_name: BTreeMap<String, String> = BTreeMap::new();
+    for (name, text) in labels {
+        by_name.entry(label_name(name)).or_insert_with(|| label(text));
+    }
+    let shown: Vec<String> = by_name.iter().map(|(name, text)| format!("{name}=\"{text}\"")).collect();
+    shown.join(",")
+}
+
 fn metrics(engine: &Engine, now: Timestamp) -> String {
-    let mut families: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // the same series of two machines: one of them, a file with both is no file
+    let mut families: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
     for (watcher, metric) in engine.metrics(now) {
-        let labels: Vec<String> = metric
-            .labels
-            .iter()
-            .map(|(name, text)| format!("{}=\"{}\"", word(&label(name)), label(text)))
-            .collect();
-        let labels = labels.join(",");
+        let labels = labelled(metric.labels.iter().map(|(name, text)| (&**name, &**text)));
         for (name, value) in &metric.metrics {
             let family = format!("choria_machine_metric_watcher_{}_{}", word(&label(watcher)), word(name));
-            let sample = format!("{family}{{{labels}}} {value:.6}\n");
-            families.entry(family).or_default().push(sample);
+            families.entry(family).or_default().insert(labels.clone(), *value);
         }
     }
     let mut out = String::new();
-    for (family, mut samples) in families {
+    for (family, samples) in families {
         head(&mut out, &family, "Choria Metric", "gauge");
-        // the same series of two machines: one of them, a file with both is no file
-        samples.dedup_by(|a, b| a.rsplit_once(' ').map(|(n, _)| n) == b.rsplit_once(' ').map(|(n, _)| n));
-        out.extend(samples);
+        out.extend(samples.iter().map(|(labels, value)| format!("{family}{{{labels}}} {value:.6}\n")));
     }
     out
 }
@@ -125,6 +134,8 @@ mod tests {
 
     #[test]
     fn names_are_those_a_reader_takes() {
+        let all = [("1st", "a"), ("DC", "P"), ("dc", "q"), ("a:b", "c")];
+        assert_eq!(labelled(all.into_iter()), "_1st=\"a\",a_b=\"c\",dc=\"p\"");
         assert_eq!(word("Big Value-1"), "Big_Value_1");
         assert_eq!(label("Loc,A \"1\""), "loc_a__1_");
         assert_eq!(quoted("a\"b\\c\n"), "a\\\"b\\\\c\\n");
