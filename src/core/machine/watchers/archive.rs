@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::exec::{governor, templated};
 use super::{Kind, Watcher};
 use crate::core::build;
+use crate::core::files;
 use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
 use crate::core::machine::governed::Governed;
@@ -71,6 +72,12 @@ fn compile(of: &mut Properties<'_, '_>, _: &mut Common) -> Box<dyn Watcher> {
         ("username", &wanted.username),
     ] {
         templated(of, name, text);
+    }
+    for (name, text) in [("checksum", &wanted.checksum), ("verify_checksum", &wanted.verify_checksum)] {
+        let digits = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if !text.is_empty() && !is_template(text) && !digits {
+            of.error_at(name, format_args!("is {text}, which is no SHA-256, 64 hex digits"));
+        }
     }
     if !wanted.verify.is_empty() && wanted.verify_checksum.is_empty() {
         of.error("verify_checksum is required if verify is set");
@@ -208,7 +215,8 @@ fn room(target: &Path) -> Result<(TempDir, fs::File), String> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&tmp).map_err(told)?;
     }
-    let place = tempfile::Builder::new().prefix("choria-archive-").tempdir_in(&tmp).map_err(told)?;
+    // with what one that was killed has left there
+    let place = files::scratch(&tmp, "choria-archive-").map_err(told)?;
     let file = fs::File::create_new(place.path().join(PACKED)).map_err(told)?;
     Ok((place, file))
 }
@@ -223,6 +231,8 @@ fn put(filled: &Filled, place: &TempDir) -> Result<(), String> {
     let unpacked = place.path().join("unpacked");
     fs::create_dir(&unpacked).map_err(|e| e.to_string())?;
     unpack::unpack(&packed, &unpacked)?;
+    // a directory that is there counts as whole, so it is whole on the disk first
+    fs::File::open(&unpacked).and_then(|all| Ok(rustix::fs::syncfs(&all)?)).map_err(|e| e.to_string())?;
     let made = unpacked.join(&filled.creates);
     filled.verified(&made).map_err(|e| format!("the archive is not what it is to be: {e}"))?;
     let final_place = filled.target.join(&filled.creates);
