@@ -14,6 +14,8 @@ const MOST: usize = 20_000;
 /// A unit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unit {
+    /// The name it was asked for by, which may be an alias.
+    pub asked: String,
     /// Its name.
     pub name: String,
     /// `loaded`, `not-found`, `masked`, …
@@ -35,7 +37,8 @@ pub async fn units(names: Option<&[&str]>) -> Result<Vec<Unit>, BusError> {
         None => ("ListUnitsFiltered", &["failed"][..]),
     };
     let body = bus.call(manager(name), Given::List(list)).await?;
-    parse(&body).ok_or_else(|| BusError::Broken("systemd".to_owned(), "it is no list of units"))
+    let broken = || BusError::Broken("systemd".to_owned(), "it is no list of units");
+    Ok(as_asked(parse(&body).ok_or_else(broken)?, names.unwrap_or_default()))
 }
 
 /// Whether a unit is started with the machine: `enabled`, `disabled`, `static`, …; empty where
@@ -87,6 +90,15 @@ pub fn is_here() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
+/// A manager answers in the order it was asked, and an alias by the name of what it is of. Names that are none it
+/// leaves out; then only those are known that have one name.
+fn as_asked(mut units: Vec<Unit>, names: &[&str]) -> Vec<Unit> {
+    if units.len() == names.len() {
+        units.iter_mut().zip(names).for_each(|(unit, name)| unit.asked = (*name).to_owned());
+    }
+    units
+}
+
 /// A list of `(ssssssouso)`.
 fn parse(body: &[u8]) -> Option<Vec<Unit>> {
     let mut reader = Reader::new(body);
@@ -99,7 +111,7 @@ fn parse(body: &[u8]) -> Option<Vec<Unit>> {
         let (load, active, sub) = (reader.string()?, reader.string()?, reader.string()?);
         let (_follows, _path) = (reader.string()?, reader.string()?);
         let _job = (reader.number()?, reader.string()?, reader.string()?);
-        units.push(Unit { name, load, active, sub });
+        units.push(Unit { asked: name.clone(), name, load, active, sub });
     }
     Some(units)
 }
@@ -143,6 +155,9 @@ mod tests {
         assert_eq!(units.len(), 2);
         assert_eq!((units[0].name.as_str(), units[0].active.as_str()), ("sshd.service", "active"));
         assert_eq!((units[1].load.as_str(), units[1].sub.as_str()), ("not-found", "dead"));
+        let asked = as_asked(units, &["ssh.service", "gone.service"]);
+        assert_eq!((asked[0].asked.as_str(), asked[0].name.as_str()), ("ssh.service", "sshd.service"));
+        assert_eq!(as_asked(asked, &["x"])[0].asked, "ssh.service");
         for cut in 0..body.len() {
             let _ = parse(&body[..cut]);
         }

@@ -63,7 +63,7 @@ fn running(units: &[Unit], names: &[&str]) -> Finding {
     let mut finding = Finding::ok();
     let mut active = 0;
     for name in names {
-        let unit = units.iter().find(|unit| unit.name == *name);
+        let unit = units.iter().find(|unit| unit.asked == *name);
         match unit.map(|unit| (unit.load.as_str(), unit.active.as_str(), unit.sub.as_str())) {
             None | Some(("not-found", _, _)) => {
                 finding = finding.with(Status::Critical, format!("there is no {name}"));
@@ -86,7 +86,13 @@ mod tests {
     use super::*;
 
     fn unit(name: &str, load: &str, active: &str, sub: &str) -> Unit {
-        Unit { name: name.into(), load: load.into(), active: active.into(), sub: sub.into() }
+        Unit {
+            asked: name.into(),
+            name: name.into(),
+            load: load.into(),
+            active: active.into(),
+            sub: sub.into(),
+        }
     }
 
     #[test]
@@ -98,6 +104,9 @@ mod tests {
             unit("d.timer", "loaded", "activating", "auto-restart"),
         ];
         let said = |names: &[&str]| running(&units, names).to_string();
+        let alias =
+            Unit { asked: "sshd.service".into(), ..unit("ssh.service", "loaded", "active", "running") };
+        assert_eq!(running(&[alias], &["sshd.service"]).to_string(), "OK: 1 of 1 units run|running=1");
         assert_eq!(said(&["a.service"]), "OK: 1 of 1 units run|running=1");
         assert_eq!(
             said(&["a.service", "d.timer", "b.service", "c.service", "e.service"]),
