@@ -68,7 +68,7 @@ pub fn is_local(peer: IpAddr, request: &Parts, names: &LocalNames) -> bool {
 
 /// Whether this name of a host, with or without port, is not one that another
 /// site may have given to 127.0.0.1. Addresses are nobody's to give.
-fn is_here(host: &str, names: &[String]) -> bool {
+pub fn is_here(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((name, port)) if port.is_empty() || port.starts_with(':') => name,

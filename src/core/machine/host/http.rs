@@ -2,13 +2,18 @@
 //! for what it gets wrong: a switch that was turned off says so.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::Host;
 use crate::core::machine::engine::Press;
+use crate::core::web::Peer;
+use crate::core::web::access::is_here;
 
 /// A press is a few bytes.
 const MAX_BODY: usize = 4096;
@@ -24,7 +29,31 @@ pub fn pages(host: Host) -> Router {
         .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()) })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(ours_alone))
         .with_state(host)
+}
+
+/// Nothing for pages of other sites that a browser shows here.
+async fn ours_alone(request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    if is_of_another_site(peer, request.headers()) {
+        return (StatusCode::FORBIDDEN, "403 this is not for pages of other sites\n").into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a browser says that a page of another site asks, or it asks by a name that such a site has given to this
+/// machine. Programs say neither.
+fn is_of_another_site(peer: Option<Peer>, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let of_host =
+        |origin: &str| origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host));
+    let elsewhere = |site: &str| !matches!(site, "same-origin" | "none");
+    let here = peer.is_some_and(|peer| peer.0.to_canonical().is_loopback());
+    text(ORIGIN.as_str()).is_some_and(|origin| !of_host(origin))
+        || text("sec-fetch-site").is_some_and(elsewhere)
+        || here && !host.is_empty() && !is_here(host, &[])
 }
 
 type Names = Path<(String, String)>;
@@ -166,6 +195,27 @@ mod tests {
             }
         }
         assert_eq!(seen, 23);
+    }
+
+    #[test]
+    fn pages_of_other_sites_press_nothing() {
+        let lo = Some(Peer("127.0.0.1".parse().unwrap()));
+        let far = Some(Peer("192.0.2.1".parse().unwrap()));
+        for (peer, headers, other) in [
+            (lo, vec![("host", "127.0.0.1:8080")], false),
+            (lo, vec![("host", "localhost:8080"), ("origin", "http://localhost:8080")], false),
+            (lo, vec![], false),
+            (far, vec![("host", "n1.example.net:8080")], false),
+            (lo, vec![("host", "evil.example.com")], true),
+            (lo, vec![("host", "127.0.0.1:8080"), ("origin", "http://evil.example.com")], true),
+            (far, vec![("host", "n1.example.net"), ("origin", "null")], true),
+            (lo, vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")], true),
+            (lo, vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "none")], false),
+        ] {
+            let mut all = HeaderMap::new();
+            headers.iter().for_each(|(name, value)| drop(all.insert(*name, value.parse().unwrap())));
+            assert_eq!(is_of_another_site(peer, &all), other, "{headers:?}");
+        }
     }
 
     async fn tower_of(pages: &Router, request: Request<Body>) -> (u16, String) {
