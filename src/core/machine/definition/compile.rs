@@ -344,6 +344,11 @@ fn watcher(node: &Node, states: &Names, events: &Names, findings: &mut Findings)
     let at = properties.map_or(node.at, |properties| properties.at);
     let mut of = Properties::new(properties, at, called, findings);
     let does = (kind.compile)(&mut of, &mut common);
+    for (member, named) in does.states() {
+        for state in named.iter().filter(|state| states.find(state).is_none()) {
+            of.warn_at(member, format_args!("names the state {state}, which no transition leads from or to"));
+        }
+    }
     of.finish(&[("content", "did you mean contents?")]);
     Some(Watched { common, does })
 }

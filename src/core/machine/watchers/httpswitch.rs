@@ -74,6 +74,10 @@ impl Watcher for Switch {
         ]
     }
 
+    fn states(&self) -> Vec<(&'static str, &[Box<str>])> {
+        vec![("on_when", &self.on_when), ("off_when", &self.off_when), ("disable_when", &self.disable_when)]
+    }
+
     fn switch(&self) -> Option<Option<bool>> {
         Some(self.on)
     }

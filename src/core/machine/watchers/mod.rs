@@ -116,6 +116,11 @@ pub trait Watcher: Send {
         None
     }
 
+    /// States that its properties name, by the property.
+    fn states(&self) -> Vec<(&'static str, &[Box<str>])> {
+        vec![]
+    }
+
     /// Of a switch: whether it is on; none before anybody knows.
     fn switch(&self) -> Option<Option<bool>> {
         None
