@@ -15,6 +15,7 @@ use choria::core::scout::page::{self, Access, Action, Store, Wanted};
 use choria::core::scout::{self, Heard};
 use choria::core::text::Secret;
 use choria::core::web::access::TokenFile;
+use futures::StreamExt as _;
 use serde_json::{Map, json};
 use tokio::sync::mpsc;
 
@@ -75,7 +76,14 @@ impl Web {
                 true
             });
             let acting = async {
-                while let Some((action, answer)) = actions.recv().await {
+                let waiting = futures::stream::poll_fn(|context| actions.poll_recv(context));
+                // side by side: a node that does not answer keeps none of the others from being asked
+                let each = waiting.for_each_concurrent(WAITING, |(action, answer)| async {
+                    // nobody expects any more what nobody waits for
+                    if answer.is_closed() {
+                        return;
+                    }
+                    let (action, answer) = (action, answer);
                     let done = act(&client, &action).await;
                     match &done {
                         Ok(()) => tracing::info!("{} of {} on {}", action.action, action.check, action.node),
@@ -84,7 +92,8 @@ impl Web {
                         }
                     }
                     let _ = answer.send(done);
-                }
+                });
+                each.await;
                 std::future::pending::<()>().await
             };
             let tidying = async {
