@@ -168,6 +168,51 @@ pub fn checks() -> String {
     all.split("  - name: remedy").next().expect("a check").to_owned()
 }
 
+/// What was published while nobody listened is asked for.
+#[test]
+fn what_rests_or_is_gone_is_over_also_where_nobody_heard_of_it() {
+    let network = Network::start();
+    let directory = network.path("alerts");
+    fs::create_dir(&directory).expect("a directory");
+    let (port, told) = hook();
+    let settings = network.file(
+        "alertd.yaml",
+        &format!(
+            "state: {}\ngroup: 1s\nreceivers:\n  - webhook: http://127.0.0.1:{port}/x\n",
+            directory.join("state.json").display()
+        ),
+    );
+    let alice = network.alice();
+    let mut alertd = start(&alice, &settings);
+    alertd.says(&["Telling webhook of checks"]);
+    let (setup, store) = with_machines(&network, "n1");
+    for name in ["gone", "quiet"] {
+        let text = checks().replace("name: whole", &format!("name: {name}"));
+        let path = machine(&store, name, &text, &[("check", CHECK)]);
+        fs::write(path.join("broken"), "").expect("a file");
+    }
+    let nodes = network.nodes([setup]);
+    let two = |status: &str| {
+        let mut names: Vec<String> = (0..2)
+            .map(|_| told.recv_timeout(std::time::Duration::from_secs(90)).expect("it is told"))
+            .inspect(|message| assert_eq!(message["status"], status, "{message}"))
+            .map(|message| message["check"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["gone", "quiet"]);
+    };
+    two("firing");
+    alertd.signal(Signal::TERM);
+    assert!(alertd.ended().success());
+    alice.run(&["scout", "maintenance", "--check", "quiet"]).code(0);
+    let mark = nodes[0].log().mark();
+    fs::remove_dir_all(store.join("gone")).expect("a directory");
+    nodes[0].log().says_after(mark, &["gone is gone"]);
+    let again = start(&alice, &settings);
+    again.says(&["2 alerts were kept"]);
+    two("resolved");
+}
+
 #[test]
 fn mistakes_are_said_before_anything_is_told() {
     let network = Network::start();

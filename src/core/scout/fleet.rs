@@ -17,6 +17,9 @@ const MAINTENANCE: &str = "MAINTENANCE";
 const WELL: u8 = 0;
 const UNKNOWN: u8 = 3;
 
+/// States of a check that does not rest, by its status.
+const STATES: [&str; 4] = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
+
 /// All nodes that were heard of.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -49,6 +52,11 @@ pub struct Track {
     pub status: Option<u8>,
     /// Whether it has rested, and has not looked since.
     pub waits: bool,
+    /// Which life of the machine it is; 0 where that is not known.
+    pub(super) life: u64,
+    /// When it looked last, unix seconds of its node, and how often it did while it is said to rest.
+    pub(super) looked: i64,
+    pub(super) looks: u8,
     /// Since when it is so, unix seconds.
     pub since: i64,
     /// When it was last told of, unix seconds.
@@ -111,6 +119,49 @@ impl Fleet {
         }
     }
 
+    /// A node starts: its machines begin anew, and none of them rests.
+    pub fn begins(&mut self, identity: &str) {
+        let empty = self.word("");
+        let node = self.nodes.get_mut(identity);
+        for track in node.into_iter().flat_map(|node| node.tracks.values_mut()).filter(|track| track.rests())
+        {
+            track.state = empty.clone();
+            (track.status, track.waits) = (track.status.map(|_| UNKNOWN), true);
+        }
+    }
+
+    /// A check is known to rest.
+    pub(super) fn rests(&mut self, identity: &str, machine: &str, now: i64) {
+        let state = self.word(MAINTENANCE);
+        let Some(track) = slot_of(&mut self.nodes, identity, machine) else { return };
+        (track.state, track.status, track.at, track.since) = (state, Some(WELL), now, now);
+        (track.waits, track.looks, track.output) = (false, 0, Box::default());
+    }
+
+    /// Forgets a machine of a node.
+    pub(super) fn forget_check(&mut self, identity: &str, machine: &str) {
+        let gone = self.nodes.get_mut(identity).and_then(|node| node.tracks.remove(machine));
+        self.count -= usize::from(gone.is_some());
+    }
+
+    /// Forgets checks that were not heard since, of nodes that were; says which. They are not there any more: what
+    /// takes a check away tells nobody.
+    pub(super) fn forget_silent(&mut self, since: i64) -> Vec<(Arc<str>, Arc<str>)> {
+        let mut gone = Vec::new();
+        for (identity, node) in self.nodes.iter_mut().filter(|(_, node)| node.seen >= since) {
+            node.tracks.retain(|machine, track| {
+                // a machine that is no check may have nothing to say for years
+                let stays = track.at >= since || track.status.is_none() || track.rests();
+                if !stays {
+                    gone.push((identity.clone(), machine.clone()));
+                }
+                stays
+            });
+        }
+        self.count -= gone.len();
+        gone
+    }
+
     /// Forgets a node.
     pub fn forget(&mut self, identity: &str) -> Option<Node> {
         let gone = self.nodes.remove(identity)?;
@@ -167,6 +218,9 @@ impl Fleet {
                 version: empty,
                 status: None,
                 waits: false,
+                life: 0,
+                looked: 0,
+                looks: 0,
                 since: now,
                 at: now,
                 output: Box::default(),
@@ -189,6 +243,7 @@ impl Fleet {
             track.since = now;
         }
         (track.state, track.version, track.at) = (state, version, now);
+        (track.life, track.looks) = (moved.life, 0);
         // what it found before it rested says nothing of how it is now
         if track.status.is_some() && rested != track.rests() {
             (track.status, track.waits) = (Some(if rested { UNKNOWN } else { WELL }), rested);
@@ -200,12 +255,29 @@ impl Fleet {
     fn checked(&mut self, checked: &Checked, now: i64) -> Option<Change> {
         let (identity, machine) = self.slot(&checked.identity, &checked.machine, now)?;
         let version = self.word(&checked.version);
+        let state = self.word(STATES.get(usize::from(checked.status)).copied().unwrap_or_default());
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
+        track.at = now;
+        let anew = track.life != 0 && checked.life != 0 && track.life != checked.life;
+        if checked.looked > track.looked {
+            (track.looked, track.looks) = (checked.looked, track.looks.saturating_add(1));
+        }
+        if checked.life != 0 {
+            track.life = checked.life;
+        }
+        if track.rests() {
+            // one look may have been under way when it was put to rest
+            if !anew && track.looks < 2 {
+                return Some(Change { identity, machine, differs: false });
+            }
+            // that it looks again was not heard
+            track.state = state;
+        }
         let differs = track.status != Some(checked.status);
         if differs {
             track.since = now;
         }
-        (track.status, track.version, track.at) = (Some(checked.status), version, now);
+        (track.status, track.version) = (Some(checked.status), version);
         track.waits = false;
         track.output = checked.output.as_str().into();
         if track.history.len() == HISTORY {
@@ -236,6 +308,8 @@ mod tests {
             status,
             output: "said".into(),
             at: 0,
+            looked: 0,
+            life: 0,
         })
     }
 
@@ -260,6 +334,7 @@ mod tests {
             from: "CRITICAL".into(),
             to: "MAINTENANCE".into(),
             at: 0,
+            life: 0,
         });
         fleet.take(&moved, 230).unwrap();
         let track = &fleet.nodes()["n1"].tracks["disk"];
@@ -277,6 +352,61 @@ mod tests {
         assert_eq!((fleet.nodes()["n1"].seen, fleet.nodes().len(), fleet.count()), (300, 1, 1));
         fleet.forget("n1");
         assert_eq!((fleet.nodes().len(), fleet.count()), (0, 0));
+    }
+
+    #[test]
+    fn who_looks_again_does_not_rest() {
+        let looked = |looked: i64, life: u64| match checked("n1", "disk", 3) {
+            Seen::Checked(one) => Seen::Checked(Checked { looked, life, ..one }),
+            other => other,
+        };
+        let rests = Seen::Moved(Moved {
+            identity: "n1".into(),
+            machine: "disk".into(),
+            version: "1.0.0".into(),
+            transition: "MAINTENANCE".into(),
+            from: "UNKNOWN".into(),
+            to: "MAINTENANCE".into(),
+            at: 0,
+            life: 7,
+        });
+        // when it looked and in which life, and whether it rests after that
+        for (heard, expected) in [
+            (vec![(100, 7)], true),
+            (vec![(100, 7), (100, 7), (100, 7)], true),
+            (vec![(100, 7), (160, 7)], false),
+            (vec![(90, 8)], false),
+            (vec![(100, 0)], true),
+        ] {
+            let mut fleet = Fleet::default();
+            fleet.take(&looked(90, 7), 90).unwrap();
+            fleet.take(&rests, 95).unwrap();
+            for (at, life) in &heard {
+                fleet.take(&looked(*at, *life), 200).unwrap();
+            }
+            let track = &fleet.nodes()["n1"].tracks["disk"];
+            let status = if expected { WELL } else { UNKNOWN };
+            assert_eq!((track.rests(), track.status), (expected, Some(status)), "{heard:?}");
+        }
+        let mut fleet = Fleet::default();
+        fleet.take(&looked(90, 7), 90).unwrap();
+        fleet.take(&rests, 95).unwrap();
+        fleet.begins("n1");
+        let track = &fleet.nodes()["n1"].tracks["disk"];
+        assert!(!track.rests() && track.waits);
+    }
+
+    #[test]
+    fn checks_that_are_not_heard_any_more_are_forgotten() {
+        let mut fleet = Fleet::default();
+        for (machine, at) in [("gone", 10), ("there", 100)] {
+            fleet.take(&checked("n1", machine, 2), at).unwrap();
+        }
+        fleet.take(&checked("away", "disk", 2), 10).unwrap();
+        assert!(fleet.forget_silent(10).is_empty());
+        let gone = fleet.forget_silent(50);
+        assert_eq!(gone, [("n1".into(), "gone".into())]);
+        assert_eq!((fleet.count(), fleet.nodes().len()), (2, 2));
     }
 
     #[test]

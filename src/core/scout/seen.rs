@@ -32,6 +32,8 @@ pub struct Moved {
     pub from: String,
     pub to: String,
     pub at: i64,
+    /// Which life of the machine it is; 0 where that is not told.
+    pub life: u64,
 }
 
 /// A check found something.
@@ -46,6 +48,10 @@ pub struct Checked {
     /// What it said, without numbers.
     pub output: String,
     pub at: i64,
+    /// When it looked, unix seconds: before `at` where it tells again what is known.
+    pub looked: i64,
+    /// Which life of its machine it is; 0 where that is not told.
+    pub life: u64,
 }
 
 /// A command was run.
@@ -65,6 +71,17 @@ pub(super) fn fits(name: &str) -> bool {
     !name.is_empty() && name.len() <= MOST_NAME && !name.contains(char::is_control)
 }
 
+/// A number for the id of a life of a machine.
+fn number_of(id: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    if id.is_empty() {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 impl Seen {
     /// Reads an event; none for what is none of these, or names what nothing is called.
     pub fn read(payload: &[u8]) -> Option<Seen> {
@@ -80,6 +97,7 @@ impl Seen {
         };
         let at = data.get("timestamp").and_then(Value::as_i64).unwrap_or_default();
         let version = || name("version").unwrap_or_default();
+        let life = number_of(text("id"));
         match event::kind(data)? {
             "transition" => Some(Seen::Moved(Moved {
                 identity: name("identity")?,
@@ -89,6 +107,7 @@ impl Seen {
                 from: name("from_state")?,
                 to: name("to_state")?,
                 at,
+                life,
             })),
             "nagios" => {
                 let output = text("output");
@@ -106,6 +125,8 @@ impl Seen {
                         .filter(|status| *status < 4)?,
                     output: output.trim().to_owned(),
                     at,
+                    looked: data.get("check_time").and_then(Value::as_i64).unwrap_or(at),
+                    life,
                 }))
             }
             "exec" => Some(Seen::Ran(Ran {

@@ -121,6 +121,7 @@ impl Tally {
             self.fleet.forget(&identity);
             self.count("nodes_expired", &[("component", &component)], 1.0);
         }
+        self.fleet.forget_silent(now.saturating_sub(NAMED));
         let nodes = self.fleet.nodes().values();
         let there: HashSet<&str> =
             nodes.flat_map(|node| node.tracks.keys()).map(|machine| &**machine).collect();
@@ -356,6 +357,7 @@ mod tests {
             from: "OK".into(),
             to: to.into(),
             at: 0,
+            life: 0,
         }))
     }
 
@@ -379,6 +381,8 @@ mod tests {
                 status: 1,
                 output: String::new(),
                 at: 0,
+                looked: 0,
+                life: 0,
             })),
             Heard::Machine(Seen::Ran(Ran {
                 machine: "motd".into(),
@@ -466,6 +470,8 @@ mod tests {
                 status: 2,
                 output: String::new(),
                 at: 0,
+                looked: 0,
+                life: 0,
             }))
         };
         tally.take(&checked("n1", "zz_first".into()), 1);

@@ -22,7 +22,16 @@ pub(super) async fn elect(client: &Client, elected: &Elected) -> anyhow::Result<
 pub(super) async fn follow(campaign: Option<Campaign>, shared: Option<&Mutex<Shared>>, telling: &Telling) {
     let (Some(campaign), Some(shared)) = (campaign, shared) else { return std::future::pending().await };
     let (sink, mut happened) = mpsc::unbounded_channel();
-    let running = campaign.run(move |what| {
+    let mut leads = false;
+    let running = campaign.run(|what| {
+        match what {
+            Happened::Won => leads = true,
+            Happened::Lost => leads = false,
+            Happened::Voted(_) => {}
+        }
+        if leads {
+            telling.believe(campaign.ttl());
+        }
         if !matches!(what, Happened::Voted(_)) {
             let _ = sink.send(what);
         }

@@ -1,5 +1,6 @@
 //! `choria scout alertd`: tells people of checks that are not well and of nodes that fell silent.
 
+mod asking;
 mod elected;
 mod telling;
 
@@ -89,6 +90,7 @@ impl Alertd {
             tokio::select! {
                 heard = listening => heard?,
                 _ = &mut receivers => {}
+                () = asking::asks(&client, &telling) => {}
                 () = telling.looks(&client, shared.as_ref()) => {}
                 () = elected::follow(campaign, shared.as_ref(), &telling) => {}
                 () = ended => {}

@@ -1,8 +1,8 @@
 //! What is known, told to each receiver at its own pace, and kept.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use choria::core::client::Client;
@@ -29,8 +29,14 @@ pub(super) struct Telling {
     state: PathBuf,
     every: Duration,
     leads: AtomicBool,
+    /// Until when it is believed to lead: by this clock, and by that on the wall, which goes on while a machine is
+    /// suspended. None where nobody is elected.
+    until: Mutex<Option<(Instant, i64)>>,
     /// Whether others do not know yet what was told.
     unshared: AtomicBool,
+    /// What was kept last, by number: a later one is never replaced by one before it.
+    saved: Arc<Mutex<u64>>,
+    saves: AtomicU64,
 }
 
 impl Telling {
@@ -41,7 +47,10 @@ impl Telling {
             state: settings.state.clone(),
             every: Duration::from_secs(settings.group.unsigned_abs()),
             leads: AtomicBool::new(settings.elected.is_none()),
+            until: Mutex::default(),
             unshared: AtomicBool::new(true),
+            saved: Arc::default(),
+            saves: AtomicU64::new(0),
         }
     }
 
@@ -55,8 +64,19 @@ impl Telling {
     }
 
     /// Whether this one tells.
-    fn leads(&self) -> bool {
-        self.leads.load(Ordering::Acquire)
+    pub fn leads(&self) -> bool {
+        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let believed = until.is_none_or(|(clock, wall)| Instant::now() < clock && now() <= wall);
+        self.leads.load(Ordering::Acquire) && believed
+    }
+
+    /// It was elected, or elected again, in an election whose votes are forgotten after that time: others lead then,
+    /// and whoever was stopped meanwhile does not.
+    pub fn believe(&self, ttl: Duration) {
+        // the vote was cast a moment ago
+        let rest = ttl.mul_f64(0.9);
+        let wall = now().saturating_add(i64::try_from(rest.as_secs()).unwrap_or(i64::MAX)).saturating_add(1);
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now() + rest, wall));
     }
 
     /// Has this one tell from now on, or no longer.
@@ -90,16 +110,28 @@ impl Telling {
     pub async fn keep(&self, shared: Option<&tokio::sync::Mutex<Shared>>) {
         let changed = {
             let mut all = self.locked();
-            all.take_changed().then(|| all.snapshot())
+            all.take_changed().then(|| (all.snapshot(), self.saves.fetch_add(1, Ordering::AcqRel) + 1))
         };
-        if let Some(kept) = changed {
+        if let Some((kept, number)) = changed {
             self.unshared.store(true, Ordering::Release);
-            let state = self.state.clone();
-            let saved = tokio::task::spawn_blocking(move || alerts::save(&kept, &state)).await;
-            match saved {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => tracing::error!("what was told is not kept, a restart may tell it again: {e}"),
-                Err(e) => tracing::error!("what was told is not kept: {e}"),
+            let (state, saved) = (self.state.clone(), self.saved.clone());
+            let saved = tokio::task::spawn_blocking(move || {
+                let mut last = saved.lock().unwrap_or_else(PoisonError::into_inner);
+                if number > *last {
+                    alerts::save(&kept, &state)?;
+                    *last = number;
+                }
+                Ok::<_, alerts::KeptError>(())
+            });
+            let problem = match saved.await {
+                Ok(Ok(())) => None,
+                Ok(Err(e)) => Some(e.to_string()),
+                Err(e) => Some(e.to_string()),
+            };
+            if let Some(problem) = problem {
+                // the next look tries again
+                self.locked().changed();
+                tracing::error!("what was told is not kept yet, a restart may tell it again: {problem}");
             }
         }
         let Some(shared) = shared.filter(|_| self.leads()) else { return };

@@ -1,6 +1,6 @@
 //! What was told, kept in a file: a restart tells nobody anything twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
@@ -225,6 +225,8 @@ impl Alerts {
         let kept = Kept::read(text)?;
         let places = self.places(&kept);
         self.changed = true;
+        let heard = |alerts: &Alerts, node: &str| alerts.fleet.nodes().contains_key(node);
+        let ours: HashSet<String> = kept.nodes.iter().filter(|node| heard(self, node)).cloned().collect();
         self.cases.values_mut().for_each(|case| case.told = [None; MOST_RECEIVERS]);
         for node in kept.nodes.iter().filter(|node| fits(node)) {
             if !self.fleet.nodes().contains_key(node.as_str()) {
@@ -237,7 +239,9 @@ impl Alerts {
             let told = told_by(&places, &case.told);
             if let Some(known) = self.cases.get_mut(&key) {
                 known.told = told;
-            } else if self.fleet.nodes().get(&key.0).is_some_and(|node| node.tracks.contains_key(&key.1)) {
+            } else if self.fleet.nodes().get(&key.0).is_some_and(|node| node.tracks.contains_key(&key.1))
+                || key.1.is_empty() && ours.contains(&*key.0)
+            {
                 // it is no case here, so it is over
                 let over = Case { status: WELL, since: now, output: case.output.into(), told };
                 self.cases.insert(key, over);
@@ -285,12 +289,17 @@ impl Alerts {
                 version: "".into(),
                 status: Some(case.status),
                 waits: false,
+                life: 0,
+                looked: 0,
+                looks: 0,
                 since: case.since,
                 at: now,
                 output: case.output.as_str().into(),
                 history: vec![],
             };
-            let seen = silent.get(&case.node).copied().unwrap_or(now);
+            // what another one told is no sign of the node
+            let known = self.fleet.nodes().get(case.node.as_str()).map(|node| node.seen);
+            let seen = silent.get(&case.node).copied().or(known).unwrap_or(now);
             self.restore_node(&case.node, &case.check, track, seen);
         }
         let key = (case.node.into(), case.check.into());
@@ -384,6 +393,8 @@ mod tests {
             status: 2,
             output: output.into(),
             at: 0,
+            looked: 0,
+            life: 0,
         })
     }
 

@@ -5,6 +5,7 @@
 //! told of is tried again, and a restart changes nothing, because what was told is kept. Pure:
 //! time comes in, messages come out, and whoever sends them says what was received.
 
+mod asking;
 mod kept;
 mod message;
 mod receivers;
@@ -13,13 +14,14 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fleet::{Fleet, Track};
 use super::seen::Seen;
 use crate::core::lifecycle::{Event, EventType};
 
+pub use asking::Shown;
 pub use kept::{KeptError, Snapshot, load, save};
 pub use message::{Alert, Message};
 pub use receivers::{Receiver, send};
@@ -75,6 +77,10 @@ pub struct Alerts {
     /// Nodes that said goodbye, and when.
     gone: BTreeMap<Arc<str>, i64>,
     cases: BTreeMap<Key, Case>,
+    /// Nodes that were asked for their checks, and when.
+    asked: BTreeMap<Arc<str>, i64>,
+    /// Checks that their nodes once did not show.
+    missing: BTreeSet<Key>,
     /// Since when the network is heard without a gap; none while it is not.
     listening: Option<i64>,
     changed: bool,
@@ -90,6 +96,8 @@ impl Alerts {
             fleet: Fleet::default(),
             gone: BTreeMap::new(),
             cases: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            missing: BTreeSet::new(),
             listening: None,
             changed: false,
             dropped: 0,
@@ -109,6 +117,11 @@ impl Alerts {
     /// Whether anything changed since this was asked last that would be missed after a restart.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// What was taken as kept is not.
+    pub fn changed(&mut self) {
+        self.changed = true;
     }
 
     /// How often something that is wrong could not be taken since this was asked last, because
@@ -163,6 +176,9 @@ impl Alerts {
                 }
             }
             Some(EventType::Startup | EventType::Alive) => {
+                if event.kind() == Some(EventType::Startup) {
+                    self.fleet.begins(&event.identity);
+                }
                 self.is_back(&event.identity);
                 self.fleet.alive(&event.identity, now);
             }
@@ -227,6 +243,12 @@ impl Alerts {
                 heard.push((identity.clone(), node.seen));
             } else if goodbye.is_none() || any(|status| status == CRITICAL) {
                 silent.push((identity.clone(), now.saturating_sub(node.seen) / 60, goodbye.is_some()));
+            }
+        }
+        // what was not heard before we listened may have been there all the time
+        if now.saturating_sub(listening) > forget {
+            for key in self.fleet.forget_silent(now.saturating_sub(forget)) {
+                self.is_now(key, WELL, "nothing is heard of it any more".into(), now);
             }
         }
         let name: Arc<str> = "".into();

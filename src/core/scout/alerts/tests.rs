@@ -19,6 +19,8 @@ fn checked(identity: &str, check: &str, status: u8) -> Seen {
         status,
         output: format!("said {status}"),
         at: 0,
+        looked: 0,
+        life: 0,
     })
 }
 
@@ -31,6 +33,7 @@ fn moved(identity: &str, check: &str, to: &str) -> Seen {
         from: "OK".into(),
         to: to.into(),
         at: 0,
+        life: 0,
     })
 }
 
@@ -85,6 +88,57 @@ fn what_rests_is_not_told() {
     assert_eq!(told(&mut alerts, 0, 31), Vec::<String>::new(), "it has not looked yet");
     alerts.machine(&checked("n1", "disk", 2), 40);
     assert_eq!(told(&mut alerts, 0, 41), ["firing disk 2 n1"]);
+}
+
+/// That a check rests, is well or is gone may have been told while nobody listened.
+#[test]
+fn nodes_are_asked_for_what_was_not_heard() {
+    let mut alerts = alerts("silence_after: 1d");
+    for (node, check) in [("n1", "disk"), ("n1", "gone"), ("n1", "load"), ("n2", "disk"), ("n3", "disk")] {
+        alerts.machine(&checked(node, check, 2), 10);
+    }
+    alerts.machine(&checked("n3", "disk", 0), 11);
+    assert_eq!(told(&mut alerts, 0, 12).len(), 3);
+    assert_eq!(alerts.to_ask(20, 10), Vec::<String>::new(), "they were just heard");
+    assert_eq!((alerts.to_ask(130, 1), alerts.to_ask(130, 10)), (vec!["n1".into()], vec!["n2".into()]));
+    assert!(alerts.to_ask(131, 10).is_empty(), "once");
+    let shown = |name: &str, rests: bool, status: Option<u8>| Shown {
+        name: name.into(),
+        rests,
+        found: status.map(|status| match checked("n1", name, status) {
+            Seen::Checked(found) => found,
+            other => panic!("{other:?}"),
+        }),
+    };
+    let all = [shown("disk", true, Some(0)), shown("load", false, Some(0))];
+    alerts.answered("n1", &all, 130, 132);
+    assert_eq!(told(&mut alerts, 0, 133), ["resolved disk 0 n1", "resolved load 0 n1"]);
+    // what is gone is asked for once more, as a node that starts has none
+    assert_eq!(alerts.to_ask(134, 10), ["n1"]);
+    alerts.answered("n1", &all, 134, 135);
+    assert_eq!(told(&mut alerts, 0, 136), ["resolved gone 0 n1"]);
+    // what was heard meanwhile is later than the answer
+    alerts.machine(&checked("n2", "disk", 2), 140);
+    alerts.answered("n2", &[shown("disk", true, Some(0))], 130, 141);
+    assert_eq!(told(&mut alerts, 0, 142), Vec::<String>::new());
+    // nothing is known of what was told while the broker was away
+    alerts.connected(false, 150);
+    assert!(alerts.to_ask(151, 10).is_empty());
+    alerts.connected(true, 152);
+    assert_eq!(alerts.to_ask(153, 10), ["n2"]);
+}
+
+#[test]
+fn a_check_that_is_not_heard_any_more_is_gone() {
+    let mut alerts = alerts("silence_after: 1h\nforget_after: 1d");
+    alerts.machine(&checked("n1", "gone", 2), 10);
+    alerts.machine(&checked("n1", "disk", 2), 10);
+    assert_eq!(told(&mut alerts, 0, 12).len(), 2);
+    for hour in 1..=24 {
+        alerts.machine(&checked("n1", "disk", 2), hour * 3600);
+        assert!(told(&mut alerts, 0, hour * 3600).is_empty());
+    }
+    assert_eq!(told(&mut alerts, 0, 86_411), ["resolved gone 0 n1"]);
 }
 
 #[test]

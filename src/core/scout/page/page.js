@@ -62,6 +62,10 @@ const changed = change => {
   last.length = Math.min(last.length, 100);
   if (change.life === 'forgotten') fleet.delete(change.node);
   if (change.life) return;
+  if (change.gone) {
+    fleet.get(change.node)?.checks.delete(change.check);
+    return;
+  }
   if (!fleet.has(change.node)) fleet.set(change.node, {seen: change.at, checks: new Map()});
   const node = fleet.get(change.node);
   node.seen = change.at;

@@ -82,14 +82,17 @@ impl Store {
         }
         self.fleet.alive(&event.identity, now);
         let word = match event.kind() {
-            Some(EventType::Startup) => "started",
+            Some(EventType::Startup) => {
+                self.fleet.begins(&event.identity);
+                "started"
+            }
             Some(EventType::Shutdown) => "stopped",
             _ => return,
         };
         self.changed(json!({"node": event.identity, "life": word, "at": now}).to_string());
     }
 
-    /// Forgets nodes that were not heard for a day.
+    /// Forgets nodes and checks that were not heard for a day.
     pub fn tidy(&mut self, now: i64) {
         let gone: Vec<Arc<str>> = self
             .fleet
@@ -101,6 +104,9 @@ impl Store {
         for identity in gone {
             self.fleet.forget(&identity);
             self.changed(json!({"node": &*identity, "life": "forgotten", "at": now}).to_string());
+        }
+        for (identity, check) in self.fleet.forget_silent(now.saturating_sub(FORGOTTEN)) {
+            self.changed(json!({"node": &*identity, "check": &*check, "gone": true, "at": now}).to_string());
         }
     }
 
@@ -210,6 +216,8 @@ mod tests {
             status,
             output: "</script>".into(),
             at: 0,
+            looked: 0,
+            life: 0,
         })
     }
 
