@@ -30,7 +30,9 @@ plan choria::tasks::run (
     if $one[1] =~ Hash and 'default' in $one[1] { $all + { $one[0] => $one[1]['default'] } } else { $all }
   }
   # those that the task hides, and those that the plan does
-  $hides = $parameters.filter |$name, $of| { $of =~ Hash and $of['sensitive'] == true }.keys
+  $hides = $parameters.filter |$name, $of| {
+    $of =~ Hash and ($of['sensitive'] == true or ($of['type'] =~ String and $of['type'] =~ /\bSensitive\b/))
+  }.keys
   $hidden_here = $inputs.filter |$name, $value| { stdlib::to_json($value) =~ Sensitive }.keys
   $secrets = unique($hides + $hidden_here)
   $given_inputs = stdlib::to_json($defaults + $inputs)

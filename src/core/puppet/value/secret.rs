@@ -73,13 +73,18 @@ impl Concealing<'_> {
             (Kind::Optional(inner) | Kind::NotUndef(Some(inner)), value) => self.value(inner, value),
             // as it is where that will do, else as the first that it can be
             (Kind::Variant(types), value) if !of.takes(value) => {
+                let mut wrong = value.clone();
                 for of in types {
                     let hidden = self.value(of, value)?;
                     if of.takes(&hidden) {
                         return Ok(hidden);
                     }
+                    // a secret that is none of them is not shown for that
+                    if hidden.holds_secrets() {
+                        wrong = hidden;
+                    }
                 }
-                Ok(value.clone())
+                Ok(wrong)
             }
             (Kind::Array(item, _), Value::Array(items)) => {
                 let items = items.iter().map(|value| self.value(item, value)).collect::<Result<_, _>>()?;
@@ -158,6 +163,14 @@ mod tests {
             assert_eq!(concealed.holds_secrets(), shown.contains("redacted"), "{of}");
             assert_eq!(concealed.concealed(&of, &budget).unwrap(), concealed, "{of}");
             assert_eq!(concealed.revealed(&budget).unwrap(), given, "{of}");
+        }
+        // also what is wrong
+        for of in
+            ["Sensitive[Integer]", "Variant[Sensitive[Enum[a]], Integer]", "Optional[Sensitive[Integer]]"]
+        {
+            let (of, _) = parse(of, &mut aliases).unwrap();
+            let concealed = Value::string("s", &budget).unwrap().concealed(&of, &budget).unwrap();
+            assert!(concealed.holds_secrets() && !of.takes(&concealed), "{of}");
         }
     }
 }
