@@ -217,7 +217,6 @@ impl Shard {
             self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
             if let (Some(link), Some(reply)) = (self.links.get_mut(key as usize), message.reply)
                 && !keeps
-                && kind == PeerKind::Client
             {
                 let consumers = link.charge.holder().consumers();
                 link.held_until = self.now + consumers.held_back();
