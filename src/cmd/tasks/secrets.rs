@@ -77,7 +77,10 @@ fn gather(value: &Value, values: &mut Vec<Value>) {
 fn spellings(value: &Value) -> Vec<String> {
     let json = value.to_string();
     match value {
-        Value::String(text) => vec![text.clone(), json.trim_matches('"').to_owned()],
+        // a text is within quotes there
+        Value::String(text) => {
+            vec![text.clone(), json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned()]
+        }
         Value::Number(_) => vec![json],
         _ => vec![],
     }
