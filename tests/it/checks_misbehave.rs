@@ -114,7 +114,7 @@ fn a_check_of_many_numbers_is_heard() {
 fn a_check_that_runs_when_it_is_put_to_rest_counts_as_well() {
     let network = Network::start();
     let (setup, store) = with_machines(&network, "n1");
-    let slow = "#!/bin/sh\ntouch ./begun\nwhile [ ! -e ./go ]; do sleep 0.1; done\necho 'CRITICAL: slow'\ntouch ./over\nexit \
+    let slow = "#!/bin/sh\necho > ./begun\nwhile [ ! -e ./go ]; do /bin/sleep 0.1; done\necho 'CRITICAL: slow'\necho > ./over\nexit \
                 2\n";
     let text = check("slow", "1h");
     let text = text.split("  - name: remedy").next().expect("a check");
@@ -124,7 +124,7 @@ fn a_check_that_runs_when_it_is_put_to_rest_counts_as_well() {
     until("the machine to run", || state(&network, &nodes[0], "slow"));
     alice.run(&["scout", "trigger", "--check", "slow"]).code(0);
     until("the check to run", || path.join("begun").exists().then_some(()));
-    alice.run(&["scout", "maintenance", "--check", "slow"]).code(0);
+    alice.run(&["scout", "maintenance", "-y", "--check", "slow"]).code(0);
     std::fs::write(path.join("go"), "").expect("a file");
     until("the check to end", || path.join("over").exists().then_some(()));
     // another one, which is told after that

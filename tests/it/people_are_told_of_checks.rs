@@ -204,7 +204,7 @@ fn what_rests_or_is_gone_is_over_also_where_nobody_heard_of_it() {
     two("firing");
     alertd.signal(Signal::TERM);
     assert!(alertd.ended().success());
-    alice.run(&["scout", "maintenance", "--check", "quiet"]).code(0);
+    alice.run(&["scout", "maintenance", "-y", "--check", "quiet"]).code(0);
     let mark = nodes[0].log().mark();
     fs::remove_dir_all(store.join("gone")).expect("a directory");
     nodes[0].log().says_after(mark, &["gone is gone"]);

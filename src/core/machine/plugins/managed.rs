@@ -149,11 +149,11 @@ impl Place {
     }
 
     /// Sees to it that a list that was followed once is not followed again after another one, whoever puts it back:
-    /// of what is signed, the latest counts that was seen here. `now` in Unix milliseconds.
+    /// of what is signed, the latest counts that was seen here.
     ///
     /// # Errors
     /// It is older, or what was followed last is not known; in words.
-    pub fn follow(&self, manifest: &Manifest, now: i64) -> Result<(), String> {
+    pub fn follow(&self, manifest: &Manifest) -> Result<(), String> {
         let file = self.store.join(format!(".{}{FOLLOWED}", self.prefix));
         let last = match files::read_bounded(&file, 64) {
             Ok(text) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
@@ -163,18 +163,16 @@ impl Place {
         let last: i64 = last.ok_or_else(|| {
             format!("{} does not say which list was followed last: remove it to follow any", file.display())
         })?;
-        let next = match (manifest.plugins.is_empty(), manifest.packed()) {
-            // it does not say when, and takes everything away
-            (true, _) => last.max(now),
-            (false, packed) if packed >= last => packed,
-            (false, 0) => {
+        let next = match manifest.packed() {
+            packed if packed >= last => packed,
+            0 => {
                 return Err(
                     "it does not say when it was packed, and one that does was followed before: pack it \
                             again by choria machine plugins pack"
                         .to_owned(),
                 );
             }
-            (false, _) => {
+            _ => {
                 return Err(
                     "it was packed before the one that was followed last: pack it again if it is meant"
                         .to_owned(),
@@ -297,28 +295,30 @@ mod tests {
                 packed: *packed,
                 ..plugin(&format!("p{number}"), "")
             };
-            Manifest { plugins: packed.iter().enumerate().map(of).collect() }
+            Manifest { plugins: packed.iter().enumerate().map(of).collect(), emptied: 0 }
         };
-        for (packed, now, follows) in [
-            (&[0, 0][..], 1, true),
-            (&[5, 5], 1, true),
-            (&[5, 5], 1, true),
-            (&[4, 4], 1, false),
-            (&[9, 4], 1, false),
-            (&[0], 1, false),
-            (&[6], 1, true),
-            (&[], 100, true),
-            (&[6], 101, false),
-            (&[101], 102, true),
-            (&[], 50, true),
-            (&[101], 102, true),
+        for (packed, follows) in [
+            (&[][..], true),
+            (&[0, 0], true),
+            (&[5, 5], true),
+            (&[5, 5], true),
+            (&[4, 4], false),
+            (&[9, 4], false),
+            (&[0], false),
+            (&[], false),
+            (&[6], true),
         ] {
-            assert_eq!(place.follow(&list(packed), now).is_ok(), follows, "{packed:?} {now}");
+            assert_eq!(place.follow(&list(packed)).is_ok(), follows, "{packed:?}");
         }
+        // an empty one neither, which takes everything away
+        let empty = |emptied| place.follow(&Manifest { plugins: vec![], emptied }).is_ok();
+        assert!(!empty(5) && empty(100));
+        assert!(place.follow(&list(&[6])).is_err() && place.follow(&list(&[101])).is_ok());
+        assert!(!empty(100));
         let file = dir.path().join("store/.mm.followed");
         assert_eq!(fs::read_to_string(&file).unwrap(), "101");
         fs::write(&file, "x").unwrap();
-        assert!(place.follow(&list(&[200]), 1).unwrap_err().contains("remove it to follow any"));
+        assert!(place.follow(&list(&[200])).unwrap_err().contains("remove it to follow any"));
     }
 
     fn place(store: &Path) -> Place {
@@ -357,8 +357,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join("store");
         let (place, facts) = (place(&store), Facts::from_json("{}".to_owned()));
-        let manage =
-            |plugins: Vec<Plugin>| place.manage(&Manifest { plugins }, "n1.example.net", &facts).unwrap();
+        let manage = |plugins: Vec<Plugin>| {
+            place.manage(&Manifest { plugins, emptied: 0 }, "n1.example.net", &facts).unwrap()
+        };
         let done =
             manage(vec![plugin("a", ""), plugin("b", "identity(\"^n1\")"), plugin("c", "identity(\"^n2\")")]);
         assert_eq!((done.plugins, done.changed), (vec!["a".to_owned(), "b".to_owned()], 2));
@@ -401,7 +402,9 @@ mod tests {
         assert!(outside.exists());
         // and no link is written through
         symlink(&outside, store.join("mm_d")).unwrap();
-        assert!(place.manage(&Manifest { plugins: vec![plugin("d", "")] }, "n1", &facts).is_err());
+        assert!(
+            place.manage(&Manifest { plugins: vec![plugin("d", "")], emptied: 0 }, "n1", &facts).is_err()
+        );
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     }
 

@@ -64,6 +64,26 @@ pub enum ManifestError {
 pub struct Manifest {
     /// All of them.
     pub plugins: Vec<Plugin>,
+    /// When it was packed, of an empty one, in Unix milliseconds; zero where that is not said.
+    pub emptied: i64,
+}
+
+/// Blanks of an empty list that say when it was packed: it is `[]` to all others.
+const BLANKS: usize = 48;
+
+/// An empty list that says when it was packed, a bit a blank.
+fn empty(at: i64) -> String {
+    let blank = |bit: usize| if at >> bit & 1 == 1 { '\t' } else { ' ' };
+    format!("[{}]", (0..BLANKS).map(blank).collect::<String>())
+}
+
+/// When an empty list was packed; zero where it does not say so.
+fn emptied(text: &[u8]) -> i64 {
+    let blanks = text.strip_prefix(b"[").and_then(|text| text.strip_suffix(b"]")).unwrap_or_default();
+    if blanks.len() != BLANKS {
+        return 0;
+    }
+    blanks.iter().enumerate().map(|(bit, blank)| i64::from(*blank == b'\t') << bit).sum()
 }
 
 /// Whether a name may stand as that of a directory.
@@ -118,7 +138,8 @@ impl Manifest {
                 return Err(ManifestError::Plugin(plugin.name.clone(), "is there twice".to_owned()));
             }
         }
-        Ok(Manifest { plugins })
+        let emptied = if plugins.is_empty() { emptied(text) } else { 0 };
+        Ok(Manifest { plugins, emptied })
     }
 
     /// As people write it.
@@ -142,7 +163,10 @@ impl Manifest {
                 for plugin in &mut plugins {
                     plugin.insert("packed".to_owned(), now.into());
                 }
-                STANDARD.encode(Value::from_iter(plugins).to_string())
+                STANDARD.encode(match plugins.is_empty() {
+                    true => empty(now),
+                    false => Value::from_iter(plugins).to_string(),
+                })
             }
         };
         let mut document = json!({"plugins": packed});
@@ -153,9 +177,9 @@ impl Manifest {
         Ok(document.to_string())
     }
 
-    /// When it was packed, in Unix milliseconds; zero where that is not said, as of an empty one.
+    /// When it was packed, in Unix milliseconds; zero where that is not said.
     pub fn packed(&self) -> i64 {
-        self.plugins.iter().map(|plugin| plugin.packed).min().unwrap_or(0)
+        self.plugins.iter().map(|plugin| plugin.packed).min().unwrap_or(self.emptied)
     }
 
     /// Reads what was put there; signed, where a key is given.
@@ -193,6 +217,18 @@ mod tests {
     use super::*;
 
     const SEED: [u8; 32] = [9; 32];
+
+    #[test]
+    fn an_empty_list_says_when_it_was_packed() {
+        for now in [1, 1_796_117_225_438, (1 << 48) - 1] {
+            let document = serde_json::from_str(&Manifest::pack(b"[]", None, Some(now)).unwrap()).unwrap();
+            let manifest = Manifest::unpack(&document, None).unwrap();
+            assert_eq!((manifest.plugins.len(), manifest.packed()), (0, now));
+        }
+        for nothing in ["[]", "[ ]", " []\n"] {
+            assert_eq!(Manifest::parse(nothing.as_bytes()).unwrap().packed(), 0);
+        }
+    }
 
     fn one() -> String {
         let sum = "ab".repeat(32);
