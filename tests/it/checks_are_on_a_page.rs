@@ -116,3 +116,40 @@ fn whoever_has_a_token_sees_them_live_and_keeps_them_quiet() {
     assert_eq!(asked(port, "GET /fleet.json", token, "").0, 401);
     assert_eq!(asked(port, "POST /act", "a-token-of-a-file-1234", "{}").0, 403);
 }
+
+/// A node that does not answer keeps nobody from acting on others.
+#[test]
+fn a_node_that_is_stopped_keeps_no_other_from_being_asked() {
+    let network = Network::start();
+    let alice = network.alice();
+    let web = alice.start(&["scout", "web", "--port", "0"]);
+    let said = web.says(&["The page of checks is at http://127.0.0.1:"]);
+    let (_, rest) = said.rsplit_once("127.0.0.1:").expect("an address");
+    let (port, token) = rest.trim().split_once("/#token=").expect("a token");
+    let port: u16 = port.parse().expect("a port");
+    let all = crate::a_node_mends_itself::check("whole", "1s");
+    let text = all.split("  - name: remedy").next().expect("a check");
+    let setups = ["n1", "n2"].map(|name| {
+        let (setup, store) = with_machines(&network, name);
+        machine(&store, "whole", text, &[("check", CHECK)]);
+        setup
+    });
+    let nodes = network.nodes(setups);
+    until("both to be on the page", || {
+        let fleet: Value = serde_json::from_str(&asked(port, "GET /fleet.json", token, "").2).ok()?;
+        (fleet["nodes"].as_array()?.len() == 2).then_some(())
+    });
+    let act = |node: &str| {
+        let body = json!({"node": node, "check": "whole", "action": "maintenance"}).to_string();
+        asked(port, "POST /act", token, &body).0
+    };
+    nodes[0].log().signal(rustix::process::Signal::STOP);
+    std::thread::scope(|scope| {
+        let stopped: Vec<_> = (0..3).map(|_| scope.spawn(|| act(&nodes[0].name))).collect();
+        assert_eq!(act(&nodes[1].name), 200);
+        for one in stopped {
+            assert_ne!(one.join().expect("an answer"), 200);
+        }
+    });
+    nodes[0].log().signal(rustix::process::Signal::CONT);
+}

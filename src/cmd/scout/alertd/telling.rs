@@ -199,3 +199,57 @@ impl Telling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use choria::core::scout::{Checked, Seen};
+
+    use super::*;
+
+    fn telling(state: PathBuf) -> Telling {
+        let text = "receivers: [{program: [/bin/page]}]\nelection: alertd\nbucket: ALERTS\n";
+        let settings = Settings::parse(&format!("state: {}\n{text}", state.display())).unwrap();
+        Telling::new(Alerts::new(settings.clone()), &settings)
+    }
+
+    /// Whoever was stopped for longer than votes last does not lead when it goes on.
+    #[test]
+    fn a_lead_ends_with_its_time() {
+        let telling = telling("/nowhere/state.json".into());
+        telling.lead(true);
+        telling.believe(Duration::from_millis(200));
+        assert!(telling.leads());
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!telling.leads(), "nobody has said so since");
+        telling.believe(Duration::from_secs(60));
+        assert!(telling.leads());
+        telling.lead(false);
+        assert!(!telling.leads());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_kept_is_kept_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("later");
+        let telling = telling(place.join("state.json"));
+        telling.heard(|all| {
+            let found = Checked {
+                identity: "n1".into(),
+                machine: "disk".into(),
+                version: "1".into(),
+                status: 2,
+                output: "full".into(),
+                at: 0,
+                looked: 0,
+                life: 0,
+            };
+            all.machine(&Seen::Checked(found), 1);
+        });
+        telling.keep(None).await;
+        assert!(!place.exists());
+        std::fs::create_dir(&place).unwrap();
+        telling.keep(None).await;
+        let kept = std::fs::read_to_string(place.join("state.json")).unwrap();
+        assert!(kept.contains("disk"), "{kept}");
+    }
+}

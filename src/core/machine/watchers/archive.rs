@@ -314,3 +314,35 @@ impl Watcher for Archive {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::machine::definition::compile;
+
+    #[test]
+    fn what_one_that_was_killed_left_goes_with_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, _) = room(dir.path()).unwrap();
+        let name = place.path().file_name().unwrap().to_string_lossy().into_owned();
+        let dead = name.replacen(&std::process::id().to_string(), &u32::MAX.to_string(), 1);
+        let dead = dir.path().join("tmp").join(dead);
+        fs::create_dir(&dead).unwrap();
+        let (other, _) = room(dir.path()).unwrap();
+        assert!(!dead.exists() && place.path().exists() && other.path().exists());
+    }
+
+    #[test]
+    fn checksums_are_judged_at_load() {
+        let of = |checksum: &str| {
+            compile(&format!(
+                "{{name: a, version: 1.0.0, initial_state: x, transitions: [{{name: go, from: [x], destination: y}}], \
+                 watchers: [{{name: w, type: archive, interval: 1h, properties: {{source: 'http://h/a.tgz', checksum: \
+                 '{checksum}', creates: a, target: /t}}}}]}}"
+            ))
+            .is_ok()
+        };
+        assert!(of(&"aB".repeat(32)) && of("{{ lookup \"facts.sum\" \"x\" }}"));
+        assert!(!of("zz") && !of(&"zz".repeat(32)));
+    }
+}

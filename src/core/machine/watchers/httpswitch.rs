@@ -93,3 +93,28 @@ impl Watcher for Switch {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::machine::definition::compile;
+
+    #[test]
+    fn states_that_are_not_there_are_warned_of() {
+        let warnings = |property: &str| {
+            let text = format!(
+                "{{name: a, version: 1.0.0, initial_state: dark, transitions: [{{name: on, from: [dark], destination: \
+                 light}}], watchers: [{{name: w, type: httpswitch, properties: {{{property}}}}}]}}"
+            );
+            let found = compile(&text).ok().unwrap().warnings;
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(warnings("on_when: [light], off_when: [dark], disable_when: [dark]").is_empty());
+        for property in ["on_when", "off_when", "disable_when"] {
+            let found = warnings(&format!("{property}: [lihgt]"));
+            assert!(
+                found.len() == 1 && found[0].contains(&format!("{property} names the state lihgt")),
+                "{found:?}"
+            );
+        }
+    }
+}

@@ -428,6 +428,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_that_means_nothing_is_warned_of() {
+        for (properties, warned) in [
+            ("builtin: heartbeat, timeout: 2s", true),
+            ("builtin: choria_status, last_message: 1h, timeout: 2s", true),
+            ("builtin: heartbeat", false),
+            ("builtin: goss, gossfile: goss.yaml, timeout: 2s", false),
+        ] {
+            let text = format!(
+                "{{name: a, version: 1.0.0, initial_state: x, transitions: [{{name: OK, from: [x], destination: y}}], \
+                 watchers: [{{name: w, type: nagios, interval: 1h, properties: {{{properties}}}}}]}}"
+            );
+            let definition = crate::core::machine::definition::compile(&text).ok().unwrap();
+            let told = definition
+                .warnings
+                .iter()
+                .any(|warning| warning.to_string().contains("timeout means nothing"));
+            assert_eq!(told, warned, "{properties}");
+        }
+    }
+
+    #[test]
     fn what_a_check_says_fits_into_an_event() {
         let item =
             |n: usize| json!({"label": format!("/srv/data/volume{n} inodes"), "unit": "%", "value": 12.5});

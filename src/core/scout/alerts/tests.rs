@@ -339,3 +339,23 @@ fn what_is_wrong_is_bounded() {
     }
     assert_eq!((alerts.counts().1, alerts.take_dropped(), alerts.take_dropped()), (MOST_CASES, 7, 0));
 }
+
+/// Another one told of a node that this one hears: that is no sign that it is silent, nor that it is there.
+#[test]
+fn what_another_one_told_is_no_sign_of_a_node() {
+    let mut leader = alerts("silence_after: 10m");
+    leader.machine(&checked("n1", "disk", 0), 10);
+    assert_eq!(told(&mut leader, 0, 700), ["firing NodeSilent 2 n1"]);
+    let mut other = alerts("silence_after: 10m");
+    other.machine(&checked("n1", "disk", 0), 701);
+    other.go_on(leader.snapshot().text().as_bytes(), 702).unwrap();
+    assert_eq!(told(&mut other, 0, 703), ["resolved NodeSilent 0 n1"]);
+    // a check that only the leader knows brings nobody back
+    let mut leader = alerts("silence_after: 10m");
+    leader.machine(&checked("n1", "load", 2), 10);
+    told(&mut leader, 0, 11);
+    let mut other = alerts("silence_after: 10m");
+    other.machine(&checked("n1", "disk", 0), 10);
+    other.go_on(leader.snapshot().text().as_bytes(), 600).unwrap();
+    assert_eq!(told(&mut other, 0, 611), ["firing NodeSilent 2 n1"]);
+}
