@@ -73,11 +73,12 @@ impl Intakes {
             let more = now[place] - before[place];
             if more > 0 {
                 log.note(kind, || {
-                    tracing::warn!(
-                        kind,
-                        dropped = more,
-                        "messages of waiting machines are dropped, they are too many or too large"
-                    );
+                    let why = match kind {
+                        // by --dry-run beside it, say
+                        "unasked" => "answers of waiting machines are dropped, nobody asked for them here",
+                        _ => "messages of waiting machines are dropped, they are too many or too large",
+                    };
+                    tracing::warn!(kind, dropped = more, "{why}");
                 });
             }
         }

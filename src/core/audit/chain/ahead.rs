@@ -25,6 +25,10 @@ impl Ahead {
         self.queue.is_empty()
     }
 
+    pub fn all(&self) -> &VecDeque<(u64, Digest)> {
+        &self.queue
+    }
+
     /// False at the end.
     pub fn take_in(&mut self, next: Option<(u64, Digest)>) -> bool {
         if let Some((number, digest)) = next {

@@ -127,14 +127,17 @@ pub fn examine(
         while let Some((number, record)) = written.next(&mut found)? {
             if let Some(at) = lines.find(&record) {
                 records.take_in(Some((number, record)));
+                // where the chain begins here, lines that are too many for its records are older than it
+                let older = match number == before.len() as u64 + 1 {
+                    true => at.saturating_sub(before.len()),
+                    false => 0,
+                };
+                found.older = older as u64;
+                (0..older).for_each(|_| lines.pop());
                 // lines before the one that is known may be of records before it
-                let back = before.len().saturating_sub(at);
+                let back = before.len().saturating_sub(at - older);
                 for one in before.drain(back..).rev().collect::<Vec<_>>() {
                     records.push_back_in_front(one);
-                }
-                if number == 1 {
-                    found.older = at as u64;
-                    (0..at).for_each(|_| lines.pop());
                 }
                 known = true;
                 break;
@@ -152,21 +155,37 @@ pub fn examine(
             chain.rewind()?;
             let mut again = Examination::default();
             written = Written::new(&mut chain, &certificates, provider)?;
-            let first = written.next(&mut again)?;
-            let wanted = first.map(|(_, record)| record);
-            let line = loop {
+            // the first of its records may be the one that was edited
+            let mut first = vec![];
+            while first.len() < BEGINNING
+                && let Some(record) = written.next(&mut again)?
+            {
+                first.push(record);
+            }
+            let mut passed = lines.all().clone();
+            let place = loop {
                 match logs.next()? {
-                    Some((number, line)) if Some(line) == wanted => break Some((number, line)),
-                    Some(_) => {}
+                    Some(line) => {
+                        let place = first.iter().position(|(_, record)| *record == line.1);
+                        passed.push_back(line);
+                        if place.is_some() {
+                            break place;
+                        }
+                        if passed.len() > BEGINNING {
+                            passed.pop_front();
+                        }
+                    }
                     None => break None,
                 }
             };
-            match line {
-                Some((number, line)) => {
+            match place {
+                Some(place) => {
                     (found, lines) = (again, Ahead::default());
-                    found.older = number - 1;
-                    lines.take_in(Some((number, line)));
-                    records.take_in(first);
+                    let own = passed.len().saturating_sub(place + 1);
+                    passed.drain(..own);
+                    found.older = passed.front().map_or(0, |(number, _)| number - 1);
+                    passed.into_iter().for_each(|line| drop(lines.take_in(Some(line))));
+                    first.into_iter().for_each(|record| drop(records.take_in(Some(record))));
                 }
                 // They have nothing to do with each other.
                 None => {

@@ -188,6 +188,26 @@ fn what_is_older_than_the_chain_is_counted_and_hides_nothing() {
     assert_eq!((found.wrong, found.older, found.records), (250, 0, 300));
 }
 
+/// A chain that began yesterday, beside a log that is older: nobody says that all of it was forged.
+#[test]
+fn the_first_records_of_a_chain_are_told_apart_from_what_is_older() {
+    let node = node(&rcgen::PKCS_ECDSA_P256_SHA256);
+    for count in [1, 41, 99, 100, 150, 1_000] {
+        for edited in [0, 1, 5] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("audit.chain");
+            let lines = written(&node, &path, 20, 20);
+            let older = (1..=count).map(|number| line(number + 100_000));
+            let mut all: Vec<String> = older.chain(lines.iter().cloned()).collect();
+            all[count + edited] = line(500_000);
+            let found = node.examined(&path, &all);
+            let told = Finding::Edited { line: (count + edited + 1) as u64, record: edited as u64 + 1 };
+            assert_eq!(found.findings, [told], "{count} {edited}");
+            assert_eq!((found.older, found.before), (count as u64, 0), "{count} {edited}");
+        }
+    }
+}
+
 #[test]
 fn fuzz_a_chain_of_anybody() {
     let node = node(&rcgen::PKCS_ECDSA_P256_SHA256);
