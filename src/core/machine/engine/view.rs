@@ -17,8 +17,7 @@ const MOST_SHOWN: usize = 384 * 1024;
 /// Bytes of each output where that is more,
 const SHORT_OUTPUT: usize = 256;
 /// and what is said of a check where that is still more.
-const SHOWN: [&str; 8] =
-    ["protocol", "identity", "id", "timestamp", "machine", "status", "status_code", "check_time"];
+const SHOWN: [&str; 3] = ["status", "status_code", "check_time"];
 
 /// Which machine is meant: all that is given has to be so.
 #[derive(Debug, Clone, Copy, Default)]
