@@ -6,7 +6,7 @@
 //! | 1 | refused before any node was asked: usage, configuration, input, no connection, no nodes found |
 //! | 2 | at least one node answered with a failure |
 //! | 3 | nobody answered |
-//! | 4 | some answered well, some not at all, or were found too late to be asked |
+//! | 4 | some answered well, some not at all, or were found too late to be asked, or a federation in which they were looked for is down |
 //! | 5 | nodes were asked, and their answers could not all be taken or shown: the connection was lost, the output cannot be written |
 //! | 130 | interrupted |
 //!
@@ -27,7 +27,7 @@ pub const LOST: u8 = 5;
 
 /// The texts of the codes, for the manual.
 pub const CODES: &str = "0 everybody asked answered well, or whoever read the output has closed it; \
-     1 refused before any node was asked; 2 at least one node failed, or a request stopped in a stage; 3 nobody answered; 4 some did not answer; \
+     1 refused before any node was asked; 2 at least one node failed, or a request stopped in a stage; 3 nobody answered; 4 some did not answer, or a federation is down; \
      5 nodes were asked, and their answers could not all be taken or shown; 130 interrupted.";
 
 /// The same of applications of `mco`.
@@ -121,7 +121,9 @@ impl Exit {
             (_, stats) if stats.failed > 0 => 2,
             (_, stats) if stats.responses == 0 => 3,
             (Exit::Ours, stats)
-                if stats.responses < stats.discovered || !stats.late_discoveries.is_empty() =>
+                if stats.responses < stats.discovered
+                    || !stats.late_discoveries.is_empty()
+                    || by_asking && !stats.federations_down.is_empty() =>
             {
                 4
             }

@@ -109,17 +109,18 @@ impl Ping {
                 _ = interrupt.recv() => None,
                 done = asking => Some(done?),
             };
-            let mut reason = String::new();
+            let (mut reason, mut down) = (String::new(), false);
             if let Some(found) = &found {
+                down = !found.federations_down.is_empty();
                 reason = trouble::nobody_found(&client, &collective, found, None);
                 trouble::overflowed(found.overflowed);
                 trouble::down(&found.federations_down);
             }
             trouble::complaints(&client);
             client.session().close().await;
-            anyhow::Ok((times, overhead, reason, found.is_none()))
+            anyhow::Ok((times, overhead, (reason, down), found.is_none()))
         })?;
-        let (times, overhead, reason, interrupted) = asked?;
+        let (times, overhead, (reason, down), interrupted) = asked?;
         if !self.names {
             statistics(&times, overhead, self.silent, ruby);
         }
@@ -143,6 +144,7 @@ impl Ping {
         }
         Ok(match expect {
             Some(expect) if times.len() < expect => exit.some_missing(),
+            None if down => exit.some_missing(),
             _ => ExitCode::SUCCESS,
         })
     }

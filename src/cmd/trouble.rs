@@ -91,7 +91,7 @@ fn lacking(agent: Option<&str>) -> String {
         }
         _ => ", which takes its program below a directory of plugin.choria.agent_provider.mcorpc.libdir",
     };
-    format!("perhaps none has the agent {agent}{hosted} ('choria find -A {agent}' lists who has); ")
+    format!("no node that is meant has the agent {agent}{hosted} ('choria find -A {agent}' lists who has); ")
 }
 
 /// A service that nobody has answered for.

@@ -108,7 +108,10 @@ fn nodes_of_all_sites_answer_and_the_site_that_is_down_is_named() {
     });
     assert!(down.stderr.contains("nobody carries requests to the federation paris"), "{down:?}");
     assert_eq!(down.stderr.matches("nobody carries").count(), 1, "{down:?}");
-    down.says(&["l1.example.net", "l2.example.net"]);
+    down.code(4).says(&["l1.example.net", "l2.example.net"]);
+    // who is named has answered, wherever others are
+    alice.run(&["rpc", "rpcutil", "ping", "-I", "l1.example.net"]).code(0);
+    alice.run(&["rpc", "rpcutil", "ping"]).code(4);
     // All of them: at once, and with a reason.
     drop(carriers);
     let gone = until("both sites to be missed", || {

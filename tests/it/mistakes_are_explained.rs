@@ -231,7 +231,7 @@ fn an_agent_that_no_node_has_is_the_first_thing_to_think_of() {
     let _nodes = network.nodes([node("n1")]);
     let alice = network.alice();
     alice.run(&["shell", "run", "id", "-F", "country=mt"]).code(1).silent().complains(&[
-        "did not discover any nodes: perhaps none has the agent shell",
+        "did not discover any nodes: no node that is meant has the agent shell",
         "plugin.shell.activate_agent = true",
         "choria find -A shell",
     ]);

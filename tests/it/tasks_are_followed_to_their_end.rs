@@ -13,7 +13,8 @@ use crate::task_stage::{N1, Tasks, output};
 
 /// Waits for a file, and ends as it says.
 const WAITS: &str = "#!/bin/sh\necho x >>\"$PT_file.begun\"\n\
-    while [ ! -e \"$PT_file\" ]; do /bin/sleep 0.05; done\nread -r code <\"$PT_file\"\nexit \"$code\"\n";
+    while [ ! -e \"$PT_file\" ]; do /bin/sleep 0.05; done\nread -r code <\"$PT_file\"\necho x >>\"$PT_file.ended\"\n\
+    exit \"$code\"\n";
 
 /// A daemon that ends answers for a task that goes on without it.
 #[test]
@@ -62,6 +63,12 @@ fn a_stage_is_over_when_its_tasks_have_ended() {
     assert_eq!(plain.ended().code(), Some(4), "{:?}", plain.lines());
     plain.says(&["\"success\": false"]);
     fs::write(&file, "0\n").expect("a file");
+    // they go on without anybody, and are not to outlive what they wait for
+    until("both to end", || {
+        let ended = format!("{}.ended", file.display());
+        let ended = fs::read_to_string(ended).unwrap_or_default();
+        (ended.lines().count() == 2).then_some(())
+    });
 }
 
 #[test]

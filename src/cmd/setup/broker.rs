@@ -230,7 +230,7 @@ impl Broker {
         for (who, name) in invited {
             carried.push(match who {
                 Who::Node => {
-                    format!("carry {name}.setup to {name}, and there: sudo choria setup node {name}.setup")
+                    format!("carry {name}.setup to {name}, leave none here, and there: sudo choria setup node {name}.setup")
                 }
                 Who::Operator => {
                     format!("carry {name}.setup to {name}, who says: choria setup operator {name}.setup")

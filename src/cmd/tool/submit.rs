@@ -27,8 +27,8 @@ pub struct Submit {
     /// how long it is worth telling, default 24h
     #[argh(option, arg_name = "duration", default = "String::from(\"24h\")")]
     ttl: String,
-    /// how often it is tried at most, default 100
-    #[argh(option, arg_name = "n", default = "100")]
+    /// how often it is tried at most, default 1000
+    #[argh(option, arg_name = "n", default = "1000")]
     tries: u64,
     /// who says it, default the user
     #[argh(option, arg_name = "name")]

@@ -66,10 +66,22 @@ impl Compiled {
             )),
             Err(e) => Err(told(&e)),
         };
-        // one that looks at any member may look at these
-        let names = |member: &str| text.contains(member) || text.contains("input[");
-        Compiled { engine, facts: names("facts"), classes: names("classes") }
+        Compiled { engine, facts: looks_at(text, "facts"), classes: looks_at(text, "classes") }
     }
+}
+
+/// Whether a policy may look at this member of its input: by its name, or by whatever it does with all of it.
+fn looks_at(text: &str, member: &str) -> bool {
+    let of_name = |c: char| c.is_alphanumeric() || c == '_';
+    let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    code.flat_map(|line| {
+        line.match_indices("input").map(move |(at, word)| (&line[..at], &line[at + word.len()..]))
+    })
+    .filter(|(before, after)| !before.ends_with(of_name) && !after.starts_with(of_name))
+    .any(|(_, after)| match after.strip_prefix('.') {
+        Some(named) => named.split(|c| !of_name(c)).next() == Some(member),
+        None => true,
+    })
 }
 
 /// An error in one line.
@@ -259,6 +271,19 @@ mod tests {
             ("not \"db\" in input.classes", Facts::unknown(), Some(&known[..]), true),
             ("not \"db\" in input.classes", Facts::default(), none, false),
             ("input.action == \"restart\"", Facts::unknown(), none, true),
+            ("input.action == \"restart\" # whatever the facts and classes", Facts::unknown(), none, true),
+            (
+                "count([part | some part in input; part.frozen == true]) == 0",
+                Facts::unknown(),
+                Some(&known[..]),
+                false,
+            ),
+            (
+                "node := input\n what := concat(\"\", [\"fac\", \"ts\"])\n not node[what].frozen",
+                Facts::unknown(),
+                Some(&known[..]),
+                false,
+            ),
         ] {
             let rego = rego(dir.path(), "service.rego", &format!("{PACKAGE}allow if {{\n {condition}\n}}\n"));
             let decision = rego.decide(&about(), classes, &facts);

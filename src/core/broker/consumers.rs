@@ -331,8 +331,11 @@ impl OfHolder {
     }
 
     /// For how long whoever has the engine say more is to wait.
-    pub fn held_back(&self) -> Duration {
-        let beyond = self.delivered.load(Ordering::Relaxed).saturating_sub(DELIVERED / HELD_BACK);
+    pub fn held_back(&self, now: Duration) -> Duration {
+        let before = self.delivered_at.load(Ordering::Relaxed);
+        let forgotten = DELIVERED / FORGOTTEN / 1000 * (now.as_millis() as u64).saturating_sub(before);
+        let owed = self.delivered.load(Ordering::Relaxed).saturating_sub(forgotten);
+        let beyond = owed.saturating_sub(DELIVERED / HELD_BACK);
         Duration::from_millis(beyond / (DELIVERED / FORGOTTEN / 1000))
     }
 
@@ -687,9 +690,11 @@ mod tests {
         let times =
             |at: u64| (0..1_000_000).take_while(|_| of.deliver(100, Duration::from_secs(at))).count() as u64;
         let each = 100 + DELIVERY as u64;
-        assert_eq!(of.held_back(), Duration::ZERO);
+        let held_back = |at: u64| of.held_back(Duration::from_secs(at)).as_secs();
+        assert_eq!(held_back(100), 0);
         assert_eq!(times(100), DELIVERED / each);
-        assert_eq!(of.held_back().as_secs(), 6, "three quarters of it, at what is forgotten in a second");
+        assert_eq!(held_back(100), 6, "three quarters of it, at what is forgotten in a second");
+        assert_eq!((held_back(103), held_back(107)), (3, 0), "what was read long ago holds nobody back");
         assert_eq!(times(100), 0);
         let second = times(101);
         assert!(second.abs_diff(DELIVERED / FORGOTTEN / each) < 10, "{second}");

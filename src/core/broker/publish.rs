@@ -173,7 +173,7 @@ impl Shard {
         }
         if flows && let Some(link) = self.links.get_mut(key as usize) {
             if !link.publish.may_publish(&consumers::lasting_of(message.subject)) {
-                link.held_until = self.now + link.charge.holder().consumers().held_back();
+                link.held_until = self.now + link.charge.holder().consumers().held_back(self.now);
             }
             self.pay_for_answer(key, consumers::FLOWS);
         }
@@ -219,7 +219,7 @@ impl Shard {
                 && !keeps
             {
                 let consumers = link.charge.holder().consumers();
-                link.held_until = self.now + consumers.held_back();
+                link.held_until = self.now + consumers.held_back(self.now);
                 if !pulls::is_one(message.subject) && !consumers.asks(reply, self.now) {
                     self.pay_for_answer(key, consumers::ASKED_AT_ONCE);
                 }

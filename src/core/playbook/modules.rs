@@ -201,12 +201,15 @@ fn read(file: &Path) -> Result<Source, host::Trouble> {
     Ok(Source::new(&file.display().to_string(), text))
 }
 
-/// The first line of the comment at the top, or before the plan.
+/// The first sentence of the comment at the top, or before the plan.
 fn summary(source: &Source) -> String {
     let at = source.text.find("\nplan ").map_or(0, |at| at + 1);
     let lines = source.comment_before(u32::try_from(at).unwrap_or(0));
-    let first = lines.into_iter().find(|line| !line.is_empty() && !line.starts_with('@'));
-    first.unwrap_or_default().trim_start_matches("@summary").trim().to_owned()
+    let is_text = |line: &str| !line.is_empty() && (!line.starts_with('@') || line.starts_with("@summary"));
+    let said = lines.iter().map(|line| line.trim()).skip_while(|line| !is_text(line));
+    let text = said.take_while(|line| is_text(line)).collect::<Vec<_>>().join(" ");
+    let end = text.find(". ").map_or(text.len(), |at| at + 1);
+    text[..end].trim_start_matches("@summary").trim().to_owned()
 }
 
 #[cfg(test)]
@@ -224,7 +227,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (a, b) = (root.path().join("a"), root.path().join("b"));
         put(&a, "demo/plans/init.pp", "plan demo () { }");
-        put(&a, "demo/plans/deep/er.pp", "# Goes deep.\n# More.\nplan demo::deep::er () { }");
+        put(
+            &a,
+            "demo/plans/deep/er.pp",
+            "# Goes deep, and\n# deeper. And\n# more.\nplan demo::deep::er () { }",
+        );
         put(&b, "demo/plans/init.pp", "# hidden\nplan demo () { 'second' }");
         put(&b, "other/plans/x.pp", "\n# Not this.\n\nplan other::x () { }");
         put(&b, "other/lib/puppet/functions/other/f.rb", "");
@@ -237,7 +244,7 @@ mod tests {
         assert_eq!(names.len(), 3);
         assert_eq!(bundled.len(), 4);
         assert!(bundled.iter().all(|plan| !plan.summary.is_empty()), "{bundled:?}");
-        assert_eq!(names[1], ("demo::deep::er".to_owned(), "Goes deep.".to_owned()));
+        assert_eq!(names[1], ("demo::deep::er".to_owned(), "Goes deep, and deeper.".to_owned()));
         let source = |name| modules.source(Kind::Plan, name).unwrap().map(|source| source.text);
         assert_eq!(source("demo").unwrap(), "plan demo () { }");
         assert!(source("demo::deep::er").is_some());

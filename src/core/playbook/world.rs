@@ -240,7 +240,7 @@ impl World {
             let kind = [Kind::Plan, Kind::Function, Kind::Type].into_iter().find(|one| word(*one) == kind);
             let Some(kind) = kind else { continue };
             if self.source(kind, name).map_err(|e| e.0)?.is_none() {
-                return Err(format!("{known} is not there any more"));
+                return Err(format!("{known} is not there any more, or --modulepath is another"));
             }
         }
         Ok(())

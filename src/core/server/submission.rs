@@ -22,8 +22,10 @@ const LOOK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 /// How long an acknowledgement is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pauses between tries.
+/// Pauses between tries, at first and at most; and after so many, as nobody who keeps it is there for long.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(5)];
+const OFTEN: u64 = 20;
+const SELDOM: Duration = Duration::from_secs(120);
 
 /// Starts a task for each priority, where there is a spool.
 pub(super) fn spawn(tasks: &mut JoinSet<()>, node: &Arc<NodeState>, session: &Session) {
@@ -122,7 +124,8 @@ impl Worker {
                         });
                         message.tries += 1;
                         let doubled = PAUSES[0].saturating_mul(1 << message.tries.min(4));
-                        let pause = doubled.min(PAUSES[1]).mul_f64(0.5 + fastrand::f64());
+                        let longest = if message.tries < OFTEN { doubled.min(PAUSES[1]) } else { SELDOM };
+                        let pause = longest.mul_f64(0.5 + fastrand::f64());
                         message.next_try = now.checked_add(pause).ok();
                         let renew = move || Spool::renew(&path, &message);
                         if let Ok(Err(error)) = tokio::task::spawn_blocking(renew).await {

@@ -1,6 +1,9 @@
 //! Somebody without rights has the engine of streams say more than it was ever told.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use choria::core::protocol::subjects::caller_inbox_prefix;
 use serde_json::json;
@@ -60,10 +63,13 @@ fn who_has_them_say_too_much_is_held_back_and_others_are_answered() {
         raw.send(consumer(number, &format!("{inbox}.d.{number}")));
     }
     let engine = engine_of(&mut network);
+    let (heard, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    let hears = heard.clone();
     // it ends with the broker
     std::thread::spawn(move || {
         let (mut last, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
         while let Ok(count @ 1..) = raw.stream.read(&mut piece) {
+            hears.fetch_add(count as u64, Ordering::Relaxed);
             last.extend_from_slice(&piece[..count]);
             // the engine is told that all of it came, so that it says more
             let (mut told, mut at) = (String::new(), 0);
@@ -81,8 +87,11 @@ fn who_has_them_say_too_much_is_held_back_and_others_are_answered() {
             last.drain(..beyond);
         }
     });
-    // whether it is cut or held back
     others_are_answered(&alice, engine);
+    // it heard much, and no more than it may, with what was on its way
+    until("much to be heard", || (heard.load(Ordering::Relaxed) > 32 << 20).then_some(()));
+    let most = (256 << 20) + begun.elapsed().as_secs() * (33 << 20);
+    assert!(heard.load(Ordering::Relaxed) < most, "{heard:?} of {most}");
 }
 
 /// All the while, by an engine that has no more than it should.
@@ -109,8 +118,12 @@ fn who_asks_for_the_same_again_and_again_waits() {
     raw.sync();
     let engine = engine_of(&mut network);
     let asks = publish("$JS.API.DIRECT.GET.KV_BIG.$KV.BIG.k", &format!("{inbox}.x"), "").repeat(100);
+    let mut listener = Raw::connect(&network, &mallory);
+    listener.send(format!("SUB {inbox}.x 1\r\n"));
+    listener.sync();
     std::thread::spawn(move || while raw.try_send(&asks).is_ok() {});
     others_are_answered(&alice, engine);
+    assert!(listener.until("Nats-Sequence: 1").is_some(), "it is answered");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::core::agents::Node;
 use crate::core::config::System;
+use crate::core::log::RefusalLog;
 use crate::core::tasks::cache::{Cache, CacheError};
 use crate::core::tasks::records::FileRecord;
 use crate::core::tasks::source::Source;
@@ -26,7 +27,7 @@ type Fetched = Result<usize, Arc<CacheError>>;
 
 /// The files that are on their way, by their hashes and addresses.
 #[derive(Default)]
-pub struct Fetching(Mutex<HashMap<String, UnderWay>>);
+pub struct Fetching(Mutex<HashMap<String, UnderWay>>, Arc<RefusalLog>);
 
 #[derive(Clone)]
 struct UnderWay {
@@ -107,13 +108,16 @@ impl Fetching {
         let under_way = UnderWay { caller: caller.to_owned(), came, done };
         all.insert(key.clone(), under_way.clone());
         let ended = Ended { all: self.clone(), key };
+        let (refusals, whose) = (self.1.clone(), caller.to_owned());
         tokio::spawn(async move {
             let fetched = work.await;
             drop(ended);
-            if let Err(e) = &fetched {
-                tracing::warn!("files of a task did not come: {e}");
+            // who waits is told
+            if let Err(Some(Err(e))) = tell.send(Some(fetched)).map_err(|unheard| unheard.0) {
+                refusals.note_of("files", &whose, || {
+                    tracing::warn!(caller = whose, "files of a task did not come: {e}");
+                });
             }
-            let _ = tell.send(Some(fetched));
         });
         Ok(under_way)
     }

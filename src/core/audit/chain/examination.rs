@@ -184,8 +184,8 @@ pub fn examine(
                     let own = passed.len().saturating_sub(place + 1);
                     passed.drain(..own);
                     found.older = passed.front().map_or(0, |(number, _)| number - 1);
-                    passed.into_iter().for_each(|line| drop(lines.take_in(Some(line))));
-                    first.into_iter().for_each(|record| drop(records.take_in(Some(record))));
+                    passed.into_iter().for_each(|line| _ = lines.take_in(Some(line)));
+                    first.into_iter().for_each(|record| _ = records.take_in(Some(record)));
                 }
                 // They have nothing to do with each other.
                 None => {
