@@ -112,7 +112,8 @@ fn server(url: &Uri) -> (String, String, u16) {
 }
 
 fn resolved(base: &Uri, next: &str) -> Result<Uri, String> {
-    if next.contains("://") {
+    // a scheme is what comes first; what looks like one behind that is a text in a path or a query
+    if next.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':')) {
         return address(next).map_err(|e| format!("it is sent on to {next}, which {e}"));
     }
     let scheme = base.scheme_str().unwrap_or("http");
@@ -193,10 +194,17 @@ mod tests {
             ("?p=2", "https://a.example/x/y?p=2"),
             ("#there", "https://a.example/x/y?z=1"),
             ("/x?u=//b.example", "https://a.example/x?u=//b.example"),
+            ("/x?back=http://b.example/c", "https://a.example/x?back=http://b.example/c"),
+            ("c?back=http://b.example/c", "https://a.example/x/c?back=http://b.example/c"),
+            ("?back=http://b.example/c", "https://a.example/x/y?back=http://b.example/c"),
+            ("//b.example/x?u=http://c.example", "https://b.example/x?u=http://c.example"),
+            ("#http://b.example", "https://a.example/x/y?z=1"),
         ] {
             assert_eq!(resolved(&base, next).unwrap().to_string(), expected);
         }
-        assert!(resolved(&base, "file:///etc/passwd").is_err());
+        for next in ["file:///etc/passwd", "mailto:a@b.example", "javascript:x"] {
+            assert!(resolved(&base, next).is_err(), "{next}");
+        }
         assert!(address("ftp://a").is_err() && address("/x").is_err());
     }
 
