@@ -5,14 +5,13 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::Host;
 use crate::core::machine::engine::Press;
-use crate::core::web::Peer;
 use crate::core::web::access::is_here;
 
 /// A press is a few bytes.
@@ -29,31 +28,31 @@ pub fn pages(host: Host) -> Router {
         .fallback(|| async { (StatusCode::NOT_FOUND, "404 page not found\n".to_owned()) })
         .method_not_allowed_fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(ours_alone))
+        .layer(from_fn_with_state(host.clone(), ours_alone))
         .with_state(host)
 }
 
 /// Nothing for pages of other sites that a browser shows here.
-async fn ours_alone(request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    if is_of_another_site(peer, request.headers()) {
+async fn ours_alone(State(host): State<Host>, request: Request, next: Next) -> Response {
+    if is_of_another_site(&host.inner.settings.identity, request.headers()) {
         return (StatusCode::FORBIDDEN, "403 this is not for pages of other sites\n").into_response();
     }
     next.run(request).await
 }
 
-/// Whether a browser says that a page of another site asks, or it asks by a name that such a site has given to this
-/// machine. Programs say neither.
-fn is_of_another_site(peer: Option<Peer>, headers: &HeaderMap) -> bool {
+/// Whether a browser says that a page of another site asks, or it asks by a name that such a site may have given to
+/// this machine: any but `localhost`, an address, and the node's own name, whole or its first part.
+fn is_of_another_site(identity: &str, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(HOST.as_str()).unwrap_or_default();
     let of_host =
         |origin: &str| origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host));
     let elsewhere = |site: &str| !matches!(site, "same-origin" | "none");
-    let here = peer.is_some_and(|peer| peer.0.to_canonical().is_loopback());
+    let first = identity.split('.').next().unwrap_or_default();
+    let names = [identity.to_owned(), first.to_owned()];
     text(ORIGIN.as_str()).is_some_and(|origin| !of_host(origin))
         || text("sec-fetch-site").is_some_and(elsewhere)
-        || here && !host.is_empty() && !is_here(host, &[])
+        || !host.is_empty() && !is_here(host, &names)
 }
 
 type Names = Path<(String, String)>;
@@ -199,22 +198,25 @@ mod tests {
 
     #[test]
     fn pages_of_other_sites_press_nothing() {
-        let lo = Some(Peer("127.0.0.1".parse().unwrap()));
-        let far = Some(Peer("192.0.2.1".parse().unwrap()));
-        for (peer, headers, other) in [
-            (lo, vec![("host", "127.0.0.1:8080")], false),
-            (lo, vec![("host", "localhost:8080"), ("origin", "http://localhost:8080")], false),
-            (lo, vec![], false),
-            (far, vec![("host", "n1.example.net:8080")], false),
-            (lo, vec![("host", "evil.example.com")], true),
-            (lo, vec![("host", "127.0.0.1:8080"), ("origin", "http://evil.example.com")], true),
-            (far, vec![("host", "n1.example.net"), ("origin", "null")], true),
-            (lo, vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")], true),
-            (lo, vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "none")], false),
+        for (headers, other) in [
+            (vec![("host", "127.0.0.1:8080")], false),
+            (vec![("host", "localhost:8080"), ("origin", "http://localhost:8080")], false),
+            (vec![], false),
+            (vec![("host", "n1.example.net:8080")], false),
+            (vec![("host", "evil.example.com")], true),
+            (vec![("host", "127.0.0.1:8080"), ("origin", "http://evil.example.com")], true),
+            (vec![("host", "n1.example.net"), ("origin", "http://n1.example.net")], false),
+            (vec![("host", "N1:8080")], false),
+            (vec![("host", "192.0.2.1:8080"), ("origin", "http://192.0.2.1:8080")], false),
+            // a name of another site that leads here
+            (vec![("host", "evil.example.com:8080"), ("origin", "http://evil.example.com:8080")], true),
+            (vec![("host", "n1.example.net"), ("origin", "null")], true),
+            (vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "cross-site")], true),
+            (vec![("host", "127.0.0.1:8080"), ("sec-fetch-site", "none")], false),
         ] {
             let mut all = HeaderMap::new();
             headers.iter().for_each(|(name, value)| drop(all.insert(*name, value.parse().unwrap())));
-            assert_eq!(is_of_another_site(peer, &all), other, "{headers:?}");
+            assert_eq!(is_of_another_site("n1.example.net", &all), other, "{headers:?}");
         }
     }
 
