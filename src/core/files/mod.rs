@@ -33,7 +33,9 @@ pub use reach::Reader;
 pub use scratch::{own_scratch, scratch};
 pub use together::Together;
 pub use version::Version;
-pub use watched::{DEADLINE, Look, Watched, no_answer, passing_over, unless_it_hangs, within_deadline};
+pub use watched::{
+    DEADLINE, Look, Watched, no_answer, passing_over, unless_it_hangs, unless_ours_hangs, within_deadline,
+};
 
 /// Mode of files that hold secrets: private keys, seeds, tokens.
 pub const SECRET: u32 = 0o600;

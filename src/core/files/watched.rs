@@ -3,8 +3,8 @@
 //! A hung NFS mount or a FIFO answers an `open` or a `stat` never. So whoever
 //! needs such a file has the looking done [`within_deadline`], by a thread that
 //! is given up when it does not come back; until it does, nobody looks at the
-//! same file again, and its last good content serves. A file costs one thread,
-//! however many ask.
+//! same file again, and its last good content serves. A file costs as many
+//! threads as were sent before it was known to hang, and none after that.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,11 @@ pub async fn passing_over<T: Send + 'static>(work: impl Fn() -> T + Send + Sync 
 /// Places that hang at a time; with so many, no other is looked at. Threads are few, and all that a
 /// process reads of a disk needs one.
 const MOST_HANGING: usize = 128;
+/// As many more may hang before the node's own files are not looked at: what a machine names, which may be many
+/// files of one mount, is in nobody else's way.
+const OWN: usize = 64;
 /// Who is at which place.
-static PLACES: Mutex<BTreeMap<PathBuf, Place>> = Mutex::new(BTreeMap::new());
+static PLACES: Mutex<Places> = Mutex::new(Places { at: BTreeMap::new(), full: false });
 
 /// [`within_deadline`] for work at a place that is asked for again and again: as long as somebody is left
 /// behind there nobody else is sent, and it counts as one that does not answer.
@@ -57,12 +60,91 @@ pub async fn unless_it_hangs<T: Send + 'static>(
     place: &Path,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let place = place.to_owned();
-    let worked = within_deadline(move || {
-        let _there = There::go(place)?;
-        Some(work())
+    looked_at(place, MOST_HANGING, work).await
+}
+
+/// The same for the node's own files, which are few.
+pub async fn unless_ours_hangs<T: Send + 'static>(
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    looked_at(place, MOST_HANGING + OWN, work).await
+}
+
+async fn looked_at<T: Send + 'static>(
+    place: &Path,
+    most: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if !places().takes(place, most) {
+        return None;
+    }
+    let _thread = THREADS.acquire().await;
+    // begins before its thread does: when that is given up, the place is known to hang
+    let there = There::go(place, most)?;
+    let working = tokio::task::spawn_blocking(move || {
+        let _there = there;
+        work()
     });
-    worked.await.flatten()
+    tokio::time::timeout(DEADLINE, working).await.ok()?.ok()
+}
+
+fn places() -> MutexGuard<'static, Places> {
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Places somebody is at.
+#[derive(Debug, Default)]
+struct Places {
+    at: BTreeMap<PathBuf, Place>,
+    /// It was told that there are too many.
+    full: bool,
+}
+
+impl Places {
+    /// Whether somebody may be sent there: none was left behind at it, nor at `most` others. It is told once
+    /// where not.
+    fn takes(&mut self, place: &Path, most: usize) -> bool {
+        if let Some(known) = self.at.get_mut(place)
+            && known.hangs()
+        {
+            if !std::mem::replace(&mut known.told, true) {
+                tracing::warn!(
+                    "{} does not answer, as on a network file system that hangs or a pipe nobody writes to: it is \
+                     not looked at until it does",
+                    place.display()
+                );
+            }
+            return false;
+        }
+        let full = self.at.len() >= most && self.at.values().filter(|known| known.hangs()).count() >= most;
+        if full && !std::mem::replace(&mut self.full, true) {
+            tracing::warn!(
+                "{} and others are not looked at: {most} files do not answer, as on a network file system that \
+                 hangs, and no more are waited for until some of them do",
+                place.display()
+            );
+        }
+        !full
+    }
+
+    fn left(&mut self, there: &There) {
+        let Some(known) = self.at.get_mut(&there.place) else { return };
+        if let Some(at) = known.begun.iter().position(|begun| *begun == there.begun) {
+            known.begun.remove(at);
+        }
+        if !known.begun.is_empty() {
+            return;
+        }
+        if known.told {
+            tracing::info!("{} answers again", there.place.display());
+        }
+        self.at.remove(&there.place);
+        if self.full && self.at.len() < MOST_HANGING {
+            self.full = false;
+            tracing::info!("files are looked at again, fewer do not answer");
+        }
+    }
 }
 
 /// A place somebody is at.
@@ -87,46 +169,21 @@ struct There {
 }
 
 impl There {
-    /// None where somebody was left behind, which is told once.
-    fn go(place: PathBuf) -> Option<There> {
-        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = places.get_mut(&place)
-            && known.hangs()
-        {
-            if !std::mem::replace(&mut known.told, true) {
-                tracing::warn!(
-                    "{} does not answer, as on a network file system that hangs or a pipe nobody writes to: it is \
-                     not looked at until it does",
-                    place.display()
-                );
-            }
-            return None;
-        }
-        if places.len() >= MOST_HANGING
-            && places.values().filter(|known| known.hangs()).count() >= MOST_HANGING
-        {
-            tracing::debug!("{} is not looked at: too many files do not answer", place.display());
+    /// None where nobody is to be sent.
+    fn go(place: &Path, most: usize) -> Option<There> {
+        let mut places = places();
+        if !places.takes(place, most) {
             return None;
         }
         let begun = Instant::now();
-        places.entry(place.clone()).or_default().begun.push(begun);
-        Some(There { place, begun })
+        places.at.entry(place.to_owned()).or_default().begun.push(begun);
+        Some(There { place: place.to_owned(), begun })
     }
 }
 
 impl Drop for There {
     fn drop(&mut self) {
-        let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = places.get_mut(&self.place) else { return };
-        if let Some(at) = known.begun.iter().position(|begun| *begun == self.begun) {
-            known.begun.remove(at);
-        }
-        if known.begun.is_empty() {
-            if known.told {
-                tracing::info!("{} answers again", self.place.display());
-            }
-            places.remove(&self.place);
-        }
+        places().left(self);
     }
 }
 
@@ -283,7 +340,38 @@ mod tests {
         while look(false).await.is_none() {
             tokio::task::yield_now().await;
         }
-        assert!(!PLACES.lock().unwrap().contains_key(dir.path()), "nothing is kept of it");
+        assert!(!places().at.contains_key(dir.path()), "nothing is kept of it");
+    }
+
+    /// A thread may begin late: whoever gave it up and asks again at once sends none.
+    #[test]
+    fn who_was_sent_is_there_before_the_thread_begins() {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(1).build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (free, blocked) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            drop(tokio::task::spawn_blocking(move || blocked.recv()));
+            assert!(unless_it_hangs(dir.path(), || ()).await.is_none());
+            assert!(places().at.get(dir.path()).is_some_and(Place::hangs), "nobody else is sent");
+        });
+        drop(free);
+    }
+
+    #[test]
+    fn files_of_the_node_are_looked_at_where_many_others_hang() {
+        let Some(begun) = Instant::now().checked_sub(DEADLINE) else { return };
+        let hung = || Place { begun: vec![begun], told: false };
+        let named = |n: usize| (PathBuf::from(format!("/mnt/{n}")), hung());
+        let mut places = Places { at: (0..MOST_HANGING).map(named).collect(), full: false };
+        let one = Path::new("/etc/one");
+        assert!(!places.takes(one, MOST_HANGING) && places.full, "it is told");
+        assert!(places.takes(one, MOST_HANGING + OWN));
+        assert!(!places.takes(Path::new("/mnt/0"), MOST_HANGING + OWN));
+        places.left(&There { place: "/mnt/0".into(), begun });
+        assert!(places.takes(one, MOST_HANGING) && !places.full);
+        places.at.extend((0..MOST_HANGING + OWN).map(named));
+        assert!(!places.takes(one, MOST_HANGING + OWN), "they are bounded too");
     }
 
     #[tokio::test]

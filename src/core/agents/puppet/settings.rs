@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use super::{ASKED, puppet};
 use crate::core::config::Config;
-use crate::core::files::{Version, unless_it_hangs};
+use crate::core::files::{Version, unless_ours_hangs};
 
 /// Files of Puppet's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,7 +68,7 @@ impl Settings {
 }
 
 async fn version_of(file: PathBuf) -> Option<Version> {
-    unless_it_hangs(&file.clone(), move || Version::of(&file).ok()).await.flatten()
+    unless_ours_hangs(&file.clone(), move || Version::of(&file).ok()).await.flatten()
 }
 
 /// Reads lines of `name = value`.

@@ -153,7 +153,7 @@ impl Host {
     async fn ran(&self, command: Command, setting: Setting) -> Result<Ran, String> {
         let overrides = match self.inner.settings.overrides.clone().filter(|_| command.check) {
             Some(file) => overrides::read_in_time(file).await,
-            None => Value::Null,
+            None => Arc::default(),
         };
         let inner = self.inner.clone();
         // Files are read and written, and facts may be large.

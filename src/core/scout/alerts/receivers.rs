@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::message::Message;
 use super::settings::{Target, Web};
-use crate::core::files::{read_bounded, unless_it_hangs};
+use crate::core::files::{read_bounded, unless_ours_hangs};
 use crate::core::machine::observe::web::{self, Asking};
 use crate::core::programs::Program;
 
@@ -51,7 +51,7 @@ async fn post(to: &Web, body: &Value) -> Result<(), String> {
     let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     if let Some(file) = to.token_file.clone() {
         let read =
-            unless_it_hangs(Path::new(&file.clone()), move || read_bounded(Path::new(&file), 16 * 1024))
+            unless_ours_hangs(Path::new(&file.clone()), move || read_bounded(Path::new(&file), 16 * 1024))
                 .await;
         let text = read.ok_or("its token does not answer")?.map_err(|e| e.to_string())?;
         let text = zeroize::Zeroizing::new(text);

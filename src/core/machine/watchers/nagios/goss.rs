@@ -26,7 +26,7 @@ pub(super) async fn look(gossfile: Arc<Path>, limit: Duration, setting: Setting)
 async fn tried(gossfile: &Path, setting: &Setting) -> Result<Report, GossError> {
     let variables = match setting.overrides.clone() {
         None => Value::Null,
-        Some(file) => overrides::read_in_time(file).await,
+        Some(file) => Value::clone(&*overrides::read_in_time(file).await),
     };
     let asked = Asked {
         rules: Source::File(setting.directory.join(gossfile)),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::core::files::{read_judged, unless_it_hangs};
+use crate::core::files::{read_judged, unless_ours_hangs};
 use crate::core::machine::turn::{Answer, Said, Setting};
 
 const MOST: u64 = 1024 * 1024;
@@ -26,7 +26,7 @@ pub(super) async fn look(limits: Limits, setting: Setting) -> Answer {
         None => ("UNKNOWN", "Status file not configured".to_owned()),
         Some((file, interval)) => {
             let place = file.clone();
-            let looked = unless_it_hangs(&place, move || judged(limits, &file, interval)).await;
+            let looked = unless_ours_hangs(&place, move || judged(limits, &file, interval)).await;
             looked.unwrap_or_else(|| ("CRITICAL", "the status file does not answer".to_owned()))
         }
     };

@@ -218,15 +218,13 @@ mod tests {
         let pipe = dir.path().join("pipe.pem");
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
-        let mut took = vec![];
-        for _ in 0..5 {
-            let began = std::time::Instant::now();
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
             let found = look("certificate", &format!("{{file: {}}}", pipe.display()), "null").await;
             assert!(found.starts_with("UNKNOWN") && found.contains("does not answer"), "{found}");
-            took.push(began.elapsed());
         }
-        let waited = took.iter().filter(|took| **took >= crate::core::files::DEADLINE).count();
-        assert_eq!(waited, 1, "{took:?}");
+        let took = began.elapsed();
+        assert!(took < crate::core::files::DEADLINE * 20, "{took:?}");
         // so that the one that waits ends with the test
         drop(std::fs::OpenOptions::new().write(true).open(&pipe).unwrap());
     }

@@ -95,7 +95,7 @@ impl Native {
         let began = Instant::now();
         let machine = setting.machine.clone();
         let own = match setting.overrides.clone() {
-            None => Value::Null,
+            None => Arc::default(),
             Some(file) => overrides::read_in_time(file).await,
         };
         let own = own.get(&machine).cloned().unwrap_or_default();

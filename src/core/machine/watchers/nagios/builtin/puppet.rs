@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::limits::{Bounds, Limits, Measure};
 use super::{Around, Builtin, Finding, Looking, Probe};
-use crate::core::files::{read_bounded, unless_it_hangs};
+use crate::core::files::{read_bounded, unless_ours_hangs};
 use crate::core::machine::properties::Properties;
 use crate::core::machine::watchers::Status;
 use crate::core::protocol::filter::read_yaml;
@@ -65,7 +65,7 @@ impl LastRun {
         let (summaries, locks) = (self.summaries.clone(), self.locks.clone());
         // the first stands for all: whoever hangs at any of them is known by it
         let place = self.summaries.first().cloned().unwrap_or_default();
-        let read = unless_it_hangs(&place, move || {
+        let read = unless_ours_hangs(&place, move || {
             let text = match summaries.iter().find(|path| path.exists()) {
                 Some(path) => read_bounded(path, MOST).map_err(|e| e.to_string())?,
                 None => {
