@@ -11,6 +11,8 @@ const MOST_CHECKS: usize = 200;
 const MOST_ALL: usize = 500_000;
 /// Results that are remembered of a check.
 const HISTORY: usize = 30;
+/// Looks of a check that may be missed before it is gone.
+const MISSED: i64 = 3;
 /// Name of the state in which a check rests.
 const MAINTENANCE: &str = "MAINTENANCE";
 /// Statuses, as plugins of Nagios end.
@@ -57,6 +59,8 @@ pub struct Track {
     /// When it looked last, unix seconds of its node, and how often it did while it is said to rest.
     pub(super) looked: i64,
     pub(super) looks: u8,
+    /// Seconds between two looks, as far as that is known.
+    pub(super) every: i64,
     /// Since when it is so, unix seconds.
     pub since: i64,
     /// When it was last told of, unix seconds.
@@ -138,20 +142,31 @@ impl Fleet {
         (track.waits, track.looks, track.output) = (false, 0, Box::default());
     }
 
+    /// A check is still there, as it was.
+    pub(super) fn is_there(&mut self, identity: &str, machine: &str, now: i64) {
+        if let Some(track) = slot_of(&mut self.nodes, identity, machine) {
+            track.at = now;
+        }
+    }
+
     /// Forgets a machine of a node.
     pub(super) fn forget_check(&mut self, identity: &str, machine: &str) {
         let gone = self.nodes.get_mut(identity).and_then(|node| node.tracks.remove(machine));
         self.count -= usize::from(gone.is_some());
     }
 
-    /// Forgets checks that were not heard since, of nodes that were; says which. They are not there any more: what
-    /// takes a check away tells nobody.
-    pub(super) fn forget_silent(&mut self, since: i64) -> Vec<(Arc<str>, Arc<str>)> {
+    /// Forgets checks that were not heard for so many seconds, nor for three of their intervals, of nodes that were;
+    /// says which. They are not there any more: what takes a check away tells nobody.
+    pub(super) fn forget_silent(&mut self, now: i64, after: i64) -> Vec<(Arc<str>, Arc<str>)> {
         let mut gone = Vec::new();
-        for (identity, node) in self.nodes.iter_mut().filter(|(_, node)| node.seen >= since) {
+        for (identity, node) in &mut self.nodes {
+            if now.saturating_sub(node.seen) > after {
+                continue;
+            }
             node.tracks.retain(|machine, track| {
+                let heard = now.saturating_sub(track.at) <= after.max(track.every.saturating_mul(MISSED));
                 // a machine that is no check may have nothing to say for years
-                let stays = track.at >= since || track.status.is_none() || track.rests();
+                let stays = heard || track.status.is_none() || track.rests();
                 if !stays {
                     gone.push((identity.clone(), machine.clone()));
                 }
@@ -221,6 +236,7 @@ impl Fleet {
                 life: 0,
                 looked: 0,
                 looks: 0,
+                every: 0,
                 since: now,
                 at: now,
                 output: Box::default(),
@@ -258,6 +274,7 @@ impl Fleet {
         let state = self.word(STATES.get(usize::from(checked.status)).copied().unwrap_or_default());
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
         track.at = now;
+        track.every = checked.every;
         let anew = track.life != 0 && checked.life != 0 && track.life != checked.life;
         if checked.looked > track.looked {
             (track.looked, track.looks) = (checked.looked, track.looks.saturating_add(1));
@@ -309,6 +326,7 @@ mod tests {
             output: "said".into(),
             at: 0,
             looked: 0,
+            every: 0,
             life: 0,
         })
     }
@@ -403,10 +421,23 @@ mod tests {
             fleet.take(&checked("n1", machine, 2), at).unwrap();
         }
         fleet.take(&checked("away", "disk", 2), 10).unwrap();
-        assert!(fleet.forget_silent(10).is_empty());
-        let gone = fleet.forget_silent(50);
+        assert!(fleet.forget_silent(100, 90).is_empty());
+        let gone = fleet.forget_silent(100, 50);
         assert_eq!(gone, [("n1".into(), "gone".into())]);
         assert_eq!((fleet.count(), fleet.nodes().len()), (2, 2));
+    }
+
+    /// One that looks each second day is there all the time.
+    #[test]
+    fn a_check_that_looks_seldom_is_kept_for_three_of_its_intervals() {
+        let mut fleet = Fleet::default();
+        let Seen::Checked(one) = checked("n1", "updates", 2) else { panic!() };
+        let day = 24 * 3600;
+        fleet.take(&Seen::Checked(Checked { every: 2 * day, ..one }), 0).unwrap();
+        for (at, stays) in [(day + 1, true), (6 * day, true), (6 * day + 1, false)] {
+            fleet.alive("n1", at);
+            assert_eq!(fleet.forget_silent(at, day).is_empty(), stays, "{at}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Events of machines as they are worked with: what is needed of them, within bounds.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::core::machine::event;
@@ -9,6 +10,9 @@ use crate::core::text::{on_one_line, shorten};
 pub(super) const MOST_NAME: usize = 256;
 /// Bytes of what a check says that are kept.
 const MOST_OUTPUT: usize = 1024;
+/// Looks before that are read of an event, and seconds that are believed to be between two: a month.
+const MOST_PAST: usize = 30;
+const LONGEST: i64 = 31 * 24 * 3600;
 
 /// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Checked {
     pub at: i64,
     /// When it looked, unix seconds: before `at` where it tells again what is known.
     pub looked: i64,
+    /// Seconds between its last looks at most, as it remembers them; 0 where it remembers less than two.
+    pub every: i64,
     /// Which life of its machine it is; 0 where that is not told.
     pub life: u64,
 }
@@ -69,6 +75,15 @@ pub struct Ran {
 /// Whether it is a name of anything.
 pub(super) fn fits(name: &str) -> bool {
     !name.is_empty() && name.len() <= MOST_NAME && !name.contains(char::is_control)
+}
+
+/// Seconds between looks at most, of what an event of a check says of those before.
+fn every(data: &Map<String, Value>) -> i64 {
+    let past = data.get("history").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let when = |one: &Value| Some(one.get("execute")?.as_str()?.parse::<Timestamp>().ok()?.as_second());
+    let times: Vec<i64> = past.iter().take(MOST_PAST).filter_map(when).collect();
+    let between = times.windows(2).filter_map(|two| two.last()?.checked_sub(*two.first()?));
+    between.max().unwrap_or_default().clamp(0, LONGEST)
 }
 
 /// A number for the id of a life of a machine.
@@ -126,6 +141,7 @@ impl Seen {
                     output: output.trim().to_owned(),
                     at,
                     looked: data.get("check_time").and_then(Value::as_i64).unwrap_or(at),
+                    every: every(data),
                     life,
                 }))
             }
@@ -175,6 +191,23 @@ mod tests {
         );
         let ran = Seen::read(ran.payload.as_bytes());
         assert!(matches!(ran, Some(Seen::Ran(Ran { well: false, took: 5, .. }))), "{ran:?}");
+    }
+
+    #[test]
+    fn how_seldom_a_check_looks_is_read_from_its_past() {
+        for (past, expected) in [
+            (vec![], 0),
+            (vec!["2026-12-01T10:00:00Z"], 0),
+            (vec!["2026-12-01T10:00:00Z", "2026-12-03T11:00:00+01:00", "2026-12-03T10:01:00Z"], 2 * 86_400),
+            (vec!["2026-12-03T10:00:00Z", "2026-12-01T10:00:00Z"], 0),
+            (vec!["1000-01-01T00:00:00Z", "soon", "9999-01-01T00:00:00Z"], LONGEST),
+        ] {
+            let history: Vec<Value> = past.iter().map(|at| serde_json::json!({"execute": at})).collect();
+            let fields = vec![("status_code", 2.into()), ("history", history.into())];
+            let event = event::watcher(origin(), "x", "nagios", "check", fields);
+            let Some(Seen::Checked(checked)) = Seen::read(event.payload.as_bytes()) else { panic!() };
+            assert_eq!(checked.every, expected, "{past:?}");
+        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Tally {
             self.fleet.forget(&identity);
             self.count("nodes_expired", &[("component", &component)], 1.0);
         }
-        self.fleet.forget_silent(now.saturating_sub(NAMED));
+        self.fleet.forget_silent(now, NAMED);
         let nodes = self.fleet.nodes().values();
         let there: HashSet<&str> =
             nodes.flat_map(|node| node.tracks.keys()).map(|machine| &**machine).collect();
@@ -382,6 +382,7 @@ mod tests {
                 output: String::new(),
                 at: 0,
                 looked: 0,
+                every: 0,
                 life: 0,
             })),
             Heard::Machine(Seen::Ran(Ran {
@@ -471,6 +472,7 @@ mod tests {
                 output: String::new(),
                 at: 0,
                 looked: 0,
+                every: 0,
                 life: 0,
             }))
         };

@@ -31,8 +31,7 @@ pub(super) async fn asks(client: &Client, telling: &Telling) {
             && !std::mem::replace(&mut told, true)
         {
             tracing::warn!(
-                "nodes cannot be asked how their checks are, so what was not heard is not known: {problem}; their \
-                 scout.policy should allow it the action checks"
+                "nodes cannot be asked how their checks are, so what was not heard is not known: {problem}"
             );
         }
     }
@@ -47,7 +46,12 @@ async fn asked(client: &Client, telling: &Telling, nodes: Vec<String>) -> Result
     for reply in answers.map_err(|e| e.to_string())?.replies {
         match Shown::read(&reply.body.data).filter(|_| reply.body.statuscode == StatusCode::Ok) {
             Some(shown) => telling.heard(|all| all.answered(&reply.sender, &shown, at, now())),
-            None => refused = Some(format!("{} said {}", reply.sender, reply.body.statusmsg)),
+            None => {
+                refused = Some(format!(
+                    "{} said {}; its scout.policy should allow the action checks",
+                    reply.sender, reply.body.statusmsg
+                ))
+            }
         }
     }
     refused.map_or(Ok(()), Err)

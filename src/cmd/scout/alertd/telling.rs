@@ -241,6 +241,7 @@ mod tests {
                 output: "full".into(),
                 at: 0,
                 looked: 0,
+                every: 0,
                 life: 0,
             };
             all.machine(&Seen::Checked(found), 1);

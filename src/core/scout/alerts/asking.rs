@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{Alerts, Key, WELL};
+use crate::core::discovery::is_name;
 use crate::core::scout::seen::{Checked, Seen, fits};
 
 /// Seconds for which something that is wrong may be silent before its node is asked,
@@ -37,6 +38,11 @@ impl Shown {
                 Some(Seen::Checked(found)) if found.machine == name => Some(found),
                 _ => None,
             };
+            // its state is also that of a machine which moved by itself: what a look found is in its past
+            let past = check.pointer("/status/history").and_then(Value::as_array);
+            let last = past.and_then(|past| past.last()).and_then(|last| last.get("status")?.as_u64());
+            let status = last.and_then(|status| u8::try_from(status).ok()).filter(|status| *status < 4);
+            let found = found.map(|found| Checked { status: status.unwrap_or(found.status), ..found });
             Some(Shown { name, rests: text("state") == Some("MAINTENANCE"), found })
         };
         Some(checks.iter().take(MOST).filter_map(read).collect())
@@ -45,32 +51,40 @@ impl Shown {
 
 impl Alerts {
     /// Nodes to ask, `most` at a time: something is told of a check of theirs that was not heard for a while, or
-    /// not since the network is heard. They count as asked.
+    /// not since the network is heard. Who was never asked, or longest ago, comes first, so that nobody waits for
+    /// ever behind those who do not answer. They count as asked.
     pub fn to_ask(&mut self, now: i64, most: usize) -> Vec<String> {
         let Some(listening) = self.listening else { return vec![] };
-        self.asked.retain(|_, at| now.saturating_sub(*at) < AGAIN && *at >= listening);
-        let mut nodes: Vec<Arc<str>> = Vec::new();
+        let lately = |at: i64| now.saturating_sub(at) < AGAIN && at >= listening;
+        let cases = &self.cases;
+        self.asked.retain(|identity, at| {
+            let first: Key = (identity.clone(), "".into());
+            lately(*at) || cases.range(first..).next().is_some_and(|(key, _)| key.0 == *identity)
+        });
+        let mut nodes: Vec<(Option<i64>, Arc<str>)> = Vec::new();
         for ((identity, check), case) in &self.cases {
             let known = self.fleet.nodes().get(identity);
             let Some(track) = known.and_then(|node| node.tracks.get(check)) else { continue };
             let doubtful = track.at <= listening || now.saturating_sub(track.at) >= DOUBT;
             let away = self.gone.contains_key(identity)
                 || self.cases.get(&(identity.clone(), "".into())).is_some_and(|case| case.status != WELL);
-            if case.status == WELL || !doubtful || away || self.asked.contains_key(identity) {
+            let asked = self.asked.get(identity).copied();
+            if case.status == WELL || !doubtful || away || asked.is_some_and(lately) {
                 continue;
             }
-            if nodes.len() == most {
-                break;
-            }
-            if nodes.last() != Some(identity) {
-                nodes.push(identity.clone());
+            // anybody can write any name into an event, and a request to one that is none fails for all
+            if nodes.last().is_none_or(|(_, last)| last != identity) && is_name(identity) {
+                nodes.push((asked, identity.clone()));
             }
         }
-        self.asked.extend(nodes.iter().map(|node| (node.clone(), now)));
-        nodes.iter().map(|node| node.to_string()).collect()
+        nodes.sort_unstable();
+        nodes.truncate(most);
+        self.asked.extend(nodes.iter().map(|(_, node)| (node.clone(), now)));
+        nodes.iter().map(|(_, node)| node.to_string()).collect()
     }
 
-    /// Takes what a node said that was asked at `asked`. What was heard of a check since then is later.
+    /// Takes what a node said that was asked at `asked`. What was heard of a check since then is later, and what a
+    /// check found that has not looked since it was heard is known.
     pub fn answered(&mut self, identity: &str, shown: &[Shown], asked: i64, now: i64) {
         let Some((identity, node)) = self.fleet.nodes().get_key_value(identity) else { return };
         let identity = identity.clone();
@@ -83,11 +97,11 @@ impl Alerts {
                     self.fleet.rests(&key.0, &key.1, now);
                     self.is_now(key, WELL, "it is kept quiet".into(), now);
                 }
-                Some(Shown { found: Some(found), .. }) => {
+                Some(Shown { found: Some(found), .. }) if self.is_later(&key, found, now) => {
                     let found = Checked { identity: identity.to_string(), ..found.clone() };
                     self.machine(&Seen::Checked(found), now);
                 }
-                Some(_) => {}
+                Some(_) => self.fleet.is_there(&key.0, &key.1, now),
                 // one that starts has none for a moment: it has to say so twice
                 None if self.missing.insert(key.clone()) => drop(self.asked.remove(&key.0)),
                 None => {
@@ -102,5 +116,11 @@ impl Alerts {
             let there = key.0 == identity && shown.iter().any(|shown| *shown.name == *key.1);
             !there && cases.contains_key(key)
         });
+    }
+
+    /// Whether it looked since that was heard of last. No node looks in a time to come.
+    fn is_later(&self, key: &Key, found: &Checked, now: i64) -> bool {
+        let track = self.fleet.nodes().get(&key.0).and_then(|node| node.tracks.get(&key.1));
+        track.is_some_and(|track| found.looked > track.looked || track.looked > now)
     }
 }

@@ -291,6 +291,7 @@ impl Alerts {
                 waits: false,
                 life: 0,
                 looked: 0,
+                every: 0,
                 looks: 0,
                 since: case.since,
                 at: now,
@@ -394,6 +395,7 @@ mod tests {
             output: output.into(),
             at: 0,
             looked: 0,
+            every: 0,
             life: 0,
         })
     }

@@ -77,7 +77,7 @@ pub struct Alerts {
     /// Nodes that said goodbye, and when.
     gone: BTreeMap<Arc<str>, i64>,
     cases: BTreeMap<Key, Case>,
-    /// Nodes that were asked for their checks, and when.
+    /// Nodes that were asked for their checks, and when last.
     asked: BTreeMap<Arc<str>, i64>,
     /// Checks that their nodes once did not show.
     missing: BTreeSet<Key>,
@@ -247,7 +247,7 @@ impl Alerts {
         }
         // what was not heard before we listened may have been there all the time
         if now.saturating_sub(listening) > forget {
-            for key in self.fleet.forget_silent(now.saturating_sub(forget)) {
+            for key in self.fleet.forget_silent(now, forget) {
                 self.is_now(key, WELL, "nothing is heard of it any more".into(), now);
             }
         }

@@ -20,6 +20,7 @@ fn checked(identity: &str, check: &str, status: u8) -> Seen {
         output: format!("said {status}"),
         at: 0,
         looked: 0,
+        every: 0,
         life: 0,
     })
 }
@@ -90,6 +91,14 @@ fn what_rests_is_not_told() {
     assert_eq!(told(&mut alerts, 0, 41), ["firing disk 2 n1"]);
 }
 
+fn shown(name: &str, rests: bool, status: Option<u8>, looked: i64) -> Shown {
+    let found = status.map(|status| match checked("n1", name, status) {
+        Seen::Checked(found) => Checked { looked, ..found },
+        other => panic!("{other:?}"),
+    });
+    Shown { name: name.into(), rests, found }
+}
+
 /// That a check rests, is well or is gone may have been told while nobody listened.
 #[test]
 fn nodes_are_asked_for_what_was_not_heard() {
@@ -102,14 +111,7 @@ fn nodes_are_asked_for_what_was_not_heard() {
     assert_eq!(alerts.to_ask(20, 10), Vec::<String>::new(), "they were just heard");
     assert_eq!((alerts.to_ask(130, 1), alerts.to_ask(130, 10)), (vec!["n1".into()], vec!["n2".into()]));
     assert!(alerts.to_ask(131, 10).is_empty(), "once");
-    let shown = |name: &str, rests: bool, status: Option<u8>| Shown {
-        name: name.into(),
-        rests,
-        found: status.map(|status| match checked("n1", name, status) {
-            Seen::Checked(found) => found,
-            other => panic!("{other:?}"),
-        }),
-    };
+    let shown = |name: &str, rests: bool, status: Option<u8>| self::shown(name, rests, status, 129);
     let all = [shown("disk", true, Some(0)), shown("load", false, Some(0))];
     alerts.answered("n1", &all, 130, 132);
     assert_eq!(told(&mut alerts, 0, 133), ["resolved disk 0 n1", "resolved load 0 n1"]);
@@ -126,6 +128,57 @@ fn nodes_are_asked_for_what_was_not_heard() {
     assert!(alerts.to_ask(151, 10).is_empty());
     alerts.connected(true, 152);
     assert_eq!(alerts.to_ask(153, 10), ["n2"]);
+}
+
+/// Nobody waits behind those who do not answer, nor behind names that no node has.
+#[test]
+fn who_was_asked_longest_ago_is_asked_first() {
+    let mut alerts = alerts("silence_after: 1d");
+    for node in ["0 x", "a..b", "n*", "n1", "n2", "n3", "n4", "n5"] {
+        alerts.machine(&checked(node, "disk", 2), 10);
+    }
+    assert_eq!(alerts.to_ask(130, 2), ["n1", "n2"]);
+    assert_eq!(alerts.to_ask(140, 2), ["n3", "n4"]);
+    assert_eq!(alerts.to_ask(440, 2), ["n5", "n1"], "not from the first on again");
+    assert_eq!(alerts.to_ask(450, 10), ["n2", "n3", "n4"]);
+    assert_eq!(alerts.to_ask(760, 2), ["n1", "n5"]);
+    // and where the network was not heard meanwhile
+    alerts.connected(false, 800);
+    alerts.connected(true, 801);
+    assert_eq!(alerts.to_ask(802, 2), ["n2", "n3"]);
+    assert_eq!(alerts.to_ask(803, 10), ["n4", "n1", "n5"]);
+}
+
+/// A machine moves to UNKNOWN by itself when its remedy ends: that is no look.
+#[test]
+fn what_has_not_looked_again_is_as_it_was() {
+    let looked = |status: u8, looked: i64| match checked("n1", "disk", status) {
+        Seen::Checked(found) => Seen::Checked(Checked { looked, ..found }),
+        other => panic!("{other:?}"),
+    };
+    for (heard, shown, expected) in [
+        (10, shown("disk", false, Some(3), 10), vec![]),
+        (10, shown("disk", false, Some(0), 9), vec![]),
+        (10, shown("disk", false, None, 0), vec![]),
+        (10, shown("disk", false, Some(0), 70), vec!["resolved disk 0 n1"]),
+        (10, shown("disk", true, Some(2), 10), vec!["resolved disk 0 n1"]),
+        // who writes a time to come into an event keeps nobody from being heard
+        (i64::MAX, shown("disk", false, Some(0), 70), vec!["resolved disk 0 n1"]),
+    ] {
+        let mut alerts = alerts("silence_after: 1d\nforget_after: 3d");
+        alerts.machine(&looked(2, heard), 12);
+        assert_eq!(told(&mut alerts, 0, 13), ["firing disk 2 n1"]);
+        assert_eq!(alerts.to_ask(140, 10), ["n1"]);
+        alerts.answered("n1", std::slice::from_ref(&shown), 140, 141);
+        assert_eq!(told(&mut alerts, 0, 142), expected, "{shown:?}");
+    }
+    let text = r#"{"checks": [{"name": "disk", "state": "UNKNOWN", "status": {"protocol":
+        "io.choria.machine.watcher.nagios.v1.state", "type": "nagios", "identity": "n1", "machine": "disk", "status_code": 3,
+        "check_time": 7, "history": [{"execute": "2026-12-01T10:00:00Z", "status": 0},
+        {"execute": "2026-12-01T10:05:00Z", "status": 2}]}}]}"#;
+    let read = Shown::read(&serde_json::from_str(text).unwrap()).unwrap();
+    let found = read[0].found.as_ref().unwrap();
+    assert_eq!((found.status, found.looked, found.every), (2, 7, 300));
 }
 
 #[test]

@@ -170,6 +170,7 @@ const drawn = () => {
   byId('last').replaceChildren(...last.map(change => {
     const line = element('li');
     const time = new Date(change.at * 1000).toLocaleTimeString();
+    if (change.gone) { line.textContent = `${time} ${change.node} ${change.check} is not heard any more`; return line; }
     if (change.life) { line.textContent = `${time} ${change.node} ${change.life}`; return line; }
     line.append(element('span', undefined, {class: `dot ${look(change)}`, 'aria-hidden': 'true'}), `${time} ${change.node} ${change.check}: ${said(change)}`);
     return line;

@@ -92,7 +92,7 @@ impl Store {
         self.changed(json!({"node": event.identity, "life": word, "at": now}).to_string());
     }
 
-    /// Forgets nodes and checks that were not heard for a day.
+    /// Forgets nodes and checks that were not heard for a day, checks that look seldom later.
     pub fn tidy(&mut self, now: i64) {
         let gone: Vec<Arc<str>> = self
             .fleet
@@ -105,7 +105,7 @@ impl Store {
             self.fleet.forget(&identity);
             self.changed(json!({"node": &*identity, "life": "forgotten", "at": now}).to_string());
         }
-        for (identity, check) in self.fleet.forget_silent(now.saturating_sub(FORGOTTEN)) {
+        for (identity, check) in self.fleet.forget_silent(now, FORGOTTEN) {
             self.changed(json!({"node": &*identity, "check": &*check, "gone": true, "at": now}).to_string());
         }
     }
@@ -217,6 +217,7 @@ mod tests {
             output: "</script>".into(),
             at: 0,
             looked: 0,
+            every: 0,
             life: 0,
         })
     }
@@ -271,6 +272,9 @@ mod tests {
         assert_eq!(read["nodes"][1][2], json!([]));
         let script = include_str!("page.js");
         assert!(script.contains(&format!("const KINDS = {MOST_NAMES};")));
+        // what is gone has no status that could be shown
+        let gone = script.find("if (change.gone) { line.textContent").unwrap();
+        assert!(gone < script.find("${said(change)}").unwrap());
     }
 
     #[test]
