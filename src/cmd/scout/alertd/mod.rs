@@ -98,7 +98,7 @@ impl Alertd {
             // Who is being told knows it: that is kept, or a restart would not take it back.
             ending.cancel();
             let _ = tokio::time::timeout(LAST_WORDS, receivers).await;
-            let _ = tokio::time::timeout(LAST_WORDS, telling.keep(shared.as_ref())).await;
+            let _ = tokio::time::timeout(LAST_WORDS, telling.keep_at_last(shared.as_ref())).await;
             client.session().close().await;
             Ok(ExitCode::SUCCESS)
         })?

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long those that are being told have when it ends, and what is kept then.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Between two failures to reach a receiver, at first and at most.
+/// Between two failures to reach a receiver, at first and at most; and at most between two to keep something.
 const SOON: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_secs(300);
+const LATEST_KEPT: Duration = Duration::from_secs(60);
 
 /// Messages in a row that a receiver does not take before it is left alone for a while.
 const REFUSALS: u32 = 3;
@@ -34,9 +35,44 @@ pub(super) struct Telling {
     until: Mutex<Option<(Instant, i64)>>,
     /// Whether others do not know yet what was told.
     unshared: AtomicBool,
+    /// Whether what was told last is not kept here yet.
+    unkept: AtomicBool,
+    keeping: Mutex<Tries>,
+    sharing: Mutex<Tries>,
     /// What was kept last, by number: a later one is never replaced by one before it.
     saved: Arc<Mutex<u64>>,
     saves: AtomicU64,
+}
+
+/// Something that is tried until it succeeds, more and more seldom.
+#[derive(Default)]
+struct Tries {
+    failures: u32,
+    next: Option<Instant>,
+}
+
+impl Tries {
+    fn is_due(&self) -> bool {
+        self.next.is_none_or(|next| Instant::now() >= next)
+    }
+
+    /// Takes how it went, and tells of it where that is new.
+    fn went(&mut self, problem: Option<String>, told: &str) {
+        match problem {
+            Some(problem) => {
+                if self.failures == 0 {
+                    tracing::error!("{told}, it is tried again until it is: {problem}");
+                }
+                self.next = Some(Instant::now() + (SOON * 2_u32.pow(self.failures.min(6))).min(LATEST_KEPT));
+                self.failures = self.failures.saturating_add(1);
+            }
+            None if self.failures > 0 => {
+                tracing::info!("what was told is kept again, after {} failures", self.failures);
+                *self = Tries::default();
+            }
+            None => *self = Tries::default(),
+        }
+    }
 }
 
 impl Telling {
@@ -49,6 +85,9 @@ impl Telling {
             leads: AtomicBool::new(settings.elected.is_none()),
             until: Mutex::default(),
             unshared: AtomicBool::new(true),
+            unkept: AtomicBool::new(false),
+            keeping: Mutex::default(),
+            sharing: Mutex::default(),
             saved: Arc::default(),
             saves: AtomicU64::new(0),
         }
@@ -106,14 +145,30 @@ impl Telling {
         }
     }
 
+    /// The same for the last time, however short ago it failed.
+    pub async fn keep_at_last(&self, shared: Option<&tokio::sync::Mutex<Shared>>) {
+        for tries in [&self.keeping, &self.sharing] {
+            tries.lock().unwrap_or_else(PoisonError::into_inner).next = None;
+        }
+        self.keep(shared).await;
+    }
+
     /// Keeps what was told, also for the others where this one leads.
     pub async fn keep(&self, shared: Option<&tokio::sync::Mutex<Shared>>) {
-        let changed = {
-            let mut all = self.locked();
-            all.take_changed().then(|| (all.snapshot(), self.saves.fetch_add(1, Ordering::AcqRel) + 1))
+        let due = |tries: &Mutex<Tries>| tries.lock().unwrap_or_else(PoisonError::into_inner).is_due();
+        let went = |tries: &Mutex<Tries>, problem, told| {
+            tries.lock().unwrap_or_else(PoisonError::into_inner).went(problem, told);
         };
-        if let Some((kept, number)) = changed {
-            self.unshared.store(true, Ordering::Release);
+        let snapshot = {
+            let mut all = self.locked();
+            if all.take_changed() {
+                self.unkept.store(true, Ordering::Release);
+                self.unshared.store(true, Ordering::Release);
+            }
+            let wanted = due(&self.keeping) && self.unkept.swap(false, Ordering::AcqRel);
+            wanted.then(|| (all.snapshot(), self.saves.fetch_add(1, Ordering::AcqRel) + 1))
+        };
+        if let Some((kept, number)) = snapshot {
             let (state, saved) = (self.state.clone(), self.saved.clone());
             let saved = tokio::task::spawn_blocking(move || {
                 let mut last = saved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,20 +183,21 @@ impl Telling {
                 Ok(Err(e)) => Some(e.to_string()),
                 Err(e) => Some(e.to_string()),
             };
-            if let Some(problem) = problem {
-                // the next look tries again
-                self.locked().changed();
-                tracing::error!("what was told is not kept yet, a restart may tell it again: {problem}");
+            if problem.is_some() {
+                self.unkept.store(true, Ordering::Release);
             }
+            went(&self.keeping, problem, "what was told is not kept yet and a restart may tell it again");
         }
         let Some(shared) = shared.filter(|_| self.leads()) else { return };
-        if self.unshared.swap(false, Ordering::AcqRel) {
+        if due(&self.sharing) && self.unshared.swap(false, Ordering::AcqRel) {
             let kept = self.locked().snapshot();
             let text = tokio::task::spawn_blocking(move || kept.text()).await.unwrap_or_default();
-            if let Err(e) = shared.lock().await.write(text).await {
+            let problem = shared.lock().await.write(text).await.err().map(|e| e.to_string());
+            if problem.is_some() {
                 self.unshared.store(true, Ordering::Release);
-                tracing::error!("what was told is not shared, whoever leads next may tell it again: {e}");
             }
+            let told = "what was told is not shared yet and whoever leads next may tell it again";
+            went(&self.sharing, problem, told);
         }
     }
 
@@ -249,7 +305,13 @@ mod tests {
         telling.keep(None).await;
         assert!(!place.exists());
         std::fs::create_dir(&place).unwrap();
+        // nothing is new meanwhile, and what failed is not tried with each look
+        telling.unshared.store(false, Ordering::Release);
         telling.keep(None).await;
+        assert!(!place.join("state.json").exists() && !telling.unshared.load(Ordering::Acquire));
+        assert_eq!(telling.keeping.lock().unwrap().failures, 1);
+        telling.keep_at_last(None).await;
+        assert_eq!(telling.keeping.lock().unwrap().failures, 0);
         let kept = std::fs::read_to_string(place.join("state.json")).unwrap();
         assert!(kept.contains("disk"), "{kept}");
     }

@@ -119,11 +119,6 @@ impl Alerts {
         std::mem::take(&mut self.changed)
     }
 
-    /// What was taken as kept is not.
-    pub fn changed(&mut self) {
-        self.changed = true;
-    }
-
     /// How often something that is wrong could not be taken since this was asked last, because
     /// too much is wrong already.
     pub fn take_dropped(&mut self) -> u64 {
