@@ -6,7 +6,8 @@
 //! is taken for them, `killed_by` says who ended a run.
 //!
 //! A run as another user writes into its own directory. What is read there is read as that
-//! of a stranger: no links, no pipes, and who asked is only believed of a file of ours.
+//! of a stranger: no links, no pipes, and who asked is only believed of a file of ours. What is
+//! written there once it is that user's is a new file, by no link.
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Metadata};
@@ -113,6 +114,12 @@ pub(super) fn content(file: &Path, most: u64) -> io::Result<(Vec<u8>, Metadata)>
     Ok((content, about))
 }
 
+/// Writes a file into the directory of a run, which may be somebody else's by now: what is there
+/// already, a link too, stays as it is.
+fn note(file: &Path, text: &str) -> io::Result<()> {
+    File::options().write(true).create_new(true).mode(KEPT).open(file)?.write_all(text.as_bytes())
+}
+
 fn builder(mode: u32) -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(mode);
@@ -202,12 +209,9 @@ impl Spool {
         if process::alive(&file).is_none() {
             return Ok(false);
         }
-        // the directory may be somebody else's: what is there already, a link too, stays as it is
-        let by = File::options().write(true).create_new(true).mode(KEPT).open(dir.join("killed_by"));
-        match by {
-            Ok(mut by) => by.write_all(caller.as_bytes())?,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
+        match note(&dir.join("killed_by"), caller) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
         }
         Ok(process::signal(&file, signal))
     }
@@ -224,8 +228,11 @@ impl Spool {
             return;
         }
         forget_secrets(&dir);
-        if let Err(e) = write_atomic(&dir.join("wrapper_stderr"), problem.as_bytes(), KEPT) {
-            tracing::warn!("{}: {e}", dir.display());
+        let file = dir.join("wrapper_stderr");
+        // the one a runner was to write to, or whatever somebody put there: a link itself goes, not where it leads
+        let _ = fs::remove_file(&file);
+        if let Err(e) = note(&file, problem) {
+            tracing::warn!("{}: why the runner did not begin is not kept: {e}", file.display());
         }
     }
 

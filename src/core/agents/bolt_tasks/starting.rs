@@ -78,6 +78,8 @@ impl Starter {
         let said = ended.errors.trim();
         match ended.status.success() {
             true => Ok(()),
+            // by a signal of that user's, say
+            false if said.is_empty() => Err(format!("what starts it ended without a word: {}", ended.status)),
             false => Err(said.strip_prefix("choria: ").unwrap_or(said).to_owned()),
         }
     }

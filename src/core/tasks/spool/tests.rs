@@ -204,6 +204,32 @@ fn what_a_stranger_may_have_put_there_is_not_read() {
 }
 
 #[test]
+fn why_a_runner_did_not_begin_is_written_through_no_link() {
+    let stage = stage();
+    let dir = stage.spool.prepare(&stage.wanted(), &stage.cache).unwrap();
+    let victim = stage.dir.path().join("victim");
+    fs::write(&victim, "keep").unwrap();
+    let file = dir.join("wrapper_stderr");
+    let told = || stage.status().wrapper_error;
+    // as its runner leaves it
+    stage.put("wrapper_stderr", "");
+    stage.spool.not_begun(ID, "no room");
+    assert_eq!(told(), "no room");
+    // links of whoever owns the directory, also to nothing
+    for target in [&victim, &stage.dir.path().join("new")] {
+        fs::remove_file(&file).unwrap();
+        symlink(target, &file).unwrap();
+        stage.spool.not_begun(ID, "it was killed");
+        assert_eq!(told(), "it was killed");
+    }
+    fs::remove_file(&file).unwrap();
+    fs::hard_link(&victim, &file).unwrap();
+    stage.spool.not_begun(ID, "again");
+    assert_eq!((told().as_str(), fs::read_to_string(&victim).unwrap().as_str()), ("again", "keep"));
+    assert!(!stage.dir.path().join("new").exists());
+}
+
+#[test]
 fn one_caller_leaves_room_for_others() {
     let stage = stage();
     let id = |at: usize| format!("{at:032}");
