@@ -5,24 +5,21 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::network::Network;
+use crate::network::{Network, node};
 use crate::process::{Daemon, program, run, until};
-use crate::task_stage::{N1, Tasks, output};
+use crate::task_stage::{N1, Tasks, output, with_tasks};
 
-/// Waits for a file, and ends as it says.
+/// Waits for a file, and ends as it says, or when the directory it is to be in has gone with its test.
 const WAITS: &str = "#!/bin/sh\necho x >>\"$PT_file.begun\"\n\
-    while [ ! -e \"$PT_file\" ]; do /bin/sleep 0.05; done\nread -r code <\"$PT_file\"\necho x >>\"$PT_file.ended\"\n\
-    exit \"$code\"\n";
+    while [ ! -e \"$PT_file\" ]; do [ -d \"${PT_file%/*}\" ] || exit 1; /bin/sleep 0.05; done\nread -r code <\"$PT_file\"\nexit \"$code\"\n";
 
 /// A daemon that ends answers for a task that goes on without it.
 #[test]
 fn a_stage_is_over_when_its_tasks_have_ended() {
     let mut tasks = Tasks::start(&["n1", "n2"], "", &[("demo/tasks/waits.sh", WAITS)]);
-    let begun = |file: &PathBuf| {
-        fs::read_to_string(format!("{}.begun", file.display())).unwrap_or_default().lines().count()
-    };
     let start = |tasks: &Tasks, file: &PathBuf, more: &[&str]| {
         let line = format!("file={}", file.display());
         let words =
@@ -51,9 +48,25 @@ fn a_stage_is_over_when_its_tasks_have_ended() {
                 staged.says(&["stopped in stage 1 of 2"]);
                 staged.says(&["Failed: 1"]);
                 assert_eq!(begun(&file), 1);
+                let kept = tasks.alice.run(&["history", "show", "last", "--json"]).code(0).json();
+                let counts = &kept["request_stats"]["accounting"];
+                assert_eq!((&counts["ok"], &counts["aborted"]), (&json!(0), &json!(1)), "{kept:#}");
             }
         }
     }
+    // what is shown when all is over is how it ended
+    let file = tasks.network.path("json");
+    let files = format!("files={}", tasks.files("demo::waits"));
+    let input = format!("input={}", json!({"file": file.display().to_string()}));
+    let words = ["rpc", "bolt_tasks", "run_and_wait", "task=demo::waits", &files, &input];
+    let mut staged = tasks.alice.start(&[&words[..], &["--stages", "100%", "--json", "-I", N1]].concat());
+    until("it to begin", || (begun(&file) == 1).then_some(()));
+    restart(&mut tasks, 0);
+    staged.says(&["the task goes on on 1 node"]);
+    fs::write(&file, "1\n").expect("a file");
+    assert_eq!(staged.ended().code(), Some(2), "{:?}", staged.lines());
+    staged.says(&["\"completed\": true"]);
+    staged.says(&["\"aborted\": 1"]);
     // not in stages: it has not gone well before it has ended
     let file = tasks.network.path("late");
     let mut plain = start(&tasks, &file, &["--json"]);
@@ -63,12 +76,116 @@ fn a_stage_is_over_when_its_tasks_have_ended() {
     assert_eq!(plain.ended().code(), Some(4), "{:?}", plain.lines());
     plain.says(&["\"success\": false"]);
     fs::write(&file, "0\n").expect("a file");
-    // they go on without anybody, and are not to outlive what they wait for
-    until("both to end", || {
-        let ended = format!("{}.ended", file.display());
-        let ended = fs::read_to_string(ended).unwrap_or_default();
-        (ended.lines().count() == 2).then_some(())
-    });
+}
+
+fn begun(file: &PathBuf) -> usize {
+    fs::read_to_string(format!("{}.begun", file.display())).unwrap_or_default().lines().count()
+}
+
+/// Ends the daemon of the first node, which answers for its task, and starts it again.
+fn restart_first(tasks: &mut Tasks) {
+    tasks.nodes[0].daemon().leave();
+    tasks.nodes[0].start();
+    tasks.nodes[0].connected();
+}
+
+#[test]
+fn who_goes_on_with_a_stage_looks_at_its_tasks_and_runs_none_again() {
+    let mut tasks = Tasks::start(&["n1", "n2"], "", &[("demo/tasks/waits.sh", WAITS)]);
+    for (stages, nodes, more) in [
+        ("1,100%", &["-I", N1, "-I", "n2.example.net"][..], &["--check", "rpcutil.ping"][..]),
+        ("100%", &["-I", N1], &[]),
+    ] {
+        let file = tasks.network.path(&format!("go{}", nodes.len()));
+        let line = format!("file={}", file.display());
+        let words = [&["tasks", "run", "demo::waits", &line, "--stages", stages], nodes].concat();
+        let mut staged = tasks.alice.start(&words);
+        until("the first to begin", || (begun(&file) == 1).then_some(()));
+        restart_first(&mut tasks);
+        staged.says(&["the task goes on on 1 node"]);
+        staged.signal(Signal::INT);
+        staged.ended();
+        staged.says(&["choria rpc --resume"]);
+        let mut resumed = tasks.alice.start(&[&["rpc", "--resume", "last"], more].concat());
+        resumed.says(&["the task goes on on 1 node"]);
+        assert_eq!(begun(&file), 1, "{:?}", resumed.lines());
+        fs::write(&file, "0\n").expect("a file");
+        assert_eq!(resumed.ended().code(), Some(0), "{:?}", resumed.lines());
+        assert_eq!(begun(&file), nodes.len() / 2, "each began once: {:?}", resumed.lines());
+    }
+    // and where it ends badly
+    let file = tasks.network.path("bad");
+    let line = format!("file={}", file.display());
+    let words =
+        ["tasks", "run", "demo::waits", &line, "--stages", "1,100%", "-I", N1, "-I", "n2.example.net"];
+    let mut staged = tasks.alice.start(&words);
+    until("the first to begin", || (begun(&file) == 1).then_some(()));
+    restart_first(&mut tasks);
+    staged.says(&["the task goes on on 1 node"]);
+    staged.signal(Signal::INT);
+    staged.ended();
+    fs::write(&file, "3\n").expect("a file");
+    let stopped = tasks.alice.run(&["rpc", "--resume", "last"]).code(2);
+    stopped.complains(&[
+        "the task ended badly on n1.example.net",
+        "with a code 3",
+        "stopped in stage 1 of 2",
+    ]);
+    assert_eq!(begun(&file), 1);
+}
+
+#[test]
+fn a_playbook_that_goes_on_looks_at_its_tasks_and_runs_none_again() {
+    let plan = "plan demo::staged (String $files, String $input) {\n  choria::task(action => 'bolt_tasks.run_and_wait', \
+                nodes => ['n1.example.net', 'n2.example.net'], stages => '1,100%', batch_sleep_time => 0, \
+                properties => { task => 'demo::waits', files => $files, input => $input })\n  'done'\n}\n";
+    let files = [("demo/plans/staged.pp", plan), ("demo/tasks/waits.sh", WAITS)];
+    let mut tasks = Tasks::start(&["n1", "n2"], "", &files);
+    let file = tasks.network.path("go");
+    let input = json!({"file": file.display().to_string()}).to_string();
+    let input = json!({"files": tasks.files("demo::waits"), "input": input}).to_string();
+    let modules = tasks.network.path("modules").display().to_string();
+    let report = tasks.network.path("report.json").display().to_string();
+    let words =
+        ["playbook", "run", "demo::staged", "--input", &input, "--modulepath", &modules, "--report", &report];
+    let mut staged = tasks.alice.start(&words);
+    until("the first to begin", || (begun(&file) == 1).then_some(()));
+    restart_first(&mut tasks);
+    staged.says(&["the task goes on on 1 node"]);
+    // twice: what is known of it is handed on
+    for _ in 0..2 {
+        staged.signal(Signal::INT);
+        assert_eq!(staged.ended().code(), Some(130), "{:?}", staged.lines());
+        staged = tasks.alice.start(&[&words[..3], &words[5..], &["--resume", &report]].concat());
+        staged.says(&["the task goes on on 1 node"]);
+        assert_eq!(begun(&file), 1, "{:?}", staged.lines());
+    }
+    fs::write(&file, "0\n").expect("a file");
+    assert_eq!(staged.ended().code(), Some(0), "{:?}", staged.lines());
+    assert_eq!(begun(&file), 2, "each began once: {:?}", staged.lines());
+}
+
+#[test]
+fn who_may_not_look_is_not_told_that_a_task_failed() {
+    let mut tasks = Tasks::start(&[], "", &[("demo/tasks/waits.sh", WAITS)]);
+    let policy = "policy default deny\nallow\t*\trun_and_wait download demo::waits\t*\t*\n";
+    let setup = with_tasks(&tasks.network, node("n1").policy("bolt_tasks", policy), "n1", tasks.port);
+    tasks.nodes = tasks.network.nodes([setup]);
+    tasks.alice = tasks.caller("alice.mcollective");
+    let file = tasks.network.path("go");
+    let line = format!("file={}", file.display());
+    let mut staged = tasks.alice.start(&["tasks", "run", "demo::waits", &line, "--stages", "100%", "-I", N1]);
+    until("it to begin", || (begun(&file) == 1).then_some(()));
+    restart_first(&mut tasks);
+    let said =
+        staged.says(&["what became of the task on n1.example.net is not known: You are not authorized"]);
+    assert!(said.contains("choria tasks status "), "{said}");
+    staged.ended();
+    staged.says(&["Running: 1"]);
+    staged.says(&["It goes on: 'choria tasks status"]);
+    let lines = staged.lines();
+    assert!(!lines.iter().any(|line| line.contains("ended badly")), "{lines:?}");
+    fs::write(&file, "0\n").expect("a file");
 }
 
 #[test]

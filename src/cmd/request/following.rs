@@ -74,16 +74,16 @@ pub async fn follow(
     loop {
         if let Some(staged) = staged.as_mut().filter(|_| !waited_for) {
             sink.flush()?;
-            let ended = tokio::select! {
-                biased;
-                _ = interrupt.recv() => return Ok(Followed::Interrupted),
-                ended = staged.ends(client) => ended?,
-            };
-            for reply in ended {
+            let mut told = |reply: RpcReply| {
                 if let Some(recorder) = recorder.as_mut() {
                     recorder.replace(&reply);
                 }
                 sink.again(reply);
+            };
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => return Ok(Followed::Interrupted),
+                ended = staged.ends(client, &mut told) => ended?,
             }
             let going_on = tokio::select! {
                 biased;

@@ -142,7 +142,7 @@ impl Resumed {
         let rest = &self.plan.nodes[self.rollout.asked()..];
         // the check of the last stage may not have come to its end
         let unseen = self.plan.check.is_some() && self.rollout.checked() < self.rollout.asked();
-        if rest.is_empty() && !unseen {
+        if rest.is_empty() && !unseen && self.rollout.running().is_empty() {
             let bad: Vec<_> = self.rollout.bad().map(|node| clean(node, false).into_owned()).collect();
             let bad = if bad.is_empty() { "nobody".to_owned() } else { bad.join(", ") };
             bail!("all nodes of that request were asked; did badly, or whose answer is not known: {bad}");
@@ -179,9 +179,9 @@ impl Staged {
         Ok(self.0.answered(reply, is_well(reply))?)
     }
 
-    /// Waits for the ends of tasks that went on; what the nodes say of them.
-    pub async fn ends(&mut self, client: &Client) -> anyhow::Result<Vec<RpcReply>> {
-        Ok(self.0.ends(client, &is_well, &mut say).await?)
+    /// Waits for the ends of tasks that went on, and tells what the nodes say of them.
+    pub async fn ends(&mut self, client: &Client, told: &mut dyn FnMut(RpcReply)) -> anyhow::Result<()> {
+        Ok(self.0.ends(client, &is_well, &mut say, told).await?)
     }
 
     /// Nobody is waited for: judges what was done, and writes down who is asked next.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::ends::{Ends, goes_on};
+use super::ends::{MISSES, Misses, SAID, goes_on, has_ended, look, pause};
 use super::{Check, Journal, JournalError, Plan, Rollout, TooMany};
 use crate::core::client::{Client, ClientError, RpcReply};
 
-/// Nodes of a failed check that are named.
+/// Nodes of a failed check, or that are waited for, that are named.
 const NAMED: usize = 10;
 
 /// What is to be said while a change goes on.
@@ -22,10 +22,12 @@ pub enum Notice {
     Unwell(String, String),
     /// And of so many more.
     MoreUnwell(usize),
-    /// A task has not ended on so many nodes.
-    GoesOn(usize),
+    /// The run of this id has not ended on these nodes.
+    GoesOn(String, Vec<String>),
     /// It ended badly on a node.
     EndedBadly(String, String),
+    /// What became of it on a node is not known: its id, and why.
+    NotKnown(String, String, String),
 }
 
 impl fmt::Display for Notice {
@@ -39,9 +41,24 @@ impl fmt::Display for Notice {
                  {allowed} may; {rest} were not asked"
             ),
             Notice::Unwell(node, words) => write!(f, "the check says of {node}: {words}"),
-            Notice::GoesOn(1) => write!(f, "the task goes on on 1 node, its end is waited for"),
-            Notice::GoesOn(nodes) => write!(f, "the task goes on on {nodes} nodes, its end is waited for"),
+            Notice::GoesOn(id, nodes) => {
+                let count =
+                    if let [_] = nodes[..] { "1 node".to_owned() } else { format!("{} nodes", nodes.len()) };
+                let named = nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if nodes.len() > NAMED { ", …" } else { "" };
+                write!(
+                    f,
+                    "the task goes on on {count}, its end is waited for: {named}{more}; choria tasks status {id} \
+                     tells more"
+                )
+            }
             Notice::EndedBadly(node, words) => write!(f, "the task ended badly on {node}: {words}"),
+            Notice::NotKnown(node, id, why) => {
+                write!(
+                    f,
+                    "what became of the task on {node} is not known: {why}; choria tasks status {id} looks again"
+                )
+            }
             Notice::MoreUnwell(more) => write!(f, "and of {more} more"),
         }
     }
@@ -71,8 +88,8 @@ pub struct Change {
     begun: bool,
     /// What the check found of those that were asked in this life, and tasks that ended badly after their answer.
     unwell: BTreeMap<String, String>,
-    /// Tasks that go on where they answered.
-    ends: Ends,
+    /// Looks at tasks that go on.
+    misses: Misses,
 }
 
 impl Change {
@@ -89,7 +106,7 @@ impl Change {
             stage,
             begun: false,
             unwell: BTreeMap::new(),
-            ends: Ends::default(),
+            misses: Misses::default(),
         }
     }
 
@@ -103,21 +120,28 @@ impl Change {
         &self.unwell
     }
 
-    /// A node answered. That a task goes on there is no answer yet.
+    /// Tasks whose end is not known, by node: the id of the run.
+    pub fn running(&self) -> &BTreeMap<String, String> {
+        self.rollout.running()
+    }
+
+    /// A node answered. That a task goes on there is no answer yet, and is written down: whoever goes on with the
+    /// change looks what became of it.
     ///
     /// # Errors
     /// It could not be written down.
     pub fn answered(&mut self, reply: &RpcReply, good: bool) -> Result<(), ChangeError> {
         match goes_on(reply) {
             Some(id) => {
-                self.ends.wait_for(&reply.sender, id);
-                Ok(())
+                self.rollout.runs(&reply.sender, id);
+                Ok(self.journal.as_mut().map_or(Ok(()), |journal| journal.runs(&reply.sender, id))?)
             }
             None => self.heard(&reply.sender, good),
         }
     }
 
-    /// Waits until tasks that went on have ended, and tells how: before it [goes on](Change::go_on).
+    /// Waits until tasks that went on have ended, and tells of each when it has: before it
+    /// [goes on](Change::go_on). Of one that is given up it is not known, and whoever goes on later looks again.
     ///
     /// # Errors
     /// [`ChangeError`]
@@ -126,31 +150,79 @@ impl Change {
         client: &Client,
         good: &(dyn Fn(&RpcReply) -> bool + Sync),
         say: &mut (dyn FnMut(Notice) + Send),
-    ) -> Result<Vec<RpcReply>, ChangeError> {
-        let mut replies = vec![];
-        if self.ends.len() > 0 {
-            say(Notice::GoesOn(self.ends.len()));
-        }
-        while self.ends.len() > 0 {
-            let (ended, lost) = self.ends.look(client, &self.plan.collective).await?;
-            for node in lost {
-                self.heard(&node, false)?;
-                let words = "what became of it is not known, it does not answer".to_owned();
-                self.unwell.insert(node.clone(), words.clone());
-                say(Notice::EndedBadly(node, words));
+        told: &mut dyn FnMut(RpcReply),
+    ) -> Result<(), ChangeError> {
+        let (began, mut said, mut failed) = (Instant::now(), None::<Instant>, 0);
+        loop {
+            let runs = self.misses.waited_for(self.rollout.running());
+            if runs.is_empty() {
+                return Ok(());
             }
-            for reply in ended {
-                let well = good(&reply);
-                self.heard(&reply.sender, well)?;
-                if !well {
-                    let words = reply.body.statusmsg.clone();
-                    self.unwell.insert(reply.sender.clone(), words.clone());
-                    say(Notice::EndedBadly(reply.sender.clone(), words));
+            if said.is_none_or(|said| said.elapsed() > SAID) {
+                said = Some(Instant::now());
+                runs.iter().for_each(|(id, nodes)| say(Notice::GoesOn(id.clone(), nodes.clone())));
+            }
+            tokio::time::sleep(pause(began.elapsed())).await;
+            for (id, nodes) in runs {
+                match self.look_at_run(client, &id, nodes, good, say, told).await {
+                    // the broker may come back
+                    Err(ChangeError::Client(e)) if failed < MISSES => {
+                        failed += 1;
+                        tracing::debug!("looking at the run {id}: {e}");
+                    }
+                    looked => {
+                        looked?;
+                        failed = 0;
+                    }
                 }
-                replies.push(reply);
             }
         }
-        Ok(replies)
+    }
+
+    /// Looks once at a run on these nodes. What was heard until this is given up is kept.
+    async fn look_at_run(
+        &mut self,
+        client: &Client,
+        id: &str,
+        nodes: Vec<String>,
+        good: &(dyn Fn(&RpcReply) -> bool + Sync),
+        say: &mut (dyn FnMut(Notice) + Send),
+        told: &mut dyn FnMut(RpcReply),
+    ) -> Result<(), ChangeError> {
+        let silence = |node: &String| (node.clone(), "it does not answer".to_owned());
+        let mut silent: BTreeMap<String, String> = nodes.iter().map(silence).collect();
+        let mut call = look(client, &self.plan.collective, id, nodes).await?;
+        while let Some(reply) = call.next().await? {
+            let node = reply.sender.clone();
+            match has_ended(reply.body.statuscode.is_ok(), &reply.body.data) {
+                None => {
+                    silent.entry(node).and_modify(|words| words.clone_from(&reply.body.statusmsg));
+                }
+                Some(ended) if silent.remove(&node).is_some() => {
+                    self.misses.none(&node);
+                    if !ended {
+                        continue;
+                    }
+                    let well = good(&reply);
+                    self.heard(&node, well)?;
+                    if !well {
+                        let words = reply.body.statusmsg.clone();
+                        self.unwell.insert(node.clone(), words.clone());
+                        say(Notice::EndedBadly(node, words));
+                    }
+                    told(reply);
+                }
+                Some(_) => {}
+            }
+        }
+        for (node, words) in silent {
+            if self.misses.one_more(&node) {
+                self.rollout.lost(&node);
+                self.unwell.insert(node.clone(), format!("what became of it is not known: {words}"));
+                say(Notice::NotKnown(node, id.to_owned(), words));
+            }
+        }
+        Ok(())
     }
 
     /// What is known of a node.
@@ -206,11 +278,11 @@ impl Change {
         Ok(true)
     }
 
-    /// Whether somebody is still to be asked, or to be looked at by the check, when it has ended. What is kept of it goes
-    /// where nobody will go on with it.
+    /// Whether somebody is still to be asked, to be looked at by the check, or at a task, when it has ended. What is
+    /// kept of it goes where nobody will go on with it.
     pub fn end(self) -> bool {
         let unseen = self.check.is_some() && self.rollout.checked() < self.rollout.asked();
-        let rest = unseen || !self.rollout.groups().is_empty();
+        let rest = unseen || !self.rollout.groups().is_empty() || !self.rollout.running().is_empty();
         if !rest && self.rollout.verdict().is_ok() {
             self.journal.into_iter().for_each(Journal::end);
         }
@@ -244,7 +316,10 @@ impl Change {
         client: &Client,
         say: &mut (dyn FnMut(Notice) + Send),
     ) -> Result<(), ChangeError> {
-        let bad: Vec<String> = self.rollout.bad().cloned().collect();
+        // a check does not know whether a task has ended
+        let running = self.rollout.running();
+        let bad: Vec<String> =
+            self.rollout.bad().filter(|node| !running.contains_key(*node)).cloned().collect();
         let Some(check) = &self.check else { return Ok(()) };
         let unwell = check.look(client, &self.plan.collective, bad.clone()).await?;
         tell(&unwell, say);

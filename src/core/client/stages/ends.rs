@@ -1,5 +1,8 @@
 //! Runs of tasks that have not ended when a stage has answered: what became of them is asked for
 //! until it is known, as nobody else is to be asked before.
+//!
+//! Only a status that says so is an end. Whoever does not answer, does not know of the run, or does not
+//! let this caller look says nothing of the task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,11 +13,20 @@ use crate::core::client::{Client, ClientError, RpcCall, RpcOptions, RpcReply};
 use crate::core::tasks::spool::is_id;
 
 const AGENT: &str = "bolt_tasks";
-/// The time between looks, and how long answers are waited for.
+/// The least and the most time between looks, and how long answers are waited for.
 const PAUSE: Duration = Duration::from_secs(3);
+const LONGEST: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Looks in a row that a node does not answer: it may be restarting.
-const MISSES: u32 = 10;
+/// Looks in a row that say nothing: a node may be restarting, or the broker be away.
+pub(super) const MISSES: u32 = 10;
+
+/// How often it is said who is waited for.
+pub(super) const SAID: Duration = Duration::from_secs(600);
+
+/// The time until the next look: each is a request to all nodes, and a task that took long takes longer.
+pub(super) fn pause(waited: Duration) -> Duration {
+    (waited / 10).clamp(PAUSE, LONGEST)
+}
 
 /// The id of a run that goes on where that is the answer.
 pub fn goes_on(reply: &RpcReply) -> Option<&str> {
@@ -24,70 +36,59 @@ pub fn goes_on(reply: &RpcReply) -> Option<&str> {
     data.get("task_id").and_then(Value::as_str).filter(|id| unended && is_id(id))
 }
 
-/// Runs that go on, by node.
+/// What an answer to a look says: whether the task has ended, or nothing of it.
+pub(super) fn has_ended(ok: bool, data: &Map<String, Value>) -> Option<bool> {
+    match data.get("completed").and_then(Value::as_bool)? {
+        // a node that knows nothing of the run says this, too, and not that all is well
+        false => ok.then_some(false),
+        true => Some(true),
+    }
+}
+
+/// Asks nodes what became of a run.
+pub(super) async fn look<'c>(
+    client: &'c Client,
+    collective: &str,
+    id: &str,
+    nodes: Vec<String>,
+) -> Result<RpcCall<'c>, ClientError> {
+    let options = RpcOptions {
+        agent: AGENT.to_owned(),
+        action: "task_status".to_owned(),
+        data: Map::from_iter([("task_id".to_owned(), id.into())]),
+        collective: collective.to_owned(),
+        timeout: PATIENCE,
+        batch: None,
+    };
+    RpcCall::direct(client, options, nodes).await
+}
+
+/// Looks that said nothing, by node.
 #[derive(Debug, Default)]
-pub(super) struct Ends {
-    runs: BTreeMap<String, Run>,
+pub(super) struct Misses {
+    in_a_row: BTreeMap<String, u32>,
+    given_up: BTreeSet<String>,
 }
 
-#[derive(Debug)]
-struct Run {
-    id: String,
-    missed: u32,
-}
-
-impl Ends {
-    pub(super) fn wait_for(&mut self, node: &str, id: &str) {
-        self.runs.insert(node.to_owned(), Run { id: id.to_owned(), missed: 0 });
+impl Misses {
+    /// A node said how its run is.
+    pub(super) fn none(&mut self, node: &str) {
+        self.in_a_row.remove(node);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.runs.len()
+    /// It did not; true where it is waited for no more.
+    pub(super) fn one_more(&mut self, node: &str) -> bool {
+        let missed = self.in_a_row.entry(node.to_owned()).or_default();
+        *missed += 1;
+        *missed >= MISSES && self.given_up.insert(node.to_owned())
     }
 
-    /// Looks at all of them: what those that have ended answer, and who does not answer any more.
-    pub(super) async fn look(
-        &mut self,
-        client: &Client,
-        collective: &str,
-    ) -> Result<(Vec<RpcReply>, Vec<String>), ClientError> {
-        tokio::time::sleep(PAUSE).await;
-        let ids: BTreeSet<String> = self.runs.values().map(|run| run.id.clone()).collect();
-        let (mut ended, mut lost) = (vec![], vec![]);
-        for id in ids {
-            let nodes: Vec<String> =
-                self.runs.iter().filter(|(_, run)| run.id == id).map(|(node, _)| node.clone()).collect();
-            let options = RpcOptions {
-                agent: AGENT.to_owned(),
-                action: "task_status".to_owned(),
-                data: Map::from_iter([("task_id".to_owned(), id.into())]),
-                collective: collective.to_owned(),
-                timeout: PATIENCE,
-                batch: None,
-            };
-            let mut call = RpcCall::direct(client, options, nodes.clone()).await?;
-            let mut silent: BTreeSet<String> = nodes.into_iter().collect();
-            while let Some(reply) = call.next().await? {
-                silent.remove(&reply.sender);
-                if reply.body.statuscode.is_ok()
-                    && reply.body.data.get("completed") == Some(&Value::Bool(false))
-                {
-                    if let Some(run) = self.runs.get_mut(&reply.sender) {
-                        run.missed = 0;
-                    }
-                } else if self.runs.remove(&reply.sender).is_some() {
-                    ended.push(reply);
-                }
-            }
-            for node in silent {
-                let Some(run) = self.runs.get_mut(&node) else { continue };
-                run.missed += 1;
-                if run.missed >= MISSES {
-                    self.runs.remove(&node);
-                    lost.push(node);
-                }
-            }
+    /// Runs that are waited for, by id, of these nodes.
+    pub(super) fn waited_for(&self, running: &BTreeMap<String, String>) -> BTreeMap<String, Vec<String>> {
+        let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (node, id) in running.iter().filter(|(node, _)| !self.given_up.contains(*node)) {
+            runs.entry(id.clone()).or_default().push(node.clone());
         }
-        Ok((ended, lost))
+        runs
     }
 }

@@ -67,6 +67,8 @@ enum Line {
     Good(String),
     /// This node did badly, or is not well.
     Bad(String),
+    /// On this node the run of that id goes on.
+    Running(String, String),
 }
 
 /// Why a change cannot be kept or gone on with.
@@ -170,6 +172,14 @@ impl Journal {
         self.line(&if good { Line::Good(node) } else { Line::Bad(node) })
     }
 
+    /// On a node the run of that id goes on.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn runs(&mut self, node: &str, id: &str) -> Result<(), JournalError> {
+        self.line(&Line::Running(node.to_owned(), id.to_owned()))
+    }
+
     /// The check has looked at so many of them.
     ///
     /// # Errors
@@ -215,6 +225,7 @@ pub(super) fn replay(content: &[u8]) -> Result<(Plan, Rollout), String> {
             Line::Checked(so_many) => rollout.looked_at(so_many),
             Line::Good(node) => rollout.heard(&node, true),
             Line::Bad(node) => rollout.heard(&node, false),
+            Line::Running(node, id) => rollout.runs(&node, &id),
         }
     }
     rollout.waited();

@@ -1,6 +1,6 @@
 //! Where a change stands.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::Allowance;
 
@@ -16,6 +16,8 @@ pub struct Rollout {
     /// Asked, and not heard of yet.
     waiting: HashSet<String>,
     bad: BTreeSet<String>,
+    /// Tasks whose end is not known, by node: the id of the run.
+    running: BTreeMap<String, String>,
     /// How many a check has looked at.
     checked: usize,
 }
@@ -35,8 +37,8 @@ impl Rollout {
     /// Nobody was asked yet. `bounds` are of [`super::Stages::bounds`], a batch is at least one.
     pub fn new(bounds: Vec<usize>, batch: Option<usize>, allowed: Allowance) -> Rollout {
         let batch = batch.unwrap_or(usize::MAX).max(1);
-        let (asked, waiting, bad) = Default::default();
-        Rollout { bounds, batch, allowed, asked, waiting, bad, checked: 0 }
+        let (asked, waiting, bad, running) = Default::default();
+        Rollout { bounds, batch, allowed, asked, waiting, bad, running, checked: 0 }
     }
 
     /// Sizes of all groups that are still to be asked, each within one stage.
@@ -63,10 +65,31 @@ impl Rollout {
             return;
         }
         self.waiting.remove(node);
+        self.running.remove(node);
         match good {
             true => drop(self.bad.remove(node)),
             false => drop(self.bad.insert(node.to_owned())),
         }
+    }
+
+    /// A node answered that the run of this id goes on: it did neither well nor badly yet.
+    pub fn runs(&mut self, node: &str, id: &str) {
+        if self.asked.contains(node) {
+            self.waiting.remove(node);
+            self.running.insert(node.to_owned(), id.to_owned());
+        }
+    }
+
+    /// What became of that is not known: it counts as bad until it is.
+    pub fn lost(&mut self, node: &str) {
+        if self.running.contains_key(node) {
+            self.bad.insert(node.to_owned());
+        }
+    }
+
+    /// Tasks whose end is not known, by node: the id of the run.
+    pub fn running(&self) -> &BTreeMap<String, String> {
+        &self.running
     }
 
     /// Nobody is waited for any more: who has not answered did badly.

@@ -1,3 +1,8 @@
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::ends::{MISSES, Misses, has_ended, pause};
 use super::journal::replay;
 use super::*;
 
@@ -145,6 +150,63 @@ fn what_stands_in_the_file_is_where_it_stands() {
     ] {
         assert!(replay(junk.as_bytes()).is_err(), "{junk}");
     }
+}
+
+#[test]
+fn tasks_that_go_on_are_known_to_who_goes_on() {
+    let plan = Plan { nodes: names(3), bounds: vec![2, 3], ..Plan::default() };
+    let plan = serde_json::to_string(&plan).unwrap();
+    let of = |lines: &str| replay(format!("{plan}\n{lines}").as_bytes()).unwrap().1;
+    let running = "{\"asked\":2}\n{\"good\":\"n00001\"}\n{\"running\":[\"n00000\",\"id\"]}\n";
+    let mut rollout = of(running);
+    assert_eq!(rollout.running().get("n00000").map(String::as_str), Some("id"));
+    assert_eq!(rollout.verdict(), Ok(()), "neither well nor badly");
+    // it counts as bad where it is given up, and who goes on looks again
+    rollout.lost("n00000");
+    assert!(rollout.verdict().is_err() && rollout.running().len() == 1);
+    rollout.heard("n00000", true);
+    assert!(rollout.verdict().is_ok() && rollout.running().is_empty());
+    assert_eq!(of(&format!("{running}{{\"asked\":3}}\n")).running().len(), 1);
+    for (end, bad) in [("good", 0), ("bad", 1)] {
+        let rollout = of(&format!("{running}{{\"{end}\":\"n00000\"}}\n"));
+        assert_eq!((rollout.running().len(), rollout.bad().count()), (0, bad), "{end}");
+    }
+    assert!(of("{\"running\":[\"n00000\",\"id\"]}\n").running().is_empty(), "it was not asked");
+}
+
+#[test]
+fn only_a_status_says_how_a_task_is() {
+    for (ok, data, wanted) in [
+        (true, json!({"completed": false}), Some(false)),
+        (true, json!({"completed": true}), Some(true)),
+        (false, json!({"completed": true, "exitcode": 1}), Some(true)),
+        // denied, not known there, too large, not understood
+        (false, json!({}), None),
+        (false, json!({"completed": false, "exitcode": 127}), None),
+        (true, json!({}), None),
+        (true, json!({"completed": "true"}), None),
+    ] {
+        assert_eq!(has_ended(ok, data.as_object().unwrap()), wanted, "{ok} {data}");
+    }
+    let running = [("a", "1"), ("b", "1"), ("c", "2")].map(|(node, id)| (node.to_owned(), id.to_owned()));
+    let (running, mut misses) = (running.into_iter().collect(), Misses::default());
+    for look in 1..=MISSES {
+        assert_eq!(misses.one_more("a"), look == MISSES);
+        misses.one_more("b");
+        misses.none("b");
+    }
+    let pauses = [0, 60, 300, 3600, 90_000].map(|waited| pause(Duration::from_secs(waited)).as_secs());
+    assert_eq!(pauses, [3, 6, 30, 60, 60]);
+    let left = misses.waited_for(&running);
+    assert_eq!((&left["1"], &left["2"]), (&vec!["b".to_owned()], &vec!["c".to_owned()]));
+}
+
+#[test]
+fn who_is_waited_for_is_named() {
+    let said = |count| Notice::GoesOn("id7".to_owned(), names(count)).to_string();
+    let one = "the task goes on on 1 node, its end is waited for: n00000; choria tasks status id7 tells more";
+    assert_eq!(said(1), one);
+    assert!(said(11).starts_with("the task goes on on 11 nodes") && said(11).contains("n00009, …;"));
 }
 
 #[test]

@@ -22,6 +22,8 @@ const SHOWN: usize = 400;
 pub(super) struct Asked {
     pub(super) replies: BTreeMap<String, RpcReply>,
     pub(super) stats: RequestStats,
+    /// Tasks whose end is not known, by node: the id of the run.
+    pub(super) running: BTreeMap<String, String>,
     /// What the check says of nodes that answered well.
     pub(super) unwell: BTreeMap<String, String>,
     /// In which words it stopped before all were asked, or too many had done badly.
@@ -80,7 +82,7 @@ pub(super) fn ask(
     before: &Before,
 ) -> Asked {
     let (handle, cancel) = (world.handle(), world.cancel());
-    let mut asked = Asked::default();
+    let mut asked = Asked { running: before.running.clone(), ..Asked::default() };
     let usual = timeout.saturating_sub(Duration::from_secs(question.timeout));
     let check = match question.stages.as_ref().map(|staged| staged.check(world, usual)) {
         Some(Err(e)) => {
@@ -130,7 +132,10 @@ pub(super) fn ask(
             }
         }
         asked.stats = call.stats();
-        asked.unwell = change.map(|change| change.unwell().clone()).unwrap_or_default();
+        if let Some(change) = change {
+            asked.running = change.running().clone();
+            asked.unwell = change.unwell().clone();
+        }
         lines.say();
     });
     asked
@@ -155,9 +160,9 @@ async fn follow(
                 lines.notice(&notice);
             };
             let good = |reply: &RpcReply| question.is_well(reply);
-            for reply in change.ends(client, &good, &mut say).await.map_err(|e| e.to_string())? {
-                asked.replies.insert(reply.sender.clone(), reply);
-            }
+            let replies = &mut asked.replies;
+            let mut told = |reply: RpcReply| drop(replies.insert(reply.sender.clone(), reply));
+            change.ends(client, &good, &mut say, &mut told).await.map_err(|e| e.to_string())?;
             let going_on =
                 change.go_on(client, call.upcoming(), &mut say).await.map_err(|e| e.to_string())?;
             match (going_on, call.upcoming().is_some()) {
@@ -198,21 +203,26 @@ impl Question {
 }
 
 impl Staged {
-    /// The change, where it is: who did well before counts as asked, who did not is the next.
+    /// The change, where it is: who did well before, or where a task goes on, counts as asked, who did not is the
+    /// next.
     fn plan(&self, question: &Question, before: &Before, collective: &str) -> (Plan, Rollout) {
         let (good, rest): (Vec<String>, Vec<String>) =
             question.nodes.iter().cloned().partition(|node| before.is_good(node));
+        let (running, rest): (Vec<String>, Vec<String>) =
+            rest.into_iter().partition(|node| before.running.contains_key(node));
         let (bad, new): (Vec<String>, Vec<String>) =
             rest.into_iter().partition(|node| before.was_asked(node));
         let bounds = self.stages.bounds(question.nodes.len());
         let mut rollout = Rollout::new(bounds.clone(), question.batch, self.allowed);
         rollout.asking(&good);
         good.iter().for_each(|node| rollout.heard(node, true));
+        rollout.asking(&running);
+        before.running.iter().for_each(|(node, id)| rollout.runs(node, id));
         let plan = Plan {
             agent: question.agent.clone(),
             action: question.action.action.clone(),
             collective: collective.to_owned(),
-            nodes: [good, bad, new].concat(),
+            nodes: [good, running, bad, new].concat(),
             bounds,
             pause: question.pause.as_secs_f64(),
             ..Plan::default()

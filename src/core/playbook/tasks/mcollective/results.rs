@@ -24,6 +24,9 @@ pub(super) struct Before {
     good: BTreeMap<String, (Class, Map<String, Json>)>,
     /// Who was asked and did not do well, or whose answer is not known.
     bad: BTreeSet<String>,
+    /// Where a task goes on, or its end is not known: the id of the run.
+    #[serde(default)]
+    pub(super) running: BTreeMap<String, String>,
 }
 
 impl Before {
@@ -50,12 +53,12 @@ pub(super) struct Judged {
 
 /// Every node in one class, with a result.
 pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail_ok: bool) -> Judged {
-    let Asked { replies, stats, unwell, stopped, trouble, interrupted } = asked;
+    let Asked { replies, stats, running, unwell, stopped, trouble, interrupted } = asked;
     let mut accounting = Accounting::default();
     let (mut results, mut failed, mut unlike) = (vec![], 0, 0);
     let mut aggregator = question.action.aggregator();
     let mut left = MOST_OF_ALL;
-    let mut after = Before::default();
+    let mut after = Before { running, ..Before::default() };
     for node in &question.nodes {
         let found = unwell.get(node).filter(|_| before.is_good(node));
         if let Some(words) = found {
@@ -88,9 +91,16 @@ pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail
         let Some(reply) = replies.get(node) else {
             // nobody was asked by a request that was never made
             let made = !stats.requestid.is_empty();
-            let class = if made { stats.silence(node) } else { Class::NotAsked };
+            let run = after.running.get(node);
+            let class = if made || run.is_some() { stats.silence(node) } else { Class::NotAsked };
             accounting.count(class);
             failed += 1;
+            if let Some(id) = run {
+                let words = unwell.get(node).map_or("what became of it is not known", String::as_str);
+                let error = Some((format!("The task {id} on node {node}: {words}"), details(None, class)));
+                results.push((node.clone(), result("mcollective", json!({}), fail_ok, error)));
+                continue;
+            }
             if class != Class::NotAsked || before.bad.contains(node) {
                 after.bad.insert(node.clone());
             }
@@ -132,6 +142,7 @@ pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail
         let of_node = result("mcollective", value, fail_ok, error);
         match good {
             true => drop(after.good.insert(node.clone(), (class, of_node.clone()))),
+            false if after.running.contains_key(node) => {}
             false => drop(after.bad.insert(node.clone())),
         }
         results.push((node.clone(), of_node));
