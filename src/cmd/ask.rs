@@ -106,6 +106,7 @@ pub async fn collect_by(
     let mut replies = vec![];
     let followed = follow(client, &mut call, &mut replies, recorder.as_mut(), staged.as_mut()).await;
     let mut stats = call.stats();
+    recorder.iter().for_each(|recorder| recorder.recount(&mut stats));
     stats.discover_time = found.took;
     stats.late_discoveries = found.late.names();
     let interrupted = matches!(followed, Ok(Followed::Interrupted));

@@ -107,6 +107,16 @@ impl<'a> View<'a> {
         if self.out.due() { self.flush() } else { Ok(()) }
     }
 
+    /// What a node says in the end, for what it said before. Where that is shown already it stays: what became of
+    /// it has been said.
+    pub fn again(&mut self, mut reply: RpcReply) {
+        let Some(at) = self.kept.iter().position(|before| before.sender == reply.sender) else { return };
+        self.kept.remove(at);
+        if self.keep.takes(&mut reply) {
+            self.kept.insert(at, reply);
+        }
+    }
+
     /// All have answered, or will not.
     pub fn finish(mut self, stats: &RequestStats, interrupted: bool) -> io::Result<()> {
         std::mem::replace(&mut self.progress, Progress::new(0, false)).finish();

@@ -25,8 +25,9 @@ impl Sink for View<'_> {
         View::reply(self, reply)
     }
 
-    /// What it said before is shown; what became of it has been said.
-    fn again(&mut self, _: RpcReply) {}
+    fn again(&mut self, reply: RpcReply) {
+        View::again(self, reply);
+    }
 
     fn flush(&mut self) -> io::Result<()> {
         View::flush(self)

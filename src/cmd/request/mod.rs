@@ -239,6 +239,7 @@ impl<'a> Request<'a> {
         out::nodes_are_asked();
         let followed = follow(&client, &mut call, &mut view, Some(&mut recorder), staged.as_mut()).await;
         let mut stats = call.stats();
+        recorder.recount(&mut stats);
         stats.discover_time = took;
         stats.late_discoveries = late.names();
         let interrupted = matches!(followed, Ok(Followed::Interrupted));

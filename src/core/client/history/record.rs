@@ -1,11 +1,13 @@
 //! What one request came to.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::is_secret;
 use crate::core::agents::hide_secrets_of_tasks;
-use crate::core::client::{RequestRef, RequestStats, RpcReply};
+use crate::core::client::{Class, RequestRef, RequestStats, RpcReply};
 use crate::core::ddl::Action;
 use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
@@ -234,6 +236,8 @@ pub struct Recorder {
     /// No outputs are kept: what goes with a secret may be one.
     secret: bool,
     bytes: usize,
+    /// Who did badly in the end, and had answered well.
+    ended: BTreeMap<String, Class>,
 }
 
 impl Recorder {
@@ -261,7 +265,7 @@ impl Recorder {
             without_data: secret,
             ..Record::default()
         };
-        Recorder { record, secret, bytes: 0 }
+        Recorder { record, secret, bytes: 0, ended: BTreeMap::new() }
     }
 
     /// Keeps nothing of an input that has secrets in it, though no interface says so.
@@ -301,8 +305,24 @@ impl Recorder {
 
     /// What a node says in the end, for what it said before.
     pub fn replace(&mut self, reply: &RpcReply) {
+        let before = self.record.replies.len();
         self.record.replies.retain(|answer| answer.sender != reply.sender);
+        if self.record.replies.len() < before && !reply.body.statuscode.is_ok() {
+            self.ended.insert(reply.sender.clone(), Class::of(&reply.body, false));
+        }
         self.add(reply);
+    }
+
+    /// Counts what nodes said in the end, where the request counts what they said before.
+    pub fn recount(&self, stats: &mut RequestStats) {
+        for class in self.ended.values() {
+            stats.ok = stats.ok.saturating_sub(1);
+            stats.failed += 1;
+            let late = stats.accounting.ok == 0;
+            let counted = if late { &mut stats.accounting.late } else { &mut stats.accounting.ok };
+            *counted = counted.saturating_sub(1);
+            stats.accounting.count(*class);
+        }
     }
 
     fn kept(&self, reply: &RpcReply) -> Map<String, Value> {
