@@ -47,7 +47,7 @@ const LOOKS: [(Duration, Duration); 3] = [
 const ENDS: Duration = Duration::from_secs(5);
 /// How often it is looked whether what it started has ended, too.
 const LEFT: Duration = Duration::from_millis(200);
-/// How long after its files were waited for a run may take to begin before its caller is told so.
+/// How long after its files were waited for a run may take to begin before its caller is told that it goes on.
 const BEGUN_BY: Duration = Duration::from_secs(1);
 /// How often what is old is removed.
 const TIDIES: Duration = Duration::from_secs(3600);
@@ -104,7 +104,7 @@ impl BoltTasks {
         let outputs = Outputs::of(self.ddl(), call);
         match call.action.as_str() {
             "download" => self.download(call, node, outputs).await,
-            "run_and_wait" => self.run_and_wait(call, node, outputs).await,
+            "run_and_wait" => self.run_and_wait(call, node, outputs, self.until("run_and_wait")).await,
             "run_no_wait" => self.run_no_wait(call, node, outputs).await,
             "task_status" => self.status(call, node, outputs).await,
             "kill" => self.kill(call, outputs).await,
@@ -164,7 +164,7 @@ impl BoltTasks {
 
     async fn run_no_wait(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
         match self.begin(call, node, self.until("run_no_wait")).await {
-            Ok(id) => {
+            Ok((id, _)) => {
                 outputs.set("task_id", id);
                 outputs.done()
             }
@@ -172,13 +172,24 @@ impl BoltTasks {
         }
     }
 
-    async fn run_and_wait(&self, call: &Call, node: &dyn Node, mut outputs: Outputs) -> Outcome {
-        let until = self.until("run_and_wait");
-        let id = match self.begin(call, node, until).await {
-            Ok(id) => id,
+    async fn run_and_wait(
+        &self,
+        call: &Call,
+        node: &dyn Node,
+        mut outputs: Outputs,
+        until: Instant,
+    ) -> Outcome {
+        let (id, begun) = match self.begin(call, node, until).await {
+            Ok(run) => run,
             Err(refused) => return refused.answer(outputs),
         };
         outputs.set("task_id", id.clone());
+        if !begun {
+            // what is there of it cannot be read yet; who follows it asks for its status
+            let (task, caller) = (call.text("task").to_owned(), call.caller.clone());
+            let start_time = jiff::Timestamp::now().as_second();
+            return told(outputs, &Status { task, caller, start_time, exitcode: -1, ..Status::unknown() });
+        }
         let control = node.control();
         tokio::select! {
             () = self.ended(&id, until) => {}
@@ -220,8 +231,14 @@ impl BoltTasks {
         looked.map_err(|e| e.to_string())?.map_err(|e| format!("the run cannot be read: {e}"))
     }
 
-    /// Fetches, spools and starts a run; its id. Files are waited for until then.
-    async fn begin(&self, call: &Call, node: &dyn Node, until: Instant) -> Result<String, replies::Refused> {
+    /// Fetches, spools and starts a run; its id, and whether it has begun, or is still about to. Files are waited
+    /// for until then.
+    async fn begin(
+        &self,
+        call: &Call,
+        node: &dyn Node,
+        until: Instant,
+    ) -> Result<(String, bool), replies::Refused> {
         let id = call.request_id.as_str();
         let refuse =
             |code, message: String| replies::Refused { id: id.to_owned(), code, message, kind: None };
@@ -283,12 +300,9 @@ impl BoltTasks {
         let begins = tokio::spawn(async move { starter.begin(wanted).await });
         match tokio::time::timeout_at(until + BEGUN_BY, begins).await {
             Ok(begun) => begun.unwrap_or_else(|e| Err(refused::wrapper(id, &task, &e.to_string())))?,
-            Err(_) => {
-                let message = format!("Task {task} is being begun here: its status tells what becomes of it");
-                return Err(refuse(StatusCode::UnknownError, message));
-            }
+            Err(_) => return Ok((id.to_owned(), false)),
         }
-        Ok(id.to_owned())
+        Ok((id.to_owned(), true))
     }
 
     /// The program of a task that this node runs.

@@ -110,7 +110,9 @@ async fn what_begins_is_begun_whoever_waits() {
     );
     let config = Config::from_text(Role::Server, &text).unwrap();
     let mut agent = BoltTasks::new(&config);
-    std::fs::write(at("runner"), "#!/bin/sh\n/bin/sleep 0.3\necho x >\"$3/begun\"\n").unwrap();
+    let (go, home) = (at("go").display().to_string(), dir.path().display().to_string());
+    let waits = format!("while [ ! -e '{go}' ] && [ -d '{home}' ]; do /bin/sleep 0.02; done");
+    std::fs::write(at("runner"), format!("#!/bin/sh\n{waits}\necho x >\"$3/begun\"\n")).unwrap();
     std::fs::set_permissions(at("runner"), std::fs::Permissions::from_mode(0o755)).unwrap();
     agent.image = Some(at("runner"));
     let program = b"#!/bin/sh\n";
@@ -132,17 +134,24 @@ async fn what_begins_is_begun_whoever_waits() {
         time: 0,
     };
     let node = LocalNode::new(config, Facts::from_json("{}".to_owned()), &agent);
+    // whose files came late has not failed: its end is asked for
+    let late = Call { action: "run_and_wait".into(), request_id: "1".repeat(32), ..call.clone() };
+    let outputs = Outputs::of(agent.ddl(), &late);
+    let past = Instant::now().checked_sub(BEGUN_BY * 2).unwrap();
+    let outcome = agent.run_and_wait(&late, &node, outputs, past).await;
+    assert_eq!((outcome.code, &outcome.data["completed"]), (StatusCode::Ok, &json!(false)), "{outcome:?}");
+    assert_eq!(outcome.data["task_id"], json!(late.request_id));
     let run = at("spool").join(&call.request_id);
     let spooled = async {
         while !run.join("choria.json").exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     };
     tokio::select! {
         outcome = agent.run(&call, &node) => panic!("{outcome:?}"),
         () = spooled => {}
     }
+    std::fs::write(&go, "").unwrap();
     let begun = async {
         while !run.join("begun").exists() {
             tokio::time::sleep(Duration::from_millis(20)).await;
