@@ -37,7 +37,12 @@ impl Secrets {
                 true => value = HIDDEN.into(),
                 false => self.mask(&mut value),
             }
-            object.insert(self.masked(&name), value);
+            // names that all tasks have are no secrets
+            let mut name = if name.starts_with('_') { name } else { self.masked(&name) };
+            while object.contains_key(&name) {
+                name.push('*');
+            }
+            object.insert(name, value);
         }
     }
 
@@ -66,6 +71,9 @@ fn gather(value: &Value, values: &mut Vec<Value>) {
     match value {
         Value::Null | Value::Bool(_) => return,
         Value::String(text) if text.is_empty() => return,
+        Value::Array(items) if items.is_empty() => return,
+        Value::Object(members) if members.is_empty() => return,
+        Value::Number(number) if number.as_u64().is_some_and(|number| number < 10) => return,
         Value::Array(items) => items.iter().for_each(|item| gather(item, values)),
         Value::Object(members) => members.values().for_each(|member| gather(member, values)),
         _ => {}
@@ -94,9 +102,11 @@ mod tests {
 
     #[test]
     fn whatever_kind_they_are_they_are_not_shown() {
-        let input = json!({"pin": 987_654_321, "on": true, "a": "abcd", "b": "abcdefgh", "l": ["list1", 7],
+        let input = json!({"pin": 987_654_321, "on": true, "a": "abcd", "b": "abcdefgh", "l": ["list1", 77],
+                           "none": [], "empty": {}, "zero": 0, "word": "error",
                            "h": {"k": "hash1"}, "q": "say \"x\"", "free": "free"});
-        let names = ["pin", "on", "a", "b", "l", "h", "q"].map(str::to_owned).to_vec();
+        let names = ["pin", "on", "a", "b", "l", "h", "q", "none", "empty", "zero", "word"];
+        let names = names.map(str::to_owned).to_vec();
         let secrets = Secrets::new(names, input.as_object().unwrap());
         for (said, shown) in [
             (
@@ -105,10 +115,16 @@ mod tests {
             ),
             (json!({"n": 987_654_321, "t": "the 987654321st"}), json!({"n": "*****", "t": "the *****st"})),
             (json!({"t": "abcdefgh and abcd"}), json!({"t": "***** and *****"})),
-            (json!({"t": ["list1", 7, 8]}), json!({"t": ["*****", "*****", 8]})),
+            (json!({"t": ["list1", 77, 8]}), json!({"t": ["*****", "*****", 8]})),
             (json!({"t": {"k": "a hash1", "hash1": 1}}), json!({"t": {"k": "a *****", "*****": 1}})),
             (json!({"t": "{\"q\":\"say \\\"x\\\"\"}"}), json!({"t": "{\"q\":\"*****\"}"})),
-            (json!({"t": [true, "7 of 9"]}), json!({"t": [true, "7 of 9"]})),
+            (json!({"t": [true, "77 of 9"]}), json!({"t": [true, "77 of 9"]})),
+            // what is everywhere
+            (
+                json!({"list": [], "count": 0, "_error": {"msg": "an error", "details": {}}}),
+                json!({"list": [], "count": 0, "_error": {"msg": "an *****", "details": {}}}),
+            ),
+            (json!({"hash1": 1, "list1": 2}), json!({"*****": 1, "******": 2})),
         ] {
             let mut object = said.as_object().unwrap().clone();
             secrets.mask_members(&mut object);
