@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::net::unix::pipe::Receiver;
 
-use crate::core::text::on_one_line;
+use crate::core::text::{drives_a_terminal, on_one_line};
 
 /// Most characters of a line of standard error that are shown.
 const LINE: usize = 1000;
@@ -78,11 +78,17 @@ pub struct Said {
     shown: usize,
     last: VecDeque<String>,
     kept: usize,
+    as_written: bool,
 }
 
 impl Said {
     /// Bytes of the last lines that are kept.
     pub const KEPT: usize = 4096;
+
+    /// For people who read it as it is: with its indentation, blank lines and lines of any length.
+    pub fn as_written() -> Said {
+        Said { as_written: true, ..Said::default() }
+    }
 
     /// Where to put what was read.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
@@ -93,10 +99,17 @@ impl Said {
     pub fn heard(&mut self, end: bool, hear: &mut impl FnMut(&str)) {
         let waiting = std::mem::take(&mut self.waiting);
         let whole = waiting.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
-        let whole = if end || waiting.len() - whole > 4 * LINE { waiting.len() } else { whole };
+        let longest = if self.as_written { MAX_SAID } else { 4 * LINE };
+        let whole = if end || waiting.len() - whole > longest { waiting.len() } else { whole };
         let (lines, rest) = waiting.split_at(whole);
         self.waiting = rest.to_vec();
-        let mut lines = lines.split(|byte| *byte == b'\n');
+        if lines.is_empty() {
+            return;
+        }
+        let as_written = self.as_written;
+        let shown = |line: &[u8]| shown(line, as_written);
+        // behind the last end of a line is none
+        let mut lines = lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n');
         if self.shown == SILENT {
             // whoever floods us must not keep us busy: only the last words count
             if let Some(last) = lines.rev().map(shown).find(|text| !text.is_empty()) {
@@ -108,14 +121,15 @@ impl Said {
     }
 
     fn line(&mut self, line: &[u8], hear: &mut impl FnMut(&str)) {
-        let text = shown(line);
-        if text.is_empty() {
+        let text = shown(line, self.as_written);
+        if text.is_empty() && !self.as_written {
             return;
         }
         if self.shown < MAX_SAID {
             hear(&text);
             // however short, a line is a line in a log
-            self.shown += text.len().max(64);
+            let least = if self.as_written { 8 } else { 64 };
+            self.shown += (text.len() + 1).max(least);
         } else if self.shown != SILENT {
             hear("(says more than is shown)");
             self.shown = SILENT;
@@ -147,14 +161,36 @@ impl Said {
 }
 
 /// A line as it is shown.
-fn shown(line: &[u8]) -> String {
+fn shown(line: &[u8], as_written: bool) -> String {
     let text = String::from_utf8_lossy(line);
+    if as_written {
+        let printable = |c| if drives_a_terminal(c) && c != '\t' { ' ' } else { c };
+        return text.trim_end().chars().map(printable).take(MAX_SAID).collect();
+    }
     on_one_line(text.trim()).take(LINE).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_people_read_has_its_shape() {
+        let (mut said, mut heard) = (Said::as_written(), vec![]);
+        let long = "x".repeat(5 * LINE);
+        for part in ["a:\n  b: 1\n\n", "\tc: \u{1b}2  \r\n", &long, "\n\n", "end"] {
+            said.buffer().extend_from_slice(part.as_bytes());
+            said.heard(false, &mut |line| heard.push(line.to_owned()));
+        }
+        for _ in 0..2 {
+            said.heard(true, &mut |line| heard.push(line.to_owned()));
+        }
+        assert_eq!(heard, ["a:", "  b: 1", "", "\tc:  2", &long, "", "end"]);
+        let mut lines = 0;
+        said.buffer().extend_from_slice(&b"ten bytes\n".repeat(30_000));
+        said.heard(false, &mut |_| lines += 1);
+        assert!((5000..7000).contains(&lines), "{lines}");
+    }
 
     #[test]
     fn the_last_words_are_known_however_much_was_said() {

@@ -40,7 +40,7 @@ impl Running {
             outlives: program.outlives,
             talks: program.talks,
             overheard: program.overheard,
-            told: Said::default(),
+            told: if program.overheard { Said::as_written() } else { Said::default() },
             input: program.input,
             stdout: None,
             output: Vec::new(),
