@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ fn a_stage_is_over_when_its_tasks_have_ended() {
     fs::write(&file, "0\n").expect("a file");
 }
 
-fn begun(file: &PathBuf) -> usize {
+fn begun(file: &Path) -> usize {
     fs::read_to_string(format!("{}.begun", file.display())).unwrap_or_default().lines().count()
 }
 
