@@ -28,7 +28,6 @@ mod scout;
 mod service;
 mod shell;
 mod system;
-pub(crate) use bolt_tasks::hide as hide_secrets_of_tasks;
 pub(crate) use rpcutil::describe;
 
 use std::pin::Pin;

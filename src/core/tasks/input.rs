@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// Lists of names of secret inputs have this many at most.
+const MOST_SECRETS: usize = 256;
+
 /// How a task wants its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
@@ -156,6 +159,35 @@ fn ruby(value: &Value) -> String {
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
         }
         other => other.to_string(),
+    }
+}
+
+/// Names of inputs that are not kept; nothing of a text that is no list of names.
+pub fn secrets(text: &str) -> Option<Vec<String>> {
+    match text {
+        "" => Some(vec![]),
+        text => serde_json::from_str::<Vec<String>>(text).ok().filter(|names| names.len() <= MOST_SECRETS),
+    }
+}
+
+/// Hides the values of secret inputs; all of them where it cannot be told which are.
+pub fn hide_secrets(data: &mut Map<String, Value>) {
+    let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+    let names = secrets(text("sensitive"));
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        return;
+    }
+    let input: Option<Map<String, Value>> = serde_json::from_str(text("input")).ok();
+    let hidden = names.zip(input).map(|(names, mut input)| {
+        for (name, value) in &mut input {
+            if names.contains(name) {
+                *value = "*****".into();
+            }
+        }
+        Value::Object(input).to_string()
+    });
+    if data.contains_key("input") {
+        data.insert("input".to_owned(), hidden.unwrap_or_else(|| "*****".to_owned()).into());
     }
 }
 

@@ -51,8 +51,6 @@ const LEFT: Duration = Duration::from_millis(200);
 const BEGUN_BY: Duration = Duration::from_secs(1);
 /// How often what is old is removed.
 const TIDIES: Duration = Duration::from_secs(3600);
-/// Lists of names of secret inputs have this many at most.
-const MOST_SECRETS: usize = 256;
 
 /// The agent.
 pub struct BoltTasks {
@@ -122,7 +120,7 @@ impl BoltTasks {
         let records = records::parse(call.text("files")).map_err(|e| invalid(&e))?;
         let signers = self.signers.as_ref().map_err(|e| (StatusCode::UnknownError, e.clone()))?;
         signers.check(&name, &records).map_err(|e| (StatusCode::Aborted, e.to_string()))?;
-        let secrets = secrets(call.text("sensitive"));
+        let secrets = input::secrets(call.text("sensitive"));
         let secrets = secrets.ok_or_else(|| invalid(&"the input 'sensitive' is a JSON list of names"))?;
         Ok(Asked { name, records, secrets })
     }
@@ -399,7 +397,7 @@ impl Agent for BoltTasks {
     }
 
     fn hide(&self, data: &mut Map<String, Value>) {
-        hide(data);
+        input::hide_secrets(data);
     }
 
     fn deed(&self, call: &Call) -> Option<Deed> {
@@ -429,35 +427,6 @@ impl Agent for BoltTasks {
 
     fn run<'a>(&'a self, call: &'a Call, node: &'a dyn Node) -> Running<'a> {
         Box::pin(self.call(call, node))
-    }
-}
-
-/// Names of inputs that are not kept; nothing of a text that is no list of names.
-fn secrets(text: &str) -> Option<Vec<String>> {
-    match text {
-        "" => Some(vec![]),
-        text => serde_json::from_str::<Vec<String>>(text).ok().filter(|names| names.len() <= MOST_SECRETS),
-    }
-}
-
-/// Hides the values of secret inputs; all of them where it cannot be told which are.
-pub(crate) fn hide(data: &mut Map<String, Value>) {
-    let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
-    let names = secrets(text("sensitive"));
-    if names.as_ref().is_some_and(Vec::is_empty) {
-        return;
-    }
-    let input: Option<Map<String, Value>> = serde_json::from_str(text("input")).ok();
-    let hidden = names.zip(input).map(|(names, mut input)| {
-        for (name, value) in &mut input {
-            if names.contains(name) {
-                *value = "*****".into();
-            }
-        }
-        json!(input).to_string()
-    });
-    if data.contains_key("input") {
-        data.insert("input".to_owned(), hidden.unwrap_or_else(|| "*****".to_owned()).into());
     }
 }
 

@@ -80,7 +80,7 @@ fn secrets_are_hidden() {
     let hidden = |sensitive: &str, input: &str| {
         let data = json!({"task": "demo", "sensitive": sensitive, "input": input});
         let mut data = data.as_object().unwrap().clone();
-        hide(&mut data);
+        input::hide_secrets(&mut data);
         data["input"].as_str().unwrap().to_owned()
     };
     let input = r#"{"a":"hunter2","b":1}"#;

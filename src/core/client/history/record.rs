@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::is_secret;
-use crate::core::agents::hide_secrets_of_tasks;
 use crate::core::client::{Class, RequestRef, RequestStats, RpcReply};
 use crate::core::ddl::Action;
 use crate::core::protocol::v1::{Reply, ReplyEnvelope};
 use crate::core::rpc::{NOT_AUTHORIZED, ReplyBody, StatusCode};
-use crate::core::tasks::outcome;
+use crate::core::tasks::{input, outcome};
 use crate::core::text::shortened;
 
 /// Bytes of outputs that are kept of one request.
@@ -248,7 +247,7 @@ impl Recorder {
         let of_task = agent == TASKS && !["", "[]"].contains(&sensitive(data));
         if of_task {
             // the other inputs of a task are kept, to go on with
-            hide_secrets_of_tasks(&mut inputs);
+            input::hide_secrets(&mut inputs);
             within.extend(Some("input".to_owned()).filter(|name| inputs.get(name) != data.get(name)));
         }
         let names = data.keys().filter(|name| is_secret(agent, action, name));
