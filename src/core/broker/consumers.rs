@@ -6,31 +6,16 @@
 //! many in a time.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::pulls;
+use super::pulls::Pull;
 use crate::core::nats::codec::Publish;
-use crate::core::nats::subject::{self, tokens};
+use crate::core::nats::subject::tokens;
 
 /// Longest request that is looked into; consumers are made by far less.
 const LONGEST: usize = 16 * 1024;
-/// In which time the consumers of an identity are counted.
-const WINDOW: Duration = Duration::from_secs(600);
-/// Consumers of an identity that deliver by themselves, are not removed, and are heard, or were a moment ago: the engine
-/// has two MiB of each on their way, and up to 32 later, before it waits to be told that they came.
-const LIVE: usize = 32;
-const LIVE_OF_NODE: usize = 16;
-/// Those that are asked, likewise: libraries leave some behind, which live for five minutes.
-const LIVE_PULLED: usize = 256;
-/// How long the engine keeps one that nobody hears where nothing else was asked for.
-const USUALLY_IDLE: i64 = 5_000_000_000;
 /// What it counts to tell the engine that what it said came: it says as much again, and more.
 pub const FLOWS: usize = 4 * 1024 * 1024;
 /// Nanoseconds a node's may live with nobody who hears it, and others': what libraries of NATS ask for.
@@ -45,24 +30,6 @@ const WAITING: i64 = 1024;
 pub const ANSWER: usize = 256 * 1024;
 const ANSWER_TO_NODE: usize = 4 * 1024 * 1024;
 
-/// Questions that wait for their answers, which may be as large as a message; each beyond them counts so many bytes, so
-/// that whoever asks them waits as well.
-const UNANSWERED: usize = 64;
-pub const ASKED_AT_ONCE: usize = 64 * 1024 * 1024;
-/// How long an answer may take.
-const ANSWERED: Duration = Duration::from_secs(5);
-
-/// Bytes of what streams deliver, with [`DELIVERY`] more for each message, that a client may have at once, who may make no
-/// lasting consumers: all that the engine says comes by one connection, in its order, and others wait for theirs behind it.
-/// Nodes make one consumer at a time, of what others keep for them, which is to cut nobody.
-const DELIVERED: u64 = 256 * 1024 * 1024;
-/// Part of it that is forgotten in a second.
-const FORGOTTEN: u64 = 8;
-/// What a delivery counts beside its bytes.
-const DELIVERY: usize = 256;
-/// Beyond this part of it, a link that tells the engine that what it said came is not heard until so much is forgotten.
-const HELD_BACK: u64 = 4;
-
 /// Whether a message is one about streams that the engine answers.
 pub fn asks(subject: &[u8], body: &[u8]) -> bool {
     let (acknowledges, flows) = (subject.starts_with(b"$JS.ACK."), subject.starts_with(b"$JS.FC."));
@@ -70,22 +37,10 @@ pub fn asks(subject: &[u8], body: &[u8]) -> bool {
     subject.starts_with(b"$JS.") && !flows && (!acknowledges || body.starts_with(b"+NXT"))
 }
 
-/// Bytes that a question counts for.
-pub fn price(subject: &[u8], body: &[u8], node: bool) -> usize {
+/// Bytes that a question counts for; of one for messages what may come.
+pub fn price(pull: Option<&Pull>, node: bool) -> usize {
     let least = if node { ANSWER_TO_NODE } else { ANSWER };
-    let pull = pulls::read(body).filter(|_| pulls::is_one(subject));
     pull.map_or(least, |pull| pull.price().max(least))
-}
-
-fn number(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The stream and the name of a consumer in a subject behind this word, as a number.
-fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
-    number(tokens(subject).skip_while(|token| *token != behind).skip(1).take(2).collect::<Vec<_>>())
 }
 
 /// Whether it is asked that a consumer be removed.
@@ -125,10 +80,6 @@ pub fn asks_for_too_much(subject: &[u8], body: &[u8]) -> Option<&'static str> {
                 .is_ok_and(|asked| asked.keys().all(|key| members.contains(&key.as_str())))
     };
     match () {
-        () if pulls::is_one(subject) => match pulls::read(body) {
-            Some(pull) => pull.excess(),
-            None => Some("it asks for messages in a way that cannot be read"),
-        },
         () if subject.starts_with(b"$JS.ACK.") => {
             Some("it acknowledges a message and asks for others at once")
         }
@@ -159,7 +110,7 @@ pub struct Asked {
     /// It lasts: it has a durable name, or is one that limits do not count.
     lasts: bool,
     /// The longest time it is to live unheard, copies of it, what is not acknowledged, and requests that wait.
-    idle: i64,
+    pub(super) idle: i64,
     replicas: i64,
     unacknowledged: i64,
     waiting: i64,
@@ -209,191 +160,6 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Walk { asked: &mut asked, within: None, place: At::Top }.deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(asked)
-}
-
-/// One that the engine keeps.
-#[derive(Debug)]
-struct Live {
-    /// Its stream and name as a number; none where the engine has named it.
-    name: Option<u64>,
-    /// Where it delivers by itself; none where it is asked.
-    place: Option<Box<str>>,
-    /// How long it is kept with nobody who hears it, and since when that is so, as far as was looked; of one that is
-    /// asked, as of when nobody asks any more.
-    idle: Duration,
-    unheard: Option<Duration>,
-}
-
-/// Consumers one identity has made, and what was delivered to it.
-#[derive(Debug, Default)]
-pub struct OfHolder {
-    count: AtomicU32,
-    since: AtomicU64,
-    /// Those that the engine keeps, as far as is known.
-    live: Mutex<Vec<Live>>,
-    /// Bytes that are not forgotten yet, and as of when in milliseconds.
-    delivered: AtomicU64,
-    delivered_at: AtomicU64,
-    /// Where questions are to be answered, as numbers, and since when; and how many they are.
-    asked: Mutex<VecDeque<(Duration, u64)>>,
-    unanswered: AtomicU32,
-}
-
-impl OfHolder {
-    /// Whether there were any, or was anything delivered.
-    pub fn any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0 || self.delivered.load(Ordering::Relaxed) > 0
-    }
-
-    /// Since when they are counted, milliseconds.
-    pub fn since(&self) -> u64 {
-        self.since.load(Ordering::Relaxed).max(self.delivered_at.load(Ordering::Relaxed))
-    }
-
-    /// One more, made by this subject; false if there are too many that somebody hears or asks, or may have a moment ago.
-    pub fn begins(
-        &self,
-        subject: &[u8],
-        asked: &Asked,
-        node: bool,
-        now: Duration,
-        mut is_heard: impl FnMut(&str) -> bool,
-    ) -> bool {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.retain_mut(|of| {
-            if let Some(place) = &of.place {
-                of.unheard = match is_heard(place) {
-                    true => None,
-                    false => Some(of.unheard.unwrap_or(now)),
-                };
-            }
-            of.unheard.is_none_or(|since| now < since + of.idle)
-        });
-        let idle = if asked.idle > 0 { asked.idle } else { USUALLY_IDLE };
-        let idle = Duration::from_nanos(u64::try_from(idle).unwrap_or_default());
-        let named = tokens(subject).skip_while(|token| *token != b"CREATE").nth(2).is_some();
-        let name = named.then(|| name_of(subject, b"CREATE"));
-        let places: Vec<Option<Box<str>>> = match asked.places.is_empty() {
-            true => vec![None],
-            false => asked.places.iter().map(|place| Some(place.as_str().into())).collect(),
-        };
-        for place in places {
-            // the same again is the same one, where it has a name
-            if named {
-                live.retain(|of| of.name != name || of.place != place);
-            }
-            let of_kind = live.iter().filter(|of| of.place.is_some() == place.is_some()).count();
-            let most = match (node, &place) {
-                (true, _) => LIVE_OF_NODE,
-                (false, Some(_)) => LIVE,
-                (false, None) => LIVE_PULLED,
-            };
-            if of_kind >= most {
-                return false;
-            }
-            let unheard = place.is_none().then_some(now);
-            live.push(Live { name, place, idle, unheard });
-        }
-        true
-    }
-
-    /// Messages of one are asked for by this subject, for so long at most: it is kept as long.
-    pub fn asked(&self, subject: &[u8], lasts: Duration, now: Duration) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = Some(name_of(subject, b"NEXT"));
-        // the name is one that the engine gave, or of somebody else
-        let known = live.iter().any(|of| of.name == name);
-        for of in live.iter_mut().filter(|of| if known { of.name == name } else { of.name.is_none() }) {
-            of.unheard = of.unheard.map(|since| since.max(now + lasts));
-        }
-    }
-
-    /// One is removed by this subject.
-    pub fn ends(&self, subject: &[u8]) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = Some(name_of(subject, b"DELETE"));
-        live.retain(|of| of.name != name);
-    }
-
-    /// A message of a stream is delivered; false if there was more than an identity may have.
-    pub fn deliver(&self, bytes: usize, now: Duration) -> bool {
-        let (most, now) = (DELIVERED, now.as_millis() as u64);
-        // shards look at the clock one after another
-        let before = self.delivered_at.fetch_max(now, Ordering::Relaxed);
-        let forgotten = most / FORGOTTEN / 1000 * now.saturating_sub(before);
-        let (bytes, mut fits) = ((bytes + DELIVERY) as u64, false);
-        let _ = self.delivered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| {
-            let owed = owed.saturating_sub(forgotten);
-            fits = owed + bytes <= most;
-            Some(if fits { owed + bytes } else { owed })
-        });
-        fits
-    }
-
-    /// For how long whoever has the engine say more is to wait.
-    pub fn held_back(&self, now: Duration) -> Duration {
-        let before = self.delivered_at.load(Ordering::Relaxed);
-        let forgotten = DELIVERED / FORGOTTEN / 1000 * (now.as_millis() as u64).saturating_sub(before);
-        let owed = self.delivered.load(Ordering::Relaxed).saturating_sub(forgotten);
-        let beyond = owed.saturating_sub(DELIVERED / HELD_BACK);
-        Duration::from_millis(beyond / (DELIVERED / FORGOTTEN / 1000))
-    }
-
-    /// Something is asked that is to be answered there; false if too much has no answer yet.
-    pub fn asks(&self, place: &[u8], now: Duration) -> bool {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|(since, _)| now < *since + ANSWERED);
-        let fits = asked.len() < UNANSWERED;
-        if !fits {
-            asked.pop_front();
-        }
-        asked.push_back((now, number(place)));
-        self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
-        fits
-    }
-
-    /// Whether a message that comes there is an answer to what was asked.
-    pub fn is_answer(&self, place: &[u8]) -> bool {
-        if self.unanswered.load(Ordering::Relaxed) == 0 {
-            return false;
-        }
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = number(place);
-        let Some(found) = asked.iter().position(|(_, of)| *of == place) else { return false };
-        asked.remove(found);
-        self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
-        true
-    }
-
-    /// Somebody subscribes by this pattern, who may be one that was not heard when it was looked last.
-    pub fn hears(&self, pattern: &[u8]) {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let places = live.iter_mut().filter_map(|of| Some((of.place.as_ref()?, &mut of.unheard)));
-        for (place, unheard) in places {
-            if subject::matches(pattern, place.as_bytes()) {
-                *unheard = None;
-            }
-        }
-    }
-
-    /// Whether the one that this subject removes was made by it, as far as is known.
-    pub fn has_made(&self, subject: &[u8]) -> bool {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = Some(name_of(subject, b"DELETE"));
-        live.iter().any(|of| of.name == name)
-    }
-
-    /// One more; false if there were `most` in ten minutes.
-    pub fn take(&self, most: usize, now: Duration) -> bool {
-        let (most, now) = (u32::try_from(most).unwrap_or(u32::MAX), now.as_millis() as u64);
-        if now >= self.since.load(Ordering::Relaxed) + WINDOW.as_millis() as u64 {
-            self.since.store(now, Ordering::Relaxed);
-            self.count.store(0, Ordering::Relaxed);
-        }
-        // the number of those refused comes round to nothing
-        let take = |count: u32| (count < most).then(|| count + 1);
-        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
 }
 
 /// Members that are looked at.
@@ -547,6 +313,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pulls;
     use super::*;
 
     #[test]
@@ -572,81 +339,11 @@ mod tests {
             ("$JS.API.STREAM.NAMES", r#"{"subject":"x"}"#, true),
             ("$JS.API.STREAM.MSG.DELETE.GOVERNOR_G", r#"{"seq":1}"#, true),
             ("$JS.API.STREAM.MSG.DELETE.CHORIA_EVENTS", r#"{"seq":1}"#, false),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":500,"expires":1}"#, true),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", r#"{"batch":5000,"expires":1}"#, false),
-            ("$JS.API.CONSUMER.MSG.NEXT.S.c", "many", false),
             ("$JS.ACK.S.c.1.2.3.4.5", r#"+NXT {"batch":1,"expires":1}"#, false),
         ] {
             let found = asks_for_too_much(subject.as_bytes(), body.as_bytes());
             assert_eq!(found.is_none(), good, "{subject} {body}");
         }
-    }
-
-    #[test]
-    fn so_many_deliver_at_a_time_as_are_heard() {
-        let (of, at) = (OfHolder::default(), Duration::from_secs);
-        let asked = |place: &str| Asked { places: vec![place.to_owned()], ..Asked::default() };
-        let begins = |n: usize, now: u64, heard: bool| {
-            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
-            of.begins(subject.as_bytes(), &asked(&format!("p{n}")), false, at(now), |_| heard)
-        };
-        // the same again and again is one
-        assert!((0..1000).all(|_| begins(0, 0, true)));
-        assert_eq!((1..1000).filter(|n| begins(*n, 0, true)).count(), LIVE - 1);
-        // those that are heard stay, however long
-        assert!(!begins(1000, 100_000, true));
-        of.ends(b"$JS.API.CONSUMER.DELETE.S.c0");
-        assert!(begins(1001, 100_000, true) && !begins(1002, 100_000, true));
-        // one without a name is another one each time
-        let nameless = OfHolder::default();
-        let made = (0..100)
-            .filter(|_| nameless.begins(b"$JS.API.CONSUMER.CREATE.S", &asked("p"), false, at(0), |_| true));
-        assert_eq!(made.count(), LIVE);
-        // others are gone a moment after nobody hears them
-        assert!(!begins(1003, 100_001, false) && begins(1004, 100_007, false));
-        assert!(of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1004"));
-        assert!(
-            !of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1") && !of.has_made(b"$JS.API.CONSUMER.DELETE.T.c1004")
-        );
-    }
-
-    #[test]
-    fn who_hears_again_between_two_looks_has_heard_all_the_time() {
-        let (of, at) = (OfHolder::default(), Duration::from_secs);
-        let begins = |n: usize, now: u64| {
-            let asked = Asked { places: vec![format!("p.{n}")], ..Asked::default() };
-            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
-            of.begins(subject.as_bytes(), &asked, false, at(now), |_| false)
-        };
-        assert!((0..LIVE).all(|n| begins(n, 0)));
-        // deaf at each look, and not between them
-        assert!(!begins(1000, 1));
-        of.hears(b"p.*");
-        assert!(!begins(1001, 100));
-        of.hears(b"q.>");
-        assert!(begins(1002, 106));
-    }
-
-    #[test]
-    fn so_many_are_asked_at_a_time() {
-        let (of, at) = (OfHolder::default(), Duration::from_secs);
-        let begins = |n: usize, now: u64| {
-            let subject = format!("$JS.API.CONSUMER.CREATE.S.c{n}");
-            of.begins(subject.as_bytes(), &Asked::default(), false, at(now), |_| false)
-        };
-        assert_eq!((0..1000).filter(|n| begins(*n, 0)).count(), LIVE_PULLED);
-        // what nobody asks is gone a moment later, what somebody asks stays as long as that waits
-        of.asked(b"$JS.API.CONSUMER.MSG.NEXT.S.c7", at(60), at(0));
-        assert_eq!((1000..2000).filter(|n| begins(*n, 6)).count(), LIVE_PULLED - 1);
-        assert_eq!((2000..3000).filter(|n| begins(*n, 66)).count(), LIVE_PULLED);
-        // one that the engine has named may be any
-        let nameless = OfHolder::default();
-        let create =
-            || nameless.begins(b"$JS.API.CONSUMER.CREATE.S", &Asked::default(), false, at(0), |_| false);
-        assert!(create() && create());
-        nameless.asked(b"$JS.API.CONSUMER.MSG.NEXT.S.x7k", at(60), at(0));
-        assert!(nameless.begins(b"$JS.API.CONSUMER.CREATE.S.n", &Asked::default(), false, at(30), |_| false));
-        assert_eq!(nameless.live.lock().unwrap().len(), 3);
     }
 
     #[test]
@@ -672,44 +369,15 @@ mod tests {
 
     #[test]
     fn questions_cost_what_may_come() {
-        let next = b"$JS.API.CONSUMER.MSG.NEXT.S.c";
-        assert_eq!(price(next, br#"{"batch":2}"#, false), 2 * 1024 * 1024);
-        assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", false), ANSWER);
-        assert_eq!(price(b"$JS.API.STREAM.INFO.S", b"", true), ANSWER_TO_NODE);
+        let pull = pulls::read(br#"{"batch":2}"#);
+        assert_eq!(price(pull.as_ref(), false), 2 * 1024 * 1024);
+        assert_eq!((price(None, false), price(None, true)), (ANSWER, ANSWER_TO_NODE));
         for (reply, stream) in
             [("$JS.ACK.S.c.1.2.3.4.5", "S"), ("$JS.ACK.domain.hash.S.c.1.2.3.4.5.x", "S"), ("$JS.ACK", "")]
         {
             let place = format!("$JS.API.CONSUMER.DURABLE.CREATE.{stream}.x");
             assert_eq!(lasting_of(reply.as_bytes()), place.as_bytes(), "{reply}");
         }
-    }
-
-    #[test]
-    fn so_much_is_delivered_at_once_and_then_in_a_second() {
-        let of = OfHolder::default();
-        let times =
-            |at: u64| (0..1_000_000).take_while(|_| of.deliver(100, Duration::from_secs(at))).count() as u64;
-        let each = 100 + DELIVERY as u64;
-        let held_back = |at: u64| of.held_back(Duration::from_secs(at)).as_secs();
-        assert_eq!(held_back(100), 0);
-        assert_eq!(times(100), DELIVERED / each);
-        assert_eq!(held_back(100), 6, "three quarters of it, at what is forgotten in a second");
-        assert_eq!((held_back(103), held_back(107)), (3, 0), "what was read long ago holds nobody back");
-        assert_eq!(times(100), 0);
-        let second = times(101);
-        assert!(second.abs_diff(DELIVERED / FORGOTTEN / each) < 10, "{second}");
-    }
-
-    #[test]
-    fn answers_are_told_from_what_others_say() {
-        let (of, at) = (OfHolder::default(), Duration::from_secs);
-        assert!(!of.is_answer(b"i.1"));
-        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), at(1))));
-        assert!(!of.asks(b"i.more", at(2)), "too much has no answer yet");
-        assert!(of.is_answer(b"i.7") && !of.is_answer(b"i.7") && !of.is_answer(b"other"));
-        assert!(of.asks(b"i.7", at(2)) && !of.asks(b"i.8", at(3)));
-        // what is never answered is not waited for
-        assert!(of.asks(b"i.8", at(9)));
     }
 
     #[test]
@@ -796,13 +464,6 @@ mod tests {
             assert_eq!(of(bad, true), Some("is not in memory"), "{bad}");
         }
         assert!(of(r#""mem_storage":true,"inactive_threshold":60000000001"#, true).is_some());
-    }
-
-    #[test]
-    fn an_identity_makes_so_many_in_a_time() {
-        let (holder, at) = (OfHolder::default(), Duration::from_secs);
-        assert!((0..5).all(|_| holder.take(5, at(1000))) && !holder.take(5, at(1599)));
-        assert!(holder.take(5, at(1600)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::handshake_queue::neighbourhood;
 use super::limits::{KindLimits, Limits};
 use super::pace::Pace;
-use super::{consumers, copies};
+use super::{copies, stream_share};
 use crate::core::admission::{Account, Peer, PeerKind};
 use crate::core::nats::frame::Frame;
 
@@ -115,7 +115,7 @@ pub struct Holder {
     /// How much of the same all its links hear.
     copies: copies::OfHolder,
     /// Consumers they have made.
-    consumers: Arc<consumers::OfHolder>,
+    consumers: Arc<stream_share::OfHolder>,
     /// Number of its newest link, and the milliseconds of the broker's clock it came at.
     newest: AtomicU64,
     newest_at: AtomicU64,
@@ -177,7 +177,7 @@ impl Holder {
     }
 
     /// Consumers all its links have made.
-    pub fn consumers(&self) -> &consumers::OfHolder {
+    pub fn consumers(&self) -> &stream_share::OfHolder {
         &self.consumers
     }
 
@@ -207,7 +207,7 @@ struct Known {
     gone: [HashMap<Box<str>, (Duration, IpAddr)>; 2],
     gone_since: Duration,
     /// What those have made who left.
-    consumers: HashMap<Name, Arc<consumers::OfHolder>>,
+    consumers: HashMap<Name, Arc<stream_share::OfHolder>>,
 }
 
 impl Known {
@@ -236,7 +236,7 @@ impl Known {
     }
 
     /// Keeps what somebody has made who left; of too many the oldest go.
-    fn keep_consumers(&mut self, name: Name, made: Arc<consumers::OfHolder>) {
+    fn keep_consumers(&mut self, name: Name, made: Arc<stream_share::OfHolder>) {
         if self.consumers.len() >= MOST_GONE {
             let mut since: Vec<u64> = self.consumers.values().map(|made| made.since()).collect();
             let (_, middle, _) = since.select_nth_unstable(MOST_GONE / 2);

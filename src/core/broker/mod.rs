@@ -65,6 +65,7 @@ mod sid;
 mod slow_checks;
 mod start;
 mod stats;
+mod stream_share;
 mod subscribe;
 mod subscriptions;
 mod timer;

@@ -14,7 +14,7 @@ use super::server_info;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
-use super::{consumers, copies, presence, pulls};
+use super::{consumers, copies, presence, pulls, stream_share};
 use crate::core::admission::{Account, PeerKind};
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
@@ -190,7 +190,13 @@ impl Shard {
                 .links
                 .get(key as usize)
                 .is_some_and(|link| link.publish.may_publish(&consumers::lasting(message.subject)));
-            if let Some(why) = consumers::asks_for_too_much(message.subject, body).filter(|_| !keeps) {
+            let pull = pulls::is_one(message.subject).then(|| pulls::read(body));
+            let excess = match &pull {
+                Some(Some(pull)) => pull.excess(),
+                Some(None) => Some("it asks for messages in a way that cannot be read"),
+                None => consumers::asks_for_too_much(message.subject, body),
+            };
+            if let Some(why) = excess.filter(|_| !keeps) {
                 let subject = String::from_utf8_lossy(message.subject);
                 let text = format!("Permissions Violation for Publish to \"{subject}\": {why}");
                 return self.refuse_to_ask(key, &text);
@@ -208,20 +214,21 @@ impl Shard {
                 );
                 return self.refuse_to_ask(key, &text);
             }
-            if let Some(pull) = pulls::read(body).filter(|_| pulls::is_one(message.subject)) {
+            let pull = pull.flatten();
+            if let Some(pull) = &pull {
                 made.inspect(|made| made.asked(message.subject, pull.lasts(), self.now));
             } else if consumers::removes(message) {
                 made.inspect(|made| made.ends(message.subject));
             }
-            let price = consumers::price(message.subject, body, is_waiting || kind == PeerKind::Node);
+            let price = consumers::price(pull.as_ref(), is_waiting || kind == PeerKind::Node);
             self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
             if let (Some(link), Some(reply)) = (self.links.get_mut(key as usize), message.reply)
                 && !keeps
             {
                 let consumers = link.charge.holder().consumers();
                 link.held_until = self.now + consumers.held_back(self.now);
-                if !pulls::is_one(message.subject) && !consumers.asks(reply, self.now) {
-                    self.pay_for_answer(key, consumers::ASKED_AT_ONCE);
+                if pull.is_none() && !consumers.asks(reply, self.now) {
+                    self.pay_for_answer(key, stream_share::ASKED_AT_ONCE);
                 }
             }
         }
