@@ -261,6 +261,7 @@ impl ProvisioningToken {
         outln!("  broker_provisioning_password: (that password)");
         outln!("  token: (what is in {})", file("provisioning-access.txt").display());
         outln!("  jwt_verify_cert: {public}");
+        outln!("  features: {{pki: true, jwt: true}}");
         Ok(())
     }
 }

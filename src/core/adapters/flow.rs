@@ -120,7 +120,7 @@ impl Flow {
             } else if lost > 0 {
                 log.note("full", || {
                     tracing::warn!(
-                        "adapter {name}: {lost} documents found no room, more come in than are taken"
+                        "adapter {name}: {lost} documents found no room, more come in than are taken or one sender has more than its share"
                     )
                 });
             }

@@ -13,6 +13,7 @@ mod flow;
 mod outlets;
 mod queue;
 mod settings;
+mod shares;
 mod spool;
 
 use std::sync::{Arc, Mutex, PoisonError};

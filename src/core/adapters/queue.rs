@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::document::Document;
 use super::settings::{AdapterError, Settings};
+use super::shares::Shares;
 use super::spool::{Spool, SpoolError};
 
 /// A queue; its first documents stay in it until they are said to be taken.
@@ -14,6 +15,7 @@ pub(super) struct Queue {
     place: Place,
     came: Notify,
     capacity: usize,
+    shares: Mutex<Shares>,
 }
 
 enum Place {
@@ -47,7 +49,9 @@ impl Queue {
                 Place::Disk(Arc::new(Mutex::new(spool)))
             }
         };
-        Ok(Queue { place, came: Notify::new(), capacity: settings.queue })
+        let whole = settings.spool.as_ref().map_or(settings.queue as u64, |(_, most)| *most);
+        let shares = Mutex::new(Shares::new(whole));
+        Ok(Queue { place, came: Notify::new(), capacity: settings.queue, shares })
     }
 
     /// Documents in memory at most.
@@ -60,6 +64,11 @@ impl Queue {
         matches!(self.place, Place::Disk(_))
     }
 
+    /// What a document takes of the whole: one of so many documents in memory, its bytes on disk.
+    fn cost(&self, document: &Document) -> u64 {
+        if self.outlives() { document.text.len() as u64 + 1 } else { 1 }
+    }
+
     /// Documents in it.
     pub(super) fn waiting(&self) -> usize {
         match &self.place {
@@ -68,29 +77,44 @@ impl Queue {
         }
     }
 
-    /// Puts documents in, as far as there is room.
-    pub(super) async fn put(&self, documents: Vec<Document>) -> Put {
+    /// Puts documents in, as far as there is room, and while it fills as far as their senders
+    /// have not more than a share of it.
+    pub(super) async fn put(&self, mut documents: Vec<Document>) -> Put {
+        let came = documents.len();
+        {
+            let mut shares = lock(&self.shares);
+            documents.retain(|document| shares.admit(document, self.cost(document)));
+        }
         let all = documents.len();
-        let put = match &self.place {
+        let mut put = match &self.place {
             Place::Memory(kept) => {
                 let mut kept = lock(kept);
                 let room = self.capacity.saturating_sub(kept.len());
+                let mut shares = lock(&self.shares);
+                documents.iter().skip(room).for_each(|document| shares.withdraw(document, 1));
                 kept.extend(documents.into_iter().take(room));
                 Put { lost: all.saturating_sub(room), error: None }
             }
             Place::Disk(spool) => {
                 let spool = spool.clone();
                 let put = move || {
-                    let mut spool = lock(&spool);
-                    spool.put(&documents)
+                    let put = lock(&spool).put(&documents);
+                    (put, documents)
                 };
                 match tokio::task::spawn_blocking(put).await {
-                    Ok((lost, error)) => Put { lost, error },
+                    Ok(((lost, error), documents)) => {
+                        let mut shares = lock(&self.shares);
+                        for document in documents.iter().skip(all - lost) {
+                            shares.withdraw(document, self.cost(document));
+                        }
+                        Put { lost, error }
+                    }
                     Err(_) => Put { lost: all, error: None },
                 }
             }
         };
         self.came.notify_one();
+        put.lost += came - all;
         put
     }
 
@@ -107,18 +131,21 @@ impl Queue {
 
     /// The same without waiting.
     pub(super) async fn first(&self, most: usize) -> Result<Vec<Document>, SpoolError> {
-        match &self.place {
-            Place::Memory(documents) => Ok(lock(documents).iter().take(most).cloned().collect()),
+        let found = match &self.place {
+            Place::Memory(documents) => lock(documents).iter().take(most).cloned().collect(),
             Place::Disk(spool) => {
                 let spool = spool.clone();
                 let look = tokio::task::spawn_blocking(move || lock(&spool).look(most));
-                look.await.unwrap_or_else(|_| Ok(vec![]))
+                look.await.unwrap_or_else(|_| Ok(vec![]))?
             }
-        }
+        };
+        lock(&self.shares).look(&found, |document| self.cost(document));
+        Ok(found)
     }
 
     /// The first `count` are somebody else's.
     pub(super) async fn advance(&self, count: usize) {
+        lock(&self.shares).advance(count);
         match &self.place {
             Place::Memory(documents) => {
                 let mut documents = lock(documents);

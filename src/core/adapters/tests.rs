@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document::{Document, Reader, Unusable, of_line};
+use super::queue::Queue;
 #[cfg(feature = "kafka")]
 use super::settings::Tls;
 use super::settings::{AdapterError, Kind as Target, Settings};
@@ -269,9 +270,12 @@ fn what_an_adapter_is_told_of_kinesis_is_checked() {
 }
 
 fn document(number: usize) -> Document {
+    document_of(&format!("n{}", number % 7), number)
+}
+
+fn document_of(sender: &str, number: usize) -> Document {
     let text = format!(
-        r#"{{"protocol":"choria:adapters:choria_streams:output:1","data":"{number}","sender":"n{}","time":"2026-01-02T03:04:05Z","requestid":"{number}"}}"#,
-        number % 7
+        r#"{{"protocol":"choria:adapters:choria_streams:output:1","data":"{number}","sender":"{sender}","time":"2026-01-02T03:04:05Z","requestid":"{number}"}}"#
     );
     of_line(&text).unwrap()
 }
@@ -356,4 +360,34 @@ fn a_spool_is_bounded_and_passes_over_what_is_no_document() {
     assert_eq!(numbers(&spool.look(100).unwrap()), [6, 7, 8, 9]);
     spool.advance(4);
     assert!(spool.look(1).unwrap().is_empty() && spool.waiting() == 0);
+}
+
+#[tokio::test]
+async fn a_sender_that_floods_shuts_nobody_out_of_a_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = "type = choria_streams\nstream.topic = a\ningest.topic = x\n";
+    let spool = format!("spool = {}\nspool_size = 2000000\n", dir.path().display());
+    for lines in [format!("{base}queue_len = 10000"), format!("{base}{spool}")] {
+        let queue = Queue::of(&adapter(&lines)).unwrap();
+        let mut lost = 0;
+        for number in 0..40_000 {
+            lost += queue.put(vec![document_of("flood", number)]).await.lost;
+        }
+        assert!(lost > 30_000, "{lost}");
+        let half = queue.waiting();
+        for number in 0..1_000 {
+            assert_eq!(
+                queue.put(vec![document_of(&format!("n{number}"), number)]).await.lost,
+                0,
+                "{number}: {lines}"
+            );
+        }
+        assert_eq!(queue.put(vec![document_of("flood", 1)]).await.lost, 1);
+        // When others have taken it, there is room again.
+        while !queue.first(256).await.unwrap().is_empty() {
+            queue.advance(200).await;
+        }
+        assert_eq!((queue.waiting(), half > 2_000), (0, true));
+        assert_eq!(queue.put((0..500).map(|number| document_of("flood", number)).collect()).await.lost, 0);
+    }
 }

@@ -62,11 +62,14 @@ impl Settings {
             Value::Object(_) => lower_keys(value),
             _ => return Err(malformed("it holds no keys, write key: value lines".into())),
         };
-        let told = unknown_keys(&value);
-        let told = told.into_iter().map(|text| format!("{}: {text}", file.display())).collect();
+        let mut told = unknown_keys(&value);
         let settings: Settings = serde_json::from_value(value.clone())
             .map_err(|e| malformed(format!("{}{e}", culprit(&value))))?;
         settings.check(file)?;
+        if !settings.wants_jwt() && !settings.jwt_verify_cert.is_empty() {
+            told.push("no token is verified by jwt_verify_cert, features has no jwt: true".to_owned());
+        }
+        let told = told.into_iter().map(|text| format!("{}: {text}", file.display())).collect();
         Ok((settings, told))
     }
 
@@ -201,6 +204,8 @@ mod tests {
         assert_eq!((settings.token.expose(), settings.mode()), ("toomanysecrets", HelperMode::Oneshot));
         assert!(settings.wants_pki() && settings.wants_jwt() && !settings.features.ed25519);
         assert!(!format!("{settings:?}").contains("toomanysecrets"));
+        let (_, told) = load("p.yaml", "jwt_verify_cert: /x\n").unwrap();
+        assert!(told[0].ends_with("p.yaml: no token is verified by jwt_verify_cert, features has no jwt: true"));
         let json = r#"{"workers":4,"features":{"pki":true}}"#;
         assert_eq!(load("p.json", json).unwrap().0.workers, 4);
         let toml = "interval = \"90s\"\n[features]\njwt = false\n";
