@@ -14,7 +14,7 @@ use choria::core::broker::{HubAddress, Leaf, LeafProof, Limits, bytes};
 use choria::core::config::{Config, System};
 use choria::core::connection::{SrvResolver, srv_domain};
 use choria::core::engine::supervisor::{GUARD, become_program};
-use choria::core::engine::{Cluster, Engine, Options, Peer, Settings, USER, Word, program};
+use choria::core::engine::{Cluster, Engine, Options, Peer, PeerTls, Settings, USER, Word, program};
 use choria::core::nats::nkey::UserSeed;
 use choria::core::security::Provider;
 use choria::core::streams::{Kept, Login, SystemStreams};
@@ -81,6 +81,13 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
              other network; have a broker of its own join the other one"
         );
     }
+    if !peers.is_empty() && !config.choria_network_peer_tls {
+        tracing::warn!(
+            port,
+            "plugin.choria.network.peer_tls is false: the brokers of this cluster speak clear text to each other, as \
+             the original's do, and whoever reaches the port is one of them; let nobody else reach it"
+        );
+    }
     let address = listen_addresses(&config.choria_network_listen_address)
         .context("plugin.choria.network.listen_address")?;
     let address = address.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
@@ -107,9 +114,11 @@ pub(super) async fn plan(config: &Config, provider: &Provider) -> anyhow::Result
             listen: SocketAddr::new(with_ipv6(address), port),
             own: Cluster::find_own(&peers, &names, port),
             peers,
-            certificate: files.certificate.clone(),
-            key: files.key.clone(),
-            ca: files.ca.clone(),
+            tls: config.choria_network_peer_tls.then(|| PeerTls {
+                certificate: files.certificate.clone(),
+                key: files.key.clone(),
+                ca: files.ca.clone(),
+            }),
         }),
         max_consumers: match config.choria_network_stream_max_consumers {
             most @ 1.. => most,

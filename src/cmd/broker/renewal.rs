@@ -19,7 +19,7 @@ use crate::cmd::signals::Reactions;
 /// What ending may take once connections are closed, whatever hangs.
 const ENDING: Duration = Duration::from_secs(12);
 /// Settings that count from a start on, and not from a SIGHUP.
-const AT_START: [&str; 37] = [
+const AT_START: [&str; 38] = [
     "identity",
     "logfile",
     "loglevel",
@@ -35,6 +35,7 @@ const AT_START: [&str; 37] = [
     "plugin.choria.network.leafnode_remotes",
     "plugin.choria.network.nats_server",
     "plugin.choria.network.peer_port",
+    "plugin.choria.network.peer_tls",
     "plugin.choria.network.peers",
     "plugin.choria.network.public_url",
     "plugin.choria.network.stream.advisory_replicas",

@@ -201,6 +201,7 @@ settings! {
     choria_network_mapping_names: Vec<String> = "plugin.choria.network.mapping.names", CommaList, "", Broker, "names of subject mappings", flags = [Unused];
     choria_network_peer_password: String = "plugin.choria.network.peer_password", Text, "", Broker, "cluster route password", flags = [Secret, Guard, Unused];
     choria_network_peer_port: i64 = "plugin.choria.network.peer_port", Int, "0", Broker, "port where the engines of other brokers connect; 0 = 5222 where there are peers";
+    choria_network_peer_tls: bool = "plugin.choria.network.peer_tls", Bool, "true", Broker, "false where brokers of the original are peers, which speak clear text to each other: whoever reaches peer_port is then one of them", flags = [Guard];
     choria_network_peer_user: String = "plugin.choria.network.peer_user", Text, "", Broker, "cluster route user", flags = [Unused];
     choria_network_peers: Vec<String> = "plugin.choria.network.peers", CommaList, "", Broker, "brokers that are one, this one among them: names of machines, with `:port` where it is another than peer_port; where only peer_port is set, SRV `_mcollective-broker._tcp` says which";
     choria_network_pprof_port: i64 = "plugin.choria.network.pprof_port", Int, "0", Broker, "Go profiling port; accepted and not used here", flags = [Unused];

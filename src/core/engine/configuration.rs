@@ -46,11 +46,19 @@ pub struct Cluster {
     pub peers: Vec<Peer>,
     /// Which of them this one is, where that is known.
     pub own: Option<Peer>,
-    /// Files of certificate, key and CA.
+    /// How they know each other. Nothing: brokers of the original are among them, who speak clear text and
+    /// ask nobody who he is (spec 04 §1.5).
+    pub tls: Option<PeerTls>,
+}
+
+/// Files that machines of a cluster know each other by.
+#[derive(Debug, Clone)]
+pub struct PeerTls {
+    /// The broker's certificate.
     pub certificate: PathBuf,
-    /// See `certificate`.
+    /// Its key.
     pub key: PathBuf,
-    /// See `certificate`.
+    /// Whoever signed those of the others.
     pub ca: PathBuf,
 }
 
@@ -141,8 +149,10 @@ impl Settings {
 
     /// The account of the server itself.
     fn system(&self) -> &'static str {
-        let joined = self.accounts.iter().find(|(name, _)| *name == "system");
-        joined.map_or("engine", |(name, _)| name)
+        let joined = self.accounts.iter().any(|(name, _)| *name == "system");
+        // that of brokers of the original is always called so, and is the same on all machines
+        let originals = self.cluster.as_ref().is_some_and(|cluster| cluster.tls.is_none());
+        if joined || originals { "system" } else { "engine" }
     }
 
     fn accounts(&self) -> Value {
@@ -209,14 +219,20 @@ impl Cluster {
             "name": self.name,
             "listen": self.listen.to_string(),
             "routes": routes,
-            "tls": {
-                "cert_file": self.certificate.display().to_string(),
-                "key_file": self.key.display().to_string(),
-                "ca_file": self.ca.display().to_string(),
-                "verify_cert_and_check_known_urls": true,
-                "timeout": 5,
-            },
         });
+        match &self.tls {
+            Some(files) => {
+                value["tls"] = json!({
+                    "cert_file": files.certificate.display().to_string(),
+                    "key_file": files.key.display().to_string(),
+                    "ca_file": files.ca.display().to_string(),
+                    "verify_cert_and_check_known_urls": true,
+                    "timeout": 5,
+                });
+            }
+            // the original's take one connection for all accounts
+            None => value["pool_size"] = (-1).into(),
+        }
         // without a name nats-servers tell each other addresses, which no certificate has, and try them for ever
         match &self.own {
             Some(own) => value["cluster_advertise"] = own.to_string().into(),
@@ -249,9 +265,7 @@ mod tests {
                 listen: "[::]:5222".parse().unwrap(),
                 peers: vec!["b1.example.net".parse().unwrap(), "nats://b2.example.net:6000".parse().unwrap()],
                 own: None,
-                certificate: "/c".into(),
-                key: "/k".into(),
-                ca: "/a".into(),
+                tls: Some(PeerTls { certificate: "/c".into(), key: "/k".into(), ca: "/a".into() }),
             }),
             store: None,
             max_consumers: 4096,
@@ -293,6 +307,16 @@ mod tests {
         // which of two it is nobody knows
         let two: Vec<Peer> = ["localhost:1", "localhost:1"].map(|text| text.parse().unwrap()).into();
         assert_eq!(Cluster::find_own(&two, &names, 1), None);
+    }
+
+    #[test]
+    fn where_the_originals_are_members_it_is_like_them() {
+        let mut settings = settings();
+        assert!(settings.text().contains("\"system_account\":\"engine\""));
+        settings.cluster.as_mut().unwrap().tls = None;
+        let file: Value = serde_json::from_str(&settings.text()).unwrap();
+        assert_eq!((&file["cluster"]["pool_size"], file["cluster"].get("tls")), (&json!(-1), None));
+        assert_eq!((&file["system_account"], &file["accounts"]["system"]), (&json!("system"), &json!({})));
     }
 
     #[test]

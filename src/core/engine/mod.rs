@@ -18,7 +18,7 @@ pub mod program;
 pub mod supervisor;
 mod word;
 
-pub use configuration::{Cluster, Peer, PeerError, Settings};
+pub use configuration::{Cluster, Peer, PeerError, PeerTls, Settings};
 pub use program::ProgramError;
 pub use supervisor::{Engine, EngineError, Options};
 pub use word::{USER, Word, WordError};

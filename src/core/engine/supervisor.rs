@@ -177,7 +177,8 @@ impl Engine {
         });
         let thread =
             thread.map_err(|source| EngineError::Start { program: options.program.clone(), source })?;
-        let certificates = options.settings.cluster.clone().map(|of| [of.certificate, of.key, of.ca]);
+        let tls = options.settings.cluster.as_ref().and_then(|cluster| cluster.tls.clone());
+        let certificates = tls.map(|of| [of.certificate, of.key, of.ca]);
         let fingerprint = Mutex::new(certificates.as_ref().map_or(0, fingerprint));
         let engine = Self { state, certificates, fingerprint, thread: Mutex::new(Some(thread)) };
         engine.await_ready()?;

@@ -127,6 +127,21 @@ fn the_show_is_as_promised() {
     shown.says(&["REG", "Broker 1 is killed", "All was as it should be"]);
 }
 
+/// Who has no TLS between them meets nobody who has, and says at each start what that means.
+#[test]
+fn as_the_originals_are_they_speak_clear_text_where_they_are_told_to() {
+    let lines = |at| if at < 2 { "plugin.choria.network.peer_tls = false\n" } else { "" };
+    let mut cluster = Cluster::start_each(Release::Newest, |at| lines(at).to_owned());
+    for broker in &mut cluster.brokers[..2] {
+        broker.broker().says(&["whoever reaches the port is one of them"]);
+    }
+    let _nodes = [0, 1, 2].map(|at| cluster.node_of(at, open(&format!("n{at}"))));
+    for at in 0..2 {
+        answer(&cluster.caller_of(at), &ALL[..2]);
+    }
+    answer(&cluster.caller_of(2), &ALL[2..]);
+}
+
 #[test]
 fn everybody_is_reached_from_every_broker() {
     for release in [Release::Oldest, Release::Newest] {

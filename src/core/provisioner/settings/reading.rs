@@ -205,7 +205,9 @@ mod tests {
         assert!(settings.wants_pki() && settings.wants_jwt() && !settings.features.ed25519);
         assert!(!format!("{settings:?}").contains("toomanysecrets"));
         let (_, told) = load("p.yaml", "jwt_verify_cert: /x\n").unwrap();
-        assert!(told[0].ends_with("p.yaml: no token is verified by jwt_verify_cert, features has no jwt: true"));
+        assert!(
+            told[0].ends_with("p.yaml: no token is verified by jwt_verify_cert, features has no jwt: true")
+        );
         let json = r#"{"workers":4,"features":{"pki":true}}"#;
         assert_eq!(load("p.json", json).unwrap().0.workers, 4);
         let toml = "interval = \"90s\"\n[features]\njwt = false\n";
