@@ -21,7 +21,8 @@
 //! - [`config`]: what a person sets, by key, file and environment
 //! - [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages
 //! - [`build`], [`log`], [`web`]: what every process has
-//! - [`files`], [`metrics`], [`programs`]: whole files, counters, children
+//! - [`programs`]: children
+//! - [`files`], [`metrics`]: whole files, counters
 //! - [`text`]: how bytes, words of others and secrets are written
 
 pub mod adapters;

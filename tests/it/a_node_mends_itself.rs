@@ -205,3 +205,55 @@ fn what_was_kept_outlives_its_directory() {
     nodes[0].daemon().signal(Signal::TERM);
     assert!(nodes[0].daemon().ended().success());
 }
+
+/// Somebody who has a lease of files: whoever opens one waits, as on a network file system that hangs.
+const LEASE: &str = "
+import fcntl, os, signal, sys, time
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+held = []
+for file in sys.argv[1:]:
+    while True:
+        held.append(os.open(file, os.O_RDWR))
+        try:
+            fcntl.fcntl(held[-1], fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            break
+        except OSError:
+            os.close(held.pop())
+            time.sleep(0.01)
+print('held', file=sys.stderr, flush=True)
+time.sleep(600)
+";
+
+#[test]
+fn programs_whose_files_hang_hold_up_nobody_else() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let mut n1 = network.node(setup);
+    let check_script = "#!/bin/sh\necho fine >>./ran; echo 'OK: whole'\n";
+    let names = ["first", "second", "third", "fourth"];
+    let paths = names.map(|name| machine(&store, name, &check(name, "1s"), &[("check", check_script)]));
+    let is_fine = |name: &str| (state(&network, &n1, name)?["state"] == "OK").then_some(());
+    for name in names {
+        until("a check to be fine", || is_fine(name));
+    }
+    let mut python = std::process::Command::new("python3");
+    python.stderr(std::process::Stdio::piped()).args(["-c", LEASE]).args(paths[..3].iter().map(|path| path.join("check")));
+    let mut holder = crate::process::Daemon::start("lease", python);
+    holder.says(&["held"]);
+    let mark = n1.log().mark();
+    let ran = || fs::read_to_string(paths[3].join("ran")).expect("a file").lines().count();
+    for (at, name) in names[..3].iter().enumerate() {
+        n1.log().says_after(mark, &[*name, "its file does not answer"]);
+        // what can run does, and whoever asks is answered
+        let before = ran();
+        network.alice().run(&["rpc", "rpcutil", "ping", "-I", "n1.example.net", "--timeout", "5"]).fine();
+        until(&format!("another look of the fourth, {at}"), || (ran() > before).then_some(()));
+    }
+    holder.signal(Signal::KILL);
+    holder.ended();
+    for name in &names[..3] {
+        until("a check to be fine again", || is_fine(name));
+    }
+    n1.log().signal(Signal::TERM);
+    assert!(n1.daemon().ended().success());
+}

@@ -34,7 +34,8 @@ pub use scratch::{own_scratch, scratch};
 pub use together::Together;
 pub use version::Version;
 pub use watched::{
-    DEADLINE, Look, Watched, no_answer, passing_over, unless_it_hangs, unless_ours_hangs, within_deadline,
+    DEADLINE, Look, Watched, no_answer, passing_over, unless_it_hangs, unless_its_start_hangs,
+    unless_ours_hangs, within_deadline,
 };
 
 /// Mode of files that hold secrets: private keys, seeds, tokens.

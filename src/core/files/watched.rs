@@ -20,16 +20,13 @@ use super::Version;
 pub const DEADLINE: Duration = Duration::from_secs(1);
 /// Files looked at in one go at most, of which each may be the one that hangs.
 const FILES: usize = 6;
-/// Threads at it in this process, those left behind aside: thousands of emulated
-/// nodes must not let each other's time run out.
-static THREADS: Semaphore = Semaphore::const_new(4);
 
 /// What `work` gives, or nothing when it has not come back within [`DEADLINE`].
 /// Its thread is then left to itself.
 pub async fn within_deadline<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let _thread = THREADS.acquire().await;
+    let _thread = LOOKS.free.acquire().await;
     let working = tokio::task::spawn_blocking(work);
-    tokio::time::timeout(DEADLINE, working).await.ok()?.ok()
+    tokio::time::timeout(LOOKS.deadline, working).await.ok()?.ok()
 }
 
 /// The same for work on several files that passes over those somebody was left
@@ -60,7 +57,7 @@ pub async fn unless_it_hangs<T: Send + 'static>(
     place: &Path,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    looked_at(place, MOST_HANGING, work).await
+    looked_at(place, MOST_HANGING, &LOOKS, work).await
 }
 
 /// The same for the node's own files, which are few.
@@ -68,25 +65,46 @@ pub async fn unless_ours_hangs<T: Send + 'static>(
     place: &Path,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    looked_at(place, MOST_HANGING + OWN, work).await
+    looked_at(place, MOST_HANGING + OWN, &LOOKS, work).await
 }
+
+/// [`unless_it_hangs`] for a program there that is started, which may take longer: a machine with much to do is
+/// none that hangs.
+pub async fn unless_its_start_hangs<T: Send + 'static>(
+    place: &Path,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    looked_at(place, MOST_HANGING, &STARTS, work).await
+}
+
+/// Threads at one kind of work, those left behind aside, and how long each is waited for.
+struct Threads {
+    free: Semaphore,
+    deadline: Duration,
+}
+
+/// Thousands of emulated nodes must not let each other's time run out.
+static LOOKS: Threads = Threads { free: Semaphore::const_new(4), deadline: DEADLINE };
+/// Programs of one mount that hangs are not in the way of others.
+static STARTS: Threads = Threads { free: Semaphore::const_new(32), deadline: Duration::from_secs(5) };
 
 async fn looked_at<T: Send + 'static>(
     place: &Path,
     most: usize,
+    threads: &Threads,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     if !places().takes(place, most) {
         return None;
     }
-    let _thread = THREADS.acquire().await;
+    let _thread = threads.free.acquire().await;
     // begins before its thread does: when that is given up, the place is known to hang
-    let there = There::go(place, most)?;
+    let there = There::go(place, most, threads.deadline)?;
     let working = tokio::task::spawn_blocking(move || {
         let _there = there;
         work()
     });
-    tokio::time::timeout(DEADLINE, working).await.ok()?.ok()
+    tokio::time::timeout(threads.deadline, working).await.ok()?.ok()
 }
 
 fn places() -> MutexGuard<'static, Places> {
@@ -130,10 +148,10 @@ impl Places {
 
     fn left(&mut self, there: &There) {
         let Some(known) = self.at.get_mut(&there.place) else { return };
-        if let Some(at) = known.begun.iter().position(|begun| *begun == there.begun) {
-            known.begun.remove(at);
+        if let Some(at) = known.due.iter().position(|due| *due == there.due) {
+            known.due.remove(at);
         }
-        if !known.begun.is_empty() {
+        if !known.due.is_empty() {
             return;
         }
         if known.told {
@@ -150,34 +168,34 @@ impl Places {
 /// A place somebody is at.
 #[derive(Debug, Default)]
 struct Place {
-    /// When each of them went, the first one first.
-    begun: Vec<Instant>,
+    /// When each of them is to be back, the first that went first.
+    due: Vec<Instant>,
     told: bool,
 }
 
 impl Place {
-    /// Whether the first of them would have been back.
+    /// Whether one of them would have been back.
     fn hangs(&self) -> bool {
-        self.begun.first().is_some_and(|begun| begun.elapsed() >= DEADLINE)
+        self.due.iter().any(|due| *due <= Instant::now())
     }
 }
 
 /// Somebody at a place.
 struct There {
     place: PathBuf,
-    begun: Instant,
+    due: Instant,
 }
 
 impl There {
     /// None where nobody is to be sent.
-    fn go(place: &Path, most: usize) -> Option<There> {
+    fn go(place: &Path, most: usize, deadline: Duration) -> Option<There> {
         let mut places = places();
         if !places.takes(place, most) {
             return None;
         }
-        let begun = Instant::now();
-        places.at.entry(place.to_owned()).or_default().begun.push(begun);
-        Some(There { place: place.to_owned(), begun })
+        let due = Instant::now() + deadline;
+        places.at.entry(place.to_owned()).or_default().due.push(due);
+        Some(There { place: place.to_owned(), due })
     }
 }
 
@@ -360,15 +378,15 @@ mod tests {
 
     #[test]
     fn files_of_the_node_are_looked_at_where_many_others_hang() {
-        let Some(begun) = Instant::now().checked_sub(DEADLINE) else { return };
-        let hung = || Place { begun: vec![begun], told: false };
+        let due = Instant::now();
+        let hung = || Place { due: vec![due], told: false };
         let named = |n: usize| (PathBuf::from(format!("/mnt/{n}")), hung());
         let mut places = Places { at: (0..MOST_HANGING).map(named).collect(), full: false };
         let one = Path::new("/etc/one");
         assert!(!places.takes(one, MOST_HANGING) && places.full, "it is told");
         assert!(places.takes(one, MOST_HANGING + OWN));
         assert!(!places.takes(Path::new("/mnt/0"), MOST_HANGING + OWN));
-        places.left(&There { place: "/mnt/0".into(), begun });
+        places.left(&There { place: "/mnt/0".into(), due });
         assert!(places.takes(one, MOST_HANGING) && !places.full);
         places.at.extend((0..MOST_HANGING + OWN).map(named));
         assert!(!places.takes(one, MOST_HANGING + OWN), "they are bounded too");

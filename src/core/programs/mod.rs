@@ -19,6 +19,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setpriority_process};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::oneshot;
+
+use crate::core::files::unless_its_start_hangs;
 
 pub use command::{CommandLine, Group, NoProgram, executable, find};
 pub use pipes::{Look, Pipe, Said};
@@ -251,8 +254,38 @@ impl Program {
     /// Starts it, to be kept: limits and input are its keeper's business.
     ///
     /// # Errors
-    /// It did not start.
-    pub fn start(self) -> Result<Started, ProgramError> {
+    /// It did not start, or its file does not answer.
+    pub async fn start(self) -> Result<Started, ProgramError> {
+        // gone with all it has started when it begins too late
+        self.begun(Program::started, drop).await
+    }
+
+    /// Has a thread of its own begin it: whoever starts a program waits until its file is read, which may be on a
+    /// network file system that hangs. One that begins when it was given up has come too `late`.
+    async fn begun<T: Send + 'static>(
+        self,
+        begin: impl FnOnce(Program) -> Result<T, ProgramError> + Send + 'static,
+        late: impl FnOnce(T) + Send + 'static,
+    ) -> Result<T, ProgramError> {
+        let path = self.path.clone();
+        let (here, mut begun) = oneshot::channel();
+        let done = unless_its_start_hangs(&path, move || {
+            if let Err(Ok(running)) = here.send(begin(self)) {
+                late(running);
+            }
+        });
+        let answers = done.await.is_some();
+        begun.close();
+        begun.try_recv().unwrap_or_else(|_| {
+            let problem = match answers {
+                true => io::Error::other("it was interrupted"),
+                false => io::Error::other("its file does not answer, as on a network file system that hangs"),
+            };
+            Err(ProgramError::Start { program: path, problem })
+        })
+    }
+
+    fn started(self) -> Result<Started, ProgramError> {
         let (mut child, group, _) = self.spawn(Stdio::piped())?;
         let gone = || io::Error::other("the pipes of a program are not there");
         let stdin = child.stdin.take().ok_or_else(gone)?;
@@ -337,7 +370,7 @@ impl Program {
     /// As [`Program::run`].
     pub async fn run_heard(self, mut hear: impl FnMut(Stream, &str)) -> Result<Ended, ProgramError> {
         let (limit, most) = (self.limit, self.most);
-        let mut running = Running::start(self)?;
+        let mut running = self.begun(Running::start, |mut late| late.end()).await?;
         let ended = tokio::time::timeout(limit, running.until_it_ends(most, &mut hear)).await;
         running.told.heard(true, &mut |line| hear(Stream::Output, line));
         running.said.heard(true, &mut |line| hear(Stream::Error, line));

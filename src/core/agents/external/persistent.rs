@@ -142,7 +142,7 @@ impl Worker {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .memory(of.memory)
             .directory(scratch.path());
-        let Started { child, group, stdin, stdout, stderr } = program.start().map_err(|e| match e {
+        let Started { child, group, stdin, stdout, stderr } = program.start().await.map_err(|e| match e {
             ProgramError::Start { problem, .. } => problem.to_string(),
             e => e.to_string(),
         })?;

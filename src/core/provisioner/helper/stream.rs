@@ -161,7 +161,7 @@ impl Lane {
 
     /// From one start to the end of it.
     async fn one(&self, failures: &mut u32) -> End {
-        let begun = match Process::start(&self.command, self.number) {
+        let begun = match Process::start(&self.command, self.number).await {
             Ok(begun) => begun,
             Err(error) => return End::Broken(error.to_string()),
         };

@@ -126,7 +126,7 @@ async fn a_program_must_say_hello() {
         let file = dir.path().join("helper.sh");
         fs::write(&file, script).unwrap();
         let command = CommandLine::parse(&format!("/bin/sh {}", file.display()), None).unwrap();
-        let process = Process::start(&command, 0).unwrap();
+        let process = Process::start(&command, 0).await.unwrap();
         told.push(process.hello(PATIENT).await.map(|_| ()).unwrap_err());
     }
     let expected = [

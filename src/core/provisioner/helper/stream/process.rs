@@ -70,8 +70,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(command: &CommandLine, number: usize) -> Result<Process, HelperError> {
-        let started = command.to_program().start();
+    pub(super) async fn start(command: &CommandLine, number: usize) -> Result<Process, HelperError> {
+        let started = command.to_program().start().await;
         let Started { child, group, stdin, stdout, stderr } =
             started.map_err(|e| HelperError::Unreachable(e.to_string()))?;
         Ok(Process {
