@@ -21,7 +21,7 @@
 //! - [`config`]: what a person sets, by key, file and environment
 //! - [`lifecycle`], [`nats`], [`protocol`]: pure formats of messages
 //! - [`build`], [`log`], [`web`]: what every process has
-//! - [`programs`]: children
+//! - children, [`programs`] of others
 //! - [`files`], [`metrics`]: whole files, counters
 //! - [`text`]: how bytes, words of others and secrets are written
 
