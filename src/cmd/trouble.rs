@@ -73,7 +73,11 @@ pub fn nobody_found(client: &Client, collective: &str, found: &Discovered, agent
             )
         }
         () if !doubts.is_empty() => format!(": {}", doubts.join("; ")),
-        () if found.late.asked() => format!(": {}", [lacking(agent), unheard(client)].concat()),
+        () if found.late.asked() => {
+            // a ping waits for answers, all others wait for who is there first
+            let option = if agent.is_some() { "--discovery-timeout" } else { "--timeout" };
+            format!(": {}", [lacking(agent), unheard(client, option)].concat())
+        }
         () => String::new(),
     }
 }
@@ -163,17 +167,17 @@ fn doubts(client: &Client) {
         errln!("choria: nobody answered: {}", clean(doubt, false));
     }
     if client.doubts().is_empty() {
-        errln!("choria: nobody answered: {}", unheard(client));
+        errln!("choria: nobody answered: {}", unheard(client, "--timeout"));
     }
 }
 
 /// What keeps nodes that listen from answering. Which of it, only they know.
-fn unheard(client: &Client) -> String {
+fn unheard(client: &Client, option: &str) -> String {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     format!(
         "nodes are silent when a filter does not match them and when they refuse a request, such as one of another \
          CA or a clock more than {} s from theirs (here it is {now}); their logs say why. Or they are at it still: \
-         --timeout waits longer",
+         {option} waits longer",
         client.config().ttl
     )
 }

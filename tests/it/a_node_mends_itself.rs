@@ -237,7 +237,10 @@ fn programs_whose_files_hang_hold_up_nobody_else() {
         until("a check to be fine", || is_fine(name));
     }
     let mut python = std::process::Command::new("python3");
-    python.stderr(std::process::Stdio::piped()).args(["-c", LEASE]).args(paths[..3].iter().map(|path| path.join("check")));
+    python
+        .stderr(std::process::Stdio::piped())
+        .args(["-c", LEASE])
+        .args(paths[..3].iter().map(|path| path.join("check")));
     let mut holder = crate::process::Daemon::start("lease", python);
     holder.says(&["held"]);
     let mark = n1.log().mark();
