@@ -80,7 +80,7 @@ impl Spool {
             numbers.extend(number);
         }
         numbers.sort_unstable();
-        let (first, at) = position(dir);
+        let (first, mut at) = position(dir);
         let mut segments = VecDeque::new();
         let mut waiting = 0;
         for number in numbers {
@@ -90,7 +90,14 @@ impl Spool {
                 continue;
             }
             let begin = if number == first { at } else { 0 };
-            let (length, lines) = whole(&path, begin).map_err(wrong(&path))?;
+            // what was written down may have outlived the end of a file: the rest of it is told again
+            let (length, lines) = match whole(&path, begin).map_err(wrong(&path))? {
+                Some(found) => found,
+                None => {
+                    at = 0;
+                    whole(&path, 0).map_err(wrong(&path))?.unwrap_or_default()
+                }
+            };
             waiting += lines;
             segments.push_back((number, length));
         }
@@ -107,7 +114,7 @@ impl Spool {
         };
         let path = segment(dir, last);
         let writing = writer(&path).map_err(wrong(&path))?;
-        Ok(Spool {
+        let mut spool = Spool {
             dir: dir.to_owned(),
             most,
             segments,
@@ -118,7 +125,9 @@ impl Spool {
             waiting,
             settled: Instant::now(),
             _lock: held,
-        })
+        };
+        spool.settle();
+        Ok(spool)
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -160,6 +169,7 @@ impl Spool {
     fn append(&mut self, text: &[u8]) -> io::Result<()> {
         if self.segments.back().is_some_and(|(_, length)| *length >= SEGMENT) {
             let next = self.segments.back().map_or(1, |(number, _)| number + 1);
+            self.writing.sync_data()?;
             self.writing = writer(&segment(&self.dir, next))?;
             self.segments.push_back((next, 0));
         }
@@ -255,7 +265,11 @@ impl Spool {
         self.settled = Instant::now();
         let Some((number, _)) = self.segments.front() else { return };
         let text = format!("{number} {}\n", self.at);
-        if let Err(error) = write_atomic(&self.dir.join("position"), text.as_bytes(), SECRET) {
+        // first what it is about: a machine that loses its power must not keep this alone
+        let written = self.writing.sync_data();
+        let written =
+            written.and_then(|()| write_atomic(&self.dir.join("position"), text.as_bytes(), SECRET));
+        if let Err(error) = written {
             tracing::error!("how far spool {} is cannot be written down: {error}", self.dir.display());
         }
     }
@@ -276,9 +290,17 @@ fn writer(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(SECRET).open(path)
 }
 
-/// The length of a file without a torn line at its end, which is cut off, and its lines from `begin` on.
-fn whole(path: &Path, begin: u64) -> io::Result<(u64, usize)> {
+/// The length of a file without a torn line at its end, which is cut off, and its lines from `begin` on; nothing where
+/// no line begins there.
+fn whole(path: &Path, begin: u64) -> io::Result<Option<(u64, usize)>> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    if begin > 0 {
+        let mut before = [0];
+        let read = file.read_at(&mut before, begin - 1)?;
+        if read == 0 || before != *b"\n" {
+            return Ok(None);
+        }
+    }
     file.seek(SeekFrom::Start(begin))?;
     let (mut buffer, mut at, mut end, mut lines) = (vec![0; 64 * 1024], begin, begin, 0);
     loop {
@@ -293,5 +315,5 @@ fn whole(path: &Path, begin: u64) -> io::Result<(u64, usize)> {
     if end < at {
         file.set_len(end)?;
     }
-    Ok((end, lines))
+    Ok(Some((end, lines)))
 }

@@ -362,6 +362,23 @@ fn a_spool_is_bounded_and_passes_over_what_is_no_document() {
     assert!(spool.look(1).unwrap().is_empty() && spool.waiting() == 0);
 }
 
+#[test]
+fn a_spool_that_lost_its_end_is_told_again_from_its_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    for written_down in ["1 60000\n", "1 7\n"] {
+        let _ = std::fs::remove_dir_all(&path);
+        let mut spool = Spool::open(&path, 1 << 20).unwrap();
+        assert!(matches!(spool.put(&[document(0), document(1)]), (0, None)));
+        drop(spool);
+        std::fs::write(path.join("position"), written_down).unwrap();
+        drop(Spool::open(&path, 1 << 20).unwrap());
+        let mut spool = Spool::open(&path, 1 << 20).unwrap();
+        assert!(matches!(spool.put(&[document(2)]), (0, None)));
+        assert_eq!((spool.waiting(), numbers(&spool.look(10).unwrap())), (3, vec![0, 1, 2]));
+    }
+}
+
 #[tokio::test]
 async fn a_sender_that_floods_shuts_nobody_out_of_a_queue() {
     let dir = tempfile::tempdir().unwrap();

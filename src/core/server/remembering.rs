@@ -13,6 +13,8 @@ use crate::core::protocol::deferred::LONGEST;
 pub struct Remembering {
     path: Option<PathBuf>,
     ledger: Arc<Mutex<Option<Ledger>>>,
+    /// One after the other: who is at it while another one comes would be taken for one that hangs.
+    turn: tokio::sync::Mutex<()>,
     look: Arc<Look>,
 }
 
@@ -34,7 +36,12 @@ impl Remembering {
     /// By the configuration of a member of a network; others remember nothing.
     pub fn of(config: &Config, member: bool) -> Remembering {
         let path = config.beside_status(&config.choria_requests_file, ".requests").filter(|_| member);
-        Remembering { path, ledger: Arc::default(), look: Arc::default() }
+        Remembering {
+            path,
+            ledger: Arc::default(),
+            turn: tokio::sync::Mutex::default(),
+            look: Arc::default(),
+        }
     }
 
     /// Whether there is a file for it.
@@ -53,6 +60,7 @@ impl Remembering {
     ) -> Result<T, Forgetful> {
         let Some(path) = self.path.clone() else { return Err(Forgetful::Nowhere) };
         let (ledger, look, file) = (self.ledger.clone(), self.look.clone(), path.clone());
+        let _turn = self.turn.lock().await;
         let done = within_deadline(move || {
             // who comes while the file hangs is told so, and waits with no thread for who looks
             let _looking = look.begin(&file)?;
@@ -92,5 +100,28 @@ impl Remembering {
             Ok(false) => Err("It ran here already".to_owned()),
             Err(e) => Err(format!("It cannot be remembered here that it ran, so it does not run: {e}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::Role;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn requests_that_come_together_are_all_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("requests");
+        let lines = format!("identity = n1\nplugin.choria.requests.file = {}\n", file.display());
+        let config = Config::from_text(Role::Server, &lines).unwrap();
+        let remembering = Arc::new(Remembering::of(&config, true));
+        let asked = (0..64).map(|number| {
+            let remembering = remembering.clone();
+            tokio::spawn(async move { remembering.asked("up=a", &format!("r{number}"), 2_000, 1_000).await })
+        });
+        for asked in asked.collect::<Vec<_>>() {
+            assert_eq!(asked.await.unwrap(), Ok(()));
+        }
+        assert!(remembering.asked("up=a", "r7", 2_000, 1_000).await.unwrap_err().contains("already"));
     }
 }

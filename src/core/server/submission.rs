@@ -14,7 +14,7 @@ use super::NodeState;
 use crate::core::connection::{Fate, PublishError, Session, Storing, ToStore};
 use crate::core::log::RefusalLog;
 use crate::core::protocol::subjects;
-use crate::core::submission::{PRIORITIES, Spool, Spooled, Submission};
+use crate::core::submission::{PRIORITIES, Spool, Spooled, Submission, SubmissionError};
 
 /// How often the directories are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -85,10 +85,16 @@ impl Worker {
             }
             Err(_) => return false,
         };
-        let all = spooled.len();
+        let mut all = spooled.len();
         for Spooled { path, message } in spooled {
             let now = Timestamp::now();
             let done = match message {
+                Err(error @ SubmissionError::Unread(_)) => {
+                    self.log
+                        .note("file", || tracing::error!("a submitted message stays where it is: {error}"));
+                    all -= 1;
+                    false
+                }
                 Err(error) => {
                     self.log.note("file", || tracing::error!("{} is thrown away: {error}", path.display()));
                     true

@@ -48,6 +48,9 @@ pub enum SubmissionError {
     Signed,
     #[error("it cannot be read: {0}")]
     File(String),
+    /// Nobody knows what it is: it may be read another time, or by another user.
+    #[error("{0}")]
+    Unread(String),
 }
 
 /// A message.

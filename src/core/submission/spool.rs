@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::message::{MOST_PAYLOAD, Submission, SubmissionError};
-use crate::core::files::{SECRET, read_plain, write_atomic};
+use crate::core::files::{SECRET, read_plain, write_atomic, write_new_of};
 
 /// How many priorities there are; 0 is first.
 pub const PRIORITIES: usize = 5;
@@ -71,7 +71,11 @@ impl Spool {
             ));
         }
         let name = format!("{:020}-{}.msg", message.created.as_nanosecond().max(0), message.id);
-        write_atomic(&dir.join(name), message.encode().as_bytes(), SECRET).map_err(wrong)
+        // what root submits is for the node to read, whoever that is
+        let owner = fs::metadata(&dir).map_err(wrong)?;
+        let other = owner.uid() != rustix::process::geteuid().as_raw();
+        let owner = if other { (Some(owner.uid()), Some(owner.gid())) } else { (None, None) };
+        write_new_of(&dir.join(name), message.encode().as_bytes(), SECRET, owner).map_err(|e| e.to_string())
     }
 
     /// Names of the messages of a priority, in order.
@@ -87,18 +91,38 @@ impl Spool {
         Ok(names)
     }
 
-    /// The first messages of a priority.
+    /// The first messages of a priority. Of those that this user may not read one is told of; they are in nobody's
+    /// way.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says; nothing is behind a message that cannot be read just now.
     pub fn first(&self, priority: usize, most: usize) -> io::Result<Vec<Spooled>> {
         let dir = self.of(priority);
-        let spooled = |name: String| {
+        let (mut found, mut kept_out) = (vec![], None);
+        for name in self.names(priority)? {
             let path = dir.join(name);
-            let text = read_plain(&path, MOST_FILE).map_err(|e| SubmissionError::File(e.to_string()));
-            Spooled { message: text.and_then(|text| Submission::decode(&text)), path }
-        };
-        Ok(self.names(priority)?.into_iter().take(most).map(spooled).collect())
+            let message = match read_plain(&path, MOST_FILE) {
+                Ok(text) => Submission::decode(&text),
+                // a program has taken it back
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    kept_out.get_or_insert(Spooled {
+                        path,
+                        message: Err(SubmissionError::Unread(e.to_string())),
+                    });
+                    continue;
+                }
+                Err(e) if is_none(&path, &e) => Err(SubmissionError::File(e.to_string())),
+                Err(e) if found.is_empty() => return Err(e),
+                Err(_) => break,
+            };
+            found.push(Spooled { path, message });
+            if found.len() == most {
+                break;
+            }
+        }
+        found.extend(kept_out);
+        Ok(found)
     }
 
     /// How many messages wait.
@@ -116,6 +140,11 @@ impl Spool {
             false => Ok(()),
         }
     }
+}
+
+/// Whether what cannot be read is no message at any time.
+fn is_none(path: &Path, error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::FileTooLarge || path.metadata().is_ok_and(|about| !about.is_file())
 }
 
 fn is_message(name: &str) -> bool {

@@ -100,6 +100,28 @@ fn a_spool_keeps_messages_in_order_and_so_many() {
 }
 
 #[test]
+fn what_cannot_be_read_now_is_kept_and_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::new(dir.path().join("spool"), 10);
+    for number in [1, 2, 3] {
+        spool.put(&message(2, number)).unwrap();
+    }
+    let place = dir.path().join("spool/P2");
+    std::fs::create_dir(place.join("0-directory.msg")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", place.join("1-broken.msg")).unwrap();
+    // of which the system says something else each time, as of a file system in trouble
+    let error = spool.first(2, 10).map(|found| found.len());
+    assert!(matches!(error, Ok(1)), "{error:?}");
+    std::fs::remove_dir(place.join("0-directory.msg")).unwrap();
+    assert!(spool.first(2, 10).is_err(), "what is behind it waits for it");
+    std::fs::remove_file(place.join("1-broken.msg")).unwrap();
+    assert_eq!(spool.first(2, 10).unwrap().len(), 3);
+    // gone while it was looked for: a link to nothing is no other
+    std::os::unix::fs::symlink("/nonexistent", place.join("1-gone.msg")).unwrap();
+    assert_eq!(spool.first(2, 10).unwrap().len(), 3);
+}
+
+#[test]
 fn the_time_that_is_none_is_known_however_it_is_written() {
     let text = message(1, 1).encode();
     for never in ["0001-01-01t00:00:00Z", "0001-01-01T00:00:00.000Z", "0001-01-01T01:00:00+01:00"] {
