@@ -235,13 +235,9 @@ fn describe(kept: &Kept, now: i64) {
 
 impl List {
     fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
-        let all = connected(globals, self.caller.as_deref(), async |_, keeping| {
-            let mut all = vec![];
-            for (id, _) in keeping.heads().await?.into_iter().rev() {
-                all.extend(keeping.find(&id).await?);
-            }
-            Ok(all)
-        })?;
+        let mut all =
+            connected(globals, self.caller.as_deref(), async |_, keeping| Ok(keeping.all().await?))?;
+        all.reverse();
         let now = Timestamp::now().as_second();
         if self.json {
             let all: Vec<Value> = all

@@ -20,7 +20,7 @@ const AT_ONCE: usize = 256;
 /// How long the next acknowledgement is waited for, and how often one that did not come is tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
 const TRIES: usize = 4;
-/// How long all places may take to be read.
+/// How long the next of all places may take to be read.
 const READING: Duration = Duration::from_secs(60);
 /// Stored only in place of what has this number; of nothing, where it is 0.
 pub(super) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -46,7 +46,7 @@ pub enum KeptError {
     #[error("it was not kept: {0}")]
     NotStored(String),
     /// Reading took too long.
-    #[error("what is kept was not read within {} s", READING.as_secs())]
+    #[error("what is kept cannot be read, nothing came for {} s", READING.as_secs())]
     Slow,
 }
 
@@ -204,39 +204,55 @@ impl Keeping {
         if !is_id(id) {
             return Ok(None);
         }
-        let mut read: BTreeMap<String, (u64, Bytes)> = BTreeMap::new();
-        for (subject, number, bytes) in self.read(&of_caller(&self.caller, Some(id))).await? {
-            if let Some(of) = subject.split('.').nth(2) {
-                read.insert(of.to_owned(), (number, bytes));
+        Ok(self.kept(&of_caller(&self.caller, Some(id))).await?.pop())
+    }
+
+    /// All that is kept and what became of it, the oldest first.
+    ///
+    /// # Errors
+    /// [`KeptError`].
+    pub async fn all(&self) -> Result<Vec<Kept>, KeptError> {
+        let mut all = self.kept(&of_caller(&self.caller, None)).await?;
+        all.sort_by_key(|kept| kept.head.made);
+        Ok(all)
+    }
+
+    /// One look, whatever number of requests it is about: looks are counted (spec 06 §15.1).
+    async fn kept(&self, filter: &str) -> Result<Vec<Kept>, KeptError> {
+        let mut heads: BTreeMap<String, (u64, Head)> = BTreeMap::new();
+        let mut places: BTreeMap<String, BTreeMap<String, (u64, Place)>> = BTreeMap::new();
+        for (subject, number, bytes) in self.read(filter).await? {
+            let mut words = subject.split('.').skip(2);
+            let (Some(of), Some(id)) = (words.next(), words.nth(1)) else { continue };
+            if of == HEAD {
+                let head = serde_json::from_slice(&bytes).ok();
+                heads.extend(head.map(|head| (id.to_owned(), (number, head))));
+            } else if let Some(place) = Place::decode(&bytes) {
+                places.entry(id.to_owned()).or_default().insert(of.to_owned(), (number, place));
             }
         }
-        let Some((number, head)) = read.remove(HEAD) else { return Ok(None) };
-        let Ok(head) = serde_json::from_slice::<Head>(&head) else { return Ok(None) };
-        let of = |node: &String| {
-            let (number, bytes) = read.get(&place(node))?;
-            Some((*number, Place::decode(bytes)?))
-        };
-        let places = head.nodes.iter().map(|node| (node.clone(), of(node))).collect();
-        Ok(Some(Kept { id: id.to_owned(), head, number, places }))
+        let kept = heads.into_iter().map(|(id, (number, head))| {
+            let mut known = places.remove(&id).unwrap_or_default();
+            let places = head.nodes.iter().map(|node| (node.clone(), known.remove(&place(node)))).collect();
+            Kept { id, head, number, places }
+        });
+        Ok(kept.collect())
     }
 
     /// All that is kept below a subject.
     async fn read(&self, filter: &str) -> Result<Vec<(String, u64, Bytes)>, KeptError> {
-        let reading = async {
-            let begun = Watching::only(&self.streams, STREAM, filter).await;
-            let mut watching = begun.map_err(|error| match error {
-                StreamError::Nobody(_) => KeptError::Nowhere,
-                error if error.is_no_stream() => KeptError::Nowhere,
-                error => error.into(),
-            })?;
-            let mut read = vec![];
-            loop {
-                match watching.next().await? {
-                    Heard::Stored(stored) => read.push((stored.subject, stored.sequence, stored.payload)),
-                    Heard::UpToDate => return Ok(read),
-                }
+        let begun = tokio::time::timeout(READING, Watching::only(&self.streams, STREAM, filter)).await;
+        let mut watching = begun.map_err(|_| KeptError::Slow)?.map_err(|error| match error {
+            StreamError::Nobody(_) => KeptError::Nowhere,
+            error if error.is_no_stream() => KeptError::Nowhere,
+            error => error.into(),
+        })?;
+        let mut read = vec![];
+        loop {
+            match tokio::time::timeout(READING, watching.next()).await.map_err(|_| KeptError::Slow)?? {
+                Heard::Stored(stored) => read.push((stored.subject, stored.sequence, stored.payload)),
+                Heard::UpToDate => return Ok(read),
             }
-        };
-        tokio::time::timeout(READING, reading).await.unwrap_or(Err(KeptError::Slow))
+        }
     }
 }

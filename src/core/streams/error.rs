@@ -72,6 +72,10 @@ pub enum StreamError {
 /// What an operator may look at who may not.
 fn why_denied(subject: &str) -> &'static str {
     let is = |verbs: &[&str]| verbs.iter().any(|verb| subject.contains(verb));
+    if is(&[".CONSUMER.CREATE.", ".CONSUMER.DURABLE."]) {
+        return "it keeps no streams (plugin.choria.network.stream.store), this certificate may not use them, or has \
+                looked at them too often for now (plugin.choria.network.limits.client): its log says which";
+    }
     match is(&[
         ".STREAM.CREATE.",
         ".STREAM.UPDATE.",

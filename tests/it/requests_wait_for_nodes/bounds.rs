@@ -57,6 +57,31 @@ fn nodes_and_operators_make_consumers_that_end_and_so_many() {
     RELEASES.into_iter().for_each(consumers_are_bounded);
 }
 
+/// Whoever looks at what is kept is not locked out by it, however much that is.
+#[test]
+fn a_list_of_all_is_one_look() {
+    let lines = "plugin.choria.network.stream.requests = true\n\
+                 plugin.choria.network.limits.client = consumers=30\n";
+    let Keeping { network, alice, .. } = &Keeping::of(Release::Newest, lines);
+    let _node = network.node_elsewhere(taking("n1"));
+    let ids: Vec<String> =
+        (0..8).map(|_| keep(alice, "n1.example.net", &["rpcutil", "ping", "--until", "1h"])).collect();
+    let mut looks = 0;
+    let refused = loop {
+        let ran = alice.run(&["requests", "list", "--json"]);
+        if ran.code != 0 {
+            break ran;
+        }
+        let listed = ran.json();
+        let listed: Vec<&str> =
+            listed.as_array().unwrap().iter().filter_map(|kept| kept["id"].as_str()).collect();
+        assert_eq!(listed, ids.iter().rev().map(String::as_str).collect::<Vec<_>>());
+        looks += 1;
+    };
+    assert!((15..30).contains(&looks), "{looks}");
+    refused.complains(&["plugin.choria.network.limits.client"]);
+}
+
 fn consumers_are_bounded(release: Release) {
     let lines = "plugin.choria.network.stream.requests = true\n\
                  plugin.choria.network.stream.max_consumers = 50\n\
