@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
@@ -17,7 +18,7 @@ use crate::cmd::out::{errln, outln};
 use crate::cmd::signals::told_to_end;
 use crate::cmd::streams::Reached;
 
-/// Seconds after which nobody who leads has written the file.
+/// Seconds after which nobody who leads has written a file that says no more than when that was, as the original's.
 const OLD: i64 = 60;
 /// Bytes of such a file.
 const MOST: u64 = 4096;
@@ -26,7 +27,7 @@ const MOST: u64 = 4096;
 #[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "file")]
 pub struct File {
-    /// say whether this machine leads: 1 where the file is missing, or older than a minute
+    /// say whether this machine leads: 1 where the file is missing, or the time is over until which it leads
     #[argh(switch)]
     check: bool,
     /// bucket of the election, default CHORIA_LEADER_ELECTION
@@ -70,30 +71,29 @@ impl File {
     }
 
     async fn follow(&self, happened: &mut mpsc::UnboundedReceiver<Happened>) -> anyhow::Result<()> {
-        let (mut leads, mut count) = (false, 0_u64);
-        // a vote may be further away than the file may be old
-        let mut tick = tokio::time::interval(std::time::Duration::from_secs(20));
+        let (mut until, mut count) = (None, 0_u64);
+        // a vote may be further away than the file of the original may be old
+        let mut tick = tokio::time::interval(Duration::from_secs(20));
         loop {
             tokio::select! {
                 what = happened.recv() => match what {
-                    Some(Happened::Won) => {
-                        errln!("choria: leading election {}", self.name);
-                        leads = true;
-                    }
+                    Some(Happened::Won) => errln!("choria: leading election {}", self.name),
                     Some(Happened::Lost) => {
                         errln!("choria: election {} is lost", self.name);
-                        leads = false;
                         self.remove()?;
                     }
-                    Some(Happened::Voted(_)) => {}
+                    Some(Happened::Voted(vote)) => until = vote.leads_until,
                     None => return Ok(()),
                 },
                 _ = tick.tick() => {}
             }
-            if leads {
+            if let Some(until) = until {
                 count += 1;
-                let text = json!({"count": count, "timestamp": Timestamp::now().as_second()}).to_string();
-                files::write_atomic(&self.file, text.as_bytes(), files::PUBLIC)?;
+                let now = Timestamp::now();
+                let until = now.as_millisecond() + i64::try_from((until - Instant::now()).as_millis())?;
+                let text =
+                    json!({"count": count, "timestamp": now.as_second(), "until": until as f64 / 1000.0});
+                files::write_atomic(&self.file, text.to_string().as_bytes(), files::PUBLIC)?;
             }
         }
     }
@@ -115,8 +115,14 @@ impl File {
         let said: Value = serde_json::from_slice(&read_bounded(&self.file, MOST)?)
             .with_context(|| format!("{shown} is no file of an election"))?;
         let written = said["timestamp"].as_i64().with_context(|| format!("{shown} has no timestamp"))?;
-        let age = Timestamp::now().as_second().saturating_sub(written);
-        if age > OLD {
+        let now = Timestamp::now();
+        let age = now.as_second().saturating_sub(written);
+        let is_over = match said["until"].as_f64() {
+            // whoever wrote it has ended, or the clock was set
+            Some(until) => now.as_millisecond() as f64 >= until * 1000.0 || age < -OLD,
+            None => age > OLD,
+        };
+        if is_over {
             bail!("this machine does not lead: {shown} was written {age} s ago");
         }
         outln!("This machine leads election {}", self.name);

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 
 use super::unwritten::Unwritten;
+use crate::core::nats::headers::length;
 
 /// How long a publish waits for a connection, and for room on it, before it
 /// fails.
@@ -120,8 +121,11 @@ impl Line {
         payload: Bytes,
     ) -> Result<(), PublishError> {
         let client = &self.client;
-        if payload.len() > client.max_payload() {
-            return Err(PublishError::TooLarge { size: payload.len(), limit: client.max_payload() });
+        // servers count both
+        let said = length(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let size = said + payload.len();
+        if size > client.max_payload() {
+            return Err(PublishError::TooLarge { size, limit: client.max_payload() });
         }
         let mut map = async_nats::HeaderMap::new();
         for (name, value) in headers {

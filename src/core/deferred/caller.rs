@@ -213,7 +213,7 @@ impl Keeping {
     /// [`KeptError`].
     pub async fn all(&self) -> Result<Vec<Kept>, KeptError> {
         let mut all = self.kept(&of_caller(&self.caller, None)).await?;
-        all.sort_by_key(|kept| kept.head.made);
+        all.sort_by_key(|kept| (kept.head.made, kept.number));
         Ok(all)
     }
 

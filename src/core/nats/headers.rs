@@ -11,6 +11,12 @@ const MOST_LINES: usize = 256;
 /// First line of a block, up to a status.
 const VERSION: &str = "NATS/1.0";
 
+/// Bytes of the block that names and values make.
+pub fn length<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> usize {
+    let lines = headers.into_iter().map(|(name, value)| name.len() + value.len() + ": \r\n".len());
+    VERSION.len() + 2 * "\r\n".len() + lines.sum::<usize>()
+}
+
 /// Why libraries would not read a block; nothing where they do.
 pub fn fault(block: &[u8]) -> Option<&'static str> {
     if block.len() > MOST_BYTES {

@@ -4,7 +4,7 @@
 //! and leads no longer with the first renewal that fails, so that there are never two; a
 //! candidate tries to make the key. [`Standing`] is the part of this without a clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -45,12 +45,21 @@ pub enum ElectionError {
 /// What has happened in an election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Happened {
-    /// A vote was cast, as leader or not; the next comes after this long.
-    Voted(Duration),
+    /// A vote was cast, as leader or not.
+    Voted(Vote),
     /// This one leads from now on.
     Won,
     /// It does not any more.
     Lost,
+}
+
+/// What a vote came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vote {
+    /// The next comes after this long.
+    pub next: Duration,
+    /// Whoever leads by it does so until then, whatever becomes of him: nobody else can before.
+    pub leads_until: Option<Instant>,
 }
 
 /// Where somebody stands.
@@ -160,6 +169,8 @@ impl Campaign {
         loop {
             let headers = [("Nats-Expected-Last-Subject-Sequence", standing.expects().to_string())];
             let streams = self.streams.within(standing.patience(self.ttl));
+            // the key lives from when it is stored, which is not before this
+            let begun = Instant::now();
             let stored = streams.store(&self.subject, &headers, self.candidate.clone()).await;
             if let Err(error) = &stored
                 && !error.is_conflict()
@@ -175,7 +186,8 @@ impl Campaign {
                 true => next,
                 false => next.mul_f64(0.75 + 0.25 * fastrand::f64()),
             };
-            tell(Happened::Voted(next));
+            let leads_until = standing.leads().then(|| begun + self.ttl);
+            tell(Happened::Voted(Vote { next, leads_until }));
             tokio::time::sleep(next).await;
         }
     }

@@ -9,10 +9,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::spool::PRIORITIES;
+use crate::core::nats::headers;
 use crate::core::nats::subject::{is_literal, valid_subject};
 
 /// Largest payload; brokers take one MiB by default, headers included.
 pub const MOST_PAYLOAD: usize = 1024 * 1000;
+/// What brokers take.
+const MOST_MESSAGE: usize = 1024 * 1024;
 /// Longest life.
 const MOST_TTL: u64 = 31 * 86_400;
 /// Longest text of a subject, sender or header.
@@ -30,6 +33,8 @@ pub enum SubmissionError {
     Empty,
     #[error("the message has {0} bytes, at most {MOST_PAYLOAD} can be published")]
     TooLarge(usize),
+    #[error("the message has {0} bytes with its headers, at most {MOST_MESSAGE} can be published")]
+    TooLong(usize),
     #[error("the sender is empty or longer than {MOST_TEXT} bytes")]
     Sender,
     #[error("the priority is {0}, it is 0 (first) to 4")]
@@ -139,9 +144,15 @@ impl Submission {
             return Err(SubmissionError::Headers);
         }
         let wrong = self.headers.iter().find(|(name, value)| !is_header(name) || !is_line(value));
-        match wrong {
-            Some((name, _)) => Err(SubmissionError::Header(name.chars().take(100).collect())),
-            None => Ok(()),
+        if let Some((name, _)) = wrong {
+            return Err(SubmissionError::Header(name.chars().take(100).collect()));
+        }
+        // one that says how often it was tried is the longest
+        let headers = self.headers_after(u64::MAX);
+        let length = headers::length(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        match length + self.payload.len() {
+            size if size > MOST_MESSAGE => Err(SubmissionError::TooLong(size)),
+            _ => Ok(()),
         }
     }
 
@@ -153,6 +164,10 @@ impl Submission {
 
     /// The headers it is published with (spec 06 §13).
     pub fn published_headers(&self) -> Vec<(String, String)> {
+        self.headers_after(self.tries)
+    }
+
+    fn headers_after(&self, tries: u64) -> Vec<(String, String)> {
         let mut headers: Vec<(String, String)> = self.headers.clone().into_iter().collect();
         let mut add = |name: &str, value: String| headers.push((name.to_owned(), value));
         add("Nats-Msg-Id", self.id.clone());
@@ -163,8 +178,8 @@ impl Submission {
         if self.reliable {
             add("Choria-Reliable", "1".to_owned());
         }
-        if self.tries > 0 {
-            add("Choria-Tries", self.tries.to_string());
+        if tries > 0 {
+            add("Choria-Tries", tries.to_string());
         }
         headers
     }

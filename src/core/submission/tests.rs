@@ -53,12 +53,19 @@ fn message(priority: usize, number: i64) -> Submission {
 fn what_cannot_be_published_is_told() {
     let good = message(4, 1);
     type Change = fn(&mut Submission);
-    let cases: [(Change, SubmissionError); 10] = [
+    let cases: [(Change, SubmissionError); 11] = [
         (|m| m.subject = "a..b".into(), SubmissionError::Subject("a..b".into())),
         (|m| m.subject = "a.>".into(), SubmissionError::Subject("a.>".into())),
         (|m| m.subject = String::new(), SubmissionError::Subject(String::new())),
         (|m| m.payload = vec![], SubmissionError::Empty),
         (|m| m.payload = vec![0; 2_000_000], SubmissionError::TooLarge(2_000_000)),
+        (
+            |m| {
+                m.payload = vec![0; 1024 * 1000];
+                m.headers = (0..26).map(|n| (format!("A{n}"), "x".repeat(1000))).collect();
+            },
+            SubmissionError::TooLong(1_050_391),
+        ),
         (|m| m.sender = "a\nb".into(), SubmissionError::Sender),
         (|m| m.priority = 5, SubmissionError::Priority(5)),
         (|m| m.ttl = Duration::from_secs(32 * 86_400), SubmissionError::Ttl),

@@ -39,7 +39,7 @@ impl Election for ByBucket {
                 match campaign {
                     Ok(campaign) => {
                         let tell = |happened| match happened {
-                            Happened::Voted(next) => poll.voted(next),
+                            Happened::Voted(vote) => poll.voted(vote.next),
                             Happened::Won => poll.won(),
                             Happened::Lost => poll.lost(),
                         };
