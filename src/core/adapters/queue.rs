@@ -10,6 +10,11 @@ use super::settings::{AdapterError, Settings};
 use super::shares::Shares;
 use super::spool::{Spool, SpoolError};
 
+/// Bytes of documents in memory.
+const IN_MEMORY: u64 = 64 * 1024 * 1024;
+/// Bytes that are looked at in one go, about; a spool has a bound of its own.
+const BATCH: usize = 4 * 1024 * 1024;
+
 /// A queue; its first documents stay in it until they are said to be taken.
 pub(super) struct Queue {
     place: Place,
@@ -64,9 +69,11 @@ impl Queue {
         matches!(self.place, Place::Disk(_))
     }
 
-    /// What a document takes of the whole: one of so many documents in memory, its bytes on disk.
+    /// What a document takes of the whole: its bytes on disk; in memory one of so many documents, or more of them where
+    /// it is larger than its part of the bytes.
     fn cost(&self, document: &Document) -> u64 {
-        if self.outlives() { document.text.len() as u64 + 1 } else { 1 }
+        let bytes = document.text.len() as u64 + 1;
+        if self.outlives() { bytes } else { (bytes * self.capacity as u64 / IN_MEMORY).max(1) }
     }
 
     /// Documents in it.
@@ -78,7 +85,7 @@ impl Queue {
     }
 
     /// Puts documents in, as far as there is room, and while it fills as far as their senders
-    /// have not more than a share of it.
+    /// have no more than a share of it.
     pub(super) async fn put(&self, mut documents: Vec<Document>) -> Put {
         let came = documents.len();
         {
@@ -88,12 +95,8 @@ impl Queue {
         let all = documents.len();
         let mut put = match &self.place {
             Place::Memory(kept) => {
-                let mut kept = lock(kept);
-                let room = self.capacity.saturating_sub(kept.len());
-                let mut shares = lock(&self.shares);
-                documents.iter().skip(room).for_each(|document| shares.withdraw(document, 1));
-                kept.extend(documents.into_iter().take(room));
-                Put { lost: all.saturating_sub(room), error: None }
+                lock(kept).extend(documents);
+                Put::default()
             }
             Place::Disk(spool) => {
                 let spool = spool.clone();
@@ -132,7 +135,15 @@ impl Queue {
     /// The same without waiting.
     pub(super) async fn first(&self, most: usize) -> Result<Vec<Document>, SpoolError> {
         let found = match &self.place {
-            Place::Memory(documents) => lock(documents).iter().take(most).cloned().collect(),
+            Place::Memory(documents) => {
+                let mut room = BATCH;
+                let fits = |document: &&Document| {
+                    let fits = room > 0;
+                    room = room.saturating_sub(document.text.len());
+                    fits
+                };
+                lock(documents).iter().take(most).take_while(fits).cloned().collect()
+            }
             Place::Disk(spool) => {
                 let spool = spool.clone();
                 let look = tokio::task::spawn_blocking(move || lock(&spool).look(most));

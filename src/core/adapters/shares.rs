@@ -35,11 +35,11 @@ impl Shares {
         usize::try_from(self.places.hash_one(&document.sender) % PLACES as u64).unwrap_or(0)
     }
 
-    /// Counts a document of `cost` in; whether its sender may have it there.
+    /// Counts a document of `cost` in; whether there is room for it, and its sender may have it.
     pub(super) fn admit(&mut self, document: &Document, cost: u64) -> bool {
         let place = self.place(document);
         let Some(has) = self.of.get_mut(place) else { return true };
-        if self.all > self.whole / 2 && *has + cost > self.whole / PART {
+        if self.all + cost > self.whole || (self.all > self.whole / 2 && *has + cost > self.whole / PART) {
             return false;
         }
         *has += cost;

@@ -379,6 +379,21 @@ fn a_spool_that_lost_its_end_is_told_again_from_its_beginning() {
     }
 }
 
+/// Each may be 8 MiB.
+#[tokio::test]
+async fn documents_in_memory_are_bounded_by_their_bytes_too() {
+    let queue = Queue::of(&adapter("type = choria_streams\nstream.topic = a\ningest.topic = x\n")).unwrap();
+    let large =
+        |number| Document { text: "x".repeat(1 << 20).into(), ..document_of(&format!("n{number}"), number) };
+    let mut lost = 0;
+    for number in 0..100 {
+        lost += queue.put(vec![large(number)]).await.lost;
+    }
+    assert!((30..45).contains(&lost), "{lost}");
+    assert_eq!(queue.first(256).await.unwrap().len(), 4);
+    assert_eq!(queue.put(vec![document(1)]).await.lost, 0, "small ones fit in");
+}
+
 #[tokio::test]
 async fn a_sender_that_floods_shuts_nobody_out_of_a_queue() {
     let dir = tempfile::tempdir().unwrap();

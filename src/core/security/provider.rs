@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SigningKey;
 use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::ServerName;
 
 use super::credentials::SharedCredentials;
 use super::expected::Expected;
@@ -325,11 +326,25 @@ impl Provider {
     /// # Errors
     /// What the TLS library refuses.
     pub fn client_tls(&self) -> Result<Arc<ClientConfig>, SecurityError> {
+        self.client_tls_as(None)
+    }
+
+    /// [`Provider::client_tls`] for a server whose certificate names this, whatever it is reached by.
+    ///
+    /// # Errors
+    /// As [`Provider::client_tls`], or that is no name.
+    pub fn client_tls_of(&self, name: &str) -> Result<Arc<ClientConfig>, SecurityError> {
+        let named = ServerName::try_from(name.to_owned());
+        self.client_tls_as(Some(named.map_err(|e| SecurityError::TlsLibrary(e.to_string()))?))
+    }
+
+    fn client_tls_as(&self, named: Option<ServerName<'static>>) -> Result<Arc<ClientConfig>, SecurityError> {
         tls::client(
             self.crypto.clone(),
             self.trust.clone(),
             self.credentials.clone(),
             self.names_by_common_name,
+            named,
         )
     }
 

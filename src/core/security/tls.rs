@@ -115,10 +115,12 @@ pub(super) fn client(
     trust: Arc<SharedTrust>,
     credentials: Arc<SharedCredentials>,
     names_by_common_name: bool,
+    named: Option<ServerName<'static>>,
 ) -> Result<Arc<ClientConfig>, SecurityError> {
     let algorithms = crypto.signature_verification_algorithms;
     let sessions = Arc::new(Sessions::new(trust.clone(), credentials.clone()));
-    let verifier = PeerVerifier { trust, algorithms, names_by_common_name, sessions: Some(sessions.clone()) };
+    let sessions_too = Some(sessions.clone());
+    let verifier = PeerVerifier { trust, algorithms, names_by_common_name, named, sessions: sessions_too };
     let mut config = ClientConfig::builder_with_provider(crypto)
         .with_protocol_versions(VERSIONS)
         .map_err(library)?
@@ -138,7 +140,8 @@ pub(super) fn server(
 ) -> Result<Arc<ServerConfig>, SecurityError> {
     let algorithms = crypto.signature_verification_algorithms;
     let tickets = Tickets::new(trust.clone(), credentials.clone());
-    let verifier = PeerVerifier { trust, algorithms, names_by_common_name: false, sessions: None };
+    let verifier =
+        PeerVerifier { trust, algorithms, names_by_common_name: false, named: None, sessions: None };
     let mut config = ServerConfig::builder_with_provider(crypto)
         .with_protocol_versions(VERSIONS)
         .map_err(library)?
@@ -182,6 +185,8 @@ pub(super) struct PeerVerifier {
     /// Puppet's rule: a server certificate without any alt name is known by
     /// its common name, ignoring case.
     pub(super) names_by_common_name: bool,
+    /// Who a server is to be, whatever it is reached by; without, what it is reached by.
+    pub(super) named: Option<ServerName<'static>>,
     /// Who is to know how long a server's chain holds, on the client's side.
     pub(super) sessions: Option<Arc<Sessions>>,
 }
@@ -231,6 +236,8 @@ impl ServerCertVerifier for PeerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let validity = self.check_chain(end_entity, intermediates, now, Usage::Server)?;
         let bad = |reason| Error::InvalidCertificate(reason);
+        let reached = server_name;
+        let server_name = self.named.as_ref().unwrap_or(reached);
         let certificate = Certificate::parse(end_entity).ok_or(bad(CertificateError::BadEncoding))?;
         let by_common_name = self.names_by_common_name
             && !certificate.has_alt_names
@@ -244,7 +251,7 @@ impl ServerCertVerifier for PeerVerifier {
                 .map_err(|_| bad(other_name(server_name, &certificate)))?;
         }
         if let Some(sessions) = &self.sessions {
-            sessions.believed(server_name, validity);
+            sessions.believed(reached, validity);
         }
         Ok(ServerCertVerified::assertion())
     }

@@ -67,6 +67,7 @@ impl WaitingSecurity {
             trust,
             algorithms,
             names_by_common_name: false,
+            named: None,
             sessions: None,
         });
         let mut tls = ClientConfig::builder_with_provider(crypto)

@@ -84,7 +84,9 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
             entries => entries?,
         };
-        let names = entries.take(MOST_NAMES).filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let names = entries
+            .take(MOST_NAMES.max(self.most.saturating_mul(2)))
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut names: Vec<String> = names.filter(|name| is_message(name)).collect();
         // The original's times have no leading zeros, and one length for the next centuries.
         names.sort_by(|a, b| stamp(a).cmp(&stamp(b)).then_with(|| a.cmp(b)));

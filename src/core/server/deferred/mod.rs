@@ -107,7 +107,7 @@ enum Trouble {
 impl Worker {
     async fn run(mut self) {
         let interval = self.node.config().choria_requests_interval.max(Duration::from_secs(1));
-        let mut again = AGAIN;
+        let (mut again, mut keeps) = (AGAIN, false);
         // made at once, so that it is known since when everything is remembered
         if let Err(e) = self.pipeline.remembering().with(now(), |_| Ok(())).await {
             tracing::error!("requests that wait are not run until this works: {e}");
@@ -118,11 +118,13 @@ impl Worker {
             tokio::time::sleep(SPLAY.min(interval).mul_f64(fastrand::f64())).await;
             let pause = match self.look().await {
                 Ok(()) => {
-                    again = AGAIN;
+                    (again, keeps) = (AGAIN, true);
                     interval.mul_f64(0.75 + 0.5 * fastrand::f64())
                 }
-                // a network that keeps none
-                Err(Trouble::Stream(e @ (StreamError::Denied { .. } | StreamError::Nobody(_)))) => {
+                // a network that keeps none; one that did will again, when its nats-server is back
+                Err(Trouble::Stream(e @ (StreamError::Denied { .. } | StreamError::Nobody(_))))
+                    if !keeps || matches!(e, StreamError::Denied { .. }) =>
+                {
                     self.log.note("requests", || {
                         tracing::info!("the broker keeps no requests for this node: {e}")
                     });
