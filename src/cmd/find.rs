@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use choria::core::client::Limit;
 
 use super::context::{self, block_on};
+use super::exit::Exit;
 use super::fleet::fleet_command;
 use super::out::{self, errln, outln};
 use super::render::text::{clean, escaped};
@@ -84,7 +85,12 @@ impl Find {
             }
             client.session().close().await;
             let empty = found.nodes.is_empty() && globals.personality == Personality::Mco;
-            Ok(if empty { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            Ok(match found.federations_down.is_empty() || self.silent {
+                // a list of half the fleet is none of all of it; Ruby's client takes what there is
+                false => Exit::new(globals, false).some_missing(),
+                true if empty => ExitCode::FAILURE,
+                true => ExitCode::SUCCESS,
+            })
         })?
     }
 }

@@ -112,6 +112,7 @@ fn nodes_of_all_sites_answer_and_the_site_that_is_down_is_named() {
     // who is named has answered, wherever others are
     alice.run(&["rpc", "rpcutil", "ping", "-I", "l1.example.net"]).code(0);
     alice.run(&["rpc", "rpcutil", "ping"]).code(4);
+    alice.run(&["find"]).code(4).complains(&["paris"]);
     // All of them: at once, and with a reason.
     drop(carriers);
     let gone = until("both sites to be missed", || {

@@ -80,6 +80,7 @@ impl File {
                     Some(Happened::Won) => errln!("choria: leading election {}", self.name),
                     Some(Happened::Lost) => {
                         errln!("choria: election {} is lost", self.name);
+                        until = None;
                         self.remove()?;
                     }
                     Some(Happened::Voted(vote)) => until = vote.leads_until,

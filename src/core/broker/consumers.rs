@@ -118,6 +118,8 @@ pub struct Asked {
     in_memory: Option<bool>,
     /// It waits to be told that what it has delivered came, likewise.
     flow: Option<bool>,
+    /// It is to be made and not changed, and nothing says otherwise.
+    new: Option<bool>,
 }
 
 impl Asked {
@@ -127,6 +129,7 @@ impl Asked {
         // below zero is no limit
         let beyond = |n: i64, most: i64| !(0..=most).contains(&n);
         match () {
+            () if self.new == Some(false) => Some("may be another's that it changes"),
             () if self.lasts => Some("lasts"),
             () if beyond(self.idle, idle) => Some("lives too long with nobody who hears it"),
             () if beyond(self.replicas, 1) => Some("has copies"),
@@ -162,6 +165,15 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Some(asked)
 }
 
+/// The request that makes one and changes none that is there (of nats-server 2.10 and newer), where it does not say so
+/// itself.
+pub fn only_new(request: &[u8], asked: &Asked) -> Option<Vec<u8>> {
+    let begin = request.iter().position(|byte| *byte == b'{').filter(|_| asked.new.is_none())?;
+    let (before, rest) = request.split_at_checked(begin + 1)?;
+    let alone = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
+    Some([before, br#""action":"create""#, if alone { b"" } else { b"," }, rest].concat())
+}
+
 /// Members that are looked at.
 #[derive(Debug, Clone, Copy)]
 enum Member {
@@ -174,6 +186,7 @@ enum Member {
     Waiting,
     Memory,
     Flow,
+    Action,
 }
 
 /// A key as the engine compares it, as far as it can be that of a member.
@@ -199,6 +212,7 @@ fn member(key: &str) -> Option<Member> {
         "max_waiting" => Member::Waiting,
         "mem_storage" => Member::Memory,
         "flow_control" => Member::Flow,
+        "action" => Member::Action,
         _ => return None,
     })
 }
@@ -226,6 +240,7 @@ impl Walk<'_> {
             Some(Member::Unacknowledged) => &mut self.asked.unacknowledged,
             Some(Member::Waiting) => &mut self.asked.waiting,
             Some(Member::Durable | Member::Direct) => return self.asked.lasts = true,
+            Some(Member::Action) => return self.asked.new = Some(false),
             Some(Member::Place | Member::Memory | Member::Flow) | None => return,
         };
         // what is less than nothing stays so
@@ -252,6 +267,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         match self.within {
             Some(Member::Place) => self.asked.places.push(text.to_owned()),
             Some(Member::Durable) => self.asked.lasts |= !text.is_empty(),
+            Some(Member::Action) => self.asked.new = Some(text == "create" && self.asked.new != Some(false)),
             // a number by no reading of ours
             Some(_) => self.number(-1),
             None => {}
@@ -261,8 +277,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(key) = members.next_key::<Cow<'_, str>>()? {
-            let good =
-                |found: &Member| self.place == At::Config || !matches!(found, Member::Flow | Member::Memory);
+            let good = |found: &Member| match found {
+                Member::Flow | Member::Memory => self.place == At::Config,
+                Member::Action => self.place == At::Top,
+                _ => true,
+            };
             let within = self.within.or_else(|| member(&key).filter(good));
             let place = match self.place {
                 At::Top if folded(&key) == "config" => At::Config,
@@ -395,6 +414,36 @@ mod tests {
             if does {
                 assert_eq!(lasting(subject.as_bytes()), b"$JS.API.CONSUMER.DURABLE.CREATE.S.x", "{subject}");
             }
+        }
+    }
+
+    #[test]
+    fn none_that_is_there_is_changed() {
+        for (request, made) in [
+            (r#"{"stream_name":"S"}"#, Some(r#"{"action":"create","stream_name":"S"}"#)),
+            (" { } ", Some(r#" {"action":"create" } "#)),
+            (
+                r#"{"config":{"action":"update"}}"#,
+                Some(r#"{"action":"create","config":{"action":"update"}}"#),
+            ),
+            (r#"{"action":"create"}"#, None),
+            ("", None),
+        ] {
+            let asked = read(request.as_bytes()).unwrap();
+            assert_eq!(asked.excess(false), None, "{request}");
+            let made_of_it = only_new(request.as_bytes(), &asked);
+            assert_eq!(made_of_it.as_deref(), made.map(str::as_bytes), "{request}");
+        }
+        for request in [
+            r#"{"action":""}"#,
+            r#"{"action":"update"}"#,
+            r#"{"action":"create","Action":"update"}"#,
+            r#"{"Action":"update","action":"create"}"#,
+            r#"{"action":null,"action":1}"#,
+            r#"{"a\u0063tion":"update"}"#,
+        ] {
+            let asked = read(request.as_bytes()).unwrap();
+            assert_eq!(asked.excess(false), Some("may be another's that it changes"), "{request}");
         }
     }
 

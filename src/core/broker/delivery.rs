@@ -112,6 +112,16 @@ impl<'a> Delivery<'a> {
         }
     }
 
+    /// What it says.
+    fn payload(&self) -> &[u8] {
+        match &self.form {
+            Form::Published(message) => {
+                message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default()
+            }
+            Form::Made(message) => message.payload(),
+        }
+    }
+
     /// Where its answer goes.
     pub fn reply(&self) -> Option<&[u8]> {
         match &self.form {
@@ -153,7 +163,8 @@ impl Shard {
         }
         if from.hub {
             let delivered = delivery.reply().filter(|reply| consumers::is_delivered(reply));
-            let is_answer = || link.charge.holder().consumers().is_answer(delivery.routed());
+            let consumers = link.charge.holder().consumers();
+            let is_answer = || consumers.is_answer(delivery.routed(), delivery.payload());
             if (delivered.is_some() || is_answer())
                 && !self.may_have_more(key, delivered.unwrap_or_default(), delivery.len())
             {

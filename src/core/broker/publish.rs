@@ -157,6 +157,7 @@ impl Shard {
                 && (!message.subject.starts_with(b"$JS.") || link.hears_answers_at(reply))
         });
         let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
+        let is_unrestricted = link.publish.is_unrestricted();
         let flows = !link.publish.is_unrestricted() && message.subject.starts_with(b"$JS.FC.");
         let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject, body);
         let routable = subject::valid_subject(message.subject);
@@ -177,6 +178,20 @@ impl Shard {
             }
             self.pay_for_answer(key, consumers::FLOWS);
         }
+        if message.subject.starts_with(b"$JS.ACK.") && kind == PeerKind::Client && !is_unrestricted {
+            let own = self.links.get(key as usize).is_some_and(|link| {
+                link.publish.may_publish(&consumers::lasting_of(message.subject))
+                    || link.charge.holder().consumers().has_made(message.subject)
+            });
+            if !own {
+                let subject = String::from_utf8_lossy(message.subject);
+                let text = format!(
+                    "Permissions Violation for Publish to \"{subject}\": it acknowledges for a consumer that it has not made"
+                );
+                return self.refuse_to_ask(key, &text);
+            }
+        }
+        let mut only_new = None;
         if asks {
             if let Some(why) = self.judge_consumer(key, message) {
                 let subject = String::from_utf8_lossy(message.subject);
@@ -202,17 +217,22 @@ impl Shard {
                 return self.refuse_to_ask(key, &text);
             }
             let made = self.links.get(key as usize).map(|link| link.charge.holder().consumers());
+            let does = match &pull {
+                Some(_) => Some("asks for messages of"),
+                None => consumers::is_removal(message.subject).then_some("removes"),
+            };
             // nodes have a consumer whose name is their own
-            if kind == PeerKind::Client
-                && !keeps
-                && consumers::is_removal(message.subject)
+            if let Some(does) = does.filter(|_| kind == PeerKind::Client && !keeps)
                 && made.is_some_and(|made| !made.has_made(message.subject))
             {
                 let subject = String::from_utf8_lossy(message.subject);
                 let text = format!(
-                    "Permissions Violation for Publish to \"{subject}\": it removes a consumer that it has not made"
+                    "Permissions Violation for Publish to \"{subject}\": it {does} a consumer that it has not made"
                 );
                 return self.refuse_to_ask(key, &text);
+            }
+            if kind == PeerKind::Client && !keeps && consumers::makes(message.subject) {
+                only_new = consumers::read(body).and_then(|asked| consumers::only_new(body, &asked));
             }
             let pull = pull.flatten();
             if let Some(pull) = &pull {
@@ -225,9 +245,10 @@ impl Shard {
             if let (Some(link), Some(reply)) = (self.links.get_mut(key as usize), message.reply)
                 && !keeps
             {
-                let consumers = link.charge.holder().consumers();
-                link.held_until = self.now + consumers.held_back(self.now);
-                if pull.is_none() && !consumers.asks(reply, self.now) {
+                let of_holder = link.charge.holder().consumers();
+                link.held_until = self.now + of_holder.held_back(self.now);
+                let makes = consumers::makes(message.subject);
+                if pull.is_none() && !of_holder.asks(reply, makes, self.now) {
                     self.pay_for_answer(key, stream_share::ASKED_AT_ONCE);
                 }
             }
@@ -238,6 +259,15 @@ impl Shard {
         if !routable {
             return;
         }
+        // as its asker might have said it
+        let only_new = only_new.map(|request| {
+            let length = message.headers.map_or(0, |(length, _)| length);
+            [message.body.get(..length).unwrap_or_default(), &request].concat()
+        });
+        let size = only_new.as_ref().map(|body| body.len().to_string());
+        let changed = only_new.as_deref().zip(size.as_deref());
+        let changed = changed.map(|(body, size)| Publish { body, size_text: size.as_bytes(), ..*message });
+        let message = changed.as_ref().unwrap_or(message);
         if message.subject == user_info::SUBJECT {
             return self.answer_user_info(key, message.reply);
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::consumers::Asked;
+use super::consumers::{self, Asked};
 use crate::core::nats::subject::{self, tokens};
 
 /// In which time the consumers of an identity are counted.
@@ -25,8 +25,13 @@ const USUALLY_IDLE: i64 = 5_000_000_000;
 /// that whoever asks them waits as well.
 const UNANSWERED: usize = 64;
 pub const ASKED_AT_ONCE: usize = 64 * 1024 * 1024;
-/// How long an answer may take.
+/// How long an answer may take; and one that says whose a consumer is, which is looked for longer.
 const ANSWERED: Duration = Duration::from_secs(5);
+const MADE_WITHIN: Duration = Duration::from_secs(60);
+/// Consumers of which is known whose they are: as many as are made in [`WINDOW`].
+const MADE: usize = 2048;
+/// Longest answer that is looked into.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Bytes of what streams deliver, with [`DELIVERY`] more for each message, that a client may have at once, who may make no
 /// lasting consumers: all that the engine says comes by one connection, in its order, and others wait for theirs behind it.
@@ -48,6 +53,23 @@ fn number(of: impl Hash) -> u64 {
 /// The stream and the name of a consumer in a subject behind this word, as a number.
 fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
     number(tokens(subject).skip_while(|token| *token != behind).skip(1).take(2).collect::<Vec<_>>())
+}
+
+/// The same of what acknowledges: behind two words, or behind four where a domain and an account are among them.
+fn acknowledged(subject: &[u8]) -> u64 {
+    let parts: Vec<&[u8]> = tokens(subject).collect();
+    let behind = if parts.len() > 9 { 4 } else { 2 };
+    number(parts.iter().skip(behind).take(2).copied().collect::<Vec<_>>())
+}
+
+/// What the engine answers to who makes a consumer.
+#[derive(serde::Deserialize)]
+struct Answer<'a> {
+    #[serde(default, borrow)]
+    stream_name: std::borrow::Cow<'a, str>,
+    #[serde(default, borrow)]
+    name: std::borrow::Cow<'a, str>,
+    error: Option<serde::de::IgnoredAny>,
 }
 
 /// One that the engine keeps.
@@ -73,9 +95,20 @@ pub struct OfHolder {
     /// Bytes that are not forgotten yet, and as of when in milliseconds.
     delivered: AtomicU64,
     delivered_at: AtomicU64,
-    /// Where questions are to be answered, as numbers, and since when; and how many they are.
-    asked: Mutex<VecDeque<(Duration, u64)>>,
+    /// Where questions are to be answered, as numbers, until when that is looked for, and whether they make a consumer;
+    /// and how many they are.
+    asked: Mutex<VecDeque<Question>>,
     unanswered: AtomicU32,
+    /// Consumers that the engine said it has made for it, as numbers, the last ones last.
+    made: Mutex<VecDeque<u64>>,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+struct Question {
+    until: Duration,
+    place: u64,
+    makes: bool,
 }
 
 impl OfHolder {
@@ -152,6 +185,9 @@ impl OfHolder {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         let name = Some(name_of(subject, b"DELETE"));
         live.retain(|of| of.name != name);
+        drop(live);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|of| Some(*of) != name);
     }
 
     /// A message of a stream is delivered; false if there was more than an identity may have.
@@ -178,29 +214,43 @@ impl OfHolder {
         Duration::from_millis(beyond / FORGOTTEN)
     }
 
-    /// Something is asked that is to be answered there; false if too much has no answer yet.
-    pub fn asks(&self, place: &[u8], now: Duration) -> bool {
+    /// Something is asked that is to be answered there; false if too much has no answer yet. What `makes` a consumer is
+    /// its maker's once the engine says so.
+    pub fn asks(&self, place: &[u8], makes: bool, now: Duration) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.retain(|(since, _)| now < *since + ANSWERED);
+        asked.retain(|question| now < question.until);
         let fits = asked.len() < UNANSWERED;
         if !fits {
             asked.pop_front();
         }
-        asked.push_back((now, number(place)));
+        let until = now + if makes { MADE_WITHIN } else { ANSWERED };
+        asked.push_back(Question { until, place: number(place), makes });
         self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
         fits
     }
 
-    /// Whether a message that comes there is an answer to what was asked.
-    pub fn is_answer(&self, place: &[u8]) -> bool {
+    /// Whether a message that the engine says there is an answer to what was asked.
+    pub fn is_answer(&self, place: &[u8], said: &[u8]) -> bool {
         if self.unanswered.load(Ordering::Relaxed) == 0 {
             return false;
         }
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let place = number(place);
-        let Some(found) = asked.iter().position(|(_, of)| *of == place) else { return false };
-        asked.remove(found);
+        let Some(found) = asked.iter().position(|question| question.place == place) else { return false };
+        let makes = asked.remove(found).is_some_and(|question| question.makes);
         self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
+        drop(asked);
+        if makes
+            && said.len() <= LONGEST_ANSWER
+            && let Ok(Answer { stream_name, name, error: None }) = serde_json::from_slice(said)
+            && !name.is_empty()
+        {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if made.len() == MADE {
+                made.pop_front();
+            }
+            made.push_back(number(vec![stream_name.as_bytes(), name.as_bytes()]));
+        }
         true
     }
 
@@ -215,11 +265,16 @@ impl OfHolder {
         }
     }
 
-    /// Whether the one that this subject removes was made by it, as far as is known.
+    /// Whether the consumer that this subject removes, asks for messages or acknowledges for is its own.
     pub fn has_made(&self, subject: &[u8]) -> bool {
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = Some(name_of(subject, b"DELETE"));
-        live.iter().any(|of| of.name == name)
+        let name = match () {
+            () if subject.starts_with(b"$JS.ACK.") => acknowledged(subject),
+            () if consumers::is_removal(subject) => name_of(subject, b"DELETE"),
+            () => name_of(subject, b"NEXT"),
+        };
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // the last ones are asked most
+        made.iter().rev().any(|of| *of == name)
     }
 
     /// One more; false if there were `most` in ten minutes.
@@ -266,10 +321,39 @@ mod tests {
         assert_eq!(made.count(), LIVE);
         // others are gone a moment after nobody hears them
         assert!(!begins(1003, 100_001, false) && begins(1004, 100_007, false));
-        assert!(of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1004"));
-        assert!(
-            !of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1") && !of.has_made(b"$JS.API.CONSUMER.DELETE.T.c1004")
-        );
+        // what was tried is nobody's yet
+        assert!(!of.has_made(b"$JS.API.CONSUMER.DELETE.S.c1004"));
+    }
+
+    #[test]
+    fn a_consumer_is_its_makers_once_the_engine_says_so() {
+        let (of, at) = (OfHolder::default(), Duration::from_secs);
+        let places = |name: &str| {
+            [
+                format!("$JS.API.CONSUMER.DELETE.S.{name}"),
+                format!("$JS.API.CONSUMER.MSG.NEXT.S.{name}"),
+                format!("$JS.ACK.S.{name}.1.2.3.4.5"),
+                format!("$JS.ACK.domain.hash.S.{name}.1.2.3.4.5.x"),
+            ]
+        };
+        let owns = |name: &str| places(name).map(|place| of.has_made(place.as_bytes()));
+        let answer = |place: &str, said: &str| of.is_answer(place.as_bytes(), said.as_bytes());
+        for (place, makes) in [("i.1", true), ("i.2", true), ("i.3", false), ("i.4", true)] {
+            assert!(of.asks(place.as_bytes(), makes, at(1)));
+        }
+        let said =
+            |name: &str| format!(r#"{{"type":"x","stream_name":"S","name":"{name}","config":{{"a":1}}}}"#);
+        // of the engine's own name, too
+        assert!(answer("i.1", &said("k7xQ")) && !answer("i.1", &said("again")));
+        assert!(answer("i.2", r#"{"error":{"err_code":10148},"stream_name":"S","name":"keep"}"#));
+        assert!(answer("i.3", &said("other")) && answer("i.4", "{") && !answer("i.5", &said("more")));
+        assert_eq!(owns("k7xQ"), [true; 4]);
+        for name in ["keep", "again", "other", "more"] {
+            assert_eq!(owns(name), [false; 4], "{name}");
+        }
+        assert!(!of.has_made(b"$JS.API.CONSUMER.DELETE.T.k7xQ"));
+        of.ends(b"$JS.API.CONSUMER.DELETE.S.k7xQ");
+        assert_eq!(owns("k7xQ"), [false; 4]);
     }
 
     #[test]
@@ -330,13 +414,13 @@ mod tests {
     #[test]
     fn answers_are_told_from_what_others_say() {
         let (of, at) = (OfHolder::default(), Duration::from_secs);
-        assert!(!of.is_answer(b"i.1"));
-        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), at(1))));
-        assert!(!of.asks(b"i.more", at(2)), "too much has no answer yet");
-        assert!(of.is_answer(b"i.7") && !of.is_answer(b"i.7") && !of.is_answer(b"other"));
-        assert!(of.asks(b"i.7", at(2)) && !of.asks(b"i.8", at(3)));
+        assert!(!of.is_answer(b"i.1", b""));
+        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), false, at(1))));
+        assert!(!of.asks(b"i.more", false, at(2)), "too much has no answer yet");
+        assert!(of.is_answer(b"i.7", b"") && !of.is_answer(b"i.7", b"") && !of.is_answer(b"other", b""));
+        assert!(of.asks(b"i.7", false, at(2)) && !of.asks(b"i.8", false, at(3)));
         // what is never answered is not waited for
-        assert!(of.asks(b"i.8", at(9)));
+        assert!(of.asks(b"i.8", false, at(9)));
     }
 
     #[test]

@@ -388,13 +388,14 @@ impl Keeper {
             }
             let (stop, reload) = {
                 let now = lock(&self.state.now);
-                let mut now = match now.stop || now.reload {
+                // before it is ready a signal would end it
+                let mut now = match now.stop || (now.reload && now.ready) {
                     true => now,
                     false => {
                         self.state.changed.wait_timeout(now, LOOK).unwrap_or_else(PoisonError::into_inner).0
                     }
                 };
-                (now.stop, std::mem::take(&mut now.reload))
+                (now.stop, now.ready && std::mem::take(&mut now.reload))
             };
             if stop {
                 end(&mut child);

@@ -64,7 +64,7 @@ fn what_cannot_be_published_is_told() {
                 m.payload = vec![0; 1024 * 1000];
                 m.headers = (0..26).map(|n| (format!("A{n}"), "x".repeat(1000))).collect();
             },
-            SubmissionError::TooLong(1_050_391),
+            SubmissionError::TooLong(1_050_352),
         ),
         (|m| m.sender = "a\nb".into(), SubmissionError::Sender),
         (|m| m.priority = 5, SubmissionError::Priority(5)),

@@ -9,7 +9,7 @@ use choria::core::protocol::v1::Envelope;
 use serde_json::{Value, json};
 
 use super::adversaries::{N1, ask, connect_within, stores};
-use super::{comes_to, keep, keeping, taking};
+use super::{comes_to, keep, keeping, keeping_of, taking};
 use crate::a_broker_is_a_leaf::hub::{RELEASES, Release};
 use crate::network::{Network, now};
 use crate::process::until;
@@ -167,6 +167,64 @@ fn consumers_are_bounded(release: Release) {
     root.run(&["kv", "add", "CFG"]).fine();
     alice.run(&["kv", "put", "CFG", "a", "one"]).fine();
     assert_eq!(alice.run(&["kv", "keys", "CFG"]).fine().sorted(), ["a"]);
+}
+
+/// What reads a stream for all, such as a backup, misses nothing by whoever may only look at it.
+#[test]
+fn consumers_of_others_are_neither_changed_nor_emptied() {
+    RELEASES.into_iter().for_each(consumers_are_their_makers);
+}
+
+fn consumers_are_their_makers(release: Release) {
+    let Keeping { network, .. } = &keeping_of(release);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (root, bob) = (root_of(network).await, operator(network, "bob").await);
+        let lasting = json!({"durable_name": "keep", "name": "keep", "ack_policy": "explicit"});
+        let made = make(&root, "DURABLE.CREATE.CHORIA_EVENTS.keep", "CHORIA_EVENTS", lasting).await;
+        assert_eq!(made.expect("an answer")["name"], "keep", "{release:?}");
+        let about = async |what: &str| {
+            let info = ask(&root, &format!("$JS.API.CONSUMER.INFO.CHORIA_EVENTS.{what}"), Value::Null).await;
+            json_of(info)["config"].clone()
+        };
+        let before = about("keep").await;
+        for (more, action) in [
+            (json!({"filter_subject": "choria.lifecycle.nothing"}), None),
+            (json!({"inactive_threshold": 1_000_000_000}), None),
+            (json!({}), None),
+            (json!({}), Some("create")),
+            (json!({}), Some("update")),
+            (json!({}), Some("")),
+        ] {
+            let mut config = json!({"name": "keep", "ack_policy": "explicit"});
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let mut body = json!({"stream_name": "CHORIA_EVENTS", "config": config});
+            if let Some(action) = action {
+                body["action"] = action.into();
+            }
+            for subject in ["CREATE.CHORIA_EVENTS.keep", "CREATE.CHORIA_EVENTS"] {
+                let answer = ask(&bob, &format!("$JS.API.CONSUMER.{subject}"), body.clone()).await;
+                assert_ne!(json_of(answer)["name"], "keep", "{release:?} {subject} {body}");
+            }
+        }
+        // to try is to own nothing
+        let next = |name: &str| format!("$JS.API.CONSUMER.MSG.NEXT.CHORIA_EVENTS.{name}");
+        let pull = json!({"batch": 1, "expires": 1_000_000_000, "idle_heartbeat": 500_000_000});
+        assert!(ask(&bob, &next("keep"), pull.clone()).await.is_none(), "{release:?}");
+        assert!(ask(&bob, "$JS.ACK.CHORIA_EVENTS.keep.1.1.1.1.0", Value::Null).await.is_none());
+        assert!(ask(&bob, "$JS.API.CONSUMER.DELETE.CHORIA_EVENTS.keep", Value::Null).await.is_none());
+        assert_eq!(about("keep").await, before, "{release:?}");
+
+        // his own are, by the name he or the engine gave them
+        let own = json!({"ack_policy": "explicit", "inactive_threshold": 60_000_000_000_u64});
+        for subject in ["CREATE.CHORIA_EVENTS.own", "CREATE.CHORIA_EVENTS"] {
+            let made = make(&bob, subject, "CHORIA_EVENTS", own.clone()).await.expect("an answer");
+            let name = made["name"].as_str().unwrap_or_else(|| panic!("{release:?} {made}")).to_owned();
+            assert!(ask(&bob, &next(&name), pull.clone()).await.is_some(), "{release:?} {subject}");
+            let gone = ask(&bob, &format!("$JS.API.CONSUMER.DELETE.CHORIA_EVENTS.{name}"), Value::Null).await;
+            assert_eq!(json_of(gone)["success"], true, "{release:?} {subject}");
+        }
+    });
 }
 
 #[test]
