@@ -4,6 +4,7 @@
 //! and for callers of the original.
 
 mod fetching;
+mod preparing;
 mod replies;
 mod starting;
 mod user;
@@ -32,6 +33,7 @@ use crate::core::tasks::signing::Signers;
 use crate::core::tasks::spool::Spool;
 use crate::core::tasks::{Places, TaskName};
 use fetching::Fetching;
+use preparing::Preparing;
 use replies::{denied_status, refused, told};
 use starting::{Prepared, Starter};
 
@@ -56,6 +58,7 @@ const TIDIES: Duration = Duration::from_secs(3600);
 pub struct BoltTasks {
     cache: Arc<Cache>,
     fetching: Arc<Fetching>,
+    preparing: Arc<Preparing>,
     spool: Spool,
     /// This program, where it was when it started.
     image: Option<PathBuf>,
@@ -86,6 +89,7 @@ impl BoltTasks {
         BoltTasks {
             cache: Arc::new(Cache::new(cache)),
             fetching: Arc::default(),
+            preparing: Arc::default(),
             spool: Spool::new(spool),
             // before anything can replace the file it is in
             image: std::env::current_exe().ok(),
@@ -249,6 +253,7 @@ impl BoltTasks {
                 "the request has no id that a run can have".to_owned(),
             ));
         }
+        let beginning = self.preparing.begins(id, &task, &call.caller);
         let user = match call.text("run_as") {
             "" => None,
             user => user::find(user).await.map_err(|e| refuse(StatusCode::InvalidData, e))?,
@@ -295,7 +300,11 @@ impl BoltTasks {
             wrapper: self.wrapper.clone(),
         };
         // what has begun to begin is not left half-way, whoever stops waiting for it
-        let begins = tokio::spawn(async move { starter.begin(wanted).await });
+        let begins = tokio::spawn(async move {
+            let begun = starter.begin(wanted).await;
+            drop(beginning);
+            begun
+        });
         match tokio::time::timeout_at(until + BEGUN_BY, begins).await {
             Ok(begun) => begun.unwrap_or_else(|e| Err(refused::wrapper(id, &task, &e.to_string())))?,
             Err(_) => return Ok((id.to_owned(), false)),
@@ -322,7 +331,12 @@ impl BoltTasks {
     /// What is known of a run, for who may know it.
     async fn known(&self, call: &Call, outputs: Outputs) -> Result<(Status, Outputs), Outcome> {
         let mut outputs = outputs;
-        match self.look(call.text("task_id")).await {
+        let id = call.text("task_id");
+        let looked = match self.preparing.look(id) {
+            Some(status) => Ok(Some(status)),
+            None => self.look(id).await,
+        };
+        match looked {
             Err(e) => Err(denied_status(&mut outputs, StatusCode::UnknownError, "choria/status_failed", &e)),
             Ok(None) => {
                 let message = "Task ID have not been run";

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::core::client::{Client, ClientError, RpcCall, RpcOptions, RpcReply};
+use crate::core::rpc::{ReplyBody, StatusCode};
 use crate::core::tasks::spool::is_id;
 
 const AGENT: &str = "bolt_tasks";
@@ -43,6 +44,32 @@ pub(super) fn has_ended(ok: bool, data: &Map<String, Value>) -> Option<bool> {
         false => ok.then_some(false),
         true => Some(true),
     }
+}
+
+/// Which of these nodes say that a run of that id was never begun there: only they may be asked to begin it again.
+/// Who does not answer, or may not be looked at, is not among them.
+///
+/// # Errors
+/// Nobody could be asked.
+pub async fn never_begun(
+    client: &Client,
+    collective: &str,
+    id: &str,
+    nodes: Vec<String>,
+) -> Result<Vec<String>, ClientError> {
+    let mut call = look(client, collective, id, nodes).await?;
+    let mut unknown = vec![];
+    while let Some(reply) = call.next().await? {
+        if is_unknown(&reply.body) {
+            unknown.push(reply.sender);
+        }
+    }
+    Ok(unknown)
+}
+
+/// Whether that is the answer of a node that does not know the run.
+fn is_unknown(body: &ReplyBody) -> bool {
+    body.statuscode == StatusCode::MissingData && body.data.get("completed") != Some(&Value::Bool(true))
 }
 
 /// Asks nodes what became of a run.
@@ -90,5 +117,33 @@ impl Misses {
             runs.entry(id.clone()).or_default().push(node.clone());
         }
         runs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_who_says_so_has_not_begun() {
+        let body = |code: i64, data: Value| ReplyBody {
+            action: "task_status".to_owned(),
+            statuscode: code.into(),
+            statusmsg: String::new(),
+            data: data.as_object().cloned().unwrap_or_default(),
+        };
+        for (code, data, unknown) in [
+            (3, json!({"completed": false}), true),
+            (3, json!({}), true),
+            (3, json!({"completed": true}), false),
+            (0, json!({"completed": false}), false),
+            (1, json!({"completed": true}), false),
+            (5, json!({"completed": false}), false),
+            (2, json!({}), false),
+        ] {
+            assert_eq!(is_unknown(&body(code, data.clone())), unknown, "{code} {data}");
+        }
     }
 }

@@ -21,7 +21,7 @@ use std::str::FromStr;
 pub use allowance::Allowance;
 pub use change::{Change, ChangeError, Notice};
 pub use check::{Check, Look};
-pub use ends::goes_on;
+pub use ends::{goes_on, never_begun};
 pub use journal::{Journal, JournalError, Plan};
 pub use rollout::{Rollout, TooMany};
 

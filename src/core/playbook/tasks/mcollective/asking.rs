@@ -8,10 +8,11 @@ use serde_json::{Map, Value as Json};
 use super::question::{Question, Staged};
 use super::results::{Before, MOST_OF_ONE};
 use crate::core::client::history::veil;
-use crate::core::client::stages::{Change, Notice, Plan, Rollout, goes_on};
-use crate::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
+use crate::core::client::stages::{Change, Notice, Plan, Rollout, goes_on, never_begun};
+use crate::core::client::{Class, Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use crate::core::playbook::world::World;
-use crate::core::puppet::host::Level;
+use crate::core::puppet::host::{Level, Trouble};
+use crate::core::tasks::spool::is_id;
 use crate::core::text::shortened;
 
 /// Characters of a reply in a log line.
@@ -49,6 +50,8 @@ impl Lines<'_> {
         }
         let mut data = reply.body.data.clone();
         veil(reply.agent(), &mut data);
+        // before it is cut
+        self.world.secrets().mask_members(&mut data);
         let data = Json::Object(data).to_string();
         let what = if ok { "success".to_owned() } else { format!("failure: {}", reply.body.statusmsg) };
         let level = if ok { Level::Info } else { Level::Warning };
@@ -70,6 +73,25 @@ impl Lines<'_> {
         };
         self.world.say(level, &format!("{}: {notice}", self.name));
     }
+}
+
+/// Looks at nodes that were asked to begin a task and did not answer: who never began it is asked again, whoever
+/// else is not.
+///
+/// # Errors
+/// They could not be looked at, as a sentence.
+pub(super) fn look_first(world: &World, client: &Client, before: &mut Before) -> Result<(), Trouble> {
+    for (id, nodes) in before.unheard() {
+        let looked = world.wait(async {
+            let collective = client.collective(None).map_err(|e| e.to_string())?;
+            never_begun(client, &collective, &id, nodes).await.map_err(|e| e.to_string())
+        })?;
+        let unknown = looked.map_err(|e| {
+            Trouble(format!("what became of the task {id} cannot be looked at, and nobody is asked again: {e}"))
+        })?;
+        before.never_began(unknown);
+    }
+    Ok(())
 }
 
 /// Asks all nodes but those that did well before, until it is over or ended. Whatever goes wrong,
@@ -193,6 +215,18 @@ impl Question {
     pub(super) fn is_well(&self, reply: &RpcReply) -> bool {
         let fits = reply.message.len() <= MOST_OF_ONE;
         fits && reply.body.statuscode.is_ok() && goes_on(reply).is_none() && self.holds(&reply.body.data)
+    }
+
+    /// Whether a node that was asked and did not answer may have begun what can be looked at later.
+    pub(super) fn may_have_begun(&self, node: &str, class: Class, stats: &RequestStats) -> bool {
+        let runs_tasks = self.agent == "bolt_tasks" && self.action.action.starts_with("run_");
+        let has_it = match class {
+            Class::NoAnswer => true,
+            // one that left when it had been asked
+            Class::NotConnected => !stats.nobody_listens.iter().any(|name| name == node),
+            _ => false,
+        };
+        self.stages.is_some() && runs_tasks && has_it && is_id(&stats.requestid)
     }
 
     /// Whether the assertion holds, if there is one.

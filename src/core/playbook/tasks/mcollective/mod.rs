@@ -43,10 +43,11 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let client = world.client()?;
     // who did well in an earlier try of a change in stages is not asked again; what is known of it stays until there is
     // more
-    let before = match &world.current.change {
+    let mut before = match &world.current.change {
         Some(change) => Before::of(change).map_err(|e| options.wrong(e))?,
         None => Before::default(),
     };
+    asking::look_first(world, &client, &mut before)?;
     // as long as for any request: what the agent says, and the time that finding nodes takes
     let usual = u64::try_from(client.config().discovery_timeout).unwrap_or(2);
     let timeout = Duration::from_secs(usual.saturating_add(question.timeout));

@@ -27,6 +27,9 @@ pub(super) struct Before {
     /// Where a task goes on, or its end is not known: the id of the run.
     #[serde(default)]
     pub(super) running: BTreeMap<String, String>,
+    /// Those of them who were asked to begin it and never said that they did.
+    #[serde(default)]
+    unheard: BTreeSet<String>,
 }
 
 impl Before {
@@ -36,6 +39,25 @@ impl Before {
 
     pub(super) fn is_good(&self, node: &str) -> bool {
         self.good.contains_key(node)
+    }
+
+    /// Runs that may never have begun, by id, with the nodes of each.
+    pub(super) fn unheard(&self) -> BTreeMap<String, Vec<String>> {
+        let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (node, id) in self.running.iter().filter(|(node, _)| self.unheard.contains(*node)) {
+            runs.entry(id.clone()).or_default().push(node.clone());
+        }
+        runs
+    }
+
+    /// These say that they never began it: they may be asked again.
+    pub(super) fn never_began(&mut self, nodes: Vec<String>) {
+        for node in nodes {
+            self.unheard.remove(&node);
+            if self.running.remove(&node).is_some() {
+                self.bad.insert(node);
+            }
+        }
     }
 
     pub(super) fn was_asked(&self, node: &str) -> bool {
@@ -96,12 +118,19 @@ pub(super) fn judged(question: &Question, asked: Asked, mut before: Before, fail
             accounting.count(class);
             failed += 1;
             if let Some(id) = run {
+                if before.unheard.contains(node) {
+                    after.unheard.insert(node.clone());
+                }
                 let words = unwell.get(node).map_or("what became of it is not known", String::as_str);
                 let error = Some((format!("The task {id} on node {node}: {words}"), details(None, class)));
                 results.push((node.clone(), result("mcollective", json!({}), fail_ok, error)));
                 continue;
             }
-            if class != Class::NotAsked || before.bad.contains(node) {
+            if question.may_have_begun(node, class, &stats) {
+                // it may be at it, or have done it: that is looked at before it is asked again
+                after.running.insert(node.clone(), stats.requestid.clone());
+                after.unheard.insert(node.clone());
+            } else if class != Class::NotAsked || before.bad.contains(node) {
                 after.bad.insert(node.clone());
             }
             let error = Some((silence(node, class, &stats), details(None, class)));
