@@ -47,7 +47,11 @@ pub struct Journal {
     unfinished: Option<Step>,
     /// How many there were at the beginning.
     taken_over: usize,
+    /// Steps that were done or taken over, and bytes of their results.
+    done: usize,
     bytes: usize,
+    /// It was too much at some time: what comes later is no journal either.
+    overflowed: bool,
     /// Hashes of the texts of plans, functions and types, by their names.
     sources: BTreeMap<String, String>,
 }
@@ -143,7 +147,7 @@ impl Journal {
             return Err(Trouble(format!(
                 "step {} asks for something else than in the run that this one is to go on from (then: {}, now: {}): \
                  parameters or data are not what they were",
-                self.steps.len() + 1,
+                self.done + 1,
                 expected.step,
                 wanted.step
             )));
@@ -178,22 +182,20 @@ impl Journal {
         let change = step.change.as_ref().map_or(0, |change| change.to_string().len());
         let size = step.result.to_string().len() + change + 200;
         self.bytes = self.bytes.saturating_add(size);
-        match self.is_whole() {
-            true => self.steps.push(step),
+        self.done += 1;
+        self.overflowed |= self.bytes > MOST || self.done > MOST_STEPS;
+        match self.overflowed {
+            false => self.steps.push(step),
             // half of it is of no use
-            false => self.steps.clear(),
+            true => self.steps = vec![],
         }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.bytes <= MOST && self.steps.len() < MOST_STEPS
     }
 
     /// The steps for a report; null where they were too many. Those that were not taken over yet are
     /// among them: they were done, whatever became of this run.
     pub(super) fn to_json(&self) -> Json {
         let all: Vec<&Step> = self.steps.iter().chain(&self.before).chain(&self.unfinished).collect();
-        if self.is_whole() { json!(all) } else { Json::Null }
+        if self.overflowed { Json::Null } else { json!(all) }
     }
 
     /// The hashes for a report.
@@ -319,5 +321,18 @@ mod tests {
             journal.keep(Step::new("read", "k", None), Ok("x".repeat(MOST / 2).into()));
         }
         assert!(journal.to_json().is_null());
+    }
+
+    #[test]
+    fn too_many_steps_are_no_journal_for_good() {
+        let mut journal = Journal::default();
+        for _ in 0..MOST_STEPS {
+            journal.keep(Step::new("read", "k", None), Ok(Json::Null));
+        }
+        assert_eq!(journal.to_json().as_array().map(Vec::len), Some(MOST_STEPS));
+        for _ in 0..5 {
+            journal.keep(Step::new("task", "shell", None), Ok(Json::Null));
+            assert!(journal.to_json().is_null());
+        }
     }
 }
