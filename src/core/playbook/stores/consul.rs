@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::lease::{Lease, lost_before, now};
 use super::{Lock, Options, Store, Trouble, World};
 use crate::core::playbook::http::{Address, Question, ask};
+use crate::core::text::shortened;
 
 /// How long one request may take, and how often a lock is tried.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -21,6 +22,8 @@ const SHORTEST: u64 = 10;
 #[derive(Debug, Clone)]
 struct Consul {
     address: String,
+    /// It as messages show it.
+    shown: String,
     token: Option<String>,
     ttl: u64,
     patience: Duration,
@@ -36,8 +39,10 @@ pub(super) fn open(options: &Options<'_>) -> Result<Box<dyn Store>, Trouble> {
     if ttl < SHORTEST {
         return Err(options.wrong(format!("the option 'ttl' is {SHORTEST} seconds or more")));
     }
+    let address = address.trim_end_matches('/');
     Ok(Box::new(Consul {
-        address: address.trim_end_matches('/').to_owned(),
+        address: address.to_owned(),
+        shown: options.shown("url", address).to_owned(),
         token: std::env::var("CONSUL_HTTP_TOKEN").ok().filter(|token| !token.is_empty()),
         ttl,
         patience: options.seconds("timeout", 120)?,
@@ -63,18 +68,20 @@ impl Consul {
             ca: String::new(),
             limit: PATIENCE,
         };
-        let (status, text) = ask(question).await.map_err(|e| format!("consul at {}: {e}", self.address))?;
+        let (status, text) = ask(question).await.map_err(|e| format!("consul at {}: {e}", self.shown))?;
         Ok((status.as_u16(), text))
     }
 
     async fn good(&self, method: &str, path: &str, body: Vec<u8>) -> Result<String, String> {
         match self.ask(method, path, body).await? {
             (200, text) => Ok(text),
-            (status, text) => {
-                let text = crate::core::text::shortened(&text, 200);
-                Err(format!("consul at {} answers {status}: {text}", self.address))
-            }
+            (status, text) => Err(self.refused(status, &text)),
         }
+    }
+
+    /// What it says instead of what it was asked for.
+    fn refused(&self, status: u16, text: &str) -> String {
+        format!("consul at {} answers {status}: {}", self.shown, shortened(text, 200))
     }
 
     async fn session(&self) -> Result<String, String> {
@@ -82,9 +89,9 @@ impl Consul {
         let body = json!({"Name": "choria playbook", "TTL": format!("{}s", self.ttl), "Behavior": "delete"});
         let text = self.good("PUT", "/v1/session/create", body.to_string().into_bytes()).await?;
         let json: Json =
-            serde_json::from_str(&text).map_err(|e| format!("consul at {}: {e}", self.address))?;
+            serde_json::from_str(&text).map_err(|e| format!("consul at {}: {e}", self.shown))?;
         let id = json["ID"].as_str().filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
-        id.map(str::to_owned).ok_or_else(|| format!("consul at {} gives a session no name", self.address))
+        id.map(str::to_owned).ok_or_else(|| format!("consul at {} gives a session no name", self.shown))
     }
 
     async fn acquire(&self, key: &str) -> Result<Session, String> {
@@ -142,7 +149,7 @@ impl Consul {
 
     /// Says so, and when to try again.
     fn not_renewed(&self, why: &str) -> Duration {
-        tracing::warn!("the session of a lock was not renewed by consul at {}: {why}", self.address);
+        tracing::warn!("the session of a lock was not renewed by consul at {}: {why}", self.shown);
         Duration::from_secs(1)
     }
 }
@@ -192,9 +199,13 @@ impl Store for Consul {
         if status == 404 {
             return Err(Trouble(format!("No such key {key}")));
         }
-        let json: Json =
-            serde_json::from_str(&text).map_err(|e| Trouble(format!("consul answers {status}: {e}")))?;
-        let value = json[0]["Value"].as_str().unwrap_or_default();
+        // whoever stands before it may refuse in JSON, too
+        let json: Option<Json> = serde_json::from_str(&text).ok().filter(|_| status == 200);
+        let entry = json.as_ref().and_then(|json| json.get(0)?.as_object());
+        let value = entry.and_then(|entry| entry.get("Value"));
+        let value = value.ok_or_else(|| Trouble(self.refused(status, &text)))?;
+        // nothing is a value that is empty
+        let value = value.as_str().unwrap_or_default();
         let bytes = STANDARD.decode(value).map_err(|e| Trouble(format!("consul's value of {key}: {e}")))?;
         Ok(Json::String(String::from_utf8_lossy(&bytes).into_owned()))
     }

@@ -8,13 +8,15 @@ use serde_json::{Value as Json, json};
 
 use super::{Options, Store, Trouble, World};
 use crate::core::playbook::http::{Address, Question, ask};
-use crate::core::text::Secret;
+use crate::core::text::{Secret, shortened};
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 struct Etcd {
     url: String,
+    /// It as messages show it.
+    shown: String,
     user: Option<(String, Secret)>,
 }
 
@@ -26,7 +28,8 @@ pub(super) fn open(options: &Options<'_>) -> Result<Box<dyn Store>, Trouble> {
         (None, None) => None,
         _ => return Err(options.wrong("the options 'user' and 'password' are given together")),
     };
-    Ok(Box::new(Etcd { url, user }))
+    let shown = options.shown("url", &url).to_owned();
+    Ok(Box::new(Etcd { url, shown, user }))
 }
 
 impl Etcd {
@@ -43,17 +46,14 @@ impl Etcd {
             ca: String::new(),
             limit: PATIENCE,
         };
-        let (status, text) = ask(question).await.map_err(|e| format!("etcd at {}: {e}", self.url))?;
+        let (status, text) = ask(question).await.map_err(|e| format!("etcd at {}: {e}", self.shown))?;
         let json: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
         match status.as_u16() {
-            200 => Ok(json),
+            // a page of whoever stands before it is no answer of it
+            200 if json.is_object() && json.get("error").is_none() => Ok(json),
             status => {
-                let why = json["message"].as_str().unwrap_or_default();
-                Err(format!(
-                    "etcd at {} answers {status}: {}",
-                    self.url,
-                    crate::core::text::shortened(why, 200)
-                ))
+                let why = json["message"].as_str().unwrap_or(&text);
+                Err(format!("etcd at {} answers {status}: {}", self.shown, shortened(why, 200)))
             }
         }
     }
@@ -65,7 +65,7 @@ impl Etcd {
                 let body = json!({"name": user, "password": password.expose()});
                 let answer = self.ask("/v3/auth/authenticate", &body, None).await?;
                 let token = answer["token"].as_str().map(str::to_owned);
-                Some(token.ok_or_else(|| format!("etcd at {} gives no token", self.url))?)
+                Some(token.ok_or_else(|| format!("etcd at {} gives no token", self.shown))?)
             }
         };
         self.ask(path, &body, token.as_deref()).await
