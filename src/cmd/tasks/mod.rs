@@ -17,7 +17,6 @@ mod results;
 #[cfg(feature = "puppet")]
 mod run;
 #[cfg(feature = "puppet")]
-mod secrets;
 #[cfg(feature = "puppet")]
 mod serve;
 #[cfg(feature = "puppet")]

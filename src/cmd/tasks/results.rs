@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use choria::core::client::{Client, RequestStats, RpcReply};
 use choria::core::rpc::StatusCode;
 use choria::core::tasks::outcome::HIDDEN;
+use choria::core::tasks::secrets::Secrets;
 use serde_json::{Map, Value, json};
 
-use super::secrets::Secrets;
 use crate::cmd::ask::Answers;
 use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::out;

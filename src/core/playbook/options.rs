@@ -7,6 +7,8 @@ use serde_json::{Map, Value as Json};
 use crate::core::puppet::Value;
 use crate::core::puppet::host::Trouble;
 use crate::core::puppet::value::Hash;
+use crate::core::tasks::outcome::HIDDEN;
+use crate::core::tasks::secrets::Secrets;
 
 /// Longest time that anything here is told to wait.
 const LONGEST: u64 = 7 * 86_400;
@@ -40,6 +42,16 @@ impl<'o> Options<'o> {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(self.kind(name, "a String")),
         }
+    }
+
+    /// The text of an option as messages show it: what is `Sensitive` is not shown.
+    pub(super) fn shown<'t>(&self, name: &str, text: &'t str) -> &'t str {
+        if self.is_secret(name) { HIDDEN } else { text }
+    }
+
+    /// Whether there is something `Sensitive` in an option.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        self.hash.at(name).is_some_and(Value::holds_secrets)
     }
 
     /// Whether there is such an option.
@@ -139,6 +151,38 @@ impl<'o> Options<'o> {
     pub(super) fn unknown(&self, known: &[&str]) -> Vec<String> {
         let names = self.hash.entries().keys().filter_map(Value::as_str);
         names.filter(|name| !known.contains(name) && !name.starts_with('_')).map(str::to_owned).collect()
+    }
+}
+
+/// What nobody is shown of a hash of options: all that is `Sensitive`, and inputs of a Puppet Task that it is told are
+/// secret.
+pub(super) fn secrets(hash: &Hash) -> Secrets {
+    let mut found = vec![];
+    hash.iter().for_each(|(_, value)| gather(value, &mut found));
+    if let Some(Value::Hash(properties)) = hash.at("properties").map(unwrapped) {
+        let text = |name: &str| match properties.at(name).map(unwrapped) {
+            Some(Value::String(text)) => text.to_string(),
+            _ => String::new(),
+        };
+        let names: Vec<String> = serde_json::from_str(&text("sensitive")).unwrap_or_default();
+        let input: Map<String, Json> = serde_json::from_str(&text("input")).unwrap_or_default();
+        found.extend(names.iter().filter_map(|name| input.get(name).cloned()));
+    }
+    // an address is used without the slash at its end
+    let bare = found.iter().filter_map(|value| Some(Json::from(value.as_str()?.trim_end_matches('/'))));
+    let all: Vec<Json> = bare.collect::<Vec<_>>().into_iter().chain(found).collect();
+    Secrets::of(all.iter())
+}
+
+fn gather(value: &Value, found: &mut Vec<Json>) {
+    match value {
+        Value::Sensitive(inner) => found.extend(inner.reveal().to_data().ok()),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
+        Value::Hash(hash) => hash.iter().for_each(|(key, value)| {
+            gather(key, found);
+            gather(value, found);
+        }),
+        _ => {}
     }
 }
 

@@ -18,6 +18,18 @@ pub(super) fn hash(json: Json) -> Arc<Hash> {
     }
 }
 
+/// The same with one more, that is `Sensitive`.
+pub(super) fn with_secret(json: Json, name: &str, value: Json) -> Arc<Hash> {
+    let budget = Budget::new(1 << 20);
+    let value = Value::from_json(&value, &budget).expect("room");
+    let mut entries = hash(json).entries().clone();
+    entries.insert(Value::string(name, &budget).expect("room"), Value::sensitive(value).expect("room"));
+    match Value::hash(entries, &budget).expect("room") {
+        Value::Hash(hash) => hash,
+        other => panic!("{other}"),
+    }
+}
+
 /// Work in a world without a network.
 pub(super) fn in_a_world<T: Send + 'static>(work: impl FnOnce(&mut World) -> T + Send + 'static) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()

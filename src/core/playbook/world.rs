@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Step};
 use super::modules::Modules;
-use super::options::Options;
+use super::options::{Options, secrets};
 use super::report::{Report, TaskRecord};
 use super::{discover, stores, tasks};
 use crate::core::client::{Accounting, Client};
@@ -23,6 +23,7 @@ use crate::core::puppet::Source as Text;
 use crate::core::puppet::host::{Host, Kind, Level, Outcome, Trouble};
 use crate::core::puppet::value::Hash;
 use crate::core::tasks::TaskName;
+use crate::core::tasks::secrets::Secrets;
 use crate::core::tasks::source::Source;
 
 /// How a client is had, once one is needed: many plans need none.
@@ -57,6 +58,8 @@ pub struct World {
     cancel: CancellationToken,
     /// The task that runs now.
     pub(super) current: Current,
+    /// What its messages do not show, and those of a node set or a store.
+    secrets: Secrets,
     locks: Vec<(String, stores::Lock)>,
     /// A step was something else than in the run that this one goes on from.
     over: bool,
@@ -99,6 +102,7 @@ impl World {
             handle,
             cancel,
             current: Current::default(),
+            secrets: Secrets::default(),
             locks: vec![],
             over: false,
             after_step: None,
@@ -149,9 +153,38 @@ impl World {
         })
     }
 
-    /// A message of a task.
+    /// A message of a task, or of a node set.
     pub(super) fn say(&mut self, level: Level, message: &str) {
-        self.heard(level, "task", message);
+        let message = self.secrets.masked(message);
+        self.heard(level, "task", &message);
+    }
+
+    /// What messages do not show now.
+    pub(super) fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Does something with options, and shows nothing `Sensitive` of them meanwhile, nor in what went wrong.
+    fn unseen<T>(
+        &mut self,
+        options: &Hash,
+        work: impl FnOnce(&mut World) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        self.secrets = secrets(options);
+        let done = work(self);
+        let secrets = std::mem::take(&mut self.secrets);
+        done.map_err(|Trouble(what)| Trouble(secrets.masked(&what)))
+    }
+
+    /// An outcome whose words show no secrets; what nodes and programs answered is for the plan as it is.
+    fn masked(&self, mut outcome: Outcome) -> Outcome {
+        outcome.message = self.secrets.masked(&outcome.message);
+        for (_, result) in &mut outcome.results {
+            if let Some(Json::String(words)) = result.get_mut("error").and_then(|error| error.get_mut("msg")) {
+                *words = self.secrets.masked(words);
+            }
+        }
+        outcome
     }
 
     fn heard(&mut self, level: Level, from: &'static str, message: &str) {
@@ -253,7 +286,7 @@ impl World {
         let run = tasks::find(kind).ok_or_else(|| {
             Trouble(format!("there is no task type '{kind}'; there are {}", tasks::names()))
         })?;
-        let description = options.text("description")?.unwrap_or(&what).to_owned();
+        let description = self.secrets.masked(options.text("description")?.unwrap_or(&what));
         for name in options.unknown(&[tasks::COMMON, run.options].concat()) {
             self.say(Level::Warning, &format!("{what}: nothing reads the option '{name}'"));
         }
@@ -265,9 +298,10 @@ impl World {
             self.current.accounting = None;
             self.locks_hold()?;
             let outcome = match (run.run)(self, &options) {
-                Ok(outcome) => outcome,
+                Ok(outcome) => self.masked(outcome),
                 // what is known of its nodes is told all the same
-                Err(trouble) => {
+                Err(Trouble(what)) => {
+                    let trouble = Trouble(self.secrets.masked(&what));
                     self.broke_off(kind, description, (started, clock.elapsed()), &trouble);
                     return Err(trouble);
                 }
@@ -407,7 +441,7 @@ impl Host for World {
             return Ok(outcome);
         }
         self.current = Current { change: self.report.journal.taken_up(), accounting: None };
-        let outcome = self.task_now(kind, hash);
+        let outcome = self.unseen(hash, |world| world.task_now(kind, hash));
         let Current { accounting, change } = std::mem::take(&mut self.current);
         let kept = outcome.as_ref().map(|outcome| journal::kept(outcome, accounting));
         self.keep(Step { change, ..step }, kept);
@@ -416,7 +450,7 @@ impl Host for World {
 
     fn discover(&mut self, kind: &str, hash: &Hash) -> Result<Vec<String>, Trouble> {
         let found = self.once(Step::new("discover", kind, Some(hash)), |world| {
-            discover::run(world, kind, hash).map(|nodes| json!(nodes))
+            world.unseen(hash, |world| discover::run(world, kind, hash)).map(|nodes| json!(nodes))
         })?;
         let nodes: Vec<String> = serde_json::from_value(found).map_err(|e| Trouble(e.to_string()))?;
         self.report.nodes.push(nodes.clone());
@@ -425,16 +459,17 @@ impl Host for World {
 
     fn read(&mut self, key: &str, store: &Hash) -> Result<Json, Trouble> {
         self.once(Step::new("read", key, Some(store)), |world| {
-            stores::open(store)?
-                .read(world, key)
-                .map_err(|e| Trouble(format!("Could not read key plan_store/{key}: {}", e.0)))
+            let opened = world.unseen(store, |_| stores::open(store))?;
+            let read = world.unseen(store, |world| opened.read(world, key));
+            read.map_err(|e| Trouble(format!("Could not read key plan_store/{key}: {}", e.0)))
         })
     }
 
     fn write(&mut self, key: &str, value: &str, store: &Hash) -> Result<(), Trouble> {
         let what = json!([key, value]).to_string();
         let write = |world: &mut World| {
-            let written = stores::open(store)?.write(world, key, value);
+            let opened = world.unseen(store, |_| stores::open(store))?;
+            let written = world.unseen(store, |world| opened.write(world, key, value));
             written.map_err(|e| Trouble(format!("Could not write key plan_store/{key}: {}", e.0)))
         };
         let replaying = self.report.journal.is_replaying();
@@ -448,17 +483,18 @@ impl Host for World {
 
     fn lock(&mut self, key: &str, store: &Hash) -> Result<(), Trouble> {
         self.locks_hold()?;
-        let locked = stores::open(store)?.lock(self, key);
+        let opened = self.unseen(store, |_| stores::open(store))?;
+        let locked = self.unseen(store, |world| opened.lock(world, key));
         let lock = locked.map_err(|e| Trouble(format!("Could not obtain lock plan_store/{key}: {}", e.0)))?;
         self.locks.push((key.to_owned(), lock));
         Ok(())
     }
 
-    fn unlock(&mut self, key: &str, _: &Hash) -> Result<(), Trouble> {
+    fn unlock(&mut self, key: &str, store: &Hash) -> Result<(), Trouble> {
         let Some(at) = self.locks.iter().rposition(|(held, _)| held == key) else { return Ok(()) };
         let (_, lock) = self.locks.remove(at);
         // whoever is interrupted gives it back all the same
-        let released = self.handle.block_on(lock.release());
+        let released = self.handle.block_on(lock.release()).map_err(|e| secrets(store).masked(&e));
         released.map_err(|e| Trouble(format!("Could not release lock plan_store/{key}: {e}")))
     }
 

@@ -45,6 +45,7 @@ pub struct Program {
     most: usize,
     talks: bool,
     overheard: bool,
+    cut: bool,
     silent: bool,
     together: bool,
     outlives: bool,
@@ -72,11 +73,13 @@ pub struct Started {
 pub struct Ended {
     /// How it ended.
     pub status: ExitStatus,
-    /// What it wrote to its standard output, whole.
+    /// What it wrote to its standard output, whole unless it is [cut](Ended::cut).
     pub output: Vec<u8>,
     /// The last of what it wrote to its standard error, by lines, control characters
     /// taken out; at most [`Said::KEPT`] bytes.
     pub errors: String,
+    /// Whether it wrote more than it may, and what is here is the first of it.
+    pub cut: bool,
 }
 
 /// Why there is no answer of a program.
@@ -149,6 +152,7 @@ impl Program {
             most: MOST,
             talks: false,
             overheard: false,
+            cut: false,
             silent: false,
             together: false,
             outlives: false,
@@ -215,6 +219,12 @@ impl Program {
     /// Its standard output is heard as its standard error is, and kept all the same.
     pub fn overheard(mut self) -> Program {
         self.overheard = true;
+        self
+    }
+
+    /// What it writes beyond what it may is thrown away, and it goes on.
+    pub fn cut(mut self) -> Program {
+        self.cut = true;
         self
     }
 
@@ -382,7 +392,7 @@ impl Program {
         let is_too_much = output.len() > most;
         output.truncate(most);
         match ended {
-            Ok(Ok(Some(status))) if !is_too_much => Ok(Ended { status, output, errors }),
+            Ok(Ok(Some(status))) if !is_too_much => Ok(Ended { status, output, errors, cut: running.was_cut }),
             Ok(Ok(_)) => Err(ProgramError::TooMuch { most, output, errors }),
             Ok(Err(e)) => Err(ProgramError::Pipes(e)),
             Err(_) => Err(ProgramError::TooLong { limit, output, errors }),

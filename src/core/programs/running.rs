@@ -9,6 +9,9 @@ use tokio::process::{Child, ChildStdin};
 
 use super::{Group, Look, Pipe, Program, ProgramError, Said, Stream};
 
+/// Bytes that a pipe holds.
+const LAST: usize = 64 << 10;
+
 /// A program at work. Dropping it kills its whole process group, unless it has ended by
 /// itself or outlives whoever waits for it.
 pub(super) struct Running {
@@ -17,6 +20,9 @@ pub(super) struct Running {
     outlives: bool,
     talks: bool,
     overheard: bool,
+    cuts: bool,
+    /// More came than it might write.
+    pub(super) was_cut: bool,
     pub(super) told: Said,
     stdin: Option<ChildStdin>,
     input: Vec<u8>,
@@ -40,6 +46,8 @@ impl Running {
             outlives: program.outlives,
             talks: program.talks,
             overheard: program.overheard,
+            cuts: program.cut,
+            was_cut: false,
             told: if program.overheard { Said::as_written() } else { Said::default() },
             input: program.input,
             stdout: None,
@@ -52,15 +60,16 @@ impl Running {
         Ok(running)
     }
 
-    /// Until the program itself has ended; none when it writes too much. A child of it that
+    /// Until the program itself has ended; none when it writes too much and is not cut. A child of it that
     /// still holds the pipes is not waited for: what the program wrote is in them.
     pub(super) async fn until_it_ends(
         &mut self,
         most: usize,
         hear: &mut impl FnMut(Stream, &str),
     ) -> io::Result<Option<ExitStatus>> {
-        let Running { child, stdin, input, stdout, output, stderr, said, told, talks, overheard, .. } = self;
-        let (talks, overheard) = (*talks, *overheard);
+        let Running { child, stdin, input, stdout, output, stderr, said, told, .. } = self;
+        let (talks, overheard, cuts, was_cut) =
+            (self.talks, self.overheard, self.cuts, &mut self.was_cut);
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
                 // a program that does not read its input may still know the answer
@@ -93,20 +102,30 @@ impl Running {
                 () = &mut feed => {}
             }
             if output.len() > most {
-                return Ok(None);
+                if !cuts {
+                    return Ok(None);
+                }
+                output.truncate(most);
+                *was_cut = true;
             }
         };
         if let Some(group) = &mut self.group {
             group.ended();
         }
         let known = self.output.len();
+        // of one that is cut no more than its pipe held: a child of it may write on
+        let most_now = if self.cuts { most.max(known + LAST) } else { most };
         while let Some(pipe) = &mut self.stdout
             && !self.talks
-            && self.output.len() <= most
+            && self.output.len() <= most_now
             && matches!(pipe.look(&mut self.output), Look::Read(_))
         {}
         if self.overheard {
             self.told.buffer().extend_from_slice(&self.output[known..]);
+        }
+        if self.cuts && self.output.len() > most {
+            self.output.truncate(most);
+            self.was_cut = true;
         }
         if self.talks {
             look_once_more(&mut self.stdout, &mut self.told);

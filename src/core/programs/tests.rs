@@ -70,6 +70,19 @@ async fn what_is_overheard_is_kept_also_of_what_was_killed() {
     }
 }
 
+/// Whoever writes more than is kept is let go on, and ends as it would.
+#[tokio::test]
+async fn what_is_cut_comes_to_its_end() {
+    let flood = "head -c 300000 /dev/zero | tr '\\0' y; echo end >&2; exit 3";
+    for most in [1000, 299_999] {
+        let ended = sh(flood).most(most).cut().overheard().run().await.unwrap();
+        assert_eq!((ended.output, ended.cut), (b"y".repeat(most), true));
+        assert_eq!((ended.status.code(), ended.errors.as_str()), (Some(3), "end"));
+    }
+    let ended = sh(flood).most(300_000).cut().run().await.unwrap();
+    assert_eq!((ended.output.len(), ended.cut), (300_000, false));
+}
+
 #[tokio::test]
 async fn what_outlives_is_let_run_until_its_time() {
     let dir = tempfile::tempdir().unwrap();

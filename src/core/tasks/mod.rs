@@ -19,6 +19,7 @@ pub mod places;
 pub mod process;
 pub mod records;
 pub mod runner;
+pub mod secrets;
 pub mod serve;
 pub mod signing;
 pub mod source;

@@ -97,6 +97,61 @@ fn what_is_no_store_is_explained() {
     }
 }
 
+/// What is `Sensitive` among options of a store is in no message.
+#[test]
+fn what_is_secret_of_a_store_is_not_shown() {
+    let secret = "hunter2secret";
+    let at = format!("http://127.0.0.1:1/{secret}/");
+    for (kind, option, value) in [
+        ("shell", "command", format!("/nonexistent/{secret} x")),
+        ("shell", "command", format!("/bin/false {secret}")),
+        ("shell", "command", format!("/bin/sh -c 'echo {secret}' '")),
+        ("etcd", "url", at.clone()),
+        ("consul", "url", at),
+        ("file", "file", format!("/nonexistent/{secret}")),
+    ] {
+        let store = crate::core::playbook::testing::with_secret(
+            json!({"type": kind, "format": "json"}),
+            option,
+            json!(value),
+        );
+        in_a_world(move |world| {
+            let e = world.read("key", &store).expect_err("there is none").0;
+            assert!(!e.contains(secret), "{kind}: {e}");
+            let e = world.write("key", "v", &store).expect_err("there is none").0;
+            assert!(!e.contains(secret), "{kind}: {e}");
+            let report = world.report.to_json("x", Default::default(), Default::default(), None);
+            assert!(!report.to_string().contains(secret), "{kind}");
+        });
+    }
+}
+
+/// Whatever is no value of a key is an error: a plan would go on with nothing.
+#[test]
+fn a_refusal_is_no_value() {
+    use axum::http::StatusCode;
+    for (status, text) in [
+        (StatusCode::FORBIDDEN, r#"{"error":"permission denied"}"#),
+        (StatusCode::FORBIDDEN, r#"[{"Value":"eA=="}]"#),
+        (StatusCode::SERVICE_UNAVAILABLE, "[]"),
+        (StatusCode::INTERNAL_SERVER_ERROR, "null"),
+        (StatusCode::OK, r#"{"error":"permission denied"}"#),
+        (StatusCode::OK, "[]"),
+        (StatusCode::OK, "<html>sign in</html>"),
+    ] {
+        let pages = axum::Router::new().fallback(move || async move { (status, text) });
+        served(pages, move |world, url| {
+            for kind in ["consul", "etcd"] {
+                let store = open(&hash(json!({"type": kind, "url": url}))).expect("a store");
+                let e = store.read(world, "k").expect_err("no value").0;
+                assert!(e.contains(&format!("answers {}", status.as_u16())), "{kind} {status} {text}: {e}");
+                let e = store.write(world, "k", "v").err().filter(|_| kind == "etcd" || status != 200);
+                assert!(e.is_some() || kind == "consul", "{kind} {status} {text}");
+            }
+        });
+    }
+}
+
 /// Consul and etcd as far as they are asked: keys in memory, one session that locks.
 mod fakes {
     use std::collections::BTreeMap;

@@ -37,9 +37,9 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let fail_ok = options.flag("fail_ok", false)?;
     let limit = options.seconds("timeout", PATIENCE)?;
     let limit = if limit.is_zero() { Duration::from_secs(PATIENCE) } else { limit };
-    // both streams in the order they were written
-    let mut program = Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"$0\""]).args([line.as_str()]);
-    program = program.env("LC_ALL", "C").limit(limit).most(MOST).overheard();
+    // both streams in the order they were written; a shell begins its complaints with its name, which is not the line
+    let mut program = Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"$1\"", "sh", line.as_str()]);
+    program = program.env("LC_ALL", "C").limit(limit).most(MOST).cut().overheard();
     for (name, value) in options.words("environment")? {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             return Err(options.wrong(format!("'{name}' is not the name of a variable")));
@@ -49,7 +49,10 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     if let Some(directory) = options.text("cwd")? {
         if !std::path::Path::new(directory).is_dir() {
             return Err(
-                options.wrong(format!("the directory '{directory}' in the option 'cwd' is not there"))
+                options.wrong(format!(
+                    "the directory '{}' in the option 'cwd' is not there",
+                    options.shown("cwd", directory)
+                ))
             );
         }
         program = program.directory(directory);
@@ -65,12 +68,12 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     });
     let Some(ended) = ended else { return Err(Trouble("interrupted".to_owned())) };
     let text = |output: Vec<u8>| String::from_utf8_lossy(&output).into_owned();
-    let (output, failure) = match ended {
-        Ok(ended) => (text(ended.output), (!ended.status.success()).then(|| how(ended.status))),
+    let (output, cut, failure) = match ended {
+        Ok(ended) => (text(ended.output), ended.cut, (!ended.status.success()).then(|| how(ended.status))),
         Err(mut e) => match &mut e {
             ProgramError::TooLong { output, .. } | ProgramError::TooMuch { output, .. } => {
                 let output = std::mem::take(output);
-                (text(output), Some(e.to_string()))
+                (text(output), false, Some(e.to_string()))
             }
             _ => return Err(options.wrong(e)),
         },
@@ -79,10 +82,63 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
         None => "Successfully ran the command".to_owned(),
         Some(why) => format!("Failed to run the command: {why}"),
     };
+    if cut {
+        world.say(
+            Level::Warning,
+            &format!("the command wrote more than {} MiB: the rest is not in its value", MOST >> 20),
+        );
+    }
     // the command may hold what nobody is to see
     let error = failure.map(|why| (format!("the command failed: {why}"), serde_json::json!({})));
     let success = error.is_none();
     let value = output.trim_end_matches(['\n', '\r']).to_owned();
     let results = vec![("localhost".to_owned(), result("shell", value.into(), fail_ok, error))];
     Ok(Outcome { message, success, fail_ok, results })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::core::playbook::testing::{hash, in_a_world, with_secret};
+    use crate::core::puppet::host::Host;
+
+    #[test]
+    fn what_writes_much_comes_to_its_end() {
+        let command = format!("head -c {} /dev/zero | tr '\\0' y; exit 3", MOST + 100_000);
+        in_a_world(move |world| {
+            let options = hash(json!({"command": command, "fail_ok": true}));
+            let outcome = world.task("shell", &options).expect("an outcome");
+            assert_eq!(outcome.message, "Failed to run the command: exit status 3");
+            assert_eq!(outcome.results[0].1["value"].as_str().map(str::len), Some(MOST));
+            let said = world.report.logs.iter().any(|log| log.message.contains("more than 4 MiB"));
+            assert!(said, "{:?}", world.report.logs.last());
+        });
+    }
+
+    /// A shell says what is wrong with a word of a line, and not the line.
+    #[test]
+    fn a_secret_command_is_not_shown() {
+        let secret = "hunter2secret";
+        for (options, name, value) in [
+            (json!({}), "command", json!(format!("TOKEN={secret} no-such-program"))),
+            (json!({}), "command", json!(format!("T={secret}\ncd /nonexistent\nfi"))),
+            (json!({"command": "true"}), "cwd", json!(format!("/nonexistent/{secret}"))),
+            (json!({"command": "echo $T; exit 1"}), "environment", json!({"T": secret})),
+        ] {
+            let options = with_secret(options, name, value);
+            in_a_world(move |world| {
+                let outcome = world.task("shell", &options);
+                let told = outcome.as_ref().map_or_else(|e| e.0.clone(), |outcome| outcome.message.clone());
+                assert!(!told.contains(secret), "{name}: {told}");
+                let mut report = world.report.to_json("x", Default::default(), Default::default(), None);
+                // what a command writes is for the plan as it is
+                let value = report.pointer_mut("/journal/0/result/results").map(serde_json::Value::take);
+                assert!(!report.to_string().contains(secret), "{name}: {report}");
+                let written = value.map(|value| value.to_string()).unwrap_or_default();
+                assert!(name == "environment" || !written.contains(secret), "{name}: {written}");
+            });
+        }
+    }
 }

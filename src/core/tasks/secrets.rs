@@ -1,14 +1,19 @@
-//! Secret inputs of a task, which are not shown, whoever repeats them.
+//! Secrets, such as inputs of a task, which are not shown, whoever repeats them.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use choria::core::tasks::outcome::HIDDEN;
 use serde_json::{Map, Value};
+
+use super::outcome::HIDDEN;
 
 /// Shorter values are in any text: only what is nothing else is one.
 const SHORTEST: usize = 4;
+/// And lines of a value of several, of which each is shown alone.
+const SHORTEST_LINE: usize = 8;
 
 /// Their names and values.
+#[derive(Default)]
 pub struct Secrets {
     names: Vec<String>,
     /// Every value, and what lists and hashes are made of.
@@ -20,18 +25,30 @@ pub struct Secrets {
 impl Secrets {
     /// Of the inputs with these names.
     pub fn new(names: Vec<String>, input: &Map<String, Value>) -> Secrets {
+        Secrets::of(names.iter().filter_map(|name| input.get(name))).named(names.clone())
+    }
+
+    /// The same, by these names, too.
+    fn named(self, names: Vec<String>) -> Secrets {
+        Secrets { names, ..self }
+    }
+
+    /// These values, whatever their names are.
+    pub fn of<'v>(given: impl Iterator<Item = &'v Value>) -> Secrets {
         let mut values = vec![];
-        names.iter().filter_map(|name| input.get(name)).for_each(|value| gather(value, &mut values));
+        given.for_each(|value| gather(value, &mut values));
         let mut texts: Vec<String> =
             values.iter().flat_map(spellings).filter(|text| text.len() >= SHORTEST).collect();
         texts.sort_by_key(|text| Reverse(text.len()));
         texts.dedup();
-        Secrets { names, values, texts }
+        Secrets { names: vec![], values, texts }
     }
 
     /// Hides them in an object, and what stands there by the name of one.
     pub fn mask_members(&self, object: &mut Map<String, Value>) {
         let before = std::mem::take(object);
+        // how many are called alike: a node may have called thousands so
+        let mut alike: HashMap<String, usize> = HashMap::new();
         for (name, mut value) in before {
             match self.names.contains(&name) && !value.is_null() {
                 true => value = HIDDEN.into(),
@@ -39,8 +56,15 @@ impl Secrets {
             }
             // names that all tasks have are no secrets
             let mut name = if name.starts_with('_') { name } else { self.masked(&name) };
-            while object.contains_key(&name) {
-                name.push('*');
+            if object.contains_key(&name) {
+                let count = alike.entry(name.clone()).or_insert(1);
+                name = loop {
+                    *count += 1;
+                    let numbered = format!("{name}{count}");
+                    if !object.contains_key(&numbered) {
+                        break numbered;
+                    }
+                };
             }
             object.insert(name, value);
         }
@@ -87,7 +111,11 @@ fn spellings(value: &Value) -> Vec<String> {
     match value {
         // a text is within quotes there
         Value::String(text) => {
-            vec![text.clone(), json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned()]
+            let mut spellings =
+                vec![text.clone(), json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned()];
+            let lines = text.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
+            spellings.extend(lines.map(str::to_owned).filter(|line| line != text));
+            spellings
         }
         Value::Number(_) => vec![json],
         _ => vec![],
@@ -124,11 +152,27 @@ mod tests {
                 json!({"list": [], "count": 0, "_error": {"msg": "an error", "details": {}}}),
                 json!({"list": [], "count": 0, "_error": {"msg": "an *****", "details": {}}}),
             ),
-            (json!({"hash1": 1, "list1": 2}), json!({"*****": 1, "******": 2})),
+            (json!({"hash1": 1, "list1": 2}), json!({"*****": 1, "*****2": 2})),
         ] {
             let mut object = said.as_object().unwrap().clone();
             secrets.mask_members(&mut object);
             assert_eq!(Value::Object(object), shown, "{said}");
         }
+    }
+    /// A node may send thousands of names that are one when they are masked: each has a short one of its own.
+    #[test]
+    fn members_that_look_alike_are_counted() {
+        let input = json!({"pw": ["aaaa", "bbbb"]});
+        let secrets = Secrets::new(vec!["pw".to_owned()], input.as_object().unwrap());
+        let spelled = |n: usize| -> String {
+            (0..12).map(|bit| if n >> bit & 1 == 0 { "aaaa" } else { "bbbb" }).collect()
+        };
+        let mut object: Map<String, Value> = (0..4096).map(|n| (spelled(n), n.into())).collect();
+        object.insert(format!("{}7", HIDDEN.repeat(12)), "there".into());
+        secrets.mask_members(&mut object);
+        assert_eq!(object.len(), 4097);
+        assert!(object.values().any(|value| value == "there"));
+        let longest = object.keys().map(String::len).max();
+        assert!(longest <= Some(HIDDEN.len() * 12 + 5), "{longest:?}");
     }
 }
