@@ -9,12 +9,12 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rustix::process::{Gid, Uid};
@@ -32,6 +32,11 @@ const MOST: u64 = 10 << 20;
 const CONTRACT: u64 = 1 << 20;
 /// How long what a task wrote last is waited for, where somebody it left running may write, too.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Bytes that are reserved on the disk for the exit code.
+const RESERVED: usize = 4096;
+/// How often, and how long, a full disk is tried for it all the same.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+const TRIES: usize = 3600;
 /// Mode of what a task leaves.
 const KEPT: u32 = 0o640;
 
@@ -146,6 +151,7 @@ fn run(told: impl Read) -> io::Result<u8> {
     let contract: Contract = serde_json::from_reader(told.take(CONTRACT))?;
     let out = |file: &Path| OpenOptions::new().write(true).create(true).truncate(true).mode(KEPT).open(file);
     let (stdout, mut stderr) = (out(&contract.stdout)?, out(&contract.stderr)?);
+    let place = Place::reserve(&contract.exitcode);
     let spawned = Command::new(&contract.executable)
         .args(&contract.arguments)
         .stdin(Stdio::piped())
@@ -158,18 +164,20 @@ fn run(told: impl Read) -> io::Result<u8> {
         Ok(child) => child,
         Err(e) => {
             let shown = contract.executable.display();
-            write!(stderr, "Executable '{shown}' failed to run: {}", why(&contract.executable, &e))?;
-            write_atomic(&contract.exitcode, b"127", KEPT)?;
+            let _ = write!(stderr, "Executable '{shown}' failed to run: {}", why(&contract.executable, &e));
+            place.keep("127")?;
             return Ok(127);
         }
     };
     if let (Some(named), Some(dir)) = (process::named(child.id()), contract.exitcode.parent()) {
-        write_atomic(&dir.join("task_pid"), named.as_bytes(), KEPT)?;
+        // it has begun, whether or not that can be written down
+        let _ = write_atomic(&dir.join("task_pid"), named.as_bytes(), KEPT);
     }
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), contract.input) {
         // it may not read it
         std::thread::spawn(move || stdin.write_all(input.as_bytes()));
     }
+    let lost: Arc<Mutex<Option<String>>> = Arc::default();
     let (ended, copies) = mpsc::channel();
     let mut copiers = vec![];
     let outputs: [(Option<Box<dyn Read + Send>>, File); 2] = [
@@ -178,9 +186,9 @@ fn run(told: impl Read) -> io::Result<u8> {
     ];
     for (pipe, file) in outputs {
         let Some(pipe) = pipe else { continue };
-        let ended = ended.clone();
+        let (ended, lost) = (ended.clone(), lost.clone());
         copiers.push(std::thread::spawn(move || {
-            keep(pipe, file);
+            keep(pipe, file, &lost);
             // who waits for it may have gone on
             let _ = ended.send(());
         }));
@@ -190,7 +198,8 @@ fn run(told: impl Read) -> io::Result<u8> {
         let _ = copies.recv_timeout(LAST_WORDS);
     }
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    write_atomic(&contract.exitcode, code.to_string().as_bytes(), KEPT)?;
+    let lost = lost.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    place.keep(&lost.map_or_else(|| code.to_string(), |lost| format!("{code}\n{lost}")))?;
     // whom it left running keeps whoever reads it
     for copier in copiers {
         let _ = copier.join();
@@ -199,8 +208,8 @@ fn run(told: impl Read) -> io::Result<u8> {
 }
 
 /// Writes down the beginning of what comes and throws the rest away: whoever writes is neither
-/// stopped nor does it fill the disk.
-fn keep(mut pipe: impl Read, mut file: File) {
+/// stopped nor does it fill the disk. Why something is `lost` that was to be kept is said there.
+fn keep(mut pipe: impl Read, mut file: File, lost: &Mutex<Option<String>>) {
     let mut left = MOST;
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -214,8 +223,51 @@ fn keep(mut pipe: impl Read, mut file: File) {
         // a byte more than is kept says that there was more
         left -= kept as u64;
         if let Some(piece) = piece.get(..kept) {
-            let _ = file.write_all(piece);
+            if let Err(e) = file.write_all(piece) {
+                left = 0;
+                lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| e.to_string());
+            }
         }
+    }
+}
+
+/// Where the exit code is to be, with room on the disk that is taken before the task may fill it.
+struct Place {
+    to: PathBuf,
+    reserved: Option<(File, PathBuf)>,
+}
+
+impl Place {
+    fn reserve(to: &Path) -> Place {
+        let path = to.with_extension("reserved");
+        let made = OpenOptions::new().write(true).create_new(true).mode(KEPT).open(&path);
+        let made = made.and_then(|mut file| file.write_all(&[b' '; RESERVED]).map(|()| file));
+        Place { to: to.to_owned(), reserved: made.ok().map(|file| (file, path)) }
+    }
+
+    /// Puts it there, whole: who looks sees all of it or nothing.
+    fn keep(mut self, text: &str) -> io::Result<()> {
+        if let Some((file, path)) = &mut self.reserved {
+            let written = file
+                .rewind()
+                .and_then(|()| file.write_all(text.as_bytes()))
+                .and_then(|()| file.set_len(text.len() as u64))
+                .and_then(|()| std::fs::rename(&*path, &self.to));
+            if written.is_ok() {
+                return Ok(());
+            }
+        }
+        for _ in 1..TRIES {
+            match write_atomic(&self.to, text.as_bytes(), KEPT) {
+                Err(e)
+                    if e.kind() == io::ErrorKind::StorageFull || e.kind() == io::ErrorKind::QuotaExceeded =>
+                {
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                kept => return kept,
+            }
+        }
+        write_atomic(&self.to, text.as_bytes(), KEPT)
     }
 }
 
@@ -272,6 +324,21 @@ mod tests {
         let (code, kept, out, _) =
             left("#!/bin/sh\nexec >&- 2>&- <&-\nkill -9 $$\n", Some(&"x".repeat(200_000)));
         assert_eq!((code, kept.as_str(), out.as_str()), (137, "137", ""));
+    }
+
+    /// What a full disk does not take is said to be lost, and the exit code is kept.
+    #[test]
+    fn what_could_not_be_kept_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (stdout, kept) in [("/dev/full".into(), "0\nNo space left"), (at("stdout"), "0")] {
+            let contract = json!({"executable": "/bin/sh", "arguments": ["-c", "echo much"], "input": null,
+                                  "stdout": stdout, "stderr": at("stderr"), "exitcode": at("exitcode")});
+            assert_eq!(run(contract.to_string().as_bytes()).unwrap(), 0);
+            let code = std::fs::read_to_string(at("exitcode")).unwrap();
+            assert!(code.starts_with(kept) && code.contains('\n') == kept.contains('\n'), "{code:?}");
+            assert!(!at("exitcode.reserved").exists());
+        }
     }
 
     #[test]

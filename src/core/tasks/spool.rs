@@ -25,6 +25,7 @@ use super::outcome::{self, Status, error};
 use super::process::{self, Group};
 use super::{FileRecord, TaskName};
 use crate::core::files::write_atomic;
+use crate::core::text::on_one_line;
 
 /// How long the files of a run that has ended are kept.
 const FILES_KEPT: Duration = Duration::from_secs(3600);
@@ -370,7 +371,7 @@ fn read(dir: &Path) -> io::Result<Status> {
     let alive = || process::alive(&dir.join("runner")).is_some();
     let lives = alive();
     // after the look at the runner: one that ends now has written it
-    let code = exit_code(dir);
+    let (code, lost) = exit_code(dir).map_or((None, None), |(code, lost)| (Some(code), lost));
     let mut status = Status {
         task: text("task"),
         caller: text("caller"),
@@ -398,7 +399,7 @@ fn read(dir: &Path) -> io::Result<Status> {
     let took = begun.zip(until).and_then(|(begun, until)| until.duration_since(begun).ok());
     status.runtime = took.unwrap_or_default().as_secs_f64();
     let (output, whole) = written(&dir.join("stdout"));
-    status.stdout = outcome::object_of(&output, whole);
+    status.stdout = outcome::object_of(&output, whole && lost.is_none());
     status.stderr = outcome::complaints(&last(&dir.join("stderr")));
     match code {
         Some(code) => {
@@ -408,6 +409,13 @@ fn read(dir: &Path) -> io::Result<Status> {
                 status
                     .stdout
                     .insert("_error".into(), error("choria.tasks/killed", by, json!({"exitcode": code})));
+            }
+            if let Some(lost) = lost.filter(|_| !status.stdout.contains_key("_error")) {
+                // it may have told of an error in what is lost
+                let message =
+                    format!("The task ended with a code {code}, and not all it wrote could be kept: {lost}");
+                let details = json!({"exitcode": code});
+                status.stdout.insert("_error".into(), error("choria.tasks/output-lost", message, details));
             }
             status.stdout = outcome::with_exit_code(status.stdout, code);
         }
@@ -442,9 +450,13 @@ fn is_beginning(dir: &Path) -> bool {
     fs::symlink_metadata(dir.join("runner")).is_err() && young.is_none_or(|age| age < BEGINS_IN)
 }
 
-/// The exit code, once it is there, whole: what is half written is none.
-fn exit_code(dir: &Path) -> Option<i64> {
-    number(&dir.join("exitcode"))
+/// The exit code, once it is there, whole: what is half written is none. Behind it stands why not all that the task
+/// wrote was kept, where that is so.
+fn exit_code(dir: &Path) -> Option<(i64, Option<String>)> {
+    let text = String::from_utf8(content(&dir.join("exitcode"), 1024).ok()?.0).ok()?;
+    let (code, lost) =
+        text.trim().split_once('\n').map_or((text.trim(), None), |(code, lost)| (code, Some(lost)));
+    Some((code.trim().parse().ok()?, lost.map(|lost| on_one_line(lost.trim()).collect())))
 }
 
 fn number(file: &Path) -> Option<i64> {

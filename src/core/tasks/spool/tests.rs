@@ -117,7 +117,14 @@ fn what_became_of_a_run() {
         ("1x", None, None),
         ("-", None, None),
         ("0", Some(0), None),
-        ("3", Some(3), Some("choria.tasks/task-error: The task errored with a code 3")),
+        (
+            "0\nno room",
+            Some(0),
+            Some(
+                "choria.tasks/output-lost: The task ended with a code 0, and not all it wrote could be kept: no room",
+            ),
+            ("3", Some(3), Some("choria.tasks/task-error: The task errored with a code 3")),
+        ),
     ] {
         stage.put("exitcode", written);
         let status = stage.status();
