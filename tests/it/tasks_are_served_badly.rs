@@ -78,7 +78,7 @@ fn answer(stream: &mut impl Write, kind: &str, times: usize) -> bool {
         "other" => (whole("200 OK", &CONTENT.replace("served", "hacked")), true),
         "absent" => (whole("404 Not Found", "{\"msg\":\"none\"}"), true),
         "garbage" => ("SSH-2.0-x\r\n".to_owned(), false),
-        "flaky" if times == 1 => (whole("503 Busy", "later"), true),
+        "flaky" if times <= 3 => (whole("503 Busy", "later"), true),
         "endless" => {
             let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
             let chunk = format!("1000\r\n{}\r\n", "x".repeat(4096));

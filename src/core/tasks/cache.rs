@@ -22,6 +22,8 @@ use crate::core::text::hex;
 /// Tries for a file, and the time between them.
 const TRIES: usize = 2;
 const PAUSE: Duration = Duration::from_millis(100);
+/// And between tries where the server is busy: at first, and at most.
+const BUSY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// A file is of use as long as it was used this lately; how exactly that is known.
 const TOUCHED: Duration = Duration::from_secs(24 * 3600);
 /// What is being fetched is called so.
@@ -137,7 +139,7 @@ impl Cache {
     }
 
     /// Sees to it that all files are there; how many had to be fetched. How many bytes are there
-    /// is told meanwhile.
+    /// is told meanwhile. A server that is busy is asked again and again: who waits says how long that is.
     ///
     /// # Errors
     /// [`CacheError`] of the first that cannot be had.
@@ -159,12 +161,20 @@ impl Cache {
                 continue;
             }
             let mut tries = 1..=TRIES;
+            let mut pause = BUSY.0;
+            tries.next();
             loop {
-                tries.next();
                 came.store(before, Ordering::Relaxed);
                 match self.download(record, source, &mut connection, came).await {
                     Ok(()) => break,
-                    Err(e) if tries.is_empty() => return Err(e),
+                    // as long as whoever waits for all of them does
+                    Err(CacheError::Download { problem, .. }) if problem.is_busy() => {
+                        tracing::debug!("a file of a task is asked for again: {problem}");
+                        connection = None;
+                        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                        pause = (pause * 2).min(BUSY.1);
+                    }
+                    Err(e) if tries.next().is_none() => return Err(e),
                     Err(_) => {
                         connection = None;
                         tokio::time::sleep(PAUSE).await;
@@ -212,8 +222,7 @@ impl Cache {
         let Some(connection) = connection.as_mut() else { return Ok(()) };
         let (mut hash, mut size, mut written) = (Context::new(&SHA256), 0u64, Ok(()));
         let mut file = tokio::fs::File::from_std(temporary.as_file().try_clone().map_err(disk)?);
-        let mut body =
-            connection.get(&record.target(), "application/octet-stream").await.map_err(download)?;
+        let mut body = connection.file(&record.target()).await.map_err(download)?;
         while let Some(piece) = body.next().await.map_err(download)? {
             size += piece.len() as u64;
             if size > record.size_bytes {

@@ -25,6 +25,10 @@ use crate::core::text::shortened;
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Longest wait for the beginning of a file: a server has so many places, and whoever waits for one keeps its turn.
+const PLACE: Duration = Duration::from_secs(600);
+/// Longest wait for all of an answer that is no file.
+const WHOLE: Duration = Duration::from_secs(60);
 /// How often a busy server is asked, and the shortest time between.
 const TRIES: usize = 8;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -56,6 +60,14 @@ pub enum SourceError {
         /// In its words.
         said: String,
     },
+    /// It keeps whoever asks waiting.
+    #[error("the server of tasks {server} did not begin to answer for {seconds} s")]
+    Silent {
+        /// Which.
+        server: String,
+        /// How long.
+        seconds: u64,
+    },
     /// It stopped in the middle.
     #[error("the server of tasks {server} broke off: {reason}")]
     Broken {
@@ -75,6 +87,16 @@ pub enum SourceError {
     /// There is no such task.
     #[error("there is no task {0}; choria tasks list shows those there are")]
     Unknown(TaskName),
+}
+
+impl SourceError {
+    /// Whether it is only busy, and asked again later.
+    pub fn is_busy(&self) -> bool {
+        matches!(
+            self,
+            SourceError::Silent { .. } | SourceError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }
+        )
+    }
 }
 
 /// The servers that have tasks, in the order they are asked.
@@ -233,11 +255,17 @@ impl Connection {
         SourceError::Answer { server: self.server.clone(), reason: e.to_string() }
     }
 
-    /// Asks for a path with its query. There are no redirects: what is not 200 is refused.
+    /// Asks for a file by its path with its query, and waits for a place where the server is busy.
     ///
     /// # Errors
     /// [`SourceError`].
-    pub async fn get(&mut self, target: &str, accept: &str) -> Result<Body, SourceError> {
+    pub async fn file(&mut self, target: &str) -> Result<Body, SourceError> {
+        self.get(target, "application/octet-stream", PLACE).await
+    }
+
+    /// Asks for a path with its query, and waits so long for the beginning. There are no redirects: what is not 200
+    /// is refused.
+    async fn get(&mut self, target: &str, accept: &str, patience: Duration) -> Result<Body, SourceError> {
         let server = self.server.clone();
         let broken = |reason: String| SourceError::Broken { server: server.clone(), reason };
         let request = Request::get(target)
@@ -251,23 +279,33 @@ impl Connection {
             sender.ready().await?;
             sender.send_request(request).await
         };
-        let slow = |_| broken(format!("nothing came for {} s", PATIENCE.as_secs()));
-        let answered = tokio::time::timeout(PATIENCE, asked).await.map_err(slow)?;
+        let slow = |_| SourceError::Silent { server: server.clone(), seconds: patience.as_secs() };
+        let answered = tokio::time::timeout(patience, asked).await.map_err(slow)?;
         let response = answered.map_err(|e| broken(tls_errors::told_of(&e)))?;
         let status = response.status();
         let mut body = Body { incoming: response.into_body(), server: server.clone() };
         if status == StatusCode::OK {
             return Ok(body);
         }
-        let said = body.collect(SAID).await.unwrap_or_default();
+        let said = tokio::time::timeout(PATIENCE, body.collect(SAID)).await;
+        let said = said.ok().and_then(Result::ok).unwrap_or_default();
         let said = shortened(in_words(&said).trim(), 200);
         let said = if said.is_empty() { said } else { format!(": {said}") };
         Err(SourceError::Refused { server, status, target: target.to_owned(), said })
     }
 
     async fn text(&mut self, target: &str) -> Result<Vec<u8>, SourceError> {
-        let mut body = self.get(target, "application/json").await?;
-        body.collect(MOST).await
+        let server = self.server.clone();
+        let whole = async {
+            let mut body = self.get(target, "application/json", PATIENCE).await?;
+            body.collect(MOST).await
+        };
+        // however steadily it drips
+        let slow = |_| {
+            let reason = format!("its answer was not whole after {} s", WHOLE.as_secs());
+            SourceError::Broken { server, reason }
+        };
+        tokio::time::timeout(WHOLE, whole).await.map_err(slow)?
     }
 }
 
