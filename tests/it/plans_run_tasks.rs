@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use std::path::Path;
+
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::process::Ran;
+use crate::process::{Ran, until};
 use crate::task_stage::{N1, Tasks};
 
 const LOGIN: &str = "#!/bin/sh\n[ \"$PT_password\" = 'play \"b00k\" secret' ] || exit 7\nprintf '{\"user\":\"%s\"}' \"$PT_user\"\n";
@@ -105,4 +108,118 @@ fn who_does_not_answer_has_not_ended_a_task() {
     }
     wait(&good, &[N1, gone], false).code(1).complains(&["n9.example.net: No response from node", "FAILED"]);
     wait(&bad, &[N1], false).code(1).complains(&["n1.example.net: ", "FAILED"]);
+}
+
+/// What a task repeats of its secrets is for the plan, and in nobody's sight.
+#[test]
+fn secrets_that_a_task_repeats_are_not_shown() {
+    let tells = "#!/bin/sh\nprintf '{\"said\":\"it is %s\",\"user\":\"%s\"}' \"$PT_password\" \"$PT_user\"\n";
+    let plan = "plan demo::tells (Sensitive[String] $pw, String $task) {
+  choria::run_playbook('choria::tasks::run', nodes => ['n1.example.net'], task => $task, inputs => { user => 'bob', password => $pw })
+  'told'
+}
+";
+    let tasks = Tasks::start(
+        &["n1"],
+        "",
+        &[
+            ("demo/plans/tells.pp", plan),
+            ("demo/tasks/closed.sh", tells),
+            ("demo/tasks/closed.json", LOGIN_JSON),
+            ("demo/tasks/open.sh", tells),
+            ("demo/tasks/open.json", OPEN_JSON),
+        ],
+    );
+    let report = tasks.network.path("report.json").display().to_string();
+    for task in ["demo::closed", "demo::open"] {
+        let words = [
+            "demo::tells",
+            "--pw",
+            "hunter2secret",
+            "--task",
+            task,
+            "--report",
+            &report,
+            "--loglevel",
+            "info",
+        ];
+        let ran = run(&tasks, &words).code(0);
+        let mut kept: Value =
+            serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
+        kept.as_object_mut().expect("an object").remove("journal");
+        for (what, text) in [("messages", &ran.stderr), ("the report", &kept.to_string())] {
+            assert!(!text.contains("hunter2secret"), "{task}: {what}: {text}");
+        }
+        assert!(kept["logs"].to_string().contains("it is *****"), "{task}: {:#}", kept["logs"]);
+    }
+}
+
+const WAITS: &str = "#!/bin/sh\necho x >>\"$PT_file.begun\"\n\
+    while [ ! -e \"$PT_file\" ]; do [ -d \"${PT_file%/*}\" ] || exit 1; /bin/sleep 0.05; done\n";
+const STAGED: &str = "plan demo::staged (String $files, String $input, Integer $timeout = 60, Integer $tries = 1) {
+  choria::task(action => 'bolt_tasks.run_and_wait', nodes => ['n1.example.net'], stages => '100%', tries => $tries,
+    try_sleep => 0, timeout => $timeout, properties => { task => 'demo::waits', files => $files, input => $input })
+}
+";
+
+fn begun(file: &Path) -> usize {
+    fs::read_to_string(format!("{}.begun", file.display())).unwrap_or_default().lines().count()
+}
+
+/// Whoever was asked and was not heard of may be at it.
+#[test]
+fn nobody_is_asked_again_who_may_be_at_it() {
+    let mut tasks =
+        Tasks::start(&["n1"], "", &[("demo/plans/staged.pp", STAGED), ("demo/tasks/waits.sh", WAITS)]);
+    let modules = tasks.network.path("modules").display().to_string();
+    let report = tasks.network.path("report.json").display().to_string();
+    let files = tasks.files("demo::waits");
+    let start = |tasks: &Tasks, file: &Path, more: &[&str]| {
+        let input = json!({"file": file.display().to_string()}).to_string();
+        let mut given = json!({"files": files, "input": input});
+        if more.is_empty() {
+            (given["timeout"], given["tries"]) = (1.into(), 2.into());
+        }
+        let given = given.to_string();
+        let input = if more.contains(&"--resume") { vec![] } else { vec!["--input", given.as_str()] };
+        let words = ["playbook", "run", "demo::staged", "--modulepath", &modules, "--report", &report];
+        tasks.alice.start(&[&words[..], &input, more].concat())
+    };
+    // by a further try
+    let file = tasks.network.path("tried");
+    let mut staged = start(&tasks, &file, &[]);
+    staged.says(&["try 1 of 2"]);
+    staged.says(&["the task goes on on 1 node"]);
+    assert_eq!(begun(&file), 1);
+    fs::write(&file, "").expect("a file");
+    assert_eq!(staged.ended().code(), Some(0), "{:?}", staged.lines());
+    assert_eq!(begun(&file), 1, "{:?}", staged.lines());
+    // by a further run
+    let file = tasks.network.path("resumed");
+    let mut staged = start(&tasks, &file, &["--loglevel", "info"]);
+    until("it to begin", || (begun(&file) == 1).then_some(()));
+    staged.signal(Signal::INT);
+    assert_eq!(staged.ended().code(), Some(130), "{:?}", staged.lines());
+    let mut resumed = start(&tasks, &file, &["--resume", &report]);
+    resumed.says(&["the task goes on on 1 node"]);
+    assert_eq!(begun(&file), 1, "{:?}", resumed.lines());
+    fs::write(&file, "").expect("a file");
+    assert_eq!(resumed.ended().code(), Some(0), "{:?}", resumed.lines());
+    assert_eq!(begun(&file), 1, "{:?}", resumed.lines());
+    // who says that it never began is asked
+    let file = tasks.network.path("never");
+    tasks.nodes[0].daemon().signal(Signal::STOP);
+    let mut staged = start(&tasks, &file, &[]);
+    staged.says(&["try 1 of 2"]);
+    tasks.nodes[0].kill();
+    assert_eq!(begun(&file), 0);
+    staged.signal(Signal::INT);
+    staged.ended();
+    tasks.nodes[0].start();
+    tasks.nodes[0].connected();
+    let mut resumed = start(&tasks, &file, &["--resume", &report]);
+    until("it to begin", || (begun(&file) == 1).then_some(()));
+    fs::write(&file, "").expect("a file");
+    resumed.ended();
+    assert_eq!(begun(&file), 1, "{:?}", resumed.lines());
 }
