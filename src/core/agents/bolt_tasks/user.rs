@@ -70,7 +70,7 @@ fn surroundings(
     aio: bool,
 ) -> Vec<(OsString, OsString)> {
     let kept = |name: &str| match of_another {
-        true => name.starts_with("LC_"),
+        true => name.starts_with("LC_") || ["LANG", "LANGUAGE"].contains(&name),
         false => name != "PATH" && !OF_SERVICE.contains(&name),
     };
     let mut path = OsString::from(PATH);
@@ -99,8 +99,14 @@ mod tests {
 
     #[test]
     fn what_is_not_theirs_is_not_given() {
-        let own =
-            [("PATH", "/x"), ("LC_ALL", "C"), ("SECRET", "s"), ("NOTIFY_SOCKET", "n"), ("LD_PRELOAD", "l")];
+        let own = [
+            ("PATH", "/x"),
+            ("LANG", "C"),
+            ("SECRET", "s"),
+            ("NOTIFY_SOCKET", "n"),
+            ("LD_PRELOAD", "l"),
+            ("LC_ALL", "C"),
+        ];
         let all = || own.into_iter().map(|(name, value)| (name.into(), value.into()));
         let shown = |all: Vec<(OsString, OsString)>| {
             let mut words: Vec<String> =
@@ -108,8 +114,8 @@ mod tests {
             words.sort();
             words.join(" ")
         };
-        assert_eq!(shown(surroundings(all(), false, false)), "LC_ALL=C LD_PRELOAD=l PATH=/x SECRET=s");
-        assert_eq!(shown(surroundings(all(), true, true)), format!("LC_ALL=C PATH={AIO}:{PATH}"));
+        assert_eq!(shown(surroundings(all(), false, false)), "LANG=C LC_ALL=C LD_PRELOAD=l PATH=/x SECRET=s");
+        assert_eq!(shown(surroundings(all(), true, true)), format!("LANG=C LC_ALL=C PATH={AIO}:{PATH}"));
     }
 
     #[tokio::test]
