@@ -134,16 +134,13 @@ async fn tried(exec: &Exec, ready: &Ready, wants_output: bool) -> anyhow::Result
             return Ok((Ended::Well, output));
         }
         let told = spoken(status);
-        let ended = match interrupted {
-            true => Ended::Interrupted,
-            false => Ended::Badly(code(status)),
-        };
         let again = exec.backoff.as_ref().filter(|backoff| number < backoff.attempts && !interrupted);
         let Some(backoff) = again else {
             let tries =
                 exec.backoff.as_ref().filter(|_| !interrupted).map(|_| format!(" at attempt {number}"));
             errln!("choria: {} {told}{}", ready.shown, tries.unwrap_or_default());
-            return Ok((ended, output));
+            // whatever it was told meanwhile, it says how it ended
+            return Ok((Ended::Badly(code(status)), output));
         };
         let wait = backoff.wait(number, fastrand::f64());
         errln!(

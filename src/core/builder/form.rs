@@ -85,7 +85,7 @@ impl Asking<'_> {
                     continue;
                 }
             }
-            self.one(property, answers, root)?;
+            self.one(property, properties, answers, root)?;
         }
         Ok(())
     }
@@ -93,6 +93,7 @@ impl Asking<'_> {
     fn one(
         &mut self,
         property: &Property,
+        beside: &[Property],
         answers: &mut Map<String, Value>,
         root: Option<&Map<String, Value>>,
     ) -> Result<(), String> {
@@ -116,7 +117,15 @@ impl Asking<'_> {
                         default: String::new(),
                         kind: QuestionKind::Line,
                     };
-                    let entry = self.answer(&question, true, &|_| Ok(()))?;
+                    // another of its name would be gone
+                    let taken = |name: &str| {
+                        let other = |one: &Property| one.name == name && one.name != property.name;
+                        answers.contains_key(name) || beside.iter().any(other)
+                    };
+                    let entry = self.answer(&question, true, &|name| match taken(name) {
+                        true => Err("there is one of that name".to_owned()),
+                        false => Ok(()),
+                    })?;
                     let inner = self.inner(property, root.unwrap_or(answers).clone())?;
                     // entries are beside one another where the form is, as they always were
                     answers.insert(entry, inner);

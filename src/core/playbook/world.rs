@@ -180,7 +180,8 @@ impl World {
     fn masked(&self, mut outcome: Outcome) -> Outcome {
         outcome.message = self.secrets.masked(&outcome.message);
         for (_, result) in &mut outcome.results {
-            if let Some(Json::String(words)) = result.get_mut("error").and_then(|error| error.get_mut("msg")) {
+            if let Some(Json::String(words)) = result.get_mut("error").and_then(|error| error.get_mut("msg"))
+            {
                 *words = self.secrets.masked(words);
             }
         }

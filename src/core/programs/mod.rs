@@ -392,7 +392,9 @@ impl Program {
         let is_too_much = output.len() > most;
         output.truncate(most);
         match ended {
-            Ok(Ok(Some(status))) if !is_too_much => Ok(Ended { status, output, errors, cut: running.was_cut }),
+            Ok(Ok(Some(status))) if !is_too_much => {
+                Ok(Ended { status, output, errors, cut: running.was_cut })
+            }
             Ok(Ok(_)) => Err(ProgramError::TooMuch { most, output, errors }),
             Ok(Err(e)) => Err(ProgramError::Pipes(e)),
             Err(_) => Err(ProgramError::TooLong { limit, output, errors }),

@@ -68,8 +68,7 @@ impl Running {
         hear: &mut impl FnMut(Stream, &str),
     ) -> io::Result<Option<ExitStatus>> {
         let Running { child, stdin, input, stdout, output, stderr, said, told, .. } = self;
-        let (talks, overheard, cuts, was_cut) =
-            (self.talks, self.overheard, self.cuts, &mut self.was_cut);
+        let (talks, overheard, cuts, was_cut) = (self.talks, self.overheard, self.cuts, &mut self.was_cut);
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
                 // a program that does not read its input may still know the answer

@@ -43,6 +43,11 @@ fn nodes_are_asked_by_applications() {
       inputs: {{fact: country}}
       filter: {{identities: ["{{{{ .Arguments.node }}}}"]}}
     transform: {{template: {{contents: "{{{{ range .Input.replies }}}}{{{{ .sender }}}}={{{{ .data.value }}}}{{{{ end }}}}"}}}}
+  - name: like
+    description: d
+    type: discover
+    arguments: [{{name: node, required: true}}]
+    filter: {{identities: ["/{{{{ .Arguments.node }}}}/"]}}
   - {{name: odd, description: d, type: rpc, request: {{agent: rpcutil, action: ping}}, transform: {{jq: {{query: .replies.none}}}}}}
   - {{name: bad, description: d, type: rpc, request: {{agent: rpcutil, action: nosuch}}}}
   - {{name: find, description: d, type: discover, std_filters: true, filter: {{facts: [country=mt]}}}}
@@ -72,6 +77,8 @@ fn nodes_are_asked_by_applications() {
     run(&["odd"]).code(5).silent().complains(&["the request was sent: ", "the query fails"]);
     // who names nobody does not mean everybody
     run(&["only", ""]).code(1).silent().complains(&["filter: identities:", "comes out empty"]);
+    run(&["like", ""]).code(1).silent().complains(&["filter: identities:", "expression that is empty"]);
+    assert_eq!(run(&["like", "^n1"]).code(0).stdout, "n1.example.net\n");
     run(&["bad"]).code(1).complains(&["unknown action rpcutil#nosuch"]);
     assert_eq!(run(&["find"]).code(0).stdout, "n1.example.net\n");
     assert_eq!(run(&["find", "--json"]).code(0).json(), json!([N1]));

@@ -60,12 +60,39 @@ fn given(of: &Arguments<'_>) -> Result<Value, String> {
         "deepCopy" | "mustDeepCopy" => of.any(0)?.clone(),
         "fromJson" => serde_json::from_str(&of.text(0)?).unwrap_or_default(),
         "mustFromJson" => serde_json::from_str(&of.text(0)?).map_err(|e| format!("mustFromJson: {e}"))?,
-        "toPrettyJson" | "mustToPrettyJson" => format!("{:#}", of.any(0)?).into(),
+        "toPrettyJson" | "mustToPrettyJson" => escaped(&format!("{:#}", sorted(of.any(0)?))).into(),
+        "toRawJson" | "mustToRawJson" => sorted(of.any(0)?).to_string().into(),
         "toYaml" => {
             serde_saphyr::to_string(of.any(0)?).map_err(|e| format!("toYaml: {e}"))?.trim_end().into()
         }
         "kindOf" | "typeOf" => kind(of.any(0)?).into(),
         "kindIs" | "typeIs" | "typeIsLike" => (of.text(0)? == kind(of.any(1)?)).into(),
-        _ => of.any(0)?.to_string().into(),
+        _ => escaped(&sorted(of.any(0)?).to_string()).into(),
     })
+}
+
+/// With the members of objects by their names, as the original's JSON has them.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(members) => {
+            let mut members: Vec<(String, Value)> =
+                members.iter().map(|(name, member)| (name.clone(), sorted(member))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Signs that pages take for their own are written by number in JSON; there they stand within texts alone.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -84,8 +84,8 @@ fn given(of: &Arguments<'_>) -> Result<Value, String> {
     Ok(match name.as_str() {
         "upper" => of.text(0)?.to_uppercase().into(),
         "lower" => of.text(0)?.to_lowercase().into(),
-        "title" => parts(&of.text(0)?, true, |c| c.to_uppercase().collect()).into(),
-        "untitle" => parts(&of.text(0)?, false, |c| c.to_lowercase().collect()).into(),
+        "title" => parts(&of.text(0)?, |c| c.to_uppercase().collect()).into(),
+        "untitle" => parts(&of.text(0)?, |c| c.to_lowercase().collect()).into(),
         "swapcase" => of.text(0)?.chars().map(swapped).collect::<String>().into(),
         "trim" => of.text(0)?.trim().into(),
         "trimAll" | "trimall" => {
@@ -263,13 +263,12 @@ fn swapped(c: char) -> char {
 }
 
 /// With the first letter of each word changed.
-fn parts(text: &str, lowers: bool, first: impl Fn(char) -> String) -> String {
+fn parts(text: &str, first: impl Fn(char) -> String) -> String {
     let mut out = String::new();
     let mut begins = true;
     for c in text.chars() {
         match begins && c.is_alphabetic() {
             true => out.push_str(&first(c)),
-            false if lowers => out.extend(c.to_lowercase()),
             false => out.push(c),
         }
         begins = !(c.is_alphanumeric() || c == '\'' || c == '_');

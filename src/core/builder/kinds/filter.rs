@@ -45,6 +45,10 @@ impl Filter {
                 true => Err(format!(
                     "filter: {key}: '{text}' comes out empty, and would mean more nodes than it should"
                 )),
+                false if matches_all(&made) && !matches_all(text) => Err(format!(
+                    "filter: {key}: '{text}' comes out with a regular expression that is empty, and would mean more \
+                     nodes than it should"
+                )),
                 false => Ok(made),
             }
         };
@@ -68,6 +72,12 @@ impl Filter {
     }
 }
 
+/// Whether there is a regular expression in it that is empty: `//`, alone, as a value or among others.
+fn matches_all(text: &str) -> bool {
+    let apart = |c: char| c.is_whitespace() || "'\"`(),=~<>!".contains(c);
+    text.split(apart).any(|word| matches!(word, "//" | "//i"))
+}
+
 pub(super) fn read(of: &mut Reading<'_, '_>) -> Filter {
     let Some(mut of) = of.inner("filter") else { return Filter::default() };
     let filter = Filter {
@@ -86,4 +96,19 @@ pub(super) fn read(of: &mut Reading<'_, '_>) -> Filter {
     };
     of.finish(&[]);
     filter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_expression_is_found_wherever_it_is() {
+        for text in ["//", "country=//", "country=~//", "//i", "apache //", "with('//') and x", "a(\"//\")"] {
+            assert!(matches_all(text), "{text}");
+        }
+        for text in ["", "/web/", "a=/b//c/", "http://x/", "/ /", "n1.example.net", "/a/ /b/"] {
+            assert!(!matches_all(text), "{text}");
+        }
+    }
 }

@@ -102,3 +102,24 @@ fn forms_make_documents_of_answers() {
     assert_eq!((&made["thing"], &made["tags"], &made["nested"]), (&json!("t"), &json!([]), &json!({})));
     assert_eq!(answered(&["x"]).0, Err("nobody answers".to_owned()));
 }
+
+#[test]
+fn entries_have_names_of_their_own() {
+    let form = "  - name: f
+    description: d
+    type: form
+    properties:
+      - {name: listen, default: here}
+      - name: accounts
+        type: object
+        properties:
+          - {name: user}
+";
+    let parsed = definition(form);
+    let answers = vec!["", "y", "one", "a", "y", "listen", "one", "two", "b", "n"];
+    let (mut script, state) = (Script { answers, shown: vec![], asked: vec![] }, state());
+    let Kind::Form(form) = &parsed.commands[0].kind else { panic!("a form") };
+    let made = ask(form, &Scope { state: &state, world: &Still }, &mut script).unwrap();
+    assert_eq!(made, json!({"listen": "here", "one": {"user": "a"}, "two": {"user": "b"}}));
+    assert_eq!(script.shown.iter().filter(|shown| shown.contains("there is one of that name")).count(), 2);
+}

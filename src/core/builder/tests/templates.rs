@@ -84,6 +84,11 @@ fn templates_make_what_definitions_expect() {
             "{\"a\":1}[1]yc",
         ),
         (
+            "{{ toJson (dict \"b\" \"<&>\" \"a\" 1) }}{{ toRawJson (dict \"b\" \"<&>\" \"a\" 1) }}",
+            "{\"a\":1,\"b\":\"\\u003c\\u0026\\u003e\"}{\"a\":1,\"b\":\"<&>\"}",
+        ),
+        ("{{ title \"deploy MySQL on n1.EXAMPLE\" }}", "Deploy MySQL On N1.EXAMPLE"),
+        (
             "{{ add 1 2 3 }} {{ sub 5 3 }} {{ mul 2 3 }} {{ div 7 2 }} {{ mod 7 2 }} {{ max 1 9 3 }} {{ round 1.255 1 }} {{ atoi \"12\" }}",
             "6 2 6 3 1 9 1.3 12",
         ),

@@ -48,14 +48,15 @@ fn terraform(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Tr
     let name = options.text("terraform")?.unwrap_or("terraform");
     let path = std::env::var_os("PATH");
     let program = find_program(name, path.as_deref());
-    let program = program
-        .ok_or_else(|| {
-            let name = options.shown("terraform", name);
-            options.wrong(format!("there is no program '{name}'; name it with 'terraform'"))
-        })?;
+    let program = program.ok_or_else(|| {
+        let name = options.shown("terraform", name);
+        options.wrong(format!("there is no program '{name}'; name it with 'terraform'"))
+    })?;
     let (state, wanted) = (options.required("statefile")?, options.required("output")?);
     if !std::path::Path::new(state).is_file() {
-        return Err(options.wrong(format!("the state file {} is not there", options.shown("statefile", state))));
+        return Err(
+            options.wrong(format!("the state file {} is not there", options.shown("statefile", state)))
+        );
     }
     let shown = options.shown("output", wanted);
     if wanted.starts_with('-') {

@@ -88,8 +88,7 @@ impl Consul {
         // keys of a session go with it, as the original asks for
         let body = json!({"Name": "choria playbook", "TTL": format!("{}s", self.ttl), "Behavior": "delete"});
         let text = self.good("PUT", "/v1/session/create", body.to_string().into_bytes()).await?;
-        let json: Json =
-            serde_json::from_str(&text).map_err(|e| format!("consul at {}: {e}", self.shown))?;
+        let json: Json = serde_json::from_str(&text).map_err(|e| format!("consul at {}: {e}", self.shown))?;
         let id = json["ID"].as_str().filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
         id.map(str::to_owned).ok_or_else(|| format!("consul at {} gives a session no name", self.shown))
     }

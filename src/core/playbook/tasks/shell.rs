@@ -48,12 +48,10 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     }
     if let Some(directory) = options.text("cwd")? {
         if !std::path::Path::new(directory).is_dir() {
-            return Err(
-                options.wrong(format!(
-                    "the directory '{}' in the option 'cwd' is not there",
-                    options.shown("cwd", directory)
-                ))
-            );
+            return Err(options.wrong(format!(
+                "the directory '{}' in the option 'cwd' is not there",
+                options.shown("cwd", directory)
+            )));
         }
         program = program.directory(directory);
     }

@@ -87,7 +87,9 @@ pub(super) fn look_first(world: &World, client: &Client, before: &mut Before) ->
             never_begun(client, &collective, &id, nodes).await.map_err(|e| e.to_string())
         })?;
         let unknown = looked.map_err(|e| {
-            Trouble(format!("what became of the task {id} cannot be looked at, and nobody is asked again: {e}"))
+            Trouble(format!(
+                "what became of the task {id} cannot be looked at, and nobody is asked again: {e}"
+            ))
         })?;
         before.never_began(unknown);
     }
