@@ -61,7 +61,7 @@ pub struct Track {
     pub(super) looks: u8,
     /// Seconds between two looks, as far as that is known.
     pub(super) every: i64,
-    /// Since when it is so, unix seconds.
+    /// Since when it has this status, and rests or does not, unix seconds.
     pub since: i64,
     /// When it was last told of, unix seconds.
     pub at: i64,
@@ -76,6 +76,11 @@ impl Track {
     pub fn rests(&self) -> bool {
         &*self.state == MAINTENANCE
     }
+
+    /// What people see of it.
+    fn shown(&self) -> (Option<u8>, bool) {
+        (self.status, self.rests())
+    }
 }
 
 /// What an event changed.
@@ -85,7 +90,7 @@ pub struct Change {
     pub identity: Arc<str>,
     /// Of which machine.
     pub machine: Arc<str>,
-    /// Whether it is another status or state now.
+    /// Whether what is shown of it is another now: its status, or whether it rests.
     pub differs: bool,
 }
 
@@ -252,18 +257,18 @@ impl Fleet {
         let (identity, machine) = self.slot(&moved.identity, &moved.machine, now)?;
         let (state, version) = (self.word(&moved.to), self.word(&moved.version));
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
-        let differs = track.state != state;
-        let rested = track.rests();
-        // a check that is asked for at once is as it was
-        if &*state != "FORCE_CHECK" && differs {
-            track.since = now;
-        }
+        let (before, rested) = (track.shown(), track.rests());
         (track.state, track.version, track.at) = (state, version, now);
         (track.life, track.looks) = (moved.life, 0);
         // what it found before it rested says nothing of how it is now
         if track.status.is_some() && rested != track.rests() {
             (track.status, track.waits) = (Some(if rested { UNKNOWN } else { WELL }), rested);
             track.output = Box::default();
+        }
+        // one that is asked for at once is as it was, and so is one whose machine mends what it found
+        let differs = track.shown() != before;
+        if differs {
+            track.since = now;
         }
         Some(Change { identity, machine, differs })
     }
@@ -275,6 +280,7 @@ impl Fleet {
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
         track.at = now;
         track.every = checked.every;
+        let before = track.shown();
         let anew = track.life != 0 && checked.life != 0 && track.life != checked.life;
         if checked.looked > track.looked {
             (track.looked, track.looks) = (checked.looked, track.looks.saturating_add(1));
@@ -290,11 +296,11 @@ impl Fleet {
             // that it looks again was not heard
             track.state = state;
         }
-        let differs = track.status != Some(checked.status);
+        (track.status, track.version) = (Some(checked.status), version);
+        let differs = track.shown() != before;
         if differs {
             track.since = now;
         }
-        (track.status, track.version) = (Some(checked.status), version);
         track.waits = false;
         track.output = checked.output.as_str().into();
         if track.history.len() == HISTORY {
@@ -370,6 +376,44 @@ mod tests {
         assert_eq!((fleet.nodes()["n1"].seen, fleet.nodes().len(), fleet.count()), (300, 1, 1));
         fleet.forget("n1");
         assert_eq!((fleet.nodes().len(), fleet.count()), (0, 0));
+    }
+
+    /// Its machine moves with what it finds, and when it is asked, and mends: none of that is news.
+    #[test]
+    fn a_change_is_told_once() {
+        let mut fleet = Fleet::default();
+        let moved = |to: &str| {
+            Seen::Moved(Moved {
+                identity: "n1".into(),
+                machine: "disk".into(),
+                version: "1.0.0".into(),
+                transition: to.into(),
+                from: "OK".into(),
+                to: to.into(),
+                at: 0,
+                life: 0,
+            })
+        };
+        let heard = [
+            (checked("n1", "disk", 0), true),
+            (moved("OK"), false),
+            (checked("n1", "disk", 2), true),
+            (moved("CRITICAL"), false),
+            (moved("FORCE_CHECK"), false),
+            (moved("UNKNOWN"), false),
+            (checked("n1", "disk", 2), false),
+            (moved("MAINTENANCE"), true),
+            (moved("UNKNOWN"), true),
+            (moved("MAINTENANCE"), true),
+            // that it goes on was not heard
+            (checked("n1", "disk", 0), false),
+        ];
+        let mut since = 0;
+        for (at, (seen, differs)) in (100..).zip(&heard) {
+            assert_eq!(fleet.take(seen, at).unwrap().differs, *differs, "{at}");
+            since = if *differs { at } else { since };
+            assert_eq!(fleet.nodes()["n1"].tracks["disk"].since, since, "{at}");
+        }
     }
 
     #[test]
