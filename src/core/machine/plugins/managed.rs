@@ -23,6 +23,8 @@ const GONE: &str = ".gone";
 const FETCHES: Duration = Duration::from_secs(10 * 60);
 /// Ends the name of a file that says which list was followed last.
 const FOLLOWED: &str = ".followed";
+/// Milliseconds that the clock of whoever packs a list may be ahead.
+const AHEAD: i64 = 10 * 60 * 1000;
 /// The file of checksums that is in each archive.
 const SUMS: &str = "SHA256SUMS";
 
@@ -152,8 +154,9 @@ impl Place {
     /// of what is signed, the latest counts that was seen here.
     ///
     /// # Errors
-    /// It is older, or what was followed last is not known; in words.
-    pub fn follow(&self, manifest: &Manifest) -> Result<(), String> {
+    /// It is older, or was packed when it is not `now` yet, or what was followed last is not known; in words. Times
+    /// are those of [`Manifest::packed`].
+    pub fn follow(&self, manifest: &Manifest, now: i64) -> Result<(), String> {
         let file = self.store.join(format!(".{}{FOLLOWED}", self.prefix));
         let last = match files::read_bounded(&file, 64) {
             Ok(text) => std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()),
@@ -163,22 +166,31 @@ impl Place {
         let last: i64 = last.ok_or_else(|| {
             format!("{} does not say which list was followed last: remove it to follow any", file.display())
         })?;
-        let next = match manifest.packed() {
-            packed if packed >= last => packed,
-            0 => {
-                return Err(
-                    "it does not say when it was packed, and one that does was followed before: pack it \
-                            again by choria machine plugins pack"
-                        .to_owned(),
-                );
-            }
-            _ => {
-                return Err(
-                    "it was packed before the one that was followed last: pack it again if it is meant"
-                        .to_owned(),
-                );
-            }
-        };
+        let next = manifest.packed();
+        if next > now.saturating_add(AHEAD) {
+            let shown = |at: i64| {
+                jiff::Timestamp::from_millisecond(at).map_or("never".to_owned(), |at| at.to_string())
+            };
+            return Err(format!(
+                "it was packed at {}, and here it is {}: the clock of one of both machines is wrong",
+                shown(next),
+                shown(now)
+            ));
+        }
+        if next < last && next == 0 {
+            return Err(
+                "it does not say when it was packed, and one that does was followed before: pack it \
+                        again by choria machine plugins pack"
+                    .to_owned(),
+            );
+        }
+        if next < last {
+            return Err(format!(
+                "it was packed before the one that was followed last: pack it again if it is meant, and where the clock \
+                 was wrong by which that one was packed, remove {}",
+                file.display()
+            ));
+        }
         if next > last {
             fs::create_dir_all(&self.store).map_err(|e| format!("{}: {e}", self.store.display()))?;
             files::write_atomic(&file, next.to_string().as_bytes(), files::SECRET)
@@ -308,17 +320,25 @@ mod tests {
             (&[], false),
             (&[6], true),
         ] {
-            assert_eq!(place.follow(&list(packed)).is_ok(), follows, "{packed:?}");
+            assert_eq!(place.follow(&list(packed), 200).is_ok(), follows, "{packed:?}");
         }
         // an empty one neither, which takes everything away
-        let empty = |emptied| place.follow(&Manifest { plugins: vec![], emptied }).is_ok();
+        let empty = |emptied| place.follow(&Manifest { plugins: vec![], emptied }, 200).is_ok();
         assert!(!empty(5) && empty(100));
-        assert!(place.follow(&list(&[6])).is_err() && place.follow(&list(&[101])).is_ok());
+        assert!(place.follow(&list(&[101]), 200).is_ok());
+        let older = place.follow(&list(&[6]), 200).unwrap_err();
+        assert!(older.ends_with(".mm.followed"), "{older}");
+        // one from the future would keep out all that is packed until then
+        for (packed, follows) in [(201 + AHEAD, false), (200 + AHEAD, true)] {
+            let list = place.follow(&list(&[packed]), 200);
+            assert_eq!(list.is_ok(), follows, "{list:?}");
+        }
+        fs::write(dir.path().join("store/.mm.followed"), "101").unwrap();
         assert!(!empty(100));
         let file = dir.path().join("store/.mm.followed");
         assert_eq!(fs::read_to_string(&file).unwrap(), "101");
         fs::write(&file, "x").unwrap();
-        assert!(place.follow(&list(&[200])).unwrap_err().contains("remove it to follow any"));
+        assert!(place.follow(&list(&[200]), 200).unwrap_err().contains("remove it to follow any"));
     }
 
     fn place(store: &Path) -> Place {

@@ -106,7 +106,7 @@ impl Wanted {
             purge: self.purge,
         };
         if key.is_some()
-            && let Err(problem) = place.follow(&manifest)
+            && let Err(problem) = place.follow(&manifest, jiff::Timestamp::now().as_millisecond())
         {
             return error(format!("data item {} is left aside: {problem}", self.data_item), false);
         }
