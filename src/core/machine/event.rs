@@ -1,7 +1,7 @@
 //! Events of machines: CloudEvents as the original publishes them (spec 06 §5), and the line
 //! that people read of one.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::core::machine::duration;
 use crate::core::protocol::json::push_value;
@@ -84,18 +84,20 @@ fn head(of: Origin<'_>, protocol: &str) -> Map<String, Value> {
 fn made(of: Origin<'_>, id: &str, subject: String, data: Map<String, Value>) -> Event {
     let text = line(&data).unwrap_or_default();
     let time = jiff::Timestamp::from_second(of.timestamp).unwrap_or_default().to_string();
-    let envelope = json!({
-        "specversion": "1.0",
-        "id": id,
-        "source": SOURCE,
-        "type": data.get("protocol"),
-        "subject": of.identity,
-        "datacontenttype": "application/json",
-        "time": time,
-        "data": data,
-    });
+    let members: [(&str, Value); 8] = [
+        ("specversion", "1.0".into()),
+        ("id", id.into()),
+        ("source", SOURCE.into()),
+        ("type", data.get("protocol").cloned().unwrap_or_default()),
+        ("subject", of.identity.into()),
+        ("datacontenttype", "application/json".into()),
+        ("time", time.into()),
+        ("data", data.into()),
+    ];
+    let envelope: Map<String, Value> =
+        members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let mut payload = String::new();
-    push_value(&mut payload, &envelope);
+    push_value(&mut payload, &envelope.into());
     Event { subject, payload, text }
 }
 
