@@ -12,6 +12,7 @@ use std::path::Path;
 mod anew;
 mod directories;
 mod groups;
+mod hanging;
 mod links;
 mod open_limit;
 mod own;
@@ -25,6 +26,10 @@ mod watched;
 pub use anew::Anew;
 pub use directories::make_directory;
 pub use groups::{group_id, user_id};
+pub use hanging::{
+    DEADLINE, passing_over, unless_it_hangs, unless_it_hangs_long, unless_its_start_hangs, unless_ours_hangs,
+    within_deadline,
+};
 pub use links::resolved;
 pub use open_limit::raise_open_limit;
 pub use own::{is_own, open_own};
@@ -33,10 +38,7 @@ pub use reach::Reader;
 pub use scratch::{own_scratch, scratch};
 pub use together::Together;
 pub use version::Version;
-pub use watched::{
-    DEADLINE, Look, Watched, no_answer, passing_over, unless_it_hangs, unless_its_start_hangs,
-    unless_ours_hangs, within_deadline,
-};
+pub use watched::{Look, Watched, no_answer};
 
 /// Mode of files that hold secrets: private keys, seeds, tokens.
 pub const SECRET: u32 = 0o600;

@@ -5,27 +5,26 @@
 //! [`Program::run`] is for programs that answer once. Who keeps one running
 //! [starts](Program::start) it and reads its [`Pipe`]s.
 
+mod begun;
 mod command;
 mod pipes;
 mod running;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setpriority_process};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::oneshot;
-
-use crate::core::files::unless_its_start_hangs;
 
 pub use command::{CommandLine, Group, NoProgram, executable, find};
 pub use pipes::{Look, Pipe, Said};
-use running::Running;
 
 /// Bytes of standard output that are kept unless told otherwise.
 const MOST: usize = 1024 * 1024;
@@ -261,40 +260,6 @@ impl Program {
         &self.path
     }
 
-    /// Starts it, to be kept: limits and input are its keeper's business.
-    ///
-    /// # Errors
-    /// It did not start, or its file does not answer.
-    pub async fn start(self) -> Result<Started, ProgramError> {
-        // gone with all it has started when it begins too late
-        self.begun(Program::started, drop).await
-    }
-
-    /// Has a thread of its own begin it: whoever starts a program waits until its file is read, which may be on a
-    /// network file system that hangs. One that begins when it was given up has come too `late`.
-    async fn begun<T: Send + 'static>(
-        self,
-        begin: impl FnOnce(Program) -> Result<T, ProgramError> + Send + 'static,
-        late: impl FnOnce(T) + Send + 'static,
-    ) -> Result<T, ProgramError> {
-        let path = self.path.clone();
-        let (here, mut begun) = oneshot::channel();
-        let done = unless_its_start_hangs(&path, move || {
-            if let Err(Ok(running)) = here.send(begin(self)) {
-                late(running);
-            }
-        });
-        let answers = done.await.is_some();
-        begun.close();
-        begun.try_recv().unwrap_or_else(|_| {
-            let problem = match answers {
-                true => io::Error::other("it was interrupted"),
-                false => io::Error::other("its file does not answer, as on a network file system that hangs"),
-            };
-            Err(ProgramError::Start { program: path, problem })
-        })
-    }
-
     fn started(self) -> Result<Started, ProgramError> {
         let (mut child, group, _) = self.spawn(Stdio::piped())?;
         let gone = || io::Error::other("the pipes of a program are not there");
@@ -340,7 +305,7 @@ impl Program {
             .process_group(0)
             .kill_on_drop(!self.outlives);
         let reader = if self.silent {
-            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.stdout(nothing()).stderr(nothing());
             None
         } else if self.together {
             let (reader, writer) = std::io::pipe()?;
@@ -363,43 +328,14 @@ impl Program {
         }
         Ok((child, group, reader))
     }
+}
 
-    /// Runs it to its end. Dropping the future kills its whole process group.
-    ///
-    /// # Errors
-    /// It did not start, took longer or wrote more than it may. However it ends is no error.
-    pub async fn run(self) -> Result<Ended, ProgramError> {
-        self.run_heard(|_, _| ()).await
-    }
-
-    /// [`Program::run`], with each line of its standard error for `hear` as it comes, up to
-    /// 64 KiB; then one line that says that more is not shown. The same of its standard
-    /// output when it [talks](Program::talks) or is [overheard](Program::overheard).
-    ///
-    /// # Errors
-    /// As [`Program::run`].
-    pub async fn run_heard(self, mut hear: impl FnMut(Stream, &str)) -> Result<Ended, ProgramError> {
-        let (limit, most) = (self.limit, self.most);
-        let mut running = self.begun(Running::start, |mut late| late.end()).await?;
-        let ended = tokio::time::timeout(limit, running.until_it_ends(most, &mut hear)).await;
-        running.told.heard(true, &mut |line| hear(Stream::Output, line));
-        running.said.heard(true, &mut |line| hear(Stream::Error, line));
-        if !matches!(ended, Ok(Ok(Some(_)))) {
-            running.end();
-        }
-        let errors = running.said.kept();
-        let mut output = std::mem::take(&mut running.output);
-        let is_too_much = output.len() > most;
-        output.truncate(most);
-        match ended {
-            Ok(Ok(Some(status))) if !is_too_much => {
-                Ok(Ended { status, output, errors, cut: running.was_cut })
-            }
-            Ok(Ok(_)) => Err(ProgramError::TooMuch { most, output, errors }),
-            Ok(Err(e)) => Err(ProgramError::Pipes(e)),
-            Err(_) => Err(ProgramError::TooLong { limit, output, errors }),
-        }
-    }
+/// Nothing to be read, and nobody who reads: one file for all programs, each of which has it up to three times.
+fn nothing() -> Stdio {
+    static NOTHING: OnceLock<Option<File>> = OnceLock::new();
+    let open = || File::options().read(true).write(true).open("/dev/null").ok();
+    let ours = NOTHING.get_or_init(open).as_ref().and_then(|file| file.try_clone().ok());
+    ours.map_or_else(Stdio::null, Stdio::from)
 }
 
 /// What a shell does that becomes a program: its first word is kilobytes of data.

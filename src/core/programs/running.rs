@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin};
 
-use super::{Group, Look, Pipe, Program, ProgramError, Said, Stream};
+use super::{Group, Look, Pipe, Program, ProgramError, Said, Stream, nothing};
 
 /// Bytes that a pipe holds.
 const LAST: usize = 64 << 10;
@@ -34,7 +34,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn start(program: Program) -> Result<Running, ProgramError> {
-        let stdin = if program.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        let stdin = if program.input.is_empty() { nothing() } else { Stdio::piped() };
         let (mut child, group, reader) = program.spawn(stdin)?;
         let pipe = |end: Option<io::Result<OwnedFd>>| end.map(Pipe::new).transpose();
         let stdout = child.stdout.take().map(|end| end.into_owned_fd()).or(reader.map(Ok));
