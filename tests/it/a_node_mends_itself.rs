@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::network::{Network, Node, NodeSetup, node};
-use crate::process::until;
+use crate::process::{Daemon, until};
 
 /// A node whose machines live beside it.
 pub fn with_machines(network: &Network, name: &str) -> (NodeSetup, PathBuf) {
@@ -224,11 +224,19 @@ print('held', file=sys.stderr, flush=True)
 time.sleep(600)
 ";
 
+fn lease(files: impl IntoIterator<Item = PathBuf>) -> Daemon {
+    let mut python = std::process::Command::new("python3");
+    python.stderr(std::process::Stdio::piped()).args(["-c", LEASE]).args(files);
+    let holder = Daemon::start("lease", python);
+    holder.says(&["held"]);
+    holder
+}
+
 #[test]
 fn programs_whose_files_hang_hold_up_nobody_else() {
     let network = Network::start();
     let (setup, store) = with_machines(&network, "n1");
-    let mut n1 = network.node(setup);
+    let mut n1 = network.nodes([setup]).remove(0);
     let check_script = "#!/bin/sh\necho fine >>./ran; echo 'OK: whole'\n";
     let names = ["first", "second", "third", "fourth"];
     let paths = names.map(|name| machine(&store, name, &check(name, "1s"), &[("check", check_script)]));
@@ -236,13 +244,7 @@ fn programs_whose_files_hang_hold_up_nobody_else() {
     for name in names {
         until("a check to be fine", || is_fine(name));
     }
-    let mut python = std::process::Command::new("python3");
-    python
-        .stderr(std::process::Stdio::piped())
-        .args(["-c", LEASE])
-        .args(paths[..3].iter().map(|path| path.join("check")));
-    let mut holder = crate::process::Daemon::start("lease", python);
-    holder.says(&["held"]);
+    let mut holder = lease(paths[..3].iter().map(|path| path.join("check")));
     let mark = n1.log().mark();
     let ran = || fs::read_to_string(paths[3].join("ran")).expect("a file").lines().count();
     for (at, name) in names[..3].iter().enumerate() {
@@ -259,4 +261,37 @@ fn programs_whose_files_hang_hold_up_nobody_else() {
     }
     n1.log().signal(Signal::TERM);
     assert!(n1.daemon().ended().success());
+}
+
+/// What goes wrong for a while is well after it, without anybody who does anything about it.
+#[test]
+fn what_could_not_be_read_or_written_is_tried_again() {
+    let network = Network::start();
+    let (setup, store) = with_machines(&network, "n1");
+    let n1 = network.nodes([setup]).remove(0);
+    let data = [("data", "#!/bin/sh\necho '{\"kept\": 1}'\n")];
+    let place = store.join("unkept").join("machine_data.json");
+    let mark = n1.log().mark();
+    let unread = machine(&store, "unread.tmp-temp", &LOOP.replace("name: looper", "name: unread"), &data);
+    let late = machine(&store, "late.tmp-temp", &LOOP.replace("name: looper", "name: late"), &data);
+    fs::write(late.join("machine_data.json"), "{\"before\":2}").expect("a file");
+    let mut holder = lease([unread.join("machine.yaml"), late.join("machine_data.json")]);
+    fs::rename(&unread, store.join("unread")).expect("a directory");
+    fs::rename(&late, store.join("late")).expect("a directory");
+    n1.log().says_after(mark, &["unread/machine.yaml", "temporarily unavailable"]);
+    n1.log().says_after(mark, &["late/machine_data.json", "temporarily unavailable"]);
+    let unkept = machine(&store, "unkept.tmp-temp", &LOOP.replace("name: looper", "name: unkept"), &data);
+    // when it can be written, what it keeps has long been what it is
+    fs::create_dir(unkept.join("machine_data.json")).expect("a directory");
+    fs::rename(&unkept, store.join("unkept")).expect("a directory");
+    n1.log().says_after(mark, &["unkept was not kept, which is tried again"]);
+    holder.signal(Signal::KILL);
+    holder.ended();
+    fs::remove_dir(&place).expect("it goes");
+    until("the machine to run", || state(&network, &n1, "unread"));
+    let kept = |file: &Path| fs::read_to_string(file).ok().filter(|text| text.contains("kept"));
+    until("the data to be kept", || kept(&place));
+    // nothing is lost of what could not be read
+    let all = until("more to be kept", || kept(&store.join("late/machine_data.json")));
+    assert!(all.contains("before"), "{all}");
 }

@@ -118,6 +118,7 @@ mod logs_do_not_cry_wolf;
 mod looks_are_taken_in_turns;
 mod machines_are_made_by_hand;
 mod mco_takes_what_it_always_took;
+mod metrics_get_old;
 mod mistakes_are_explained;
 mod nats_clients_see_no_difference;
 mod nodes_are_found_by_others;

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::definition::Common;
 use super::event::Fields;
 use super::governed::Governed;
+use super::template::is_template;
 use crate::core::protocol::filter::Facts;
 use crate::core::security::tokens::VerifyKey;
 use crate::core::streams::Streams;
@@ -210,8 +211,8 @@ pub struct Setting {
     pub watcher: String,
     /// Where the machine lives.
     pub directory: PathBuf,
-    /// Facts of the node.
-    pub facts: Arc<Facts>,
+    /// Looks at the facts of the node, for whoever needs them.
+    pub facts: FactsLook,
     /// Data of the machine, JSON.
     pub data: Arc<str>,
     /// Where this node says how it is, and how often.
@@ -245,11 +246,27 @@ pub trait Network: Send + Sync {
     fn governed(&self, machine: &str, governor: &str, slot: u64, what: &str);
 }
 
+/// Looks at the facts of the node: as they were a second ago at most, where their file answers.
+pub type FactsLook = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Arc<Facts>> + Send>> + Send + Sync>;
+
 impl Setting {
+    /// Facts of the node.
+    pub async fn facts(&self) -> Arc<Facts> {
+        (self.facts)().await
+    }
+
+    /// Facts where one of these texts is a template, which may speak of them; none where nobody needs any.
+    pub async fn facts_for(&self, texts: &[&str]) -> Arc<Facts> {
+        match texts.iter().any(|text| is_template(text)) {
+            true => self.facts().await,
+            false => Arc::new(Facts::from_json("{}".to_owned())),
+        }
+    }
+
     /// Facts and data, as templates and paths see them.
-    pub fn scope(&self) -> Value {
+    pub fn scope(&self, facts: &Facts) -> Value {
         let data = serde_json::from_str(&self.data).unwrap_or_else(|_| Value::Object(Default::default()));
-        serde_json::json!({"facts": self.facts.to_value(), "data": data})
+        serde_json::json!({"facts": facts.to_value(), "data": data})
     }
 }
 

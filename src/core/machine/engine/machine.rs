@@ -35,7 +35,6 @@ pub(super) struct Machine {
     pub watchers: Box<[Slot]>,
     /// An object, JSON.
     pub data: Arc<str>,
-    pub unwritten: bool,
     pub limiter: Limiter,
     /// Events that wait until it may move again.
     pub waiting: Vec<u16>,
@@ -84,7 +83,6 @@ impl Machine {
             phase: Phase::Loaded,
             started: None,
             data,
-            unwritten: false,
             limiter: Limiter::default(),
             waiting: Vec::new(),
         }
@@ -95,11 +93,11 @@ impl Machine {
         self.definition.state(self.state)
     }
 
-    /// Keeps values; nothing where they are there already.
+    /// Keeps values; whether they were not there already.
     ///
     /// # Errors
     /// There would be too much of it.
-    pub fn keep(&mut self, values: Vec<(String, Option<Value>)>) -> Result<(), String> {
+    pub fn keep(&mut self, values: Vec<(String, Option<Value>)>) -> Result<bool, String> {
         let mut data: Map<String, Value> = serde_json::from_str(&self.data).unwrap_or_default();
         for (name, value) in values {
             match value {
@@ -114,10 +112,10 @@ impl Machine {
         if text.len() > MAX_DATA {
             return Err(format!("its data would be longer than {MAX_DATA} bytes and stays what it was"));
         }
-        if *text != *self.data {
+        let differs = *text != *self.data;
+        if differs {
             self.data = text.into();
-            self.unwritten = true;
         }
-        Ok(())
+        Ok(differs)
     }
 }

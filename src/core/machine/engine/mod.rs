@@ -11,7 +11,7 @@ mod moves;
 mod view;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +108,8 @@ pub struct Engine {
     said: VecDeque<Said>,
     jobs: VecDeque<Job>,
     exports: bool,
+    /// Machines whose data is not what their directories hold.
+    unwritten: BTreeSet<Id>,
     /// Moments that are held before those are looked for that mean nothing.
     room: usize,
 }
@@ -131,6 +133,7 @@ impl Engine {
             said: VecDeque::new(),
             jobs: VecDeque::new(),
             exports: false,
+            unwritten: BTreeSet::new(),
             room: ROOM,
         }
     }
@@ -163,6 +166,7 @@ impl Engine {
         let machine = self.get(id).is_some();
         if let Some(slot) = self.machines.get_mut(id.place as usize).filter(|_| machine) {
             *slot = None;
+            self.unwritten.remove(&id);
             self.jobs.retain(|job| job.ticket.machine != id);
             self.exports = true;
         }
@@ -228,19 +232,26 @@ impl Engine {
         std::mem::take(&mut self.exports)
     }
 
-    /// Has what a machine keeps written once more: it is not what its directory holds.
+    /// Has what a machine keeps written once more, where it keeps anything: it is not what its directory holds.
     pub fn unwritten(&mut self, id: Id) {
-        if let Some(machine) = self.get_mut(id) {
-            machine.unwritten = &*machine.data != "{}";
+        if self.get(id).is_some_and(|machine| &*machine.data != "{}") {
+            self.unwritten.insert(id);
         }
     }
 
-    /// Data that is to be written, and the directory of its machine.
-    pub fn take_data(&mut self, wanted: impl Fn(&Path) -> bool) -> Option<(PathBuf, Arc<str>)> {
-        let mut machines = self.machines.iter_mut().flatten();
-        let machine = machines.find(|machine| machine.unwritten && wanted(&machine.directory))?;
-        machine.unwritten = false;
-        Some((machine.directory.clone(), machine.data.clone()))
+    /// The same after a write that failed, whatever it keeps now.
+    pub fn write_again(&mut self, id: Id) {
+        if self.get(id).is_some() {
+            self.unwritten.insert(id);
+        }
+    }
+
+    /// Data that is to be written, whose it is, and the directory of the machine.
+    pub fn take_data(&mut self, wanted: impl Fn(&Path) -> bool) -> Option<(Id, PathBuf, Arc<str>)> {
+        let is_wanted = |id: &&Id| self.get(**id).is_some_and(|machine| wanted(&machine.directory));
+        let id = self.unwritten.iter().find(is_wanted).copied()?;
+        self.unwritten.remove(&id);
+        self.get(id).map(|machine| (id, machine.directory.clone(), machine.data.clone()))
     }
 
     fn at(&mut self, at: Duration, id: Id, due: Due) {

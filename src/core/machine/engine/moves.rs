@@ -187,10 +187,12 @@ impl Engine {
             }
         });
         let mut warnings = effects.warnings;
-        if !effects.data.is_empty()
-            && let Err(e) = machine.keep(effects.data)
-        {
-            warnings.push(e);
+        if !effects.data.is_empty() {
+            match machine.keep(effects.data) {
+                Ok(true) => drop(self.unwritten.insert(id)),
+                Ok(false) => {}
+                Err(e) => warnings.push(e),
+            }
         }
         if let Some(at) = effects.wake {
             self.at(at, id, Due::Call(watcher));

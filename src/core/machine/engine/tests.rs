@@ -444,7 +444,7 @@ fn data_is_kept_sorted_within_bounds_and_written_once() {
     );
     day.answers = vec![("data", 0, "{\"z\": 1, \"a\": {\"b\": \"<\"}}")];
     day.pass(6.0);
-    let (path, data) = day.engine.take_data(|_| true).unwrap();
+    let (_, path, data) = day.engine.take_data(|_| true).unwrap();
     assert_eq!((path.to_str(), &*data), (Some("/m/d"), "{\"a\":{\"b\":\"\\u003c\"},\"z\":1}"));
     day.pass(30.0);
     assert!(day.engine.take_data(|_| true).is_none(), "the same data is not written again");
@@ -495,7 +495,7 @@ fn metrics_are_gathered_shown_and_forgotten() {
     assert_eq!(event["metrics"]["labels"], json!({"dc": "x", "format": "choria"}));
     assert_eq!(event["metrics"]["metrics"]["a"], json!(1));
     assert_eq!(day.engine.metrics(day.now().wall).count(), 1);
-    assert!(day.engine.take_data(|_| true).unwrap().1.starts_with("{\"metric\":{\"w\":"));
+    assert!(day.engine.take_data(|_| true).unwrap().2.starts_with("{\"metric\":{\"w\":"));
     day.answers = vec![("./m", 1, "")];
     day.pass(60.0);
     assert_eq!(day.engine.metrics(day.now().wall).count(), 0, "what is too old is not shown");

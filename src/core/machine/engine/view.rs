@@ -204,12 +204,12 @@ impl Engine {
         })
     }
 
-    /// All metrics that are not too old at `now`, by the name of their watcher.
-    pub fn metrics(&self, now: Timestamp) -> impl Iterator<Item = (&str, &Metric)> {
+    /// All metrics that are not too old at `now`, by the name of their watcher, and until when they are not.
+    pub fn metrics(&self, now: Timestamp) -> impl Iterator<Item = (&str, &Metric, Timestamp)> {
         self.all().flat_map(move |(_, machine)| {
             machine.watchers.iter().filter_map(move |slot| {
                 let (metric, until) = slot.does.metric()?;
-                (until >= now).then_some((&*slot.common.name, metric))
+                (until >= now).then_some((&*slot.common.name, metric, until))
             })
         })
     }

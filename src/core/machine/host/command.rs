@@ -1,126 +1,50 @@
 //! Work of watchers, done (spec 06 §6): templates filled, commands run in a process group of
 //! their own, for as long as they may.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::{TempDir, TempPath};
+use tempfile::TempPath;
 
+use super::files::Files;
 use super::{Answer, Host, Job, Setting, Surroundings, Work};
-use crate::core::files::{scratch, within_deadline};
 use crate::core::machine::duration;
 use crate::core::machine::overrides;
 use crate::core::machine::template::{Lookup, Overrides, is_template, render};
-use crate::core::machine::turn::{Command, PluginSettings, Ran};
+use crate::core::machine::turn::{Command, FactsLook, PluginSettings, Ran};
 use crate::core::machine::words;
-use crate::core::programs::{Program, ProgramError, find, how};
+use crate::core::programs::{Ended, Program, ProgramError, find, how};
 use crate::core::protocol::filter::Facts;
 
 /// Bytes of a command, and words of it.
 const MAX_LINE: usize = 128 * 1024;
-
-/// Files of data that are kept for commands to come, and bytes of one: most machines keep nothing.
-const SHARED: usize = 16;
-const SHARED_BYTES: usize = 4096;
-/// As long facts serve that were looked at for a command: a hundred a second ask once.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// Facts and data in files, which commands share.
-#[derive(Default)]
-pub(super) struct Files {
-    facts: Mutex<Option<(Arc<Facts>, Arc<TempPath>)>>,
-    /// By what is in them, the oldest first.
-    data: Mutex<VecDeque<(Arc<str>, Arc<TempPath>)>>,
-    looked: Mutex<Option<(Instant, Arc<Facts>)>>,
-    /// Where they are, once there are some; what a node that was killed has left goes with the next.
-    home: Mutex<Option<TempDir>>,
-}
-
-impl Files {
-    fn facts(&self, facts: &Arc<Facts>) -> Result<Arc<TempPath>, String> {
-        let mut last = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, file)) = &*last
-            && Arc::ptr_eq(known, facts)
-            && file.exists()
-        {
-            return Ok(file.clone());
-        }
-        let file = Arc::new(self.written("facts-", facts.as_json())?);
-        *last = Some((facts.clone(), file.clone()));
-        Ok(file)
-    }
-
-    fn written(&self, prefix: &str, text: &str) -> Result<TempPath, String> {
-        let write = || {
-            let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-            // whoever cleans directories of temporary files takes it away now and then
-            if home.as_ref().is_none_or(|home| !home.path().is_dir()) {
-                *home = Some(scratch(&std::env::temp_dir(), "choria-machines-")?);
-            }
-            let home = home.as_ref().map_or(Path::new("/nonexistent"), |home| home.path());
-            let mut file = tempfile::Builder::new().prefix(prefix).tempfile_in(home)?;
-            std::io::Write::write_all(&mut file, text.as_bytes())?;
-            Ok(file.into_temp_path())
-        };
-        write().map_err(|e: std::io::Error| format!("facts and data cannot be written for it: {e}"))
-    }
-
-    fn data(&self, data: &Arc<str>) -> Result<Arc<TempPath>, String> {
-        if data.len() > SHARED_BYTES {
-            return Ok(Arc::new(self.written("data-", data)?));
-        }
-        let mut shared = self.data.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = shared.iter().find(|(known, _)| known == data).map(|(_, file)| file.clone());
-        // one that a command has written to is nobody's data; all run as the same user
-        let whole = |file: &Arc<TempPath>| {
-            std::fs::metadata(&**file).is_ok_and(|about| about.len() == data.len() as u64)
-        };
-        if let Some(file) = known.filter(whole) {
-            return Ok(file);
-        }
-        shared.retain(|(known, _)| known != data);
-        let file = Arc::new(self.written("data-", data)?);
-        if shared.len() == SHARED {
-            shared.pop_front();
-        }
-        shared.push_back((data.clone(), file.clone()));
-        Ok(file)
-    }
-
-    /// Facts as they were a second ago at most.
-    async fn looked(&self, around: &dyn Surroundings) -> Arc<Facts> {
-        let last = self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, facts)) = last
-            && at.elapsed() < FRESH
-        {
-            return facts;
-        }
-        let facts = around.facts().await;
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), facts.clone()));
-        facts
-    }
-}
+/// A hundred years, for what is let run.
+const LONG: Duration = Duration::from_secs(3_155_760_000);
 
 impl Host {
+    /// How whoever needs facts looks at them.
+    pub(super) fn facts_look(&self, around: &Arc<dyn Surroundings>) -> FactsLook {
+        let (inner, around) = (self.inner.clone(), around.clone());
+        Arc::new(move || {
+            let (inner, around) = (inner.clone(), around.clone());
+            Box::pin(async move { inner.files.looked(&*around).await })
+        })
+    }
+
     /// Does a piece of work.
-    pub(super) async fn worked(&self, job: Job, around: &dyn Surroundings) -> Answer {
+    pub(super) async fn worked(&self, job: Job, around: &dyn Surroundings, facts: FactsLook) -> Answer {
         let settings = &self.inner.settings;
         let setting = Setting {
-            identity: settings.identity.as_str().into(),
+            identity: self.inner.identity.clone(),
             machine: job.machine,
             watcher: job.watcher,
             directory: job.directory,
-            // a check has no use for them
-            facts: match &job.work {
-                Work::Command(command) if command.check => Arc::new(Facts::from_json("{}".to_owned())),
-                Work::Command(_) => self.inner.files.looked(around).await,
-                Work::Other(_) | Work::Patient(_) => around.facts().await,
-            },
+            facts,
             data: job.data,
             status: settings.status.clone(),
             plugins: PluginSettings { store: settings.store.clone(), key: settings.signing_key.clone() },
@@ -130,8 +54,8 @@ impl Host {
         };
         match job.work {
             Work::Command(command) => {
-                let line = command.line.to_string();
                 let began = Instant::now();
+                let line = command.line.clone();
                 let done = async {
                     let _slot = match &command.governed {
                         Some(governed) => Some(setting.slot(governed).await?),
@@ -142,6 +66,7 @@ impl Host {
                 match done.await {
                     Ok(ran) => Answer::Ran(ran),
                     Err(problem) => {
+                        let line = line.to_string();
                         Answer::Ran(Ran { problem, line, took: began.elapsed(), ..Ran::default() })
                     }
                 }
@@ -151,94 +76,115 @@ impl Host {
     }
 
     async fn ran(&self, command: Command, setting: Setting) -> Result<Ran, String> {
-        let overrides = match self.inner.settings.overrides.clone().filter(|_| command.check) {
-            Some(file) => overrides::read_in_time(file).await,
-            None => Arc::default(),
+        let templates = !command.check
+            && (is_template(&command.line) || command.environment.iter().any(|item| is_template(item)));
+        let facts = match command.files || templates {
+            true => Some(setting.facts().await),
+            false => None,
         };
-        let inner = self.inner.clone();
-        // Files are read and written, and facts may be large.
-        let ready = tokio::task::spawn_blocking(move || {
-            let made = Ready::make(&command, &setting, &overrides, &inner.files)?;
-            Ok::<_, String>((command, setting, made))
-        });
-        let (command, setting, ready) = ready.await.map_err(|e| e.to_string())??;
-        self.inner.commands.fetch_add(1, Ordering::Relaxed);
-        ready.run(&command, &setting).await
+        let filled = if command.check {
+            let overrides = match setting.overrides.clone() {
+                Some(file) => overrides::read_in_time(file).await,
+                None => Arc::default(),
+            };
+            Filled::of_check(&command, &setting.machine, &overrides)
+        } else if templates {
+            let (command, setting, facts) = (command.clone(), setting.clone(), facts.clone());
+            // all facts are copied for it, and they may be large
+            let filled = move || {
+                let scope = facts.map_or(Value::Null, |facts| setting.scope(&facts));
+                Filled::of(&command, &scope)
+            };
+            tokio::task::spawn_blocking(filled).await.map_err(|e| e.to_string())?
+        } else {
+            Filled::of(&command, &Value::Null)
+        }?;
+        let (directory, place) = (setting.directory.clone(), filled.place(&setting));
+        let (inner, line, limit) = (self.inner.clone(), filled.line.clone(), command.limit);
+        let began = Instant::now();
+        let make = move || {
+            let made = filled.made(&command, &setting, facts.as_ref(), &inner.files)?;
+            inner.commands.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, String>(made)
+        };
+        let ended = Program::run_made(directory, place, make).await?;
+        Ok(ran(line, began.elapsed(), limit, ended))
     }
 }
 
-/// A command that is ready to run.
-struct Ready {
+/// A command, templates filled. Nothing of it was looked at yet.
+struct Filled {
     line: String,
-    program: PathBuf,
+    name: String,
     arguments: Vec<String>,
-    environment: Vec<(OsString, OsString)>,
-    /// Gone with it.
-    _files: Vec<Arc<TempPath>>,
+    /// `NAME=VALUE`.
+    environment: Vec<String>,
 }
 
-impl Ready {
-    fn make(command: &Command, setting: &Setting, overrides: &Value, files: &Files) -> Result<Ready, String> {
-        // all facts are copied into it
-        let needs = |text: &str| !command.check && is_template(text);
-        let scope = match needs(&command.line) || command.environment.iter().any(|item| needs(item)) {
-            true => setting.scope(),
-            false => Value::Null,
-        };
-        let line = if command.check {
-            render(&command.line, &Overrides { all: overrides, machine: &setting.machine })
-        } else {
-            render(&command.line, &Lookup { scope: &scope })
-        };
-        let line = line.map_err(|e| e.to_string())?;
+impl Filled {
+    fn of(command: &Command, scope: &Value) -> Result<Filled, String> {
+        let line = render(&command.line, &Lookup { scope }).map_err(|e| e.to_string())?;
+        Filled::of_line(line, command, scope)
+    }
+
+    fn of_check(command: &Command, machine: &str, overrides: &Value) -> Result<Filled, String> {
+        let line = render(&command.line, &Overrides { all: overrides, machine });
+        Filled::of_line(line.map_err(|e| e.to_string())?, command, &Value::Null)
+    }
+
+    fn of_line(line: String, command: &Command, scope: &Value) -> Result<Filled, String> {
         if line.len() > MAX_LINE {
             return Err("the command is too long".to_owned());
         }
-        let words = words::split(&line).map_err(|e| format!("the command {e}"))?;
-        let (name, arguments) = words
-            .split_first()
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| "the command names no program".to_owned())?;
-        let path = std::env::var_os("PATH");
-        let place = if name.contains('/') {
-            setting.directory.join(name).to_string_lossy().into_owned()
-        } else {
-            name.clone()
-        };
-        let program = find(&place, path.as_deref()).ok_or_else(|| {
-            let why =
-                if name.contains('/') { "is no program that can be run" } else { "is not found in PATH" };
-            format!("{name} {why}")
-        })?;
-        let mut search: Vec<PathBuf> = path.iter().flat_map(std::env::split_paths).collect();
-        search.push(setting.directory.clone());
-        let mut environment: Vec<(OsString, OsString)> = vec![
-            ("MACHINE_WATCHER_NAME".into(), setting.watcher.clone().into()),
-            ("MACHINE_NAME".into(), setting.machine.clone().into()),
-            ("PATH".into(), std::env::join_paths(search).unwrap_or_default()),
-        ];
-        let mut kept = Vec::new();
-        if command.files {
-            let facts = files.facts(&setting.facts)?;
-            let data = files.data(&setting.data)?;
-            environment.push(("WATCHER_DATA".into(), data.as_os_str().to_owned()));
-            environment.push(("WATCHER_FACTS".into(), facts.as_os_str().to_owned()));
-            kept.extend([facts, data]);
-        }
-        for item in command.environment.iter() {
-            let item = render(item, &Lookup { scope: &scope }).map_err(|e| e.to_string())?;
-            if let Some((name, value)) = item.split_once('=').filter(|(name, _)| !name.is_empty()) {
-                environment.push((name.into(), value.into()));
-            }
-        }
-        Ok(Ready { program, arguments: arguments.to_vec(), line, environment, _files: kept })
+        let mut words = words::split(&line).map_err(|e| format!("the command {e}"))?.into_iter();
+        let name = words.next().filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| "the command names no program".to_owned())?;
+        let made = |item: &str| render(item, &Lookup { scope }).map_err(|e| e.to_string());
+        let environment = command.environment.iter().map(|item| made(item)).collect::<Result<_, _>>()?;
+        Ok(Filled { line, name, arguments: words.collect(), environment })
     }
 
-    async fn run(self, command: &Command, setting: &Setting) -> Result<Ran, String> {
-        let mut program =
-            Program::new(&self.program).args(&self.arguments).bare().directory(&setting.directory);
-        for (name, value) in &self.environment {
-            program = program.env(name, value);
+    /// Where its program is, or its name where that is looked for.
+    fn place(&self, setting: &Setting) -> PathBuf {
+        match self.name.contains('/') {
+            true => setting.directory.join(&self.name),
+            false => PathBuf::from(&self.name),
+        }
+    }
+
+    /// The program, and the files it is given. Looks at files: its place is one, others are below PATH.
+    fn made(
+        self,
+        command: &Command,
+        setting: &Setting,
+        facts: Option<&Arc<Facts>>,
+        files: &Files,
+    ) -> Result<(Program, Vec<Arc<TempPath>>), String> {
+        let path = std::env::var_os("PATH");
+        let found = find(&self.place(setting).to_string_lossy(), path.as_deref()).ok_or_else(|| {
+            let why = match self.name.contains('/') {
+                true => "is no program that can be run",
+                false => "is not found in PATH",
+            };
+            format!("{} {why}", self.name)
+        })?;
+        let mut program = Program::new(found)
+            .args(self.arguments)
+            .bare()
+            .directory(&setting.directory)
+            .env("MACHINE_WATCHER_NAME", &setting.watcher)
+            .env("MACHINE_NAME", &setting.machine)
+            .env("PATH", search(path, &setting.directory));
+        let mut kept = Vec::new();
+        if let Some(facts) = facts.filter(|_| command.files) {
+            let (facts, data) = (files.facts(facts)?, files.data(&setting.data)?);
+            program = program.env("WATCHER_DATA", data.as_os_str()).env("WATCHER_FACTS", facts.as_os_str());
+            kept.extend([facts, data]);
+        }
+        for item in &self.environment {
+            if let Some((name, value)) = item.split_once('=').filter(|(name, _)| !name.is_empty()) {
+                program = program.env(name, value);
+            }
         }
         program = match command.output {
             Some(most) => program.together().most(most),
@@ -246,46 +192,44 @@ impl Ready {
         };
         program = match command.limit {
             Some(limit) => program.limit(limit),
-            // a hundred years
-            None => program.outlives().limit(Duration::from_secs(3_155_760_000)),
+            None => program.outlives().limit(LONG),
         };
-        let began = Instant::now();
-        let ended = program.run().await;
-        let took = began.elapsed();
-        let mut ran = Ran { line: self.line, took, ..Ran::default() };
-        match ended {
-            Ok(ended) => {
-                ran.code = ended.status.code();
-                if ran.code.is_none() {
-                    ran.problem = format!("ended by {}", how(ended.status));
-                }
-                ran.output = String::from_utf8_lossy(&ended.output).into_owned();
-            }
-            Err(ProgramError::TooLong { limit, .. }) => {
-                ran.problem = format!(
-                    "timed out after {}",
-                    duration::show(i64::try_from(limit.as_nanos()).unwrap_or(i64::MAX))
-                );
-            }
-            Err(ProgramError::TooMuch { most, .. }) => {
-                ran.problem = format!("wrote more than {most} bytes and was killed");
-            }
-            Err(e) => ran.problem = e.to_string(),
-        }
-        Ok(ran)
+        Ok((program, kept))
     }
 }
 
-/// Facts of files that are named by hand.
-///
-/// # Errors
-/// There are none.
-pub async fn facts_of(file: PathBuf) -> Result<Arc<Facts>, String> {
-    let shown = file.display().to_string();
-    let read = within_deadline(move || Facts::load(&file.to_string_lossy())).await;
-    let (facts, problems) = read.ok_or_else(|| format!("{shown} does not answer"))?;
-    match problems.first() {
-        Some(problem) if facts.are_broken() => Err(problem.to_string()),
-        _ => Ok(Arc::new(facts)),
+/// PATH of a command: that of the node, then the directory of the machine; empty where that is none of a path.
+fn search(path: Option<OsString>, directory: &Path) -> OsString {
+    let directory = directory.as_os_str();
+    if directory.as_bytes().contains(&b':') {
+        return OsString::new();
     }
+    let Some(mut search) = path else { return directory.to_owned() };
+    search.push(":");
+    search.push(directory);
+    search
+}
+
+/// What a command came to.
+fn ran(line: String, took: Duration, limit: Option<Duration>, ended: Result<Ended, ProgramError>) -> Ran {
+    let mut ran = Ran { line, took, ..Ran::default() };
+    match ended {
+        Ok(ended) => {
+            ran.code = ended.status.code();
+            if ran.code.is_none() {
+                ran.problem = format!("ended by {}", how(ended.status));
+            }
+            ran.output = String::from_utf8_lossy(&ended.output).into_owned();
+        }
+        Err(ProgramError::TooLong { .. }) => {
+            let limit = limit.unwrap_or(LONG).as_nanos();
+            ran.problem =
+                format!("timed out after {}", duration::show(i64::try_from(limit).unwrap_or(i64::MAX)));
+        }
+        Err(ProgramError::TooMuch { most, .. }) => {
+            ran.problem = format!("wrote more than {most} bytes and was killed");
+        }
+        Err(e) => ran.problem = e.to_string(),
+    }
+    ran
 }

@@ -17,6 +17,11 @@ pub(super) fn texts(engine: &Engine, started: Timestamp, now: Timestamp) -> [(&'
     [(CHECKS, checks(engine, started)), (METRICS, metrics(engine, now))]
 }
 
+/// When the first metric that is shown is too old to be.
+pub(super) fn shown_until(engine: &Engine, now: Timestamp) -> Option<Timestamp> {
+    engine.metrics(now).map(|(_, _, until)| until).min()
+}
+
 /// Writes what there is to say; nothing where there is no directory.
 pub(super) fn write(directory: &Path, texts: [(&'static str, String); 2]) {
     if !directory.is_dir() {
@@ -113,7 +118,7 @@ fn labelled<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 fn metrics(engine: &Engine, now: Timestamp) -> String {
     // the same series of two machines: one of them, a file with both is no file
     let mut families: BTreeMap<String, BTreeMap<String, f64>> = BTreeMap::new();
-    for (watcher, metric) in engine.metrics(now) {
+    for (watcher, metric, _) in engine.metrics(now) {
         let labels = labelled(metric.labels.iter().map(|(name, text)| (&**name, &**text)));
         for (name, value) in &metric.metrics {
             let family = format!("choria_machine_metric_watcher_{}_{}", word(&label(watcher)), word(name));

@@ -8,8 +8,11 @@
 
 mod command;
 mod exports;
+mod files;
 mod http;
+mod looks;
 mod store;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,13 +28,14 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::definition::Definition;
 use super::engine::{Engine, Found, Id, Job, Refused, Said, Ticket, Wanted};
-use super::turn::{Answer, Moment, Network, Setting, Work};
+use super::turn::{Answer, FactsLook, Moment, Network, Setting, Work};
 use crate::core::protocol::filter::Facts;
 use crate::core::security::tokens::VerifyKey;
-use command::Files;
-use store::{Change, Store};
+use files::Files;
+use looks::Looks;
+use writes::{Chore, Writes};
 
-pub use command::facts_of;
+pub use files::facts_of;
 pub use http::pages;
 pub use store::{DATA, DEFINITION, Kept, LoadError, load};
 
@@ -39,14 +43,8 @@ pub use store::{DATA, DEFINITION, Kept, LoadError, load};
 const WORKERS: usize = 8;
 /// Between two looks at the store.
 const SCAN: Duration = Duration::from_secs(10);
-/// Looks at it that are left behind at a time.
-const MOST_LEFT: usize = 32;
-/// Between two writes of what is exported.
-const EXPORT: Duration = Duration::from_secs(1);
 /// How long slots of governors may take to be given back when a node ends.
 const SLOTS_BACK: Duration = Duration::from_secs(2);
-/// How long files that were being written may take when a node ends, and those that are written then.
-const LAST_WRITES: Duration = Duration::from_secs(2);
 /// Most of what is said in one round, before others have their turn.
 const ROUND: usize = 256;
 
@@ -89,6 +87,7 @@ pub struct Host {
 
 struct Inner {
     settings: Settings,
+    identity: Arc<str>,
     engine: Mutex<Engine>,
     begun: Instant,
     started: Timestamp,
@@ -103,6 +102,7 @@ impl Host {
         let engine = Engine::new(&settings.identity, TimeZone::system(), fastrand::u64(..));
         Host {
             inner: Arc::new(Inner {
+                identity: settings.identity.as_str().into(),
                 settings,
                 engine: Mutex::new(engine),
                 begun: Instant::now(),
@@ -170,7 +170,7 @@ impl Host {
                 Some(done) = round.work.join_next_with_id() => round.done(done),
                 Some(done) = round.apart.join_next_with_id() => round.done(done),
                 Some(done) = round.chores.join_next() => round.chore(done.ok()),
-                Some(done) = round.looks.join_next() => round.looked(done.ok()),
+                Some(done) = round.looks.next() => round.looked(done.ok()),
                 () = self.inner.wake.notified() => {}
                 () = until(due) => {}
             }
@@ -186,66 +186,32 @@ async fn until(due: Option<tokio::time::Instant>) {
     }
 }
 
-/// What is done beside the work of watchers.
-enum Chore {
-    /// Data was written.
-    Data(PathBuf),
-    /// Exports were written.
-    Exports,
-}
-
-/// A look at the store, which may hang.
-struct Look {
-    number: u64,
-    store: Store,
-    changes: Vec<Change>,
-}
-
 type Done = Result<(tokio::task::Id, (Ticket, Answer)), tokio::task::JoinError>;
 
 struct Round {
     host: Host,
     around: Arc<dyn Surroundings>,
+    facts: FactsLook,
     work: JoinSet<(Ticket, Answer)>,
     apart: JoinSet<(Ticket, Answer)>,
     under_way: BTreeMap<Ticket, (tokio::task::Id, AbortHandle)>,
     chores: JoinSet<Chore>,
-    writing: Vec<PathBuf>,
-    /// None where nothing is looked at.
-    store: Option<Store>,
-    looks: JoinSet<Look>,
-    /// The look under way.
-    looking: Option<(u64, PathBuf)>,
-    /// Looks that were left behind, and where.
-    left: BTreeMap<u64, PathBuf>,
-    number: u64,
-    /// Places that answered while a look was under way.
-    answered: Vec<PathBuf>,
-    exported: Option<Instant>,
-    exporting: bool,
-    to_export: bool,
+    writes: Writes,
+    looks: Looks,
 }
 
 impl Round {
     fn new(host: Host, around: Arc<dyn Surroundings>) -> Round {
-        let store = host.inner.settings.store.clone().map(Store::new);
         Round {
+            looks: Looks::of(host.inner.settings.store.clone()),
+            facts: host.facts_look(&around),
             host,
             around,
             work: JoinSet::new(),
             apart: JoinSet::new(),
             under_way: BTreeMap::new(),
             chores: JoinSet::new(),
-            writing: Vec::new(),
-            store,
-            looks: JoinSet::new(),
-            looking: None,
-            left: BTreeMap::new(),
-            number: 0,
-            answered: Vec::new(),
-            exported: None,
-            exporting: false,
-            to_export: false,
+            writes: Writes::default(),
         }
     }
 
@@ -267,26 +233,8 @@ impl Round {
         while let Some(job) = engine.job(|job| job.is_apart() || self.work.len() < WORKERS) {
             self.begin(job);
         }
-        // one write of a place at a time: the later data is the later file
-        while let Some((directory, data)) = engine.take_data(|path| !self.writing.iter().any(|p| p == path)) {
-            self.writing.push(directory.clone());
-            self.chores.spawn_blocking(move || {
-                store::write_data(&directory, &data);
-                Chore::Data(directory)
-            });
-        }
-        self.to_export |= engine.take_exports() && host.inner.settings.prometheus.is_some();
-        let mut next = if more { Some(now.at) } else { engine.next_due() };
-        if self.to_export && !self.exporting {
-            let wait = self.exported.map_or(Duration::ZERO, |at| EXPORT.saturating_sub(at.elapsed()));
-            if wait.is_zero() {
-                self.export(&engine, now.wall);
-            } else {
-                let at = now.at + wait;
-                next = Some(next.map_or(at, |next| next.min(at)));
-            }
-        }
-        next
+        let next = if more { Some(now.at) } else { engine.next_due() };
+        next.into_iter().chain(self.write(&mut engine, now)).min()
     }
 
     fn say(&self, said: Said) {
@@ -302,9 +250,9 @@ impl Round {
     }
 
     fn begin(&mut self, job: Job) {
-        let (host, around) = (self.host.clone(), self.around.clone());
+        let (host, around, facts) = (self.host.clone(), self.around.clone(), self.facts.clone());
         let (ticket, apart) = (job.ticket, job.is_apart());
-        let work = async move { (ticket, host.worked(job, &*around).await) };
+        let work = async move { (ticket, host.worked(job, &*around, facts).await) };
         let handle = if apart { self.apart.spawn(work) } else { self.work.spawn(work) };
         self.under_way.insert(ticket, (handle.id(), handle));
     }
@@ -337,121 +285,6 @@ impl Round {
         }
     }
 
-    fn chore(&mut self, chore: Option<Chore>) {
-        match chore {
-            Some(Chore::Data(path)) => self.writing.retain(|other| *other != path),
-            Some(Chore::Exports) => self.exporting = false,
-            None => {
-                // A fault of ours: nothing is known of what it did.
-                tracing::error!("a piece of work beside machines met a fault");
-                self.exporting = false;
-                self.writing.clear();
-            }
-        }
-    }
-
-    fn export(&mut self, engine: &Engine, now: Timestamp) {
-        let Some(directory) = self.host.inner.settings.prometheus.clone() else { return };
-        (self.to_export, self.exporting, self.exported) = (false, true, Some(Instant::now()));
-        let texts = exports::texts(engine, self.host.inner.started, now);
-        self.chores.spawn_blocking(move || {
-            exports::write(&directory, texts);
-            Chore::Exports
-        });
-    }
-
-    /// Has the store looked at, off the threads that serve. A look that does not come back is left behind, and
-    /// the next one passes over the place it is at.
-    fn look(&mut self) {
-        let Some(store) = &mut self.store else { return };
-        if let Some((number, before)) = &mut self.looking {
-            // one that gets on takes its time
-            let place = store.at();
-            if *before != place || self.left.len() >= MOST_LEFT {
-                *before = place;
-                return;
-            }
-            let number = *number;
-            store.leave(&place);
-            tracing::error!(
-                "{} does not answer, as on a network file system that hangs: its machine stays as it was, others \
-                 are looked at without it",
-                place.display()
-            );
-            self.left.insert(number, place);
-        }
-        self.number += 1;
-        let (number, mut store) = (self.number, store.clone());
-        self.looking = Some((number, PathBuf::new()));
-        self.looks.spawn_blocking(move || {
-            let changes = store.look();
-            Look { number, store, changes }
-        });
-    }
-
-    fn looked(&mut self, look: Option<Look>) {
-        let Some(Look { number, store, changes }) = look else {
-            // a fault of ours: machines run on, and the next look is a new one
-            tracing::error!("a look at the machines met a fault");
-            self.looking = None;
-            return;
-        };
-        if let Some(place) = self.left.remove(&number) {
-            tracing::info!("{} answers again", place.display());
-            self.store.iter_mut().for_each(|store| store.answers(&place));
-            // so that one that is under way does not bring it back as it was
-            if self.looking.is_some() {
-                self.answered.push(place);
-            }
-            return;
-        }
-        self.looking = None;
-        self.store = Some(store);
-        for place in std::mem::take(&mut self.answered) {
-            self.store.iter_mut().for_each(|store| store.answers(&place));
-        }
-        for change in changes {
-            self.change(change);
-        }
-    }
-
-    fn change(&mut self, change: Change) {
-        match change {
-            Change::Unwritten(id) => self.host.engine().unwritten(id),
-            Change::Gone(path, id) => {
-                tracing::info!("the machine of {} is gone", path.display());
-                self.drop_machine(id);
-            }
-            Change::Loaded { path, before, mut definition, data } => {
-                for warning in std::mem::take(&mut definition.warnings) {
-                    tracing::warn!("{}: {warning}", path.join(DEFINITION).display());
-                }
-                // what it kept may not be written yet
-                let kept = before.and_then(|before| self.host.engine().data(before));
-                if let Some(before) = before {
-                    self.drop_machine(before);
-                }
-                let how = if before.is_some() { "loaded anew" } else { "loaded" };
-                tracing::info!(
-                    "machine {} {} {how} from {}",
-                    definition.name,
-                    definition.version,
-                    path.display()
-                );
-                // who replaced its directory took away what was kept in it
-                let lost = kept.as_ref().is_some_and(|kept| *kept != data || self.writing.contains(&path));
-                let id = self.host.add(*definition, path.clone(), kept.unwrap_or(data));
-                if lost {
-                    self.host.engine().unwritten(id);
-                }
-                if let Some(store) = &mut self.store {
-                    store.is_now(&path, id);
-                }
-            }
-            Change::Broken(problem) => tracing::error!("{problem}"),
-        }
-    }
-
     fn drop_machine(&mut self, id: Id) {
         self.host.engine().remove(id);
         self.under_way.retain(|ticket, (_, handle)| {
@@ -467,22 +300,11 @@ impl Round {
         // dropping what runs kills it, and this waits until it is dropped
         self.work.shutdown().await;
         self.apart.shutdown().await;
-        self.looks.abort_all();
-        let done = async { while self.chores.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_WRITES, done).await.is_err() {
-            tracing::error!("a file of a machine does not answer, what is kept in it may be of before");
-        }
+        self.looks.end();
+        self.chores_end().await;
         if let Some(network) = self.around.network() {
             network.streams().settled(SLOTS_BACK).await;
         }
-        let host = self.host.clone();
-        let left: Vec<_> = std::iter::from_fn(|| host.engine().take_data(|_| true)).collect();
-        // each by itself: one that hangs keeps none of the others from being written
-        let mut writes = JoinSet::new();
-        for (directory, data) in left {
-            writes.spawn_blocking(move || store::write_data(&directory, &data));
-        }
-        let done = async { while writes.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_WRITES, done).await;
+        self.last_writes().await;
     }
 }

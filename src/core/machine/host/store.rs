@@ -69,43 +69,59 @@ pub struct Kept {
 /// # Errors
 /// There is none that could run.
 pub fn load(directory: &Path) -> Result<Kept, LoadError> {
+    load_text(directory, read_plain(&directory.join(DEFINITION), yaml::MAX_TEXT as u64)?)
+}
+
+/// The same with the text of the machine.
+fn load_text(directory: &Path, text: Vec<u8>) -> Result<Kept, LoadError> {
     let file = directory.join(DEFINITION);
-    let text = read_plain(&file, yaml::MAX_TEXT as u64)?;
     let text = String::from_utf8(text).map_err(|_| LoadError::NoText(file.clone()))?;
     let definition = compile(&text)
         .map_err(|findings| LoadError::Invalid { file: file.display().to_string(), findings })?;
-    Ok(Kept { definition, data: read_data(directory) })
+    Ok(Kept { definition, data: read_data(directory)? })
 }
 
 /// What the machine of a directory kept; nothing where there is nothing to be read.
-fn read_data(directory: &Path) -> Arc<str> {
+///
+/// # Errors
+/// It is there and cannot be read now: a machine without it would keep that it has nothing.
+fn read_data(directory: &Path) -> std::io::Result<Arc<str>> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
     let file = directory.join(DATA);
     let nothing = || Arc::from("{}");
-    if !file.exists() {
-        return nothing();
-    }
-    let text = read_plain(&file, MAX_DATA).map_err(|e| e.to_string());
+    let about = match fs::metadata(&file) {
+        Ok(about) => about,
+        Err(e) if matches!(e.kind(), NotFound | PermissionDenied) => return Ok(nothing()),
+        Err(e) => return Err(std::io::Error::new(e.kind(), format!("cannot read {}: {e}", file.display()))),
+    };
+    let text = match read_plain(&file, MAX_DATA) {
+        Err(e) if about.is_file() && about.len() <= MAX_DATA && e.kind() != PermissionDenied => {
+            return Err(e);
+        }
+        text => text.map_err(|e| e.to_string()),
+    };
     let judged = text.and_then(|text| match serde_json::from_slice::<Value>(&text) {
         Ok(Value::Object(_)) => String::from_utf8(text).map_err(|e| e.to_string()),
         Ok(_) => Err(format!("{} holds no object", file.display())),
         Err(e) => Err(format!("{} is no JSON: {e}", file.display())),
     });
-    match judged {
-        Ok(text) => text.into(),
-        Err(problem) => {
+    Ok(judged.map_or_else(
+        |problem| {
             tracing::warn!("{problem}: its machine starts without data");
             nothing()
-        }
-    }
+        },
+        Arc::from,
+    ))
 }
 
 /// Writes what a machine keeps, whole or not at all.
-pub(super) fn write_data(directory: &Path, data: &str) {
-    if !directory.is_dir() {
-        return; // the machine is gone
-    }
-    if let Err(e) = files::write_atomic(&directory.join(DATA), data.as_bytes(), files::SECRET) {
-        tracing::error!("data of a machine was not kept: {e}");
+///
+/// # Errors
+/// It was not written. Where the machine is gone there is nothing to be kept.
+pub(super) fn write_data(directory: &Path, data: &str) -> std::io::Result<()> {
+    match fs::metadata(directory) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        _ => files::write_atomic(&directory.join(DATA), data.as_bytes(), files::SECRET),
     }
 }
 
@@ -124,11 +140,21 @@ pub(super) enum Change {
 /// What is known of a directory.
 #[derive(Clone, Default)]
 struct Known {
+    /// Of the text that was read last.
     version: Option<Version>,
+    /// It was told that this one cannot be read, which is tried again.
+    unread: Option<Version>,
     digest: Option<[u8; 32]>,
     /// Text of the machine that runs.
     runs: Option<[u8; 32]>,
     id: Option<Id>,
+}
+
+impl Known {
+    /// Text or data of that version cannot be read, which is tried at the next look; whether that is to be told.
+    fn cannot_read(&mut self, version: Version) -> bool {
+        self.unread.replace(version) != Some(version)
+    }
 }
 
 /// A directory of machines; clones know the same.
@@ -273,23 +299,27 @@ impl Store {
         if known.version.as_ref() == Some(&version) {
             return None;
         }
-        known.version = Some(version);
         let text = match read_plain(&file, yaml::MAX_TEXT as u64) {
             Ok(text) => text,
-            Err(e) => return Some(stays(e.to_string())),
+            Err(e) => return known.cannot_read(version).then(|| stays(e.to_string())),
         };
         let mut sum = [0; 32];
         sum.copy_from_slice(digest(&SHA256, &text).as_ref());
         // also after it was another one for a while that could not run
         if let Some(id) = running.filter(|_| known.runs == Some(sum)) {
-            known.digest = Some(sum);
+            (known.version, known.unread, known.digest) = (Some(version), None, Some(sum));
             return (!path.join(DATA).exists()).then_some(Change::Unwritten(id));
         }
         if known.digest == Some(sum) {
+            known.version = Some(version);
             return None;
         }
-        known.digest = Some(sum);
-        match load(&path) {
+        let loaded = load_text(&path, text);
+        if let Err(LoadError::File(e)) = loaded {
+            return known.cannot_read(version).then(|| stays(e.to_string()));
+        }
+        (known.version, known.unread, known.digest) = (Some(version), None, Some(sum));
+        match loaded {
             Ok(Kept { definition, data }) => {
                 known.runs = Some(sum);
                 Some(Change::Loaded { path, before: running, definition: Box::new(definition), data })
@@ -395,7 +425,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(DEFINITION), MACHINE).unwrap();
         assert_eq!(&*load(dir.path()).ok().unwrap().data, "{}");
-        write_data(dir.path(), "{\"a\":1}");
+        write_data(dir.path(), "{\"a\":1}").unwrap();
         assert_eq!(&*load(dir.path()).ok().unwrap().data, "{\"a\":1}");
         for broken in ["[1]", "{", ""] {
             fs::write(dir.path().join(DATA), broken).unwrap();

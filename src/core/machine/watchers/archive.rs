@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use hyper::Uri;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 use super::exec::{governor, templated};
 use super::{Kind, Watcher};
 use crate::core::build;
-use crate::core::files;
+use crate::core::files::{self, unless_it_hangs_long};
 use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
 use crate::core::machine::governed::Governed;
@@ -30,6 +31,11 @@ pub(super) const KIND: Kind =
 const LEAST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest archive, as it is sent.
 const MAX_PACKED: u64 = 512 << 20;
+
+/// Archives that are fetched at once, but for those that have a slot of a governor.
+static DOWNLOADS: Semaphore = Semaphore::const_new(4);
+/// How long it may take to check or unpack one, on a disk that is slow and busy.
+const MOST_WORK: Duration = Duration::from_secs(600);
 
 struct Archive {
     wanted: Arc<Wanted>,
@@ -122,8 +128,15 @@ struct Filled {
     timeout: Duration,
 }
 
-fn filled(wanted: &Wanted, setting: &Setting) -> Result<Filled, String> {
-    let scope = setting.scope();
+async fn filled(wanted: &Wanted, setting: &Setting) -> Result<Filled, String> {
+    let texts = [
+        &*wanted.source,
+        &wanted.checksum,
+        &wanted.verify_checksum,
+        &wanted.username,
+        wanted.password.expose(),
+    ];
+    let scope = setting.scope(&*setting.facts_for(&texts).await);
     let made = |text: &str| render(text, &Lookup { scope: &scope }).map_err(|e| e.to_string());
     let (user, password) = (made(&wanted.username)?, made(wanted.password.expose())?);
     Ok(Filled {
@@ -154,22 +167,24 @@ impl Filled {
 }
 
 async fn kept(wanted: Arc<Wanted>, setting: Setting) -> Result<(&'static str, String), (String, String)> {
-    let filled = filled(&wanted, &setting).map_err(|e| (String::new(), e))?;
+    let filled = filled(&wanted, &setting).await.map_err(|e| (String::new(), e))?;
     let source = public(&filled.source);
     let shown = source.clone();
     let done = async {
         let filled = Arc::new(filled);
         let of = filled.clone();
-        let there = blocking(move || Ok(of.verified(&of.target.join(&of.creates)).is_ok())).await?;
+        let verify = move || Ok(of.verified(&of.target.join(&of.creates)).is_ok());
+        let there = at(&filled.target, verify).await?;
         if there {
             return Ok("verified");
         }
-        let _slot = match &wanted.governed {
-            Some(governed) => Some(setting.slot(governed).await?),
-            None => None,
+        // who has a slot of all machines needs no turn on this one
+        let (_slot, _turn) = match &wanted.governed {
+            Some(governed) => (Some(setting.slot(governed).await?), None),
+            None => (None, DOWNLOADS.acquire().await.ok()),
         };
         let of = filled.clone();
-        let (place, file) = blocking(move || room(&of.target)).await?;
+        let (place, file) = at(&filled.target, move || room(&of.target)).await?;
         let url = address(&filled.source)?;
         let agent = format!("Choria Archive Watcher {}", build::VERSION);
         let login = filled.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
@@ -182,7 +197,8 @@ async fn kept(wanted: Arc<Wanted>, setting: Setting) -> Result<(&'static str, St
                 return Err(format!("{shown} was not downloaded within {:?}", filled.timeout));
             }
         }
-        blocking(move || put(&filled, &place)).await?;
+        let of = filled.clone();
+        at(&filled.target, move || put(&of, &place)).await?;
         Ok("downloaded")
     };
     match done.await {
@@ -199,10 +215,15 @@ fn public(source: &str) -> String {
     format!("{scheme}://{host}{path}")
 }
 
-async fn blocking<T: Send + 'static>(
+/// Works at a directory, unless it hangs.
+async fn at<T: Send + 'static>(
+    target: &Path,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(e.to_string()))
+    let done = unless_it_hangs_long(target, MOST_WORK, work).await;
+    done.unwrap_or_else(|| {
+        Err(format!("{} does not answer, as on a file system that hangs", target.display()))
+    })
 }
 
 const PACKED: &str = "archive.tgz";
@@ -259,8 +280,8 @@ impl Archive {
             return;
         }
         let wanted = self.wanted.clone();
-        let governed = wanted.governed.is_some();
-        let work = move |setting| async move {
+        // what is large, and what hangs, keeps none of the others waiting
+        turn.work(Work::patient(move |setting| async move {
             let began = Instant::now();
             let said = match kept(wanted, setting).await {
                 Ok((outcome, source)) => Said { outcome, detail: source.into(), ..Said::default() },
@@ -269,8 +290,7 @@ impl Archive {
                 }
             };
             Answer::Said(Said { took: began.elapsed(), ..said })
-        };
-        turn.work(if governed { Work::patient(work) } else { Work::other(work) });
+        }));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
 use crate::core::machine::properties::Properties;
 use crate::core::machine::turn::{Answer, Fire, Said, Setting, Turn, Work};
-use crate::core::protocol::filter::{MachineExpression, MachineView};
+use crate::core::protocol::filter::{Facts, MachineExpression, MachineView};
 
 pub(super) const KIND: Kind = Kind {
     name: "expression",
@@ -44,10 +44,10 @@ fn compile(of: &mut Properties<'_, '_>, _: &mut Common) -> Box<dyn Watcher> {
 }
 
 /// Which of both is so.
-fn decided(texts: &Texts, setting: &Setting) -> Result<&'static str, String> {
+fn decided(texts: &Texts, setting: &Setting, facts: &Facts) -> Result<&'static str, String> {
     let data =
         serde_json::from_str(&setting.data).unwrap_or_else(|_| serde_json::Value::Object(Default::default()));
-    let view = MachineView { identity: &setting.identity, facts: &setting.facts, data: &data };
+    let view = MachineView { identity: &setting.identity, facts, data: &data };
     for (text, outcome) in [(&texts.success, "success_when"), (&texts.failure, "failed_when")] {
         if !text.is_empty() {
             let said = MachineExpression::compile(text)?.evaluate(&view);
@@ -68,8 +68,9 @@ impl Decide {
         let texts = self.texts.clone();
         turn.work(Work::other(move |setting| async move {
             let began = Instant::now();
+            let facts = setting.facts().await;
             // Bounded work, and yet more than a thread that serves others should be kept with.
-            let done = tokio::task::spawn_blocking(move || decided(&texts, &setting)).await;
+            let done = tokio::task::spawn_blocking(move || decided(&texts, &setting, &facts)).await;
             let said = match done.unwrap_or_else(|e| Err(e.to_string())) {
                 Ok(outcome) => Said { outcome, ..Said::default() },
                 Err(problem) => Said { outcome: "error", problem, ..Said::default() },

@@ -121,10 +121,12 @@ impl File {
 async fn looked(path: PathBuf, changed: i64, content: Option<Arc<Managed>>, setting: Setting) -> Answer {
     let began = Instant::now();
     let (place, shown) = (path.clone(), path.display().to_string());
+    let texts = content.as_ref().map(|managed| [&*managed.contents, &managed.owner, &managed.group]);
+    let facts = setting.facts_for(texts.as_ref().map_or(&[], |texts| texts)).await;
     let done = unless_it_hangs(&place, move || match content {
         None => watched(&path, changed),
         Some(managed) => {
-            let scope = setting.scope();
+            let scope = setting.scope(&facts);
             let made = |text: &str| render(text, &Lookup { scope: &scope }).map_err(|e| e.to_string());
             let content = Content {
                 text: made(&managed.contents)?,

@@ -132,8 +132,8 @@ fn publishable(subject: &str) -> Result<(), String> {
     Err(format!("{subject:?} {problem}"))
 }
 
-fn made(subject: &str, payload: &str, setting: &Setting) -> Result<(String, String), String> {
-    let scope = setting.scope();
+async fn made(subject: &str, payload: &str, setting: &Setting) -> Result<(String, String), String> {
+    let scope = setting.scope(&*setting.facts_for(&[subject, payload]).await);
     let made = |text: &str| render(text, &Lookup { scope: &scope }).map_err(|e| e.to_string());
     let (subject, payload) = (made(subject)?, made(payload)?);
     publishable(&subject).map_err(|problem| format!("the subject {problem}"))?;
@@ -156,7 +156,7 @@ impl Gossip {
         let (subject, payload) = (self.subject.clone(), self.payload.clone());
         turn.work(Work::other(move |setting| async move {
             let began = Instant::now();
-            let said = match made(&subject, &payload, &setting) {
+            let said = match made(&subject, &payload, &setting).await {
                 Ok(made) => Said { outcome: "made", detail: json!([made.0, made.1]), ..Said::default() },
                 Err(problem) => Said { outcome: "error", problem, ..Said::default() },
             };

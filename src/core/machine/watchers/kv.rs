@@ -129,7 +129,7 @@ impl Wanted {
     }
 
     async fn looked_up(&self, setting: &Setting, before: Option<u64>) -> Result<Said, String> {
-        let scope = setting.scope();
+        let scope = setting.scope(&*setting.facts_for(&[&self.key]).await);
         let key = render(&self.key, &Lookup { scope: &scope }).map_err(|e| e.to_string())?;
         check_key(&key).map_err(|e| e.to_string())?;
         let bucket = self.bucket(setting).await?;

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Kind, Watcher};
+use crate::core::files::unless_it_hangs_long;
 use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
 use crate::core::machine::plugins::managed::Place;
 use crate::core::machine::plugins::{Manifest, ManifestError, manifest};
 use crate::core::machine::properties::Properties;
 use crate::core::machine::turn::{Answer, Fire, Said, Setting, Turn, Work};
+use crate::core::protocol::filter::Facts;
 use crate::core::security::tokens::VerifyKey;
 
 pub(super) const KIND: Kind =
@@ -21,6 +23,9 @@ pub(super) const KIND: Kind =
 /// How often each plugin is looked at where nothing is said, and at least.
 const LOOKED_AT: Duration = Duration::from_secs(120);
 const LEAST_LOOKED_AT: Duration = Duration::from_secs(10);
+
+/// How long it may take to look whether machines are as a list has them, and to write them.
+const MOST_WORK: Duration = Duration::from_secs(60);
 
 struct Wanted {
     data_item: Box<str>,
@@ -70,7 +75,7 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
 }
 
 impl Wanted {
-    fn managed(&self, setting: &Setting) -> Said {
+    fn managed(&self, setting: &Setting, facts: &Facts) -> Said {
         let error = |problem: String, forget: bool| Said {
             outcome: "error",
             detail: json!({"forget": forget}),
@@ -110,7 +115,7 @@ impl Wanted {
         {
             return error(format!("data item {} is left aside: {problem}", self.data_item), false);
         }
-        match place.manage(&manifest, &setting.identity, &setting.facts) {
+        match place.manage(&manifest, &setting.identity, facts) {
             Err(problem) => error(problem, false),
             Ok(done) => Said {
                 outcome: if done.changed > 0 { "updated" } else { "unchanged" },
@@ -129,11 +134,20 @@ impl Plugins {
             return;
         }
         let wanted = self.wanted.clone();
-        turn.work(Work::other(move |setting| async move {
+        // matchers look at files anywhere: who waits for them takes nobody's place
+        turn.work(Work::patient(move |setting| async move {
             let began = Instant::now();
-            let done = tokio::task::spawn_blocking(move || wanted.managed(&setting)).await;
-            let said =
-                done.unwrap_or_else(|e| Said { outcome: "error", problem: e.to_string(), ..Said::default() });
+            let facts = setting.facts().await;
+            let place = setting.plugins.store.clone().unwrap_or_else(|| setting.directory.clone());
+            let work = move || wanted.managed(&setting, &facts);
+            let said = unless_it_hangs_long(&place, MOST_WORK, work).await.unwrap_or_else(|| Said {
+                outcome: "error",
+                problem: format!(
+                    "{} or a file that a matcher asks for does not answer, as on a file system that hangs",
+                    place.display()
+                ),
+                ..Said::default()
+            });
             Answer::Said(Said { took: began.elapsed(), ..said })
         }));
     }

@@ -37,7 +37,8 @@ pub(super) fn send(target: Target, metric: &Metric) -> Work {
 }
 
 async fn sent(target: &Target, metric: &Metric, setting: Setting) -> Result<(), String> {
-    let scope = setting.scope();
+    let facts = setting.facts_for(&[&target.host, &target.port, &target.prefix]).await;
+    let scope = setting.scope(&facts);
     let made = |text: &str| render(text, &Lookup { scope: &scope }).map_err(|e| e.to_string());
     let (host, port, prefix) = (made(&target.host)?, made(&target.port)?, made(&target.prefix)?);
     let port: u16 = port.trim().parse().map_err(|_| format!("graphite_port {port:?} is no port"))?;
