@@ -222,11 +222,11 @@ fn keep(mut pipe: impl Read, mut file: File, lost: &Mutex<Option<String>>) {
         let kept = read.min(usize::try_from(left).unwrap_or(usize::MAX));
         // a byte more than is kept says that there was more
         left -= kept as u64;
-        if let Some(piece) = piece.get(..kept) {
-            if let Err(e) = file.write_all(piece) {
-                left = 0;
-                lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| e.to_string());
-            }
+        if let Some(piece) = piece.get(..kept)
+            && let Err(e) = file.write_all(piece)
+        {
+            left = 0;
+            lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| e.to_string());
         }
     }
 }

@@ -79,13 +79,13 @@ fn an_interrupt_ends_what_is_run() {
         "  - {name: waits, description: d, type: exec, script: 'echo begun; echo {{ BashHelperPath }}; exec sleep 600'}\n",
     );
     use rustix::process::Signal;
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
         let mut running = Daemon::start("demo", place.command("demo", &["waits"]));
         running.says(&["begun"]);
         let helper = running.says(&["choria-builder-"]);
         assert!(Path::new(&helper).exists(), "{helper}");
         running.signal(signal);
-        assert_eq!(running.ended().code(), Some(130));
+        assert_eq!(running.ended().code(), Some(code));
         assert!(!Path::new(&helper).exists(), "{helper}");
     }
 }

@@ -123,8 +123,8 @@ fn what_became_of_a_run() {
             Some(
                 "choria.tasks/output-lost: The task ended with a code 0, and not all it wrote could be kept: no room",
             ),
-            ("3", Some(3), Some("choria.tasks/task-error: The task errored with a code 3")),
         ),
+        ("3", Some(3), Some("choria.tasks/task-error: The task errored with a code 3")),
     ] {
         stage.put("exitcode", written);
         let status = stage.status();
