@@ -106,7 +106,10 @@ impl Broker {
         if run.check_config {
             check(&config, &provider)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(engine::plan(&config, &provider))?;
+            let planned = runtime.block_on(engine::plan(&config, &provider));
+            // a program that hangs is not waited for
+            runtime.shutdown_background();
+            planned?;
             // root gets everywhere, and its word would count for who runs the broker by its unit
             let warned = match rustix::process::geteuid().is_root() {
                 true => broker_may_read_all(&file, &provider).err(),

@@ -11,6 +11,7 @@ use choria::core::config::{Config, Origin, Role, System};
 use choria::core::files::raise_open_limit;
 use choria::core::log::{self, Destination};
 use choria::core::security::Provider;
+use tokio::runtime::Runtime;
 
 use super::Globals;
 use super::lacking;
@@ -193,7 +194,14 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
             std::thread::sleep(rest);
         }
     });
-    Ok(runtime.enable_all().build()?.block_on(work))
+    ended(runtime.enable_all().build()?, work)
+}
+
+/// Threads that hang somewhere, as at a program of a network file system, are left behind after a while.
+fn ended<T>(runtime: Runtime, work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(done)
 }
 
 /// The same for what has its own end: threads that hang somewhere, as at a name server, are
@@ -207,7 +215,7 @@ pub fn block_on_briefly<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// The same without rests, for what measures how long others take.
 pub fn block_on_promptly<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work))
+    ended(tokio::runtime::Builder::new_current_thread().enable_all().build()?, work)
 }
 
 /// Writes the decimal process id, without a line end, as init scripts expect.

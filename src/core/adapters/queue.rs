@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::document::Document;
 use super::settings::{AdapterError, Settings};
 use super::shares::Shares;
-use super::spool::{Spool, SpoolError};
+use super::spool::{LOOK, Spool, SpoolError};
 
 /// Bytes of documents in memory.
 const IN_MEMORY: u64 = 64 * 1024 * 1024;
@@ -55,7 +55,11 @@ impl Queue {
             }
         };
         let whole = settings.spool.as_ref().map_or(settings.queue as u64, |(_, most)| *most);
-        let shares = Mutex::new(Shares::new(whole));
+        let left = match &place {
+            Place::Memory(_) => (0, 0),
+            Place::Disk(spool) => lock(spool).left(),
+        };
+        let shares = Mutex::new(Shares::new(whole, left));
         Ok(Queue { place, came: Notify::new(), capacity: settings.queue, shares })
     }
 
@@ -73,7 +77,7 @@ impl Queue {
     /// it is larger than its part of the bytes.
     fn cost(&self, document: &Document) -> u64 {
         let bytes = document.text.len() as u64 + 1;
-        if self.outlives() { bytes } else { (bytes * self.capacity as u64 / IN_MEMORY).max(1) }
+        if self.outlives() { bytes } else { (bytes * self.capacity as u64).div_ceil(IN_MEMORY).max(1) }
     }
 
     /// Documents in it.
@@ -90,7 +94,9 @@ impl Queue {
         let came = documents.len();
         {
             let mut shares = lock(&self.shares);
-            documents.retain(|document| shares.admit(document, self.cost(document)));
+            // one that is too large is in nobody's way
+            documents
+                .retain(|document| document.text.len() < LOOK && shares.admit(document, self.cost(document)));
         }
         let all = documents.len();
         let mut put = match &self.place {

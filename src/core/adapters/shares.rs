@@ -21,14 +21,17 @@ pub(super) struct Shares {
     of: Box<[u64]>,
     /// Places and costs of the documents that were looked at last, the first first.
     looked: VecDeque<(usize, u64)>,
+    /// The first documents, which an earlier process has left: nobody has counted whose they are.
+    left: usize,
     places: RandomState,
 }
 
 impl Shares {
-    /// Shares of a queue that holds so much, in the unit of the costs.
-    pub(super) fn new(whole: u64) -> Shares {
+    /// Shares of a queue that holds so much, in the unit of the costs, of which an earlier process has left some
+    /// documents that cost so much.
+    pub(super) fn new(whole: u64, (left, all): (usize, u64)) -> Shares {
         let of = vec![0; PLACES].into_boxed_slice();
-        Shares { whole, all: 0, of, looked: VecDeque::new(), places: RandomState::new() }
+        Shares { whole, all, of, looked: VecDeque::new(), left, places: RandomState::new() }
     }
 
     fn place(&self, document: &Document) -> usize {
@@ -61,16 +64,18 @@ impl Shares {
     pub(super) fn advance(&mut self, count: usize) {
         for _ in 0..count {
             let Some((place, cost)) = self.looked.pop_front() else { return };
-            self.take(place, cost);
+            match self.left.checked_sub(1) {
+                Some(left) => (self.left, self.all) = (left, self.all.saturating_sub(cost)),
+                None => self.take(place, cost),
+            }
         }
     }
 
-    /// What an earlier process has left in a spool was never counted in.
     fn take(&mut self, place: usize, cost: u64) {
         if let Some(has) = self.of.get_mut(place) {
             let cost = cost.min(*has);
             *has -= cost;
-            self.all -= cost;
+            self.all = self.all.saturating_sub(cost);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::core::files::{SECRET, write_atomic};
 /// Bytes of one file, about.
 const SEGMENT: u64 = 8 * 1024 * 1024;
 /// Bytes that are looked at in one go; a document is smaller.
-const LOOK: usize = 4 * 1024 * 1024;
+pub(super) const LOOK: usize = 4 * 1024 * 1024;
 /// How often it is written down how far documents have been handed on.
 const SETTLED: Duration = Duration::from_millis(500);
 
@@ -132,6 +132,11 @@ impl Spool {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Documents that wait, and their bytes.
+    pub(super) fn left(&self) -> (usize, u64) {
+        (self.waiting, self.bytes())
     }
 
     /// Bytes that wait.

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::pulls::Pull;
 use crate::core::nats::codec::Publish;
@@ -165,13 +166,77 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Some(asked)
 }
 
-/// The request that makes one and changes none that is there (of nats-server 2.10 and newer), where it does not say so
-/// itself.
-pub fn only_new(request: &[u8], asked: &Asked) -> Option<Vec<u8>> {
-    let begin = request.iter().position(|byte| *byte == b'{').filter(|_| asked.new.is_none())?;
-    let (before, rest) = request.split_at_checked(begin + 1)?;
-    let alone = rest.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}');
-    Some([before, br#""action":"create""#, if alone { b"" } else { b"," }, rest].concat())
+/// The member of a consumer's metadata that says for whom the broker had it made.
+const MARK: &str = "io.choria.maker";
+
+/// A request that makes a consumer, as it is said to the engine for who may make no lasting ones: it makes it, with a
+/// name, and changes none that is there (nats-server 2.10 and newer), and its answer shows the mark.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// Stream and name.
+    pub stream: String,
+    pub name: String,
+    /// What only the answer to this request shows.
+    pub mark: String,
+    /// The request.
+    pub request: Vec<u8>,
+}
+
+/// [`Marked`] of a request; `mark_of` is the mark of a stream and a name. None where the engine could take it for
+/// something else than is read here.
+pub fn marked(subject: &[u8], request: &[u8], mark_of: impl Fn(&str, &str) -> String) -> Option<Marked> {
+    let mut request: serde_json::Map<String, Value> = match request {
+        [] => serde_json::Map::new(),
+        request => serde_json::from_slice(request).ok()?,
+    };
+    let exact = |of: &serde_json::Map<String, Value>, names: &[&str]| {
+        of.keys().all(|key| !names.contains(&folded(key).as_str()) || names.contains(&key.as_str()))
+    };
+    let mut words = tokens(subject).skip_while(|token| *token != b"CREATE").skip(1);
+    let stream = String::from_utf8(words.next()?.to_vec()).ok()?;
+    let named = words.next().and_then(|name| String::from_utf8(name.to_vec()).ok());
+    let known = exact(&request, &["action", "config", "stream_name"]);
+    let mut config = match request.remove("config") {
+        None | Some(Value::Null) => serde_json::Map::new(),
+        Some(Value::Object(config)) => config,
+        Some(_) => return None,
+    };
+    if !known || !exact(&config, &["name", "metadata"]) {
+        return None;
+    }
+    let name = match (named, config.get("name")) {
+        (Some(name), _) => name,
+        (None, Some(Value::String(name))) if !name.is_empty() => name.clone(),
+        (None, None | Some(Value::Null | Value::String(_))) => uuid::Uuid::new_v4().simple().to_string(),
+        (None, Some(_)) => return None,
+    };
+    config.entry("name").or_insert_with(|| name.clone().into());
+    if config.get("name").is_some_and(|name| name.as_str().is_none_or(str::is_empty)) {
+        config.insert("name".to_owned(), name.clone().into());
+    }
+    let mark = mark_of(&stream, &name);
+    match config.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new())) {
+        Value::Object(metadata) => drop(metadata.insert(MARK.to_owned(), mark.clone().into())),
+        other @ Value::Null => *other = serde_json::json!({ MARK: mark }),
+        _ => return None,
+    }
+    request.insert("config".to_owned(), config.into());
+    request.insert("action".to_owned(), "create".into());
+    Some(Marked { stream, name, mark, request: serde_json::to_vec(&request).ok()? })
+}
+
+/// Whether the engine says that it made this one.
+pub fn is_made(answer: &[u8], stream: &str, name: &str, mark: &str) -> bool {
+    /// As much of an answer as is looked at.
+    const LONGEST: usize = 64 * 1024;
+    if answer.len() > LONGEST {
+        return false;
+    }
+    let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return false };
+    answer.get("error").is_none()
+        && answer["stream_name"] == stream
+        && answer["name"] == name
+        && answer["config"]["metadata"][MARK] == mark
 }
 
 /// Members that are looked at.
@@ -267,7 +332,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         match self.within {
             Some(Member::Place) => self.asked.places.push(text.to_owned()),
             Some(Member::Durable) => self.asked.lasts |= !text.is_empty(),
-            Some(Member::Action) => self.asked.new = Some(text == "create" && self.asked.new != Some(false)),
+            Some(Member::Action) => {
+                let is_new = text.is_empty() || text == "create";
+                self.asked.new = Some(is_new && self.asked.new != Some(false));
+            }
             // a number by no reading of ours
             Some(_) => self.number(-1),
             None => {}
@@ -419,32 +487,50 @@ mod tests {
 
     #[test]
     fn none_that_is_there_is_changed() {
-        for (request, made) in [
-            (r#"{"stream_name":"S"}"#, Some(r#"{"action":"create","stream_name":"S"}"#)),
-            (" { } ", Some(r#" {"action":"create" } "#)),
-            (
-                r#"{"config":{"action":"update"}}"#,
-                Some(r#"{"action":"create","config":{"action":"update"}}"#),
-            ),
-            (r#"{"action":"create"}"#, None),
-            ("", None),
+        let of = |subject: &str, request: &str| {
+            let subject = format!("$JS.API.CONSUMER.{subject}");
+            marked(subject.as_bytes(), request.as_bytes(), |stream, name| format!("{stream}/{name}!"))
+        };
+        for (subject, request) in [
+            ("CREATE.S.n.filter.x", r#"{"stream_name":"S","config":{"name":"n","metadata":{"a":"b"}}}"#),
+            ("CREATE.S.n", r#"{"action":"","config":{}}"#),
+            ("CREATE.S", r#"{"config":{"name":"n","metadata":null},"action":"create"}"#),
         ] {
-            let asked = read(request.as_bytes()).unwrap();
-            assert_eq!(asked.excess(false), None, "{request}");
-            let made_of_it = only_new(request.as_bytes(), &asked);
-            assert_eq!(made_of_it.as_deref(), made.map(str::as_bytes), "{request}");
+            let made = of(subject, request).unwrap();
+            assert_eq!((&*made.stream, &*made.name, &*made.mark), ("S", "n", "S/n!"), "{request}");
+            let said: Value = serde_json::from_slice(&made.request).unwrap();
+            assert_eq!((&said["action"], &said["config"]["name"]), (&"create".into(), &"n".into()));
+            assert_eq!(said["config"]["metadata"][MARK], "S/n!");
+            let answer = |name: &str, mark: &str| {
+                let config = serde_json::json!({"metadata": {MARK: mark}});
+                let answer = serde_json::json!({"stream_name": "S", "name": name, "config": config});
+                is_made(answer.to_string().as_bytes(), "S", "n", "S/n!")
+            };
+            assert!(answer("n", "S/n!") && !answer("keep", "S/n!") && !answer("n", "S/keep!"));
         }
+        assert!(!is_made(br#"{"error":{"code":400}}"#, "S", "n", "x") && !is_made(b"{", "S", "n", "x"));
+        // one that the engine would name has a name before
+        let (one, other) = (of("CREATE.S", "{}").unwrap(), of("CREATE.S", "").unwrap());
+        assert!(one.name.len() == 32 && one.name != other.name);
         for request in [
-            r#"{"action":""}"#,
-            r#"{"action":"update"}"#,
-            r#"{"action":"create","Action":"update"}"#,
-            r#"{"Action":"update","action":"create"}"#,
-            r#"{"action":null,"action":1}"#,
-            r#"{"a\u0063tion":"update"}"#,
+            r#"{"Config":{}}"#,
+            r#"{"Action":"update"}"#,
+            r#"{"config":{"Name":"keep"}}"#,
+            r#"{"config":{"METADATA":{}}}"#,
+            r#"{"config":{"metadata":[]}}"#,
+            r#"{"config":[]}"#,
+            r#"{"config":{"name":7}}"#,
+            "[]",
         ] {
+            assert_eq!(of("CREATE.S", request), None, "{request}");
+        }
+        for request in
+            [r#"{"action":"update"}"#, r#"{"action":"create","Action":"update"}"#, r#"{"action":1}"#]
+        {
             let asked = read(request.as_bytes()).unwrap();
             assert_eq!(asked.excess(false), Some("may be another's that it changes"), "{request}");
         }
+        assert_eq!(read(br#"{"action":""}"#).unwrap().excess(false), None);
     }
 
     #[test]

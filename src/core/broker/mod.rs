@@ -52,6 +52,7 @@ mod pending;
 mod presence;
 mod publish;
 mod pulls;
+mod questions;
 mod reauthenticate;
 mod resumption;
 mod router;

@@ -1,6 +1,5 @@
 //! A message from a link to everybody who wants it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::account::imported_by;
@@ -14,14 +13,13 @@ use super::server_info;
 use super::shard::Shard;
 use super::shared::{Handover, LinkId};
 use super::user_info;
-use super::{consumers, copies, presence, pulls, stream_share};
+use super::{consumers, copies, presence};
 use crate::core::admission::{Account, PeerKind};
 use crate::core::nats::codec::Publish;
 use crate::core::nats::frame::Frame;
 use crate::core::nats::headers;
 use crate::core::nats::leaf::read;
 use crate::core::nats::subject;
-use crate::core::text::shortened;
 
 /// Reply subjects that only brokers make (spec 04 §6.6).
 const RESERVED_REPLIES: [&[u8]; 3] = [b"_R_.", b"_GR_.", b"$JS.ACK."];
@@ -157,8 +155,6 @@ impl Shard {
                 && (!message.subject.starts_with(b"$JS.") || link.hears_answers_at(reply))
         });
         let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
-        let is_unrestricted = link.publish.is_unrestricted();
-        let flows = !link.publish.is_unrestricted() && message.subject.starts_with(b"$JS.FC.");
         let asks = !link.publish.is_unrestricted() && consumers::asks(message.subject, body);
         let routable = subject::valid_subject(message.subject);
         if flags.pedantic && !(routable && subject::is_literal(message.subject)) {
@@ -172,87 +168,7 @@ impl Shard {
             let reply = String::from_utf8_lossy(reply);
             return self.forbid(key, &format!("Permissions Violation for Publish with Reply of \"{reply}\""));
         }
-        if flows && let Some(link) = self.links.get_mut(key as usize) {
-            if !link.publish.may_publish(&consumers::lasting_of(message.subject)) {
-                link.held_until = self.now + link.charge.holder().consumers().held_back(self.now);
-            }
-            self.pay_for_answer(key, consumers::FLOWS);
-        }
-        if message.subject.starts_with(b"$JS.ACK.") && kind == PeerKind::Client && !is_unrestricted {
-            let own = self.links.get(key as usize).is_some_and(|link| {
-                link.publish.may_publish(&consumers::lasting_of(message.subject))
-                    || link.charge.holder().consumers().has_made(message.subject)
-            });
-            if !own {
-                let subject = String::from_utf8_lossy(message.subject);
-                let text = format!(
-                    "Permissions Violation for Publish to \"{subject}\": it acknowledges for a consumer that it has not made"
-                );
-                return self.refuse_to_ask(key, &text);
-            }
-        }
-        let mut only_new = None;
-        if asks {
-            if let Some(why) = self.judge_consumer(key, message) {
-                let subject = String::from_utf8_lossy(message.subject);
-                let text = format!(
-                    "Permissions Violation for Publish to \"{subject}\": it makes a consumer that {why}"
-                );
-                return self.refuse_to_ask(key, &text);
-            }
-            // whoever keeps lasting ones reads as much as they like
-            let keeps = self
-                .links
-                .get(key as usize)
-                .is_some_and(|link| link.publish.may_publish(&consumers::lasting(message.subject)));
-            let pull = pulls::is_one(message.subject).then(|| pulls::read(body));
-            let excess = match &pull {
-                Some(Some(pull)) => pull.excess(),
-                Some(None) => Some("it asks for messages in a way that cannot be read"),
-                None => consumers::asks_for_too_much(message.subject, body),
-            };
-            if let Some(why) = excess.filter(|_| !keeps) {
-                let subject = String::from_utf8_lossy(message.subject);
-                let text = format!("Permissions Violation for Publish to \"{subject}\": {why}");
-                return self.refuse_to_ask(key, &text);
-            }
-            let made = self.links.get(key as usize).map(|link| link.charge.holder().consumers());
-            let does = match &pull {
-                Some(_) => Some("asks for messages of"),
-                None => consumers::is_removal(message.subject).then_some("removes"),
-            };
-            // nodes have a consumer whose name is their own
-            if let Some(does) = does.filter(|_| kind == PeerKind::Client && !keeps)
-                && made.is_some_and(|made| !made.has_made(message.subject))
-            {
-                let subject = String::from_utf8_lossy(message.subject);
-                let text = format!(
-                    "Permissions Violation for Publish to \"{subject}\": it {does} a consumer that it has not made"
-                );
-                return self.refuse_to_ask(key, &text);
-            }
-            if kind == PeerKind::Client && !keeps && consumers::makes(message.subject) {
-                only_new = consumers::read(body).and_then(|asked| consumers::only_new(body, &asked));
-            }
-            let pull = pull.flatten();
-            if let Some(pull) = &pull {
-                made.inspect(|made| made.asked(message.subject, pull.lasts(), self.now));
-            } else if consumers::removes(message) {
-                made.inspect(|made| made.ends(message.subject));
-            }
-            let price = consumers::price(pull.as_ref(), is_waiting || kind == PeerKind::Node);
-            self.pay_for_answer(key, if keeps { consumers::ANSWER } else { price });
-            if let (Some(link), Some(reply)) = (self.links.get_mut(key as usize), message.reply)
-                && !keeps
-            {
-                let of_holder = link.charge.holder().consumers();
-                link.held_until = self.now + of_holder.held_back(self.now);
-                let makes = consumers::makes(message.subject);
-                if pull.is_none() && !of_holder.asks(reply, makes, self.now) {
-                    self.pay_for_answer(key, stream_share::ASKED_AT_ONCE);
-                }
-            }
-        }
+        let Ok(only_new) = self.judge_question(key, message, body, asks) else { return };
         if flags.verbose {
             self.acknowledge(key);
         }
@@ -301,54 +217,6 @@ impl Shard {
             && let Some(reply) = message.reply
         {
             self.tell_no_responders(key, account, reply, message.subject);
-        }
-    }
-
-    /// Why a consumer may not be made, by whom.
-    fn judge_consumer(&mut self, key: u32, message: &Publish<'_>) -> Option<Cow<'static, str>> {
-        let link = self.links.get(key as usize).filter(|_| consumers::makes(message.subject))?;
-        // what cannot be read is not handed on either
-        let body = message.body.get(message.headers.map_or(0, |(length, _)| length)..).unwrap_or_default();
-        let Some(asked) = consumers::read(body) else { return Some("cannot be read".into()) };
-        if let Some(place) = asked.places.iter().find(|place| !link.hears_answers_at(place.as_bytes())) {
-            // as it is quoted nothing of it is a line of its own
-            return Some(format!("delivers to {:?}", shortened(place, 200)).into());
-        }
-        if link.publish.may_publish(&consumers::lasting(message.subject)) {
-            return None;
-        }
-        let (holder, kind) = (link.charge.holder(), link.charge.holder().kind());
-        if let Some(excess) = asked.excess(kind == PeerKind::Node) {
-            return Some(excess.into());
-        }
-        let node = kind == PeerKind::Node;
-        let (cache, router, account) = (&mut self.cache, &self.shared.router, link.account);
-        let is_heard = |place: &str| !cache.matches(router, account, place.as_bytes()).is_empty();
-        if !holder.consumers().begins(message.subject, &asked, node, self.now, is_heard) {
-            return Some("is one more than may be at a time: remove some".into());
-        }
-        let most = self.settings.limits.of(kind).consumers;
-        let taken = holder.consumers().take(most, self.now);
-        (!taken).then(|| format!("is one more than {most} in ten minutes").into())
-    }
-
-    /// Something about streams may not be asked by who asks it, and the log says who it was.
-    fn refuse_to_ask(&mut self, key: u32, text: &str) {
-        if let Some(link) = self.links.get(key as usize) {
-            let (identity, remote) = (link.charge.holder().identity(), link.remote);
-            self.shared.refusal_log.note("streams", || {
-                tracing::warn!(identity, %remote, "{}", shortened(text, 300));
-            });
-        }
-        self.forbid(key, text);
-    }
-
-    /// An answer about streams may be much larger than what it answers: it is paid for by who asks.
-    fn pay_for_answer(&self, key: u32, bytes: usize) {
-        let Some(link) = self.links.get(key as usize) else { return };
-        let holder = link.charge.holder();
-        if !matches!(holder.kind(), PeerKind::Service | PeerKind::Hub) {
-            holder.pace().said_to_many(bytes, self.now);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! All that the engine says comes by one connection, in its order, so that others wait behind what one has it say.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -30,8 +30,6 @@ const ANSWERED: Duration = Duration::from_secs(5);
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 /// Consumers of which is known whose they are: as many as are made in [`WINDOW`].
 const MADE: usize = 2048;
-/// Longest answer that is looked into.
-const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Bytes of what streams deliver, with [`DELIVERY`] more for each message, that a client may have at once, who may make no
 /// lasting consumers: all that the engine says comes by one connection, in its order, and others wait for theirs behind it.
@@ -62,16 +60,6 @@ fn acknowledged(subject: &[u8]) -> u64 {
     number(parts.iter().skip(behind).take(2).copied().collect::<Vec<_>>())
 }
 
-/// What the engine answers to who makes a consumer.
-#[derive(serde::Deserialize)]
-struct Answer<'a> {
-    #[serde(default, borrow)]
-    stream_name: std::borrow::Cow<'a, str>,
-    #[serde(default, borrow)]
-    name: std::borrow::Cow<'a, str>,
-    error: Option<serde::de::IgnoredAny>,
-}
-
 /// One that the engine keeps.
 #[derive(Debug)]
 struct Live {
@@ -99,8 +87,15 @@ pub struct OfHolder {
     /// and how many they are.
     asked: Mutex<VecDeque<Question>>,
     unanswered: AtomicU32,
-    /// Consumers that the engine said it has made for it, as numbers, the last ones last.
-    made: Mutex<VecDeque<u64>>,
+    /// Consumers that the engine said it has made for it, as numbers, with when each was used last.
+    made: Mutex<Made>,
+}
+
+/// Consumers of an identity.
+#[derive(Debug, Default)]
+struct Made {
+    used: HashMap<u64, u64>,
+    count: u64,
 }
 
 /// A question that waits for its answer.
@@ -108,7 +103,17 @@ pub struct OfHolder {
 struct Question {
     until: Duration,
     place: u64,
-    makes: bool,
+    makes: Option<Making>,
+}
+
+/// A consumer that the engine was asked to make.
+#[derive(Debug)]
+pub struct Making {
+    /// Its stream and name.
+    pub stream: String,
+    pub name: String,
+    /// What only the answer shows.
+    pub mark: String,
 }
 
 impl OfHolder {
@@ -187,7 +192,9 @@ impl OfHolder {
         live.retain(|of| of.name != name);
         drop(live);
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.retain(|of| Some(*of) != name);
+        if let Some(name) = name {
+            made.used.remove(&name);
+        }
     }
 
     /// A message of a stream is delivered; false if there was more than an identity may have.
@@ -216,20 +223,21 @@ impl OfHolder {
 
     /// Something is asked that is to be answered there; false if too much has no answer yet. What `makes` a consumer is
     /// its maker's once the engine says so.
-    pub fn asks(&self, place: &[u8], makes: bool, now: Duration) -> bool {
+    pub fn asks(&self, place: &[u8], makes: Option<Making>, now: Duration) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|question| now < question.until);
         let fits = asked.len() < UNANSWERED;
         if !fits {
             asked.pop_front();
         }
-        let until = now + if makes { MADE_WITHIN } else { ANSWERED };
+        let until = now + if makes.is_some() { MADE_WITHIN } else { ANSWERED };
         asked.push_back(Question { until, place: number(place), makes });
         self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
         fits
     }
 
-    /// Whether a message that the engine says there is an answer to what was asked.
+    /// Whether a message that comes there by the engine is an answer to what was asked. It may be somebody else's word:
+    /// that the engine has made a consumer says only what was told to the engine alone.
     pub fn is_answer(&self, place: &[u8], said: &[u8]) -> bool {
         if self.unanswered.load(Ordering::Relaxed) == 0 {
             return false;
@@ -237,19 +245,21 @@ impl OfHolder {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let place = number(place);
         let Some(found) = asked.iter().position(|question| question.place == place) else { return false };
-        let makes = asked.remove(found).is_some_and(|question| question.makes);
+        let making = asked.remove(found).and_then(|question| question.makes);
         self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
         drop(asked);
-        if makes
-            && said.len() <= LONGEST_ANSWER
-            && let Ok(Answer { stream_name, name, error: None }) = serde_json::from_slice(said)
-            && !name.is_empty()
+        if let Some(Making { stream, name, mark }) = making
+            && consumers::is_made(said, &stream, &name, &mark)
         {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            if made.len() == MADE {
-                made.pop_front();
+            if made.used.len() >= MADE
+                && let Some(oldest) = made.used.iter().min_by_key(|(_, used)| **used).map(|(name, _)| *name)
+            {
+                made.used.remove(&oldest);
             }
-            made.push_back(number(vec![stream_name.as_bytes(), name.as_bytes()]));
+            made.count += 1;
+            let count = made.count;
+            made.used.insert(number(vec![stream.as_bytes(), name.as_bytes()]), count);
         }
         true
     }
@@ -272,9 +282,10 @@ impl OfHolder {
             () if consumers::is_removal(subject) => name_of(subject, b"DELETE"),
             () => name_of(subject, b"NEXT"),
         };
-        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        // the last ones are asked most
-        made.iter().rev().any(|of| *of == name)
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.count += 1;
+        let count = made.count;
+        made.used.get_mut(&name).map(|used| *used = count).is_some()
     }
 
     /// One more; false if there were `most` in ten minutes.
@@ -338,15 +349,28 @@ mod tests {
         };
         let owns = |name: &str| places(name).map(|place| of.has_made(place.as_bytes()));
         let answer = |place: &str, said: &str| of.is_answer(place.as_bytes(), said.as_bytes());
-        for (place, makes) in [("i.1", true), ("i.2", true), ("i.3", false), ("i.4", true)] {
+        let making = |name: &str| {
+            Some(Making { stream: "S".to_owned(), name: name.to_owned(), mark: format!("mark of {name}") })
+        };
+        for (place, makes) in [
+            ("i.1", making("k7xQ")),
+            ("i.2", making("keep")),
+            ("i.3", None),
+            ("i.4", making("other")),
+            ("i.6", making("more")),
+        ] {
             assert!(of.asks(place.as_bytes(), makes, at(1)));
         }
-        let said =
-            |name: &str| format!(r#"{{"type":"x","stream_name":"S","name":"{name}","config":{{"a":1}}}}"#);
-        // of the engine's own name, too
-        assert!(answer("i.1", &said("k7xQ")) && !answer("i.1", &said("again")));
+        let said = |name: &str, mark: &str| {
+            format!(
+                r#"{{"stream_name":"S","name":"{name}","config":{{"metadata":{{"io.choria.maker":"mark of {mark}"}}}}}}"#
+            )
+        };
+        assert!(answer("i.1", &said("k7xQ", "k7xQ")) && !answer("i.1", &said("again", "again")));
         assert!(answer("i.2", r#"{"error":{"err_code":10148},"stream_name":"S","name":"keep"}"#));
-        assert!(answer("i.3", &said("other")) && answer("i.4", "{") && !answer("i.5", &said("more")));
+        assert!(answer("i.3", &said("other", "other")) && answer("i.4", "{"));
+        // what another one of his shows makes nothing else his
+        assert!(answer("i.6", &said("more", "k7xQ")) && !answer("i.5", &said("more", "more")));
         assert_eq!(owns("k7xQ"), [true; 4]);
         for name in ["keep", "again", "other", "more"] {
             assert_eq!(owns(name), [false; 4], "{name}");
@@ -415,12 +439,12 @@ mod tests {
     fn answers_are_told_from_what_others_say() {
         let (of, at) = (OfHolder::default(), Duration::from_secs);
         assert!(!of.is_answer(b"i.1", b""));
-        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), false, at(1))));
-        assert!(!of.asks(b"i.more", false, at(2)), "too much has no answer yet");
+        assert!((0..UNANSWERED).all(|n| of.asks(format!("i.{n}").as_bytes(), None, at(1))));
+        assert!(!of.asks(b"i.more", None, at(2)), "too much has no answer yet");
         assert!(of.is_answer(b"i.7", b"") && !of.is_answer(b"i.7", b"") && !of.is_answer(b"other", b""));
-        assert!(of.asks(b"i.7", false, at(2)) && !of.asks(b"i.8", false, at(3)));
+        assert!(of.asks(b"i.7", None, at(2)) && !of.asks(b"i.8", None, at(3)));
         // what is never answered is not waited for
-        assert!(of.asks(b"i.8", false, at(9)));
+        assert!(of.asks(b"i.8", None, at(9)));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn durations_and_booleans_are_the_originals() {
 
 #[test]
 fn the_table_holds_every_key_and_defaults_that_parse() {
-    assert_eq!(keys().len(), 163 + 56);
+    assert_eq!(keys().len(), 163 + 57);
     let settings = Settings::default();
     for key in keys() {
         let shown = settings.peek(key.name).unwrap().show();

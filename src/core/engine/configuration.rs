@@ -13,6 +13,9 @@ use serde_json::{Map, Value, json};
 use super::word::USER;
 use crate::core::nats::nkey::UserKey;
 
+/// The account of the server itself, as brokers of the original call it. What streams of several machines agree on is kept
+/// below this name: with another one they would be found to be nobody's, and removed.
+pub(super) const SYSTEM: &str = "system";
 /// Port of engines that name none, as the original has it.
 const PORT: u16 = 5222;
 
@@ -135,7 +138,7 @@ impl Settings {
             "logtime": false,
             "max_payload": self.max_payload,
             "leafnodes": {"listen": "127.0.0.1:-1", "no_advertise": true},
-            "system_account": self.system(),
+            "system_account": SYSTEM,
             "accounts": self.accounts(),
         });
         if let Some(cluster) = &self.cluster {
@@ -147,18 +150,10 @@ impl Settings {
         file.to_string()
     }
 
-    /// The account of the server itself.
-    fn system(&self) -> &'static str {
-        let joined = self.accounts.iter().any(|(name, _)| *name == "system");
-        // that of brokers of the original is always called so, and is the same on all machines
-        let originals = self.cluster.as_ref().is_some_and(|cluster| cluster.tls.is_none());
-        if joined || originals { "system" } else { "engine" }
-    }
-
     fn accounts(&self) -> Value {
         let mut accounts = Map::new();
         // the server's own, which nobody joins unless whoever runs the network has a password for it
-        accounts.insert(self.system().to_owned(), json!({}));
+        accounts.insert(SYSTEM.to_owned(), json!({}));
         for (name, key) in &self.accounts {
             accounts.insert((*name).to_owned(), json!({"users": [{"nkey": key.to_string()}]}));
         }
@@ -312,11 +307,13 @@ mod tests {
     #[test]
     fn where_the_originals_are_members_it_is_like_them() {
         let mut settings = settings();
-        assert!(settings.text().contains("\"system_account\":\"engine\""));
         settings.cluster.as_mut().unwrap().tls = None;
         let file: Value = serde_json::from_str(&settings.text()).unwrap();
         assert_eq!((&file["cluster"]["pool_size"], file["cluster"].get("tls")), (&json!(-1), None));
         assert_eq!((&file["system_account"], &file["accounts"]["system"]), (&json!("system"), &json!({})));
+        // with and without them, with and without a password for it
+        settings.accounts.push(("system", UserKey::new([3; 32])));
+        assert!(settings.text().contains("\"system_account\":\"system\""));
     }
 
     #[test]

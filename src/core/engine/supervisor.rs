@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::configuration::Settings;
+use super::configuration::{SYSTEM, Settings};
 use super::lines::{self, Level};
 use crate::core::files;
 use crate::core::log::RefusalLog;
@@ -121,6 +121,17 @@ fn alone_in(store: &Path) -> Result<File, EngineError> {
     }
 }
 
+/// What streams of several machines agree on is below the name of the server's account, which was another one in a
+/// cluster without a password for it.
+fn rename_account(store: &Path) -> Result<(), EngineError> {
+    let [old, new] = ["engine", SYSTEM].map(|account| store.join("jetstream").join(account));
+    match old.is_dir() && !new.exists() {
+        true => std::fs::rename(&old, &new)
+            .map_err(|source| EngineError::Files { directory: store.to_owned(), source }),
+        false => Ok(()),
+    }
+}
+
 /// A running engine. Dropping it ends it.
 pub struct Engine {
     state: Arc<State>,
@@ -169,6 +180,7 @@ impl Engine {
         let file = home.path().join("nats-server.conf");
         files::write_atomic(&file, options.settings.text().as_bytes(), files::SECRET).map_err(files)?;
         let store = options.settings.store.as_deref().map(alone_in).transpose()?;
+        options.settings.store.as_deref().map(rename_account).transpose()?;
         let state = Arc::new(State::default());
         let keeper = Keeper { options: options.clone(), file, state: state.clone(), log: Arc::default() };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use base64::Engine;
+use bytes::Bytes;
 use futures::StreamExt;
 use hyper::client::conn::http1;
 use hyper::{Request, Response, Uri, header};
@@ -19,6 +20,9 @@ use super::tls_errors;
 
 /// Longest wait for a connection, for an answer, and for more of it.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Bytes that are written at a time, at least.
+const AT_ONCE: usize = 256 * 1024;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,11 +41,10 @@ pub struct Asking<'a> {
 /// There is none, or it is too large; in words.
 pub async fn text(url: &Uri, asking: Asking<'_>, limit: u64) -> Result<Vec<u8>, String> {
     let mut text = vec![];
-    get(url, asking, limit, |piece| {
-        text.extend_from_slice(piece);
-        Ok(())
-    })
-    .await?;
+    let mut coming = get(url, asking, limit).await?;
+    while let Some(piece) = coming.next().await? {
+        text.extend_from_slice(&piece);
+    }
     Ok(text)
 }
 
@@ -49,31 +52,52 @@ pub async fn text(url: &Uri, asking: Asking<'_>, limit: u64) -> Result<Vec<u8>, 
 ///
 /// # Errors
 /// As [`text`].
-pub async fn file(url: &Uri, asking: Asking<'_>, limit: u64, mut file: &File) -> Result<(), String> {
-    get(url, asking, limit, |piece| file.write_all(piece).map_err(|e| e.to_string())).await
+pub async fn file(url: &Uri, asking: Asking<'_>, limit: u64, file: &File) -> Result<(), String> {
+    let mut waiting = Vec::new();
+    let mut coming = get(url, asking, limit).await?;
+    while let Some(piece) = coming.next().await? {
+        waiting.extend_from_slice(&piece);
+        if waiting.len() >= AT_ONCE {
+            written(file, std::mem::take(&mut waiting)).await?;
+        }
+    }
+    written(file, waiting).await
 }
 
-async fn get(
-    url: &Uri,
-    asking: Asking<'_>,
+/// Writes by a thread that may be left behind: the file may be on a file system that hangs.
+async fn written(file: &File, text: Vec<u8>) -> Result<(), String> {
+    let mut file = file.try_clone().map_err(|e| e.to_string())?;
+    let write = tokio::task::spawn_blocking(move || file.write_all(&text).map_err(|e| e.to_string()));
+    write.await.map_err(|e| e.to_string())?
+}
+
+/// A file that comes.
+struct Coming {
+    pieces: BodyDataStream,
+    total: u64,
     limit: u64,
-    mut take: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<(), String> {
+}
+
+impl Coming {
+    /// More of it; none at its end.
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        let Some(piece) = patient(self.pieces.next()).await? else { return Ok(None) };
+        let piece = piece.map_err(|e| e.to_string())?;
+        self.total += piece.len() as u64;
+        match self.total > self.limit {
+            true => Err(format!("it is larger than {} bytes", self.limit)),
+            false => Ok(Some(piece)),
+        }
+    }
+}
+
+async fn get(url: &Uri, asking: Asking<'_>, limit: u64) -> Result<Coming, String> {
     let response = patient(request(url, asking)).await??;
     if !response.status().is_success() {
         return Err(response.status().to_string());
     }
-    let mut pieces = Body::new(response.into_body()).into_data_stream();
-    let mut total = 0;
-    while let Some(piece) = patient(pieces.next()).await? {
-        let piece = piece.map_err(|e| e.to_string())?;
-        total += piece.len() as u64;
-        if total > limit {
-            return Err(format!("it is larger than {limit} bytes"));
-        }
-        take(&piece)?;
-    }
-    Ok(())
+    let pieces = Body::new(response.into_body()).into_data_stream();
+    Ok(Coming { pieces, total: 0, limit })
 }
 
 async fn patient<T>(work: impl Future<Output = T>) -> Result<T, String> {

@@ -149,7 +149,7 @@ impl Cache {
         source: &Source,
         came: &AtomicU64,
     ) -> Result<usize, CacheError> {
-        let mut connection = None;
+        let (mut connection, mut told) = (None, false);
         let mut fetched = 0;
         for record in records {
             let turn = self.turn(&record.sha256);
@@ -169,7 +169,12 @@ impl Cache {
                     Ok(()) => break,
                     // as long as whoever waits for all of them does
                     Err(CacheError::Download { problem, .. }) if problem.is_busy() => {
-                        tracing::debug!("a file of a task is asked for again: {problem}");
+                        match std::mem::replace(&mut told, true) {
+                            false => {
+                                tracing::warn!("a file of a task is asked for until it comes: {problem}")
+                            }
+                            true => tracing::debug!("a file of a task is asked for again: {problem}"),
+                        }
                         connection = None;
                         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
                         pause = (pause * 2).min(BUSY.1);

@@ -252,8 +252,13 @@ impl Place {
                 .rewind()
                 .and_then(|()| file.write_all(text.as_bytes()))
                 .and_then(|()| file.set_len(text.len() as u64))
+                // a machine that loses its power keeps it too
+                .and_then(|()| file.sync_all())
                 .and_then(|()| std::fs::rename(&*path, &self.to));
             if written.is_ok() {
+                if let Some(Ok(directory)) = self.to.parent().map(File::open) {
+                    let _ = directory.sync_all();
+                }
                 return Ok(());
             }
         }

@@ -86,7 +86,10 @@ impl Secrets {
 
     /// A text without them.
     pub fn masked(&self, text: &str) -> String {
-        self.texts.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
+        self.texts.iter().fold(text.to_owned(), |text, secret| match text.contains(secret) {
+            true => text.replace(secret, HIDDEN),
+            false => text,
+        })
     }
 }
 
@@ -111,10 +114,14 @@ fn spellings(value: &Value) -> Vec<String> {
     match value {
         // a text is within quotes there
         Value::String(text) => {
-            let mut spellings =
-                vec![text.clone(), json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned()];
+            let quoted =
+                |json: String| json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+            let mut spellings = vec![text.clone(), quoted(json)];
             let lines = text.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
-            spellings.extend(lines.map(str::to_owned).filter(|line| line != text));
+            for line in lines.filter(|line| line != text) {
+                spellings.extend([line.to_owned(), quoted(Value::from(line).to_string())]);
+            }
+            spellings.dedup();
             spellings
         }
         Value::Number(_) => vec![json],

@@ -6,6 +6,7 @@ use choria::core::pki::Kind;
 use choria::core::protocol::deferred::{consumer_of, of_node, subject};
 use choria::core::protocol::subjects::caller_inbox_prefix;
 use choria::core::protocol::v1::Envelope;
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::adversaries::{N1, ask, connect_within, stores};
@@ -214,6 +215,19 @@ fn consumers_are_their_makers(release: Release) {
         assert!(ask(&bob, "$JS.ACK.CHORIA_EVENTS.keep.1.1.1.1.0", Value::Null).await.is_none());
         assert!(ask(&bob, "$JS.API.CONSUMER.DELETE.CHORIA_EVENTS.keep", Value::Null).await.is_none());
         assert_eq!(about("keep").await, before, "{release:?}");
+        // an answer to something else is none, where the one that is waited for was not heard
+        for subject in ["CREATE.CHORIA_EVENTS.keep", "CREATE.CHORIA_EVENTS"] {
+            let place = bob.new_inbox();
+            let body =
+                json!({"stream_name": "CHORIA_EVENTS", "config": {"ack_policy": "explicit"}}).to_string();
+            let create = format!("$JS.API.CONSUMER.{subject}");
+            bob.publish_with_reply(create, place.clone(), body.into()).await.expect("a line");
+            let mut heard = bob.subscribe(place.clone()).await.expect("a subscription");
+            let info = "$JS.API.CONSUMER.INFO.CHORIA_EVENTS.keep";
+            bob.publish_with_reply(info, place, "".into()).await.expect("a line");
+            heard.next().await.expect("an answer");
+            assert!(ask(&bob, &next("keep"), pull.clone()).await.is_none(), "{release:?}");
+        }
 
         // his own are, by the name he or the engine gave them
         let own = json!({"ack_policy": "explicit", "inactive_threshold": 60_000_000_000_u64});

@@ -253,7 +253,9 @@ impl BoltTasks {
                 "the request has no id that a run can have".to_owned(),
             ));
         }
-        let beginning = self.preparing.begins(id, &task, &call.caller);
+        let Some(beginning) = self.preparing.begins(id, &task, &call.caller) else {
+            return Err(refuse(StatusCode::InvalidData, "a run of this id begins already".to_owned()));
+        };
         let user = match call.text("run_as") {
             "" => None,
             user => user::find(user).await.map_err(|e| refuse(StatusCode::InvalidData, e))?,
@@ -332,10 +334,9 @@ impl BoltTasks {
     async fn known(&self, call: &Call, outputs: Outputs) -> Result<(Status, Outputs), Outcome> {
         let mut outputs = outputs;
         let id = call.text("task_id");
-        let looked = match self.preparing.look(id) {
-            Some(status) => Ok(Some(status)),
-            None => self.look(id).await,
-        };
+        // what has begun is whose it is, whoever says that one of that id is to begin
+        let about_to = self.preparing.look(id);
+        let looked = self.look(id).await.map(|known| known.or(about_to));
         match looked {
             Err(e) => Err(denied_status(&mut outputs, StatusCode::UnknownError, "choria/status_failed", &e)),
             Ok(None) => {

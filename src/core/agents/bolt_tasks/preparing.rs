@@ -2,6 +2,7 @@
 //! go on, and does not take them for runs that never were.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::core::tasks::outcome::Status;
@@ -17,8 +18,8 @@ pub struct Beginning {
 }
 
 impl Preparing {
-    /// A run of a task, for a caller.
-    pub fn begins(self: &Arc<Self>, id: &str, task: &str, caller: &str) -> Beginning {
+    /// A run of a task, for a caller; none where one of that id is about to begin already.
+    pub fn begins(self: &Arc<Self>, id: &str, task: &str, caller: &str) -> Option<Beginning> {
         let status = Status {
             task: task.to_owned(),
             caller: caller.to_owned(),
@@ -26,8 +27,13 @@ impl Preparing {
             exitcode: -1,
             ..Status::unknown()
         };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), status);
-        Beginning { all: self.clone(), id: id.to_owned() }
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id.to_owned()) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(place) => {
+                place.insert(status);
+                Some(Beginning { all: self.clone(), id: id.to_owned() })
+            }
+        }
     }
 
     /// What is known of a run that is about to begin.
@@ -51,6 +57,7 @@ mod tests {
         let all = Arc::new(Preparing::default());
         assert!(all.look("one").is_none());
         let beginning = all.begins("one", "demo::x", "up=alice");
+        assert!(beginning.is_some() && all.begins("one", "demo::y", "up=bob").is_none());
         let status = all.look("one").unwrap();
         assert_eq!((status.task.as_str(), status.caller.as_str()), ("demo::x", "up=alice"));
         assert_eq!((status.completed, status.exitcode), (false, -1));

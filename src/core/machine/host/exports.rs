@@ -22,10 +22,11 @@ pub(super) fn shown_until(engine: &Engine, now: Timestamp) -> Option<Timestamp> 
     engine.metrics(now).map(|(_, _, until)| until).min()
 }
 
-/// Writes what there is to say; nothing where there is no directory.
-pub(super) fn write(directory: &Path, texts: [(&'static str, String); 2]) {
+/// Writes what there is to say, nothing where there is no directory; whether all was written that was to be.
+pub(super) fn write(directory: &Path, texts: [(&'static str, String); 2]) -> bool {
+    let mut whole = true;
     if !directory.is_dir() {
-        return;
+        return whole;
     }
     for (name, text) in texts {
         let file = directory.join(name);
@@ -34,8 +35,10 @@ pub(super) fn write(directory: &Path, texts: [(&'static str, String); 2]) {
         }
         if let Err(e) = files::write_atomic(&file, text.as_bytes(), files::PUBLIC) {
             tracing::error!("what checks found was not exported: {e}");
+            whole = false;
         }
     }
+    whole
 }
 
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {

@@ -147,7 +147,7 @@ impl Round {
                 let lost = kept.as_ref().is_some_and(|kept| *kept != data || self.writes.writes_to(&path));
                 let id = self.host.add(*definition, path.clone(), kept.unwrap_or(data));
                 if lost {
-                    self.host.engine().unwritten(id);
+                    self.host.engine().write_again(id);
                 }
                 if let Some(store) = &mut self.looks.store {
                     store.is_now(&path, id);

@@ -23,8 +23,8 @@ const LAST_WRITES: Duration = Duration::from_secs(2);
 pub(super) enum Chore {
     /// Data of a machine was written, or not.
     Data(Id, PathBuf, io::Result<()>),
-    /// Exports were written.
-    Exports,
+    /// Exports were written, all of them or not.
+    Exports(bool),
 }
 
 /// What is under way, and what is to come.
@@ -92,10 +92,7 @@ impl Round {
             writes.shown_until = exports::shown_until(engine, now.wall);
             let texts = exports::texts(engine, self.host.inner.started, now.wall);
             let directory = directory.clone();
-            self.chores.spawn_blocking(move || {
-                exports::write(&directory, texts);
-                Chore::Exports
-            });
+            self.chores.spawn_blocking(move || Chore::Exports(exports::write(&directory, texts)));
         }
         let old = self.writes.shown_until.filter(|_| !self.writes.to_export)?;
         let until = Duration::try_from(old.duration_since(now.wall)).unwrap_or_default();
@@ -108,7 +105,11 @@ impl Round {
                 self.writes.writing.retain(|other| *other != directory);
                 self.kept(id, directory, kept);
             }
-            Some(Chore::Exports) => self.writes.exporting = false,
+            Some(Chore::Exports(whole)) => {
+                self.writes.exporting = false;
+                // what could not be written is no news for whoever reads it yet
+                self.writes.to_export |= !whole;
+            }
             None => {
                 // A fault of ours: nothing is known of what it did.
                 tracing::error!("a piece of work beside machines met a fault");

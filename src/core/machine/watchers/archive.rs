@@ -184,12 +184,13 @@ async fn kept(wanted: Arc<Wanted>, setting: Setting) -> Result<(&'static str, St
             None => (None, DOWNLOADS.acquire().await.ok()),
         };
         let of = filled.clone();
-        let (place, file) = at(&filled.target, move || room(&of.target)).await?;
+        let room = Away(Some(at(&filled.target, move || room(&of.target)).await?));
+        let Some((place, file)) = &room.0 else { return Err("there is no place for it".to_owned()) };
         let url = address(&filled.source)?;
         let agent = format!("Choria Archive Watcher {}", build::VERSION);
         let login = filled.login.as_ref().map(|(user, password)| (user.as_str(), password.expose()));
         let asking = Asking { ca: "", login, agent: Some(&agent) };
-        let download = download::file(&url, asking, MAX_PACKED, &file);
+        let download = download::file(&url, asking, MAX_PACKED, file);
         match tokio::time::timeout(filled.timeout, download).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(format!("{shown} was not downloaded: {e}")),
@@ -198,6 +199,7 @@ async fn kept(wanted: Arc<Wanted>, setting: Setting) -> Result<(&'static str, St
             }
         }
         let of = filled.clone();
+        let place = place.path().to_owned();
         at(&filled.target, move || put(&of, &place)).await?;
         Ok("downloaded")
     };
@@ -226,6 +228,18 @@ async fn at<T: Send + 'static>(
     })
 }
 
+/// What goes by a thread of its own: files are closed and removed, which may hang as well.
+struct Away<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Drop for Away<T> {
+    fn drop(&mut self) {
+        let kept = self.0.take();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(kept));
+        }
+    }
+}
+
 const PACKED: &str = "archive.tgz";
 
 /// A directory below the target's `tmp`, which goes with whoever holds it, and a file in it.
@@ -243,13 +257,13 @@ fn room(target: &Path) -> Result<(TempDir, fs::File), String> {
 }
 
 /// Checks what was downloaded, unpacks it, checks that, and puts it in its place.
-fn put(filled: &Filled, place: &TempDir) -> Result<(), String> {
-    let packed = place.path().join(PACKED);
+fn put(filled: &Filled, place: &Path) -> Result<(), String> {
+    let packed = place.join(PACKED);
     let found = verify::sha256(&packed)?;
     if !found.eq_ignore_ascii_case(&filled.checksum) {
         return Err(format!("the archive has checksum {found} and not {}", filled.checksum));
     }
-    let unpacked = place.path().join("unpacked");
+    let unpacked = place.join("unpacked");
     fs::create_dir(&unpacked).map_err(|e| e.to_string())?;
     unpack::unpack(&packed, &unpacked)?;
     // a directory that is there counts as whole, so it is whole on the disk first
@@ -262,7 +276,7 @@ fn put(filled: &Filled, place: &TempDir) -> Result<(), String> {
         fs::create_dir_all(parent).map_err(told)?;
     }
     // The old one goes only when the new one is there to take its place.
-    let old = place.path().join("old");
+    let old = place.join("old");
     if final_place.symlink_metadata().is_ok() {
         fs::rename(&final_place, &old).map_err(told)?;
     }

@@ -49,8 +49,8 @@ impl Etcd {
         let (status, text) = ask(question).await.map_err(|e| format!("etcd at {}: {e}", self.shown))?;
         let json: Json = serde_json::from_str(&text).unwrap_or(Json::Null);
         match status.as_u16() {
-            // a page of whoever stands before it is no answer of it
-            200 if json.is_object() && json.get("error").is_none() => Ok(json),
+            // a page of whoever stands before it is no answer of it: those have a header
+            200 if json["header"].is_object() && json.get("error").is_none() => Ok(json),
             status => {
                 let why = json["message"].as_str().unwrap_or(&text);
                 Err(format!("etcd at {} answers {status}: {}", self.shown, shortened(why, 200)))

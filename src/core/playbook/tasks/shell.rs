@@ -38,7 +38,8 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let limit = options.seconds("timeout", PATIENCE)?;
     let limit = if limit.is_zero() { Duration::from_secs(PATIENCE) } else { limit };
     // both streams in the order they were written; a shell begins its complaints with its name, which is not the line
-    let mut program = Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"$1\"", "sh", line.as_str()]);
+    let mut program =
+        Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"shift\n$1\"", "sh", line.as_str()]);
     program = program.env("LC_ALL", "C").limit(limit).most(MOST).cut().overheard();
     for (name, value) in options.words("environment")? {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {

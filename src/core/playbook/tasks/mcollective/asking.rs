@@ -76,24 +76,29 @@ impl Lines<'_> {
 }
 
 /// Looks at nodes that were asked to begin a task and did not answer: who never began it is asked again, whoever
-/// else is not.
+/// else is not. Says why they could not be looked at, where that is so: nobody is asked then.
 ///
 /// # Errors
-/// They could not be looked at, as a sentence.
-pub(super) fn look_first(world: &World, client: &Client, before: &mut Before) -> Result<(), Trouble> {
+/// The plan was interrupted.
+pub(super) fn look_first(
+    world: &World,
+    client: &Client,
+    before: &mut Before,
+) -> Result<Option<String>, Trouble> {
     for (id, nodes) in before.unheard() {
         let looked = world.wait(async {
             let collective = client.collective(None).map_err(|e| e.to_string())?;
             never_begun(client, &collective, &id, nodes).await.map_err(|e| e.to_string())
         })?;
-        let unknown = looked.map_err(|e| {
-            Trouble(format!(
-                "what became of the task {id} cannot be looked at, and nobody is asked again: {e}"
-            ))
-        })?;
-        before.never_began(unknown);
+        match looked {
+            Ok(unknown) => before.never_began(unknown),
+            Err(e) => {
+                let problem = "cannot be looked at, and nobody is asked again";
+                return Ok(Some(format!("what became of the task {id} {problem}: {e}")));
+            }
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Asks all nodes but those that did well before, until it is over or ended. Whatever goes wrong,

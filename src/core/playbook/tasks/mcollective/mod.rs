@@ -15,6 +15,7 @@ use crate::core::playbook::options::Options;
 use crate::core::playbook::world::World;
 use crate::core::puppet::host::{Outcome, Trouble};
 
+use asking::Asked;
 use question::Question;
 use results::Before;
 
@@ -47,11 +48,17 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
         Some(change) => Before::of(change).map_err(|e| options.wrong(e))?,
         None => Before::default(),
     };
-    asking::look_first(world, &client, &mut before)?;
+    let unknown = asking::look_first(world, &client, &mut before)?;
     // as long as for any request: what the agent says, and the time that finding nodes takes
     let usual = u64::try_from(client.config().discovery_timeout).unwrap_or(2);
     let timeout = Duration::from_secs(usual.saturating_add(question.timeout));
-    let asked = asking::ask(world, &client, &question, timeout, &before);
+    let asked = match unknown {
+        // a further try looks again
+        Some(problem) => {
+            Asked { running: before.running.clone(), trouble: Some((problem, false)), ..Asked::default() }
+        }
+        None => asking::ask(world, &client, &question, timeout, &before),
+    };
     let interrupted = asked.interrupted;
     let judged = results::judged(&question, asked, before, fail_ok);
     world.current.accounting = Some(judged.accounting);
