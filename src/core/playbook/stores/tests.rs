@@ -136,6 +136,7 @@ fn a_refusal_is_no_value() {
         (StatusCode::SERVICE_UNAVAILABLE, "[]"),
         (StatusCode::INTERNAL_SERVER_ERROR, "null"),
         (StatusCode::OK, r#"{"error":"permission denied"}"#),
+        (StatusCode::OK, r#"{"message":"sign in"}"#),
         (StatusCode::OK, "[]"),
         (StatusCode::OK, "<html>sign in</html>"),
     ] {
@@ -234,7 +235,10 @@ mod fakes {
             if rest == "auth/authenticate" {
                 let good = body["name"] == "me" && body["password"] == "secret";
                 let status = if good { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-                return (status, json!({"token": "T", "message": "wrong password"}).to_string());
+                return (
+                    status,
+                    json!({"header": {}, "token": "T", "message": "wrong password"}).to_string(),
+                );
             }
             if headers.get("authorization").is_none_or(|token| token != "T") {
                 return (StatusCode::UNAUTHORIZED, json!({"message": "no token"}).to_string());
@@ -243,14 +247,10 @@ mod fakes {
             let key = decoded("key");
             if rest == "kv/put" {
                 kept.keys.insert(key, decoded("value"));
-                return (StatusCode::OK, "{}".to_owned());
+                return (StatusCode::OK, json!({"header": {}}).to_string());
             }
-            match kept.keys.get(&key) {
-                Some(value) => {
-                    (StatusCode::OK, json!({"kvs": [{"value": STANDARD.encode(value)}]}).to_string())
-                }
-                None => (StatusCode::OK, "{}".to_owned()),
-            }
+            let found = kept.keys.get(&key).map(|value| json!([{"value": STANDARD.encode(value)}]));
+            (StatusCode::OK, json!({"header": {}, "kvs": found}).to_string())
         }
         Router::new().route("/v3/{*rest}", post(call)).with_state(kept)
     }
