@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 
 use super::pulls::Pull;
 use crate::core::nats::codec::Publish;
@@ -143,11 +142,17 @@ impl Asked {
     }
 }
 
-/// The subject by which a lasting one of the stream is made that this acknowledges, or tells to say more: its stream stands
-/// behind two words, or behind four where a domain and an account are among them.
-pub fn lasting_of(reply: &[u8]) -> Vec<u8> {
+/// The stream and the name of the consumer that this acknowledges for, or tells to say more: they stand behind two words, or
+/// behind four where a domain and an account are among them.
+pub fn acknowledged(reply: &[u8]) -> [&[u8]; 2] {
     let parts: Vec<&[u8]> = tokens(reply).collect();
-    let stream = parts.get(if parts.len() > 9 { 4 } else { 2 }).copied().unwrap_or_default();
+    let behind = if parts.len() > 9 { 4 } else { 2 };
+    [behind, behind + 1].map(|at| parts.get(at).copied().unwrap_or_default())
+}
+
+/// The subject by which a lasting one of that stream is made.
+pub fn lasting_of(reply: &[u8]) -> Vec<u8> {
+    let [stream, _] = acknowledged(reply);
     [b"$JS.API.CONSUMER.DURABLE.CREATE.", stream, b".x"].concat()
 }
 
@@ -164,79 +169,6 @@ pub fn read(request: &[u8]) -> Option<Asked> {
     Walk { asked: &mut asked, within: None, place: At::Top }.deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(asked)
-}
-
-/// The member of a consumer's metadata that says for whom the broker had it made.
-const MARK: &str = "io.choria.maker";
-
-/// A request that makes a consumer, as it is said to the engine for who may make no lasting ones: it makes it, with a
-/// name, and changes none that is there (nats-server 2.10 and newer), and its answer shows the mark.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Marked {
-    /// Stream and name.
-    pub stream: String,
-    pub name: String,
-    /// What only the answer to this request shows.
-    pub mark: String,
-    /// The request.
-    pub request: Vec<u8>,
-}
-
-/// [`Marked`] of a request; `mark_of` is the mark of a stream and a name. None where the engine could take it for
-/// something else than is read here.
-pub fn marked(subject: &[u8], request: &[u8], mark_of: impl Fn(&str, &str) -> String) -> Option<Marked> {
-    let mut request: serde_json::Map<String, Value> = match request {
-        [] => serde_json::Map::new(),
-        request => serde_json::from_slice(request).ok()?,
-    };
-    let exact = |of: &serde_json::Map<String, Value>, names: &[&str]| {
-        of.keys().all(|key| !names.contains(&folded(key).as_str()) || names.contains(&key.as_str()))
-    };
-    let mut words = tokens(subject).skip_while(|token| *token != b"CREATE").skip(1);
-    let stream = String::from_utf8(words.next()?.to_vec()).ok()?;
-    let named = words.next().and_then(|name| String::from_utf8(name.to_vec()).ok());
-    let known = exact(&request, &["action", "config", "stream_name"]);
-    let mut config = match request.remove("config") {
-        None | Some(Value::Null) => serde_json::Map::new(),
-        Some(Value::Object(config)) => config,
-        Some(_) => return None,
-    };
-    if !known || !exact(&config, &["name", "metadata"]) {
-        return None;
-    }
-    let name = match (named, config.get("name")) {
-        (Some(name), _) => name,
-        (None, Some(Value::String(name))) if !name.is_empty() => name.clone(),
-        (None, None | Some(Value::Null | Value::String(_))) => uuid::Uuid::new_v4().simple().to_string(),
-        (None, Some(_)) => return None,
-    };
-    config.entry("name").or_insert_with(|| name.clone().into());
-    if config.get("name").is_some_and(|name| name.as_str().is_none_or(str::is_empty)) {
-        config.insert("name".to_owned(), name.clone().into());
-    }
-    let mark = mark_of(&stream, &name);
-    match config.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new())) {
-        Value::Object(metadata) => drop(metadata.insert(MARK.to_owned(), mark.clone().into())),
-        other @ Value::Null => *other = serde_json::json!({ MARK: mark }),
-        _ => return None,
-    }
-    request.insert("config".to_owned(), config.into());
-    request.insert("action".to_owned(), "create".into());
-    Some(Marked { stream, name, mark, request: serde_json::to_vec(&request).ok()? })
-}
-
-/// Whether the engine says that it made this one.
-pub fn is_made(answer: &[u8], stream: &str, name: &str, mark: &str) -> bool {
-    /// As much of an answer as is looked at.
-    const LONGEST: usize = 64 * 1024;
-    if answer.len() > LONGEST {
-        return false;
-    }
-    let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return false };
-    answer.get("error").is_none()
-        && answer["stream_name"] == stream
-        && answer["name"] == name
-        && answer["config"]["metadata"][MARK] == mark
 }
 
 /// Members that are looked at.
@@ -486,44 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn none_that_is_there_is_changed() {
-        let of = |subject: &str, request: &str| {
-            let subject = format!("$JS.API.CONSUMER.{subject}");
-            marked(subject.as_bytes(), request.as_bytes(), |stream, name| format!("{stream}/{name}!"))
-        };
-        for (subject, request) in [
-            ("CREATE.S.n.filter.x", r#"{"stream_name":"S","config":{"name":"n","metadata":{"a":"b"}}}"#),
-            ("CREATE.S.n", r#"{"action":"","config":{}}"#),
-            ("CREATE.S", r#"{"config":{"name":"n","metadata":null},"action":"create"}"#),
-        ] {
-            let made = of(subject, request).unwrap();
-            assert_eq!((&*made.stream, &*made.name, &*made.mark), ("S", "n", "S/n!"), "{request}");
-            let said: Value = serde_json::from_slice(&made.request).unwrap();
-            assert_eq!((&said["action"], &said["config"]["name"]), (&"create".into(), &"n".into()));
-            assert_eq!(said["config"]["metadata"][MARK], "S/n!");
-            let answer = |name: &str, mark: &str| {
-                let config = serde_json::json!({"metadata": {MARK: mark}});
-                let answer = serde_json::json!({"stream_name": "S", "name": name, "config": config});
-                is_made(answer.to_string().as_bytes(), "S", "n", "S/n!")
-            };
-            assert!(answer("n", "S/n!") && !answer("keep", "S/n!") && !answer("n", "S/keep!"));
-        }
-        assert!(!is_made(br#"{"error":{"code":400}}"#, "S", "n", "x") && !is_made(b"{", "S", "n", "x"));
-        // one that the engine would name has a name before
-        let (one, other) = (of("CREATE.S", "{}").unwrap(), of("CREATE.S", "").unwrap());
-        assert!(one.name.len() == 32 && one.name != other.name);
-        for request in [
-            r#"{"Config":{}}"#,
-            r#"{"Action":"update"}"#,
-            r#"{"config":{"Name":"keep"}}"#,
-            r#"{"config":{"METADATA":{}}}"#,
-            r#"{"config":{"metadata":[]}}"#,
-            r#"{"config":[]}"#,
-            r#"{"config":{"name":7}}"#,
-            "[]",
-        ] {
-            assert_eq!(of("CREATE.S", request), None, "{request}");
-        }
+    fn one_that_is_to_be_changed_is_known() {
         for request in
             [r#"{"action":"update"}"#, r#"{"action":"create","Action":"update"}"#, r#"{"action":1}"#]
         {

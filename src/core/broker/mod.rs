@@ -42,6 +42,7 @@ mod ledger;
 mod limits;
 mod link;
 mod look;
+mod making;
 pub mod monitoring;
 mod options;
 mod outbound;

@@ -1,32 +1,13 @@
 //! What a link asks of streams: whether it may, whose the consumer is that it asks, and what the answer costs.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use uuid::Uuid;
-
-use super::consumers::Marked;
+use super::making::{mark_of, marked};
 use super::shard::Shard;
-use super::stream_share::Making;
 use super::{consumers, pulls, stream_share};
 use crate::core::admission::PeerKind;
 use crate::core::nats::codec::Publish;
-use crate::core::text::{hex, shortened};
-
-/// Known to this process alone.
-static SECRET: LazyLock<[Uuid; 2]> = LazyLock::new(|| [Uuid::new_v4(), Uuid::new_v4()]);
-
-/// What the engine shows of a consumer that it was asked to make for somebody. It is the same when that is asked again.
-fn mark_of(identity: &str, stream: &str, name: &str) -> String {
-    let mut context = Context::new(&SHA256);
-    let secret = SECRET.map(Uuid::into_bytes).concat();
-    for part in [&secret, identity.as_bytes(), stream.as_bytes(), name.as_bytes()] {
-        context.update(&part.len().to_be_bytes());
-        context.update(part);
-    }
-    hex(context.finish().as_ref())
-}
+use crate::core::text::shortened;
 
 /// It was refused, and who asked it knows.
 pub(super) struct Refused;
@@ -102,11 +83,10 @@ impl Shard {
         if kind == PeerKind::Client && !keeps && consumers::makes(message.subject) {
             let identity = self.links.get(key as usize).map_or("", |link| link.charge.holder().identity());
             let mark = |stream: &str, name: &str| mark_of(identity, stream, name);
-            let Some(Marked { stream, name, mark, request }) = consumers::marked(message.subject, body, mark)
-            else {
+            let Some((made, request)) = marked(message.subject, body, mark) else {
                 return Err(self.refuse_to_ask(key, message, "it makes a consumer that cannot be read"));
             };
-            (making, only_new) = (Some(Making { stream, name, mark }), Some(request));
+            (making, only_new) = (Some(made), Some(request));
         }
         let pull = pull.flatten();
         if let Some(pull) = &pull {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::consumers::{self, Asked};
+use super::making::Making;
 use crate::core::nats::subject::{self, tokens};
 
 /// In which time the consumers of an identity are counted.
@@ -53,13 +54,6 @@ fn name_of(subject: &[u8], behind: &[u8]) -> u64 {
     number(tokens(subject).skip_while(|token| *token != behind).skip(1).take(2).collect::<Vec<_>>())
 }
 
-/// The same of what acknowledges: behind two words, or behind four where a domain and an account are among them.
-fn acknowledged(subject: &[u8]) -> u64 {
-    let parts: Vec<&[u8]> = tokens(subject).collect();
-    let behind = if parts.len() > 9 { 4 } else { 2 };
-    number(parts.iter().skip(behind).take(2).copied().collect::<Vec<_>>())
-}
-
 /// One that the engine keeps.
 #[derive(Debug)]
 struct Live {
@@ -87,13 +81,14 @@ pub struct OfHolder {
     /// and how many they are.
     asked: Mutex<VecDeque<Question>>,
     unanswered: AtomicU32,
-    /// Consumers that the engine said it has made for it, as numbers, with when each was used last.
+    /// Consumers that the engine said it has made for it.
     made: Mutex<Made>,
 }
 
 /// Consumers of an identity.
 #[derive(Debug, Default)]
 struct Made {
+    /// As numbers, with when each was used last, in uses of all of them.
     used: HashMap<u64, u64>,
     count: u64,
 }
@@ -104,16 +99,6 @@ struct Question {
     until: Duration,
     place: u64,
     makes: Option<Making>,
-}
-
-/// A consumer that the engine was asked to make.
-#[derive(Debug)]
-pub struct Making {
-    /// Its stream and name.
-    pub stream: String,
-    pub name: String,
-    /// What only the answer shows.
-    pub mark: String,
 }
 
 impl OfHolder {
@@ -244,13 +229,18 @@ impl OfHolder {
         }
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let place = number(place);
-        let Some(found) = asked.iter().position(|question| question.place == place) else { return false };
-        let making = asked.remove(found).and_then(|question| question.makes);
+        let Some(mut found) = asked.iter().position(|question| question.place == place) else { return false };
+        // several may be answered at one place
+        let there = || asked.iter().filter(|question| question.place == place);
+        let said = there().any(|question| question.makes.is_some()).then(|| Making::said(said)).flatten();
+        let is_made =
+            |question: &Question| question.place == place && said.is_some() && question.makes == said;
+        let made = asked.iter().position(is_made);
+        found = made.unwrap_or(found);
+        asked.remove(found);
         self.unanswered.store(asked.len() as u32, Ordering::Relaxed);
         drop(asked);
-        if let Some(Making { stream, name, mark }) = making
-            && consumers::is_made(said, &stream, &name, &mark)
-        {
+        if let (Some(_), Some(Making { stream, name, .. })) = (made, said) {
             let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
             if made.used.len() >= MADE
                 && let Some(oldest) = made.used.iter().min_by_key(|(_, used)| **used).map(|(name, _)| *name)
@@ -278,7 +268,7 @@ impl OfHolder {
     /// Whether the consumer that this subject removes, asks for messages or acknowledges for is its own.
     pub fn has_made(&self, subject: &[u8]) -> bool {
         let name = match () {
-            () if subject.starts_with(b"$JS.ACK.") => acknowledged(subject),
+            () if subject.starts_with(b"$JS.ACK.") => number(consumers::acknowledged(subject).to_vec()),
             () if consumers::is_removal(subject) => name_of(subject, b"DELETE"),
             () => name_of(subject, b"NEXT"),
         };
@@ -304,6 +294,7 @@ impl OfHolder {
 #[cfg(test)]
 mod tests {
     use super::super::consumers::read;
+    use super::super::making::marked;
     use super::*;
 
     fn delivers_to(place: &str) -> Asked {
@@ -349,9 +340,11 @@ mod tests {
         };
         let owns = |name: &str| places(name).map(|place| of.has_made(place.as_bytes()));
         let answer = |place: &str, said: &str| of.is_answer(place.as_bytes(), said.as_bytes());
-        let making = |name: &str| {
-            Some(Making { stream: "S".to_owned(), name: name.to_owned(), mark: format!("mark of {name}") })
+        let made_of = |name: &str| {
+            let subject = format!("$JS.API.CONSUMER.CREATE.S.{name}");
+            marked(subject.as_bytes(), b"", |_, name| format!("mark of {name}")).unwrap()
         };
+        let making = |name: &str| Some(made_of(name).0);
         for (place, makes) in [
             ("i.1", making("k7xQ")),
             ("i.2", making("keep")),
@@ -371,6 +364,10 @@ mod tests {
         assert!(answer("i.3", &said("other", "other")) && answer("i.4", "{"));
         // what another one of his shows makes nothing else his
         assert!(answer("i.6", &said("more", "k7xQ")) && !answer("i.5", &said("more", "more")));
+        // several may be answered at one place, in any order
+        assert!(of.asks(b"i.9", making("x"), at(1)) && of.asks(b"i.9", making("y"), at(1)));
+        assert!(answer("i.9", &said("y", "y")) && answer("i.9", &said("x", "x")));
+        assert_eq!((owns("x"), owns("y")), ([true; 4], [true; 4]));
         assert_eq!(owns("k7xQ"), [true; 4]);
         for name in ["keep", "again", "other", "more"] {
             assert_eq!(owns(name), [false; 4], "{name}");
