@@ -11,7 +11,7 @@ use crate::process::{Daemon, PATIENCE, program, read_page, sample};
 /// Emulators, as the nodes of each know the brokers in another order.
 const FLEETS: usize = 3;
 
-fn nats_server() -> Option<PathBuf> {
+pub fn nats_server() -> Option<PathBuf> {
     let of_tests =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp/conformance/python/bin/nats-server");
     std::env::var_os("NATS_SERVER")

@@ -7,7 +7,9 @@
 //! open about that many files, so 15,000 fit the usual 20,000. `fleet 0` leaves
 //! them out. `fleet cluster NODES` spreads so many over three brokers that are one, by nats-server
 //! (`NATS_SERVER`, or the one of the tests). `fleet tasks NODES` runs Puppet Tasks alone, on so many of which each
-//! keeps nine megabytes of files meanwhile.
+//! keeps nine megabytes of files meanwhile. `fleet machines NODES` is about autonomous agents of a node, and of so
+//! many; `fleet federation NODES` and `fleet adapters` are about what stands between networks, beside the original
+//! where `CHORIA_ORIGINAL` says where it is.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,19 +21,32 @@ use futures::StreamExt;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
+#[allow(dead_code)]
+#[path = "../../tests/it/adapter_stage.rs"]
+mod adapter_stage;
+mod adapters;
 mod cluster;
 #[allow(dead_code)]
 #[path = "../common/mod.rs"]
 mod common;
+mod federation;
+mod machines;
 #[allow(dead_code)]
 #[path = "../../tests/it/network.rs"]
 mod network;
+mod original;
 #[allow(dead_code)]
 #[path = "../../tests/it/process.rs"]
 mod process;
 #[allow(dead_code)]
+#[path = "../../tests/it/raw.rs"]
+mod raw;
+#[allow(dead_code)]
 #[path = "../../tests/it/shelf.rs"]
 mod shelf;
+#[allow(dead_code)]
+#[path = "../../tests/it/stream_stage.rs"]
+mod stream_stage;
 #[allow(dead_code)]
 #[path = "../../tests/it/wire.rs"]
 mod wire;
@@ -50,6 +65,10 @@ const NODES: usize = 15_000;
 const TASK_NODES: usize = 500;
 /// Emulated nodes of three brokers.
 const CLUSTER_NODES: usize = 5_000;
+/// Emulated nodes that watch themselves.
+const WATCHED_NODES: usize = 5_000;
+/// Emulated nodes behind a federation broker.
+const SITE_NODES: usize = 500;
 /// Bytes of the file of a task.
 const TASK_FILE: usize = 1 << 20;
 /// Requests sent at once.
@@ -59,27 +78,34 @@ const AT_A_TIME: usize = 8;
 
 fn main() {
     let Some(words) = common::words() else { return };
-    if words.first().is_some_and(|word| word == "tasks") {
-        let count = words.get(1).map_or(TASK_NODES, |word| word.parse().expect("a number of emulated nodes"));
-        common::head();
-        return tasks(count);
-    }
-    if words.first().is_some_and(|word| word == "cluster") {
-        let count =
-            words.get(1).map_or(CLUSTER_NODES, |word| word.parse().expect("a number of emulated nodes"));
-        common::head();
-        return cluster::three_brokers(count);
-    }
-    let nodes = words.first().map_or(NODES, |word| word.parse().expect("a number of emulated nodes"));
+    let number = |at: usize, other: usize| {
+        words.get(at).map_or(other, |word| word.parse().expect("a number of emulated nodes"))
+    };
     common::head();
+    match words.first().map(String::as_str) {
+        Some("tasks") => return tasks(number(1, TASK_NODES)),
+        Some("cluster") => return cluster::three_brokers(number(1, CLUSTER_NODES)),
+        Some("machines") => {
+            machines::one_node();
+            return machines::fleet(number(1, WATCHED_NODES));
+        }
+        Some("federation") => return federation::carried(number(1, SITE_NODES)),
+        Some("adapters") => return adapters::handed_on(),
+        _ => {}
+    }
+    let nodes = number(0, NODES);
     let network = Network::start();
     one_node(&network);
     five_nodes(&network);
     agents(&network);
+    machines::one_node();
+    adapters::handed_on();
     if nodes > 0 {
         fleet(nodes);
         tasks(nodes.min(TASK_NODES));
         cluster::three_brokers(nodes.min(CLUSTER_NODES));
+        machines::fleet(nodes.min(WATCHED_NODES));
+        federation::carried(nodes.min(SITE_NODES));
     }
 }
 

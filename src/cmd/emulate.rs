@@ -91,6 +91,9 @@ pub struct Emulate {
     /// publish registration data every so many seconds, default not
     #[argh(option, arg_name = "seconds")]
     registering: Option<u32>,
+    /// look at so many checks every minute, as autonomous agents of their own, default none
+    #[argh(option, arg_name = "n", default = "0")]
+    checks: usize,
     /// show Prometheus counters on this port of 127.0.0.1, 0 lets the system choose
     #[argh(option, arg_name = "port")]
     monitor: Option<u16>,
@@ -139,8 +142,10 @@ impl Emulate {
             if !self.ca.is_empty() || self.collectives.is_some() || self.one_certificate {
                 bail!("--ca, --collectives and --one-certificate are for members, not for nodes that wait");
             }
-            if self.tasks.is_some() || self.registering.is_some() {
-                bail!("--tasks and --registering are for members, nodes that wait do neither");
+            if self.tasks.is_some() || self.registering.is_some() || self.checks > 0 {
+                bail!(
+                    "--tasks, --registering and --checks are for members, nodes that wait do nothing of it"
+                );
             }
             if behaviours != (BehaviourMix { silent: behaviours.silent, ..BehaviourMix::default() }) {
                 bail!("--slow, --denying and --flapping are for members, nodes that wait do nothing of it");
@@ -192,6 +197,10 @@ impl Emulate {
             None => population,
             Some(0) => bail!("--registering 0 is no time, give seconds from 1"),
             Some(seconds) => population.registering(seconds),
+        };
+        let population = match self.checks {
+            0 => population,
+            checks => population.checking(checks)?,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {

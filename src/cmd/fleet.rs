@@ -295,14 +295,18 @@ impl Selection {
     /// A list of names knows nothing of facts and classes: -I narrows it down,
     /// and what cannot be checked is refused instead of ignored.
     fn only_named(&self, nodes: Vec<String>) -> anyhow::Result<Vec<String>> {
-        let given = |list: &[String]| !list.is_empty();
-        if given(&self.facts)
-            || given(&self.classes)
-            || given(&self.agents)
-            || given(&self.with)
-            || self.select.is_some()
-        {
-            bail!("a list of nodes cannot be filtered by facts, classes or agents, only by -I");
+        let given: Vec<&str> = [
+            ("-F", !self.facts.is_empty()),
+            ("-C", !self.classes.is_empty()),
+            ("-A", !self.agents.is_empty()),
+            ("-W", !self.with.is_empty()),
+            ("-S", self.select.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, given)| given.then_some(flag))
+        .collect();
+        if !given.is_empty() {
+            bail!("a list of nodes cannot be filtered by {}, only by -I", given.join(" and "));
         }
         if self.identities.is_empty() {
             return Ok(nodes);

@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use choria::core::pki::{Kind, Options};
+use choria::core::pki::Kind;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -19,101 +17,13 @@ use crate::installed::example;
 use crate::nats_clients_see_no_difference::{nats_server, python};
 use crate::network::{Network, node};
 use crate::process::{Daemon, program, read_page, run, until};
-use crate::raw::{Raw, tls};
-
-/// A real nats-server with streams, of the CA of a network.
-pub struct Streams<'a> {
-    network: &'a Network,
-    pub address: SocketAddr,
-    daemon: Option<Daemon>,
-}
-
-impl<'a> Streams<'a> {
-    pub fn start(network: &'a Network) -> Streams<'a> {
-        let issued = network.ca.issue(
-            Kind::Broker,
-            "engine.example.net",
-            &Options { loopback: true, ..Options::default() },
-            crate::network::now(),
-        );
-        issued.and_then(|issued| issued.write(&network.path("ssl"))).expect("a certificate");
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-        let mut streams = Streams { network, address, daemon: None };
-        streams.again();
-        streams
-    }
-
-    pub fn again(&mut self) {
-        let text = |path: std::path::PathBuf| path.display().to_string();
-        let ssl = |name: &str| text(self.network.path(&format!("ssl/{name}")));
-        let config = json!({
-            "listen": self.address.to_string(),
-            "tls": {"cert_file": ssl("engine.example.net.pem"), "key_file": ssl("engine.example.net-key.pem"),
-                    "ca_file": text(self.network.ca_file()), "verify": true},
-            "jetstream": {"store_dir": text(self.network.path("streams"))},
-        });
-        let file = self.network.file("engine.conf", &config.to_string());
-        let mut command = Command::new(nats_server());
-        command.arg("-c").arg(file).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let daemon = Daemon::start("nats-server", command);
-        daemon.says(&["Server is ready"]);
-        self.daemon = Some(daemon);
-    }
-
-    pub fn kill(&mut self) {
-        self.daemon = None;
-    }
-
-    fn raw(&self) -> Raw {
-        let mut raw = Raw::open(self.address, tls(&self.network.alice()), "");
-        raw.send("SUB _INBOX.t 1\r\n");
-        raw.sync();
-        raw
-    }
-
-    /// A request to it and the answer.
-    fn ask(raw: &mut Raw, subject: &str, body: &Value) -> Value {
-        let body = body.to_string();
-        raw.send(format!("PUB {subject} _INBOX.t {}\r\n{body}\r\n", body.len()));
-        let head = raw.until("\r\n").expect("an answer");
-        assert!(head.starts_with("MSG _INBOX.t"), "{head}");
-        let text = raw.until("\r\n").expect("an answer");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    pub fn make_stream(&self, name: &str, subject: &str) {
-        let made = Streams::ask(
-            &mut self.raw(),
-            &format!("$JS.API.STREAM.CREATE.{name}"),
-            &json!({"name": name, "subjects": [subject], "retention": "limits", "storage": "file"}),
-        );
-        assert!(made["error"].is_null(), "{made}");
-    }
-
-    /// Subject, headers and document of all messages.
-    pub fn messages(&self, name: &str) -> Vec<(String, String, Value)> {
-        let mut raw = self.raw();
-        let info = Streams::ask(&mut raw, &format!("$JS.API.STREAM.INFO.{name}"), &json!({}));
-        let last = info["state"]["last_seq"].as_u64().expect("a number");
-        (1..=last)
-            .map(|seq| {
-                let got =
-                    Streams::ask(&mut raw, &format!("$JS.API.STREAM.MSG.GET.{name}"), &json!({"seq": seq}));
-                let message = &got["message"];
-                let decoded =
-                    |key: &str| STANDARD.decode(message[key].as_str().unwrap_or_default()).expect("base64");
-                let headers = String::from_utf8(decoded("hdrs")).expect("text");
-                let document = serde_json::from_slice(&decoded("data")).expect("JSON");
-                (message["subject"].as_str().expect("a subject").to_owned(), headers, document)
-            })
-            .collect()
-    }
-}
+use crate::raw::Raw;
+use crate::stream_stage::Streams;
 
 #[test]
 fn into_a_stream_through_the_end_of_both() {
     let network = Network::start_with(BY_NAME);
-    let mut streams = Streams::start(&network);
+    let mut streams = Streams::by(&network, nats_server());
     let (port, spool) = (free_port(), network.path("spool"));
     let lines = format!(
         "plugin.choria.adapter.reg.type = jetstream\nplugin.choria.adapter.reg.stream.servers = {}\n\

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use crate::emulated::Emulated;
 use crate::network::Network;
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, until};
 use crate::task_stage::Tasks;
 
 #[test]
@@ -111,4 +111,22 @@ fn emulated_nodes_run_tasks() {
     assert_eq!((items.len(), places.len()), (5, 4), "{ran}");
     let ran = alice.run(&["emulate", "--broker", "127.0.0.1:1", "--ca", "x", "--tasks", "nowhere"]);
     ran.code(1).complains(&["--tasks nowhere is no host:port"]);
+}
+
+/// Checks of emulated nodes are those of nodes: they are looked at, triggered and kept quiet.
+#[test]
+fn emulated_nodes_have_checks() {
+    let network = Network::start();
+    let _fleet = Emulated::members(&network, 2, &["--checks", "3"]);
+    let alice = network.alice();
+    network.answered_by(&["e1.example.net", "e2.example.net"]);
+    alice.run(&["scout", "trigger"]).code(0).says(&["Triggered 6 checks on 2 nodes"]);
+    let resting = ["scout", "maintenance", "--check", "check_02", "-I", "e2.example.net"];
+    alice.run(&resting).code(0);
+    until("the checks to be as told", || {
+        let found = alice.run(&["scout", "status", "e2.example.net", "--json"]).json();
+        let checks = found["replies"][0]["data"]["checks"].as_array()?;
+        let of = |state: &str| checks.iter().filter(|check| check["state"] == state).count();
+        ((of("OK"), of("MAINTENANCE")) == (2, 1)).then_some(())
+    });
 }

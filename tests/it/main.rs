@@ -138,6 +138,7 @@ mod shell_output_comes_as_it_is_written;
 mod signals_of_habit;
 mod silence_is_reported;
 mod strangers_keep_nobody_out;
+mod stream_stage;
 mod streams_are_used;
 #[cfg(feature = "puppet")]
 mod tasks_are_followed_to_their_end;

@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use crate::a_hostile_node_does_not_hurt_the_broker::field;
 use crate::adapter_stage::{BY_NAME, adapters, free_port, hears};
-use crate::an_adapter_hands_on::Streams;
 use crate::an_adapter_tells_kafka::Kafka;
 use crate::emulated::Emulated;
+use crate::nats_clients_see_no_difference::nats_server;
 use crate::network::Network;
 use crate::process::{PATIENCE, parameter, read_page, sample};
+use crate::stream_stage::Streams;
 
 /// Until there are so many, for as long as there are more now and then.
 #[track_caller]
@@ -57,7 +58,7 @@ fn none_is_lost_where_an_engine_is_started_anew() {
     let every = if nodes > 1000 { 10 } else { 1 };
     let wanted = nodes * seconds / every;
     let network = Network::start_with(BY_NAME);
-    let mut streams = Streams::start(&network);
+    let mut streams = Streams::by(&network, nats_server());
     streams.make_stream("REG", "js.in.reg.>");
     let kafka = Kafka::start(&network);
     kafka.make("registration", "6", "1");

@@ -175,8 +175,10 @@ fn cell(process: &Value, field: &str) -> String {
         "vsz" => size("vsize", 1.0),
         "rss" => size("rss", 1024.0),
         "tty" => text("tty_nr", USER),
-        "command" if text("state", 2) == "Z" => format!("[{}]", text("cmdline", COMMAND - 2)),
-        "command" => text("cmdline", COMMAND),
+        "command" => match text("cmdline", COMMAND - 2) {
+            gone if text("state", 2) == "Z" && !gone.starts_with('[') => format!("[{gone}]"),
+            _ => text("cmdline", COMMAND),
+        },
         other => text(other, USER),
     }
 }
@@ -193,6 +195,7 @@ mod tests {
         let processes = json!({"pslist": [
             {"pid": 1, "username": "root", "vsize": 1536, "cmdline": "/sbin/init", "state": "S"},
             {"pid": 4711, "username": "a-long-user-name", "vsize": 0, "cmdline": "sh\u{1b}[2J", "state": "Z"},
+            {"pid": 5, "username": "a", "vsize": 0, "cmdline": "[sleep]", "state": "Z"},
         ]});
         let replies = [
             reply("n1", 0, "OK", processes),
@@ -205,11 +208,12 @@ mod tests {
         assert!(
             text.starts_with(
                 "   n2         it broke\n   n1\n\n     PID      USER           VSZ          COMMAND\n     \
-                 1        root           1.500 KB     /sbin/init\n     4711     a-long-use     0 B          [sh\u{fffd}[2J]\n\n"
+                 1        root           1.500 KB     /sbin/init\n     4711     a-long-use     0 B          [sh\u{fffd}[2J]\n     \
+                 5        a              0 B          [sleep]\n\n"
             ),
             "{text}"
         );
-        assert!(text.contains("       Matched hosts: 1\n   Matched Processes: 2\n"), "{text}");
+        assert!(text.contains("       Matched hosts: 1\n   Matched Processes: 3\n"), "{text}");
         assert!(!shown(&table(true), &replies, &[]).contains("COMMAND"));
     }
 

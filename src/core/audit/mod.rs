@@ -181,7 +181,9 @@ impl AuditLog {
         let key =
             key.ok_or_else(|| format!("plugin.rpcaudit.chain {file}: there is no key to sign it by"))?;
         let mut chain = ChainLog::new(file, &self.path, key);
-        chain.prepare().map_err(|e| format!("plugin.rpcaudit.chain {file}: {e}"))?;
+        chain
+            .prepare(jiff::Timestamp::now().as_second())
+            .map_err(|e| format!("plugin.rpcaudit.chain {file}: {e}"))?;
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
         // What a life before this one could not finish is no beginning of the next record.
         *self.torn.lock().unwrap_or_else(PoisonError::into_inner) = ends_within_a_line(&self.path);
@@ -221,7 +223,7 @@ impl AuditLog {
             line.insert(0, '\n');
         }
         // A chain that cannot be written costs the log no record.
-        let prepared = self.prepare_chain();
+        let prepared = self.prepare_chain(now);
         let written = self.open(mode, group).and_then(|mut file| {
             *torn = true;
             file.write_all(line.as_bytes())
@@ -255,8 +257,8 @@ impl AuditLog {
         chain.iter_mut().for_each(ChainLog::doubt);
     }
 
-    fn prepare_chain(&self) -> Result<(), AuditError> {
-        self.with_chain(ChainLog::prepare)
+    fn prepare_chain(&self, now: jiff::Timestamp) -> Result<(), AuditError> {
+        self.with_chain(|chain| chain.prepare(now.as_second()))
     }
 
     fn with_chain(&self, work: impl FnOnce(&mut ChainLog) -> io::Result<()>) -> Result<(), AuditError> {

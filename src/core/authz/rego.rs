@@ -59,7 +59,7 @@ impl Compiled {
         engine.set_execution_timer_config(ExecutionTimerConfig { limit: LONGEST, check_interval: STEPS });
         let added = engine.add_policy("policy".to_owned(), text.to_owned());
         let engine = match added {
-            Ok(package) if package == "data.io.choria.mcorpc.authpolicy" => Ok(engine),
+            Ok(package) if package == "data.io.choria.mcorpc.authpolicy" => whole(engine),
             Ok(package) => Err(format!(
                 "its package is {}, not io.choria.mcorpc.authpolicy",
                 shortened(package.trim_start_matches("data."), TOLD)
@@ -67,6 +67,20 @@ impl Compiled {
             Err(e) => Err(told(&e)),
         };
         Compiled { engine, facts: looks_at(text, "facts"), classes: looks_at(text, "classes") }
+    }
+}
+
+/// A policy that is asked for what it has, and calls what there is: that is found when it decides, not before, so it is
+/// asked about nothing.
+fn whole(engine: Engine) -> Result<Engine, String> {
+    let mut asked = engine.clone();
+    asked.set_input(RegoValue::new_object());
+    match asked.eval_rule(RULE.to_owned()).map_err(|e| told(&e)) {
+        Err(e) if e.contains("not a valid rule path") => {
+            Err("it has no rule allow, so that it would allow nothing".to_owned())
+        }
+        Err(e) if e.contains("could not find function") => Err(e),
+        _ => Ok(engine),
     }
 }
 
@@ -361,5 +375,19 @@ mod tests {
         assert!(!decide(&rego, json!({})).allowed);
         let problems = rego.problems();
         assert!(problems.len() == 1 && problems[0].contains("service.rego"), "{problems:?}");
+        // what would be found when it decides, or never
+        for (rules, what) in [
+            ("allow if strartswith(input.action, \"st\")\n", "could not find function strartswith"),
+            ("allow if http.send({\"method\": \"get\", \"url\": input.data.url})\n", "http.send"),
+            ("allwo if true\n", "it has no rule allow"),
+            ("allow if input.data.count / 0 > 1\nallow if input.facts.a.b.c[0] == 1\n", ""),
+        ] {
+            let package = "package io.choria.mcorpc.authpolicy\n\n";
+            std::fs::write(dir.path().join("policies/rego/service.rego"), format!("{package}{rules}"))
+                .unwrap();
+            let problems = rego.problems();
+            assert_eq!(problems.len(), usize::from(!what.is_empty()), "{rules}: {problems:?}");
+            assert!(problems.iter().all(|problem| problem.contains(what)), "{rules}: {problems:?}");
+        }
     }
 }

@@ -16,6 +16,9 @@ const VARIETIES: usize = 16;
 const COUNTRIES: [&str; 4] = ["mt", "uk", "de", "us"];
 const ROLES: [&str; 4] = ["web", "db", "mail", "cache"];
 
+/// A check of theirs.
+const HEARTBEAT: &str = include_str!("heartbeat.yaml");
+
 /// Everything the nodes have in common. Clones share it.
 #[derive(Clone)]
 pub struct Population {
@@ -25,6 +28,8 @@ pub struct Population {
     tasks: Option<(Arc<str>, u16)>,
     /// Between two registrations, seconds.
     registering: Option<u32>,
+    /// The store of their machines, which is one.
+    checks: Option<Arc<Path>>,
 }
 
 struct Shared {
@@ -109,7 +114,13 @@ impl Population {
             provider,
             certificates,
         };
-        Ok(Population { shared: Arc::new(shared), requests: None, tasks: None, registering: None })
+        Ok(Population {
+            shared: Arc::new(shared),
+            requests: None,
+            tasks: None,
+            registering: None,
+            checks: None,
+        })
     }
 
     /// The same nodes, which run requests that were made while they were away, and remember them in files below this
@@ -126,6 +137,25 @@ impl Population {
     /// The same nodes, which publish their inventory every so many seconds.
     pub fn registering(self, seconds: u32) -> Population {
         Population { registering: Some(seconds), ..self }
+    }
+
+    /// The same nodes, each of which looks at so many checks every minute: heartbeats, whose programs are none.
+    ///
+    /// # Errors
+    /// Their machines cannot be written.
+    pub fn checking(self, checks: usize) -> Result<Population, PopulationError> {
+        let store = self.shared.dir.path().join("machines");
+        for number in 1..=checks {
+            let name = format!("check_{number:02}");
+            let directory = store.join(&name);
+            std::fs::create_dir_all(&directory)?;
+            files::write_atomic(
+                &directory.join("machine.yaml"),
+                HEARTBEAT.replace("NAME", &name).as_bytes(),
+                files::PUBLIC,
+            )?;
+        }
+        Ok(Population { checks: Some(store.into()), ..self })
     }
 
     /// Whether they run Puppet Tasks.
@@ -177,6 +207,10 @@ impl Population {
                 "{text}registration = inventory_content\nregisterinterval = {seconds}\nregistration_splay = true\n"
             ),
         };
+        let text = match &self.checks {
+            None => text,
+            Some(store) => format!("{text}plugin.choria.machine.store = {}\n", store.display()),
+        };
         let config = Config::from_text_at(Role::Server, &text, &home.join("server.conf"))?;
         if shared.certificates == Certificates::One {
             return Ok((config, shared.provider.alias(&name)));
@@ -192,7 +226,7 @@ fn files_of(dir: &Path) -> std::io::Result<()> {
     for (home, verdict) in [("allow", "allow"), ("deny", "deny")] {
         let policies = dir.join(home).join("policies");
         std::fs::create_dir_all(&policies)?;
-        for agent in ["rpcutil", "choria_util", "bolt_tasks"] {
+        for agent in ["rpcutil", "choria_util", "bolt_tasks", "scout"] {
             let text = format!("policy default {verdict}\n");
             files::write_atomic(&policies.join(format!("{agent}.policy")), text.as_bytes(), files::PUBLIC)?;
         }

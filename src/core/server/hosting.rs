@@ -59,7 +59,7 @@ pub(super) async fn name_those_that_do_not_run(node: Arc<NodeState>) {
     if !without.is_empty() {
         tracing::warn!(
             agents = without.join(","),
-            "these agents are in a library directory and do not run: external agents do below \
+            "these agents are in a library directory and do not run; where nothing was told of one, external agents do below \
              plugin.choria.agent_provider.mcorpc.libdir, Ruby agents there with \
              plugin.choria.agent_provider.mcorpc.agent_shim and .config; who asks for one is told that there is none"
         );

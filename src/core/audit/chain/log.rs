@@ -44,7 +44,7 @@ pub struct ChainLog {
 struct Open {
     file: File,
     chain: Chain,
-    /// Records since the last checkpoint, and when that was.
+    /// Records since the last checkpoint, one that is taken over included, and when that was.
     since: u64,
     signed: Instant,
 }
@@ -61,12 +61,15 @@ impl ChainLog {
     }
 
     /// Opens the file, so that what is wrong with it is known before there is a record, and what
-    /// the log ended with before there is more of it.
+    /// the log ended with before there is more of it; what an earlier life left unsigned is signed.
     ///
     /// # Errors
     /// It cannot be written, is no chain, or the key cannot sign.
-    pub fn prepare(&mut self) -> io::Result<()> {
-        self.opened().map(drop)
+    pub fn prepare(&mut self, now: i64) -> io::Result<()> {
+        match self.open {
+            Some(_) => Ok(()),
+            None => self.opened().map(drop).and_then(|()| self.sign(now)),
+        }
     }
 
     /// Signs what was written, where that has waited its time: nobody may come to write more.
@@ -176,6 +179,7 @@ impl Open {
             return Ok(open);
         }
         let left = open.go_on(&tail, from == 0, &last_lines(log)?)?;
+        open.since += u64::from(left.is_some());
         open.file.write_all(format!("{}\n", Line::Opening(left)).as_bytes())?;
         Ok(open)
     }

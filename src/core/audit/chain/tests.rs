@@ -153,7 +153,7 @@ fn a_chain_goes_on_after_whatever_end() {
     for junk in ["", "choria audit chain 2\n", "r\n"] {
         let other = dir.path().join("other");
         fs::write(&other, junk).unwrap();
-        assert_eq!(node.log(&other).prepare().is_ok(), junk.is_empty(), "{junk:?}");
+        assert_eq!(node.log(&other).prepare(1).is_ok(), junk.is_empty(), "{junk:?}");
     }
 }
 
@@ -230,7 +230,7 @@ fn what_a_killed_node_leaves_is_told_from_what_others_add() {
     for (name, last) in [("whole", line(4)), ("torn", "{\"request\":".to_owned()), ("none", String::new())] {
         let _ = (fs::remove_file(&chain), fs::remove_file(&log));
         let mut first = node.log(&chain);
-        first.prepare().unwrap();
+        first.prepare(1).unwrap();
         for one in &written[..3] {
             first.add(one.as_bytes(), 1).unwrap();
         }
@@ -238,7 +238,7 @@ fn what_a_killed_node_leaves_is_told_from_what_others_add() {
         std::mem::forget(first);
         fs::write(&log, written[..3].concat() + &last).unwrap();
         let mut second = node.log(&chain);
-        second.prepare().unwrap();
+        second.prepare(1).unwrap();
         for one in &written[4..] {
             second.add(one.as_bytes(), 2).unwrap();
         }
@@ -321,7 +321,7 @@ fn a_log_that_is_another_has_left_nothing() {
         let copy = dir.path().join("copy");
         fs::copy(&chain, &copy).unwrap();
         fs::write(copy.with_extension("log"), &content).unwrap();
-        node.log(&copy).prepare().unwrap();
+        node.log(&copy).prepare(1).unwrap();
         let text = fs::read_to_string(&copy).unwrap();
         let openings = text.lines().filter(|line| line.starts_with("o ")).count();
         assert_eq!(openings, left, "{content:?}");
