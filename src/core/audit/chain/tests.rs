@@ -239,6 +239,9 @@ fn what_a_killed_node_leaves_is_told_from_what_others_add() {
         fs::write(&log, written[..3].concat() + &last).unwrap();
         let mut second = node.log(&chain);
         second.prepare(1).unwrap();
+        let torn = if last.is_empty() { vec![] } else { vec![last.trim_end().to_owned() + "\n"] };
+        let found = node.examined(&chain, &[&written[..3], &torn[..]].concat());
+        assert_eq!((found.wrong, found.unsigned), (0, 0), "{name}: it says so at once: {found:?}");
         for one in &written[4..] {
             second.add(one.as_bytes(), 2).unwrap();
         }
