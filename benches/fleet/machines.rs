@@ -131,7 +131,7 @@ pub fn fleet(count: usize) {
     let checks = CHECKS.to_string();
     let _emulator = emulated(&network, &alice, count, &["--checks", &checks]);
     let begun = Instant::now();
-    // each begins within a minute
+    // each begins when its node does
     while page.fleet()["nodes"].as_array().map_or(0, Vec::len) < count || page.checks() < count * CHECKS {
         assert!(begun.elapsed() < 5 * PATIENCE, "{} checks are on the page", page.checks());
         std::thread::sleep(Duration::from_millis(500));

@@ -253,6 +253,32 @@ fn a_run_that_goes_on_has_the_parameters_that_it_had() {
     assert_eq!(resume(&words).code(0).json(), json!(["a", true, "u s3cret"]));
 }
 
+/// By whichever name people call it.
+#[test]
+fn the_way_to_a_failure_is_shown() {
+    let fleet = desk();
+    fleet.network.file("modules/x/functions/half.pp", "function x::half($n) {\n  10 / $n\n}\n");
+    fleet.plan("x::inner", "plan x::inner(Integer $n) {\n  x::half($n)\n}\n");
+    fleet.plan("x::outer", "plan x::outer(Integer $n) {\n  choria::run_playbook('x::inner', n => $n)\n}\n");
+    for words in [&["playbook"][..], &["mco", "playbook"]] {
+        let run = |more: &[&str]| {
+            let all = [words, &["run", "x::outer", "--modulepath", &fleet.modules], more].concat();
+            fleet.alice.run(&all)
+        };
+        assert_eq!(run(&["--n", "2"]).code(0).stdout, "5\n");
+        let short = run(&["--n", "0"]).code(1).complains(&["half.pp:2:"]);
+        assert!(!short.stderr.contains("called at"), "{short:?}");
+        run(&["--n", "0", "--trace"]).code(1).complains(&[
+            "half.pp:2:",
+            "  in function x::half, called at ",
+            "inner.pp:2:3",
+            "  in plan x::inner, called at ",
+            "outer.pp:2:3",
+            "  in plan x::outer\n",
+        ]);
+    }
+}
+
 #[test]
 fn a_parameter_is_one_however_it_is_written() {
     let desk = desk();

@@ -84,15 +84,20 @@ impl<'a> Streams<'a> {
     }
 
     /// The number of the last message.
+    #[allow(dead_code)]
     pub fn last(&self, name: &str) -> u64 {
-        let info = Streams::ask(&mut self.raw(), &format!("$JS.API.STREAM.INFO.{name}"), &json!({}));
+        Streams::last_of(&mut self.raw(), name)
+    }
+
+    fn last_of(raw: &mut Raw, name: &str) -> u64 {
+        let info = Streams::ask(raw, &format!("$JS.API.STREAM.INFO.{name}"), &json!({}));
         info["state"]["last_seq"].as_u64().expect("a number")
     }
 
     /// Subject, headers and document of all messages.
     pub fn messages(&self, name: &str) -> Vec<(String, String, Value)> {
         let mut raw = self.raw();
-        (1..=self.last(name))
+        (1..=Streams::last_of(&mut raw, name))
             .map(|seq| {
                 let got =
                     Streams::ask(&mut raw, &format!("$JS.API.STREAM.MSG.GET.{name}"), &json!({"seq": seq}));

@@ -52,6 +52,9 @@ pub struct Run {
     /// the beginning. Parameters that are not given are those of the report
     #[argh(option, arg_name = "file")]
     resume: Option<String>,
+    /// where it fails, show which plans and functions that came through
+    #[argh(switch)]
+    trace: bool,
     /// show the result as JSON, text too
     #[argh(switch, short = 'j')]
     json: bool,
@@ -188,6 +191,9 @@ impl Run {
             }
             (Err(e), false) => {
                 errln!("choria: {}", clean(&e.to_string(), false));
+                for called in e.calls.iter().filter(|_| self.trace) {
+                    errln!("  in {}", clean(&called.to_string(), false));
+                }
                 ExitCode::FAILURE
             }
         };

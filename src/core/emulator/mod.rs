@@ -127,9 +127,9 @@ fn server(
     turns: &Arc<Semaphore>,
 ) -> Result<Server, EmulatorError> {
     let (config, provider) = population.node(index, behaviour)?;
-    let mut agents = agents::built_in();
-    agents.extend(population.runs_tasks().then(|| agents::tasks(&config)));
+    let tasks = population.runs_tasks().then(|| agents::tasks(&config));
     let mut options = ServerOptions::new(config, Arc::new(provider)).map_err(ServerError::from)?;
+    let agents = options.agents.into_iter().chain(tasks).collect();
     options.local_address = address;
     options.turns = Some(turns.clone());
     options.agents = behaviour::agents(agents, behaviour);

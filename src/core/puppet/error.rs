@@ -33,16 +33,40 @@ pub struct Error {
     pub fault: Fault,
     /// Where; absent for what concerns no text.
     pub place: Option<Place>,
+    /// The plans and functions that it came through, the innermost first; at most [`Error::MOST_CALLS`].
+    pub calls: Vec<Called>,
+}
+
+/// A plan or a function that something went wrong in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// `plan` or `function`, and its name.
+    pub what: String,
+    /// Where it was called; absent where that was in no text.
+    pub place: Option<Place>,
+}
+
+impl std::fmt::Display for Called {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.place {
+            Some(place) => write!(f, ", called at {place}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Error {
+    /// Calls that an error tells of; of more, the outermost are left away.
+    pub const MOST_CALLS: usize = 50;
+
     /// Without a place.
     pub fn new(fault: Fault) -> Error {
-        Error { fault, place: None }
+        Error { fault, place: None, calls: vec![] }
     }
 
     pub(crate) fn syntax(message: impl Into<String>, source: &Source, span: Span) -> Error {
-        Error { fault: Fault::Syntax(message.into()), place: Some(source.place(span.start)) }
+        Error { place: Some(source.place(span.start)), ..Error::new(Fault::Syntax(message.into())) }
     }
 
     /// What went wrong, without where.

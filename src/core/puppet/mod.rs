@@ -31,7 +31,7 @@ mod syntax;
 mod tests;
 
 pub use budget::{Budget, Limits};
-pub use error::{Error, Fault};
+pub use error::{Called, Error, Fault};
 pub use evaluator::{Evaluator, Parameter, Signature};
 pub use host::{Host, Trouble};
 pub use source::Source;

@@ -99,7 +99,7 @@ impl Evaluator<'_> {
                     "'{name}' is written in Puppet, and such functions take no block"
                 )));
             }
-            return self.run_function(&unit, at, &arguments);
+            return self.run_function(&unit, at, &arguments).map_err(|raise| raise.through("function", name));
         }
         Err(self.unknown_function(name))
     }

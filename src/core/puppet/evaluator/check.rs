@@ -24,7 +24,7 @@ impl Evaluator<'_> {
                 let first = unit.definitions.first().map_or(0, |d| d.span.start);
                 let message = format!("Unacceptable location. The file has to define the plan '{name}'");
                 let place = Some(unit.source.place(first));
-                problems.push(Error { fault: Fault::Evaluation(message), place });
+                problems.push(Error { place, ..Error::new(Fault::Evaluation(message)) });
             }
         }
         if let Err(e) = self.define_all(&unit) {

@@ -143,6 +143,10 @@ impl Evaluator<'_> {
 
     /// Runs a plan with what it is given by name.
     pub(crate) fn run_plan(&mut self, name: &str, given: &IndexMap<Value, Value>) -> Outcome {
+        self.run_known_plan(name, given).map_err(|raise| raise.through("plan", name))
+    }
+
+    fn run_known_plan(&mut self, name: &str, given: &IndexMap<Value, Value>) -> Outcome {
         let Some((unit, at)) = self.definition(Kind::Plan, name)? else {
             return Err(Raise::new(format!("Unknown playbook: '{name}'")));
         };
@@ -230,5 +234,5 @@ fn misplaced(unit: &Unit, what: &str, name: &str) -> Raise {
         None => (format!("the file defines no {what}; it has to define '{name}'"), 0),
     };
     let place = Some(unit.source.place(at));
-    Raise::Error(Box::new(Error { fault: Fault::Evaluation(message), place }))
+    Raise::Error(Box::new(Error { place, ..Error::new(Fault::Evaluation(message)) }))
 }

@@ -26,7 +26,7 @@ pub use loading::{Parameter, Signature};
 use scope::Scope;
 
 use crate::budget::{Budget, Exhausted, Limits, Stack};
-use crate::error::{Error, Fault};
+use crate::error::{Called, Error, Fault};
 use crate::host::{Host, Level, Trouble};
 use crate::source::{Source, Span};
 use crate::syntax::Unit;
@@ -67,11 +67,27 @@ impl Raise {
         match self {
             Raise::Error(mut e) => {
                 e.place.get_or_insert_with(|| unit.source.place(span.start));
+                if let Some(called) = e.calls.last_mut() {
+                    called.place.get_or_insert_with(|| unit.source.place(span.start));
+                }
                 Raise::Error(e)
             }
             Raise::Next(value, None) => Raise::Next(value, here()),
             Raise::Break(None) => Raise::Break(here()),
             Raise::Return(value, None) => Raise::Return(value, here()),
+            other => other,
+        }
+    }
+
+    /// It came out of a plan or a function.
+    fn through(self, kind: &str, name: &str) -> Raise {
+        match self {
+            Raise::Error(mut e) => {
+                if e.calls.len() < Error::MOST_CALLS {
+                    e.calls.push(Called { what: format!("{kind} {name}"), place: None });
+                }
+                Raise::Error(e)
+            }
             other => other,
         }
     }
