@@ -53,14 +53,22 @@ TASK
 cat >"$net/modules/demo/tasks/greet.json" <<'TASK'
 {"description": "Greets somebody", "parameters": {"name": {"type": "String[1]"}, "word": {"type": "String", "default": "Hello"}}}
 TASK
+cat >"$net/modules/demo/tasks/wipe.sh" <<'TASK'
+#!/bin/sh
+echo "nobody should see this"
+TASK
+# Discovers nodes, runs a task on two at a time, tells a web service, and keeps what was said.
 cat >"$net/modules/demo/plans/rolling.pp" <<'PLAN'
-plan demo::rolling (String $country) {
+plan demo::rolling (String $country, String $lamp, String $notes) {
   $nodes = choria::discover(facts => ["country=${country}"], agents => ['bolt_tasks'])
   $said = $nodes.sort.choria::in_groups_of(2) |$group| {
     choria::run_playbook('choria::tasks::run', nodes => $group, task => 'demo::greet', inputs => { name => $country }, silent => true)
       .map |$result| { $result.bolt_task_result['greeting'] }
   }
-  "${said.size} groups, all said ${said.flatten.unique.join}"
+  choria::task('webhook', uri => $lamp, data => { on => true })
+  $store = { type => 'file', file => $notes, format => 'yaml', create => true }
+  choria::data('greeting', $said.flatten.unique.join, $store)
+  "${said.size} groups, all said ${choria::data('greeting', $store)}"
 }
 PLAN
 "$choria" tasks serve --listen 127.0.0.1 --port 0 --config "$net/broker/broker.conf" "$net/modules" >"$net/tasks.log" 2>&1 &
@@ -102,13 +110,18 @@ rules:
       plugin.choria.tasks.cache_dir: '{{ssldir}}/../tasks-cache'
       plugin.choria.tasks.spool_dir: '{{ssldir}}/../tasks-spool'
       plugin.choria.machine.store: '{{ssldir}}/../machines'
+      plugin.choria.machine.http_port: '{{facts.switches}}'
     action_policies:
+      bolt_tasks.policy: |
+        policy default deny
+        deny	choria=operator.mcollective	demo::wipe	*	*
+        allow	choria=operator.mcollective	*	*	*
       rpcutil.policy: |
         policy default deny
         deny	choria=operator.mcollective	get_config_item	*	*
         allow	choria=operator.mcollective	*	*	*
 CONF
-for agent in choria_util package service filemgr bolt_tasks scout hello; do
+for agent in choria_util package service filemgr scout hello; do
     printf '      %s.policy: "policy default deny\\nallow\\tchoria=operator.mcollective\\t*\\t*\\t*\\n"\n' "$agent"
 done >>"$net/provisioner/template.yaml"
 mkdir "$net/plugins"
@@ -138,11 +151,32 @@ echo "OK: the shop is open"
 SCRIPT
 printf '#!/bin/sh\nrm ./closed\n' >"$net/web1/machines/shop/remedy.sh"
 
+# A lamp of mail1, which is switched on over HTTP, at a port that nobody has.
+switches=0
+until [[ $switches -gt 0 ]] && ! (: <>"/dev/tcp/127.0.0.1/$switches") 2>/dev/null; do
+    switches=$((20000 + RANDOM % 10000))
+done
+mkdir -p "$net/mail1/machines/lamp"
+cat >"$net/mail1/machines/lamp/machine.yaml" <<'MACHINE'
+name: lamp
+version: 1.0.0
+initial_state: dark
+transitions:
+  - {name: switch_on, from: [dark], destination: light}
+  - {name: switch_off, from: [light], destination: dark}
+watchers:
+  - name: switch
+    type: httpswitch
+    success_transition: switch_on
+    fail_transition: switch_off
+    properties: {on_when: [light], off_when: [dark]}
+MACHINE
+
 say "Five bare machines: no certificate, no configuration, only a token"
 node() {
     local name=$1.demo.example.net country=$2 role=$3 dir=$net/$1
     mkdir -p "$dir"
-    printf '{"country":"%s","role":"%s","cpus":%d}\n' "$country" "$role" "$4" >"$dir/facts.json"
+    printf '{"country":"%s","role":"%s","cpus":%d,"switches":%d}\n' "$country" "$role" "$4" "${5:-0}" >"$dir/facts.json"
     printf 'base\nroles::%s\n' "$role" >"$dir/classes.txt"
     "$choria" tool ca provisioning-token --dir "$net/ca" --urls "127.0.0.1:$port" --facts "$dir/facts.json" \
         --out "$dir/provisioning.jwt" >/dev/null
@@ -155,7 +189,7 @@ node web1 mt web 4
 node web2 mt web 8
 node db1 uk db 16
 node db2 de db 16
-node mail1 mt mail 2
+node mail1 mt mail 2 "$switches"
 for name in web1 web2 db1 db2 mail1; do
     wait_for "$net/$name.log" "waiting to be provisioned"
 done
@@ -199,8 +233,13 @@ wait_for "$net/web1.log" "hosting an agent from disk, new.*agent=hello"
 show 0 "Ada" rpc hello greet name=Ada -I web1.demo.example.net "${config[@]}"
 say "A Puppet Task on all of them, without Puppet"
 show 0 "Hello, Ada" tasks run demo::greet --name Ada -v -y "${config[@]}"
-say "A playbook: tasks on groups of nodes, one group after the other"
-show 0 "2 groups, all said Hello, mt" playbook run demo::rolling --country mt --modulepath "$net/modules" "${config[@]}"
+say "The node decides about each task by its name"
+show 2 "not authorized to run Bolt Task demo::wipe" tasks run demo::wipe -I web1.demo.example.net "${config[@]}"
+say "A playbook: tasks on groups of nodes, one group after the other; a web service, here a lamp, is told, and notes are taken"
+lamp=http://127.0.0.1:$switches/choria/machine/switch/v1/lamp/switch
+show 0 "2 groups, all said Hello, mt" playbook run demo::rolling --country mt --lamp "$lamp" --notes "$net/notes.yaml" \
+    --modulepath "$net/modules" "${config[@]}"
+show 0 "light" machine list -I mail1.demo.example.net "${config[@]}"
 say "A check fails, and its own machine puts it right"
 show 0 "Triggered 1 check on 1 node" scout trigger --check shop -I web1.demo.example.net "${config[@]}"
 "$choria" scout watch "${config[@]}" >"$net/watch.log" 2>&1 &
