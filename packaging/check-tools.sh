@@ -43,6 +43,7 @@ puppet           puppet-agent
 puppetdb         puppetdb
 puppetserver     puppetserver
 pg_ctlcluster    postgresql
+etcd             etcd-server
 dnf              dnf
 zypper           zypper
 createrepo_c     createrepo-c

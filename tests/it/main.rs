@@ -127,6 +127,7 @@ mod outputs_end_early;
 mod packages_come_and_go;
 mod people_are_told_of_checks;
 mod plans_run_tasks;
+mod playbooks_keep_values_in_etcd;
 mod programs_answer_filters;
 mod puppet_runs_so_many_at_a_time;
 mod replies_are_filtered;
