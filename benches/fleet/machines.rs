@@ -33,10 +33,14 @@ const HEARTBEAT: &str = "initial_state: UNKNOWN, transitions: [{name: OK, from: 
      {name: UNKNOWN, from: [OK], destination: UNKNOWN}], watchers: [{name: check, type: nagios, interval: 10s, \
      properties: {builtin: heartbeat}}]";
 /// A check that is asked for.
-const CHECK: &str = "initial_state: OK, transitions: [{name: OK, from: [UNKNOWN, OK, FORCE_CHECK], destination: OK}, \
-     {name: UNKNOWN, from: [OK, FORCE_CHECK], destination: UNKNOWN}, \
-     {name: FORCE_CHECK, from: [UNKNOWN, OK], destination: FORCE_CHECK}], watchers: [{name: check, type: nagios, \
-     interval: 1h, state_match: [UNKNOWN, OK], properties: {plugin: /bin/true, timeout: 10s}}]";
+const CHECK: &str = "initial_state: UNKNOWN, transitions: [\
+     {name: UNKNOWN, from: [UNKNOWN, OK, WARNING, CRITICAL, FORCE_CHECK], destination: UNKNOWN}, \
+     {name: OK, from: [UNKNOWN, OK, WARNING, CRITICAL, FORCE_CHECK], destination: OK}, \
+     {name: WARNING, from: [UNKNOWN, OK, WARNING, CRITICAL, FORCE_CHECK], destination: WARNING}, \
+     {name: CRITICAL, from: [UNKNOWN, OK, WARNING, CRITICAL, FORCE_CHECK], destination: CRITICAL}, \
+     {name: FORCE_CHECK, from: [UNKNOWN, OK, WARNING, CRITICAL], destination: FORCE_CHECK}], watchers: [\
+     {name: check, type: nagios, interval: 1h, state_match: [UNKNOWN, OK, WARNING, CRITICAL], \
+     properties: {plugin: /bin/true, timeout: 10s}}]";
 
 /// A node with so many machines of a kind, up and settled.
 fn settled(network: &Network, name: &str, count: usize, kind: &str) -> Node {

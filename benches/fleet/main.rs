@@ -8,7 +8,7 @@
 //! them out. `fleet cluster NODES` spreads so many over three brokers that are one, by nats-server
 //! (`NATS_SERVER`, or the one of the tests). `fleet tasks NODES` runs Puppet Tasks alone, on so many of which each
 //! keeps nine megabytes of files meanwhile. `fleet machines NODES` is about autonomous agents of a node, and of so
-//! many; `fleet federation NODES` and `fleet adapters` are about what stands between networks, beside the original
+//! many; `fleet plans NODES` about plans; `fleet federation NODES` and `fleet adapters` are about what stands between networks, beside the original
 //! where `CHORIA_ORIGINAL` says where it is.
 
 use std::fs::File;
@@ -35,6 +35,7 @@ mod machines;
 #[path = "../../tests/it/network.rs"]
 mod network;
 mod original;
+mod plans;
 #[allow(dead_code)]
 #[path = "../../tests/it/process.rs"]
 mod process;
@@ -67,6 +68,8 @@ const TASK_NODES: usize = 500;
 const CLUSTER_NODES: usize = 5_000;
 /// Emulated nodes that watch themselves.
 const WATCHED_NODES: usize = 5_000;
+/// Emulated nodes that a plan asks.
+const PLAN_NODES: usize = 1_000;
 /// Emulated nodes behind a federation broker.
 const SITE_NODES: usize = 500;
 /// Bytes of the file of a task.
@@ -89,6 +92,7 @@ fn main() {
             machines::one_node();
             return machines::fleet(number(1, WATCHED_NODES));
         }
+        Some("plans") => return plans::run_and_asked(number(1, PLAN_NODES)),
         Some("federation") => return federation::carried(number(1, SITE_NODES)),
         Some("adapters") => return adapters::handed_on(),
         _ => {}
@@ -105,6 +109,7 @@ fn main() {
         tasks(nodes.min(TASK_NODES));
         cluster::three_brokers(nodes.min(CLUSTER_NODES));
         machines::fleet(nodes.min(WATCHED_NODES));
+        plans::run_and_asked(nodes.min(PLAN_NODES));
         federation::carried(nodes.min(SITE_NODES));
     }
 }

@@ -607,3 +607,25 @@ fn tasks_may_misbehave() {
     let bytes = tasks.run(&["run", "demo::bytes", "-v", "-I", N1]).code(0);
     assert!(!bytes.stdout.contains('\u{1b}'), "{bytes:?}");
 }
+
+/// In whatever language a node has.
+#[test]
+fn a_task_in_python_reads_its_input() {
+    let program = "#!/usr/bin/python3\nimport json, os, sys\n\ngiven = json.load(sys.stdin)\n\
+                   if given[\"numbers\"] == [0]:\n    json.dump({\"_error\": {\"msg\": \"nothing to add\", \"kind\": \"demo/nothing\", \
+                   \"details\": {}}}, sys.stdout)\n    sys.exit(3)\njson.dump({\"sum\": sum(given[\"numbers\"]), \
+                   \"task\": given[\"_task\"], \"variables\": [n for n in os.environ if n.startswith(\"PT_n\")]}, sys.stdout)\n";
+    let metadata = r#"{"description": "Adds", "input_method": "stdin", "parameters": {"numbers": {"type": "Array[Integer, 1]"}}}"#;
+    let tasks =
+        Tasks::start(&["n1"], "", &[("demo/tasks/sum.py", program), ("demo/tasks/sum.json", metadata)]);
+    let words = ["run", "demo::sum", "--numbers", "40", "--numbers", "2", "--json", "-I", N1];
+    let ran = tasks.run(&words).code(0).json();
+    assert_eq!(
+        ran["items"][0]["stdout"],
+        json!({"sum": 42, "task": "demo::sum", "variables": []}),
+        "{ran:#}"
+    );
+    let failed = tasks.run(&["run", "demo::sum", "--numbers", "0", "--json", "-I", N1]).code(2).json();
+    let item = &failed["items"][0];
+    assert_eq!((&item["exitcode"], &item["stdout"]["_error"]["msg"]), (&json!(3), &json!("nothing to add")));
+}

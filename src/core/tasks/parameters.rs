@@ -238,6 +238,42 @@ mod tests {
         assert!(of.takes(&secret) && secret.to_string().contains("redacted"));
     }
 
+    /// What the original takes a flag of a type for. It reads the type's text for words: a hash of numbers is no number.
+    #[test]
+    fn flags_are_of_the_kinds_that_they_always_were() {
+        let vectors = include_str!("../../../tests/vectors/tasks-playbooks.json");
+        let vectors: Json = serde_json::from_str(vectors).unwrap();
+        let (budget, mut aliases) = (Budget::new(1 << 20), Aliases::default());
+        let cases = vectors["cli_types"].as_array().unwrap();
+        for case in cases {
+            let name = case["type"].as_str().unwrap();
+            let (of, _) = parse(name, &mut aliases).unwrap();
+            let word = match case["kind"].as_str().unwrap() {
+                _ if name.starts_with("Hash") => "{\"a\":1}",
+                "json" => "{\"a\":1}",
+                "number" => "2",
+                "boolean" => "true",
+                _ if name.starts_with("Enum") => "b",
+                _ => "x2",
+            };
+            let many = case["repeatable"] == true;
+            let words = if many { vec![word, word] } else { vec![word] };
+            let value = converted(&of, &words, &budget).unwrap();
+            assert!(of.takes(&value), "{name}: {value}");
+            let json = value.to_json();
+            let one = if many { json[1].clone() } else { json.clone() };
+            let is_right = match word {
+                "2" => one.is_number(),
+                "true" => one == Json::Bool(true),
+                "b" | "x2" => one == word,
+                _ => one.is_object(),
+            };
+            assert!(is_right && json.is_array() == many, "{name}: {json}");
+            assert_eq!(of.takes(&Value::Undef), case["required"] == false, "{name}");
+        }
+        assert_eq!(cases.len(), 13);
+    }
+
     /// The original's verdicts, but for those that are its faults (spec 07 §A1, A6.2).
     #[test]
     fn inputs_are_what_the_types_ask_for() {

@@ -4,6 +4,7 @@
 //! judged before anything is done about it: with a bad one, the machine that runs stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -235,7 +236,9 @@ impl Store {
             }
         };
         self.told = false;
-        let gone: Vec<PathBuf> = self.known.keys().filter(|path| !found.contains(path)).cloned().collect();
+        let there: BTreeSet<&OsStr> = found.iter().map(|path| path.as_os_str()).collect();
+        let is_gone = |path: &&PathBuf| !there.contains(path.as_os_str());
+        let gone: Vec<PathBuf> = self.known.keys().filter(is_gone).cloned().collect();
         for path in gone {
             if let Some(id) = self.known.remove(&path).and_then(|known| known.id) {
                 changes.push(Change::Gone(path, id));

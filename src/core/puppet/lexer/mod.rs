@@ -138,8 +138,10 @@ impl<'s> Lexer<'s> {
     }
 
     fn next(&mut self, before: Option<&Tok>) -> Result<Token, Error> {
+        let end = self.at;
         let spaced = self.space()?;
         let from = self.at;
+        let first = self.text.get(end..from).is_some_and(|between| between.contains('\n'));
         let tok = match self.peek() {
             None => Tok::End,
             Some('\'') => Tok::String(self.single_quoted()?),
@@ -157,7 +159,7 @@ impl<'s> Lexer<'s> {
             },
             Some(_) => self.sign()?,
         };
-        Ok(Token { tok, span: self.span(from, self.at), spaced })
+        Ok(Token { tok, span: self.span(from, self.at), spaced, first })
     }
 
     fn sign(&mut self) -> Result<Tok, Error> {

@@ -8,8 +8,10 @@ use crate::value::Text;
 pub(crate) struct Token {
     pub tok: Tok,
     pub span: Span,
-    /// White space or a line's end stands before it: such a `(` or `[` begins something new.
+    /// White space or a line's end stands before it: such a `[` begins something new.
     pub spaced: bool,
+    /// A line's end stands between it and what is before: such a `(` begins something new.
+    pub first: bool,
 }
 
 /// What a token is.

@@ -17,8 +17,8 @@ impl Parser<'_> {
         loop {
             let token = self.token();
             let begin = self.span_of(value);
-            match (&token.tok, token.spaced) {
-                (Tok::Sign(Sign::OpenBracket), false) => {
+            match &token.tok {
+                Tok::Sign(Sign::OpenBracket) if !token.spaced => {
                     self.step();
                     let keys = self.arguments(Sign::CloseBracket, "to end this index")?;
                     if keys.is_empty() {
@@ -27,8 +27,9 @@ impl Parser<'_> {
                     let span = begin.to(self.last());
                     value = self.add(Node::Index(value, keys), span);
                 }
-                (Tok::Sign(Sign::Open), false)
-                    if matches!(self.node(value), Node::Type(_) | Node::Index(..))
+                Tok::Sign(Sign::Open)
+                    if !token.first
+                        && matches!(self.node(value), Node::Type(_) | Node::Index(..))
                         && self.is_type_expression(value) =>
                 {
                     self.step();
@@ -36,7 +37,7 @@ impl Parser<'_> {
                     let span = begin.to(self.last());
                     value = self.add(Node::New { of: value, arguments }, span);
                 }
-                (Tok::Sign(Sign::Dot), _) => {
+                Tok::Sign(Sign::Dot) => {
                     self.step();
                     let name = match self.peek() {
                         Tok::Name(name) => name.clone(),
@@ -45,7 +46,7 @@ impl Parser<'_> {
                     };
                     self.step();
                     let mut arguments = [].into();
-                    if self.is(Sign::Open) && !self.token().spaced {
+                    if self.is(Sign::Open) && !self.token().first {
                         self.step();
                         arguments = self.arguments(Sign::Close, "to end these arguments")?;
                     }
@@ -215,10 +216,10 @@ impl Parser<'_> {
             .map_err(|e| self.error(format!("the regular expression /{text}/ is wrong: {e}"), span))
     }
 
-    /// A bare word: a call when `(` follows at once.
+    /// A bare word: a call when `(` follows on its line.
     fn named(&mut self, name: Text, span: Span) -> Result<Id, Error> {
         self.step();
-        if self.is(Sign::Open) && !self.token().spaced {
+        if self.is(Sign::Open) && !self.token().first {
             self.step();
             let arguments = self.arguments(Sign::Close, "or ',' in these arguments")?;
             let lambda = self.lambda()?;

@@ -121,7 +121,7 @@ impl Parser<'_> {
         if let Tok::Name(name) = &first {
             let called = CALLED.contains(&name.as_str());
             let adjacent = self.tokens.get(self.at + 1).is_some_and(|next| {
-                next.tok == Tok::Sign(Sign::Open) && !next.spaced
+                next.tok == Tok::Sign(Sign::Open) && !next.first
                     || matches!(next.tok, Tok::Sign(Sign::Arrow | Sign::Assign | Sign::Dot))
             });
             if called && !adjacent {
