@@ -350,7 +350,7 @@ fn fleet(count: usize) {
 /// So many emulated nodes, all connected.
 fn emulated(network: &Network, alice: &Caller, count: usize, more: &[&str]) -> Daemon {
     let broker = network.address().to_string();
-    let ca = network.path("ca").display().to_string();
+    let ca = network.ca.dir().display().to_string();
     let number = count.to_string();
     let name = "e{}.example.net";
     let words =
