@@ -57,7 +57,8 @@ impl<'a> Streams<'a> {
         self.daemon = None;
     }
 
-    fn raw(&self) -> Raw {
+    /// A connection to it; two at a time hear each other's answers.
+    pub fn raw(&self) -> Raw {
         let mut raw = Raw::open(self.address, tls(&self.network.alice()), "");
         raw.send("SUB _INBOX.t 1\r\n");
         raw.sync();
@@ -83,13 +84,8 @@ impl<'a> Streams<'a> {
         assert!(made["error"].is_null(), "{made}");
     }
 
-    /// The number of the last message.
-    #[allow(dead_code)]
-    pub fn last(&self, name: &str) -> u64 {
-        Streams::last_of(&mut self.raw(), name)
-    }
-
-    fn last_of(raw: &mut Raw, name: &str) -> u64 {
+    /// The number of the last message, by a connection of [`Streams::raw`].
+    pub fn last(raw: &mut Raw, name: &str) -> u64 {
         let info = Streams::ask(raw, &format!("$JS.API.STREAM.INFO.{name}"), &json!({}));
         info["state"]["last_seq"].as_u64().expect("a number")
     }
@@ -97,7 +93,7 @@ impl<'a> Streams<'a> {
     /// Subject, headers and document of all messages.
     pub fn messages(&self, name: &str) -> Vec<(String, String, Value)> {
         let mut raw = self.raw();
-        (1..=Streams::last_of(&mut raw, name))
+        (1..=Streams::last(&mut raw, name))
             .map(|seq| {
                 let got =
                     Streams::ask(&mut raw, &format!("$JS.API.STREAM.MSG.GET.{name}"), &json!({"seq": seq}));
