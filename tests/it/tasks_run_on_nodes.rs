@@ -152,6 +152,10 @@ fn a_person_lists_describes_and_runs_tasks() {
         (&["run", "demo::echo", "--message", "x"], "without a filter acts on every node"),
         (&["run", "Demo", "-y"], "is no name of a task"),
         (&["run", "-y"], "name a task"),
+        (&["run", "--polite", "demo::echo", "-y"], "demo::echo was taken for the value of --polite"),
+        (&["run", "demo", "--limt", "1", "-y"], "unknown flag '--limt', did you mean --limit? The task demo"),
+        (&["run", "demo", "--code", "3", "-y"], "give it an input as code=VALUE behind its name"),
+        (&["run", "demo::echo", "--message", "x", "--limt", "1", "-y"], "'limt', did you mean --limit?"),
         (&["status", "xyz"], "is no id of a run"),
     ] {
         tasks.run(words).code(1).silent().complains(&[complaint]);
@@ -188,16 +192,32 @@ fn a_person_lists_describes_and_runs_tasks() {
         .code(0)
         .says(&["exitcode: 0", "callerid: choria=alice.mcollective"]);
 
-    let failed = tasks.run(&["run", "demo", "--code", "3", "-I", N1]).code(2);
+    let failed = tasks.run(&["run", "demo", "code=3", "-I", N1]).code(2);
     failed.says(&["choria.tasks/task-error: The task errored with a code 3", "I am demo in", "Failed: 1"]);
     let input = tasks.network.file("input.yaml", "code: 4\n");
     let input = format!("@{}", input.display());
     tasks.run(&["run", "demo", "--input", &input, "-I", N1]).code(2).says(&["with a code 4"]);
-    tasks.run(&["run", "demo", "--input", &input, "--code", "0", "-I", N1]).code(0);
+    tasks.run(&["run", "demo", "--input", &input, "code=0", "-I", N1]).code(0);
     tasks.run(&["run", "demo::whole", "-v", "-I", N1]).code(0).says(&["helped"]);
     // the words of the Ruby world, which fetch first
-    let mco = tasks.alice.run(&["mco", "tasks", "run", "demo", "--code", "3", "-I", N1]).code(1);
+    let mco = tasks.alice.run(&["mco", "tasks", "run", "demo", "code=3", "-I", N1]).code(1);
     mco.says(&["Summary for task"]);
+
+    // who is asked is said as for every request, also in those words
+    let hosts = |words: &[&str]| -> Vec<String> {
+        let ran = tasks.alice.run(&[words, &["-y", "--json"]].concat());
+        let items = ran.json()["items"].as_array().expect("items").clone();
+        items.iter().filter_map(|item| item["host"].as_str().map(str::to_owned)).collect()
+    };
+    assert_eq!(hosts(&["tasks", "run", "demo", "--limit", "1"]).len(), 1);
+    for flag in ["--one", "-1", "--ln=1"] {
+        assert_eq!(hosts(&["mco", "tasks", "run", "demo", flag, "--np"]).len(), 1, "{flag}");
+    }
+    assert_eq!(hosts(&["mco", "tasks", "run", "demo", "--with-identity", N1]), [N1]);
+    assert_eq!(hosts(&["tasks", "run", "demo", "-I", N1]), [N1]);
+    assert_eq!(hosts(&["tasks", "run", "demo", "--only", "ok", "last"]), [N1]);
+    let nobody = ["mco", "tasks", "run", "demo", "--with-fact", "country=nowhere", "-y"];
+    tasks.alice.run(&nobody).code(1).complains(&["did not discover any nodes"]);
 }
 
 #[test]
@@ -270,7 +290,7 @@ fn a_run_goes_in_stages_and_is_kept() {
 fn a_run_outlives_the_daemon_of_its_node() {
     let mut tasks = Tasks::start(&["n1"], "", &[("demo/tasks/waits.sh", WAITS)]);
     let file = tasks.network.path("go").display().to_string();
-    let id = tasks.begin(&["demo::waits", "--file", &file]);
+    let id = tasks.begin(&["demo::waits", &format!("file={file}")]);
     let status =
         |tasks: &Tasks| tasks.alice.reply(N1, &["bolt_tasks", "task_status", &format!("task_id={id}")]);
     let running = status(&tasks);
@@ -295,7 +315,7 @@ fn a_run_outlives_the_daemon_of_its_node() {
 fn a_run_is_ended_by_who_began_it() {
     let deaf = "#!/bin/sh\ntrap '' TERM\n/bin/sleep 600 &\nwhile :; do /bin/sleep 0.1; done\n";
     let tasks = Tasks::start(&["n1"], "", &[("demo/tasks/deaf.sh", deaf), ("demo/tasks/waits.sh", WAITS)]);
-    let waiting = tasks.begin(&["demo::waits", "--file", "/nonexistent"]);
+    let waiting = tasks.begin(&["demo::waits", "file=/nonexistent"]);
     let bob = tasks.caller("bob.mcollective");
     bob.run(&["tasks", "kill", &waiting, "-I", N1]).code(2).says(&["not authorized"]);
     tasks.run(&["kill", &waiting, "-I", N1]).code(0).says(&["n1.example.net: ended"]);
@@ -482,8 +502,7 @@ fn a_task_runs_as_another_user() {
     let words = [
         "run",
         "demo::who",
-        "--secret",
-        secret.to_str().expect("a path"),
+        &format!("secret={}", secret.display()),
         "--run-as",
         "nobody",
         "--json",
@@ -535,7 +554,7 @@ fn only_signed_tasks_run_where_they_have_to_be() {
 #[test]
 fn a_runner_that_is_killed_ends_its_task() {
     let tasks = Tasks::start(&["n1"], "", &[("demo/tasks/waits.sh", WAITS)]);
-    let id = tasks.begin(&["demo::waits", "--file", "/nonexistent"]);
+    let id = tasks.begin(&["demo::waits", "file=/nonexistent"]);
     let pid = |name: &str| {
         until("a process", || {
             tasks.spooled(&id, name).and_then(|text| text.split(' ').next()?.parse::<i32>().ok())

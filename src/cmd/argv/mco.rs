@@ -46,7 +46,7 @@ const EVERYWHERE: [(&str, Meaning); 2] =
     [("tag", Meaning::Is("tags")), ("skip-tag", Meaning::Is("skip-tags"))];
 
 /// Names that `mco` has for flags.
-const LONG: [(&str, Meaning); 28] = [
+const LONG: [(&str, Meaning); 30] = [
     ("with-fact", Meaning::Is("wf")),
     ("with-class", Meaning::Is("wc")),
     ("with-agent", Meaning::Is("wa")),
@@ -54,7 +54,9 @@ const LONG: [(&str, Meaning); 28] = [
     ("dt", Meaning::Is("discovery-timeout")),
     ("disc-method", Meaning::Is("dm")),
     ("disc-option", Meaning::Is("do")),
-    ("no-progress", Meaning::Is("np")),
+    ("np", Meaning::Maybe("np")),
+    ("no-progress", Meaning::Maybe("np")),
+    ("sort", Meaning::Nothing(false)),
     ("ln", Meaning::Is("limit")),
     ("limit-nodes", Meaning::Is("limit")),
     ("one", Meaning::With("limit", "1")),

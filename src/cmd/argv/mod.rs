@@ -10,6 +10,7 @@
 //! argh validates.
 
 mod mco;
+mod parameters;
 mod personality;
 
 use std::slice::Iter;
@@ -63,10 +64,6 @@ const DEFAULTS: [(&str, &str); 2] = [("history", "list"), ("tasks", "list")];
 
 /// Commands whose first word, where it is no sub command, is for this one.
 const OTHERWISE: [(&str, &str); 1] = [("tasks", "describe")];
-
-/// Commands whose flags beside their own are parameters of what they run: `--count 3` is
-/// handed on as `count=3`, `--quick` as `quick=true`, `--no-quick` as `quick=false`.
-const PARAMETERS: [[&str; 2]; 2] = [["playbook", "run"], ["tasks", "run"]];
 
 /// Flags with two words for a value, which argh is handed as one.
 pub const IN_TWO_WORDS: [&str; 2] = ["--only", "--retry"];
@@ -285,10 +282,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn takes_parameters(&self) -> bool {
-        PARAMETERS.iter().any(|words| self.words == words)
-    }
-
     /// The sub command that words are for which name none.
     fn otherwise(&self) -> Option<&'a argh::SubCommandInfo> {
         let (_, name) = OTHERWISE.iter().find(|(of, _)| self.words.last().is_some_and(|word| word == of))?;
@@ -338,8 +331,7 @@ impl<'a> Walk<'a> {
             .filter(|(global, _)| !(*global && name == "version" && self.takes_parameters()));
         let Some((global, flag)) = named else {
             if self.takes_parameters() {
-                self.parameter(name, value, rest);
-                return Ok(());
+                return self.parameter(name, value, rest);
             }
             if let Some(meaning) = self.other_word(name) {
                 return self.meant(meaning, &format!("--{name}"), value, rest);
@@ -367,20 +359,6 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// A flag that is a parameter. Its value is the word behind it, unless that is a flag.
-    fn parameter(&mut self, name: &str, value: Option<String>, rest: &mut Iter<'_, String>) {
-        // the next flag is no value, a number below zero is one
-        let is_value = |word: &String| !word.starts_with('-') || word.parse::<f64>().is_ok();
-        let follows = rest.as_slice().first().is_some_and(is_value);
-        let word = match (value, name.strip_prefix("no-")) {
-            (Some(value), _) => format!("{name}={value}"),
-            (None, Some(name)) => format!("{name}=false"),
-            (None, None) if follows => format!("{name}={}", rest.next().map_or("", String::as_str)),
-            (None, None) => format!("{name}=true"),
-        };
-        self.positionals.push(word);
     }
 
     /// `--no-x` takes an earlier `--x` back, `--x` an earlier `--no-x`: the

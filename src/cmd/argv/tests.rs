@@ -74,17 +74,52 @@ fn flags_of_a_task_are_its_parameters() {
         ("tasks", "tasks list"),
         ("tasks --detail", "tasks list --detail"),
         ("tasks demo::x", "tasks describe -- demo::x"),
-        ("tasks run demo --force -I n1", "tasks run -I n1 -- demo force=true"),
+        ("tasks run demo --force -I n1", "tasks run -I n1 -- demo --force=true"),
         (
             "tasks run demo --version 1.2 --count -3 --no-quick",
-            "tasks run -- demo version=1.2 count=-3 quick=false",
+            "tasks run -- demo --version=1.2 --count=-3 --quick=false",
         ),
-        ("tasks run demo --name=-x --debug", "--debug tasks run -- demo name=-x"),
+        ("tasks run demo --name=-x a=b --debug", "--debug tasks run -- demo --name=-x a=b"),
+        ("tasks run demo --limit 1 --only ok last", "tasks run --limit 1 --only ok:last -- demo"),
+        ("tasks run demo --json --no-json", "tasks run -- demo"),
         ("tasks list --version", "--version tasks list"),
     ] {
         let typed: Vec<String> = typed.split(' ').map(str::to_owned).collect();
         let rewritten = rewrite(&crate::cmd::Choria::get_args_info(), &typed).unwrap().join(" ");
         assert_eq!(rewritten, words, "{typed:?}");
+    }
+}
+
+/// Filters of `mco` choose nodes, whatever is run there.
+#[test]
+fn flags_of_mco_are_no_inputs_of_a_task() {
+    let rewritten = |personality, text: &str| rewrite_as(personality, &Choria::get_args_info(), &split(text));
+    for (typed, spaced) in [
+        ("--with-fact a=b", "--wf a=b"),
+        ("--with-class=x", "--wc x"),
+        ("--with-agent x", "--wa x"),
+        ("--with_identity n1", "--wi n1"),
+        ("--dt 3", "--discovery-timeout 3"),
+        ("--disc-method mc --disc-option a=b", "--dm mc --do a=b"),
+        ("--one", "--limit 1"),
+        ("-1", "--limit 1"),
+        ("--ln 2", "--limit 2"),
+        ("--limit-nodes 2", "--limit 2"),
+        ("--np", ""),
+        ("--no-progress", ""),
+        ("--quiet -q --sort --threaded --publish-timeout 3 --ttl 60 --connection-timeout 3", ""),
+    ] {
+        let typed = format!("tasks run demo {typed}");
+        let spaced = split(&format!("tasks run {spaced} -- demo"));
+        assert_eq!(rewritten(Personality::Mco, &typed).map(|r| r.words), Ok(spaced), "{typed}");
+    }
+    // they are its inputs where choria is asked, and those of a plan, which had none of these flags
+    for (personality, typed, words) in [
+        (Personality::Choria, "tasks run demo --one --ttl 1", "tasks run -- demo --one=true --ttl=1"),
+        (Personality::Mco, "tasks run demo --action x", "tasks run -- demo --action=x"),
+        (Personality::Mco, "playbook run demo --ttl 1", "playbook run -- demo --ttl=1"),
+    ] {
+        assert_eq!(rewritten(personality, typed).map(|r| r.words), Ok(split(words)), "{typed}");
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, anyhow, bail};
 use choria::core::files::read_bounded;
 use choria::core::puppet::{Budget, IndexMap, Signature, Value};
-use choria::core::tasks::parameters::converted;
+use choria::core::tasks::parameters::{apart, converted};
 use choria::core::text::documents;
 use serde_json::{Map, Value as Json};
 
@@ -39,6 +39,8 @@ impl Given {
             let (name, value) = word.split_once('=').with_context(|| {
                 format!("cannot use '{word}': parameters are --name VALUE, or name=value behind the plan")
             })?;
+            // flags come as one word
+            let name = name.strip_prefix("--").unwrap_or(name);
             pairs.push((name.to_lowercase(), value.to_owned()));
         }
         let input = input.map(document).transpose()?.unwrap_or_default();
@@ -86,18 +88,20 @@ impl Given {
         let mut arguments = IndexMap::new();
         let wrong = |e: &dyn std::fmt::Display| e.to_string();
         let text = |text: &str| Value::string(text, budget).map_err(|e| wrong(&e));
-        for (name, _) in &self.words {
-            // a flag may have a hyphen where the parameter has another sign
-            let parameter =
-                signature.parameters.iter().find(|p| p.name.to_lowercase() == name.replace('-', "_"));
+        // a flag may have a hyphen where the parameter has another sign
+        let meant = |name: &str| {
+            signature.parameters.iter().find(|p| p.name.to_lowercase() == name.replace('-', "_"))
+        };
+        let given = apart(self.words.clone(), |name| meant(name).map(|p| &p.of));
+        for (name, _) in &given {
+            let parameter = meant(name);
             let (real, of) = parameter.map_or((name.as_str(), None), |p| (p.name.as_str(), Some(&p.of)));
             let key = text(real)?;
             // all words that mean it were taken with the first
             if arguments.contains_key(&key) {
                 continue;
             }
-            let words: Vec<&str> = self
-                .words
+            let words: Vec<&str> = given
                 .iter()
                 .filter(|(other, _)| other.replace('-', "_") == name.replace('-', "_"))
                 .map(|(_, value)| value.as_str())

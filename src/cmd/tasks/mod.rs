@@ -17,10 +17,11 @@ mod results;
 #[cfg(feature = "puppet")]
 mod run;
 #[cfg(feature = "puppet")]
-#[cfg(feature = "puppet")]
 mod serve;
 #[cfg(feature = "puppet")]
 mod status;
+#[cfg(feature = "puppet")]
+mod words;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use choria::core::client::Client;
 use choria::core::discovery::Discovered;
 use choria::core::tasks::TaskName;
@@ -12,15 +12,16 @@ use choria::core::tasks::metadata::Task;
 use choria::core::tasks::parameters::Parameters;
 use serde_json::{Map, Value, json};
 
-use super::request::{AGENT, How, Kept, ask, environment, name_of, nodes, source};
+use super::request::{AGENT, How, Kept, ask, environment, nodes, source};
 use super::results::{Kind, Shown, is_without_files};
+use super::words::{self, Words, check_flags};
 use crate::cmd::apps::everybody;
 use crate::cmd::fleet::fleet_command;
 use crate::cmd::out::errln;
 use crate::cmd::playbook::document;
 use crate::cmd::render::text::clean;
-use crate::cmd::request::RequestFlags;
-use crate::cmd::{Globals, Personality, context};
+use crate::cmd::request::{RequestFlags, choose, limit_method};
+use crate::cmd::{Globals, Personality, context, set_federations};
 
 /// Nodes that are asked to fetch files at a time, and the time between.
 const FETCHING: (usize, Duration) = (50, Duration::from_secs(1));
@@ -76,6 +77,18 @@ fleet_command! {
         /// seconds to wait for replies, default what the agent says and discovery_timeout
         #[argh(option, arg_name = "seconds")]
         timeout: Option<f64>,
+        /// run it on a part of the nodes: a number, or a share such as 10%, default all
+        #[argh(option, arg_name = "n")]
+        limit: Option<String>,
+        /// makes a random limit repeatable
+        #[argh(option, arg_name = "seed")]
+        limit_seed: Option<i64>,
+        /// run it on nodes of an earlier request: ok, failed, missed or denied, and its id or last
+        #[argh(option, arg_name = "which id")]
+        only: Option<String>,
+        /// federations to address, comma separated
+        #[argh(option, arg_name = "list")]
+        federations: Option<String>,
         /// the task, such as module::name, and its parameters, such as name=value
         #[argh(positional, arg_name = "task parameters")]
         words: Vec<String>,
@@ -83,24 +96,34 @@ fleet_command! {
 }
 
 impl Run {
+    /// Says which flags of the command have the name of a parameter: they are no inputs.
+    fn tell_apart(&self, parameters: &Parameters) {
+        let given = [
+            ("limit", self.limit.is_some()),
+            ("limit-seed", self.limit_seed.is_some()),
+            ("only", self.only.is_some()),
+            ("federations", self.federations.is_some()),
+            ("nodes", self.nodes.is_some()),
+            ("target", self.target.is_some()),
+            ("environment", self.environment.is_some()),
+            ("timeout", self.timeout.is_some()),
+            ("batch", self.batch.is_some()),
+            ("check", self.check.is_some()),
+        ];
+        for (name, _) in given.iter().filter(|(name, given)| *given && parameters.has(name)) {
+            errln!(
+                "choria: --{name} is a flag of choria tasks run; the task has a parameter of that name, {name}=VALUE"
+            );
+        }
+    }
+
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
         self.run_kept(globals, Kept::Known, &[])
     }
 
     /// The same, of which so much is kept; these parameters are secrets, too.
     pub fn run_kept(self, globals: &Globals, kept: Kept, others: &[String]) -> anyhow::Result<ExitCode> {
-        let at = self.words.iter().position(|word| !word.contains('='));
-        let at = at
-            .context("name a task: choria tasks run MODULE::NAME, choria tasks list shows those there are")?;
-        let mut words = self.words.clone();
-        let name = name_of(&words.remove(at))?;
-        let mut given = vec![];
-        for word in &words {
-            let (name, value) = word.split_once('=').with_context(|| {
-                format!("cannot use '{word}': parameters are --name VALUE, or name=value behind the task")
-            })?;
-            given.push((name.to_owned(), value.to_owned()));
-        }
+        let Words { name, given, flags: typed } = Words::of(&self.words)?;
         let document = self.input.as_deref().map(document).transpose()?.unwrap_or_default();
         let flags = RequestFlags {
             batch: self.batch.clone(),
@@ -108,8 +131,12 @@ impl Run {
             stages: self.stages.clone(),
             abort: self.abort.clone(),
             check: self.check.clone(),
+            limit: self.limit.clone(),
+            limit_seed: self.limit_seed,
+            only: self.only.clone(),
             ..RequestFlags::default()
         };
+        let limit = flags.limit()?;
         let (batch, environment) = (flags.batch()?, environment(self.environment.as_deref())?);
         let stages = flags.stages()?;
         if stages.is_some() && self.background {
@@ -121,7 +148,9 @@ impl Run {
         };
         let mut selection = self.selection();
         selection.filter()?;
-        let config = context::client_config(globals)?;
+        let mut config = context::client_config(globals)?;
+        set_federations(&mut config, self.federations.as_deref())?;
+        choose(&mut selection, &flags, &config)?;
         let stages = match stages {
             None => None,
             Some(wanted) => {
@@ -132,11 +161,17 @@ impl Run {
         let mco = globals.personality == Personality::Mco;
         context::block_on(async {
             let task = source(&config).await?.task(&name, environment).await?;
-            let input = inputs(&name, &task, document, &given)?;
+            let parameters = parameters(&task)?;
+            check_flags(&name, &parameters, &typed)?;
+            self.tell_apart(&parameters);
+            let input = inputs(&name, &task, &parameters, document, (given, &typed))?;
             everybody(&mut selection, self.yes, &format!("run the task {name}"), "choria tasks run")?;
             let client = context::connect(config).await?;
             let collective = client.collective(selection.target.as_deref())?;
-            let found = nodes(&client, &selection).await?;
+            let mut found = nodes(&client, &selection).await?;
+            if let Some(limit) = limit {
+                found.nodes = limit.apply(found.nodes, limit_method(client.config(), self.limit_seed))?;
+            }
             let plain = |name: &str| name.to_lowercase().replace('-', "_");
             let is_other = |name: &String| others.iter().any(|other| plain(other) == plain(name));
             let mut secrets = task.metadata.secrets();
@@ -267,13 +302,8 @@ impl By<'_> {
     }
 }
 
-/// The inputs of a run, checked.
-fn inputs(
-    name: &TaskName,
-    task: &Task,
-    document: Map<String, Value>,
-    given: &[(String, String)],
-) -> anyhow::Result<Map<String, Value>> {
+/// What the task takes.
+fn parameters(task: &Task) -> anyhow::Result<Parameters> {
     let parameters = Parameters::new(&task.metadata).map_err(anyhow::Error::msg)?;
     for unknown in &parameters.unknown {
         errln!(
@@ -281,14 +311,27 @@ fn inputs(
             clean(unknown, false)
         );
     }
+    Ok(parameters)
+}
+
+/// The inputs of a run, checked.
+fn inputs(
+    name: &TaskName,
+    task: &Task,
+    parameters: &Parameters,
+    document: Map<String, Value>,
+    (given, typed): (Vec<(String, String)>, &[String]),
+) -> anyhow::Result<Map<String, Value>> {
     let mut input = document;
-    input.extend(parameters.of_words(given).map_err(anyhow::Error::msg)?);
+    input.extend(parameters.of_words(&parameters.apart(given)).map_err(anyhow::Error::msg)?);
     let input = task.metadata.filled(input);
     let mistakes = parameters.mistakes(&input).map_err(anyhow::Error::msg)?;
     if !mistakes.is_empty() {
+        let slips = typed.iter().filter(|flag| !parameters.has(flag)).map(|flag| words::meant(flag));
         bail!(
-            "Invalid input: {}; choria tasks describe {name} tells what it takes",
-            clean(&mistakes.join("; "), false)
+            "Invalid input: {}{}; choria tasks describe {name} tells what it takes",
+            clean(&mistakes.join("; "), false),
+            clean(&slips.collect::<String>(), false)
         );
     }
     if task.files.is_empty() {

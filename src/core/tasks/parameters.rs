@@ -58,6 +58,21 @@ impl Parameters {
         self.types.iter().flatten().find(|(name, ..)| same(name))
     }
 
+    /// Whether the task says what it takes.
+    pub fn declared(&self) -> bool {
+        self.types.is_some()
+    }
+
+    /// Whether there is a parameter that a flag means.
+    pub fn has(&self, flag: &str) -> bool {
+        self.meant(flag).is_some()
+    }
+
+    /// The words, where a Boolean flag has taken the one behind it for its value.
+    pub fn apart(&self, words: Vec<(String, String)>) -> Vec<(String, String)> {
+        apart(words, |flag| self.meant(flag).map(|(_, of, _)| of))
+    }
+
     /// The inputs that words such as `name=value` stand for; several of one name are a list
     /// where the type is one.
     ///
@@ -120,6 +135,36 @@ impl Parameters {
             }
             None => mistake,
         }
+    }
+}
+
+/// The words of flags, where one that is Boolean has taken the word behind it for its value: in `--quick count=3` there
+/// are two.
+pub fn apart<'t>(
+    words: Vec<(String, String)>,
+    of: impl Fn(&str) -> Option<&'t Type>,
+) -> Vec<(String, String)> {
+    let mut all = vec![];
+    for (flag, value) in words {
+        match value.split_once('=').filter(|_| of(&flag).is_some_and(is_boolean)) {
+            Some((other, rest)) => {
+                all.push((flag, "true".to_owned()));
+                all.push((other.to_owned(), rest.to_owned()));
+            }
+            None => all.push((flag, value)),
+        }
+    }
+    all
+}
+
+fn is_boolean(of: &Type) -> bool {
+    let of = of.resolved().unwrap_or_else(|| of.clone());
+    match of.kind() {
+        Kind::Boolean(_) => true,
+        Kind::Optional(inner) | Kind::NotUndef(Some(inner)) | Kind::Sensitive(Some(inner)) => {
+            is_boolean(inner)
+        }
+        _ => false,
     }
 }
 
@@ -342,5 +387,20 @@ mod tests {
             serde_json::json!({"Name": "7", "how_many": 8, "list": ["a", "b"], "key": "s", "map": {"a": 1}, "zz": "x"})
         );
         assert_eq!(parameters.mistakes(&inputs).unwrap(), ["has no parameter named 'zz'"]);
+    }
+
+    #[test]
+    fn a_boolean_flag_does_not_take_a_word_for_its_value() {
+        let metadata = serde_json::json!({"parameters": {"polite": {"type": "Optional[Boolean]"},
+            "line": {"type": "String"}, "name": {"type": "String"}}});
+        let parameters = Parameters::new(&serde_json::from_value(metadata).unwrap()).unwrap();
+        let word = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let words = vec![word("polite", "name=Bob"), word("line", "a=b")];
+        assert_eq!(
+            parameters.apart(words),
+            [word("polite", "true"), word("name", "Bob"), word("line", "a=b")]
+        );
+        let said = vec![word("polite", "no")];
+        assert_eq!(parameters.apart(said.clone()), said);
     }
 }
