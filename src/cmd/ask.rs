@@ -1,6 +1,7 @@
 //! One action, all replies: for commands that show the answers in a form of
 //! their own.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -25,6 +26,8 @@ pub struct Answers {
     pub interrupted: bool,
     /// It stopped before its last stage, or the check found something.
     pub badly: bool,
+    /// What the check of a stage said, by node.
+    pub unwell: BTreeMap<String, String>,
     /// The nodes have answered when they were looked for.
     found: bool,
     agent: String,
@@ -35,7 +38,13 @@ impl Answers {
     pub fn report(&self, client: &Client, collective: &str) {
         let denied = self.replies.iter().filter(|reply| trouble::is_denial(&reply.body)).count();
         trouble::denied(denied, &self.agent);
-        trouble::report(client, collective, &self.stats, self.found);
+        trouble::report(client, collective, &self.stats, self.found, self.interrupted);
+        trouble::late(&self.stats.late_discoveries);
+    }
+
+    /// Whether the nodes were looked for by asking them.
+    pub fn by_asking(&self) -> bool {
+        self.found
     }
 }
 
@@ -113,11 +122,12 @@ pub async fn collect_by(
     if let Some(recorder) = recorder.filter(|_| call.sent()) {
         history::keep(client.config(), &recorder.finish(&stats, interrupted));
     }
-    let unwell = staged.is_some_and(Staged::end);
+    let unwell = staged.as_ref().map(Staged::said).unwrap_or_default();
+    let found_bad = staged.is_some_and(Staged::end);
     match followed {
         Ok(followed) => {
-            let badly = unwell || matches!(followed, Followed::Stopped);
-            Ok(Answers { replies, stats, interrupted, badly, found: found.late.asked(), agent })
+            let badly = found_bad || matches!(followed, Followed::Stopped);
+            Ok(Answers { replies, stats, interrupted, badly, unwell, found: found.late.asked(), agent })
         }
         Err(e) if call.sent() => Err(AfterAsking(format!("{e:#}")).into()),
         Err(e) => Err(e),

@@ -17,8 +17,8 @@ const NAMED: usize = 10;
 const COMPLAINTS: usize = 3;
 
 /// Says what is known about those who did not answer a request; `found` is true where they have
-/// answered when nodes were looked for.
-pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bool) {
+/// answered when nodes were looked for. Who was not waited for is not doubted.
+pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bool, interrupted: bool) {
     let since = |node: &str| {
         let since = stats.not_connected_since.get(node);
         since.map(|since| format!(" since {since}")).unwrap_or_default()
@@ -52,7 +52,7 @@ pub fn report(client: &Client, collective: &str, stats: &RequestStats, found: bo
     }
     overflowed(stats.overflowed_responses);
     let explained = stats.not_connected.len() + stats.denied_by_broker.len();
-    if stats.responses == 0 && stats.no_responses.len() > explained {
+    if stats.responses == 0 && stats.no_responses.len() > explained && !interrupted {
         doubts(client);
     }
     complaints(client);
@@ -140,6 +140,11 @@ pub fn down(federations: &[String]) {
              plugin.choria.federation.cluster = {federation} there?"
         )
     });
+}
+
+/// Nodes that answered discovery when others were asked already.
+pub fn late(nodes: &[String]) {
+    name(nodes, |node| format!("node {node} was discovered too late to be asked, try --fixed-window"));
 }
 
 /// Answers of a broadcast that were lost here.

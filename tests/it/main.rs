@@ -64,6 +64,7 @@ mod a_provisioner_shows_itself;
 mod a_puppet_server_serves_tasks;
 mod a_refused_certificate_gets_no_answer;
 mod a_reply_goes_where_it_may;
+mod a_run_tells_of_all_nodes;
 mod a_service_is_paused_from_afar;
 mod a_sick_fleet_is_provisioned;
 mod a_slow_reader_is_in_nobodys_way;

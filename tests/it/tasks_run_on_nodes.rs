@@ -283,7 +283,13 @@ fn a_run_goes_in_stages_and_is_kept() {
     assert_eq!(ran(), 4);
     tasks.run(&words).code(0).complains(&["stage 3 of 3: 2 nodes"]);
     let check = ["--check", "rpcutil.get_fact fact=nosuch if data('value') == 'x'"];
-    tasks.run(&[&words[..], &check].concat()).code(2).complains(&["the check says of", "stopped in stage 1"]);
+    let ran = tasks.run(&[&words[..], &check, &["--json"]].concat()).code(2);
+    ran.clone().complains(&["the check says of", "stopped in stage 1"]);
+    let told = ran.json();
+    assert_eq!(told["summary"]["completed"], false, "{told:#}");
+    assert_eq!((&told["summary"]["success"], &told["summary"]["nodes"]), (&json!(false), &json!(4)));
+    assert_eq!(told["stats"]["not_asked"].as_array().map(Vec::len), Some(3), "{told:#}");
+    assert!(told["items"][0]["check"].as_str().is_some_and(|said| !said.is_empty()), "{told:#}");
 }
 
 #[test]
@@ -334,7 +340,7 @@ fn a_run_is_ended_by_who_began_it() {
         rustix::process::test_kill_process_group(group).is_err().then_some(())
     });
     let none = "f".repeat(32);
-    tasks.run(&["kill", &none, "-I", N1]).code(0).complains(&["no node knows the run"]);
+    tasks.run(&["kill", &none, "-I", N1]).code(2).complains(&["no node knows the run"]);
 }
 
 #[test]

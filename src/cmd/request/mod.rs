@@ -248,7 +248,7 @@ impl<'a> Request<'a> {
             record.unwell = staged.unwell();
         }
         let shown = view.finish(&stats, interrupted).and_then(|()| file.map_or(Ok(()), |file| file.keep()));
-        trouble::report(&client, &collective, &stats, by_asking);
+        trouble::report(&client, &collective, &stats, by_asking, interrupted);
         if ddl.metadata.service && stats.responses == 0 {
             trouble::nobody_serves(self.agent);
         }

@@ -1,6 +1,7 @@
 //! A request that goes through the fleet in stages: what is said of each, when it stops,
 //! and how it goes on later.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -193,6 +194,11 @@ impl Staged {
     /// Nodes of which the check says something.
     pub fn unwell(&self) -> Vec<String> {
         self.0.unwell().keys().cloned().collect()
+    }
+
+    /// What the check says, by node.
+    pub fn said(&self) -> BTreeMap<String, String> {
+        self.0.unwell().clone()
     }
 
     /// What is to be said when it has ended, and nobody else will go on with it. Whether the check found something.

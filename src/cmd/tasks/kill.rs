@@ -14,7 +14,8 @@ use crate::cmd::render::text::clean;
 use crate::cmd::{Globals, context};
 
 fleet_command! {
-    /// end a run on the nodes where it goes on, with what it started, but for what has a group or a session of its own
+    /// end a run on the nodes where it goes on, with what it started, but for what has a group or a session of its own.
+    /// Exit 2 when a node could not, or nobody knows the run
     #[argh(subcommand, name = "kill")]
     pub struct Kill {
         /// id of the run
@@ -49,11 +50,17 @@ impl Kill {
                     false => outln!("{node}: {}", clean(&reply.body.statusmsg, false)),
                 }
             }
-            if unknown > 0 && unknown == answers.replies.len() {
+            let nobody = unknown > 0 && unknown == answers.replies.len();
+            if nobody {
                 errln!("choria: no node knows the run {}", self.id);
             }
             answers.report(&client, &collective);
-            anyhow::Ok(Exit::of_application(globals, false).of(&answers.stats, answers.interrupted, true))
+            let exit = Exit::of_application(globals, false);
+            anyhow::Ok(match nobody && !answers.interrupted && !exit.is_original() {
+                // nothing was ended: who looks at the code alone is to hear of it
+                true => ExitCode::from(2),
+                false => exit.of(&answers.stats, answers.interrupted, true),
+            })
         })?
     }
 }

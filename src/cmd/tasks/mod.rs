@@ -11,6 +11,8 @@ mod kill;
 #[cfg(feature = "puppet")]
 mod list;
 #[cfg(feature = "puppet")]
+mod node;
+#[cfg(feature = "puppet")]
 mod request;
 #[cfg(feature = "puppet")]
 mod results;

@@ -1,15 +1,14 @@
 //! What became of a run on many nodes, in the layouts of the original (spec 03 §15.1).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
 
-use choria::core::client::{Client, RequestStats, RpcReply};
-use choria::core::rpc::StatusCode;
-use choria::core::tasks::outcome::HIDDEN;
+use choria::core::client::{Client, RequestStats};
 use choria::core::tasks::secrets::Secrets;
 use serde_json::{Map, Value, json};
 
+use super::node::{Node, State};
 use crate::cmd::ask::Answers;
 use crate::cmd::exit::INTERRUPTED;
 use crate::cmd::out;
@@ -37,18 +36,8 @@ impl Kind {
     }
 }
 
-/// Whether a node of the original lacks the files of a task, which it only tells so: ours say
-/// what the id of the run would have been.
-pub fn is_without_files(reply: &RpcReply) -> bool {
-    let text = |name: &str| reply.body.data.get(name).and_then(Value::as_str).unwrap_or_default();
-    let said = reply.body.statusmsg.ends_with("is not available or does not match the specification");
-    // without waiting they do not look before, and fail in another way; they tell all outputs they declare, and who
-    // tells none of them did not get that far, or cannot say how far
-    let failed = !reply.body.data.contains_key("stdout")
-        && reply.body.data.get("task_id").is_some_and(|id| id.as_str().is_none_or(str::is_empty));
-    reply.body.statuscode == StatusCode::UnknownError
-        && (said && text("stdout").contains("choria/invalid_cache") || failed)
-}
+/// Reasons not to begin a task that are told where nodes are not shown.
+const REASONS: usize = 3;
 
 /// A run as it is shown.
 pub struct Shown {
@@ -61,90 +50,11 @@ pub struct Shown {
     interrupted: bool,
     /// It stopped before its last stage, or the check of a stage found something.
     badly: bool,
+    /// What the check of a stage said, by node.
+    unwell: BTreeMap<String, String>,
     metadata: bool,
     /// What nobody is shown.
     secrets: Secrets,
-}
-
-/// One node.
-struct Node {
-    host: String,
-    code: StatusCode,
-    message: String,
-    data: Map<String, Value>,
-    output: Map<String, Value>,
-}
-
-/// How a node is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Unknown,
-    WrapperFailure,
-    Running,
-    Completed,
-}
-
-impl Node {
-    fn new(reply: RpcReply, secrets: &Secrets) -> Node {
-        let mut data = reply.body.data;
-        let stdout = data.get("stdout").and_then(Value::as_str).unwrap_or_default();
-        // a failure of a runner is text within text where the original tells it
-        let once: Value = serde_json::from_str(stdout).unwrap_or_default();
-        let object = match once {
-            Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
-            other => other,
-        };
-        let mut output = match object {
-            Value::Object(object) => object,
-            _ => Map::new(),
-        };
-        if let Some(secret) = output.get_mut("_sensitive") {
-            *secret = HIDDEN.into();
-        }
-        secrets.mask_members(&mut output);
-        if data.contains_key("stdout") {
-            data.insert("stdout".into(), Value::Object(output.clone()).to_string().into());
-        }
-        if let Some(errors) = data.get_mut("stderr") {
-            secrets.mask(errors);
-        }
-        Node {
-            host: reply.sender,
-            code: reply.body.statuscode,
-            message: secrets.masked(&reply.body.statusmsg),
-            data,
-            output,
-        }
-    }
-
-    fn state(&self) -> State {
-        let code = self.data.get("exitcode").and_then(Value::as_i64).unwrap_or_default();
-        match self.code {
-            StatusCode::MissingData => State::Unknown,
-            StatusCode::UnknownError => State::WrapperFailure,
-            _ if self.data.get("completed") == Some(&Value::Bool(false)) && code == -1 => State::Running,
-            _ => State::Completed,
-        }
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.data.get(name).and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// What it wrote, for people: all but its error, which is its message.
-    fn written(&self) -> String {
-        let mut rest = self.output.clone();
-        rest.shift_remove("_error");
-        let text = rest.shift_remove("_output");
-        let mut lines = vec![];
-        if let Some(text) = text.as_ref().and_then(Value::as_str).filter(|text| !text.trim().is_empty()) {
-            lines.push(text.trim_end().to_owned());
-        }
-        if !rest.is_empty() {
-            lines.push(serde_json::to_string_pretty(&rest).unwrap_or_default());
-        }
-        lines.join("\n")
-    }
 }
 
 impl Shown {
@@ -153,7 +63,8 @@ impl Shown {
         let secrets = Secrets::new(names, input);
         let stats = RequestStats::default();
         let (interrupted, badly, metadata) = (false, false, false);
-        Shown { task, kind, ids: vec![], nodes: vec![], stats, interrupted, badly, metadata, secrets }
+        let (ids, nodes, unwell) = (vec![], vec![], BTreeMap::new());
+        Shown { task, kind, ids, nodes, stats, interrupted, badly, unwell, metadata, secrets }
     }
 
     /// Of a run that is known by its id.
@@ -172,6 +83,11 @@ impl Shown {
         self.badly |= answers.badly;
         self.stats.no_responses.extend(answers.stats.no_responses.iter().cloned());
         self.stats.late_discoveries.extend(answers.stats.late_discoveries.iter().cloned());
+        self.stats.not_asked.extend(answers.stats.not_asked.iter().cloned());
+        if answers.by_asking() {
+            self.stats.federations_down.extend(answers.stats.federations_down.iter().cloned());
+        }
+        self.unwell.extend(answers.unwell);
         self.nodes.extend(answers.replies.into_iter().map(|reply| Node::new(reply, &self.secrets)));
         self.nodes.sort_by(|a, b| a.host.cmp(&b.host));
     }
@@ -183,7 +99,9 @@ impl Shown {
     /// What was begun, and not waited for, runs.
     fn state_of(&self, node: &Node) -> State {
         match node.state() {
-            State::Completed if self.kind == Kind::Begun && node.code.is_ok() => State::Running,
+            State::Completed | State::NotBegun if self.kind == Kind::Begun && node.code.is_ok() => {
+                State::Running
+            }
             state => state,
         }
     }
@@ -219,19 +137,30 @@ impl Shown {
         self.nodes.iter().map(|node| node.text(name).to_owned()).filter(|text| !text.is_empty()).collect()
     }
 
+    /// Whether everybody was asked who was meant, as far as it is known, and answered.
+    fn is_whole(&self) -> bool {
+        let stats = &self.stats;
+        [&stats.no_responses, &stats.late_discoveries, &stats.federations_down, &stats.not_asked]
+            .into_iter()
+            .all(Vec::is_empty)
+    }
+
     fn exit(&self, mco: bool) -> ExitCode {
+        ExitCode::from(self.code(mco))
+    }
+
+    fn code(&self, mco: bool) -> u8 {
         let known = self.nodes.iter().any(|node| self.is_of_run(node));
-        let code = match () {
+        match () {
             () if self.interrupted => INTERRUPTED,
-            () if mco => u8::from(self.failed() > 0 || self.nodes.is_empty()),
+            () if mco => u8::from(self.failed() > 0 || self.badly || self.nodes.is_empty()),
             () if self.failed() > 0 || self.badly => 2,
             () if self.nodes.is_empty() => 3,
-            () if !self.stats.no_responses.is_empty() => 4,
+            () if !self.is_whole() => 4,
             () if self.kind == Kind::Run && self.count(State::Running) > 0 => 4,
             () if !known => 2,
             () => 0,
-        };
-        ExitCode::from(code)
+        }
     }
 
     /// Shows it; the exit code of the command.
@@ -251,11 +180,15 @@ impl Shown {
             .iter()
             .map(|node| {
                 let of = |name: &str| node.data.get(name).cloned().unwrap_or_default();
-                json!({
+                let mut item = json!({
                     "host": node.host, "task": of("task"), "callerid": of("callerid"), "exitcode": of("exitcode"),
                     "stdout": node.output, "stderr": of("stderr"), "completed": of("completed"), "runtime": of("runtime"),
                     "start_time": of("start_time"), "statuscode": node.code.code(), "statusmsg": node.message,
-                })
+                });
+                if let (Some(said), Some(item)) = (self.unwell.get(&node.host), item.as_object_mut()) {
+                    item.insert("check".into(), self.secrets.masked(said).into());
+                }
+                item
             })
             .collect();
         let names = match self.kind {
@@ -263,6 +196,10 @@ impl Shown {
             _ => BTreeSet::from([self.task.clone()]),
         };
         let failed = self.failed();
+        let completed = self.count(State::Running) == 0
+            && self.kind != Kind::Begun
+            && !self.interrupted
+            && self.stats.not_asked.is_empty();
         json!({
             "items": items,
             "stats": {
@@ -272,16 +209,20 @@ impl Shown {
                 "running": self.count(State::Running),
                 "task_not_known": self.count(State::Unknown),
                 "wrapper_failure": self.count(State::WrapperFailure),
+                "not_begun": self.count(State::NotBegun),
                 "success": self.succeeded(),
                 "failed": failed,
                 "average_runtime": self.runtime(),
                 "noresponses": self.stats.no_responses,
+                "not_asked": self.stats.not_asked,
+                "late_discoveries": self.stats.late_discoveries,
+                "federations_down": self.stats.federations_down,
             },
             "summary": {
-                "nodes": self.nodes.len() + self.stats.no_responses.len(),
+                "nodes": self.nodes.len() + self.stats.no_responses.len() + self.stats.not_asked.len(),
                 "taskid": self.ids.first(),
-                "completed": self.count(State::Running) == 0 && self.kind != Kind::Begun,
-                "success": failed == 0 && self.count(State::Running) == 0 && self.stats.no_responses.is_empty() && self.kind != Kind::Begun,
+                "completed": completed,
+                "success": completed && failed == 0 && !self.badly && self.is_whole(),
             },
         })
     }
@@ -292,16 +233,7 @@ impl Shown {
             self.node(out, node)?;
         }
         if self.kind == Kind::Begun {
-            let begun = self.nodes.iter().filter(|node| node.code.is_ok()).count();
-            for id in &self.ids {
-                writeln!(
-                    out,
-                    "Requested task {} to run in the background on {begun} nodes, its id is {id}",
-                    self.task
-                )?;
-                writeln!(out, "Use 'choria tasks status {id}' to see what becomes of it")?;
-            }
-            return Ok(());
+            return self.begun(out, summary);
         }
         let ids = self.ids.join(" and ");
         writeln!(out, "Summary for task {}\n", clean(&ids, false))?;
@@ -316,21 +248,51 @@ impl Shown {
             ("Running", self.count(State::Running), true),
             ("Unknown Task", self.count(State::Unknown), false),
             ("Wrapper Failure", self.count(State::WrapperFailure), false),
+            ("Not Begun", self.count(State::NotBegun), false),
             ("Successful", self.succeeded(), true),
             ("Failed", self.failed(), true),
             ("No Response", self.stats.no_responses.len(), false),
+            ("Not Asked", self.stats.not_asked.len(), false),
+            ("Found Too Late", self.stats.late_discoveries.len(), false),
         ] {
             if always || count > 0 {
                 writeln!(out, "{name:>24}: {count}")?;
             }
         }
         writeln!(out, "\n{:>24}: {:.2}s", "Average Run Time", self.runtime())?;
-        if self.count(State::Running) > 0 {
+        let goes_on = match () {
+            () if self.count(State::Running) > 0 => "It goes on",
+            () if self.interrupted && self.kind == Kind::Run => "It goes on where it has begun",
+            () => return Ok(()),
+        };
+        writeln!(out, "\n{goes_on}: 'choria tasks status {}' tells what becomes of it", clean(&ids, false))
+    }
+
+    /// What is said of a run that is not waited for.
+    fn begun(&self, out: &mut dyn Write, summary: bool) -> std::io::Result<()> {
+        let begun = self.count(State::Running);
+        let all = self.nodes.len() + self.stats.no_responses.len();
+        let of = if begun == all { String::new() } else { format!(" of {all}") };
+        for id in &self.ids {
+            let task = &self.task;
             writeln!(
                 out,
-                "\nIt goes on: 'choria tasks status {}' tells what becomes of it",
-                clean(&ids, false)
+                "Requested task {task} to run in the background on {begun}{of} nodes, its id is {id}"
             )?;
+            if begun > 0 {
+                writeln!(out, "Use 'choria tasks status {id}' to see what becomes of it")?;
+            }
+        }
+        // otherwise they have been shown
+        let mut why: BTreeMap<&str, usize> = BTreeMap::new();
+        for node in self.nodes.iter().filter(|node| summary && !node.code.is_ok()) {
+            *why.entry(node.message.as_str()).or_default() += 1;
+        }
+        for (message, count) in why.iter().take(REASONS) {
+            writeln!(out, "{count} did not begin it: {}", clean(message, false))?;
+        }
+        if why.len() > REASONS {
+            writeln!(out, "and {} other reasons, see --json", why.len() - REASONS)?;
         }
         Ok(())
     }
@@ -359,84 +321,4 @@ impl Shown {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cmd::apps::reply;
-
-    fn shown(kind: Kind, replies: Vec<RpcReply>) -> Shown {
-        let input = json!({"password": "hunter2", "a": "x"});
-        let mut shown =
-            Shown::new("demo".into(), kind, vec!["password".into()], input.as_object().expect("an object"));
-        shown.ids.push("0123".into());
-        shown.nodes = replies.into_iter().map(|reply| Node::new(reply, &shown.secrets)).collect();
-        shown
-    }
-
-    fn done(stdout: &str, code: i64, completed: bool) -> Value {
-        json!({"task": "demo", "callerid": "choria=alice", "exitcode": code, "stdout": stdout, "stderr": "warned\n",
-               "completed": completed, "runtime": 0.5, "start_time": 1, "task_id": "0123"})
-    }
-
-    #[test]
-    fn failures_and_sums_are_shown() {
-        let replies = vec![
-            reply("n1", 0, "OK", done(r#"{"_output":"fine\n"}"#, 0, true)),
-            reply("n2", 1, "demo/e: no", done(r#"{"_error":{"kind":"demo/e","msg":"no"},"a":1}"#, 3, true)),
-            reply("n3", 0, "OK", done(r#"{"_output":""}"#, -1, false)),
-            reply("n4", 5, "not there", json!({})),
-        ];
-        let shown = shown(Kind::Run, replies);
-        let mut text = vec![];
-        shown.text(&mut text, false, false).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert!(text.starts_with("n2\n    demo/e: no\n    {\n      \"a\": 1\n    }\n    warned\n\nn4\n    not there\n\nSummary for task 0123\n\n"), "{text}");
-        for line in [
-            "Completed: 2",
-            "Running: 1",
-            "Wrapper Failure: 1",
-            "Successful: 1",
-            "Failed: 2",
-            "Average Run Time: 0.50s",
-        ] {
-            assert!(text.contains(line), "{line}: {text}");
-        }
-        assert!(!text.contains("fine"), "{text}");
-        assert_eq!(shown.json()["stats"]["running"], 1);
-        assert_eq!(shown.json()["items"][0]["stdout"], json!({"_output": "fine\n"}));
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let out = r#"{"_output":"it is hunter2","_sensitive":{"key":"k3y"},"deep":{"list":["hunter2"]}}"#;
-        let mut data = done(out, 0, true);
-        data["stderr"] = json!("said hunter2");
-        let shown = shown(Kind::Run, vec![reply("n1", 1, "x: hunter2", data)]);
-        let mut text = vec![];
-        shown.text(&mut text, false, true).unwrap();
-        for text in [String::from_utf8(text).unwrap(), shown.json().to_string()] {
-            assert!(!text.contains("hunter2") && !text.contains("k3y") && text.contains("*****"), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_the_original_encodes_twice_is_read() {
-        let twice = Value::from(r#"{"_error":{"kind":"choria.tasks/wrapper-error","msg":"m"}}"#).to_string();
-        let shown = shown(Kind::Status, vec![reply("n1", 1, ": ", done(&twice, -1, true))]);
-        assert_eq!(shown.nodes[0].output["_error"]["msg"], "m");
-    }
-
-    #[test]
-    fn nodes_of_the_original_without_files_are_known() {
-        let said = "Task demo is not available or does not match the specification";
-        let old = json!({"stdout": r#"{"_error":{"kind":"choria/invalid_cache"}}"#, "task_id": "x"});
-        assert!(is_without_files(&reply("n1", 5, said, old)));
-        assert!(is_without_files(&reply("n1", 5, "No such file", json!({"task_id": null}))));
-        let large = "the reply of 1311897 bytes is larger than the broker takes";
-        for data in [json!({}), json!({"task_id": "x", "exitcode": 0})] {
-            assert!(!is_without_files(&reply("n1", 5, large, data)));
-        }
-        assert!(!is_without_files(&reply("n1", 5, "not begun", json!({"task_id": "x"}))));
-        let ours = json!({"stdout": r#"{"_error":{"kind":"choria/invalid_cache"}}"#, "task_id": "x"});
-        assert!(!is_without_files(&reply("n1", 5, "Task demo is not available: the server", ours)));
-    }
-}
+mod tests;

@@ -12,8 +12,9 @@ use choria::core::tasks::metadata::Task;
 use choria::core::tasks::parameters::Parameters;
 use serde_json::{Map, Value, json};
 
+use super::node::is_without_files;
 use super::request::{AGENT, How, Kept, ask, environment, nodes, source};
-use super::results::{Kind, Shown, is_without_files};
+use super::results::{Kind, Shown};
 use super::words::{self, Words, check_flags};
 use crate::cmd::apps::everybody;
 use crate::cmd::fleet::fleet_command;
