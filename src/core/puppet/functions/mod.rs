@@ -1,5 +1,6 @@
 //! Built-in functions (spec 07 §C6): a file a family, a line in its list each.
 
+mod addresses;
 mod collections;
 mod control;
 mod convert;
@@ -86,7 +87,8 @@ pub(crate) const fn maybe_block(
 pub(crate) const MANY: u64 = u64::MAX;
 
 /// The families.
-const FAMILIES: [&[Builtin]; 14] = [
+const FAMILIES: [&[Builtin]; 15] = [
+    addresses::FUNCTIONS,
     collections::FUNCTIONS,
     control::FUNCTIONS,
     convert::FUNCTIONS,

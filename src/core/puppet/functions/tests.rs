@@ -250,3 +250,48 @@ fn what_a_function_does_not_take_is_explained() {
         assert!(got.starts_with("error") && got.contains(error), "{code}: {got}");
     }
 }
+
+#[test]
+fn addresses_are_within_networks() {
+    for (code, value) in [
+        ("stdlib::ip_in_range('10.1.2.3', '10.0.0.0/8')", "true"),
+        ("'11.1.2.3'.stdlib::ip_in_range('10.0.0.0/8')", "false"),
+        ("stdlib::ip_in_range('10.1.2.3', ['192.168.0.0/16', '10.1.2.3'])", "true"),
+        ("stdlib::ip_in_range('10.1.0.0/16', '10.0.0.0/8')", "true"),
+        ("stdlib::ip_in_range('10.0.0.0/8', '10.1.0.0/16')", "false"),
+        ("stdlib::ip_in_range('255.255.255.255', '0.0.0.0/0')", "true"),
+        ("stdlib::ip_in_range('fd00::7', ['10.0.0.0/8', 'fd00::/8'])", "true"),
+        ("stdlib::ip_in_range('::1', '::/0')", "true"),
+        ("stdlib::ip_in_range('::a01:203', '10.0.0.0/8')", "false"),
+        ("stdlib::ip_in_range('10.1.2.3', [])", "false"),
+        (
+            "stdlib::ip_in_range('10.1.2', '10.0.0.0/8')",
+            "error ip_in_range(): '10.1.2' is neither an address nor a network, such as 10.0.0.0/8",
+        ),
+        (
+            "stdlib::ip_in_range('10.1.2.3', '10.0.0.0/33')",
+            "error ip_in_range(): '10.0.0.0/33' is neither an address nor a network, such as 10.0.0.0/8",
+        ),
+    ] {
+        assert_eq!(run(code), value, "{code}");
+    }
+}
+
+/// The lists of the specification (07 §C6); none of a name is missing.
+#[test]
+fn what_plans_are_promised_is_there() {
+    let first = "alert crit debug emerg err info notice warning fail return next break each map filter reduce any all slice \
+        with then lest reverse_each step index dig get getvar empty length size keys values sort unique flatten join split \
+        upcase downcase capitalize strip lstrip rstrip chomp regsubst match sprintf ceiling floor round abs max min compare \
+        versioncmp range parsejson to_json stdlib::to_json to_json_pretty parseyaml to_yaml merge count reverse member \
+        intersection difference union pick concat delete type assert_type convert_to new unwrap strftime defined file base64 \
+        reboot::sleep";
+    let second = "group_by partition tree_each find_file binary_file shell_escape seeded_rand stdlib::start_with \
+        stdlib::end_with stdlib::ip_in_range sha256 lookup";
+    let missing: Vec<&str> = first
+        .split_whitespace()
+        .chain(second.split_whitespace())
+        .filter(|name| super::find(name).is_none())
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
