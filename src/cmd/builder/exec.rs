@@ -10,11 +10,11 @@ use anyhow::{Context as _, anyhow, bail};
 use choria::core::builder::kinds::Exec;
 use choria::core::builder::transforms::MOST;
 use choria::core::builder::words::{quoted, split};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use super::app::{Running, is_dry, would};
 use crate::cmd::context::block_on;
@@ -61,7 +61,7 @@ pub fn run(exec: &Exec, running: &mut Running<'_>) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::from(code))
         }
-        Ended::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+        Ended::Told(code) => Ok(ExitCode::from(code)),
     }
 }
 
@@ -122,49 +122,78 @@ fn shell(named: &str) -> anyhow::Result<Vec<String>> {
 enum Ended {
     Well,
     Badly(u8),
-    Interrupted,
+    /// Between two attempts; the exit code that the signal stands for.
+    Told(u8),
+}
+
+/// What this program is told. Heard from its making on: what comes between two attempts is not lost.
+struct Told {
+    interrupt: Signals,
+    terminate: Signals,
+    hangup: Signals,
+}
+
+impl Told {
+    fn new() -> std::io::Result<Told> {
+        Ok(Told {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal, and the exit code of who is ended by it.
+    async fn heard(&mut self) -> (Signal, u8) {
+        tokio::select! {
+            _ = self.interrupt.recv() => (Signal::INT, INTERRUPTED),
+            _ = self.terminate.recv() => (Signal::TERM, 143),
+            _ = self.hangup.recv() => (Signal::HUP, 129),
+        }
+    }
 }
 
 /// Runs it, as often as the definition says it may be.
 async fn tried(exec: &Exec, ready: &Ready, wants_output: bool) -> anyhow::Result<(Ended, String)> {
+    // listened to before there is a child: it gets them from the terminal, too, and decides
+    let mut told = Told::new()?;
     let mut number = 1;
     loop {
-        let (status, output, interrupted) = once(ready, number, wants_output).await?;
+        let (status, output, interrupted) = once(ready, number, wants_output, &mut told).await?;
         if status.success() {
             return Ok((Ended::Well, output));
         }
-        let told = spoken(status);
+        let ended = spoken(status);
         let again = exec.backoff.as_ref().filter(|backoff| number < backoff.attempts && !interrupted);
         let Some(backoff) = again else {
             let tries =
                 exec.backoff.as_ref().filter(|_| !interrupted).map(|_| format!(" at attempt {number}"));
-            errln!("choria: {} {told}{}", ready.shown, tries.unwrap_or_default());
+            errln!("choria: {} {ended}{}", ready.shown, tries.unwrap_or_default());
             // whatever it was told meanwhile, it says how it ended
             return Ok((Ended::Badly(code(status)), output));
         };
         let wait = backoff.wait(number, fastrand::f64());
         errln!(
-            "choria: attempt {number} of {} {told}, the next in {:.1} s",
+            "choria: attempt {number} of {} {ended}, the next in {:.1} s",
             backoff.attempts,
             wait.as_secs_f64()
         );
-        if !slept(wait).await? {
-            return Ok((Ended::Interrupted, String::new()));
+        // whoever says so between two attempts does not want the next
+        tokio::select! {
+            () = tokio::time::sleep(wait) => number += 1,
+            (_, code) = told.heard() => return Ok((Ended::Told(code), String::new())),
         }
-        number += 1;
     }
 }
 
-/// Whether nobody wanted it to end meanwhile.
-async fn slept(wait: Duration) -> anyhow::Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        () = tokio::time::sleep(wait) => true,
-        _ = interrupt.recv() => false,
-    })
-}
+/// Time for the rest of the output when a program has ended that was told to. Who of it is left may hold it open.
+const REST: Duration = Duration::from_secs(1);
 
-async fn once(ready: &Ready, number: u32, wants_output: bool) -> anyhow::Result<(ExitStatus, String, bool)> {
+async fn once(
+    ready: &Ready,
+    number: u32,
+    wants_output: bool,
+    told: &mut Told,
+) -> anyhow::Result<(ExitStatus, String, bool)> {
     let program = &ready.words[0];
     let mut command = Command::new(program);
     command.args(&ready.words[1..]).envs(ready.environment.iter().map(|(name, value)| (name, value)));
@@ -175,56 +204,54 @@ async fn once(ready: &Ready, number: u32, wants_output: bool) -> anyhow::Result<
     if wants_output {
         command.stdout(Stdio::piped());
     }
-    // listened to before there is a child: it gets them from the terminal, too, and decides
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    // where nobody is at a terminal all that a script runs is told what it is told; at one it has to stay in the
+    // foreground, and is told by the terminal
+    let alone = !std::io::stdin().is_terminal() && std::fs::File::open("/dev/tty").is_err();
+    if alone {
+        command.process_group(0);
+    }
     let mut child = command.spawn().map_err(|e| anyhow!("cannot run {}: {e}", ready.shown))?;
-    let mut output = None;
+    let mut output = vec![];
     let mut interrupted = false;
     let stdout = child.stdout.take();
-    let mut reading = std::pin::pin!(async {
-        let mut output = vec![];
-        if let Some(stdout) = stdout {
-            stdout.take(MOST as u64 + 1).read_to_end(&mut output).await?;
+    let mut reading = Box::pin(async {
+        match stdout {
+            Some(stdout) => stdout.take(MOST as u64 + 1).read_to_end(&mut output).await.map(drop),
+            None => Ok(()),
         }
-        Ok::<_, std::io::Error>(output)
     });
+    let mut read = false;
     let status = loop {
         tokio::select! {
-            read = &mut reading, if output.is_none() => {
-                output = Some(read.context("the output of the program")?);
+            done = &mut reading, if !read => {
+                done.context("the output of the program")?;
+                read = true;
             }
-            status = child.wait(), if output.is_some() => break status?,
-            _ = interrupt.recv() => {
+            status = child.wait(), if read || interrupted => break status?,
+            (signal, _) = told.heard() => {
                 interrupted = true;
                 // whoever is at a terminal has told the child, too
-                if !std::io::stdin().is_terminal() {
-                    tell(&child, Signal::INT);
+                if signal != Signal::INT || !std::io::stdin().is_terminal() {
+                    tell(&child, signal, alone);
                 }
-            }
-            _ = terminate.recv() => {
-                interrupted = true;
-                tell(&child, Signal::TERM);
-            }
-            _ = hangup.recv() => {
-                interrupted = true;
-                tell(&child, Signal::HUP);
             }
         }
     };
-    let output = output.unwrap_or_default();
+    if !read && let Ok(done) = tokio::time::timeout(REST, &mut reading).await {
+        done.context("the output of the program")?;
+    }
+    drop(reading);
     if output.len() > MOST {
         bail!("{} wrote more than {MOST} bytes, which are too many to be transformed", ready.shown);
     }
     Ok((status, String::from_utf8_lossy(&output).into_owned(), interrupted && !status.success()))
 }
 
-/// Tells a child what this program was told.
-fn tell(child: &Child, signal: Signal) {
+/// Tells a child, or all of its group, what this program was told.
+fn tell(child: &Child, signal: Signal, group: bool) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        let _ = kill_process(pid, signal);
+        let _ = if group { kill_process_group(pid, signal) } else { kill_process(pid, signal) };
     }
 }
 

@@ -89,3 +89,63 @@ fn an_interrupt_ends_what_is_run() {
         assert!(!Path::new(&helper).exists(), "{helper}");
     }
 }
+
+/// Between two attempts it ends as well, and does not make the next.
+#[test]
+fn a_signal_ends_the_wait_for_another_attempt() {
+    let place = demo(
+        "  - {name: again, description: d, type: exec, script: 'echo x >>tries; exit 3', backoff: {max_attempts: 3, min_sleep: 1h, max_sleep: 2h}}\n",
+    );
+    use rustix::process::Signal;
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        let mut running = Daemon::start("demo", place.command("demo", &["again"]));
+        running.says(&["attempt 1 of 3"]);
+        running.signal(signal);
+        assert_eq!(running.ended().code(), Some(code));
+    }
+    assert_eq!(fs::read_to_string(place.path("tries")).expect("a log"), "x\n".repeat(3));
+}
+
+/// Where there is no terminal, what a script runs ends with it, and nobody waits for its output.
+#[test]
+fn a_signal_ends_all_that_a_script_runs() {
+    let place = demo(
+        r#"  - {name: plain, description: d, type: exec, script: 'sleep 600 & echo "child $!"; wait; echo never'}
+  - name: piped
+    description: d
+    type: exec
+    script: 'trap "exit 7" TERM; setsid sleep 600 2>/dev/null & echo "child $!" >&2; wait'
+    transform: {jq: {query: .a}}
+"#,
+    );
+    use rustix::process::Signal;
+    // without a terminal, also where somebody tries this at one
+    let start = |name: &str| {
+        let given = place.command("demo", &[name]);
+        let mut command = std::process::Command::new("/usr/bin/setsid");
+        command.arg(given.get_program()).args(given.get_args()).env_clear();
+        command.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(place.path("")).stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        Daemon::start("demo", command)
+    };
+    let child = |running: &Daemon| -> i32 {
+        let line = running.says(&["child "]);
+        line.split("child ").nth(1).and_then(|pid| pid.trim().parse().ok()).expect("a number")
+    };
+    for (name, code) in [("plain", 143), ("piped", 7)] {
+        let mut running = start(name);
+        let pid = rustix::process::Pid::from_raw(child(&running)).expect("a number");
+        running.signal(Signal::TERM);
+        assert_eq!(running.ended().code(), Some(code), "{name}");
+        if name == "piped" {
+            // it has a session of its own, and held the output open
+            rustix::process::kill_process(pid, Signal::KILL).expect("it went on");
+            continue;
+        }
+        crate::process::until("what the script ran to be gone", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+        });
+    }
+}
