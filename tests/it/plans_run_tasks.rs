@@ -223,3 +223,52 @@ fn nobody_is_asked_again_who_may_be_at_it() {
     resumed.ended();
     assert_eq!(begun(&file), 1, "{:?}", resumed.lines());
 }
+
+/// A secret is often a part of a larger one, and a program repeats it alone.
+#[test]
+fn a_secret_within_a_larger_one_is_shown_nowhere() {
+    let plan = "plan demo::sec (Sensitive[String] $pw) {
+  $made = Sensitive('inner5ecret')
+  $c = Sensitive(\"echo the ${pw.unwrap} ${made.unwrap} word; false\")
+  choria::task('shell', command => $c, fail_ok => true, description => \"for ${pw.unwrap}\")
+  1
+}
+";
+    let tasks = Tasks::start(&[], "", &[("demo/plans/sec.pp", plan)]);
+    let report = tasks.network.path("report.json").display().to_string();
+    let ran = run(&tasks, &["demo::sec", "--pw", "hunter2hunter", "--report", &report]).code(0);
+    ran.clone().complains(&["the ***** ***** word"]);
+    let mut kept: Value =
+        serde_json::from_str(&fs::read_to_string(&report).expect("a report")).expect("JSON");
+    assert_eq!(kept["tasks"][0]["description"], "for *****", "{kept:#}");
+    // what was answered is for the plan, and for one that goes on
+    kept.as_object_mut().expect("an object").retain(|name, _| ["tasks", "logs"].contains(&name.as_str()));
+    for text in [ran.stderr, kept.to_string()] {
+        assert!(!text.contains("hunter2") && !text.contains("inner5ecret"), "{text}");
+    }
+}
+
+/// What stands beside the plan of a file would be nothing: it is refused, before anything is done.
+#[test]
+fn a_file_has_its_plan_and_nothing_else() {
+    let tasks = Tasks::start(
+        &[],
+        "",
+        &[
+            ("demo/plans/two.pp", "plan demo::two () { demo::other() }\nfunction demo::other() { 1 }\n"),
+            ("demo/plans/logic.pp", "notice('top')\nplan demo::logic () { 1 }\n"),
+            ("demo/plans/calls.pp", "plan demo::calls () { demo::more() }\n"),
+            ("demo/functions/more.pp", "function demo::more() { 1 }\nfunction demo::most() { 2 }\n"),
+        ],
+    );
+    let modules = tasks.network.path("modules").display().to_string();
+    for (plan, told) in [
+        ("demo::two", "must contain only the plan 'demo::two'"),
+        ("demo::logic", "contains additional logic - can only contain the plan 'demo::logic'"),
+        ("demo::calls", "must contain only the function 'demo::more'"),
+    ] {
+        let looked = tasks.alice.run(&["playbook", "validate", plan, "--modulepath", &modules]).code(1);
+        looked.says(&[told]);
+        run(&tasks, &[plan]).code(1).complains(&[told]);
+    }
+}

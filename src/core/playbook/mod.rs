@@ -6,6 +6,7 @@
 
 mod bundled;
 mod discover;
+mod hidden;
 mod http;
 mod journal;
 mod modules;

@@ -8,7 +8,6 @@ use crate::core::puppet::Value;
 use crate::core::puppet::host::Trouble;
 use crate::core::puppet::value::Hash;
 use crate::core::tasks::outcome::HIDDEN;
-use crate::core::tasks::secrets::Secrets;
 
 /// Longest time that anything here is told to wait.
 const LONGEST: u64 = 7 * 86_400;
@@ -154,40 +153,8 @@ impl<'o> Options<'o> {
     }
 }
 
-/// What nobody is shown of a hash of options: all that is `Sensitive`, and inputs of a Puppet Task that it is told are
-/// secret.
-pub(super) fn secrets(hash: &Hash) -> Secrets {
-    let mut found = vec![];
-    hash.iter().for_each(|(_, value)| gather(value, &mut found));
-    if let Some(Value::Hash(properties)) = hash.at("properties").map(unwrapped) {
-        let text = |name: &str| match properties.at(name).map(unwrapped) {
-            Some(Value::String(text)) => text.to_string(),
-            _ => String::new(),
-        };
-        let names: Vec<String> = serde_json::from_str(&text("sensitive")).unwrap_or_default();
-        let input: Map<String, Json> = serde_json::from_str(&text("input")).unwrap_or_default();
-        found.extend(names.iter().filter_map(|name| input.get(name).cloned()));
-    }
-    // an address is used without the slash at its end
-    let bare = found.iter().filter_map(|value| Some(Json::from(value.as_str()?.trim_end_matches('/'))));
-    let all: Vec<Json> = bare.collect::<Vec<_>>().into_iter().chain(found).collect();
-    Secrets::of(all.iter())
-}
-
-fn gather(value: &Value, found: &mut Vec<Json>) {
-    match value {
-        Value::Sensitive(inner) => found.extend(inner.reveal().to_data().ok()),
-        Value::Array(items) => items.iter().for_each(|item| gather(item, found)),
-        Value::Hash(hash) => hash.iter().for_each(|(key, value)| {
-            gather(key, found);
-            gather(value, found);
-        }),
-        _ => {}
-    }
-}
-
 /// What is used is used: only what is shown is hidden.
-fn unwrapped(value: &Value) -> &Value {
+pub(super) fn unwrapped(value: &Value) -> &Value {
     match value {
         Value::Sensitive(inner) => inner.reveal(),
         other => other,

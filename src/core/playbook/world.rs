@@ -11,15 +11,17 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::hidden::Hidden;
 use super::journal::{self, Step};
 use super::modules::Modules;
-use super::options::{Options, secrets};
+use super::options::Options;
 use super::report::{Report, TaskRecord};
 use super::{discover, stores, tasks};
 use crate::core::client::{Accounting, Client};
 use crate::core::config::System;
 use crate::core::ddl::Resolver;
 use crate::core::puppet::Source as Text;
+use crate::core::puppet::Value;
 use crate::core::puppet::host::{Host, Kind, Level, Outcome, Trouble};
 use crate::core::puppet::value::Hash;
 use crate::core::tasks::TaskName;
@@ -60,6 +62,8 @@ pub struct World {
     pub(super) current: Current,
     /// What its messages do not show, and those of a node set or a store.
     secrets: Secrets,
+    /// What was `Sensitive` so far.
+    hidden: Hidden,
     locks: Vec<(String, stores::Lock)>,
     /// A step was something else than in the run that this one goes on from.
     over: bool,
@@ -103,6 +107,7 @@ impl World {
             cancel,
             current: Current::default(),
             secrets: Secrets::default(),
+            hidden: Hidden::default(),
             locks: vec![],
             over: false,
             after_step: None,
@@ -170,7 +175,7 @@ impl World {
         options: &Hash,
         work: impl FnOnce(&mut World) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
-        self.secrets = secrets(options);
+        self.secrets = self.hidden.with(options);
         let done = work(self);
         let secrets = std::mem::take(&mut self.secrets);
         done.map_err(|Trouble(what)| Trouble(secrets.masked(&what)))
@@ -408,6 +413,10 @@ impl Host for World {
         self.heard(level, "plan", message);
     }
 
+    fn hides(&mut self, secret: &Value) {
+        self.hidden.add(secret);
+    }
+
     fn source(&mut self, kind: Kind, name: &str) -> Result<Option<Text>, Trouble> {
         let source = self.modules.source(kind, name)?;
         if let Some(source) = &source {
@@ -495,7 +504,7 @@ impl Host for World {
         let Some(at) = self.locks.iter().rposition(|(held, _)| held == key) else { return Ok(()) };
         let (_, lock) = self.locks.remove(at);
         // whoever is interrupted gives it back all the same
-        let released = self.handle.block_on(lock.release()).map_err(|e| secrets(store).masked(&e));
+        let released = self.handle.block_on(lock.release()).map_err(|e| self.hidden.with(store).masked(&e));
         released.map_err(|e| Trouble(format!("Could not release lock plan_store/{key}: {e}")))
     }
 

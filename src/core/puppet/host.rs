@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::source::Source;
-use crate::value::Hash;
+use crate::value::{Hash, Value};
 
 /// How much a log message matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,9 @@ pub trait Host {
 
     /// A message of a plan.
     fn log(&mut self, level: Level, message: &str);
+
+    /// Something is `Sensitive` from now on, or has something in it that is: nothing shows it.
+    fn hides(&mut self, _secret: &Value) {}
 
     /// The file that should define a name, if there is one.
     fn source(&mut self, kind: Kind, name: &str) -> Result<Option<Source>, Trouble>;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::loading::more;
 use super::{Evaluator, Raise, calls};
 use crate::error::{Error, Fault};
 use crate::source::Source;
@@ -25,6 +26,8 @@ impl Evaluator<'_> {
                 let message = format!("Unacceptable location. The file has to define the plan '{name}'");
                 let place = Some(unit.source.place(first));
                 problems.push(Error { place, ..Error::new(Fault::Evaluation(message)) });
+            } else {
+                problems.extend(more(&unit, "plan", name));
             }
         }
         if let Err(e) = self.define_all(&unit) {

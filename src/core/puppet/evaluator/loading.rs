@@ -8,7 +8,7 @@ use super::{Evaluator, Outcome, Raise};
 use crate::error::{Error, Fault};
 use crate::host::Kind;
 use crate::source::Source;
-use crate::syntax::Unit;
+use crate::syntax::{Node, Unit};
 use crate::types::{Declared, Type, mismatches};
 use crate::value::{Text, Value};
 
@@ -79,6 +79,9 @@ impl Evaluator<'_> {
         let Some(at) = found else {
             return Err(misplaced(&unit, if plan { "plan" } else { "function" }, name));
         };
+        if let Some(more) = more(&unit, if plan { "plan" } else { "function" }, name) {
+            return Err(Raise::Error(Box::new(more)));
+        }
         self.loaded.insert(key, Some((unit.clone(), at)));
         Ok(Some((unit, at)))
     }
@@ -89,6 +92,9 @@ impl Evaluator<'_> {
         let Some(alias) = unit.aliases.iter().find(|alias| alias.name == *name) else {
             return Err(misplaced(&unit, "type", name));
         };
+        if let Some(more) = more(&unit, "type alias", name) {
+            return Err(Raise::Error(Box::new(more)));
+        }
         // known before its own type is looked at, which may hold it
         let of = self.aliases.declare(name);
         let target = self.nested(|ev| ev.scoped(None, |ev| ev.type_at(&unit, alias.of)));
@@ -151,6 +157,9 @@ impl Evaluator<'_> {
             return Err(Raise::new(format!("Unknown playbook: '{name}'")));
         };
         let definition = &unit.definitions[at];
+        for value in given.values().filter(|value| value.holds_secrets()) {
+            self.host.hides(value);
+        }
         let result = self.nested(|ev| {
             ev.scoped(None, |ev| {
                 ev.give(&unit, at, given)?;
@@ -216,6 +225,32 @@ impl Evaluator<'_> {
 
 fn parsed(source: Source) -> Outcome<Arc<Unit>> {
     crate::parser::parse(Arc::new(source)).map(Arc::new).map_err(|e| Raise::Error(Box::new(e)))
+}
+
+/// What a file has beside what its place says, which nothing would look at: another definition, or a statement.
+pub(super) fn more(unit: &Unit, what: &str, name: &str) -> Option<Error> {
+    let file = &unit.source.file;
+    let kind = |plan: bool| if plan { "plan" } else { "function" };
+    let definitions = unit.definitions.iter().map(|d| (kind(d.plan), d.name.as_str(), d.span));
+    let aliases = unit.aliases.iter().map(|alias| ("type alias", alias.name.as_str(), alias.span));
+    let mut others = definitions.chain(aliases).filter(|(kind, other, _)| (*kind, *other) != (what, name));
+    let (message, at) = match (others.next(), unit.node(unit.body)) {
+        (Some((_, other, span)), _) => (
+            format!(
+                "The code loaded from {file} must contain only the {what} '{name}' - it has additional definitions: \
+                 '{other}' belongs into a file of its own"
+            ),
+            span.start,
+        ),
+        (None, Node::Block(statements)) if !statements.is_empty() => (
+            format!(
+                "The code loaded from {file} contains additional logic - can only contain the {what} '{name}'"
+            ),
+            unit.span(unit.body).start,
+        ),
+        _ => return None,
+    };
+    Some(Error { fault: Fault::Evaluation(message), place: Some(unit.source.place(at)) })
 }
 
 /// A file does not define what its place says.

@@ -123,3 +123,52 @@ fn problems_are_found_without_running() {
     );
     assert!(problems(&mut evaluator, "plan demo::x () { 1 }", "demo::x").is_empty());
 }
+
+/// What stands beside the plan, the function or the type of a file would be nothing.
+#[test]
+fn a_file_has_what_its_place_says_and_no_more() {
+    for (file, text, code, told) in [
+        (
+            "plans/x.pp",
+            "plan demo::x () { 1 }\nfunction demo::y() { 2 }",
+            "choria::run_playbook('demo::x')",
+            "x.pp:2:1: The code loaded from <modules>/demo/plans/x.pp must contain only the plan 'demo::x' - it has additional definitions: 'demo::y'",
+        ),
+        (
+            "plans/x.pp",
+            "plan demo::x () { 1 }\nfunction demo::x() { 2 }",
+            "choria::run_playbook('demo::x')",
+            "additional definitions",
+        ),
+        (
+            "plans/x.pp",
+            "notice('top')\nplan demo::x () { 1 }",
+            "choria::run_playbook('demo::x')",
+            "x.pp:1:1: The code loaded from <modules>/demo/plans/x.pp contains additional logic - can only contain the plan 'demo::x'",
+        ),
+        (
+            "functions/f.pp",
+            "function demo::f() { 1 }\nfunction demo::g() { 2 }",
+            "demo::f()",
+            "only the function 'demo::f'",
+        ),
+        ("functions/f.pp", "$x = 1\nfunction demo::f() { 1 }", "demo::f()", "additional logic"),
+        (
+            "types/t.pp",
+            "type Demo::T = Integer\ntype Demo::U = String",
+            "1 =~ Demo::T",
+            "only the type alias 'Demo::T'",
+        ),
+    ] {
+        let said = Stage::with(&[(file, text)]).run(code).expect_err(text).to_string();
+        assert!(said.contains(told), "{text}: {said}");
+        if let Some(name) = file.strip_prefix("plans/").and_then(|file| file.strip_suffix(".pp")) {
+            let mut stage = Stage::default();
+            let mut evaluator =
+                Evaluator::new(&mut stage, Limits::default(), Arc::new(AtomicBool::new(false)));
+            let source = crate::Source::new("<modules>/demo/plans/x.pp", text);
+            let found = evaluator.problems(source, Some(&format!("demo::{name}")));
+            assert!(found.iter().any(|e| e.to_string().contains(told)), "{text}: {found:?}");
+        }
+    }
+}

@@ -139,7 +139,11 @@ pub(crate) fn new(ev: &mut Evaluator<'_>, of: &Type, arguments: &[Value]) -> Out
         Kind::Hash(..) | Kind::Struct(_) => hash_of(ev, value)?,
         Kind::Sensitive(_) => match value {
             Value::Sensitive(_) => value.clone(),
-            value => Value::sensitive(value.clone())?,
+            value => {
+                let secret = Value::sensitive(value.clone())?;
+                ev.host.hides(&secret);
+                secret
+            }
         },
         Kind::Timestamp => super::time::timestamp(value, arguments.get(1))?,
         Kind::Timespan => super::time::timespan(value)?,
