@@ -31,6 +31,8 @@ pub(super) struct Machine {
     pub life: u32,
     pub phase: Phase,
     pub state: u16,
+    /// How often it has moved.
+    pub moves: u64,
     pub started: Option<Timestamp>,
     pub watchers: Box<[Slot]>,
     /// An object, JSON.
@@ -75,6 +77,7 @@ impl Machine {
         };
         Machine {
             state: definition.initial,
+            moves: 0,
             watchers: watched.map(slot).collect(),
             definition: Box::new(definition),
             directory,

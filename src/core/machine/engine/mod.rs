@@ -198,20 +198,25 @@ impl Engine {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
+    /// Where a machine of that name lives.
+    pub fn place_of(&self, name: &str) -> Option<&Path> {
+        let (_, machine) = self.all().find(|(_, machine)| *machine.definition.name == *name)?;
+        Some(&machine.directory)
+    }
+
     /// What work came to.
     pub fn answered(&mut self, ticket: Ticket, answer: Answer, now: Moment) {
         let id = ticket.machine;
-        let Some(slot) =
-            self.get_mut(id).and_then(|machine| machine.watchers.get_mut(usize::from(ticket.watcher)))
-        else {
-            return;
-        };
+        let Some(machine) = self.get_mut(id) else { return };
+        let moves = machine.moves;
+        let Some(slot) = machine.watchers.get_mut(usize::from(ticket.watcher)) else { return };
         slot.busy = false;
         let later = std::mem::take(&mut slot.later);
         let warned = slot.warned.take();
         self.answer(id, ticket.watcher, warned, now, answer);
-        if later {
-            self.turn(id, ticket.watcher, now, |watcher, turn| watcher.moved(turn));
+        // where the answer moved it, all have had a turn for that, which does for the move before as well
+        if later && self.get(id).is_some_and(|machine| machine.moves == moves) {
+            self.late(id, ticket.watcher, now);
         }
         self.spread(now);
     }

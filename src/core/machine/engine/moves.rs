@@ -284,6 +284,11 @@ impl Engine {
         for event in rest {
             self.fire(id, event, now);
         }
+        let Some(machine) = self.get(id) else { return };
+        let late = (0..).zip(&machine.watchers).filter(|(_, slot)| slot.later && !slot.busy);
+        for watcher in late.map(|(watcher, _)| watcher).collect::<Vec<u16>>() {
+            self.late(id, watcher, now);
+        }
     }
 
     /// Moves a machine because somebody asks for it, without a wait.
@@ -324,6 +329,7 @@ impl Engine {
         let (event_id, identity) = (self.uuid(), self.identity.clone());
         let Some(machine) = self.get_mut(id) else { return };
         machine.limiter.count(now.at);
+        machine.moves = machine.moves.wrapping_add(1);
         let from = std::mem::replace(&mut machine.state, to);
         let definition = &machine.definition;
         let (event, from, to) = (definition.event(event), definition.state(from), definition.state(to));
@@ -333,6 +339,24 @@ impl Engine {
         self.say(Said::Event(made));
         self.news.push_back(news);
         for watcher in 0..count {
+            let slot = self.get_mut(id).and_then(|machine| machine.watchers.get_mut(usize::from(watcher)));
+            // a turn for this move does for one before
+            if let Some(slot) = slot.filter(|slot| !slot.busy) {
+                slot.later = false;
+            }
+            self.turn(id, watcher, now, |watcher, turn| watcher.moved(turn));
+        }
+    }
+
+    /// A turn for a move that came while a watcher was busy; where its machine is about to move again, that one's does.
+    pub(super) fn late(&mut self, id: Id, watcher: u16, now: Moment) {
+        let Some(machine) = self.get_mut(id) else { return };
+        let waits = !machine.waiting.is_empty();
+        let Some(slot) = machine.watchers.get_mut(usize::from(watcher)).filter(|slot| !slot.busy) else {
+            return;
+        };
+        slot.later = waits;
+        if !waits {
             self.turn(id, watcher, now, |watcher, turn| watcher.moved(turn));
         }
     }

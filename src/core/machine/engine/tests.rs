@@ -168,6 +168,25 @@ fn a_command_moves_its_machine_and_runs_once_more_for_the_move() {
     );
 }
 
+/// Its machine moved while it ran, and moves by what it comes to: that is one run more.
+#[test]
+fn a_move_while_it_runs_and_one_by_what_it_comes_to_are_one() {
+    let mut day = Day::new();
+    day.takes = Duration::from_secs(2);
+    let id = day.add(
+        "{name: d, version: 1.0.0, initial_state: a, transitions: [{name: one, from: [a], destination: b}, {name: two, from: \
+         [b], destination: c}, {name: done, from: [c], destination: d}], watchers: [{name: work, type: exec, \
+         success_transition: done, properties: {command: ./work}}]}",
+    );
+    day.pass(1.0);
+    day.ask(id, "one").unwrap();
+    day.pass(1.0);
+    day.ask(id, "two").unwrap();
+    day.pass(60.0);
+    assert_eq!(day.state(id), "d");
+    assert_eq!(day.ran.iter().map(|(at, _)| at.as_secs()).collect::<Vec<_>>(), [1001, 1003]);
+}
+
 #[test]
 fn what_takes_longer_than_its_interval_runs_once_at_a_time() {
     let mut day = Day::new();
