@@ -8,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::machine::definition::{Definition, compile};
 use choria::core::machine::duration;
 use choria::core::machine::host::DEFINITION;
-use choria::core::machine::simulation::{Script, simulate};
+use choria::core::machine::simulation::{Script, show, simulate};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -171,12 +171,9 @@ impl Simulate {
             Script::parse(&text, &machine).map_err(|e| anyhow::anyhow!("{}: {e}", self.script.display()))?;
         simulate(machine, &script, TimeZone::system(), from, |at, text| {
             if !self.transitions || text.contains(" transitioned via event ") {
-                let at = duration::show(
-                    i64::try_from(at.as_millis()).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000),
-                );
-                outln!("[{at}] {}", clean(text, false));
+                outln!("[{}] {}", show(at), clean(text, false));
             }
-        });
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

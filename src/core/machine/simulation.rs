@@ -26,7 +26,7 @@ use super::turn::{Answer, Moment, Ran, Said, Work};
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 /// Most lines of a script, and of what is told.
 const MAX_STEPS: usize = 10_000;
-const MAX_TOLD: usize = 100_000;
+const MAX_TOLD: usize = 250_000;
 
 /// Words that work other than commands comes to.
 const OUTCOMES: [&str; 12] = [
@@ -85,10 +85,15 @@ impl Script {
             if steps.len() >= MAX_STEPS {
                 return Err(wrong(format!("a script has at most {MAX_STEPS} lines")));
             }
-            steps.push(step(line, machine).map_err(wrong)?);
+            let (when, what) = step(line, machine).map_err(wrong)?;
+            steps.push((when, at + 1, what));
         }
-        steps.sort_by_key(|(at, _)| *at);
-        Ok(Script(steps))
+        steps.sort_by_key(|(at, _, _)| *at);
+        let end = steps.iter().position(|(_, _, step)| *step == Step::End);
+        if let Some((_, line, _)) = end.and_then(|end| steps.get(end + 1)) {
+            return Err(ScriptError { line: *line, problem: "it comes after the end".to_owned() });
+        }
+        Ok(Script(steps.into_iter().map(|(at, _, step)| (at, step)).collect()))
     }
 }
 
@@ -141,14 +146,27 @@ fn after(line: &str, words: usize) -> Option<String> {
     Some(rest.trim().to_owned())
 }
 
+/// Why a machine did not live through all of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MAX_TOLD} events happened until {}, what comes later is not shown: longer intervals take it further", show(*.0))]
+pub struct TooMuch(Duration);
+
+/// A time since the start.
+pub fn show(at: Duration) -> String {
+    duration::show(i64::try_from(at.as_millis()).unwrap_or(i64::MAX / 1_000_000).saturating_mul(1_000_000))
+}
+
 /// Lets a machine live through a script; `tell` is given when, since the start, and what.
+///
+/// # Errors
+/// It did not come to the end of the script.
 pub fn simulate(
     machine: Definition,
     script: &Script,
     zone: TimeZone,
     from: Timestamp,
     mut tell: impl FnMut(Duration, &str),
-) {
+) -> Result<(), TooMuch> {
     let mut engine = Engine::new("simulated", zone, 1);
     let at = |at: Duration| {
         let wall = from.checked_add(jiff::SignedDuration::try_from(at).unwrap_or_default()).unwrap_or(from);
@@ -213,13 +231,16 @@ pub fn simulate(
             };
             engine.answered(job.ticket, answer, at(now));
         }
-        if over || told > MAX_TOLD {
-            return;
+        if over {
+            return Ok(());
+        }
+        if told > MAX_TOLD {
+            return Err(TooMuch(now));
         }
         let next = engine.next_due().into_iter().chain(steps.peek().map(|(at, _)| *at)).min();
         match next.filter(|next| *next <= last) {
             Some(next) => now = now.max(next),
-            None => return,
+            None => return Ok(()),
         }
     }
 }
@@ -253,10 +274,33 @@ mod tests {
         assert_eq!(moves[0].1, "d transitioned via event ready: w => r");
     }
 
+    /// A day of the shortest interval there is comes to its end, and what does not says so.
+    #[test]
+    fn what_is_not_shown_is_said() {
+        let busy = PROBE.replace("interval: 30s", "interval: 500ms");
+        let lived = |text: &str| {
+            let machine = compile(&busy).ok().unwrap();
+            let script = Script::parse(text, &machine).unwrap();
+            let mut last = Duration::ZERO;
+            let from = "2026-03-10T00:00:00Z".parse().unwrap();
+            let lived = simulate(machine, &script, TimeZone::UTC, from, |at, text| {
+                if text.contains("transitioned") {
+                    last = at;
+                }
+            });
+            (lived, last.as_secs() / 3600)
+        };
+        assert_eq!(lived("0s probe 1\n23h probe 0\n24h end"), (Ok(()), 23));
+        let told = lived("0s probe 1\n2000h end").0.unwrap_err().to_string();
+        assert!(told.starts_with("more than 250000 events happened until "), "{told}");
+    }
+
     #[test]
     fn mistakes_name_their_line() {
         let machine = compile(PROBE).ok().unwrap();
         for (text, told) in [
+            ("1h end\n5h probe 1", "line 2: it comes after the end"),
+            ("5h probe 1\n1h end", "line 1: it comes after the end"),
             ("\nsoon probe 0", "line 2: soon is no length"),
             ("0s nosuch 0", "no watcher nosuch"),
             ("0s probe maybe", "no exit code"),
