@@ -61,6 +61,9 @@ const FIELDS: [Field; 5] = [
     Field { name: "day-of-week", least: 0, most: 6, words: &WEEKDAYS, known: " and no sun-sat" },
 ];
 
+/// 2024-01-01, a leap year.
+const LEAP: Timestamp = Timestamp::constant(1_704_067_200, 0);
+
 /// Years that are looked through for the next time.
 const YEARS: i16 = 5;
 
@@ -87,6 +90,12 @@ impl Cron {
             weekdays: field(4, weekday)? as u8,
             both: star(day) || star(weekday),
         })
+    }
+
+    /// Whether it comes at all: in five years, two of them leap years.
+    pub fn ever_comes(&self) -> bool {
+        let any = self.minutes != 0 && self.hours != 0;
+        any && self.next(LEAP, &TimeZone::UTC).is_some()
     }
 
     /// The first time after `from`, in whole minutes of the clocks of `zone`; none within

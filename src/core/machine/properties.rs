@@ -2,6 +2,7 @@
 //! for what they look like, and what nobody asked for is warned of.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::duration;
@@ -32,7 +33,14 @@ impl<'a, 'f> Properties<'a, 'f> {
             Some((_, What::Map(all))) => {
                 for (at, key, value) in all {
                     // of two that differ in case, the first counts
-                    members.entry(key.to_ascii_lowercase()).or_insert((*at, key.as_str(), value));
+                    match members.entry(key.to_ascii_lowercase()) {
+                        Entry::Vacant(place) => drop(place.insert((*at, key.as_str(), value))),
+                        Entry::Occupied(place) => {
+                            let (_, first, _) = place.get();
+                            let text = format!("{of}: {key} means nothing beside {first}, which counts");
+                            findings.warn(*at, text);
+                        }
+                    }
                 }
             }
             Some((node, _)) if !node.is_null() => {
@@ -67,6 +75,12 @@ impl<'a, 'f> Properties<'a, 'f> {
     pub fn error_at(&mut self, name: &str, text: impl std::fmt::Display) {
         let (at, text) = (self.place(name), format!("{}: {name} {text}", self.of));
         self.findings.error(at, text);
+    }
+
+    /// Something odd about all of it.
+    pub fn warn(&mut self, text: impl std::fmt::Display) {
+        let text = format!("{}: {text}", self.of);
+        self.findings.warn(self.at, text);
     }
 
     /// Something odd about one member.
@@ -232,9 +246,14 @@ impl<'a, 'f> Properties<'a, 'f> {
         }
     }
 
-    /// A length of time of zero or more; a negative one is none.
+    /// A length of time of zero or more; a negative one is none, and warned of.
     pub fn positive(&mut self, name: &'static str) -> Option<Duration> {
-        self.duration(name).and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).map(Duration::from_nanos)
+        let nanoseconds = self.duration(name)?;
+        let length = u64::try_from(nanoseconds).ok().map(Duration::from_nanos);
+        if length.is_none() {
+            self.warn_at(name, "is negative and means nothing");
+        }
+        length
     }
 
     /// Warns of what nobody asked for; `also` are names that mean something elsewhere.

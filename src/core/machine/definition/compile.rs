@@ -265,6 +265,17 @@ const BELOW: [(&str, &str); 8] = [
     ("timer", "it belongs below properties"),
 ];
 
+/// Members that stand one level too deep, and one of another name.
+const BESIDE: [(&str, &str); 7] = [
+    ("interval", "it belongs beside properties"),
+    ("state_match", "it belongs beside properties"),
+    ("success_transition", "it belongs beside properties"),
+    ("fail_transition", "it belongs beside properties"),
+    ("announce_interval", "it belongs beside properties"),
+    ("foreign_state_required", "it belongs beside properties"),
+    ("content", "did you mean contents?"),
+];
+
 fn watcher(node: &Node, states: &Names, events: &Names, findings: &mut Findings) -> Option<Watched> {
     let called = match node.member("name").map(|name| &name.what) {
         Some(What::Scalar { text, .. }) => format!("watcher {text}"),
@@ -349,7 +360,7 @@ fn watcher(node: &Node, states: &Names, events: &Names, findings: &mut Findings)
             of.warn_at(member, format_args!("names the state {state}, which no transition leads from or to"));
         }
     }
-    of.finish(&[("content", "did you mean contents?")]);
+    of.finish(&BESIDE);
     Some(Watched { common, does })
 }
 

@@ -63,6 +63,11 @@ pub fn address(text: &str) -> Result<Uri, String> {
     }
 }
 
+/// Whether an address names who asks, which nothing here tells a server.
+pub fn names_user(url: &Uri) -> bool {
+    url.authority().is_some_and(|authority| authority.as_str().contains('@'))
+}
+
 /// Asks for a page.
 ///
 /// # Errors

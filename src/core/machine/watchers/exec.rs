@@ -12,6 +12,7 @@ use crate::core::machine::governed::{Governed, PATIENCE};
 use crate::core::machine::properties::Properties;
 use crate::core::machine::template::{self, Lookup};
 use crate::core::machine::turn::{Answer, Command, Fire, Ran, Turn, Work};
+use crate::core::programs::NoProgram;
 use crate::core::streams::governor::check_name;
 
 pub(super) const KIND: Kind =
@@ -63,7 +64,15 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
 pub(super) fn command(of: &mut Properties<'_, '_>, name: &'static str) -> Box<str> {
     let line = of.required(name);
     templated(of, name, &line);
+    quoted(of, name, &line);
     line
+}
+
+/// Complains of a command line that would never be run; what a template puts into one is not known before.
+pub(super) fn quoted(of: &mut Properties<'_, '_>, name: &'static str, line: &str) {
+    if !template::is_template(line) && shlex::split(line).is_none() {
+        of.warn_at(name, format_args!("never works: it {}", NoProgram::Quote));
+    }
 }
 
 /// Complains of a template that would never be run.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::exec::timeout;
+use super::exec::{quoted, timeout};
 use super::{Kind, Watcher};
 use crate::core::machine::definition::Common;
 use crate::core::machine::event::Fields;
@@ -143,6 +143,7 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
             if let Err(e) = template::check(&plugin, &Overrides { all: &all, machine: "" }) {
                 of.warn_at("plugin", format_args!("never works: {e}"));
             }
+            quoted(of, "plugin", &plugin);
             What::Plugin(plugin.into(), timeout)
         }
         (false, _) => {
@@ -182,6 +183,9 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
             }
         },
     };
+    if common.interval.is_none() {
+        of.warn("without an interval it looks only when it is asked to");
+    }
     if common.success.is_some() || common.failure.is_some() {
         of.warn_at("plugin", "is a check, which fires OK, WARNING, CRITICAL and UNKNOWN: success_transition and fail_transition mean nothing");
     }

@@ -67,10 +67,10 @@ impl Windows {
         zone: &TimeZone,
         mut splay: impl FnMut() -> SignedDuration,
     ) -> (State, Option<Timestamp>) {
-        // a clock that was set back a good deal starts anew
+        // by a clock that was set back a good deal, what comes to be open at `now` is, and what came later comes again
         if now.duration_until(self.seen) > SignedDuration::from_mins(1) {
-            self.seen = now;
-            self.open.clear();
+            self.seen = now.checked_sub(self.duration).unwrap_or(now);
+            self.open.retain(|(from, until)| *from <= now && *until > now);
         }
         let mut next = self.next(zone);
         for _ in 0..MOST {
@@ -125,7 +125,12 @@ fn compile(of: &mut Properties<'_, '_>, _: &mut Common) -> Box<dyn Watcher> {
     let mut schedules = Vec::with_capacity(lines.len());
     for line in &lines {
         match Cron::parse(line) {
-            Ok(cron) => schedules.push(cron),
+            Ok(cron) => {
+                if !cron.ever_comes() {
+                    of.warn_at("schedules", format_args!("has \"{line}\", which never comes"));
+                }
+                schedules.push(cron);
+            }
             Err(e) => of.error_at("schedules", format_args!("has \"{line}\": {e}")),
         }
     }
@@ -287,6 +292,28 @@ mod tests {
         };
         let seen = ["08:59:30", "09:00:00", "09:04:59", "09:05:00", "10:00:00"].map(&mut at);
         assert_eq!(seen, [State::Unknown, State::Unknown, State::Unknown, State::On, State::Off]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_ends_no_window_it_is_within() {
+        // where the clock was, where it is set to, and whether it is on then and some minutes later
+        for (before, after, expected) in [
+            ("16:46", "16:42", [State::On, State::On, State::Off, State::On]),
+            ("16:41", "16:39", [State::Off, State::On, State::On, State::Off]),
+            // the window of half past four is over, and comes again
+            ("17:30", "16:42", [State::On, State::On, State::Off, State::On]),
+            ("16:46", "16:36", [State::Off, State::On, State::On, State::Off]),
+            ("16:41", "16:10", [State::On, State::Off, State::On, State::On]),
+        ] {
+            let time = |text: &str| -> Timestamp { format!("2026-03-10T{text}:00Z").parse().unwrap() };
+            let mut windows = windows(&["*/20 * * * *"], 15, "2026-03-10T16:30:00Z");
+            let mut at = |now| windows.look(now, &TimeZone::UTC, SignedDuration::default).0;
+            assert_eq!((at(time("16:31")), at(time("16:41"))), (State::Unknown, State::On));
+            at(time(before));
+            let after = time(after);
+            let seen = [0, 5, 14, 20].map(|minutes| at(after + SignedDuration::from_mins(minutes)));
+            assert_eq!(seen, expected, "{before} {after}");
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ fn compile(of: &mut Properties<'_, '_>, common: &mut Common) -> Box<dyn Watcher>
     if length < LEAST {
         of.warn_at("timer", "is shorter than 1s, 1s counts");
     }
+    if common.failure.is_none() {
+        of.warn("without a fail_transition nothing happens at its end");
+    }
     if common.success.is_some() {
         of.error(
             "a timer does not succeed: leave success_transition away, fail_transition is fired at its end",

@@ -26,7 +26,12 @@ struct Http {
 fn compile(of: &mut Properties<'_, '_>) -> Box<dyn Probe> {
     let url = of.required("url");
     let url: Option<Uri> = match web::address(&url) {
-        Ok(url) => Some(url),
+        Ok(url) => {
+            if web::names_user(&url) {
+                of.warn_at("url", "has a user, who is not told to the server: headers has room for one");
+            }
+            Some(url)
+        }
         Err(e) => {
             if !url.is_empty() {
                 of.error_at("url", format_args!("{e}"));
@@ -58,6 +63,9 @@ fn compile(of: &mut Properties<'_, '_>) -> Box<dyn Probe> {
     let matches = match Regex::new(&matches) {
         Ok(matches_re) => (!matches.is_empty()).then_some(matches_re),
         Err(e) => {
+            // the lines before draw where it is wrong
+            let e = e.to_string();
+            let e = e.lines().last().unwrap_or_default().trim_start_matches("error: ");
             of.error_at("matches", format_args!("is no regular expression: {e}"));
             None
         }

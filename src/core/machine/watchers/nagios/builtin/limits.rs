@@ -89,6 +89,16 @@ impl Bounds {
         }
     }
 
+    /// Whether all that would be worth a warning is critical, by limits that are not the same.
+    fn never_warns(&self) -> bool {
+        let (Some(warning), Some(critical)) = (self.warning, self.critical) else { return false };
+        warning != critical
+            && !warning.inverted
+            && !critical.inverted
+            && warning.low <= critical.low
+            && warning.high >= critical.high
+    }
+
     pub(super) fn shown_warning(&self) -> String {
         self.warning.map(|range| range.to_string()).unwrap_or_default()
     }
@@ -136,6 +146,15 @@ impl Limits {
             range
         };
         let bounds = Bounds { warning: read(names[0], defaults[0]), critical: read(names[1], defaults[1]) };
+        if bounds.never_warns() {
+            let (warning, critical) = (bounds.shown_warning(), bounds.shown_critical());
+            let given = names.into_iter().find(|name| of.has(name)).unwrap_or(names[0]);
+            let text = format_args!(
+                "makes it never WARNING: what is left by {} {warning} is CRITICAL already, by {} {critical}",
+                names[0], names[1]
+            );
+            of.warn_at(given, text);
+        }
         Limits { names, measure, bounds }
     }
 
