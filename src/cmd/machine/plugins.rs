@@ -152,7 +152,7 @@ struct Matcher {
 }
 
 fn load(file: &Path) -> anyhow::Result<Manifest> {
-    Manifest::parse(&read_bounded(file, MOST)?).with_context(|| file.display().to_string())
+    Manifest::written(&read_bounded(file, MOST)?).with_context(|| file.display().to_string())
 }
 
 fn save(file: &Path, manifest: &Manifest) -> anyhow::Result<()> {
@@ -188,7 +188,7 @@ impl Add {
             governor: self.governor,
             ..Plugin::default()
         };
-        plugin.check()?;
+        plugin.check_written()?;
         let mut manifest = if self.manifest.exists() { load(&self.manifest)? } else { Manifest::default() };
         match manifest.plugins.iter_mut().find(|other| other.name == plugin.name) {
             Some(other) => {
@@ -243,7 +243,7 @@ impl Pack {
     fn run(self) -> anyhow::Result<ExitCode> {
         let text = read_bounded(&self.manifest, MOST)?;
         let shown = self.manifest.display().to_string();
-        let manifest = Manifest::parse(&text).with_context(|| shown.clone())?;
+        let manifest = Manifest::written(&text).with_context(|| shown.clone())?;
         if manifest.plugins.is_empty() && !self.force {
             bail!(
                 "{shown} has no plugins, by which nodes would remove what they have; --force if that is meant"

@@ -138,11 +138,16 @@ impl Place {
             }
             done.plugins.push(plugin.name.clone());
             stays.push(self.machine(&plugin.name));
-            done.changed += usize::from(
-                self.write(plugin)
-                    .map_err(|e| format!("the machine of plugin {} cannot be written: {e}", plugin.name))?,
-            );
+            match self.write(plugin) {
+                Ok(changed) => done.changed += usize::from(changed),
+                // it keeps none behind it from being there, and none that is withdrawn
+                Err(e) => done
+                    .problems
+                    .push(format!("the machine of plugin {} cannot be written: {e}", plugin.name)),
+            }
         }
+        // one may be called as the machine of another would be
+        stays.extend(done.plugins.iter().cloned());
         if self.purge {
             done.changed +=
                 self.purged(&stays).map_err(|e| format!("what is left over cannot be removed: {e}"))?;
@@ -422,9 +427,17 @@ mod tests {
         assert!(outside.exists());
         // and no link is written through
         symlink(&outside, store.join("mm_d")).unwrap();
+        let done = manage(vec![plugin("d", ""), plugin("e", "")]);
         assert!(
-            place.manage(&Manifest { plugins: vec![plugin("d", "")], emptied: 0 }, "n1", &facts).is_err()
+            matches!(&done.problems[..], [one] if one.contains("plugin d cannot be written")),
+            "{done:?}"
         );
+        // it keeps nothing else from being done
+        assert!(store.join("mm_e").exists() && !store.join("mm_a").exists());
+        // one that is called as the machine of another stays where it is
+        fs::create_dir(store.join("mm_f")).unwrap();
+        manage(vec![plugin("mm_f", "")]);
+        assert!(store.join("mm_f").exists() && !store.join("mm_e").exists());
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
     }
 

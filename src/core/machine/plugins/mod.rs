@@ -7,5 +7,6 @@
 pub mod managed;
 pub mod manager;
 pub mod manifest;
+mod written;
 
 pub use manifest::{Manifest, ManifestError, Plugin};

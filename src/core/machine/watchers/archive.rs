@@ -110,7 +110,8 @@ fn compile(of: &mut Properties<'_, '_>, _: &mut Common) -> Box<dyn Watcher> {
     Box::new(Archive { wanted: Arc::new(wanted), source, outcome: "unknown", took: Duration::ZERO })
 }
 
-fn address(text: &str) -> Result<Uri, String> {
+/// An address an archive can be fetched from.
+pub(in crate::core::machine) fn address(text: &str) -> Result<Uri, String> {
     let wrong = || format!("{text} is no http or https URL");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();

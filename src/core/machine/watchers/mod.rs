@@ -26,6 +26,7 @@ use super::properties::Properties;
 use super::turn::{Answer, Turn};
 use crate::core::text::meant;
 
+pub(super) use archive::address as archive_address;
 pub use metric::Metric;
 pub use nagios::{Check, Status};
 
