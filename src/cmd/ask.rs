@@ -2,6 +2,7 @@
 //! their own.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,7 +12,7 @@ use choria::core::client::{Client, RequestStats, RpcCall, RpcOptions, RpcReply};
 use choria::core::discovery::Discovered;
 use serde_json::{Map, Value};
 
-use super::exit::AfterAsking;
+use super::exit::{AfterAsking, Exit};
 use super::history;
 use super::out;
 use super::request::{Followed, Staged, Wanted, follow, usual_timeout};
@@ -34,6 +35,16 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// The code of a command of these answers, of which `well` says whether all are by what is in them.
+    pub fn code(&self, exit: Exit, well: bool) -> ExitCode {
+        match (self.replies.is_empty(), well) {
+            _ if self.interrupted => exit.interrupted(),
+            (true, _) => exit.nobody_answered(),
+            (false, false) if !exit.is_original() => ExitCode::FAILURE,
+            _ => exit.of(&self.stats, false, self.found),
+        }
+    }
+
     /// Says what is known about those who did not answer, or do not let us.
     pub fn report(&self, client: &Client, collective: &str) {
         let denied = self.replies.iter().filter(|reply| trouble::is_denial(&reply.body)).count();

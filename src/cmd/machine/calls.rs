@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use choria::core::client::RpcReply;
 use choria::core::rpc::StatusCode;
 use serde_json::{Map, Value};
 
@@ -9,12 +10,13 @@ use crate::cmd::Globals;
 use crate::cmd::apps::everybody;
 use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::exit::{Exit, INTERRUPTED};
+use crate::cmd::exit::Exit;
 use crate::cmd::fleet::fleet_command;
-use crate::cmd::out::{out, outln};
+use crate::cmd::out::{errln, out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, counted, escaped};
 use crate::cmd::request::{Request, request_command};
+use crate::cmd::trouble::is_denial;
 
 fleet_command! {
     /// list the machines of nodes and their states
@@ -39,6 +41,12 @@ impl List {
                 ask(&client, "choria_util", "machine_states", Map::new(), collective.clone(), found).await?;
             asked.report(&client, &collective);
             client.session().close().await;
+            // why a policy refuses is told already
+            let failed =
+                |reply: &&RpcReply| reply.body.statuscode != StatusCode::Ok && !is_denial(&reply.body);
+            for reply in asked.replies.iter().filter(failed) {
+                errln!("choria: {}: {}", clean(&reply.sender, false), clean(&reply.body.statusmsg, false));
+            }
             let mut rows = Vec::new();
             for reply in asked.replies.iter().filter(|reply| reply.body.statuscode == StatusCode::Ok) {
                 let states = reply.body.data.get("states").and_then(Value::as_object);
@@ -75,12 +83,7 @@ impl List {
             } else {
                 out!("{}", table::render(&["Node", "Machine", "Version", "State"].map(str::to_owned), &rows));
             }
-            let well = asked.replies.iter().all(|reply| reply.body.statuscode == StatusCode::Ok);
-            Ok(match (asked.interrupted, well) {
-                (true, _) => ExitCode::from(INTERRUPTED),
-                (_, true) => ExitCode::SUCCESS,
-                (_, false) => ExitCode::from(2),
-            })
+            Ok(asked.code(Exit::new(globals, false), true))
         })?
     }
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::bail;
 use choria::core::client::RpcReply;
 use choria::core::rpc::StatusCode;
 use serde_json::{Map, Value, json};
@@ -13,9 +12,9 @@ use crate::cmd::Globals;
 use crate::cmd::apps::everybody;
 use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::exit::INTERRUPTED;
+use crate::cmd::exit::Exit;
 use crate::cmd::fleet::{Selection, fleet_command};
-use crate::cmd::out::{out, outln};
+use crate::cmd::out::{errln, out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, counted, escaped};
 
@@ -132,21 +131,17 @@ impl Move<'_> {
             let client = context::connect(config).await?;
             let collective = client.collective(selection.target.as_deref())?;
             let found = selection.discover(&client, Some("scout")).await?;
-            let asked = ask(&client, "scout", self.action, data, collective.clone(), found).await?;
+            let mut asked = ask(&client, "scout", self.action, data, collective.clone(), found).await?;
             asked.report(&client, &collective);
             client.session().close().await;
+            asked.replies.sort_by(|a, b| a.sender.cmp(&b.sender));
             if asked.replies.is_empty() {
-                bail!("no responses received");
+                errln!("choria: no responses received");
+            } else {
+                self.show(&asked.replies)?;
             }
-            let mut replies = asked.replies;
-            replies.sort_by(|a, b| a.sender.cmp(&b.sender));
-            self.show(&replies)?;
-            let well = replies.iter().all(|reply| reply.body.statuscode == StatusCode::Ok);
-            Ok(match (asked.interrupted, well) {
-                (true, _) => ExitCode::from(INTERRUPTED),
-                (_, true) => ExitCode::SUCCESS,
-                (_, false) => ExitCode::FAILURE,
-            })
+            let well = asked.replies.iter().all(|reply| reply.body.statuscode == StatusCode::Ok);
+            Ok(asked.code(Exit::new(globals, false), well))
         })?
     }
 

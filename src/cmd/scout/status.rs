@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use argh::{ArgsInfo, FromArgs};
 use choria::core::discovery::Discovered;
 use choria::core::rpc::StatusCode;
@@ -13,7 +13,7 @@ use super::document;
 use crate::cmd::Globals;
 use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::exit::INTERRUPTED;
+use crate::cmd::exit::{Exit, INTERRUPTED};
 use crate::cmd::out::{errln, out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, counted, duration, escaped};
@@ -54,9 +54,14 @@ impl Status {
                 errln!("interrupted before {shown} answered");
                 return Ok(ExitCode::from(INTERRUPTED));
             }
-            let answer = asked.replies.into_iter().next().with_context(|| {
-                format!("{shown} did not answer scout#checks: it may be down or unknown, have no plugin.choria.machine.store, or refuse this caller")
-            })?;
+            let code = asked.code(Exit::new(globals, false), true);
+            let Some(answer) = asked.replies.into_iter().next() else {
+                errln!(
+                    "choria: {shown} did not answer scout#checks: it may be down or unknown, have no \
+                     plugin.choria.machine.store, or refuse this caller"
+                );
+                return Ok(code);
+            };
             if answer.body.statuscode != StatusCode::Ok {
                 bail!("{shown} did not tell its checks: {}", clean(&answer.body.statusmsg, false));
             }
@@ -88,8 +93,10 @@ fn page(checks: &[Value], verbose: bool, now: i64) -> String {
     let row = |check: &Value| {
         let status = check.get("status").cloned().unwrap_or_default();
         let checked = status.get("check_time").and_then(Value::as_i64).filter(|at| *at > 0);
-        let age = checked.map_or("Never".to_owned(), |at| {
-            duration(Duration::from_secs(u64::try_from(now - at).unwrap_or(0)))
+        let age = checked.map_or("Never".to_owned(), |at| match u64::try_from(now.saturating_sub(at)) {
+            // this second, or one to come by this clock
+            Ok(0) | Err(_) => "0s".to_owned(),
+            Ok(seconds) => duration(Duration::from_secs(seconds)),
         });
         let mut row = vec![text(check, "name"), text(check, "state"), age, history(&status)];
         if verbose {
@@ -125,10 +132,12 @@ mod tests {
         let past: Vec<Value> = (0..12).map(|n| json!({"status": n % 4})).collect();
         let checks = [
             json!({"name": "new", "state": "UNKNOWN", "status": {"check_time": -62_135_596_800_i64, "history": []}}),
+            json!({"name": "now", "state": "OK", "status": {"check_time": 175, "history": []}}),
             json!({"name": "old", "state": "OK", "status": {"check_time": 100, "output": "fine\nmore", "history": past}}),
         ];
         let page = page(&checks, true, 175);
         assert!(page.contains("Never") && page.contains("CR UN OK WA CR UN OK WA CR UN"), "{page}");
+        assert!(page.contains(" 0s ") && page.contains("1m15s") && !page.contains("µ"), "{page}");
         assert!(page.contains("fine") && !page.contains("more"), "{page}");
     }
 }

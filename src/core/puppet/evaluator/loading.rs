@@ -250,7 +250,7 @@ pub(super) fn more(unit: &Unit, what: &str, name: &str) -> Option<Error> {
         ),
         _ => return None,
     };
-    Some(Error { fault: Fault::Evaluation(message), place: Some(unit.source.place(at)) })
+    Some(Error { place: Some(unit.source.place(at)), ..Error::new(Fault::Evaluation(message)) })
 }
 
 /// A file does not define what its place says.
