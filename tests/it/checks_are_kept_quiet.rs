@@ -55,6 +55,22 @@ fn eleven_checks_rest_at_once_and_come_back() {
     all("OK");
     let status = alice.run(&["scout", "status", "n1.example.net", "--json"]).code(0).json();
     assert_eq!(status["replies"][0]["data"]["checks"].as_array().map(Vec::len), Some(11));
+    // who is not there did nothing, and who asks is told so by the exit code
+    let (to, absent) = ("n1.example.net", "nosuch.example.net");
+    let rules = network.file("goss.yaml", "file: {/etc/passwd: {exists: true}}\n");
+    let rules = rules.to_string_lossy();
+    for words in [
+        &["scout", "maintenance", "--check", "check_00"][..],
+        &["scout", "trigger", "--check", "check_01"],
+        &["scout", "resume", "--check", "check_00"],
+        &["scout", "validate", &rules],
+        &["machine", "list"],
+    ] {
+        alice.run(&[words, &["-I", to]].concat()).code(0);
+        alice.run(&[words, &["-I", to, "-I", absent]].concat()).code(4);
+        alice.run(&[words, &["-I", absent]].concat()).code(3);
+    }
+    alice.run(&["scout", "status", absent]).code(3).complains(&[absent, "did not answer"]);
     let text = alice.bad("n1.example.net", 1, &["scout", "goss_validate", "file=/nosuch.yaml"]);
     assert!(text.contains("Could not validate: cannot read /nosuch.yaml"), "{text}");
 }

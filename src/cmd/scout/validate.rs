@@ -18,9 +18,9 @@ use super::document;
 use crate::cmd::Globals;
 use crate::cmd::ask::ask;
 use crate::cmd::context::{self, block_on};
-use crate::cmd::exit::INTERRUPTED;
+use crate::cmd::exit::Exit;
 use crate::cmd::fleet::fleet_command;
-use crate::cmd::out::{out, outln};
+use crate::cmd::out::{errln, out, outln};
 use crate::cmd::render::table;
 use crate::cmd::render::text::{clean, escaped};
 
@@ -142,26 +142,20 @@ impl Validate {
             }
             let collective = client.collective(selection.target.as_deref())?;
             let found = selection.discover(&client, Some("scout")).await?;
-            let asked = ask(&client, "scout", "goss_validate", data, collective.clone(), found).await?;
+            let mut asked = ask(&client, "scout", "goss_validate", data, collective.clone(), found).await?;
             asked.report(&client, &collective);
             client.session().close().await;
-            if asked.replies.is_empty() {
-                bail!("no responses received");
-            }
-            let mut replies = asked.replies;
-            replies.sort_by(|a, b| a.sender.cmp(&b.sender));
-            let answers: Vec<Answer<'_>> = replies.iter().map(Answer::of).collect();
-            if self.json {
-                outln!("{}", escaped(&serde_json::to_string_pretty(&document("goss_validate", &replies))?));
+            asked.replies.sort_by(|a, b| a.sender.cmp(&b.sender));
+            let answers: Vec<Answer<'_>> = asked.replies.iter().map(Answer::of).collect();
+            if answers.is_empty() {
+                errln!("choria: no responses received");
+            } else if self.json {
+                let document = document("goss_validate", &asked.replies);
+                outln!("{}", escaped(&serde_json::to_string_pretty(&document)?));
             } else {
                 out!("{}", self.page(display, &answers, began.elapsed()));
             }
-            let well = answers.iter().all(Answer::is_well);
-            Ok(match (asked.interrupted, well) {
-                (true, _) => ExitCode::from(INTERRUPTED),
-                (_, true) => ExitCode::SUCCESS,
-                (_, false) => ExitCode::FAILURE,
-            })
+            Ok(asked.code(Exit::new(globals, false), answers.iter().all(Answer::is_well)))
         })?
     }
 
@@ -193,7 +187,8 @@ impl Validate {
                 Some(source) => goss::variables(source).await?,
                 None => json!({}),
             };
-            anyhow::Ok(goss::validate(Asked { rules, variables, denied: vec![], directory }).await?)
+            let asked = Asked { rules, variables, denied: vec![], directory, limit: goss::LIMIT };
+            anyhow::Ok(goss::validate(asked).await?)
         })??;
         let data = report.to_data();
         let answer = Answer { name: "localhost", problem: None, data: &data };

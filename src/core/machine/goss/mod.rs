@@ -25,8 +25,8 @@ pub use resources::names;
 
 use bounds::{Bounds, worked};
 
-/// What all rules may take together.
-const LIMIT: Duration = Duration::from_secs(60);
+/// What all rules may take together, where nothing else is said.
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// Resources that are looked at in one go.
 const AT_ONCE: usize = 8;
 
@@ -48,8 +48,8 @@ pub enum GossError {
     #[error("{0}")]
     Costly(String),
     /// They take too long.
-    #[error("the rules took more than {} s", LIMIT.as_secs())]
-    Slow,
+    #[error("the rules took more than {} s", .0.as_secs_f64())]
+    Slow(Duration),
 }
 
 /// Rules, or where they are.
@@ -72,6 +72,8 @@ pub struct Asked {
     pub denied: Vec<String>,
     /// Where files are that are named without a directory.
     pub directory: PathBuf,
+    /// What they may take together.
+    pub limit: Duration,
 }
 
 /// Rules that somebody elsewhere asks to be tried.
@@ -114,12 +116,12 @@ async fn read_variables(source: &Source) -> Result<(Value, bool), GossError> {
 /// They are none, or take too long.
 pub async fn validate(asked: Asked) -> Result<Report, GossError> {
     let bounds = Arc::new(Bounds::local());
-    let Asked { rules: source, variables, denied, directory } = asked;
+    let Asked { rules: source, variables, denied, directory, limit } = asked;
     let all = async {
         let rules = rules::load(&source, variables, &directory, &bounds).await?;
-        tried(rules.resources, &denied, directory.clone(), &bounds).await
+        tried(rules, &denied, directory.clone(), &bounds).await
     };
-    tokio::time::timeout(LIMIT, all).await.map_err(|_| GossError::Slow)?
+    tokio::time::timeout(limit, all).await.map_err(|_| GossError::Slow(limit))?
 }
 
 /// Tries rules that somebody elsewhere gives, or names: what others than root and this user
@@ -136,13 +138,13 @@ pub async fn validate_called(called: Called) -> Result<Report, GossError> {
         };
         let rules = rules::load(&called.rules, variables, &called.directory, &bounds).await?;
         let denied = if ours && rules.ours { &called.denied_local } else { &called.denied_remote };
-        tried(rules.resources, denied, called.directory.clone(), &bounds).await
+        tried(rules, denied, called.directory.clone(), &bounds).await
     };
-    tokio::time::timeout(LIMIT, all).await.map_err(|_| GossError::Slow)?
+    tokio::time::timeout(LIMIT, all).await.map_err(|_| GossError::Slow(LIMIT))?
 }
 
 async fn tried(
-    mut resources: Vec<rules::Resource>,
+    rules::Rules { mut resources, place, .. }: rules::Rules,
     denied: &[String],
     directory: PathBuf,
     bounds: &Arc<Bounds>,
@@ -159,9 +161,12 @@ async fn tried(
         looking.push(Box::pin(ground.tried(resource)));
     }
     let tried = futures::stream::iter(looking).buffered(AT_ONCE).collect::<Vec<Vec<Verdict>>>().await;
+    let verdicts: Vec<Verdict> = tried.into_iter().flatten().collect();
     match bounds.over() {
         Some(why) => Err(GossError::Costly(why.to_owned())),
-        None => Ok(Report::new(tried.into_iter().flatten().collect())),
+        // nothing that failed is no sign that anything is well
+        None if verdicts.is_empty() => Err(GossError::Invalid { place, why: "it holds no test".to_owned() }),
+        None => Ok(Report::new(verdicts)),
     }
 }
 

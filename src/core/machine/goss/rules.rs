@@ -25,6 +25,8 @@ const MOST_FILES: usize = 100;
 const MOST_TEXT: usize = 8 << 20;
 /// Entries of a directory among which files are looked for.
 const MOST_ENTRIES: usize = 10_000;
+/// What rules are called that are no file.
+const OF_A_TEXT: &str = "the rules";
 /// What any resource may have.
 const COMMON: [&str; 3] = ["title", "meta", "skip"];
 /// A type of goss that means something on another system only.
@@ -50,6 +52,8 @@ pub(super) struct Resource {
 /// Rules that were read.
 #[derive(Debug)]
 pub(super) struct Rules {
+    /// What to call them.
+    pub place: String,
     pub resources: Vec<Resource>,
     /// Whether only root and this user can have written all of their files.
     pub ours: bool,
@@ -75,7 +79,11 @@ pub(super) async fn load(
     while let Some((source, skip)) = reading.waiting.pop() {
         reading.read(source, skip).await?;
     }
-    Ok(Rules { resources: reading.found.into_values().collect(), ours: reading.ours })
+    let place = match source {
+        Source::File(path) => path.display().to_string(),
+        Source::Text(_) => OF_A_TEXT.to_owned(),
+    };
+    Ok(Rules { place, resources: reading.found.into_values().collect(), ours: reading.ours })
 }
 
 /// A text of rules or variables.
@@ -93,7 +101,7 @@ pub(super) async fn text(source: &Source) -> Result<Text, GossError> {
         Source::Text(text) if text.len() as u64 > MOST => {
             Err(GossError::Read(format!("the rules are longer than {MOST} bytes")))
         }
-        Source::Text(text) => Ok(Text { place: "the rules".to_owned(), text: text.clone(), ours: false }),
+        Source::Text(text) => Ok(Text { place: OF_A_TEXT.to_owned(), text: text.clone(), ours: false }),
         Source::File(path) => {
             let (place, file) = (path.display().to_string(), path.clone());
             let read = unless_it_hangs(path, move || read_named(&file, MOST)).await;
@@ -281,6 +289,9 @@ fn document(text: &str, skip: bool, variables: &Value, bounds: &Bounds) -> Resul
         _ => return Err("it is no map of types of resources".to_owned()),
     };
     for (key, members) in types {
+        if key != "gossfile" {
+            kind_of(&key)?;
+        }
         let members = match members {
             Value::Object(members) => members,
             Value::Null => continue,
@@ -306,6 +317,19 @@ fn document(text: &str, skip: bool, variables: &Value, bounds: &Bounds) -> Resul
     Ok(read)
 }
 
+/// The type of that name.
+fn kind_of(key: &str) -> Result<&'static Kind, String> {
+    let unknown = || {
+        if let Some((_, why)) = LACKING.iter().find(|(lacking, _)| *lacking == key) {
+            return format!("the type {key} {why}");
+        }
+        let names = || resources::names().chain(["gossfile"]);
+        let known: Vec<&str> = names().collect();
+        format!("there is no type {key}{}, known are {}", meant(key, names()), known.join(", "))
+    };
+    resources::find(key).ok_or_else(unknown)
+}
+
 fn resource(
     key: &str,
     id: String,
@@ -313,14 +337,7 @@ fn resource(
     skip: bool,
     work: &Work<'_>,
 ) -> Result<Resource, String> {
-    let Some(kind) = resources::find(key) else {
-        if let Some((_, why)) = LACKING.iter().find(|(lacking, _)| *lacking == key) {
-            return Err(format!("the type {key} {why}"));
-        }
-        let names = || resources::names().chain(["gossfile"]);
-        let known: Vec<&str> = names().collect();
-        return Err(format!("there is no type {key}{}, known are {}", meant(key, names()), known.join(", ")));
-    };
+    let kind = kind_of(key)?;
     let mut allowed: Vec<&str> = kind.properties.iter().map(|property| property.attribute).collect();
     allowed.extend(kind.options);
     allowed.push(kind.subject);

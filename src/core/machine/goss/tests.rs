@@ -13,6 +13,7 @@ async fn tried(rules: &str, variables: Value, denied: &[&str]) -> Result<Report,
         variables,
         denied: denied.iter().map(|name| (*name).to_owned()).collect(),
         directory: Path::new("/").to_owned(),
+        limit: LIMIT,
     })
     .await
 }
@@ -51,6 +52,40 @@ async fn captured_results_are_those_of_ours() {
     for id in ["/nosuch", "/etc/passwd"] {
         assert_eq!(of(&ours, id), of(theirs, id));
     }
+}
+
+/// Rules by whose template, or name, nothing is left say nothing of a machine.
+#[tokio::test]
+async fn rules_without_a_test_are_none() {
+    let template = "{{ if .Vars.web }}\nfile:\n  /etc/passwd: {exists: true}\n{{ end }}";
+    for rules in ["", "# later\n", "file:\n", "file: {}\n", template] {
+        let told = tried(rules, json!({}), &[]).await.unwrap_err();
+        let why = "it holds no test".to_owned();
+        assert_eq!(told, GossError::Invalid { place: "the rules".to_owned(), why }, "{rules}");
+    }
+    assert_eq!(tried(template, json!({"web": true}), &[]).await.unwrap().verdicts.len(), 1);
+    assert!(tried("fiel:", json!({}), &[]).await.unwrap_err().to_string().contains("there is no type fiel"));
+    // what is passed over is there
+    assert_eq!(tried(template, json!({"web": true}), &["file"]).await.unwrap().verdicts.len(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("empty.yaml"), "").unwrap();
+    let named = format!("gossfile:\n  {}/*.yaml: {{}}", dir.path().display());
+    assert!(tried(&named, json!({}), &[]).await.unwrap_err().to_string().contains("it holds no test"));
+}
+
+/// Rules may take as long as whoever asks gives them.
+#[tokio::test]
+async fn rules_take_what_they_are_given() {
+    let rules = "command:\n  sleep 20: {exit-status: 0, timeout: 30000}\n";
+    let asked = |limit| Asked {
+        rules: Source::Text(rules.to_owned()),
+        variables: json!({}),
+        denied: vec![],
+        directory: Path::new("/").to_owned(),
+        limit,
+    };
+    let limit = Duration::from_millis(100);
+    assert_eq!(validate(asked(limit)).await.unwrap_err().to_string(), "the rules took more than 0.1 s");
 }
 
 /// Every type says what is so, and what is not.
@@ -162,6 +197,7 @@ async fn rules_are_templates_and_name_each_other() {
         variables: variables(Source::Text("f: /etc/passwd\nos: linux\n".to_owned())).await.unwrap(),
         denied: vec![],
         directory: dir.path().to_owned(),
+        limit: LIMIT,
     };
     let report = validate(asked).await.unwrap();
     let ids: Vec<&str> = report.verdicts.iter().map(|one| one.id.as_str()).collect();
@@ -277,7 +313,7 @@ async fn rules_that_cost_too_much_end() {
     let bounds = Arc::new(Bounds::of(Duration::from_secs(10), 10, 1 << 20));
     let rules = Source::Text("file: {/etc/passwd: {exists: true, contents: [root]}}".to_owned());
     let rules = rules::load(&rules, json!({}), Path::new("/"), &bounds).await.unwrap();
-    let told = super::tried(rules.resources, &[], "/".into(), &bounds).await.unwrap_err();
+    let told = super::tried(rules, &[], "/".into(), &bounds).await.unwrap_err();
     assert!(matches!(&told, GossError::Costly(why) if why.contains("all patterns together")), "{told}");
 }
 

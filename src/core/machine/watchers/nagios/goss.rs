@@ -15,7 +15,7 @@ use crate::core::machine::turn::{Answer, Said, Setting};
 pub(super) async fn look(gossfile: Arc<Path>, limit: Duration, setting: Setting) -> Answer {
     let began = Instant::now();
     let slow = || format!("UNKNOWN: no answer within {} s", limit.as_secs_f64());
-    let (outcome, text) = match tokio::time::timeout(limit, tried(&gossfile, &setting)).await {
+    let (outcome, text) = match tokio::time::timeout(limit, tried(&gossfile, limit, &setting)).await {
         Err(_) => ("UNKNOWN", slow()),
         Ok(Ok(report)) => said(&report, began),
         Ok(Err(e)) => ("UNKNOWN", format!("UNKNOWN: {e}").replace('|', "/")),
@@ -23,7 +23,7 @@ pub(super) async fn look(gossfile: Arc<Path>, limit: Duration, setting: Setting)
     Answer::Said(Said { outcome, detail: text.into(), problem: String::new(), took: began.elapsed() })
 }
 
-async fn tried(gossfile: &Path, setting: &Setting) -> Result<Report, GossError> {
+async fn tried(gossfile: &Path, limit: Duration, setting: &Setting) -> Result<Report, GossError> {
     let variables = match setting.overrides.clone() {
         None => Value::Null,
         Some(file) => Value::clone(&*overrides::read_in_time(file).await),
@@ -33,6 +33,7 @@ async fn tried(gossfile: &Path, setting: &Setting) -> Result<Report, GossError> 
         variables: if variables.is_null() { Value::Object(Default::default()) } else { variables },
         denied: setting.denied.to_vec(),
         directory: setting.directory.clone(),
+        limit,
     };
     goss::validate(asked).await
 }
