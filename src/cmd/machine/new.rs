@@ -71,6 +71,9 @@ impl New {
         if !plain || name.len() < 2 {
             bail!("{name} is no name of a machine: letters, digits, _ and - are allowed, a letter first");
         }
+        if name == "tmp" || name.ends_with("-temp") {
+            bail!("{name} is no name of a machine: nodes pass over tmp, and over what ends in -temp");
+        }
         let directory = self.dir.unwrap_or_else(|| ".".into()).join(name);
         if directory.exists() {
             bail!("{} is there already, nothing was written", directory.display());

@@ -11,7 +11,7 @@ use argh::{ArgsInfo, FromArgs};
 use choria::core::client::Client;
 use choria::core::config::{Config, Role, System};
 use choria::core::log::{self, Destination};
-use choria::core::machine::host::{Host, Settings, Surroundings, facts_of, load, pages};
+use choria::core::machine::host::{Host, Settings, Surroundings, facts_of, pages, read_data};
 use choria::core::protocol::filter::Facts;
 use choria::core::web;
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,16 +79,19 @@ impl Run {
         if self.paths.is_empty() {
             bail!("name a directory with a machine.yaml: choria machine run DIR");
         }
+        // What machines do is what people want to see here.
+        log::init(Destination::Stderr, if globals.debug { "debug" } else { "info" })?;
         let mut machines = Vec::new();
         for path in &self.paths {
             let checked = definition(path)?;
-            let directory =
-                if path.is_dir() { path.clone() } else { path.parent().unwrap_or(Path::new(".")).to_owned() };
+            let beside = || path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let directory = if path.is_dir() { path.as_path() } else { beside().unwrap_or(Path::new(".")) };
             let directory =
                 directory.canonicalize().with_context(|| format!("{} cannot be found", path.display()))?;
             let data = match &self.data {
                 Some(file) => data(file)?,
-                None => load(&directory).map(|kept| kept.data).unwrap_or_else(|_| "{}".into()),
+                // whatever the file of the definition is called: this is where its data is written to
+                None => read_data(&directory)?,
             };
             machines.push((checked, directory, data));
         }
@@ -96,8 +99,6 @@ impl Run {
             true => Some(Config::load(Role::Client, globals.config.as_deref(), &System)?),
             false => None,
         };
-        // What machines do is what people want to see here.
-        log::init(Destination::Stderr, if globals.debug { "debug" } else { "info" })?;
         block_on(async {
             let client = match config {
                 Some(config) => Some(context::connect(config).await?),

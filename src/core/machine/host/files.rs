@@ -63,6 +63,13 @@ impl Files {
         Ok(file)
     }
 
+    /// Takes them away; what is used still goes when it is not any more.
+    pub fn end(&self) {
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.data.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn written(&self, prefix: &str, text: &str) -> Result<TempPath, String> {
         let write = || {
             let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);

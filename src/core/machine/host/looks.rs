@@ -1,7 +1,7 @@
 //! Looks at the store, which may hang, and what comes of them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::task::JoinSet;
 
@@ -135,6 +135,15 @@ impl Round {
                 let kept = before.and_then(|before| self.host.engine().data(before));
                 if let Some(before) = before {
                     self.drop_machine(before);
+                }
+                let other = self.host.engine().place_of(&definition.name).map(Path::to_owned);
+                if let Some(other) = other {
+                    tracing::warn!(
+                        "{}: another machine is called {}, in {}: nobody tells them apart, give one another name",
+                        path.join(DEFINITION).display(),
+                        definition.name,
+                        other.display()
+                    );
                 }
                 let how = if before.is_some() { "loaded anew" } else { "loaded" };
                 tracing::info!(

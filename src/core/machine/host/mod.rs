@@ -37,7 +37,7 @@ use writes::{Chore, Writes};
 
 pub use files::facts_of;
 pub use http::pages;
-pub use store::{DATA, DEFINITION, Kept, LoadError, load};
+pub use store::{DATA, DEFINITION, Kept, LoadError, MAX_MACHINES, load, read_data};
 
 /// Pieces of work at once; what is disowned aside.
 const WORKERS: usize = 8;
@@ -305,6 +305,8 @@ impl Round {
         if let Some(network) = self.around.network() {
             network.streams().settled(SLOTS_BACK).await;
         }
+        let host = self.host.clone();
         self.last_writes().await;
+        host.inner.files.end();
     }
 }

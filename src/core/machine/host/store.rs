@@ -24,7 +24,7 @@ pub const DEFINITION: &str = "machine.yaml";
 /// Name of the file with what it keeps.
 pub const DATA: &str = "machine_data.json";
 /// Machines of one node.
-const MAX_MACHINES: usize = 2000;
+pub const MAX_MACHINES: usize = 2000;
 /// Bytes of what a machine keeps.
 const MAX_DATA: u64 = 256 * 1024;
 /// Mistakes of a definition that the log shows.
@@ -86,7 +86,7 @@ fn load_text(directory: &Path, text: Vec<u8>) -> Result<Kept, LoadError> {
 ///
 /// # Errors
 /// It is there and cannot be read now: a machine without it would keep that it has nothing.
-fn read_data(directory: &Path) -> std::io::Result<Arc<str>> {
+pub fn read_data(directory: &Path) -> std::io::Result<Arc<str>> {
     use std::io::ErrorKind::{NotFound, PermissionDenied};
     let file = directory.join(DATA);
     let nothing = || Arc::from("{}");
@@ -164,6 +164,8 @@ pub(super) struct Store {
     directory: PathBuf,
     known: BTreeMap<PathBuf, Known>,
     told: bool,
+    /// There are more machines than run, which is told once.
+    many: bool,
     /// Places that do not answer, which are passed over.
     hanging: BTreeSet<PathBuf>,
     /// The place that is looked at now.
@@ -173,7 +175,14 @@ pub(super) struct Store {
 impl Store {
     /// That may be made first.
     pub fn new(directory: PathBuf) -> Store {
-        Store { directory, known: BTreeMap::new(), told: false, hanging: BTreeSet::new(), at: Arc::default() }
+        Store {
+            directory,
+            known: BTreeMap::new(),
+            told: false,
+            many: false,
+            hanging: BTreeSet::new(),
+            at: Arc::default(),
+        }
     }
 
     /// The machine that is now in a directory.
@@ -255,7 +264,7 @@ impl Store {
         changes
     }
 
-    fn directories(&self) -> std::io::Result<Vec<PathBuf>> {
+    fn directories(&mut self) -> std::io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.directory)?.flatten() {
             let name = entry.file_name();
@@ -269,12 +278,14 @@ impl Store {
             }
         }
         found.sort();
-        if found.len() > MAX_MACHINES && self.known.len() < found.len() {
+        let many = found.len() > MAX_MACHINES;
+        if many && !std::mem::replace(&mut self.many, many) {
             tracing::warn!(
                 "{} has more than {MAX_MACHINES} machines, the others do not run",
                 self.directory.display()
             );
         }
+        self.many = many;
         Ok(found)
     }
 
