@@ -30,7 +30,7 @@ const CHECK: &str =
 
 #[test]
 fn whoever_has_a_token_sees_them_live_and_keeps_them_quiet() {
-    let network = Network::start();
+    let mut network = Network::start();
     let alice = network.alice();
     let web = alice.start(&["scout", "web", "--port", "0"]);
     let said = web.says(&["The page of checks is at http://127.0.0.1:"]);
@@ -89,8 +89,13 @@ fn whoever_has_a_token_sees_them_live_and_keeps_them_quiet() {
         state(&network, &nodes[0], "whole").filter(|found| found["state"] == "MAINTENANCE")
     });
     until("the page to know", || (fleet()["nodes"][0][2][0][2] == 1).then_some(()));
+    // what does not happen is not said to be done
+    let body = json!({"node": nodes[0].name, "check": "whole", "action": "trigger"}).to_string();
+    let (code, _, told) = asked(port, "POST /act", token, &body);
+    assert!(code != 200 && told.contains("nothing is done: the check is in MAINTENANCE"), "{code} {told}");
     assert_eq!(act("resume", "whole"), 200);
     until("the page to know", || (fleet()["nodes"][0][2][0][2] == 0).then_some(()));
+    assert_ne!(act("resume", "whole"), 200);
     // numbers that are none of ours begin anew
     let (_, _, anew) = asked(port, "GET /events?after=123456", token, "");
     assert!(anew.contains("event: anew"), "{anew}");
@@ -115,6 +120,10 @@ fn whoever_has_a_token_sees_them_live_and_keeps_them_quiet() {
     assert_eq!(asked(port, "GET /fleet.json", "a-token-of-a-file-1234", "").0, 200);
     assert_eq!(asked(port, "GET /fleet.json", token, "").0, 401);
     assert_eq!(asked(port, "POST /act", "a-token-of-a-file-1234", "{}").0, 403);
+    // what it shows gets old while nothing is heard
+    assert_eq!(fleet()["connected"], true);
+    network.kill_broker();
+    until("the page to say so", || (fleet()["connected"] == false).then_some(()));
 }
 
 /// A node that does not answer keeps nobody from acting on others.

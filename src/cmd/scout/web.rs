@@ -16,7 +16,7 @@ use choria::core::scout::{self, Heard};
 use choria::core::text::Secret;
 use choria::core::web::access::TokenFile;
 use futures::StreamExt as _;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
 use crate::cmd::Globals;
@@ -45,6 +45,8 @@ pub struct Web {
 const WAITING: usize = 16;
 /// Between two looks at what is to be forgotten.
 const TIDY: Duration = Duration::from_secs(600);
+/// Between two looks at whether the broker is heard.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Web {
     pub fn run(self, globals: &Globals) -> anyhow::Result<ExitCode> {
@@ -84,7 +86,7 @@ impl Web {
                         return;
                     }
                     let (action, answer) = (action, answer);
-                    let done = act(&client, &action).await;
+                    let done = act(&client, &action, &store).await;
                     match &done {
                         Ok(()) => tracing::info!("{} of {} on {}", action.action, action.check, action.node),
                         Err(e) => {
@@ -102,8 +104,16 @@ impl Web {
                     store.lock().unwrap_or_else(PoisonError::into_inner).tidy(now());
                 }
             };
+            let looking = async {
+                loop {
+                    let connected = client.session().connected_server().is_some();
+                    store.lock().unwrap_or_else(PoisonError::into_inner).connected(connected, now());
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
             tokio::select! {
                 heard = listening => heard?,
+                () = looking => {}
                 () = acting => {}
                 () = tidying => {}
                 () = ended => {}
@@ -115,7 +125,7 @@ impl Web {
 }
 
 /// Has a node do it, as the caller of this command.
-async fn act(client: &Client, action: &Action) -> Result<(), String> {
+async fn act(client: &Client, action: &Action, store: &Mutex<Store>) -> Result<(), String> {
     let told = |e: anyhow::Error| e.to_string();
     let mut data = Map::new();
     data.insert("checks".to_owned(), json!([action.check]));
@@ -124,8 +134,17 @@ async fn act(client: &Client, action: &Action) -> Result<(), String> {
     let asked = ask(client, "scout", &action.action, data, collective, one).await.map_err(told)?;
     let reply =
         asked.replies.first().ok_or_else(|| format!("{} did not answer", clean(&action.node, false)))?;
+    let done = reply.body.data.get("transitioned").and_then(Value::as_array);
+    let done = done.is_some_and(|done| done.iter().any(|name| *name == action.check));
     match reply.body.statuscode {
-        StatusCode::Ok => Ok(()),
+        StatusCode::Ok if done => Ok(()),
+        StatusCode::Ok => {
+            let state = store.lock().unwrap_or_else(PoisonError::into_inner);
+            let state = state.state_of(&action.node, &action.check);
+            let is =
+                if state.is_empty() { "another state".to_owned() } else { clean(&state, false).into_owned() };
+            Err(format!("nothing is done: the check is in {is}, where there is no {}", action.action))
+        }
         _ => Err(clean(&reply.body.statusmsg, false).into_owned()),
     }
 }

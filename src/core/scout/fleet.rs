@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::seen::{Checked, Moved, Seen};
+use crate::core::machine::host::MAX_MACHINES;
 
-/// Nodes, and checks of one; what comes beyond is not kept, and counted.
-pub(super) const MOST_NODES: usize = 100_000;
-const MOST_CHECKS: usize = 200;
-const MOST_ALL: usize = 500_000;
+/// Nodes; what comes beyond this and the next two is not kept, and counted.
+pub const MOST_NODES: usize = 100_000;
+/// Machines of one node.
+pub const MOST_CHECKS: usize = MAX_MACHINES;
+/// Machines of all nodes.
+pub const MOST_ALL: usize = 500_000;
 /// Results that are remembered of a check.
 const HISTORY: usize = 30;
 /// Looks of a check that may be missed before it is gone.
@@ -31,6 +34,10 @@ pub struct Fleet {
     count: usize,
     /// Events of nodes or checks beyond what is kept.
     pub dropped: u64,
+    /// Looks of checks that found no place,
+    pub left_out: u64,
+    /// and the node of the last.
+    crowded: Option<Arc<str>>,
 }
 
 /// A node.
@@ -105,6 +112,11 @@ impl Fleet {
         self.count
     }
 
+    /// The node of a check that found no place since this was asked last.
+    pub fn take_crowded(&mut self) -> Option<Arc<str>> {
+        self.crowded.take()
+    }
+
     /// Takes an event, at this time in unix seconds.
     pub fn take(&mut self, seen: &Seen, now: i64) -> Option<Change> {
         match seen {
@@ -128,14 +140,27 @@ impl Fleet {
         }
     }
 
-    /// A node starts: its machines begin anew, and none of them rests.
-    pub fn begins(&mut self, identity: &str) {
+    /// A node starts: its machines begin anew, and none of them rests. Says which did.
+    pub fn begins(&mut self, identity: &str, now: i64) -> Vec<Arc<str>> {
+        let empty = self.word("");
+        let Some(node) = self.nodes.get_mut(identity) else { return vec![] };
+        let rested = node.tracks.iter_mut().filter(|(_, track)| track.rests());
+        rested
+            .map(|(machine, track)| {
+                track.state = empty.clone();
+                (track.status, track.waits) = (track.status.map(|_| UNKNOWN), true);
+                track.since = now;
+                machine.clone()
+            })
+            .collect()
+    }
+
+    /// In which states its machines are is not known any more.
+    pub(super) fn forget_states(&mut self, identity: &str) {
         let empty = self.word("");
         let node = self.nodes.get_mut(identity);
-        for track in node.into_iter().flat_map(|node| node.tracks.values_mut()).filter(|track| track.rests())
-        {
+        for track in node.into_iter().flat_map(|node| node.tracks.values_mut()) {
             track.state = empty.clone();
-            (track.status, track.waits) = (track.status.map(|_| UNKNOWN), true);
         }
     }
 
@@ -213,6 +238,21 @@ impl Fleet {
         }
     }
 
+    /// Where all places of a node are taken, a check has that of a machine that is none.
+    fn makes_room(&mut self, identity: &str, machine: &str) {
+        let full = self.count >= MOST_ALL;
+        let Some(node) = self.nodes.get_mut(identity) else { return };
+        if node.tracks.contains_key(machine) || !full && node.tracks.len() < MOST_CHECKS {
+            return;
+        }
+        let other = node.tracks.iter().find(|(_, track)| track.status.is_none() && !track.rests());
+        if let Some(name) = other.map(|(name, _)| name.clone()) {
+            node.tracks.remove(&name);
+            self.count -= 1;
+            self.dropped += 1;
+        }
+    }
+
     /// Makes sure of a place for a machine of a node.
     fn slot(&mut self, identity: &str, machine: &str, now: i64) -> Option<(Arc<str>, Arc<str>)> {
         if !self.nodes.contains_key(identity) && self.nodes.len() >= MOST_NODES {
@@ -274,7 +314,12 @@ impl Fleet {
     }
 
     fn checked(&mut self, checked: &Checked, now: i64) -> Option<Change> {
-        let (identity, machine) = self.slot(&checked.identity, &checked.machine, now)?;
+        self.makes_room(&checked.identity, &checked.machine);
+        let Some((identity, machine)) = self.slot(&checked.identity, &checked.machine, now) else {
+            self.left_out += 1;
+            self.crowded = Some(checked.identity.as_str().into());
+            return None;
+        };
         let version = self.word(&checked.version);
         let state = self.word(STATES.get(usize::from(checked.status)).copied().unwrap_or_default());
         let track = slot_of(&mut self.nodes, &identity, &machine)?;
@@ -320,180 +365,4 @@ fn slot_of<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn checked(identity: &str, machine: &str, status: u8) -> Seen {
-        Seen::Checked(Checked {
-            identity: identity.into(),
-            machine: machine.into(),
-            version: "1.0.0".into(),
-            status,
-            output: "said".into(),
-            at: 0,
-            looked: 0,
-            every: 0,
-            life: 0,
-        })
-    }
-
-    fn of(seen: &Seen) -> Moved {
-        match seen {
-            Seen::Moved(moved) => moved.clone(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn checks_are_as_they_were_told_last() {
-        let mut fleet = Fleet::default();
-        assert!(fleet.take(&checked("n1", "disk", 0), 100).unwrap().differs);
-        assert!(!fleet.take(&checked("n1", "disk", 0), 160).unwrap().differs);
-        assert!(fleet.take(&checked("n1", "disk", 2), 220).unwrap().differs);
-        let moved = Seen::Moved(Moved {
-            identity: "n1".into(),
-            machine: "disk".into(),
-            version: "1.0.0".into(),
-            transition: "MAINTENANCE".into(),
-            from: "CRITICAL".into(),
-            to: "MAINTENANCE".into(),
-            at: 0,
-            life: 0,
-        });
-        fleet.take(&moved, 230).unwrap();
-        let track = &fleet.nodes()["n1"].tracks["disk"];
-        assert!(track.rests() && track.status == Some(WELL) && track.since == 230);
-        assert_eq!(track.history, [(100, 0), (160, 0), (220, 2)]);
-        let resumed = Seen::Moved(Moved { to: "UNKNOWN".into(), ..of(&moved) });
-        fleet.take(&resumed, 240).unwrap();
-        let track = &fleet.nodes()["n1"].tracks["disk"];
-        assert!(track.waits && track.status == Some(UNKNOWN) && track.output.is_empty());
-        fleet.take(&checked("n1", "disk", 2), 250).unwrap();
-        let track = &fleet.nodes()["n1"].tracks["disk"];
-        assert!(!track.waits && track.status == Some(2));
-        fleet.alive("n1", 300);
-        fleet.alive("n2", 300);
-        assert_eq!((fleet.nodes()["n1"].seen, fleet.nodes().len(), fleet.count()), (300, 1, 1));
-        fleet.forget("n1");
-        assert_eq!((fleet.nodes().len(), fleet.count()), (0, 0));
-    }
-
-    /// Its machine moves with what it finds, and when it is asked, and mends: none of that is news.
-    #[test]
-    fn a_change_is_told_once() {
-        let mut fleet = Fleet::default();
-        let moved = |to: &str| {
-            Seen::Moved(Moved {
-                identity: "n1".into(),
-                machine: "disk".into(),
-                version: "1.0.0".into(),
-                transition: to.into(),
-                from: "OK".into(),
-                to: to.into(),
-                at: 0,
-                life: 0,
-            })
-        };
-        let heard = [
-            (checked("n1", "disk", 0), true),
-            (moved("OK"), false),
-            (checked("n1", "disk", 2), true),
-            (moved("CRITICAL"), false),
-            (moved("FORCE_CHECK"), false),
-            (moved("UNKNOWN"), false),
-            (checked("n1", "disk", 2), false),
-            (moved("MAINTENANCE"), true),
-            (moved("UNKNOWN"), true),
-            (moved("MAINTENANCE"), true),
-            // that it goes on was not heard
-            (checked("n1", "disk", 0), false),
-        ];
-        let mut since = 0;
-        for (at, (seen, differs)) in (100..).zip(&heard) {
-            assert_eq!(fleet.take(seen, at).unwrap().differs, *differs, "{at}");
-            since = if *differs { at } else { since };
-            assert_eq!(fleet.nodes()["n1"].tracks["disk"].since, since, "{at}");
-        }
-    }
-
-    #[test]
-    fn who_looks_again_does_not_rest() {
-        let looked = |looked: i64, life: u64| match checked("n1", "disk", 3) {
-            Seen::Checked(one) => Seen::Checked(Checked { looked, life, ..one }),
-            other => other,
-        };
-        let rests = Seen::Moved(Moved {
-            identity: "n1".into(),
-            machine: "disk".into(),
-            version: "1.0.0".into(),
-            transition: "MAINTENANCE".into(),
-            from: "UNKNOWN".into(),
-            to: "MAINTENANCE".into(),
-            at: 0,
-            life: 7,
-        });
-        // when it looked and in which life, and whether it rests after that
-        for (heard, expected) in [
-            (vec![(100, 7)], true),
-            (vec![(100, 7), (100, 7), (100, 7)], true),
-            (vec![(100, 7), (160, 7)], false),
-            (vec![(90, 8)], false),
-            (vec![(100, 0)], true),
-        ] {
-            let mut fleet = Fleet::default();
-            fleet.take(&looked(90, 7), 90).unwrap();
-            fleet.take(&rests, 95).unwrap();
-            for (at, life) in &heard {
-                fleet.take(&looked(*at, *life), 200).unwrap();
-            }
-            let track = &fleet.nodes()["n1"].tracks["disk"];
-            let status = if expected { WELL } else { UNKNOWN };
-            assert_eq!((track.rests(), track.status), (expected, Some(status)), "{heard:?}");
-        }
-        let mut fleet = Fleet::default();
-        fleet.take(&looked(90, 7), 90).unwrap();
-        fleet.take(&rests, 95).unwrap();
-        fleet.begins("n1");
-        let track = &fleet.nodes()["n1"].tracks["disk"];
-        assert!(!track.rests() && track.waits);
-    }
-
-    #[test]
-    fn checks_that_are_not_heard_any_more_are_forgotten() {
-        let mut fleet = Fleet::default();
-        for (machine, at) in [("gone", 10), ("there", 100)] {
-            fleet.take(&checked("n1", machine, 2), at).unwrap();
-        }
-        fleet.take(&checked("away", "disk", 2), 10).unwrap();
-        assert!(fleet.forget_silent(100, 90).is_empty());
-        let gone = fleet.forget_silent(100, 50);
-        assert_eq!(gone, [("n1".into(), "gone".into())]);
-        assert_eq!((fleet.count(), fleet.nodes().len()), (2, 2));
-    }
-
-    /// One that looks each second day is there all the time.
-    #[test]
-    fn a_check_that_looks_seldom_is_kept_for_three_of_its_intervals() {
-        let mut fleet = Fleet::default();
-        let Seen::Checked(one) = checked("n1", "updates", 2) else { panic!() };
-        let day = 24 * 3600;
-        fleet.take(&Seen::Checked(Checked { every: 2 * day, ..one }), 0).unwrap();
-        for (at, stays) in [(day + 1, true), (6 * day, true), (6 * day + 1, false)] {
-            fleet.alive("n1", at);
-            assert_eq!(fleet.forget_silent(at, day).is_empty(), stays, "{at}");
-        }
-    }
-
-    #[test]
-    fn what_a_hostile_node_tells_is_bounded() {
-        let mut fleet = Fleet::default();
-        for n in 0..MOST_CHECKS + 50 {
-            fleet.take(&checked("n1", &format!("c{n}"), 0), 1);
-        }
-        assert_eq!((fleet.count(), fleet.dropped), (MOST_CHECKS, 50));
-        for _ in 0..100 {
-            fleet.take(&checked("n1", "c0", 1), 1);
-        }
-        assert_eq!(fleet.nodes()["n1"].tracks["c0"].history.len(), HISTORY);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ pub mod page;
 mod seen;
 mod tally;
 
-pub use fleet::{Change, Fleet, Node, Track};
+pub use fleet::{Change, Fleet, MOST_ALL, MOST_CHECKS, MOST_NODES, Node, Track};
 pub use listener::{Heard, listen};
 pub use seen::{Checked, Moved, Ran, Seen};
 pub use tally::Tally;

@@ -24,7 +24,7 @@ use crate::core::lifecycle::{Event, EventType};
 pub use asking::Shown;
 pub use kept::{KeptError, Snapshot, load, save};
 pub use message::{Alert, Message};
-pub use receivers::{Receiver, send};
+pub use receivers::{Receiver, Unsent, send};
 pub use settings::{Elected, Settings, SettingsError, Target};
 pub use shared::{Shared, SharedError};
 
@@ -38,12 +38,16 @@ pub const MOST_APART: usize = 50;
 pub const MOST_RECEIVERS: usize = 8;
 /// Seconds after which Alertmanager is told again what still is; it forgets what it hears nothing of.
 const REFRESH: i64 = 60;
+/// Seconds that Alertmanager believes what it is told, at least; it is told again long before.
+const BELIEVED: i64 = 5 * 60;
 /// Status of what is well.
 const WELL: u8 = 0;
 /// Status that is not forgotten because somebody says goodbye.
 const CRITICAL: u8 = 2;
 /// Cases; what would be more is counted as dropped. What is kept of so many fits into its file.
 const MOST_CASES: usize = 200_000;
+/// Nodes that are named because not all of their checks can be told.
+const MOST_CROWDED: usize = 100;
 /// Nodes that leave in one look, the others in the next: whoever waits for the lock does not wait long.
 const MOST_LEAVING: usize = 1000;
 
@@ -68,6 +72,8 @@ struct Case {
     since: i64,
     output: Box<str>,
     told: [Option<Told>; MOST_RECEIVERS],
+    /// Status that is on its way to a receiver, or that it may have though it did not say so.
+    sent: [Option<u8>; MOST_RECEIVERS],
 }
 
 /// All that is wrong.
@@ -86,6 +92,8 @@ pub struct Alerts {
     changed: bool,
     /// Of cases beyond what there may be.
     dropped: u64,
+    /// Nodes some of whose checks found no place, as far as that was told.
+    crowded: BTreeSet<Arc<str>>,
 }
 
 impl Alerts {
@@ -101,6 +109,7 @@ impl Alerts {
             listening: None,
             changed: false,
             dropped: 0,
+            crowded: BTreeSet::new(),
         }
     }
 
@@ -123,6 +132,12 @@ impl Alerts {
     /// too much is wrong already.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
+    }
+
+    /// A node of which a check found no place, so that nobody is told of it, where that was not asked before.
+    pub fn take_crowded(&mut self) -> Option<Arc<str>> {
+        let identity = self.fleet.take_crowded()?;
+        (self.crowded.len() < MOST_CROWDED && self.crowded.insert(identity.clone())).then_some(identity)
     }
 
     /// Whether the network is heard; while it is not, nobody is silent.
@@ -172,7 +187,7 @@ impl Alerts {
             }
             Some(EventType::Startup | EventType::Alive) => {
                 if event.kind() == Some(EventType::Startup) {
-                    self.fleet.begins(&event.identity);
+                    self.fleet.begins(&event.identity, now);
                 }
                 self.is_back(&event.identity);
                 self.fleet.alive(&event.identity, now);
@@ -207,8 +222,7 @@ impl Alerts {
             None if status == WELL => {}
             None if full => self.dropped += 1,
             None => {
-                let case = Case { status, since: now, output, told: [None; MOST_RECEIVERS] };
-                self.cases.insert(key, case);
+                self.cases.insert(key, Case::new(status, now, output));
                 self.changed = true;
             }
         }
@@ -279,11 +293,15 @@ impl Alerts {
         let mut groups: BTreeMap<Group, Vec<(Key, Alert)>> = BTreeMap::new();
         for (key, case) in &self.cases {
             let told = case.told.get(receiver).copied().flatten();
+            let sent = case.sent.get(receiver).copied().flatten();
             let settled = now.saturating_sub(case.since) >= self.settings.confirm;
             let again = |told: Told| {
                 repeat.is_some_and(|repeat| now.saturating_sub(told.at) >= repeat) && case.status != WELL
             };
             let wanted = match told {
+                // whoever may have heard that it is wrong hears that it is over
+                _ if sent.is_some_and(|sent| sent != WELL) && case.status == WELL => true,
+                _ if sent.is_some() => settled || case.status == WELL,
                 None => case.status != WELL && settled,
                 Some(told) if told.status != case.status => settled || case.status == WELL,
                 Some(told) => told.status != WELL && again(told),
@@ -291,27 +309,54 @@ impl Alerts {
             if !wanted {
                 continue;
             }
+            // what it may have heard counts where it is another thing than is told now
+            let wrong = |sent: &u8| *sent != WELL && *sent != case.status;
             let alert = Alert {
                 identity: key.0.to_string(),
                 check: if key.1.is_empty() { SILENT.to_owned() } else { key.1.to_string() },
                 status: case.status,
-                before: told.map(|told| told.status).filter(|status| *status != WELL),
+                before: sent.filter(wrong).or(told.map(|told| told.status)).filter(|status| *status != WELL),
                 since: case.since,
                 output: case.output.to_string(),
             };
             groups.entry((case.status == WELL, key.1.clone())).or_default().push((key.clone(), alert));
         }
-        messages(receiver, groups, now)
+        // it is looked at each `group`, and told again then at the earliest
+        let believed = BELIEVED.max(self.settings.group.saturating_mul(3));
+        messages(receiver, groups, now, believed)
+    }
+
+    /// A message is on its way: what recovers before it has arrived is not forgotten.
+    pub fn sends(&mut self, message: &Message) {
+        self.changed = true;
+        for (key, alert) in message.keys.iter().zip(&message.alerts) {
+            let slot = self.cases.get_mut(key).and_then(|case| case.sent.get_mut(message.receiver));
+            if let Some(slot) = slot {
+                *slot = Some(alert.status);
+            }
+        }
+    }
+
+    /// It did not arrive.
+    pub fn not_told(&mut self, message: &Message) {
+        self.ends(message, None);
     }
 
     /// A receiver has a message.
     pub fn told(&mut self, message: &Message) {
+        self.ends(message, Some(message.at));
+    }
+
+    fn ends(&mut self, message: &Message, arrived: Option<i64>) {
         self.changed = true;
         let receivers = self.settings.receivers.len();
         for (key, alert) in message.keys.iter().zip(&message.alerts) {
             let Some(case) = self.cases.get_mut(key) else { continue };
-            if let Some(slot) = case.told.get_mut(message.receiver) {
-                *slot = Some(Told { status: alert.status, at: message.at });
+            if let Some(slot) = case.sent.get_mut(message.receiver) {
+                *slot = None;
+            }
+            if let (Some(at), Some(slot)) = (arrived, case.told.get_mut(message.receiver)) {
+                *slot = Some(Told { status: alert.status, at });
             }
             if case.is_over(receivers) {
                 self.cases.remove(key);
@@ -331,17 +376,28 @@ impl Alerts {
 }
 
 impl Case {
+    /// One that nobody was told of.
+    fn new(status: u8, since: i64, output: Box<str>) -> Case {
+        Case { status, since, output, told: [None; MOST_RECEIVERS], sent: [None; MOST_RECEIVERS] }
+    }
+
     /// Whether it is well, and all know it, or never heard of it.
     fn is_over(&self, receivers: usize) -> bool {
         self.status == WELL
             && self.told.iter().take(receivers).all(|told| told.is_none_or(|told| told.status == WELL))
+            && self.sent.iter().take(receivers).all(Option::is_none)
     }
 }
 
 /// What is told together, in messages: those first that are of a node which has least to tell, so that who
 /// makes names up keeps nobody else's waiting. What would be a great many messages is told in few, of
 /// several checks each.
-fn messages(receiver: usize, groups: BTreeMap<Group, Vec<(Key, Alert)>>, now: i64) -> Vec<Message> {
+fn messages(
+    receiver: usize,
+    groups: BTreeMap<Group, Vec<(Key, Alert)>>,
+    now: i64,
+    believed: i64,
+) -> Vec<Message> {
     let mut of_node: BTreeMap<Arc<str>, usize> = BTreeMap::new();
     for (key, _) in groups.values().flatten() {
         *of_node.entry(key.0.clone()).or_default() += 1;
@@ -364,7 +420,7 @@ fn messages(receiver: usize, groups: BTreeMap<Group, Vec<(Key, Alert)>>, now: i6
     for (resolved, members) in apart.chain(together) {
         for part in members.chunks(MOST_ALERTS) {
             let (keys, alerts) = part.iter().cloned().unzip();
-            messages.push(Message { receiver, resolved, alerts, keys, at: now });
+            messages.push(Message { receiver, resolved, alerts, keys, at: now, believed });
         }
     }
     messages

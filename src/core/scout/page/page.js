@@ -7,7 +7,7 @@ const KINDS = 200;
 const byId = id => document.getElementById(id);
 const fleet = new Map(); // node -> {seen, checks: Map(check -> {status, rests, since})}
 const others = new Set(); // names of checks beyond those, that were heard since
-let kinds = [], more = 0, listing = 0, last = [], number = 0, page = 0, drawing = false, shown = null;
+let kinds = [], more = 0, listing = 0, last = [], number = 0, page = 0, drawing = false, shown = null, heard = true, left = 0;
 
 const token = () => sessionStorage.getItem('token') || '';
 const ask = async (path, options = {}) => {
@@ -34,11 +34,14 @@ const word = one => one.rests ? 'quiet' : NAMES[one.status];
 const said = one => (one.output || '').startsWith(word(one)) ? one.output : `${word(one)} ${one.output || ''}`;
 const state = (text, kind) => { byId('state').textContent = text; byId('state').className = `badge ${kind}`; };
 
+const live = () => heard ? state('live', 'good') : state('the broker is not heard: this is how it was', 'bad');
+const good = answer => { if (!answer.ok) throw new Error(`${answer.status}`); return answer; };
+
 const whole = async () => {
-  const all = await (await ask('fleet.json')).json();
+  const all = await good(await ask('fleet.json')).json();
   fleet.clear();
   kinds = all.checks;
-  more = all.more;
+  [more, left, heard] = [all.more, all.left_away, all.connected];
   others.clear();
   for (const [name, seen, checks] of all.nodes) {
     const found = new Map(checks.map(([at, status, rests, since]) => [kinds[at], {status, rests: !!rests, since}]));
@@ -60,6 +63,11 @@ const listed = () => {
 const changed = change => {
   last.unshift(change);
   last.length = Math.min(last.length, 100);
+  if ('connected' in change) {
+    heard = change.connected;
+    live();
+    return;
+  }
   if (change.life === 'forgotten') fleet.delete(change.node);
   if (change.life) return;
   if (change.gone) {
@@ -83,8 +91,8 @@ const changed = change => {
 };
 // A stream of events with a header, which EventSource cannot send.
 const events = async () => {
-  const answer = await ask(`events?after=${number}`);
-  state('live', 'good');
+  const answer = good(await ask(`events?after=${number}`));
+  live();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
   for (;;) {
@@ -165,11 +173,13 @@ const drawn = () => {
     row.append(element('th', kind, {scope: 'row'}), ...['s2', 's1', 's3', 'rests', 's0'].map(key => element('td', count[key], {class: 'number'})));
     return row;
   }));
-  byId('more').hidden = !more;
-  byId('more').textContent = `${more} more checks, each of few nodes, are not shown.`;
+  byId('more').hidden = !more && !left;
+  byId('more').textContent = (more ? `${more} more checks, each of few nodes, are not shown. ` : '')
+    + (left ? 'Some checks are not known: there are more of a node, or of all, than are kept.' : '');
   byId('last').replaceChildren(...last.map(change => {
     const line = element('li');
     const time = new Date(change.at * 1000).toLocaleTimeString();
+    if ('connected' in change) { line.textContent = `${time} the broker is ${change.connected ? 'heard again' : 'not heard'}`; return line; }
     if (change.gone) { line.textContent = `${time} ${change.node} ${change.check} is not heard any more`; return line; }
     if (change.life) { line.textContent = `${time} ${change.node} ${change.life}`; return line; }
     line.append(element('span', undefined, {class: `dot ${look(change)}`, 'aria-hidden': 'true'}), `${time} ${change.node} ${change.check}: ${said(change)}`);

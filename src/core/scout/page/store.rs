@@ -30,12 +30,14 @@ pub struct Store {
     changes: VecDeque<Change>,
     last: u64,
     news: watch::Sender<u64>,
+    /// Whether the network is heard.
+    connected: bool,
 }
 
 impl Default for Store {
     fn default() -> Store {
         let (news, _) = watch::channel(0);
-        Store { fleet: Fleet::default(), changes: VecDeque::new(), last: 0, news }
+        Store { fleet: Fleet::default(), changes: VecDeque::new(), last: 0, news, connected: true }
     }
 }
 
@@ -51,12 +53,14 @@ impl Store {
     /// Takes an event of a machine.
     pub fn machine(&mut self, seen: &Seen, now: i64) {
         let Some(change) = self.fleet.take(seen, now) else { return };
-        if !change.differs {
-            return;
+        if change.differs {
+            self.tell(&change.identity, &change.machine, now);
         }
-        let Some(track) =
-            self.fleet.nodes().get(&change.identity).and_then(|node| node.tracks.get(&change.machine))
-        else {
+    }
+
+    /// Tells how a check is.
+    fn tell(&mut self, identity: &str, machine: &str, now: i64) {
+        let Some(track) = self.fleet.nodes().get(identity).and_then(|node| node.tracks.get(machine)) else {
             return;
         };
         // machines that check nothing are not on the page
@@ -64,8 +68,8 @@ impl Store {
             return;
         }
         let text = json!({
-            "node": &*change.identity,
-            "check": &*change.machine,
+            "node": identity,
+            "check": machine,
             "status": track.status,
             "rests": track.rests(),
             "since": track.since,
@@ -81,15 +85,28 @@ impl Store {
             return;
         }
         self.fleet.alive(&event.identity, now);
-        let word = match event.kind() {
-            Some(EventType::Startup) => {
-                self.fleet.begins(&event.identity);
-                "started"
-            }
-            Some(EventType::Shutdown) => "stopped",
+        let (word, begun) = match event.kind() {
+            Some(EventType::Startup) => ("started", self.fleet.begins(&event.identity, now)),
+            Some(EventType::Shutdown) => ("stopped", vec![]),
             _ => return,
         };
         self.changed(json!({"node": event.identity, "life": word, "at": now}).to_string());
+        for machine in begun {
+            self.tell(&event.identity, &machine, now);
+        }
+    }
+
+    /// Whether the network is heard; while it is not, what is shown gets old.
+    pub fn connected(&mut self, connected: bool, now: i64) {
+        if std::mem::replace(&mut self.connected, connected) != connected {
+            self.changed(json!({"connected": connected, "at": now}).to_string());
+        }
+    }
+
+    /// State of a check's machine; empty where it is not known.
+    pub fn state_of(&self, node: &str, check: &str) -> Arc<str> {
+        let track = self.fleet.nodes().get(node).and_then(|node| node.tracks.get(check));
+        track.map_or_else(|| "".into(), |track| track.state.clone())
     }
 
     /// Forgets nodes and checks that were not heard for a day, checks that look seldom later.
@@ -151,8 +168,8 @@ impl Store {
         let mut out = String::with_capacity(64 + self.fleet.count() * 28);
         let _ = write!(
             out,
-            "{{\"number\":{},\"now\":{now},\"left_away\":{},\"more\":{more},\"checks\":[",
-            self.last, self.fleet.dropped
+            "{{\"number\":{},\"now\":{now},\"connected\":{},\"left_away\":{},\"more\":{more},\"checks\":[",
+            self.last, self.connected, self.fleet.left_out
         );
         for (place, name) in names.iter().enumerate() {
             let _ = write!(out, "{}{}", if place > 0 { "," } else { "" }, quoted(name));
@@ -266,8 +283,7 @@ mod tests {
         let names: Vec<&str> = read["checks"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         assert_eq!(names.len(), MOST_NAMES);
         assert!(names.is_sorted() && names.last() == Some(&"disk"));
-        // a node has 200 checks at most
-        assert_eq!(read["more"], 2 * 200 + 1 - MOST_NAMES);
+        assert_eq!(read["more"], 2 * (MOST_NAMES + 5) + 1 - MOST_NAMES);
         assert_eq!(read["nodes"][3][2][0][0], MOST_NAMES - 1);
         assert_eq!(read["nodes"][1][2], json!([]));
         let script = include_str!("page.js");
@@ -275,6 +291,54 @@ mod tests {
         // what is gone has no status that could be shown
         let gone = script.find("if (change.gone) { line.textContent").unwrap();
         assert!(gone < script.find("${said(change)}").unwrap());
+    }
+
+    fn texts(store: &Store, after: u64) -> Vec<Value> {
+        let Since::Changes(news, _) = store.since(after) else { panic!() };
+        news.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    }
+
+    /// Its machines begin anew: an open page does not go on showing that they rest.
+    #[test]
+    fn what_rests_no_more_as_its_node_started_is_told() {
+        let mut store = Store::default();
+        store.machine(&checked("n1", "disk", 3), 1);
+        store.machine(&checked("n1", "load", 0), 1);
+        let rests = crate::core::scout::Moved {
+            identity: "n1".into(),
+            machine: "disk".into(),
+            version: "1".into(),
+            transition: "MAINTENANCE".into(),
+            from: "UNKNOWN".into(),
+            to: "MAINTENANCE".into(),
+            at: 0,
+            life: 0,
+        };
+        store.machine(&Seen::Moved(rests), 2);
+        assert_eq!(&*store.state_of("n1", "disk"), "MAINTENANCE");
+        let before = store.last;
+        store.life(&Event::new(EventType::Startup, "n1", "server", "id".into(), 0), 9);
+        let told = texts(&store, before);
+        assert_eq!((told.len(), &told[0]["life"]), (2, &json!("started")));
+        assert_eq!(
+            (&told[1]["check"], &told[1]["status"], &told[1]["rests"], &told[1]["since"]),
+            (&json!("disk"), &json!(3), &json!(false), &json!(9))
+        );
+        let all: Value = serde_json::from_str(&store.whole(9)).unwrap();
+        assert_eq!(all["nodes"][0][2][0], json!([0, 3, 0, 9]));
+    }
+
+    #[test]
+    fn whether_the_network_is_heard_is_told() {
+        let mut store = Store::default();
+        let whole = |store: &Store| -> Value { serde_json::from_str(&store.whole(1)).unwrap() };
+        store.connected(true, 1);
+        assert_eq!((store.last, &whole(&store)["connected"]), (0, &json!(true)));
+        for _ in 0..3 {
+            store.connected(false, 2);
+        }
+        assert_eq!((store.last, &whole(&store)["connected"]), (1, &json!(false)));
+        assert_eq!(texts(&store, 0), [json!({"connected": false, "at": 2})]);
     }
 
     #[test]
