@@ -213,6 +213,49 @@ fn what_rests_or_is_gone_is_over_also_where_nobody_heard_of_it() {
     two("resolved");
 }
 
+/// Whoever is told takes time, and the check recovers meanwhile.
+#[test]
+fn what_recovers_while_it_is_told_is_told_to_be_over() {
+    let network = Network::start();
+    let directory = network.path("alerts");
+    fs::create_dir(&directory).expect("a directory");
+    let (program, heard, held) = (directory.join("page"), directory.join("heard"), directory.join("held"));
+    let script = format!(
+        "#!/bin/sh\n/bin/cat >> {}\nwhile [ -e {} ]; do /bin/sleep 0.1; done\n",
+        heard.display(),
+        held.display()
+    );
+    fs::write(&program, script).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    fs::write(&held, "").expect("a file");
+    let state = directory.join("state.json");
+    let text =
+        format!("state: {}\ngroup: 1s\nreceivers: [{{program: [{}]}}]\n", state.display(), program.display());
+    let settings = network.file("alertd.yaml", &text);
+    let alice = network.alice();
+    let alertd = start(&alice, &settings);
+    alertd.says(&["Telling program of checks"]);
+    let (setup, store) = with_machines(&network, "n1");
+    let path = machine(&store, "whole", &checks(), &[("check", CHECK)]);
+    fs::write(path.join("broken"), "").expect("a file");
+    let _nodes = network.nodes([setup]);
+    let told = || -> Vec<Value> {
+        let text = fs::read_to_string(&heard).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    until("the program to run", || (told().len() == 1).then_some(()));
+    fs::remove_file(path.join("broken")).expect("a file");
+    until("alertd to know that it is over", || {
+        let kept: Value = serde_json::from_str(&fs::read_to_string(&state).ok()?).ok()?;
+        kept["cases"].as_array()?.iter().all(|case| case["status"] == 0).then_some(())
+    });
+    fs::remove_file(&held).expect("a file");
+    until("the program to be told", || (told().len() == 2).then_some(()));
+    let told = told();
+    assert_eq!((&told[0]["status"], &told[1]["status"]), (&"firing".into(), &"resolved".into()));
+    assert_eq!(told[1]["alerts"][0]["before"], "CRITICAL");
+}
+
 #[test]
 fn mistakes_are_said_before_anything_is_told() {
     let network = Network::start();
@@ -243,6 +286,18 @@ fn mistakes_are_said_before_anything_is_told() {
             .run(&["scout", "alertd", "--check", "--settings", &file.to_string_lossy()])
             .code(1)
             .complains(&["missing.yaml", told, "nosuch", "No such file or directory"]);
+    }
+    for (state, receiver, told) in [
+        ("state.json", "{program: [/tmp]}", "receiver program: /tmp is no program"),
+        ("state.json", "{webhook: 'http://127.0.0.1:1/', token_file: /tmp}", "/tmp is a directory"),
+        (".", "{program: [/bin/true]}", "is no file"),
+    ] {
+        let text = format!("state: {}\nreceivers: [{receiver}]\n", directory.join(state).display());
+        let file = network.file("odd.yaml", &text);
+        alice
+            .run(&["scout", "alertd", "--check", "--settings", &file.to_string_lossy()])
+            .code(1)
+            .complains(&["odd.yaml", told]);
     }
     for (more, told) in [
         ("election: alertd", "election needs a bucket"),

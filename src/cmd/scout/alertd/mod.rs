@@ -111,18 +111,28 @@ fn reachable(settings: &Settings) -> anyhow::Result<()> {
     if let Some(directory) = directory {
         directory.read_dir().with_context(|| format!("state: its directory {}", directory.display()))?;
     }
+    if settings.state.exists() && !settings.state.is_file() {
+        bail!("state: {} is no file: name one in it, such as state.json", settings.state.display());
+    }
     for receiver in &settings.receivers {
         let of = |path: &Path| format!("receiver {}: {}", receiver.name, path.display());
         match &receiver.target {
             Target::Alertmanager(web) | Target::Webhook(web) => {
                 for file in [&web.ca, &web.token_file].into_iter().flatten() {
-                    File::open(file).with_context(|| of(file))?;
+                    let about =
+                        File::open(file).and_then(|file| file.metadata()).with_context(|| of(file))?;
+                    if about.is_dir() {
+                        bail!("{} is a directory, and has to be a file", of(file));
+                    }
                 }
             }
             Target::Program(words) => {
                 let program = Path::new(words.first().map_or("", String::as_str));
                 let access = rustix::fs::access(program, rustix::fs::Access::EXEC_OK);
                 access.map_err(std::io::Error::from).with_context(|| of(program))?;
+                if !program.is_file() {
+                    bail!("{} is no program, and has to be one", of(program));
+                }
             }
         }
     }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use choria::core::client::Client;
 use choria::core::scout::alerts::{self, Alerts, Receiver, Settings, Shared};
+use choria::core::scout::{MOST_ALL, MOST_CHECKS, MOST_NODES};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// How long those that are being told have when it ends, and what is kept then.
@@ -15,6 +17,8 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_secs(300);
 const LATEST_KEPT: Duration = Duration::from_secs(60);
+/// How many times as long as keeping it took nothing is kept that happens meanwhile.
+const PAUSE: u32 = 4;
 
 /// Messages in a row that a receiver does not take before it is left alone for a while.
 const REFUSALS: u32 = 3;
@@ -42,6 +46,8 @@ pub(super) struct Telling {
     /// What was kept last, by number: a later one is never replaced by one before it.
     saved: Arc<Mutex<u64>>,
     saves: AtomicU64,
+    /// A message is on its way, or has arrived.
+    news: Notify,
 }
 
 /// Something that is tried until it succeeds, more and more seldom.
@@ -90,6 +96,7 @@ impl Telling {
             sharing: Mutex::default(),
             saved: Arc::default(),
             saves: AtomicU64::new(0),
+            news: Notify::new(),
         }
     }
 
@@ -128,21 +135,49 @@ impl Telling {
     pub async fn looks(&self, client: &Client, shared: Option<&tokio::sync::Mutex<Shared>>) {
         let mut overflowed = false;
         loop {
-            let dropped = {
+            let (dropped, crowded) = {
                 let connected = client.session().connected_server().is_some();
                 let mut all = self.locked();
                 all.connected(connected, now());
                 all.look(now());
                 all.tidy();
-                all.take_dropped()
+                (all.take_dropped(), all.take_crowded())
             };
+            if let Some(node) = crowded {
+                tracing::error!(
+                    "nobody is told of some checks of {node}: of no more than {MOST_NODES} nodes, {MOST_CHECKS} machines of \
+                     one and {MOST_ALL} of all is known how they are"
+                );
+            }
             if dropped > 0 && !overflowed {
                 tracing::error!("more is wrong than can be told: what came last is not");
             }
             overflowed = dropped > 0;
             self.keep(shared).await;
-            tokio::time::sleep(self.every.min(SOON)).await;
+            self.keep_news(self.every.min(SOON), shared).await;
         }
+    }
+
+    /// Keeps for so long what becomes of messages, at once: it is told once then, whatever happens to this one. A great
+    /// deal takes its time.
+    async fn keep_news(&self, long: Duration, shared: Option<&tokio::sync::Mutex<Shared>>) {
+        let over = tokio::time::sleep(long);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.news.notified() => {}
+            }
+            let began = Instant::now();
+            self.keep(shared).await;
+            tokio::time::sleep(began.elapsed() * PAUSE).await;
+        }
+    }
+
+    /// Takes what becomes of a message, and has it kept.
+    fn went(&self, take: impl FnOnce(&mut Alerts)) {
+        take(&mut self.locked());
+        self.news.notify_one();
     }
 
     /// The same for the last time, however short ago it failed.
@@ -227,15 +262,19 @@ impl Telling {
                 if !self.leads() {
                     break;
                 }
+                self.went(|all| all.sends(&message));
                 match alerts::send(receiver, &message).await {
                     Ok(()) => {
                         failures = 0;
                         if std::mem::take(&mut failing) {
                             tracing::info!("{} is told again", receiver.name);
                         }
-                        self.locked().told(&message);
+                        self.went(|all| all.told(&message));
                     }
                     Err(e) => {
+                        if !e.perhaps {
+                            self.went(|all| all.not_told(&message));
+                        }
                         if !std::mem::replace(&mut failing, true) {
                             tracing::error!(
                                 "{} was not told, it is tried again until it is: {e}",
@@ -283,25 +322,57 @@ mod tests {
         assert!(!telling.leads());
     }
 
+    fn is_critical(all: &mut Alerts) {
+        let found = Checked {
+            identity: "n1".into(),
+            machine: "disk".into(),
+            version: "1".into(),
+            status: 2,
+            output: "full".into(),
+            at: 0,
+            looked: 0,
+            every: 0,
+            life: 0,
+        };
+        all.machine(&Seen::Checked(found), 1);
+    }
+
+    /// Whoever ends it by force does not have it told again.
+    #[tokio::test]
+    async fn what_was_told_is_kept_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("state.json");
+        let telling = telling(file.clone());
+        telling.heard(is_critical);
+        let message = telling.locked().due(0, 1).remove(0);
+        let kept = |part: &'static str| {
+            let file = file.clone();
+            async move {
+                while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains(part)) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        };
+        let long = Duration::from_secs(3600);
+        let telling = &telling;
+        let telling_it = async {
+            telling.went(|all| all.sends(&message));
+            kept("\"sent\":[2]").await;
+            telling.went(|all| all.told(&message));
+            kept("\"told\":[[2,").await;
+        };
+        tokio::select! {
+            () = telling.keep_news(long, None) => panic!("an hour has passed"),
+            done = tokio::time::timeout(Duration::from_secs(60), telling_it) => done.unwrap(),
+        }
+    }
+
     #[tokio::test]
     async fn what_could_not_be_kept_is_kept_later() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("later");
         let telling = telling(place.join("state.json"));
-        telling.heard(|all| {
-            let found = Checked {
-                identity: "n1".into(),
-                machine: "disk".into(),
-                version: "1".into(),
-                status: 2,
-                output: "full".into(),
-                at: 0,
-                looked: 0,
-                every: 0,
-                life: 0,
-            };
-            all.machine(&Seen::Checked(found), 1);
-        });
+        telling.heard(is_critical);
         telling.keep(None).await;
         assert!(!place.exists());
         std::fs::create_dir(&place).unwrap();

@@ -25,8 +25,8 @@ const NAME: usize = 2 * MOST_NAME + 3;
 /// Bytes of a node, and of when it said goodbye.
 const NODE: usize = NAME + 32;
 /// Bytes of a case: names of its node and check, its output with an ellipsis, what each receiver
-/// was told, and the names and numbers of its fields.
-const CASE: usize = 2 * NAME + 2 * (MOST_OUTPUT + 3) + MOST_RECEIVERS * 28 + 160;
+/// was told and is being sent, and the names and numbers of its fields.
+const CASE: usize = 2 * NAME + 2 * (MOST_OUTPUT + 3) + MOST_RECEIVERS * (28 + 5) + 170;
 /// Bytes of the rest: names of receivers, which the settings' own bound holds.
 const REST: usize = 8 << 20;
 // what is written can be read again
@@ -71,6 +71,8 @@ struct WrittenCase<'a> {
     since: i64,
     output: &'a str,
     told: Vec<Option<(u8, i64)>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sent: Vec<Option<u8>>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +128,9 @@ struct KeptCase {
     /// By receiver: status and time.
     #[serde(deserialize_with = "at_most::<_, _, MOST_RECEIVERS>")]
     told: Vec<Option<(u8, i64)>>,
+    /// By receiver: what it may have, though it did not say so.
+    #[serde(default, deserialize_with = "at_most::<_, _, MOST_RECEIVERS>")]
+    sent: Vec<Option<u8>>,
 }
 
 /// What is to be kept, as it was at one moment: whoever has it needs no lock to write it.
@@ -149,6 +154,10 @@ impl Snapshot {
             since: case.since,
             output: &case.output,
             told: case.told.iter().take(count).map(|told| told.map(|t| (t.status, t.at))).collect(),
+            sent: match case.sent.iter().any(Option::is_some) {
+                true => case.sent.iter().take(count).copied().collect(),
+                false => vec![],
+            },
         });
         let written = Written {
             format: FORMAT,
@@ -184,6 +193,7 @@ impl Alerts {
             since: case.since,
             output: brief(&case.output),
             told: case.told,
+            sent: case.sent,
         };
         Snapshot {
             receivers: self.settings.receivers.iter().map(|receiver| receiver.name.clone()).collect(),
@@ -227,7 +237,9 @@ impl Alerts {
         self.changed = true;
         let heard = |alerts: &Alerts, node: &str| alerts.fleet.nodes().contains_key(node);
         let ours: HashSet<String> = kept.nodes.iter().filter(|node| heard(self, node)).cloned().collect();
-        self.cases.values_mut().for_each(|case| case.told = [None; MOST_RECEIVERS]);
+        for case in self.cases.values_mut() {
+            (case.told, case.sent) = ([None; MOST_RECEIVERS], [None; MOST_RECEIVERS]);
+        }
         for node in kept.nodes.iter().filter(|node| fits(node)) {
             if !self.fleet.nodes().contains_key(node.as_str()) {
                 self.fleet.hear(node, now);
@@ -236,14 +248,14 @@ impl Alerts {
         let silent = self.silent(&kept);
         for case in kept.cases {
             let key: Key = (case.node.as_str().into(), case.check.as_str().into());
-            let told = told_by(&places, &case.told);
+            let (told, sent) = (told_by(&places, &case.told), placed(&places, &case.sent));
             if let Some(known) = self.cases.get_mut(&key) {
-                known.told = told;
+                (known.told, known.sent) = (told, sent);
             } else if self.fleet.nodes().get(&key.0).is_some_and(|node| node.tracks.contains_key(&key.1))
                 || key.1.is_empty() && ours.contains(&*key.0)
             {
                 // it is no case here, so it is over
-                let over = Case { status: WELL, since: now, output: case.output.into(), told };
+                let over = Case { status: WELL, since: now, output: case.output.into(), told, sent };
                 self.cases.insert(key, over);
             } else {
                 self.restore_case(case, &places, &silent, now);
@@ -278,7 +290,7 @@ impl Alerts {
         if !fits || self.cases.len() >= MOST_CASES {
             return;
         }
-        let told = told_by(places, &case.told);
+        let (told, sent) = (told_by(places, &case.told), placed(places, &case.sent));
         if case.check.is_empty() {
             if let Some(seen) = silent.get(&case.node) {
                 self.fleet.hear(&case.node, *seen);
@@ -304,8 +316,9 @@ impl Alerts {
             self.restore_node(&case.node, &case.check, track, seen);
         }
         let key = (case.node.into(), case.check.into());
-        self.cases
-            .insert(key, Case { status: case.status, since: case.since, output: case.output.into(), told });
+        let restored =
+            Case { status: case.status, since: case.since, output: case.output.into(), told, sent };
+        self.cases.insert(key, restored);
     }
 }
 
@@ -321,10 +334,15 @@ impl Kept {
 
 /// What receivers were told, as ours are placed.
 fn told_by(places: &[Option<usize>], told: &[Option<(u8, i64)>]) -> [Option<Told>; MOST_RECEIVERS] {
+    placed(places, told).map(|told| told.map(|(status, at)| Told { status, at }))
+}
+
+/// Something of each receiver, as ours are placed.
+fn placed<T: Copy>(places: &[Option<usize>], theirs: &[Option<T>]) -> [Option<T>; MOST_RECEIVERS] {
     let mut ours = [None; MOST_RECEIVERS];
-    for (place, was) in places.iter().zip(told) {
-        if let (Some(slot), Some((status, at))) = (place.and_then(|place| ours.get_mut(place)), was) {
-            *slot = Some(Told { status: *status, at: *at });
+    for (place, was) in places.iter().zip(theirs) {
+        if let Some(slot) = place.and_then(|place| ours.get_mut(place)) {
+            *slot = *was;
         }
     }
     ours
@@ -408,7 +426,9 @@ mod tests {
             let empty = alerts.snapshot().text().len();
             alerts.machine(&checked(&name, &name, &output), i64::MIN);
             let told = Some(Told { status: 255, at: i64::MIN });
-            alerts.cases.values_mut().for_each(|case| case.told = [told; MOST_RECEIVERS]);
+            for case in alerts.cases.values_mut() {
+                (case.told, case.sent) = ([told; MOST_RECEIVERS], [Some(255); MOST_RECEIVERS]);
+            }
             let text = alerts.snapshot().text();
             assert!(text.len() <= empty + NODE + CASE, "{} of {}", text.len() - empty, NODE + CASE);
             let mut again = self::alerts();

@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 
 use super::Key;
 
-/// Seconds that Alertmanager believes what it is told; it is told again long before.
-const BELIEVED: i64 = 5 * 60;
 /// Names of statuses, by number.
 const STATUSES: [&str; 4] = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
 
@@ -39,6 +37,8 @@ pub struct Message {
     pub alerts: Vec<Alert>,
     pub(super) keys: Vec<Key>,
     pub(super) at: i64,
+    /// Seconds that it is believed, where it is not told again.
+    pub(super) believed: i64,
 }
 
 fn name(status: u8) -> &'static str {
@@ -94,7 +94,7 @@ impl Message {
                 all.push(one(alert, before, self.at));
             }
             if alert.status != 0 {
-                all.push(one(alert, alert.status, self.at + BELIEVED));
+                all.push(one(alert, alert.status, self.at.saturating_add(self.believed)));
             }
         }
         all.into()

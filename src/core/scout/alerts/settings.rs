@@ -204,11 +204,21 @@ impl Settings {
                 return Err("bucket is for several of which one is elected: election: alertd".to_owned());
             }
         };
+        let silence_after = time("silence_after", &file.silence_after, 80 * 60, 1)?;
+        let forget_after = time("forget_after", &file.forget_after, 7 * 86_400, 60)?;
+        if forget_after <= silence_after {
+            let given = |given: Option<String>, default: &str| given.unwrap_or_else(|| default.to_owned());
+            return Err(format!(
+                "forget_after is {} and has to be longer than silence_after, {}, or a node is forgotten before it is missed",
+                given(file.forget_after, "7d"),
+                given(file.silence_after, "80m")
+            ));
+        }
         Ok(Settings {
             elected,
             state: file.state.unwrap_or_else(|| "/var/lib/choria-alertd/state.json".into()),
-            silence_after: time("silence_after", &file.silence_after, 80 * 60, 1)?,
-            forget_after: time("forget_after", &file.forget_after, 7 * 86_400, 60)?,
+            silence_after,
+            forget_after,
             confirm: time("confirm", &file.confirm, 0, 0)?,
             group: time("group", &file.group, 10, 1)?,
             repeat: match file.repeat {
@@ -239,6 +249,11 @@ fn receiver(place: usize, entry: Entry) -> Result<Named, String> {
         let full = format!("{}{path}", text.trim_end_matches('/'));
         let url = web::address(if path.is_empty() { text } else { &full });
         let url = url.map_err(|e| format!("receiver {shown}: {text} {e}"))?;
+        if web::names_user(&url) {
+            return Err(format!(
+                "receiver {shown}: its address has a user, who is not told to the server: token_file is the way"
+            ));
+        }
         Ok(Web { url, ca: ca.clone(), token_file: token_file.clone() })
     };
     let (kind, target) = match (entry.alertmanager, entry.webhook, entry.program) {
@@ -246,6 +261,9 @@ fn receiver(place: usize, entry: Entry) -> Result<Named, String> {
             ("alertmanager".to_owned(), Target::Alertmanager(web(&url, "/api/v2/alerts")?))
         }
         (None, Some(url), None) => ("webhook".to_owned(), Target::Webhook(web(&url, "")?)),
+        (None, None, Some(_)) if ca.is_some() || token_file.is_some() => {
+            return Err(format!("receiver {shown}: ca and token_file are of a server, and it is a program"));
+        }
         (None, None, Some(words)) => match words.first() {
             Some(program) if program.starts_with('/') => ("program".to_owned(), Target::Program(words)),
             _ => {

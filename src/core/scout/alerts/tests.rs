@@ -3,6 +3,8 @@
 use super::*;
 use crate::core::scout::{Checked, Moved};
 
+mod arrival;
+
 const TWO: &str = "receivers: [{program: [/bin/page]}, {alertmanager: 'http://127.0.0.1:9093'}]";
 
 fn alerts(more: &str) -> Alerts {
@@ -327,6 +329,15 @@ fn mistakes_in_the_file_are_said() {
         ),
         ("receivers: [{program: [/a]}]\nrepeat: 1s", "repeat is 1s, the least is 60s"),
         ("reciever: 1", "reciever"),
+        (
+            "receivers: [{program: [/a]}]\nforget_after: 1h",
+            "forget_after is 1h and has to be longer than silence_after, 80m, or",
+        ),
+        ("receivers: [{program: [/a]}]\nsilence_after: 8d", "forget_after is 7d and has to be longer"),
+        ("receivers: [{program: [/a], ca: /b}]", "ca and token_file are of a server, and it is a program"),
+        ("receivers: [{program: [/a], token_file: /b}]", "ca and token_file are of a server"),
+        ("receivers: [{webhook: 'https://user:pw@h/x'}]", "its address has a user, who is not told"),
+        ("receivers: [{alertmanager: 'http://user@h'}]", "its address has a user, who is not told"),
     ] {
         let told = Settings::parse(text).unwrap_err();
         assert!(told.contains(why), "{text}: {told}");
@@ -373,7 +384,7 @@ fn who_leaves_takes_its_own_cases_along_and_not_all_leave_at_once() {
         told(&mut alerts, 0, 3701),
         ["firing NodeSilent 2 n0,n10", "resolved disk 0 n1", "resolved load 0 n1",]
     );
-    let mut alerts = self::alerts("forget_after: 1h");
+    let mut alerts = self::alerts("forget_after: 1h\nsilence_after: 30m");
     for n in 0..MOST_LEAVING + 5 {
         alerts.machine(&checked(&format!("n{n:05}"), "disk", 0), 1);
     }
