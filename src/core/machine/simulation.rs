@@ -264,11 +264,12 @@ mod tests {
         )
         .unwrap();
         let mut moves = Vec::new();
-        simulate(machine, &script, TimeZone::UTC, Timestamp::UNIX_EPOCH, |at, text| {
+        let lived = simulate(machine, &script, TimeZone::UTC, Timestamp::UNIX_EPOCH, |at, text| {
             if text.contains("transitioned") {
                 moves.push((at.as_secs(), text.to_owned()));
             }
         });
+        assert_eq!(lived, Ok(()));
         let times: Vec<u64> = moves.iter().map(|(at, _)| *at).collect();
         assert_eq!(times, [60, 120, 120], "{moves:?}");
         assert_eq!(moves[0].1, "d transitioned via event ready: w => r");
