@@ -200,7 +200,8 @@ pub fn simulate(
         engine.step(at(now));
         loop {
             while let Some(said) = engine.said() {
-                told += 1;
+                // an event that leads nowhere is how many machines are meant, and is not shown
+                told += usize::from(!matches!(said, Told::Note(_)));
                 match said {
                     Told::Event(event) => {
                         tell(now, event.text.strip_prefix("simulated ").unwrap_or(&event.text))
@@ -209,7 +210,6 @@ pub fn simulate(
                         tell(now, &format!("says {} on {}", message.payload, message.subject))
                     }
                     Told::Warning(text) => tell(now, &text),
-                    // an event that leads nowhere is how many machines are meant
                     Told::Note(_) => {}
                 }
             }
