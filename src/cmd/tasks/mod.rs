@@ -70,6 +70,7 @@ mod command {
         command: Sub,
     }
 
+    #[allow(clippy::large_enum_variant, reason = "there is one of it in a process")]
     #[derive(FromArgs, ArgsInfo)]
     #[argh(subcommand)]
     enum Sub {
