@@ -120,7 +120,7 @@ fn a_list_is_not_widened_by_an_expression() {
     let list = network.file("list", "n1.example.net\n");
     let option = format!("file={}", list.display());
     let words = ["find", "--dm", "flatfile", "--do", &option, "-S", "with('rpcutil')"];
-    network.alice().run(&words).code(1).complains(&["cannot be filtered by facts, classes or agents"]);
+    network.alice().run(&words).code(1).complains(&["cannot be filtered by -S"]);
     network
         .alice()
         .run(&["find", "--dm", "nosuch", "-S", "true"])

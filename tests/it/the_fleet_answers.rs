@@ -231,7 +231,22 @@ fn nodes_come_from_lists() {
     let file = format!("file={}", text.display());
     assert_eq!(senders(&["--dm", "flatfile", "--do", &file, "-I", "/^db/"]).fine().sorted(), [db1]);
     let facts = senders(&["--nodes", &text.to_string_lossy(), "-F", "country=mt"]);
-    facts.code(1).silent().complains(&["cannot be filtered by facts, classes or agents, only by -I"]);
+    facts.code(1).silent().complains(&["cannot be filtered by -F, only by -I"]);
+    // what no method reads would leave the whole fleet
+    let list = text.to_string_lossy();
+    for (words, why) in [
+        (&["--do", &file] as &[&str], "the method mc reads no options"),
+        (&["--dm", "broadcast", "--do", &file], "the method broadcast reads no options"),
+        (
+            &["--dm", "flatfile", "--do", &file, "--do", "fil=x"],
+            "--do fil=x: the method flatfile reads file, format",
+        ),
+        (&["--dm", "flatfile", "--do", "nodes.txt"], "write it as KEY=VALUE"),
+        (&["--nodes", &list, "--do", &file], "named already"),
+    ] {
+        senders(words).code(1).silent().complains(&[why]);
+    }
+    alice.run(&["ping", "--do", &file]).code(1).silent().complains(&["asks the nodes themselves"]);
     senders(&["--nodes", "/no/such/file"]).code(1).silent().complains(&["/no/such/file"]);
 
     let first = alice.run(&["rpc", "rpcutil", "ping", "-C", "mysql", "--json"]).fine();

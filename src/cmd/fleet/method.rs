@@ -62,7 +62,47 @@ impl Selection {
 
     /// The same for what asks all nodes itself.
     pub fn check_broadcast(&self) -> anyhow::Result<()> {
-        self.check_identities(&Method::Broadcast)
+        self.check_identities(&Method::Broadcast)?;
+        match self.options.first() {
+            None => Ok(()),
+            Some(option) => bail!(
+                "--do {}: this command asks the nodes themselves; name them with -I or --nodes",
+                clean(option, false)
+            ),
+        }
+    }
+
+    /// What is given with `--do` is for a method that reads it: passed over, a list of a few nodes
+    /// would be the whole fleet.
+    fn check_options(&self, method: &str) -> anyhow::Result<()> {
+        let named = self.nodes.is_some() || self.listed.is_some();
+        let reads: Option<&[&str]> = match method {
+            _ if named => Some(&[]),
+            "flatfile" | "file" => Some(&["file", "format"]),
+            "inventory" => Some(&["file", "novalidate", "noverify"]),
+            _ if BY_ASKING.contains(&method) || PUPPETDB.contains(&method) => Some(&[]),
+            // its own options, or a method that nobody knows
+            _ => None,
+        };
+        for option in &self.options {
+            let shown = clean(option, false);
+            let Some((key, _)) = option.split_once(['=', ':']) else {
+                bail!("--do {shown}: write it as KEY=VALUE");
+            };
+            match reads {
+                None => {}
+                Some(reads) if reads.contains(&key) => {}
+                _ if named => {
+                    bail!("--do {shown}: the nodes are named already, by --nodes or on standard input")
+                }
+                Some([]) => bail!(
+                    "--do {shown}: the method {method} reads no options, say which does: --dm flatfile, inventory or \
+                     external"
+                ),
+                Some(reads) => bail!("--do {shown}: the method {method} reads {}", reads.join(", ")),
+            }
+        }
+        Ok(())
     }
 
     /// Name of the method for people, before standard input was looked at.
@@ -86,6 +126,7 @@ impl Selection {
 
     pub(super) fn method(&self, client: &Client) -> anyhow::Result<Method> {
         let config = client.config();
+        self.check_options(self.method.as_deref().unwrap_or(&config.default_discovery_method))?;
         if let Some(listed) = &self.listed {
             return Ok(Method::Results(listed.clone()));
         }
