@@ -157,6 +157,15 @@ fn command_lines_run_only_where_somebody_said_so() {
         let ran = asked.good(&["shell", "run", stubborn, "timeout=1"]);
         assert_eq!(ran["success"], false);
     }
+    // who asks later is told what the caller was
+    for command in ["command=echo first; exec sleep 600", stubborn] {
+        let ran = asked.alice.run(&["rpc", "shell", "run", command, "timeout=1", "-I", N1, "--json"]).json();
+        let request = ran["request_stats"]["requestid"].as_str().expect("an id");
+        let kept = asked.good(&["choria_util", "result", &format!("request={request}")]);
+        let told = &ran["replies"][0];
+        assert_eq!((&kept["statuscode"], &kept["data"]), (&told["statuscode"], &told["data"]), "{kept:#}");
+        assert_eq!(kept["data"]["success"], false, "{kept:#}");
+    }
     until("it to be gone", || {
         let left = asked.good(&["process", "list", "pattern=sleep 0[.]4243"]);
         (left["pslist"] == json!([])).then_some(())

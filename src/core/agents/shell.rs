@@ -62,19 +62,21 @@ impl Shell {
             },
             _ = control.ended() => return outputs.still_at_work(call),
         };
-        if let Some(record) = self.jobs.look(&name).await {
-            record.kill().await;
-            let job = job.within(ENDS).await.err();
-            record.end().await;
-            // what it did with its last moments is told, too
-            if let Some(job) = job {
-                let _ = job.within(ENDS).await;
-            }
-            let (stdout, stderr) = record.last().await;
-            outputs.set("stdout", stdout).set("stderr", stderr);
-        }
+        job.is_told_otherwise();
         outputs.set("success", false);
-        outputs.done()
+        let Some(record) = self.jobs.look(&name).await else { return outputs.done() };
+        record.kill().await;
+        let job = job.within(ENDS).await.err();
+        record.end().await;
+        // what it did with its last moments is told, too
+        if let Some(job) = job {
+            let _ = job.within(ENDS).await;
+        }
+        let (stdout, stderr) = record.last().await;
+        outputs.set("stdout", stdout).set("stderr", stderr);
+        let outcome = outputs.done();
+        record.keep(&outcome).await;
+        outcome
     }
 
     async fn start(&self, call: &Call, mut outputs: Outputs) -> Outcome {

@@ -15,6 +15,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -55,6 +56,8 @@ pub struct Jobs {
 #[derive(Debug)]
 pub struct Job {
     outcome: oneshot::Receiver<Outcome>,
+    /// Whether the caller is told something else than what is made of its end.
+    otherwise: Arc<AtomicBool>,
 }
 
 /// What a job is, as it is kept.
@@ -178,6 +181,8 @@ impl Jobs {
             .outlives()
             .limit(LONGEST);
         let (tell, outcome) = oneshot::channel();
+        let otherwise = Arc::new(AtomicBool::new(false));
+        let told_otherwise = otherwise.clone();
         tokio::spawn(async move {
             let told = to_its_end(&dir, supervisor).await;
             drop(place);
@@ -185,12 +190,13 @@ impl Jobs {
                 Ok(told) => concluded(told, conclude).await,
                 Err(problem) => Outcome::failed(StatusCode::UnknownError, problem),
             };
-            let kept = outcome.clone();
-            let _ = blocking(move || disk::keep(&dir, &kept)).await.inspect_err(|e| tracing::warn!("{e}"));
+            if !told_otherwise.load(Ordering::SeqCst) {
+                keep(dir, outcome.clone()).await;
+            }
             // whoever waited may have gone
             let _ = tell.send(outcome);
         });
-        Ok(Job { outcome })
+        Ok(Job { outcome, otherwise })
     }
 
     /// Gives jobs of a life before this one their places, once, and looks after them to their
@@ -249,6 +255,12 @@ impl Job {
             Err(_) => Err(self),
         }
     }
+
+    /// From here on what is made of its end is not kept: who ends it before its time tells the
+    /// caller something else, and [keeps](Record::keep) that.
+    pub fn is_told_otherwise(&self) {
+        self.otherwise.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Whoever looked after a job is gone.
@@ -271,6 +283,11 @@ impl Record {
         let dir = self.dir.clone();
         let said = blocking(move || Ok((said::last(&dir, "stdout"), said::last(&dir, "stderr"))));
         said.await.unwrap_or_default()
+    }
+
+    /// Keeps what its caller is told.
+    pub async fn keep(&self, outcome: &Outcome) {
+        keep(self.dir.clone(), outcome.clone()).await;
     }
 
     /// Asks all its processes to end, once it has begun.
@@ -338,6 +355,10 @@ where
             format!("it ended with exit status {code}; what that came to is lost by a fault of this node");
         Outcome::failed(StatusCode::UnknownError, message)
     })
+}
+
+async fn keep(dir: PathBuf, outcome: Outcome) {
+    let _ = blocking(move || disk::keep(&dir, &outcome)).await.inspect_err(|e| tracing::warn!("{e}"));
 }
 
 /// Touches files where nobody waits.

@@ -308,7 +308,7 @@ async fn a_job_that_nobody_looks_after_is_no_longer_at_work() {
     assert_eq!(kept.message, outcome.message);
     let (lost, outcome) = oneshot::channel();
     drop(lost);
-    let outcome = Job { outcome }.within(PATIENCE).await.unwrap();
+    let outcome = Job { outcome, otherwise: Arc::default() }.within(PATIENCE).await.unwrap();
     assert_eq!(outcome.code, StatusCode::UnknownError);
     assert!(outcome.message.contains("lost sight"), "{outcome:?}");
 }
