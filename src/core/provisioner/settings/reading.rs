@@ -12,6 +12,8 @@ use crate::core::provisioner::keys::unknown_keys;
 use crate::core::provisioner::machines::machines;
 use crate::core::text::documents;
 
+/// Levels of the log.
+const LEVELS: [&str; 5] = ["debug", "info", "warn", "error", "fatal"];
 /// Most bytes of the file.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -63,8 +65,16 @@ impl Settings {
             _ => return Err(malformed("it holds no keys, write key: value lines".into())),
         };
         let mut told = unknown_keys(&value);
-        let settings: Settings = serde_json::from_value(value.clone())
-            .map_err(|e| malformed(format!("{}{e}", culprit(&value))))?;
+        let mut settings: Settings = serde_json::from_value(value.clone())
+            .map_err(|e| malformed(format!("{}{}", culprit(&value), in_words(&e.to_string()))))?;
+        if !LEVELS.contains(&settings.loglevel.as_str()) {
+            told.push(format!(
+                "loglevel: {:?} is not one of {}, it is info",
+                settings.loglevel,
+                LEVELS.join(", ")
+            ));
+            "info".clone_into(&mut settings.loglevel);
+        }
         settings.check(file)?;
         if !settings.wants_jwt() && !settings.jwt_verify_cert.is_empty() {
             told.push("no token is verified by jwt_verify_cert, features has no jwt: true".to_owned());
@@ -145,6 +155,13 @@ fn culprit(value: &Value) -> String {
     value.as_object().and_then(|map| map.iter().find_map(alone)).unwrap_or_default()
 }
 
+/// What a reader of files says of a value, without names of this program's own types.
+fn in_words(problem: &str) -> String {
+    let numbers = ["usize", "u16", "u32", "u64", "i64"];
+    let plain = numbers.iter().find_map(|kind| problem.strip_suffix(&format!("expected {kind}")));
+    plain.map_or_else(|| problem.to_owned(), |before| format!("{before}expected a number"))
+}
+
 /// Compiles name lists: unanchored, slashes around one taken off.
 ///
 /// # Errors
@@ -221,7 +238,8 @@ mod tests {
         for (text, problem) in [
             ("interval: 10s", "DIR/p.yaml: interval is below 1m"),
             ("interval: 60", "expected a string"),
-            ("workers: many", "expected usize"),
+            ("workers: many", "workers: invalid type: string \"many\", expected a number"),
+            ("workers: -1", "workers: invalid value: integer `-1`, expected a number"),
             ("cert_deny_list: ['(']", "cert_deny_list has \"(\", which is no regular expression"),
             ("cert_deny_list:", "invalid type: null, expected a sequence"),
             ("cert_deny_list: none", "expected a sequence"),
@@ -242,6 +260,12 @@ mod tests {
             let error = load("p.yaml", text).unwrap_err();
             assert!(error.contains(problem), "{text}: {error}");
         }
+        let (settings, told) = load("p.yaml", "loglevel: loud\n").unwrap();
+        assert_eq!(settings.loglevel, "info");
+        assert_eq!(
+            told,
+            ["DIR/p.yaml: loglevel: \"loud\" is not one of debug, info, warn, error, fatal, it is info"]
+        );
         let (_, told) = load("p.yaml", "worker: 4\nrego_policy: x\nfeatures: {kpi: true}\n").unwrap();
         assert_eq!(
             told,
