@@ -151,6 +151,13 @@ impl Broker {
                 );
             }
             if !ca.map(|ca| is_revoked(ca, &there)).transpose()?.unwrap_or_default() {
+                if let Some(name) = self.alt_names.iter().find(|name| !there.is_for(name)) {
+                    bail!(
+                        "the certificate in {TLS} is not valid for {name}: move it and its key away for one that is, \
+                         and say this again with --name {} and every --alt",
+                        there.common_name
+                    );
+                }
                 let what = format!("the certificate of {}, in {TLS}", there.common_name);
                 steps.push(Step::Keep { what, why: "which the broker has" });
                 return Ok((there.common_name, false));
@@ -161,12 +168,16 @@ impl Broker {
         let renewed = before.is_some();
         // what took over the place of a revoked one has its names
         let (name, mut alt_names) = match before {
-            Some(there) => (there.common_name, there.dns_names),
+            Some(there) => {
+                let addresses = there.addresses.iter().map(ToString::to_string);
+                (there.common_name, there.dns_names.into_iter().chain(addresses).collect())
+            }
             None => (self.name.clone().map_or_else(machine::name, Ok)?, vec![]),
         };
         check_name(Who::Node, &name).with_context(|| "--name")?;
         alt_names.retain(|alt| *alt != name);
-        alt_names.extend(self.alt_names.iter().cloned());
+        let more = self.alt_names.iter().filter(|alt| !alt_names.contains(alt)).cloned().collect::<Vec<_>>();
+        alt_names.extend(more);
         steps.push(Step::Certificate {
             ca: self.ca.clone(),
             kind: Kind::Broker,
@@ -214,6 +225,12 @@ impl Broker {
             if file.symlink_metadata().is_ok() || all[..number].iter().any(|(_, other)| other == name) {
                 bail!("{} is there already: carry it, or remove it first", file.display());
             }
+            if *who == Who::Node && broker.rsplit_once(':').is_some_and(|(own, _)| own == name.as_str()) {
+                let at = ca_option(&self.ca);
+                bail!(
+                    "{name} is this machine, which becomes a node beside its broker by: sudo choria setup node{at}"
+                );
+            }
             check_unissued(*who, name, &issued, &self.ca)?;
             let (ca, name, broker) = (self.ca.clone(), (*name).clone(), broker.to_owned());
             let owner = machine::owner();
@@ -238,10 +255,7 @@ impl Broker {
             });
         }
         let mut rows = Vec::new();
-        let ca = match self.ca == Path::new(machine::CA) {
-            true => String::new(),
-            false => format!(" --ca {}", self.ca.display()),
-        };
+        let ca = ca_option(&self.ca);
         if let Some(why) = lacks {
             rows.push(("sudo -u choria choria broker run".to_owned(), format!("here: {why}")));
         }
@@ -250,6 +264,14 @@ impl Broker {
         }
         rows.push((format!("sudo choria setup operator{ca}"), "lets you ask them, from here".to_owned()));
         [carried, machine::aligned(rows)].concat()
+    }
+}
+
+/// Where the CA is, as commands are told where it is not in its usual place.
+fn ca_option(at: &Path) -> String {
+    match at == Path::new(CA) {
+        true => String::new(),
+        false => format!(" --ca {}", at.display()),
     }
 }
 

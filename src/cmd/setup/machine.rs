@@ -107,6 +107,9 @@ pub struct Person {
     pub home: PathBuf,
 }
 
+/// Variable that tells whoever goes on which file it was that comes by a pipe.
+pub const FILE: &str = "CHORIA_SETUP_FILE";
+
 impl Person {
     /// Who has said `sudo`, or whom root has named.
     pub fn behind(named: Option<&str>) -> anyhow::Result<Option<Person>> {
@@ -131,13 +134,14 @@ impl Person {
 impl Person {
     /// This person's own part, by another process of theirs: root writes nothing into a home
     /// directory, where names lead whither somebody else wants.
-    pub fn goes_on(&self, invitation: &[u8]) -> anyhow::Result<()> {
+    pub fn goes_on(&self, file: &Path, invitation: &[u8]) -> anyhow::Result<()> {
         let program = std::env::current_exe().context("the path of this program")?;
         let home = format!("HOME={}", self.home.display());
         let (user, path) = (format!("USER={}", self.name), format!("PATH={PATH}"));
         let program = program.to_str().context("the path of this program is no text")?;
         // In a session of its own: root's terminal is none of theirs.
-        let words = ["--wait", "runuser", "-u", &self.name, "--", "env", "-i", &home, &user, &path];
+        let file = format!("{FILE}={}", file.display());
+        let words = ["--wait", "runuser", "-u", &self.name, "--", "env", "-i", &home, &user, &path, &file];
         let words = [&words[..], &[program, "setup", "operator", "-"]].concat();
         match said("setsid", &words, invitation)? {
             Ok(text) => out!("{}", clean(&text, true)),

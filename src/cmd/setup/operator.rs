@@ -10,7 +10,7 @@ use choria::core::security::Usage;
 use zeroize::Zeroizing;
 
 use super::invitation::{Invitation, Who, check_name, check_unissued};
-use super::machine::{CA, ETC, Person};
+use super::machine::{CA, ETC, FILE, Person};
 use super::node::{brokers_machine, no_ca, read};
 use super::steps::{Step, carry_out, install, standing, tell_next};
 use super::texts::{self, Found, look};
@@ -53,7 +53,9 @@ impl Operator {
         if rustix::process::geteuid().is_root() {
             return self.by_sudo(file, now);
         }
-        let shown = file.display();
+        // root has read it from that file
+        let behind = std::env::var_os(FILE).map(PathBuf::from).filter(|_| file.as_os_str() == "-");
+        let shown = behind.as_deref().unwrap_or(file).display();
         let made = "the broker's machine makes it, sudo choria setup broker --operator NAME";
         let invitation = read(file, Who::Operator, made, now)?;
         let place = Place::of(Kind::Client, None)?;
@@ -69,7 +71,7 @@ impl Operator {
             }
             there => drop(install(&mut steps, place, &invitation, there.as_ref(), "which you have")?),
         }
-        let config = own_configuration(&mut steps, &invitation.broker, &Place::of(Kind::Client, None)?)?;
+        let config = own_configuration(&mut steps, &invitation, &Place::of(Kind::Client, None)?)?;
         steps.push(Step::Check { role: Role::Client, file: config });
         if file.as_os_str() != "-" {
             steps.push(Step::Remove { path: file.to_owned() });
@@ -86,7 +88,9 @@ impl Operator {
         };
         let made = "the broker's machine makes it, sudo choria setup broker --operator NAME";
         let invitation = read(file, Who::Operator, made, now)?;
-        let mut steps = vec![Step::As { person, invitation: Box::new(move || invitation.text()) }];
+        let named = file.to_owned();
+        let mut steps =
+            vec![Step::As { person, file: named, invitation: Box::new(move || invitation.text()) }];
         if file.as_os_str() != "-" {
             steps.push(Step::Remove { path: file.to_owned() });
         }
@@ -107,7 +111,16 @@ impl Operator {
             );
         };
         let Some(person) = Person::behind(self.user.as_deref())? else {
-            bail!("say for whom with --user NAME, or say it by sudo as yourself: nobody should ask as root");
+            if self.user.is_some() {
+                bail!(
+                    "nobody should ask as root: say with --user the name of a person, who may have to be made first \
+                     (useradd -m NAME)"
+                );
+            }
+            bail!(
+                "say for whom with --user NAME, or say it by sudo as yourself: nobody should ask as root; where there \
+                 is nobody else, useradd -m NAME makes somebody"
+            );
         };
         check_name(Who::Operator, &person.name)?;
         let place = Place::of(Kind::Client, person.home.join(".choria").to_str())?;
@@ -130,7 +143,8 @@ impl Operator {
             Invitation::new(Who::Operator, &broker, ca.certificate_pem(), &issued).text()
         };
         let last = format!("choria ping                                  as {}", person.name);
-        steps.push(Step::As { person, invitation: Box::new(invitation) });
+        let file = PathBuf::from("-");
+        steps.push(Step::As { person, file, invitation: Box::new(invitation) });
         carry_out(steps, self.dry_run, now)?;
         if self.dry_run {
             tell_next(&[last]);
@@ -160,7 +174,12 @@ fn of_everybody(steps: &mut Vec<Step>, broker: &str) -> anyhow::Result<()> {
 }
 
 /// The configuration that this person's commands read, which has to name the broker.
-fn own_configuration(steps: &mut Vec<Step>, broker: &str, place: &Place) -> anyhow::Result<PathBuf> {
+fn own_configuration(
+    steps: &mut Vec<Step>,
+    invitation: &Invitation,
+    place: &Place,
+) -> anyhow::Result<PathBuf> {
+    let broker = invitation.broker.as_str();
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).context("HOME is not set")?;
     let own = PathBuf::from(home).join(".choriarc");
     let read = Config::load(Role::Client, None, &System);
@@ -169,6 +188,7 @@ fn own_configuration(steps: &mut Vec<Step>, broker: &str, place: &Place) -> anyh
         && let Some(path) = config.file()
     {
         texts::leads_to_keys(Role::Client, config, path, place)?;
+        texts::is_of(Role::Client, config, path, place, &invitation.name)?;
         // of that of everybody it was said already, or somebody else sees to it
         if !path.starts_with(ETC) {
             steps.push(Step::Keep { what: path.display().to_string(), why: "which names the broker" });

@@ -109,6 +109,8 @@ pub enum Step {
     /// Somebody's own part, done as that person.
     As {
         person: machine::Person,
+        /// What was read, `-` for nothing.
+        file: PathBuf,
         invitation: Box<dyn FnOnce() -> anyhow::Result<Zeroizing<String>>>,
     },
 }
@@ -211,7 +213,7 @@ impl Step {
             Step::Remove { path } => {
                 fs::remove_file(&path).with_context(|| format!("remove {} yourself", path.display()))?;
             }
-            Step::As { person, invitation } => person.goes_on(invitation()?.as_bytes())?,
+            Step::As { person, file, invitation } => person.goes_on(&file, invitation()?.as_bytes())?,
         }
         Ok(())
     }

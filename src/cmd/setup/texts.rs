@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use choria::core::build;
 use choria::core::config::{Config, Role, System};
 use choria::core::files::read_bounded;
-use choria::core::security::Provider;
+use choria::core::provisioning::{Decision, Found as Has, JwtResolver, Setup, TargetResolver as _, decide};
+use choria::core::security::{Certificate, Provider, pem};
 
 use crate::cmd::tool::place::Place;
 
@@ -105,8 +107,52 @@ pub fn agrees(
             path.display(),
             config.identity
         ),
-        _ => leads_to_keys(role, &config, path, place),
+        _ => leads_to_keys(role, &config, path, place)?,
     }
+    let Some(identity) = identity else { return Ok(()) };
+    is_of(role, &config, path, place, identity)?;
+    if waits(&config) {
+        bail!(
+            "{} has been changed and stays, and a node that finds a provisioning token throws it away: have it say \
+             plugin.choria.server.provision = false, {again}",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Whether a node of this configuration has itself provisioned.
+fn waits(config: &Config) -> bool {
+    let mut setup = Setup::of_build(&build::profile().provisioning);
+    let _ = JwtResolver.configure(&mut setup);
+    let said = config.has("plugin.choria.server.provision").then_some(config.choria_server_provision);
+    decide(Has::Configuration(said), &setup) == Decision::Wait
+}
+
+/// That other keys, where a configuration which stays leads to those, are of whom the new ones are:
+/// nobody would look at these.
+pub fn is_of(role: Role, config: &Config, path: &Path, place: &Place, name: &str) -> anyhow::Result<()> {
+    let named = match config.security_provider.as_str() {
+        "file" => PathBuf::from(&config.security_file_certificate),
+        _ => Provider::new(config, role, &System)?.files().certificate.clone(),
+    };
+    if named == place.certificate() {
+        return Ok(());
+    }
+    let text = read_bounded(&named, MAX)?;
+    let chain = pem::certificates(&text).map_err(|e| anyhow!("{} {e}", named.display()))?;
+    let found = chain.first().and_then(|leaf| Certificate::parse(leaf));
+    let Some(other) = found.as_ref().map_or(Some(""), |found| found.other_name(name)) else { return Ok(()) };
+    bail!(
+        "{} stays as it is and leads to {}, a certificate of {other:?}, not {name}: have it say \
+         plugin.security.provider = file, plugin.security.file.certificate = {}, plugin.security.file.key = {} and \
+         plugin.security.file.ca = {}, or move it away, and say this again",
+        path.display(),
+        named.display(),
+        place.certificate().display(),
+        place.key().display(),
+        place.ca().display()
+    )
 }
 
 /// That a configuration which stays leads to keys: those that are to be installed, or others that

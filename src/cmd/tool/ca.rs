@@ -166,8 +166,15 @@ impl Ca {
             CaCommand::List(list) => list.run(now)?,
             CaCommand::Revoke(revoke) => {
                 let ca = load(&revoke.dir)?;
+                let of_broker = ca.is_of_broker(&revoke.name)?;
                 let (name, revoked) = revoke.run(&ca, now)?;
                 outln!("Revoked {revoked} certificates of {name}.");
+                if of_broker {
+                    outln!(
+                        "A broker's is among them, which whoever has the list refuses: on {name} 'sudo choria setup \
+                         broker' gives it another."
+                    );
+                }
                 outln!("{}", followed(&ca.crl_file(), Path::new(crate::cmd::setup::machine::TLS)));
             }
         }

@@ -86,17 +86,31 @@ impl Ca {
         Ok(serials.iter().filter_map(|serial| unhex_any(serial)).collect())
     }
 
+    /// Whether one of the certificates of that name that are not revoked is a broker's.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn is_of_broker(&self, name: &str) -> Result<bool, PkiError> {
+        let list = self.read_list()?;
+        let stands = |one: &Certificate| !list.revoked.iter().any(|(serial, _)| *serial == one.serial);
+        Ok(self.server_certificates()?.iter().any(|one| one.common_name == name && stands(one)))
+    }
+
     /// Names in the certificates it made for servers, which are brokers.
     ///
     /// # Errors
     /// Files that cannot be read.
     pub fn servers(&self) -> Result<Vec<String>, PkiError> {
+        let servers = self.server_certificates()?;
+        Ok(servers.iter().flat_map(|one| one.names().map(str::to_owned).collect::<Vec<_>>()).collect())
+    }
+
+    fn server_certificates(&self) -> Result<Vec<Certificate>, PkiError> {
         let of_server = |der: &[u8]| {
             let usages = X509Certificate::from_der(der).ok()?.1.extended_key_usage().ok()??.value.server_auth;
             Certificate::parse(der).filter(|_| usages)
         };
-        let servers = self.filed_certificates()?.into_iter().filter_map(|(_, der)| of_server(&der));
-        Ok(servers.flat_map(|one| one.names().map(str::to_owned).collect::<Vec<_>>()).collect())
+        Ok(self.filed_certificates()?.into_iter().filter_map(|(_, der)| of_server(&der)).collect())
     }
 
     /// Certificates of which there is a copy.

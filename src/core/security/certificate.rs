@@ -1,5 +1,7 @@
 //! What we read out of one certificate: names, times, key.
 
+use std::net::IpAddr;
+
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::subject;
@@ -11,6 +13,8 @@ pub struct Certificate {
     pub common_name: String,
     /// DNS names of the subject alternative names.
     pub dns_names: Vec<String>,
+    /// Addresses among them.
+    pub addresses: Vec<IpAddr>,
     /// Whether there is a subject alternative name extension at all.
     pub has_alt_names: bool,
     /// First second it is valid, unix time.
@@ -42,6 +46,7 @@ impl Certificate {
         Some(Certificate {
             common_name: common_name.unwrap_or_default().to_owned(),
             dns_names: subject::dns_names(certificate.extensions().iter().map(|e| e.parsed_extension())),
+            addresses: subject::addresses(certificate.extensions().iter().map(|e| e.parsed_extension())),
             has_alt_names,
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
@@ -56,6 +61,12 @@ impl Certificate {
         let common = Some(self.common_name.as_str()).filter(|name| !name.is_empty());
         let others = self.dns_names.iter().map(String::as_str).filter(move |name| Some(*name) != common);
         common.into_iter().chain(others)
+    }
+
+    /// Whether others may reach whose it is by this name or address.
+    pub fn is_for(&self, name: &str) -> bool {
+        let address = name.parse::<IpAddr>().is_ok_and(|address| self.addresses.contains(&address));
+        address || self.names().any(|own| own.eq_ignore_ascii_case(name))
     }
 
     /// Its first name, where it has not this one.

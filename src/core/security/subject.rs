@@ -6,6 +6,8 @@
 //! first, so that a certificate with two of them is two people to two readers:
 //! it is refused by all of them, unless they say the same.
 
+use std::net::IpAddr;
+
 use x509_parser::prelude::{GeneralName, ParsedExtension};
 use x509_parser::x509::X509Name;
 
@@ -32,15 +34,32 @@ pub fn common_name<'a>(subject: &'a X509Name<'_>) -> Result<Option<&'a str>, Sev
 
 /// The DNS names among the alternative names.
 pub fn dns_names<'a>(extensions: impl IntoIterator<Item = &'a ParsedExtension<'a>>) -> Vec<String> {
+    alternative_names(extensions, |name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        _ => None,
+    })
+}
+
+/// Addresses among them, as many.
+pub fn addresses<'a>(extensions: impl IntoIterator<Item = &'a ParsedExtension<'a>>) -> Vec<IpAddr> {
+    alternative_names(extensions, |name| match name {
+        GeneralName::IPAddress(bytes) => {
+            let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+            four.or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from)).ok()
+        }
+        _ => None,
+    })
+}
+
+fn alternative_names<'a, T>(
+    extensions: impl IntoIterator<Item = &'a ParsedExtension<'a>>,
+    wanted: impl Fn(&GeneralName<'a>) -> Option<T>,
+) -> Vec<T> {
     let alternative = extensions.into_iter().find_map(|extension| match extension {
         ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
         _ => None,
     });
-    let names = alternative.into_iter().flatten().filter_map(|name| match name {
-        GeneralName::DNSName(name) => Some((*name).to_owned()),
-        _ => None,
-    });
-    names.take(MAX_NAMES).collect()
+    alternative.into_iter().flatten().filter_map(wanted).take(MAX_NAMES).collect()
 }
 
 #[cfg(test)]
