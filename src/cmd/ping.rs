@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use choria::core::discovery::{Window, broadcast};
+use choria::core::discovery::{Window, broadcast, literal_identities};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::{self, block_on_promptly};
@@ -58,7 +58,9 @@ impl Ping {
         if let Some(names) = &named {
             filter.identity.clone_from(names);
         }
-        let expect = self.expect.or(named.as_ref().map(Vec::len));
+        // whoever is named in full is missing where they do not answer, however they were named
+        let named = named.or_else(|| literal_identities(&filter));
+        let is_named = named.is_some();
         let mut unheard: BTreeSet<String> = named.into_iter().flatten().collect();
         context::check_workers(self.workers)?;
         if self.expect == Some(0) {
@@ -101,7 +103,10 @@ impl Ping {
                         };
                         outln!("{:<name_width$} time={time} ms", clean(name, false));
                     }
-                    expect.is_none_or(|expect| times.len() < expect)
+                    match self.expect {
+                        Some(expect) => times.len() < expect,
+                        None => !is_named || !unheard.is_empty(),
+                    }
                 },
             );
             let found = tokio::select! {
@@ -131,7 +136,9 @@ impl Ping {
         if interrupted {
             return Ok(exit.interrupted());
         }
-        trouble::unanswered(&unheard);
+        if self.expect.is_none_or(|expect| times.len() < expect) {
+            trouble::unanswered(&unheard);
+        }
         if times.is_empty() {
             if !self.names {
                 errln!("choria: no responses received{reason}");
@@ -142,9 +149,9 @@ impl Ping {
                 exit.nobody_answered()
             });
         }
-        Ok(match expect {
+        Ok(match self.expect {
             Some(expect) if times.len() < expect => exit.some_missing(),
-            None if down => exit.some_missing(),
+            None if down || !unheard.is_empty() => exit.some_missing(),
             _ => ExitCode::SUCCESS,
         })
     }

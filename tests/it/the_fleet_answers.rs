@@ -30,7 +30,7 @@ fn fleet() -> Fleet {
 
 #[test]
 fn ping_shows_every_node() {
-    let Fleet { alice, .. } = &fleet();
+    let Fleet { alice, network, .. } = &fleet();
     let ran = alice.run(&["ping"]).fine().says(&["---- ping statistics ----", "4 replies max: "]);
     for node in ALL {
         let line = ran.stdout.lines().find(|l| l.starts_with(node)).unwrap_or_else(|| panic!("{ran:?}"));
@@ -40,6 +40,19 @@ fn ping_shows_every_node() {
     let silent = alice.run(&["ping", "--silent"]).fine();
     assert!(!silent.stdout.contains("example.net"), "{silent:?}");
     alice.run(&["ping", "--names", "--expect", "5", "-C", "apache"]).code(4);
+    // who was named is missed, by whatever they were named
+    let list = network.file("named.txt", "db1.example.net\nnobody.example.net\n");
+    let list = list.to_string_lossy();
+    let named: [&[&str]; 2] = [&["-I", "db1.example.net", "-I", "nobody.example.net"], &["--nodes", &list]];
+    for words in named {
+        let ran = alice.run(&[&["ping", "--names"], words].concat()).code(4);
+        assert_eq!(ran.sorted(), ["db1.example.net"]);
+        ran.complains(&["no answer of nobody.example.net"]);
+        alice.run(&[&["ping", "--names", "--compat-exit"], words].concat()).code(0);
+        alice.run(&[&["ping", "--names", "--expect", "1"], words].concat()).fine();
+    }
+    alice.run(&["ping", "-I", "db1.example.net", "-I", "db1.example.net"]).fine().says(&["1 replies"]);
+    alice.run(&["ping", "--names", "-I", "/^db1/"]).fine();
     let filtered = alice.run(&["ping", "--names", "--expect", "2", "-F", "country=mt"]).fine();
     assert_eq!(filtered.sorted(), ["db1.example.net", "web1.example.net"]);
 }

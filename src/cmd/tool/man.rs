@@ -117,7 +117,8 @@ fn page(command: &CommandInfoWithArgs, path: &[String]) -> String {
     if path.len() == 1 {
         out.push_str(&format!(
             ".SH EXIT STATUS\n{} \\fIfind\\fR, \\fB\\-\\-compat\\-exit\\fR, CHORIA_COMPAT_EXIT=1 and the name mco give 0 \
-             whenever a request was sent; \\fIfilemgr\\fR, \\fIiptables\\fR, \\fInettest\\fR, \\fInrpe\\fR, \\fIpackage\\fR, \\fIprocess\\fR, \
+             whenever a request was sent, and 1 where \\fIping\\fR so called hears nobody and \\fImco find\\fR finds \
+             nobody; \\fIfilemgr\\fR, \\fIiptables\\fR, \\fInettest\\fR, \\fInrpe\\fR, \\fIpackage\\fR, \\fIprocess\\fR, \
              \\fIpuppet\\fR, \\fIservice\\fR and \\fIshell\\fR called as mco give: {}\n.SH MCO\n{}\n",
             roff(CODES),
             roff(HALT_CODES),
