@@ -121,7 +121,7 @@ fn a_policy_in_rego_decides_by_inputs_and_facts() {
     run(&alice, "fact=secret").code(2).says(&["You are not authorized"]);
     run(&bob, "fact=country").code(2).says(&["You are not authorized"]);
     nodes[0].log().says(&["denied", "agent=rpcutil", "action=get_fact", "rpcutil.rego denies choria=bob"]);
-    nodes[0].log().says(&["allow is", "rpcutil.rego"]);
+    nodes[0].log().says(&["allow is true", "rpcutil.rego"]);
     // no policy, and one that cannot be read
     alice.run(&["rpc", "package", "status", "package=bash"]).code(2).says(&["You are not authorized"]);
     network

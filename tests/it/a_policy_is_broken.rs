@@ -168,6 +168,16 @@ fn who_decides_about_a_call_is_told_and_tested() {
         "cases:3: is to allow and is denied",
         "package.policy:5 denies",
     ]);
+    // what no node takes is no case, however it is decided
+    network.file("cases", "deny bob package#status\ndeny bob.mcollective package#sttaus\n");
+    policy(&["test", "cases"])
+        .code(1)
+        .says(&["2 calls, 0 not decided", "2 that no node would take"])
+        .complains(&[
+            "cases:1: no node takes a request of bob",
+            "did you mean bob.mcollective?",
+            "cases:2: package has no action sttaus",
+        ]);
     network.file("cases", "perhaps bob x\n");
     policy(&["test", "cases"]).code(1).complains(&["line 1 begins with \"perhaps\""]);
 }

@@ -10,7 +10,7 @@ use choria::core::files::read_bounded;
 use choria::core::protocol::filter::Facts;
 use serde_json::{Map, Value};
 
-use super::full_caller;
+use super::{doubts, full_caller};
 use crate::cmd::Globals;
 use crate::cmd::context::daemon_file;
 use crate::cmd::out::{errln, outln};
@@ -92,7 +92,7 @@ pub(super) fn run(file: &Path, globals: &Globals) -> anyhow::Result<ExitCode> {
     let config = Config::load(Role::Server, Some(&daemon_file(globals, Role::Server)?), &System)?;
     let authorizer = Authorizer::from_config(&config);
     let text = read_bounded(file, MAX_FILE).context("cannot read the cases")?;
-    let (mut tried, mut wrong) = (0, 0);
+    let (mut tried, mut wrong, mut doubtful) = (0, 0, 0);
     for (index, line) in String::from_utf8_lossy(&text).lines().enumerate() {
         let Some(case) = Case::parse(index + 1, line).with_context(|| file.display().to_string())? else {
             continue;
@@ -101,6 +101,11 @@ pub(super) fn run(file: &Path, globals: &Globals) -> anyhow::Result<ExitCode> {
         let request = AuthzRequest::of(&case.caller, &case.agent, &case.action);
         let facts = Facts::from_json(Value::Object(case.facts).to_string());
         let decision = authorizer.decide(&request, Some(&case.classes), &facts);
+        let doubts = doubts(&config, &case.caller, &case.agent, &case.action);
+        doubtful += usize::from(!doubts.is_empty());
+        for doubt in doubts {
+            errln!("{}:{}: {}", file.display(), case.line, clean(&doubt, false));
+        }
         if decision.allowed != case.allow {
             wrong += 1;
             let (wanted, got) = if case.allow { ("allow", "denied") } else { ("deny", "allowed") };
@@ -115,8 +120,12 @@ pub(super) fn run(file: &Path, globals: &Globals) -> anyhow::Result<ExitCode> {
     if tried == 0 {
         bail!("{} has no cases, a line each: {COLUMNS}", file.display());
     }
-    outln!("{tried} calls, {wrong} not decided as they should be");
-    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let doubtful_too = match doubtful {
+        0 => String::new(),
+        some => format!(", {some} that no node would take"),
+    };
+    outln!("{tried} calls, {wrong} not decided as they should be{doubtful_too}");
+    Ok(if wrong == 0 && doubtful == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]

@@ -84,6 +84,14 @@ fn whole(engine: Engine) -> Result<Engine, String> {
     }
 }
 
+/// A value as a policy would write it.
+fn worded(value: &RegoValue) -> String {
+    match value {
+        RegoValue::Undefined => "undefined".to_owned(),
+        other => shortened(&other.to_string(), TOLD),
+    }
+}
+
 /// Whether a policy may look at this member of its input: by its name, or by whatever it does with all of it.
 fn looks_at(text: &str, member: &str) -> bool {
     let of_name = |c: char| c.is_alphanumeric() || c == '_';
@@ -159,13 +167,8 @@ impl Rego {
             for line in engine.take_prints().unwrap_or_default() {
                 tracing::info!(agent, action, caller, "{path} prints: {}", shortened(&line, TOLD));
             }
-            tracing::info!(
-                agent,
-                action,
-                caller,
-                "{path}: allow is {:?}",
-                value.as_ref().map_err(|e| told(e))
-            );
+            let came_to = value.as_ref().map_or_else(|e| format!("not known: {}", told(e)), worded);
+            tracing::info!(agent, action, caller, "{path}: allow is {came_to}");
         }
         let action = shortened(action, 100);
         match value.map_err(|e| format!("{path}: {}", told(&e)))? {

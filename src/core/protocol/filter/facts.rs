@@ -58,6 +58,9 @@ pub enum FactsError {
         /// The list as configured.
         files: String,
     },
+    /// Nobody has named a file.
+    #[error("there are no facts: plugin.yaml names no file")]
+    Unnamed,
 }
 
 impl Default for Facts {
@@ -100,7 +103,10 @@ impl Facts {
         }
         let broken = problems.iter().any(|p| matches!(p, FactsError::File { file, .. } if file.exists()));
         if merged.is_empty() {
-            problems.push(FactsError::None { files: files.into() });
+            problems.push(match files.trim_matches(':').is_empty() {
+                true => FactsError::Unnamed,
+                false => FactsError::None { files: files.into() },
+            });
         }
         let mut merged = Value::Object(merged);
         merged.sort_all_objects();
