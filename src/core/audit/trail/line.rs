@@ -129,9 +129,16 @@ fn plain(text: &str) -> Line {
     entry(verdict, time_of(get(1)), fields, reason.to_owned(), None)
 }
 
+/// Why a call is denied that would leave no trace.
+const UNAUDITED: &str = "its audit record was not written";
+
 /// What a message of the server says of a request, and why.
 fn verdict(message: &str) -> Option<(Verdict, &str)> {
     if let Some(reason) = message.strip_prefix("denied: ") {
+        // the line before says so, too, and why; of that one none is held back
+        if reason == UNAUDITED {
+            return None;
+        }
         return Some((Verdict::Denied, reason));
     }
     if let Some(reason) = message.strip_prefix("refused a request: ") {

@@ -53,6 +53,14 @@ fn every_form_of_a_line_is_read() {
         let line = format!("2026-01-07T07:13:31Z error   {line} request=1 caller=choria=a agent=b action=c");
         assert_eq!(one(&line).verdict, verdict);
     }
+    // one request that was denied for want of a record is one, of the two lines about it
+    let fields = "request=1 caller=choria=a agent=b action=c";
+    let lines = format!(
+        "the audit record was not written, the action does not run: full {fields}\ndenied: its audit record was not \
+         written {fields}\n"
+    );
+    let (entries, outcome) = read(lines.as_bytes());
+    assert_eq!((entries.len(), outcome.broken), (1, 0));
     let (entries, outcome) = read(b"2026-01-07T07:13:31Z info    connected broker=nats://a:1\n");
     assert!(entries.is_empty() && outcome.broken == 0);
 }
