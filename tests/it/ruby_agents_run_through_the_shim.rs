@@ -51,9 +51,18 @@ fn ruby_agents_answer_as_they_did() {
         shim.display(),
         settings.display()
     );
+    let gone = lines.replace("shim.rb", "no-shim.rb");
     let only = "policy default deny\nallow\tchoria=alice.mcollective\techo fail crash leave hang\t*\t*\n";
-    let nodes =
-        network.nodes([node("n1").lines(&lines).policy("rubydemo", only), node("n2").lines(&shelf.lines())]);
+    let nodes = network.nodes([
+        node("n1").lines(&lines).policy("rubydemo", only),
+        node("n2").lines(&shelf.lines()),
+        node("n3").lines(&gone),
+    ]);
+    nodes[2].log().says(&[
+        "warning",
+        "this Ruby agent answers no call: the shim ",
+        "no-shim.rb does not exist",
+    ]);
     nodes[0].log().says(&["hosting an agent from disk", "agent=rubydemo"]);
     let alice = network.caller_with("alice.mcollective", &shelf.libdir());
     let ask = |words: &[&str]| {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::external::{last_words, read_reply, tell};
 use super::{Agent, Call, Node, Outcome, Running};
 use crate::core::ddl::AgentDdl;
+use crate::core::files;
 use crate::core::programs::{Program, ProgramError};
 use crate::core::rpc::StatusCode;
 
@@ -28,6 +29,21 @@ pub struct Shim {
     pub memory: Option<u64>,
 }
 
+impl Shim {
+    /// What of it is not there, and what it is.
+    fn missing(&self) -> Option<String> {
+        let parts = [("shim", &self.program), ("shim configuration", &self.config)];
+        let (what, path) = parts.into_iter().find(|(_, path)| !path.exists())?;
+        Some(format!("the {what} {} does not exist", path.display()))
+    }
+
+    /// [`Shim::missing`], where nobody waits; nothing while a disk hangs.
+    pub async fn lacks(&self) -> Option<String> {
+        let shim = self.clone();
+        files::within_deadline(move || shim.missing()).await.flatten()
+    }
+}
+
 /// An agent in Ruby.
 pub struct Ruby {
     ddl: AgentDdl,
@@ -43,11 +59,8 @@ impl Ruby {
     async fn call(&self, call: &Call) -> Outcome {
         let name = format!("{}#{}", call.agent, call.action);
         let aborted = |message: String| Outcome::failed(StatusCode::Aborted, message);
-        for (what, path) in [("shim", &self.shim.program), ("shim configuration", &self.shim.config)] {
-            if !path.exists() {
-                let path = path.display();
-                return aborted(format!("Cannot call Ruby action {name}: the {what} {path} does not exist"));
-            }
+        if let Some(missing) = self.shim.missing() {
+            return aborted(format!("Cannot call Ruby action {name}: {missing}"));
         }
         let program = Program::new(&self.shim.program)
             .args(["--config".as_ref(), self.shim.config.as_os_str()])

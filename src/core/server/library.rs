@@ -134,8 +134,13 @@ impl Keeper {
         match (kind, self.shim.clone()) {
             (Kind::Ruby, None) => {}
             (Kind::Ruby, Some(shim)) => {
-                let agent: Option<Arc<dyn Agent>> = Some(Arc::new(Ruby::new(ddl, shim)));
-                asking.spawn(async move { Asked { name, turn, agent } });
+                asking.spawn(async move {
+                    if let Some(missing) = shim.lacks().await {
+                        tracing::warn!(agent = name, "this Ruby agent answers no call: {missing}");
+                    }
+                    let agent: Option<Arc<dyn Agent>> = Some(Arc::new(Ruby::new(ddl, shim)));
+                    Asked { name, turn, agent }
+                });
             }
             (Kind::External, _) => {
                 let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
