@@ -109,7 +109,12 @@ fn what_breaks_every_node_hits_the_first_and_goes_on_when_it_is_told() {
     assert_eq!(fleet.asked(), 1);
     // One more may do badly, and one more does: the second stage is asked to its end.
     fleet.mood(|mood| mood.breaks = fleet.names[..2].to_vec());
-    let ran = fleet.alice.run(&[&resume[..], &["--abort", "1"]].concat()).code(2);
+    fleet
+        .alice
+        .run(&[&resume[..], &["--batch-sleep", "-1"]].concat())
+        .code(1)
+        .complains(&["no time to wait"]);
+    let ran = fleet.alice.run(&[&resume[..], &["--abort", "1", "--batch-sleep", "0"]].concat()).code(2);
     ran.complains(&["stage 2 of 3: 2 nodes", "stopped in stage 2 of 3: 2 of the 3 nodes"]);
     assert_eq!(fleet.asked(), 3);
     let ran = fleet.alice.run(&[&resume[..], &["--abort", "20%"]].concat()).code(2);

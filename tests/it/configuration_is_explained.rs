@@ -62,6 +62,10 @@ fn what_is_configured_and_where() {
     one.says(&["discovery_timeout = 2    (default)", "seconds to wait for discovery", "type: Int"]);
     let rows = alice.run(&["tool", "config", "^loglevel$", "--json"]).code(0).json();
     assert_eq!((&rows[0]["key"], &rows[0]["value"]), (&"loglevel".into(), &"warn".into()));
+    // so are keys that agents and adapters have, which stand in no table
+    let agents = alice.run(&["tool", "config", "plugin.package.provider|shell.activate"]).code(0);
+    agents.says(&["plugin.package.provider is not set", "plugin.shell.activate_agent is not set"]);
+    alice.run(&["tool", "config", "adapter"]).code(0).says(&["plugin.choria.adapter.NAME."]);
     // Commands say the same on their way, on standard error.
     alice.run(&["ping", "--no-such-flag"]).code(1);
 }

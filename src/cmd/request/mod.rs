@@ -112,7 +112,11 @@ impl<'a> Request<'a> {
         self.selection.filter()?;
         context::check_workers(self.flags.workers)?;
         let keep = self.keep()?;
-        let batch = self.flags.batch()?;
+        let batch = match self.resumed {
+            // it has its own; how long it waits between them was heard
+            Some(_) => None,
+            None => self.flags.batch()?,
+        };
         self.flags.limit()?;
         let stages = if self.resumed.is_some() { None } else { self.flags.stages()? };
         if stages.is_some() && self.elsewhere.is_some() {

@@ -122,6 +122,9 @@ impl Resumed {
         if let Some(text) = &flags.abort {
             rollout.allow(text.parse().map_err(|e| anyhow!("--abort {e}"))?);
         }
+        if flags.batch_sleep.is_some() {
+            plan.pause = flags.pause()?.as_secs_f64();
+        }
         if flags.check.is_some() {
             plan.check = flags.check.clone();
         }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use argh::{ArgsInfo, FromArgs};
+use choria::core::adapters;
+use choria::core::agents::SETTINGS;
 use choria::core::config::{Config, Explained, Origin, Role, System};
 
 use super::super::out::{errln, outln};
@@ -54,7 +56,11 @@ impl ConfigTool {
             .into_iter()
             .filter(|row| self.key.is_some() || self.list || row.origin != Origin::Default)
             .collect();
-        if rows.is_empty() && self.key.is_some() {
+        let others = match self.key {
+            Some(_) => others(&pattern, &config),
+            None => vec![],
+        };
+        if rows.is_empty() && others.is_empty() && self.key.is_some() {
             bail!("no configuration key matches '{}'", self.key.unwrap_or_default());
         }
         if self.json {
@@ -78,11 +84,24 @@ impl ConfigTool {
                 documentation(key);
             }
         }
+        for (name, doc) in &others {
+            outln!("{name} is not set\n    {doc}\n");
+        }
         for warning in config.warnings() {
             errln!("choria: {warning}");
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Keys that match of agents that manage machines and of adapters, which stand in no table and are
+/// not set.
+fn others(pattern: &regex::Regex, config: &Config) -> Vec<(String, String)> {
+    let of_agents = SETTINGS.iter().map(|(name, doc)| ((*name).to_owned(), (*doc).to_owned()));
+    let of_adapters = adapters::KEYS
+        .iter()
+        .map(|(name, _, doc)| (format!("plugin.choria.adapter.NAME.{name}"), doc.replace('`', "")));
+    of_agents.chain(of_adapters).filter(|(name, _)| pattern.is_match(name) && !config.has(name)).collect()
 }
 
 fn overview(config: &Config) {
