@@ -99,6 +99,16 @@ fn ca_certificates_broker_node_and_a_first_answer() {
     assert!(carol.contains(" good ") && carol.contains("20"), "{carol}");
     choria(&["tool", "ca", "revoke", "--dir", "pki", "carl"]).code(1).complains(&["no certificate of carl"]);
     choria(&["tool", "ca", "revoke", "--dir", "pki", "carol"]).fine().says(&["of carol.mcollective"]);
+    // A broker and a node of one name go together, and whose both were is said.
+    let revoke = ["tool", "ca", "revoke", "--dir", "pki", "broker.example.net"];
+    choria(&revoke).fine().says(&[
+        "Revoked 1 certificates",
+        "A broker's is among them",
+        "choria setup broker",
+    ]);
+    choria(&["tool", "ca", "issue", "--dir", "pki", "--out", "again", "--node", "broker.example.net"]).fine();
+    let node = choria(&revoke).fine().says(&["Revoked 1 certificates"]);
+    assert!(!node.stdout.contains("A broker's"), "{node:?}");
     choria(&["tool", "ca", "issue", "--dir", "pki", "--client", "dave", "--days", "0"])
         .code(1)
         .complains(&["a certificate of 0 days"]);

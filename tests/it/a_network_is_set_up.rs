@@ -161,6 +161,17 @@ fn again_and_beside_what_is_there() {
         "started   choria-broker",
     ]);
     sudo(&hub, "choria setup broker --operator carol").code(1).complains(&["carol.setup is there already"]);
+    // What the certificate lacks that is there is no name of this broker yet, and the machine needs no file.
+    for name in ["other.example.org", "192.0.2.7"] {
+        sudo(&hub, &format!("choria setup broker --alt {name}")).code(1).complains(&[
+            &format!("the certificate in /etc/choria/tls is not valid for {name}"),
+            "--name hub.example.org",
+        ]);
+    }
+    sudo(&hub, "choria setup broker --alt hub.example.org").fine();
+    sudo(&hub, "choria setup broker --node hub.example.org")
+        .code(1)
+        .complains(&["is this machine, which becomes a node beside its broker by: sudo choria setup node"]);
     sudo(&hub, "choria setup node")
         .fine()
         .says(&["a certificate of hub.example.org, in /etc/choria/tls/node"]);
@@ -186,8 +197,12 @@ fn again_and_beside_what_is_there() {
     sudo(&hub, "choria setup operator carol.setup").code(0).says(&["wrote     /home/newcomer/.choriarc"]);
     hub.person("test -e carol.setup").code(1);
     until("the node to answer", || (hub.person("choria ping --expect 1").code == 0).then_some(()));
+    // Who is refused by way of sudo is told of the file.
+    sudo(&hub, "choria setup broker --operator dora").fine();
+    sudo(&hub, "choria setup operator dora.setup").code(1).complains(&["dora.setup is for dora.mcollective"]);
     sudo(&hub, "choria setup operator").code(1).complains(&["newcomer is an operator"]);
     root(&hub, "choria setup operator").code(1).complains(&["--user NAME"]);
+    root(&hub, "choria setup operator --user root").code(1).complains(&["the name of a person", "useradd"]);
     root(&hub, "choria setup operator --user nobody-at-all")
         .code(1)
         .complains(&["knows nobody called nobody-at-all"]);
@@ -216,8 +231,37 @@ fn again_and_beside_what_is_there() {
         "plugin.security.file.key = /etc/choria/tls/node/key.pem",
     ]);
 
+    // Nor do keys of somebody else fit, nor a configuration that a token would have thrown away.
+    let keys = |certificate: &str, more: &str| {
+        let [key, ca] = ["key", "ca"].map(|file| format!("/etc/choria/tls/node/{file}.pem"));
+        let text = format!(
+            "{bare}plugin.security.provider = file\\nplugin.security.file.certificate = {certificate}\\n\
+             plugin.security.file.key = {key}\\nplugin.security.file.ca = {ca}\\n{more}"
+        );
+        root(&hub, &format!("printf '{text}' >{config}")).code(0);
+    };
+    root(&hub, "choria tool ca issue --dir /etc/choria/ca --out /etc/choria/other --node other.example.org")
+        .code(0);
+    keys("/etc/choria/other/certificate.pem", "");
+    sudo(&hub, "choria setup node").code(1).complains(&[
+        "leads to /etc/choria/other/certificate.pem, a certificate of \"other.example.org\", not hub.example.org",
+        "plugin.security.file.certificate = /etc/choria/tls/node/certificate.pem",
+    ]);
+    keys("/etc/choria/tls/node/certificate.pem", "");
+    sudo(&hub, "choria setup node").fine();
+    let token = "choria tool ca provisioning-token --dir /etc/choria/ca --urls hub.example.org:4222 --out";
+    root(&hub, &format!("{token} /etc/choria/provisioning.jwt")).code(0);
+    sudo(&hub, "choria setup node")
+        .code(1)
+        .complains(&["have it say plugin.choria.server.provision = false"]);
+    keys("/etc/choria/tls/node/certificate.pem", "plugin.choria.server.provision = false\\n");
+    sudo(&hub, "choria setup node").fine();
+    root(&hub, "rm /etc/choria/provisioning.jwt").code(0);
+
     // What the CA has taken back does not stay; what is to take its place does, once.
-    root(&hub, &format!("rm {config}; choria tool ca revoke hub.example.org")).code(0);
+    root(&hub, &format!("rm {config}; choria tool ca revoke hub.example.org"))
+        .code(0)
+        .says(&["A broker's is among them"]);
     sudo(&hub, "choria setup broker").fine().says(&[
         "moved     the certificate of hub.example.org before, and its key, to /etc/choria/tls/*.old",
         "issued    a certificate of hub.example.org, in /etc/choria/tls",
