@@ -23,7 +23,7 @@ pub fn show(status: &Status) {
         status.provisioned_last_minute
     );
     outln!(
-        "            Nodes: {} waiting, {} in work, {} to be tried again, {} just done, {} left alone",
+        "            Nodes: {} waiting, {} in work, {} to be tried again, {} just done, {} left alone as they keep coming back",
         nodes.ready,
         nodes.working,
         nodes.later,
