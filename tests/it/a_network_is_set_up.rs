@@ -242,9 +242,9 @@ fn again_and_beside_what_is_there() {
     };
     root(&hub, "choria tool ca issue --dir /etc/choria/ca --out /etc/choria/other --node other.example.org")
         .code(0);
-    keys("/etc/choria/other/certificate.pem", "");
+    keys("/etc/choria/other/other.example.org.pem", "");
     sudo(&hub, "choria setup node").code(1).complains(&[
-        "leads to /etc/choria/other/certificate.pem, a certificate of \"other.example.org\", not hub.example.org",
+        "leads to /etc/choria/other/other.example.org.pem, a certificate of \"other.example.org\", not hub.example.org",
         "plugin.security.file.certificate = /etc/choria/tls/node/certificate.pem",
     ]);
     keys("/etc/choria/tls/node/certificate.pem", "");

@@ -63,8 +63,10 @@ fn what_is_configured_and_where() {
     let rows = alice.run(&["tool", "config", "^loglevel$", "--json"]).code(0).json();
     assert_eq!((&rows[0]["key"], &rows[0]["value"]), (&"loglevel".into(), &"warn".into()));
     // so are keys that agents and adapters have, which stand in no table
-    let agents = alice.run(&["tool", "config", "plugin.package.provider|shell.activate"]).code(0);
-    agents.says(&["plugin.package.provider is not set", "plugin.shell.activate_agent is not set"]);
+    let agents = alice.run(&["tool", "config", "plugin.package.provider"]).code(0);
+    agents.says(&["plugin.package.provider is not set", "apt, yum"]);
+    let of_one = alice.run(&["tool", "config", "plugin.shell.activate_agent"]).code(0);
+    of_one.says(&["plugin.shell.activate_agent is not set", "whether the agent is hosted"]);
     alice.run(&["tool", "config", "adapter"]).code(0).says(&["plugin.choria.adapter.NAME."]);
     // Commands say the same on their way, on standard error.
     alice.run(&["ping", "--no-such-flag"]).code(1);

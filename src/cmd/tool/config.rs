@@ -56,8 +56,8 @@ impl ConfigTool {
             .into_iter()
             .filter(|row| self.key.is_some() || self.list || row.origin != Origin::Default)
             .collect();
-        let others = match self.key {
-            Some(_) => others(&pattern, &config),
+        let others = match &self.key {
+            Some(typed) => others(typed, &pattern, &config),
             None => vec![],
         };
         if rows.is_empty() && others.is_empty() && self.key.is_some() {
@@ -94,14 +94,25 @@ impl ConfigTool {
     }
 }
 
-/// Keys that match of agents that manage machines and of adapters, which stand in no table and are
-/// not set.
-fn others(pattern: &regex::Regex, config: &Config) -> Vec<(String, String)> {
+/// Keys of agents that manage machines and of adapters, which stand in no table: those that match and
+/// are not set.
+fn others(typed: &str, pattern: &regex::Regex, config: &Config) -> Vec<(String, String)> {
     let of_agents = SETTINGS.iter().map(|(name, doc)| ((*name).to_owned(), (*doc).to_owned()));
     let of_adapters = adapters::KEYS
         .iter()
         .map(|(name, _, doc)| (format!("plugin.choria.adapter.NAME.{name}"), doc.replace('`', "")));
-    of_agents.chain(of_adapters).filter(|(name, _)| pattern.is_match(name) && !config.has(name)).collect()
+    let all = of_agents.chain(of_adapters);
+    let named = all.map(|(name, doc)| (if is_one_of(typed, &name) { typed.to_owned() } else { name }, doc));
+    named.filter(|(name, _)| (name == typed || pattern.is_match(name)) && !config.has(name)).collect()
+}
+
+/// Whether a key is one of those that are written with a word for any name.
+fn is_one_of(typed: &str, name: &str) -> bool {
+    let (typed, words): (Vec<&str>, Vec<&str>) = (typed.split('.').collect(), name.split('.').collect());
+    let fits = |(typed, word): (&&str, &&str)| {
+        typed == word || ["AGENT", "NAME"].contains(word) && !typed.is_empty()
+    };
+    typed.len() == words.len() && typed.iter().zip(&words).all(fits)
 }
 
 fn overview(config: &Config) {
