@@ -117,7 +117,7 @@ fn plain(text: &str) -> Line {
     let Some((verdict, reason)) = verdict(get(3)) else {
         // A log line is a time and a level, or comes from a journal and then
         // looks like nothing in particular.
-        return if get(1).is_empty() { Line::Broken } else { Line::Other };
+        return if get(1).is_empty() && get(3) != UNAUDITED { Line::Broken } else { Line::Other };
     };
     let fields = Fields {
         request: unquoted(get(4)),
@@ -129,16 +129,16 @@ fn plain(text: &str) -> Line {
     entry(verdict, time_of(get(1)), fields, reason.to_owned(), None)
 }
 
-/// Why a call is denied that would leave no trace.
-const UNAUDITED: &str = "its audit record was not written";
+/// What is said of a call that would leave no trace, behind a line that says so, too, and why.
+const UNAUDITED: &str = "denied: its audit record was not written";
 
 /// What a message of the server says of a request, and why.
 fn verdict(message: &str) -> Option<(Verdict, &str)> {
+    // of the line before none is held back
+    if message == UNAUDITED {
+        return None;
+    }
     if let Some(reason) = message.strip_prefix("denied: ") {
-        // the line before says so, too, and why; of that one none is held back
-        if reason == UNAUDITED {
-            return None;
-        }
         return Some((Verdict::Denied, reason));
     }
     if let Some(reason) = message.strip_prefix("refused a request: ") {
