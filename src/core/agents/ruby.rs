@@ -37,7 +37,7 @@ impl Shim {
         Some(format!("the {what} {} does not exist", path.display()))
     }
 
-    /// [`Shim::missing`], where nobody waits; nothing while a disk hangs.
+    /// What the shim lacks, where nobody waits; nothing while a disk hangs.
     pub async fn lacks(&self) -> Option<String> {
         let shim = self.clone();
         files::within_deadline(move || shim.missing()).await.flatten()
