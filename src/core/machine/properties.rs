@@ -227,13 +227,14 @@ impl<'a, 'f> Properties<'a, 'f> {
             return None;
         };
         if *plain && let Some(nanoseconds) = bare(text) {
+            // a small one is meant as seconds, a large one as what it is
+            let meant = match nanoseconds.unsigned_abs() {
+                0..1_000_000 => format!("{text}s for seconds"),
+                _ => duration::show(nanoseconds),
+            };
             if nanoseconds != 0 {
-                self.warn_at(
-                    name,
-                    format_args!(
-                        "is {text} without a unit, which are nanoseconds: write {text}s for seconds"
-                    ),
-                );
+                let told = format_args!("is {text} without a unit, which are nanoseconds: write {meant}");
+                self.warn_at(name, told);
             }
             return Some(nanoseconds);
         }

@@ -28,7 +28,7 @@ use crate::core::streams::Streams;
 use crate::core::web;
 
 /// Events that wait to be published, and their bytes; what comes beyond is dropped and counted.
-const WAITING: usize = 1024;
+const WAITING: usize = 8192;
 const WAITING_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How long what machines have said may take to be published when a node ends.
@@ -223,7 +223,9 @@ impl Network for OfNode {
 impl Voice {
     fn drop_one(&self) {
         if self.dropped.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::warn!("events of autonomous agents are dropped until there is a broker that takes them");
+            tracing::warn!(
+                "events of autonomous agents are dropped: there is no broker, or it takes them slower than they come"
+            );
         }
         self.node.counters().machine_dropped.fetch_add(1, Ordering::Relaxed);
     }

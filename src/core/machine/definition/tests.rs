@@ -87,6 +87,9 @@ fn what_means_nothing_is_warned_of() {
     ] {
         assert!(line.contains(text), "{line}");
     }
+    let of_the_original = text.replace("timeout: 10}", "timeout: 5000000000}");
+    let warnings = compile(&of_the_original).ok().unwrap().warnings;
+    assert!(warnings[3].to_string().contains("nanoseconds: write 5s"), "{warnings:?}");
 }
 
 #[test]
