@@ -272,3 +272,31 @@ fn a_file_has_its_plan_and_nothing_else() {
         run(&tasks, &[plan]).code(1).complains(&[told]);
     }
 }
+
+/// Who answers discovery when the plan goes on already is no part of it, and named.
+#[test]
+fn a_node_that_answers_too_late_for_a_set_is_named() {
+    let plan = "plan demo::late (String $file) {
+  $nodes = choria::discover(agents => ['rpcutil'])
+  choria::task('shell', command => \": >${file}.begun; while [ ! -e ${file} ]; do /bin/sleep 0.05; done\")
+  $nodes
+}
+";
+    let tasks = Tasks::start(&["n1", "n2"], "", &[("demo/plans/late.pp", plan)]);
+    let file = tasks.network.path("go").display().to_string();
+    let report = tasks.network.path("report.json").display().to_string();
+    let modules = tasks.network.path("modules").display().to_string();
+    tasks.nodes[1].log().signal(Signal::STOP);
+    let words =
+        ["playbook", "run", "demo::late", "--file", &file, "--report", &report, "--modulepath", &modules];
+    let mut running = tasks.alice.start(&words);
+    until("the plan to go on", || fs::exists(format!("{file}.begun")).unwrap_or(false).then_some(()));
+    tasks.nodes[1].log().signal(Signal::CONT);
+    // what was asked of it before it has answered before
+    tasks.network.answered_by(&[N1, "n2.example.net"]);
+    fs::write(&file, "").expect("a file");
+    assert!(running.ended().success());
+    let told = "1 node(s) answered too late to be in the node set: n2.example.net";
+    running.says(&["warning", told]);
+    assert!(fs::read_to_string(&report).expect("a report").contains(told));
+}

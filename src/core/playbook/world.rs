@@ -20,6 +20,7 @@ use super::{discover, stores, tasks};
 use crate::core::client::{Accounting, Client};
 use crate::core::config::System;
 use crate::core::ddl::Resolver;
+use crate::core::discovery::LateAnswers;
 use crate::core::puppet::Source as Text;
 use crate::core::puppet::Value;
 use crate::core::puppet::host::{Host, Kind, Level, Outcome, Trouble};
@@ -38,6 +39,11 @@ pub type Said = Box<dyn FnMut(Level, &'static str, &str) + Send>;
 
 /// Who is told of the report each time that something was done.
 pub type AfterStep = Box<dyn FnMut(&Report) + Send>;
+
+/// Sets of nodes of which late answers are heard; of more the last.
+const SETS: usize = 16;
+/// Late nodes that are named.
+const NAMED: usize = 10;
 
 /// What a plan sees of everything else.
 pub struct World {
@@ -64,6 +70,8 @@ pub struct World {
     secrets: Secrets,
     /// What was `Sensitive` so far.
     hidden: Hidden,
+    /// Nodes that answer when their set is made already.
+    late: Vec<LateAnswers>,
     locks: Vec<(String, stores::Lock)>,
     /// A step was something else than in the run that this one goes on from.
     over: bool,
@@ -108,6 +116,7 @@ impl World {
             current: Current::default(),
             secrets: Secrets::default(),
             hidden: Hidden::default(),
+            late: vec![],
             locks: vec![],
             over: false,
             after_step: None,
@@ -162,6 +171,32 @@ impl World {
     pub(super) fn say(&mut self, level: Level, message: &str) {
         let message = self.secrets.masked(message);
         self.heard(level, "task", &message);
+    }
+
+    /// A set of nodes is made; who answers later is told of.
+    pub(super) fn made(&mut self, late: LateAnswers) {
+        if self.late.len() >= SETS {
+            self.late.remove(0);
+        }
+        self.late.push(late);
+    }
+
+    /// Tells who answered too late to be in a set.
+    fn tell_late(&mut self) {
+        let names: Vec<String> = self.late.iter_mut().flat_map(LateAnswers::names).collect();
+        let (count, more) = (names.len(), names.len().saturating_sub(NAMED));
+        if count == 0 {
+            return;
+        }
+        let named = names[..count - more].join(", ");
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        self.say(
+            Level::Warning,
+            &format!(
+                "{count} node(s) answered too late to be in the node set: {named}{more}; fixed_window => true waits for \
+                 all of discovery_timeout"
+            ),
+        );
     }
 
     /// What messages do not show now.
@@ -374,6 +409,7 @@ impl World {
                 self.say(Level::Warning, &format!("the lock {key} was not given back: {e}"));
             }
         }
+        self.tell_late();
         if let Some(client) = self.client.take() {
             self.handle.block_on(client.session().close());
         }
@@ -452,6 +488,7 @@ impl Host for World {
         }
         self.current = Current { change: self.report.journal.taken_up(), accounting: None };
         let outcome = self.unseen(hash, |world| world.task_now(kind, hash));
+        self.tell_late();
         let Current { accounting, change } = std::mem::take(&mut self.current);
         let kept = outcome.as_ref().map(|outcome| journal::kept(outcome, accounting));
         self.keep(Step { change, ..step }, kept);

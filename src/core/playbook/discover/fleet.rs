@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::NodeSet;
 use crate::core::discovery::{
-    Format, Inventory, Window, broadcast, literal_identities, puppetdb, read_names,
+    Discovered, Format, Inventory, Window, broadcast, literal_identities, puppetdb, read_names,
 };
 use crate::core::playbook::options::Options;
 use crate::core::playbook::world::World;
 use crate::core::protocol::filter::{Facts, Filter, MatchError, NoData, NodeView};
-use crate::core::puppet::host::Trouble;
+use crate::core::puppet::host::{Level, Trouble};
 
 pub(super) const TYPE: NodeSet = NodeSet {
     name: "mcollective",
@@ -18,6 +18,7 @@ pub(super) const TYPE: NodeSet = NodeSet {
         "discovery_method",
         "discovery_options",
         "discovery_timeout",
+        "fixed_window",
         "agents",
         "facts",
         "classes",
@@ -134,10 +135,20 @@ fn find(world: &mut World, options: &Options<'_>) -> Result<Vec<String>, Trouble
         }
         _ => {
             let usual = u64::try_from(client.config().discovery_timeout).unwrap_or(2).max(1);
-            let window =
-                Window::Sliding(options.seconds("discovery_timeout", usual)?.max(Duration::from_millis(100)));
+            let timeout = options.seconds("discovery_timeout", usual)?.max(Duration::from_millis(100));
+            let window = match options.flag("fixed_window", false)? {
+                true => Window::Fixed(timeout),
+                false => Window::Sliding(timeout),
+            };
             let found = world.wait(broadcast(&client, collective, filter, window, |_, _| true))?;
-            let mut nodes = found.map_err(|e| options.wrong(e))?.nodes;
+            let Discovered { mut nodes, late, federations_down, .. } = found.map_err(|e| options.wrong(e))?;
+            world.made(late);
+            for federation in federations_down {
+                world.say(
+                    Level::Warning,
+                    &format!("nobody carries requests to the federation {federation}: its nodes are not in the node set"),
+                );
+            }
             nodes.sort();
             Ok(nodes)
         }

@@ -16,6 +16,9 @@ const PATIENCE: u64 = 86_400;
 /// Bytes of output that a result keeps.
 const MOST: usize = 4 << 20;
 
+/// The variable that the shell has the line from.
+const LINE: &str = "CHORIA_COMMAND_LINE";
+
 /// The command line, with the names of nodes behind it.
 fn command_line(options: &Options<'_>) -> Result<String, Trouble> {
     let command = options.required("command")?;
@@ -38,8 +41,9 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
     let limit = options.seconds("timeout", PATIENCE)?;
     let limit = if limit.is_zero() { Duration::from_secs(PATIENCE) } else { limit };
     // both streams in the order they were written; a shell begins its complaints with its name, which is not the line
-    let mut program =
-        Program::new("/bin/sh").args(["-c", "exec 2>&1\neval \"shift\n$1\"", "sh", line.as_str()]);
+    // arguments are everybody's to see on this machine, variables are not: it comes as one, which what it runs has not
+    let script = format!("exec 2>&1\neval \"unset {LINE}\n${LINE}\"");
+    let mut program = Program::new("/bin/sh").args(["-c", script.as_str(), "sh"]);
     program = program.env("LC_ALL", "C").limit(limit).most(MOST).cut().overheard();
     for (name, value) in options.words("environment")? {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
@@ -47,6 +51,7 @@ fn run(world: &mut World, options: &Options<'_>) -> Result<Outcome, Trouble> {
         }
         program = program.env(name, value);
     }
+    program = program.env(LINE, line);
     if let Some(directory) = options.text("cwd")? {
         if !std::path::Path::new(directory).is_dir() {
             return Err(options.wrong(format!(
@@ -113,6 +118,19 @@ mod tests {
             assert_eq!(outcome.results[0].1["value"].as_str().map(str::len), Some(MOST));
             let said = world.report.logs.iter().any(|log| log.message.contains("more than 4 MiB"));
             assert!(said, "{:?}", world.report.logs.last());
+        });
+    }
+
+    /// Who lists processes sees no command, and what it runs has no variable of it.
+    #[test]
+    fn a_command_is_no_argument() {
+        let command = "T=hunter2secret; tr '\\0' ' ' </proc/$$/cmdline; env; echo \"$# args\"";
+        in_a_world(move |world| {
+            let options = hash(json!({"command": command, "environment": {"SEEN": "yes"}}));
+            let outcome = world.task("shell", &options).expect("an outcome");
+            let value = outcome.results[0].1["value"].as_str().unwrap_or_default().to_owned();
+            assert!(value.contains("SEEN=yes") && value.ends_with("0 args"), "{value}");
+            assert!(!value.contains("hunter2secret") && !value.contains(&format!("{LINE}=")), "{value}");
         });
     }
 
