@@ -1,6 +1,6 @@
 //! The provisioner goes on with those who wait, in bounded memory, and ends when it is told to.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use choria::core::lifecycle::{Event, EventType};
@@ -168,13 +168,18 @@ fn a_crowd_that_nobody_asked_is_in_nobodys_way() {
     let transport = Transport::decode(payload.as_bytes()).expect("a transport");
     let to = transport.headers.reply_to.clone().expect("it is to be answered");
     let broker = room.network.broker().pid();
-    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, sent, there) = (AtomicBool::new(false), AtomicU64::new(0), AtomicUsize::new(0));
     let message = publish(&to, &"x".repeat(200_000));
     std::thread::scope(|scope| {
         for number in 0..CROWD {
-            let (machine, stop, sent, message) = (&machine, &stop, &sent, &message);
+            let (machine, stop, sent, there, message) = (&machine, &stop, &sent, &there, &message);
             scope.spawn(move || {
                 let mut raw = machine.connect(&format!("w{number}.example.net"));
+                // nobody is at the door when the broker ends
+                there.fetch_add(1, Ordering::Relaxed);
+                while there.load(Ordering::Relaxed) < CROWD && !stop.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 while !stop.load(Ordering::Relaxed) && raw.try_send(message).is_ok() {
                     sent.fetch_add(1, Ordering::Relaxed);
                 }
