@@ -25,7 +25,7 @@ pub fn run_and_asked(count: usize) {
         ),
         (
             "ping",
-            "plan demo::ping() {\n  $nodes = choria::discover('mcollective')\n  choria::task(action => 'rpcutil.ping', \
+            "plan demo::ping() {\n  $nodes = choria::discover(agents => ['rpcutil'])\n  choria::task(action => 'rpcutil.ping', \
              nodes => $nodes, silent => true).count\n}"
                 .to_owned(),
         ),
