@@ -10,8 +10,7 @@ use crate::task_stage::{N1, Tasks};
 const N2: &str = "n2.example.net";
 
 /// A task that says that it has begun, and goes on until somebody makes the file it waits for.
-const WAITS: &str =
-    "#!/bin/sh\n: >\"$PT_file.begun\"\nwhile [ ! -e \"$PT_file\" ]; do /bin/sleep 0.05; done\n";
+const WAITS: &str = "#!/bin/sh\n: >\"$PT_file.begun\"\nwhile [ ! -e \"$PT_file\" ]; do [ -d \"${PT_file%/*}\" ] || exit 1; /bin/sleep 0.05; done\n";
 
 #[test]
 fn a_node_that_is_found_too_late_to_run_a_task_is_named() {
